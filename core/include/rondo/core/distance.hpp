@@ -1,0 +1,72 @@
+// Distance: how far apart the two sides of a ring work, steered by the side that runs into the other.
+//
+// The same code sits in one of two regimes. In lock step the consumer reads the line that the
+// producer is still writing, and each line crosses between the two cores' caches one by one. When
+// the producer is far ahead, the consumer streams through lines that are no longer fought over, and
+// the prefetcher helps: several times faster. Nothing leads from the first regime into the second
+// by itself, because a consumer that is faster than the producer catches up and stays in step.
+//
+// So a consumer that runs dry in the middle of a stream stays away from the ring for a moment (a
+// slip), and finds a batch when it looks again. There is one slip per dry spell: a consumer that is
+// still without a message after it returns empty-handed, and does not slip again until another
+// stream has passed. A message that somebody waits for alone is never delayed.
+//
+// How long a stay is best depends on the machine and on the work, so it adapts to what the last one
+// yielded. All of this happens where the ring looks empty; passing a message costs nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "rondo/core/platform.hpp"
+
+namespace rondo {
+
+// Whether a handle keeps its distance. A matter of one process: nothing of it is shared.
+enum class Steering : std::uint8_t {
+  kOff,  // look again at once, always
+  kOn    // in a stream, stay away for a moment
+};
+
+// One side's rule. Held by value in a handle.
+class Distance {
+ public:
+  // More messages than this in a row make a stream.
+  static constexpr std::uint64_t kStream = 8;
+  // Bounds of a stay, in pauses (cpu_relax(), some 10 to 40 ns each).
+  static constexpr std::uint32_t kMinPauses = 8;
+  static constexpr std::uint32_t kMaxPauses = 64;
+
+  // `messages` is the caller's running count of messages now, for instance its position in slots.
+  // A stay should yield `aim` messages.
+  constexpr explicit Distance(Steering steering, std::uint64_t messages = 0,
+                              std::uint64_t aim = 256) noexcept
+      : at_last_dry_spell_(messages), aim_(aim), steering_(steering) {}
+
+  // To be called on finding the ring empty, with the caller's running count of messages (not of
+  // bytes). Either returns false at once; or stays away for a moment and returns true, and the
+  // caller looks once more.
+  // Progress: wait-free, at most kMaxPauses pauses.
+  RONDO_COLD bool stay_away(std::uint64_t messages) noexcept {
+    const std::uint64_t run = messages - at_last_dry_spell_;
+    at_last_dry_spell_ = messages;
+    if (run <= kStream || steering_ == Steering::kOff) return false;
+    if (run < aim_) {
+      pauses_ = std::min(pauses_ * 2, kMaxPauses);
+    } else if (run > 2 * aim_) {
+      pauses_ = std::max(pauses_ / 2, kMinPauses);
+    }
+    for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
+    return true;
+  }
+
+  [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }
+
+ private:
+  std::uint64_t at_last_dry_spell_;
+  std::uint64_t aim_;
+  std::uint32_t pauses_ = kMinPauses;
+  Steering steering_;
+};
+
+}  // namespace rondo
