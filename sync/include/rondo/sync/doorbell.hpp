@@ -1,0 +1,272 @@
+// The doorbell: how one who waits is woken, at no cost to those who publish while nobody waits.
+//
+//   publisher (Ringer)                       waiter (Sleeper)
+//   ------------------------------------     ------------------------------------------
+//   publish, in the ring                     s = rings
+//   light fence: no instruction              state = asleep, next episode
+//   if (state == 0) done  <- the hot path    heavy fence: every publisher passes a fence
+//   rings = rings + 1                        if (ready) state = awake, done
+//   wake the futex                           sleep in the futex while rings == s
+//                                            state = awake, look again
+//
+// No wake is lost. Either the publisher's load of `state` sees the waiter asleep, or the waiter's
+// check sees what was published: that both miss is what the two fences forbid (F1). If the publisher
+// sees it, `rings` changes after the waiter has read s (S1, D1), so the futex call either finds the
+// word changed or is woken. One ring per episode is enough, because each return from the futex begins
+// a new one; so a publisher at full speed makes one system call per sleep.
+//
+// Each word has one writer: the waiter never writes `rings`, and the publisher never writes `state`.
+//
+// Where membarrier(2) is missing: a publisher that could not register always takes the slow path,
+// which has a fence of its own. A sleeper that can't make others fence says so in its word; then
+// publishers take the slow path too, and it sleeps for a millisecond at a time, for the
+// publisher that has not seen the word yet.
+//
+// Words that a hostile peer scribbled over cost a wake too many, or one late by kSlice.
+//
+// Ordering. Each label stands at exactly one operation below; pairs are mutual.
+//
+//   S1 release state  ->  D1, G1 acquire state   the sleeper has read `rings` before it can be rung
+//   F1 heavy fence, F2, F3 seq_cst fences        forbid that both sides miss each other
+#pragma once
+
+#include <array>
+#include <cassert>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/bell.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/sync/asymmetric_fence.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/futex.hpp"
+
+namespace rondo {
+
+// What a doorbell asks of the operating system. Tests put others in its place: one without the
+// heavy fence, one in simulated time.
+struct BellSystem {
+  // The longest sleep at a time: what a wake lost to a hostile or killed peer can cost.
+  static constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(50);
+  // The same, for one who can't make the publishers fence.
+  static constexpr std::chrono::nanoseconds kUnfencedSlice = std::chrono::milliseconds(1);
+
+  static bool register_publisher() noexcept { return rondo::register_publisher(); }
+  static bool heavy_fence() noexcept { return rondo::heavy_fence(); }
+  static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
+                          std::chrono::nanoseconds slice, Deadline deadline,
+                          std::uint32_t bits) noexcept {
+    return futex_wait(word, expected, earlier(deadline, Deadline::after(slice)), bits);
+  }
+  static int wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits) noexcept {
+    return futex_wake(word, count, bits);
+  }
+};
+
+namespace detail {
+// What a ringer watches in place of a sleeper's word when it may never skip the slow path.
+inline const Atomic<std::uint32_t> kAlwaysWanted{1};
+
+inline void ring_once(BellRinger& ringer) noexcept {
+  // relaxed, both: we are the only writer; the wake that follows is a full fence.
+  ringer.rings.store(ringer.rings.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+}  // namespace detail
+
+// The publisher's end of a bell with one sleeper. Held by value in a handle; one thread at a time.
+template <class System = BellSystem>
+class BasicRinger {
+ public:
+  // Bound to nobody: wanted() is always true, and ring() has nobody to wake. For handles whose
+  // slow path does something else.
+  BasicRinger() noexcept = default;
+
+  // `sleeper` is the other side's word, `mine` our own; both outlive this object. Registers the
+  // process for the heavy fence.
+  BasicRinger(const BellWaiter& sleeper, BellRinger& mine) noexcept
+      : sleeper_(&sleeper),
+        mine_(&mine),
+        watched_(System::register_publisher() ? &sleeper.state : &detail::kAlwaysWanted) {}
+
+  // To be called after each publish. Returns false when the sleeper has left in order, so that
+  // nobody will read what was published.
+  // Progress: wait-free; a load and a predictable branch, and a system call only when the other
+  // side sleeps. Memory ordering: the caller's publishing store (at least release) comes first.
+  RONDO_ALWAYS_INLINE bool notify() noexcept {
+    if (!wanted()) [[likely]] return true;
+    return ring();
+  }
+
+  // notify() in two steps, for a caller with a slow path of its own: true if ring() is called for.
+  // May be true for no reason.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
+    light_fence();
+    // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
+    return watched_->load(std::memory_order_relaxed) != 0;
+  }
+
+  // Wakes the sleeper if it sleeps and was not woken from this sleep. Returns false when it has left.
+  RONDO_COLD bool ring() noexcept {
+    if (sleeper_ == nullptr) return true;
+    // F2 (seq_cst, forbids that the publish is missed by the sleeper and the sleeper by us): for a
+    // process that is not registered, and for a sleeper that can't make others fence.
+    atomic_fence(std::memory_order_seq_cst);
+    // D1 (acquire, pairs with S1): what we add to `rings` comes after the sleeper has read it.
+    const std::uint32_t state = sleeper_->state.load(std::memory_order_acquire);
+    if ((state & BellWaiter::kGone) != 0) return false;
+    if ((state & BellWaiter::kAsleep) == 0 || state == rung_) return true;
+    rung_ = state;
+    detail::ring_once(*mine_);
+    System::wake(mine_->rings, std::numeric_limits<int>::max(), kAllBits);
+    return true;
+  }
+
+  // True when the sleeper has left in order.
+  [[nodiscard]] bool sleeper_gone() const noexcept {
+    // relaxed: a hint about the future; nothing is read on the strength of it.
+    return sleeper_ != nullptr &&
+           (sleeper_->state.load(std::memory_order_relaxed) & BellWaiter::kGone) != 0;
+  }
+
+ private:
+  const BellWaiter* sleeper_ = nullptr;
+  BellRinger* mine_ = nullptr;
+  const Atomic<std::uint32_t>* watched_ = &detail::kAlwaysWanted;
+  std::uint32_t rung_ = 0;  // the state word that was last rung for; never that of an awake sleeper
+};
+
+// The publisher's end of a bell with several sleepers, each with a word of its own: one producer and
+// its consumers. All of them sleep on the one `rings` word. One thread at a time.
+template <class System = BellSystem>
+class BasicGroupRinger {
+ public:
+  static constexpr std::size_t kSleepers = 64;
+
+  explicit BasicGroupRinger(BellRinger& mine) noexcept
+      : mine_(&mine), registered_(System::register_publisher()) {}
+
+  // From now on `sleeper` is looked after too. False if there are kSleepers already.
+  [[nodiscard]] bool watch(const BellWaiter& sleeper) noexcept {
+    if (count_ == kSleepers) return false;
+    watched_[count_] = &sleeper;
+    rung_[count_] = 0;
+    ++count_;
+    return true;
+  }
+  // No longer looked after; nothing happens if it was not. Its word may go away after this.
+  void forget(const BellWaiter& sleeper) noexcept {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (watched_[i] != &sleeper) continue;
+      --count_;
+      watched_[i] = watched_[count_];
+      rung_[i] = rung_[count_];
+      return;
+    }
+  }
+  [[nodiscard]] std::size_t watched() const noexcept { return count_; }
+
+  // To be called after each publish. Progress: wait-free; one load per sleeper and one branch.
+  // Memory ordering: as BasicRinger::notify().
+  RONDO_ALWAYS_INLINE void notify() noexcept {
+    if (wanted()) [[unlikely]] ring();
+  }
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
+    light_fence();
+    std::uint32_t any = registered_ ? 0 : 1;
+    for (std::size_t i = 0; i < count_; ++i) {
+      // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
+      any |= watched_[i]->state.load(std::memory_order_relaxed);
+    }
+    return any != 0;
+  }
+  // Wakes all who sleep, if any of them was not woken from this sleep.
+  RONDO_COLD void ring() noexcept {
+    // F3 (seq_cst, forbids that the publish is missed by a sleeper and that sleeper by us): as F2.
+    atomic_fence(std::memory_order_seq_cst);
+    bool sleepers = false;
+    for (std::size_t i = 0; i < count_; ++i) {
+      // G1 (acquire, pairs with S1): what we add to `rings` comes after the sleeper has read it.
+      const std::uint32_t state = watched_[i]->state.load(std::memory_order_acquire);
+      if ((state & BellWaiter::kAsleep) == 0 || state == rung_[i]) continue;
+      rung_[i] = state;
+      sleepers = true;
+    }
+    if (!sleepers) return;
+    detail::ring_once(*mine_);
+    System::wake(mine_->rings, std::numeric_limits<int>::max(), kAllBits);
+  }
+
+ private:
+  BellRinger* mine_;
+  bool registered_;
+  std::size_t count_ = 0;
+  std::array<const BellWaiter*, kSleepers> watched_{};
+  std::array<std::uint32_t, kSleepers> rung_{};
+};
+
+// The waiter's end. Held by value in a handle; one thread at a time.
+template <class System = BellSystem>
+class BasicSleeper {
+ public:
+  // `mine` is our own word, `peer` that of the one who rings; both outlive this object. Takes up
+  // the word where a predecessor left it, killed or not, and says that somebody is here again.
+  BasicSleeper(BellWaiter& mine, const BellRinger& peer) noexcept : mine_(&mine), peer_(&peer) {
+    // relaxed: we are the only writer now.
+    episode_ = mine.state.load(std::memory_order_relaxed) & ~kFlags;
+    if (!System::heavy_fence()) fence_flag_ = BellWaiter::kMustFence;
+    say(0);
+  }
+
+  // Sleeps on another ringer's word from now on (a producer that waits for the slowest consumer).
+  void listen_to(const BellRinger& peer) noexcept { peer_ = &peer; }
+
+  // Falls asleep unless `ready` holds, until rung, `deadline`, a slice of time, or for no reason.
+  // Returns whether `ready` holds now. `ready` is called once or twice, takes nothing and has no
+  // effect that could not be repeated: it looks at the ring, with acquire.
+  // Progress: blocking; at most System::kSlice. Memory ordering: that of `ready`.
+  template <class Ready>
+  [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    // relaxed: S1 orders it before our word, and F1 before the check.
+    const std::uint32_t seen = peer_->rings.load(std::memory_order_relaxed);
+    episode_ += BellWaiter::kEpisode;
+    // S1 (release, pairs with D1, G1): `rings` was read before anybody can ring for this sleep.
+    mine_->state.store(episode_ | fence_flag_ | BellWaiter::kAsleep, std::memory_order_release);
+    // F1 (seq_cst, forbids that the publish is missed by us and our word by the publisher).
+    const bool fenced = System::heavy_fence();
+    if (!fenced) fence_flag_ = BellWaiter::kMustFence;
+    if (ready()) {
+      say(0);
+      return true;
+    }
+    const FutexResult result = System::wait(
+        peer_->rings, seen, fenced ? System::kSlice : System::kUnfencedSlice, deadline, kAllBits);
+    static_cast<void>(result);  // whatever it was, the caller looks again
+    say(0);
+    return ready();
+  }
+
+  // Says that nobody will read any more. To be called when a handle detaches in order.
+  void leave() noexcept { say(BellWaiter::kGone); }
+
+ private:
+  static constexpr std::uint32_t kFlags = BellWaiter::kEpisode - 1;
+
+  void say(std::uint32_t flags) noexcept {
+    // relaxed: a publisher that sees an older word rings for nothing.
+    mine_->state.store(episode_ | fence_flag_ | flags, std::memory_order_relaxed);
+  }
+
+  BellWaiter* mine_;
+  const BellRinger* peer_;
+  std::uint32_t episode_ = 0;
+  std::uint32_t fence_flag_ = 0;
+};
+
+using Ringer = BasicRinger<>;
+using GroupRinger = BasicGroupRinger<>;
+using Sleeper = BasicSleeper<>;
+
+}  // namespace rondo

@@ -1,0 +1,40 @@
+// Sleeping on a shared 32-bit word until somebody wakes it (futex(2)).
+//
+// Always shared futexes, never the PRIVATE flag: the word may lie in memory of several processes.
+// Both calls work on memory that is mapped read-only, so a sleeper needs no right to the word.
+#pragma once
+
+#include <cstdint>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/sync/deadline.hpp"
+
+namespace rondo {
+
+enum class FutexResult : std::uint8_t {
+  kWoken,        // by a wake, or for no reason at all
+  kChanged,      // the word did not hold the expected value
+  kTimedOut,     // the deadline passed
+  kInterrupted,  // by a signal handler
+  kRefused       // the system refused: no such memory any more, or no such call here
+};
+
+// All sleepers, whatever group of bits they wait in.
+inline constexpr std::uint32_t kAllBits = ~std::uint32_t{0};
+
+// Sleeps while `word` holds `expected`, until futex_wake() with a bit in common with `bits`, a
+// signal, or the deadline. The comparison and falling asleep are one step for whoever wakes. May
+// return too early for no reason; the caller looks again at what it waits for.
+// When the system refuses, sleeps for a millisecond at most and says kRefused, so that a caller in a
+// loop polls and does not spin.
+// Progress: blocking. Thread-safe. Memory ordering: none; look at `word` with acquire afterwards.
+[[nodiscard]] FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
+                                     Deadline deadline, std::uint32_t bits = kAllBits) noexcept;
+
+// Wakes at most `count` of those who sleep on `word` with a bit in common with `bits`. Returns how
+// many; 0 also when the system refuses.
+// Progress: a system call that never blocks. Thread-safe. Memory ordering: a full fence before it
+// looks for sleepers, so the caller's change of `word` is seen by whoever goes to sleep later.
+int futex_wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits = kAllBits) noexcept;
+
+}  // namespace rondo

@@ -1,0 +1,147 @@
+// How long to look before falling asleep, and when to stop waiting at all.
+//
+//   mode       latency of a hand-off      while waiting
+//   kSpin      the lowest                 a whole core, at its hottest
+//   kPause     the same within noise      a whole core, leaving its sibling room
+//   kYield     low if cores are free      a whole core, given away at each turn
+//   kAdaptive  as kPause in a stream,     some 20 us of a core, then nothing
+//              as kPark after a silence
+//   kPark      waking a core: 5 to 50 us  nothing
+//
+// The mode is a matter of one handle; nothing of it is shared, and it is not on the fast path: who
+// finds a message does not come here.
+//
+// A wait ends with kReady whenever `ready` holds at its end: also when at that moment the deadline
+// passes, the peer dies or the caller is interrupted. So what a peer published before it died is
+// delivered first.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <thread>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/sync/deadline.hpp"
+
+namespace rondo {
+
+enum class WaitMode : std::uint8_t { kSpin, kPause, kYield, kAdaptive, kPark };
+
+// "spin", "pause", "yield", "adaptive" or "park", as in URLs; empty for anything else.
+[[nodiscard]] std::optional<WaitMode> parse_wait_mode(std::string_view text) noexcept;
+[[nodiscard]] std::string_view to_string(WaitMode mode) noexcept;
+// All names, for messages: "spin, pause, yield, adaptive, park".
+[[nodiscard]] std::string_view wait_mode_names() noexcept;
+
+enum class WaitResult : std::uint8_t {
+  kReady,       // `ready` holds
+  kTimedOut,    // the deadline passed
+  kPeerGone,    // `peer_gone` said so
+  kInterrupted  // the stop flag is set
+};
+
+class WaitStrategy {
+ public:
+  // How often at least a waiter asks whether its peer is still there.
+  static constexpr std::chrono::nanoseconds kProbeInterval = std::chrono::milliseconds(50);
+  // How long the adaptive mode looks before it parks: about what parking and being woken costs, so
+  // that it never takes more than twice the time of the better choice. docs/waiting.md has figures.
+  static constexpr std::chrono::nanoseconds kAdaptiveSpin = std::chrono::microseconds(20);
+  static constexpr int kAdaptiveYields = 4;
+
+  // `stop`, if given, is a flag of this process (set by a signal handler or another thread) that
+  // ends every wait with kInterrupted; it outlives this object.
+  explicit WaitStrategy(WaitMode mode = WaitMode::kAdaptive,
+                        const std::atomic<bool>* stop = nullptr) noexcept;
+
+  [[nodiscard]] WaitMode mode() const noexcept { return mode_; }
+
+  // Waits until `ready()` holds, for the reasons above, and says why it stopped.
+  //   bell       a Sleeper or CrowdSleeper of the one who waits (only the parking modes use it)
+  //   ready      bool(): looks at the ring, with acquire; without effect, called any number of times
+  //   peer_gone  bool(): asks the kernel whether the other side lives; may be a system call. Called
+  //              every kProbeInterval at least, and before the first sleep.
+  // After kReady from a crowd's bell the caller has to try to take what is there.
+  // Progress: blocking. Memory ordering: that of `ready`.
+  template <class Bell, class Ready, class Probe>
+  [[nodiscard]] WaitResult wait(Bell& bell, Deadline deadline, Ready&& ready, Probe&& peer_gone);
+
+ private:
+  using Clock = Deadline::Clock;
+  static constexpr int kLooksPerTurn = 64;
+
+  template <class Ready>
+  static bool look(int times, bool pausing, Ready& ready) {
+    for (int i = 0; i < times; ++i) {
+      if (pausing) cpu_relax();
+      if (ready()) return true;
+    }
+    return false;
+  }
+
+  WaitMode mode_;
+  std::chrono::nanoseconds spin_;  // of the adaptive mode; zero where there is one processor
+  const std::atomic<bool>* stop_;
+};
+
+template <class Bell, class Ready, class Probe>
+WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Probe&& peer_gone) {
+  if (ready()) return WaitResult::kReady;
+  const Clock::time_point start = Clock::now();
+  Clock::time_point now = start;
+  Clock::time_point next_probe = mode_ == WaitMode::kPark ? start : start + kProbeInterval;
+  int yields = kAdaptiveYields;
+
+  for (;;) {
+    // Reasons to stop; each time `ready` has the last word.
+    // relaxed: the flag orders nothing.
+    if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) {
+      return ready() ? WaitResult::kReady : WaitResult::kInterrupted;
+    }
+    if (deadline.passed_at(now)) return ready() ? WaitResult::kReady : WaitResult::kTimedOut;
+    if (now >= next_probe) {
+      if (peer_gone()) return ready() ? WaitResult::kReady : WaitResult::kPeerGone;
+      now = Clock::now();
+      next_probe = now + kProbeInterval;
+    }
+
+    // One turn of waiting.
+    bool is_ready = false;
+    switch (mode_) {
+      case WaitMode::kSpin:
+        is_ready = look(4 * kLooksPerTurn, false, ready);
+        break;
+      case WaitMode::kPause:
+        is_ready = look(kLooksPerTurn, true, ready);
+        break;
+      case WaitMode::kYield:
+        std::this_thread::yield();
+        is_ready = ready();
+        break;
+      case WaitMode::kAdaptive:
+        if (now - start < spin_) {
+          is_ready = look(kLooksPerTurn, true, ready);
+          break;
+        }
+        if (yields > 0) {
+          // The last one makes the probe due: nobody sleeps on a dead peer.
+          if (--yields == 0) next_probe = now;
+          std::this_thread::yield();
+          is_ready = ready();
+          break;
+        }
+        [[fallthrough]];
+      case WaitMode::kPark:
+        is_ready = bell.sleep_once(ready, earlier(deadline, Deadline::at(next_probe)));
+        break;
+    }
+    if (is_ready) return WaitResult::kReady;
+    now = Clock::now();
+  }
+}
+
+}  // namespace rondo

@@ -1,0 +1,69 @@
+#include "rondo/sync/futex.hpp"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+
+namespace rondo {
+namespace {
+
+// Atomic words are plain words in memory; the kernel writes none of them for these calls.
+std::uint32_t* address_of(const Atomic<std::uint32_t>& word) noexcept {
+  return const_cast<std::uint32_t*>(reinterpret_cast<const std::uint32_t*>(&word));
+}
+
+timespec timespec_of(Deadline deadline) noexcept {
+  using std::chrono::duration_cast;
+  using std::chrono::nanoseconds;
+  using std::chrono::seconds;
+  const auto since_boot = deadline.time().time_since_epoch();
+  if (since_boot.count() <= 0) return {0, 0};  // the kernel refuses negative times
+  const auto whole = duration_cast<seconds>(since_boot);
+  timespec time{};
+  time.tv_sec = static_cast<decltype(time.tv_sec)>(whole.count());
+  time.tv_nsec = static_cast<decltype(time.tv_nsec)>(nanoseconds(since_boot - whole).count());
+  return time;
+}
+
+// One that does not depend on the futex, for systems that refuse it.
+void nap(Deadline deadline) noexcept {
+  const timespec until =
+      timespec_of(earlier(deadline, Deadline::after(std::chrono::milliseconds(1))));
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+}
+
+}  // namespace
+
+FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected, Deadline deadline,
+                       std::uint32_t bits) noexcept {
+  const timespec until = timespec_of(deadline);
+  // FUTEX_WAIT_BITSET and not FUTEX_WAIT: its timeout is absolute, on CLOCK_MONOTONIC.
+  const long result = syscall(SYS_futex, address_of(word), FUTEX_WAIT_BITSET, expected,
+                              deadline.is_never() ? nullptr : &until, nullptr, bits);
+  if (result == 0) return FutexResult::kWoken;
+  switch (errno) {
+    case EAGAIN:
+      return FutexResult::kChanged;
+    case ETIMEDOUT:
+      return FutexResult::kTimedOut;
+    case EINTR:
+      return FutexResult::kInterrupted;
+    default:
+      nap(deadline);
+      return FutexResult::kRefused;
+  }
+}
+
+int futex_wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits) noexcept {
+  const int saved = errno;  // the doorbell rings in the middle of somebody's code
+  const long woken =
+      syscall(SYS_futex, address_of(word), FUTEX_WAKE_BITSET, count, nullptr, nullptr, bits);
+  errno = saved;
+  return woken < 0 ? 0 : static_cast<int>(woken);
+}
+
+}  // namespace rondo

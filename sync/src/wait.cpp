@@ -1,0 +1,42 @@
+#include "rondo/sync/wait.hpp"
+
+#include <array>
+#include <utility>
+
+namespace rondo {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, WaitMode>, 5> kModes{{
+    {"spin", WaitMode::kSpin},
+    {"pause", WaitMode::kPause},
+    {"yield", WaitMode::kYield},
+    {"adaptive", WaitMode::kAdaptive},
+    {"park", WaitMode::kPark},
+}};
+
+}  // namespace
+
+std::optional<WaitMode> parse_wait_mode(std::string_view text) noexcept {
+  for (const auto& [name, mode] : kModes) {
+    if (text == name) return mode;
+  }
+  return std::nullopt;
+}
+
+std::string_view to_string(WaitMode mode) noexcept {
+  for (const auto& [name, known] : kModes) {
+    if (mode == known) return name;
+  }
+  return "unknown";
+}
+
+std::string_view wait_mode_names() noexcept { return "spin, pause, yield, adaptive, park"; }
+
+WaitStrategy::WaitStrategy(WaitMode mode, const std::atomic<bool>* stop) noexcept
+    : mode_(mode),
+      // On one processor the peer can't run while we look.
+      spin_(std::thread::hardware_concurrency() == 1 ? std::chrono::nanoseconds::zero()
+                                                     : kAdaptiveSpin),
+      stop_(stop) {}
+
+}  // namespace rondo
