@@ -1,0 +1,25 @@
+// What an opener wishes for beyond what the URL says.
+#pragma once
+
+#include <atomic>
+#include <string>
+
+#include "rondo/sync/deadline.hpp"
+
+namespace rondo {
+
+struct OpenOptions {
+  // How long to wait for the other side: a Receiver for the channel to appear, a Sender on fifo:
+  // and unix: for the receiver. A Sender on a ring waits for nobody (see wait_for_receiver()).
+  Deadline wait = Deadline::never();
+  // As linger=1 in the URL: when the other side dies (for a sender also: when it leaves), wait for
+  // its successor.
+  bool linger = false;
+  // Shown to people in the list of participants; at most 32 bytes are kept.
+  std::string name;
+  // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May
+  // be set by a signal handler. Outlives the handle.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+}  // namespace rondo

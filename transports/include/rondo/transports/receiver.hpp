@@ -1,0 +1,187 @@
+// Receiver: the handle of the one who reads, the same for every transport.
+//
+//   auto receiver = rondo::Receiver::open("shm:ticks");   // waits for the sender
+//   if (!receiver) die(receiver.error().message);
+//   for (const rondo::Message& message : *receiver) use(message.bytes());
+//   if (receiver->status() != rondo::Status::kEnded) complain(to_string(receiver->status()));
+//
+// See sender.hpp for what stands behind it.
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/status.hpp"
+
+namespace rondo {
+
+class Receiver;
+class Sender;
+
+namespace detail {
+class ReceiverBackend;
+struct ReceiverParts;
+}  // namespace detail
+
+// A message in place, given back when it goes out of scope. One at a time; the Receiver stays where
+// it is meanwhile.
+class [[nodiscard]] Message {
+ public:
+  Message(Receiver& receiver, std::span<const std::byte> bytes) noexcept
+      : receiver_(&receiver), bytes_(bytes) {}
+  Message(Message&& other) noexcept
+      : receiver_(std::exchange(other.receiver_, nullptr)), bytes_(other.bytes_) {}
+  Message& operator=(Message&&) = delete;
+  ~Message();
+
+  // The message where it lies, aligned to 8. On shm: and file: the sender can still write there:
+  // look at bytes in place only if you trust it, else take() them first.
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+  // bytes() as text.
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+  }
+  // A copy that nobody else can change.
+  [[nodiscard]] std::vector<std::byte> take() const { return {bytes_.begin(), bytes_.end()}; }
+
+ private:
+  Receiver* receiver_;
+  std::span<const std::byte> bytes_;
+};
+
+// Not thread-safe: one thread at a time.
+class Receiver {
+ public:
+  class Iterator;
+
+  // Opens the receiving end of `url` (url.hpp). Waits until there is a sender, or something that
+  // one has left. A ring whose receiver has gone or died is taken up where that one stopped.
+  // Errors: those of Url::parse() and of attaching a segment; kBusy while another receiver lives;
+  // kTimedOut; kPeerGone when `stop` is set. Blocking.
+  [[nodiscard]] static Result<Receiver> open(std::string_view url, const OpenOptions& options = {});
+
+  Receiver(Receiver&& other) noexcept;
+  Receiver& operator=(Receiver&& other) noexcept;
+  // As detach().
+  ~Receiver();
+
+  // The next message, in place. Empty if there is none now; status() tells whether more can come.
+  // Progress: wait-free on rings. Memory ordering: what the sender did before it sent this message
+  // is visible.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_next() noexcept {
+    if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
+      if (fetch_slowly(Deadline::now()) != Status::kOk) return std::nullopt;
+    }
+    return std::optional<Message>(std::in_place, *this, peeked());
+  }
+
+  // As try_next(), but waits for a message until `deadline`. Else the status is kTimedOut
+  // (kWouldBlock for Deadline::now()), kInterrupted, or what status() says.
+  // Progress: blocking. A sender that is merely slow is waited for; death is proved by the kernel.
+  RONDO_ALWAYS_INLINE Polled<Message> next(Deadline deadline = Deadline::never()) noexcept {
+    if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
+      const Status status = fetch_slowly(deadline);
+      if (status != Status::kOk) return Polled<Message>(status);
+    }
+    return Polled<Message>(std::in_place, *this, peeked());
+  }
+
+  // kOk while messages may still come; else why not: kEnded, kPeerDied, kCorrupt, kIoError, kClosed,
+  // kForked.
+  [[nodiscard]] Status status() const noexcept { return status_; }
+
+  // The messages as a range, waiting for each, until no more can come (or the stop flag is set).
+  // Each message is given back when the loop goes on.
+  [[nodiscard]] Iterator begin() noexcept;
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+
+  // Leaves in order: a sender learns that nobody reads any more. The last participant takes the
+  // ring's name away. Detaching again does nothing. Never blocks for long.
+  void detach() noexcept;
+
+  [[nodiscard]] std::size_t max_message_bytes() const noexcept;
+  [[nodiscard]] ChannelInfo info() const;
+
+ private:
+  friend class Message;
+  friend Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
+                                                       const OpenOptions& options);
+
+  explicit Receiver(detail::ReceiverParts&& parts) noexcept;
+
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::span<const std::byte> peeked() const noexcept {
+    return {consumer_.data(), consumer_.size()};
+  }
+  RONDO_ALWAYS_INLINE void give_back() noexcept {
+    // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
+    if (consumer_.give_back() && ringer_.wanted()) [[unlikely]] ring();
+  }
+
+  // The slow paths.
+  RONDO_COLD Status fetch_slowly(Deadline deadline) noexcept;
+  RONDO_COLD void ring() noexcept;
+
+  record_ring::Consumer consumer_;
+  Ringer ringer_;
+  Status status_ = Status::kOk;
+  std::unique_ptr<detail::ReceiverBackend> backend_;
+};
+
+inline Message::~Message() {
+  if (receiver_ != nullptr) receiver_->give_back();
+}
+
+// An input iterator that owns the message it stands on.
+class Receiver::Iterator {
+ public:
+  using value_type = Message;
+  using difference_type = std::ptrdiff_t;
+
+  explicit Iterator(Receiver& receiver) noexcept : receiver_(&receiver) { fetch(); }
+
+  [[nodiscard]] const Message& operator*() const noexcept { return *message_; }
+  [[nodiscard]] const Message* operator->() const noexcept { return &*message_; }
+  Iterator& operator++() noexcept {
+    message_.reset();
+    fetch();
+    return *this;
+  }
+  void operator++(int) noexcept { ++*this; }
+  friend bool operator==(const Iterator& it, std::default_sentinel_t) noexcept {
+    return !it.message_.has_value();
+  }
+
+ private:
+  void fetch() noexcept {
+    if (receiver_->consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
+      if (receiver_->fetch_slowly(Deadline::never()) != Status::kOk) return;
+    }
+    message_.emplace(*receiver_, receiver_->peeked());
+  }
+
+  Receiver* receiver_;
+  std::optional<Message> message_;
+};
+
+inline Receiver::Iterator Receiver::begin() noexcept { return Iterator(*this); }
+
+// Both ends of a channel in this process: the way to open pipe: (and inproc: without a name), and
+// good for any scheme but fd:. Errors: those of either open().
+[[nodiscard]] Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
+                                                            const OpenOptions& options = {});
+
+}  // namespace rondo

@@ -1,0 +1,209 @@
+// Sender: the handle of the one who writes, the same for every transport.
+//
+//   auto sender = rondo::Sender::open("shm:ticks?capacity=4MiB");
+//   if (!sender) die(sender.error().message);
+//   if (auto claim = sender->claim(64)) {           // 64 bytes in place, waiting for room
+//     std::ranges::fill(claim->bytes(), std::byte{7});
+//     std::move(*claim).commit();                   // not committed: never happened
+//   }
+//
+// Behind every Sender stands a record ring, by value: in shm:, file: and inproc: it is the channel
+// itself, for byte streams it is a staging buffer from which messages are written out at once. So
+// the way of a message is the same inline code everywhere, without a virtual call; what is slow
+// anyway (a full ring, a sleeping receiver, a system call) is out of line, behind SenderBackend.
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/status.hpp"
+
+namespace rondo {
+
+class Receiver;
+class Sender;
+
+namespace detail {
+class SenderBackend;
+struct SenderParts;
+}  // namespace detail
+
+// Room for one message, written in place. Destroying it without commit() leaves no trace. One claim
+// at a time, and none while a Batch is open; the Sender stays where it is meanwhile.
+class [[nodiscard]] Claim {
+ public:
+  Claim(Sender& sender, std::span<std::byte> bytes) noexcept : sender_(&sender), bytes_(bytes) {}
+
+  // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
+  // before is anything.
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
+  // Keeps only the first `size_bytes`, at most bytes().size().
+  void shrink(std::size_t size_bytes) noexcept {
+    assert(size_bytes <= bytes_.size());
+    bytes_ = bytes_.first(size_bytes);
+  }
+  // Sends the message. Should the receiver have left, the next call on the sender says so.
+  // Memory ordering: what the caller did before is visible to whoever receives this message.
+  void commit() && noexcept;
+
+ private:
+  Sender* sender_;
+  std::span<std::byte> bytes_;
+};
+
+// Not thread-safe: one thread at a time.
+class Sender {
+ public:
+  class Batch;
+
+  // Opens the sending end of `url` (url.hpp). Rings are created if they do not exist; one whose
+  // sender has gone or died is taken up where that one stopped. Waits for nobody on a ring; on
+  // fifo: and unix: for the receiver.
+  // Errors: those of Url::parse(); of creating and attaching a segment; kBusy while another sender
+  // lives; kGeometryMismatch when the ring is there with another capacity than the URL names;
+  // kTimedOut. Blocking.
+  [[nodiscard]] static Result<Sender> open(std::string_view url, const OpenOptions& options = {});
+
+  Sender(Sender&& other) noexcept;
+  Sender& operator=(Sender&& other) noexcept;
+  // As close(), but gives up on a byte stream that takes nothing for a few seconds.
+  ~Sender();
+
+  // Claims room for a message of `size_bytes`. Empty if there is no room now, or never will be:
+  // claim() with Deadline::now() tells which. Progress: wait-free on rings.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim(std::size_t size_bytes) noexcept {
+    std::byte* bytes = producer_.try_reserve(size_bytes);
+    if (bytes == nullptr) [[unlikely]] {
+      bytes = reserve_slowly(size_bytes, Deadline::now());
+      if (bytes == nullptr) return std::nullopt;
+    }
+    return std::optional<Claim>(std::in_place, *this, std::span(bytes, size_bytes));
+  }
+
+  // As try_claim(), but waits for room until `deadline`. Else the status is kTooLarge, kTimedOut
+  // (kWouldBlock for Deadline::now()), kInterrupted, kPeerGone, kPeerDied, kClosed, kForked,
+  // kCorrupt or kIoError.
+  // Progress: blocking. A receiver that is merely slow, or has not come yet, is waited for; death is
+  // proved by the kernel.
+  RONDO_ALWAYS_INLINE Polled<Claim> claim(std::size_t size_bytes,
+                                          Deadline deadline = Deadline::never()) noexcept {
+    std::byte* bytes = producer_.try_reserve(size_bytes);
+    if (bytes == nullptr) [[unlikely]] {
+      bytes = reserve_slowly(size_bytes, deadline);
+      if (bytes == nullptr) return Polled<Claim>(refusal_);
+    }
+    return Polled<Claim>(std::in_place, *this, std::span(bytes, size_bytes));
+  }
+
+  // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
+  // kPeerDied or kIoError when the message was committed and it turned out that nobody will read it.
+  // Progress: wait-free on rings. Memory ordering: as Claim::commit().
+  RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
+    return send(message, Deadline::now());
+  }
+  // As try_send(), but waits for room until `deadline`. Progress: blocking.
+  RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
+                                  Deadline deadline = Deadline::never()) noexcept {
+    std::byte* bytes = producer_.try_reserve(message.size());
+    if (bytes == nullptr) [[unlikely]] {
+      bytes = reserve_slowly(message.size(), deadline);
+      if (bytes == nullptr) return refusal_;
+    }
+    if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+    return commit(message.size());
+  }
+
+  // Waits until everything sent has left this process: a byte stream's staging buffer is empty, a
+  // ring has been read to the end by the receiver.
+  // kOk, or what claim() says. Progress: blocking.
+  Status flush(Deadline deadline = Deadline::never()) noexcept;
+
+  // Ends the stream in order: the receiver reads what is there and then meets the end. A ring's
+  // messages stay for the receiver; the ring's name goes with the last participant, or, when a
+  // receiver is still to come for what is unread, with that one. A byte stream is written out first.
+  // kOk, or why the receiver will not see the end. Closing again does nothing. Progress: blocking on
+  // byte streams.
+  Status close(Deadline deadline = Deadline::never()) noexcept;
+
+  // The largest message; at least this much fits whatever the ring's state, once it is drained.
+  [[nodiscard]] std::size_t max_message_bytes() const noexcept;
+  // kOk while the channel is open, else why it is not.
+  [[nodiscard]] Status status() const noexcept;
+  // True if a receiver is attached now. Asks the kernel: not for hot paths.
+  [[nodiscard]] bool receiver_attached() const noexcept;
+  // Waits until a receiver is attached, or has been since this sender came.
+  // kOk, kTimedOut, kInterrupted, kClosed or kForked. Progress: blocking.
+  Status wait_for_receiver(Deadline deadline = Deadline::never()) noexcept;
+  [[nodiscard]] ChannelInfo info() const;
+
+ private:
+  friend class Claim;
+  friend Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
+                                                       const OpenOptions& options);
+
+  explicit Sender(detail::SenderParts&& parts) noexcept;
+
+  RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes) noexcept {
+    producer_.commit(size_bytes);
+    if (!ringer_.wanted()) [[likely]] return Status::kOk;
+    return published();
+  }
+
+  // The slow paths. `reserve_slowly` sets refusal_ when it returns nullptr.
+  RONDO_COLD std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
+  RONDO_COLD Status published() noexcept;
+  void stop(Status status) noexcept;
+
+  record_ring::Producer producer_;
+  Ringer ringer_;
+  Status refusal_ = Status::kOk;  // why the last reservation failed
+  Status status_ = Status::kOk;
+  std::unique_ptr<detail::SenderBackend> backend_;
+};
+
+inline void Claim::commit() && noexcept {
+  static_cast<void>(sender_->commit(bytes_.size()));
+}
+
+// Messages that become visible at once, with commit(); all or none of them. Destroying it without
+// commit() leaves no trace. A batch has to fit into the ring as a whole.
+class [[nodiscard]] Sender::Batch {
+ public:
+  explicit Batch(Sender& sender) noexcept : sender_(&sender) { sender.producer_.begin_batch(); }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+  ~Batch() {
+    if (sender_ != nullptr) sender_->producer_.abandon_batch();
+  }
+
+  // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress: wait-free.
+  Status try_add(std::span<const std::byte> message) noexcept {
+    std::byte* bytes = try_add(message.size());
+    if (bytes == nullptr) return sender_->refusal_;
+    if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+    return Status::kOk;
+  }
+  // Adds a message of `size_bytes` to be written by the caller before commit(); nullptr if there is
+  // no room for it now.
+  [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept;
+  // Sends them all. Memory ordering: as Claim::commit().
+  Status commit() && noexcept;
+
+ private:
+  Sender* sender_;
+};
+
+}  // namespace rondo

@@ -1,0 +1,77 @@
+// How a channel is named: SCHEME:TARGET?OPTION=VALUE&OPTION=VALUE
+//
+//   shm:NAME      a ring in shared memory, by name
+//   file:PATH     a ring in a memory-mapped file
+//   inproc:NAME   a ring between threads of this process
+//   pipe:         an anonymous pipe; opened as a pair
+//   fd:N          a pipe, socket or file that is open already, by its descriptor
+//   fifo:PATH     a named pipe
+//   unix:PATH     a UNIX stream socket
+//
+//   option    value                        for                  meaning
+//   capacity  a power of two, e.g. 1MiB    all                  bytes of the ring; default 1MiB
+//   max       e.g. 64KiB                   pipe fd fifo unix    bytes of the largest message
+//   wait      spin pause yield adaptive    all                  how to wait; default adaptive
+//             park
+//   ack       lazy eager                   shm file inproc      when the receiver gives space back
+//   linger    0 1                          shm file inproc      wait for a successor of a peer that
+//                                                               died or left
+//   keep      0 1                          shm file fifo        leave the name when the last one goes
+//   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
+//   huge      no try require               shm file             huge pages
+//   lock      0 1                          shm file             keep it in memory
+//   numa      a node's number              shm file             where the memory is taken
+//
+// Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
+// a target is written %3F, %26 or %25.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/sync/wait.hpp"
+
+namespace rondo {
+
+enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUnix };
+
+[[nodiscard]] std::string_view to_string(Scheme scheme) noexcept;
+
+struct ChannelOptions {
+  static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{1} << 20;
+
+  std::optional<std::uint64_t> capacity;   // bytes of the ring; unset: as found, else the default
+  std::optional<std::uint64_t> max_bytes;  // of the largest message of a byte stream
+  WaitMode wait = WaitMode::kAdaptive;
+  Acknowledge acknowledge = Acknowledge::kLazily;
+  bool linger = false;
+  bool keep = false;
+  SegmentOptions segment;  // mode, huge pages, lock, NUMA node
+};
+
+// A name taken apart and checked. Whether anything stands at it is not asked.
+struct Url {
+  Scheme scheme = Scheme::kShm;
+  std::string target;  // a name, a path, or the digits of a descriptor; empty for pipe:
+  ChannelOptions options;
+
+  // Errors: kInvalidUrl (no such scheme, or malformed), kInvalidName, kInvalidOption,
+  // kInvalidCapacity; each message says what would be right.
+  [[nodiscard]] static Result<Url> parse(std::string_view text);
+
+  // SCHEME:TARGET, without the options.
+  [[nodiscard]] std::string name() const;
+};
+
+// "64KiB" -> 65536. Empty if it is no size or does not fit 64 bits.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text) noexcept;
+// 65536 -> "64KiB": the largest suffix without a remainder.
+[[nodiscard]] std::string format_size(std::uint64_t bytes);
+
+}  // namespace rondo
