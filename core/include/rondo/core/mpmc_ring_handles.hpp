@@ -1,0 +1,242 @@
+// The handles of an MPMC slot ring; part of mpmc_ring.hpp, which includes it.
+#pragma once
+
+#include "rondo/core/mpmc_ring.hpp"
+
+namespace rondo {
+
+// Writes messages. One thread at a time; each handle has a participant slot of its own (or shares
+// it with one Consumer). Memory ordering, for all verbs: what the producer did before it committed
+// a message is visible to the consumer that takes it.
+template <class T, class Policy>
+class mpmc_ring<T, Policy>::Producer {
+ public:
+  // One claimed slot or several, written in place. Going out of scope without commit() gives them
+  // up: consumers skip them. One claim at a time for each handle, which must outlive it.
+  class [[nodiscard]] Claim {
+   public:
+    Claim(Claim&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    Claim& operator=(Claim&&) = delete;
+    ~Claim() {
+      if (owner_ != nullptr) [[unlikely]] owner_->core_.publish_first(0);
+    }
+
+    // Slots claimed. Positions i and i + 1 are adjacent in the ring's order, not in memory.
+    [[nodiscard]] std::uint32_t size() const noexcept { return owner_->core_.count(); }
+    // What to write of message `i`. Raw slots: all of the slot; say how much of it by resize().
+    [[nodiscard]] Writable operator[](std::uint32_t i) const noexcept { return owner_->slot(i); }
+    [[nodiscard]] Writable operator*() const noexcept { return owner_->slot(0); }
+    [[nodiscard]] T* operator->() const noexcept requires(!kSized) { return &owner_->slot(0); }
+    // Message `i` is `bytes` long. Without it, a message is as long as the slot.
+    void resize(std::uint32_t i, std::size_t bytes) const noexcept requires(kSized) {
+      owner_->set_size(i, bytes);
+    }
+
+    // Publishes all of it, or its first `messages`; the rest is given up. Progress: wait-free.
+    RONDO_ALWAYS_INLINE void commit() && noexcept { std::exchange(owner_, nullptr)->commit_all(); }
+    void commit(std::uint32_t messages) && noexcept {
+      std::exchange(owner_, nullptr)->core_.publish_first(messages);
+    }
+
+   private:
+    friend class Producer;
+    explicit Claim(Producer* owner) noexcept : owner_(owner) {}
+    Producer* owner_;
+  };
+
+  // `participant`: a slot that this process holds the liveness lock of, after recovery has run for
+  // its last owner.
+  Producer(const mpmc_ring& ring, std::uint32_t participant,
+           Steering steering = Steering::kOn) noexcept
+      : core_(ring.parts_, participant, steering) {}
+  Producer(Producer&&) noexcept = default;
+
+  // Claims the next slot. Empty if the ring is full now; blocked() says more. Progress: lock-free.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim() noexcept {
+    if (!core_.claim()) return std::nullopt;
+    if constexpr (kSized) set_size(0, core_.parts().slot_bytes);
+    return Claim(this);
+  }
+  // Claims up to `messages` slots (at most 256) at once, as many as are free now and at least one;
+  // nobody else's message comes between them. Empty if the ring is full now. Progress: lock-free.
+  [[nodiscard]] std::optional<Claim> try_claim(std::uint32_t messages) noexcept {
+    if (!core_.claim(messages)) return std::nullopt;
+    if constexpr (kSized) {
+      for (std::uint32_t i = 0; i < core_.count(); ++i) set_size(i, core_.parts().slot_bytes);
+    }
+    return Claim(this);
+  }
+
+  // Copies one value in. False, and nothing changes, if the ring is full. Progress: lock-free.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool try_push(const T& value) noexcept requires(!kSized) {
+    if (!core_.claim()) return false;
+    slot(0) = value;
+    core_.publish(SlotKind::kWritten);
+    return true;
+  }
+  // Copies as many values in as fit now, at most 256. Returns how many. Progress: lock-free.
+  [[nodiscard]] std::uint32_t try_push(std::span<const T> values) noexcept requires(!kSized) {
+    if (values.empty() || !core_.claim(bounded(values.size()))) return 0;
+    const std::uint32_t count = core_.count();
+    for (std::uint32_t i = 0; i < count; ++i) slot(i) = values[i];
+    core_.publish_first(count);
+    return count;
+  }
+  // Copies one message of bytes in. False, and nothing changes, if the ring is full; longer than a
+  // slot is a programmer's mistake. Progress: lock-free.
+  [[nodiscard]] bool try_push(std::span<const std::byte> message) noexcept requires(kSized) {
+    std::byte* const to = try_reserve();
+    if (to == nullptr) return false;
+    if (!message.empty()) std::memcpy(to, message.data(), message.size());
+    commit(message.size());
+    return true;
+  }
+
+  // The same without objects, for those who build handles of their own: reserve one raw slot, then
+  // commit its size or discard it.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* try_reserve() noexcept {
+    return core_.claim() ? core_.payload(0) : nullptr;
+  }
+  RONDO_ALWAYS_INLINE void commit(std::size_t bytes) noexcept requires(kSized) {
+    set_size(0, bytes);
+    core_.publish(SlotKind::kWritten);
+  }
+  RONDO_ALWAYS_INLINE void discard() noexcept { core_.publish(SlotKind::kTombstone); }
+
+  // Why the last try_ got nothing.
+  [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }
+  [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }
+
+ private:
+  static std::uint32_t bounded(std::size_t count) noexcept {
+    return static_cast<std::uint32_t>(
+        std::min<std::size_t>(count, mpmc_announcement::kMaxCount));
+  }
+  [[nodiscard]] RONDO_ALWAYS_INLINE Writable slot(std::uint32_t i) const noexcept {
+    if constexpr (kSized) {
+      return {core_.payload(i), core_.parts().slot_bytes};
+    } else {
+      return *reinterpret_cast<T*>(core_.payload(i));
+    }
+  }
+  RONDO_ALWAYS_INLINE void set_size(std::uint32_t i, std::size_t bytes) noexcept {
+    assert(bytes <= core_.parts().slot_bytes);
+    // relaxed: published with the slot.
+    size_word(core_.payload(i)).store(bytes, std::memory_order_relaxed);
+  }
+  RONDO_ALWAYS_INLINE void commit_all() noexcept { core_.publish_first(core_.count()); }
+
+  MpmcProducerCore<Shape, Policy> core_;
+};
+
+// Reads messages. One thread at a time; each handle has a participant slot of its own (or shares it
+// with one Producer).
+template <class T, class Policy>
+class mpmc_ring<T, Policy>::Consumer {
+ public:
+  // One message or several, read in place; given back when it goes out of scope. One at a time for
+  // each handle, which must outlive it. In a ring shared with peers that are not trusted, copy
+  // before checking: they may write while we read.
+  class [[nodiscard]] Message {
+   public:
+    Message(Message&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    Message& operator=(Message&&) = delete;
+    RONDO_ALWAYS_INLINE ~Message() {
+      if (owner_ != nullptr) owner_->core_.give_back();
+    }
+
+    // Messages taken. Adjacent in the ring's order, not in memory.
+    [[nodiscard]] std::uint32_t size() const noexcept { return owner_->core_.count(); }
+    [[nodiscard]] Readable operator[](std::uint32_t i) const noexcept { return owner_->slot(i); }
+    [[nodiscard]] Readable operator*() const noexcept { return owner_->slot(0); }
+    [[nodiscard]] const T* operator->() const noexcept requires(!kSized) {
+      return &owner_->slot(0);
+    }
+    // Whether a consumer died holding it: it may have been acted upon already.
+    [[nodiscard]] bool redelivered() const noexcept { return owner_->core_.redelivered(); }
+
+   private:
+    friend class Consumer;
+    explicit Message(Consumer* owner) noexcept : owner_(owner) {}
+    Consumer* owner_;
+  };
+
+  // `participant`: as for a Producer.
+  Consumer(const mpmc_ring& ring, std::uint32_t participant,
+           Steering steering = Steering::kOn) noexcept
+      : core_(ring.parts_, participant, steering) {}
+  Consumer(Consumer&&) noexcept = default;
+
+  // Takes the next message. Empty if none is waiting; blocked() says more. Progress: lock-free.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_take() noexcept {
+    if (!core_.take() || !is_sound()) return std::nullopt;
+    return Message(this);
+  }
+  // Takes up to `messages` (at most 256) that follow each other, as many as are waiting and at
+  // least one. Empty if none is waiting. A message of impossible size (a hostile peer's) is a span
+  // with a null pointer. Progress: lock-free.
+  [[nodiscard]] std::optional<Message> try_take(std::uint32_t messages) noexcept {
+    if (!core_.take(messages)) return std::nullopt;
+    return Message(this);
+  }
+
+  // Copies one value out. False if none is waiting. Progress: lock-free.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool try_pop(T& value) noexcept requires(!kSized) {
+    if (!core_.take()) return false;
+    value = slot(0);
+    core_.give_back_one();
+    return true;
+  }
+  // Copies up to values.size() out, at most 256. Returns how many. Progress: lock-free.
+  [[nodiscard]] std::uint32_t try_pop(std::span<T> values) noexcept requires(!kSized) {
+    if (values.empty() || !core_.take(Producer::bounded(values.size()))) return 0;
+    const std::uint32_t count = core_.count();
+    for (std::uint32_t i = 0; i < count; ++i) values[i] = slot(i);
+    core_.give_back();
+    return count;
+  }
+
+  // The same without objects: peek at the next message, which stays ours until given back.
+  // A span with a null pointer means that none is waiting.
+  [[nodiscard]] std::span<const std::byte> try_peek() noexcept requires(kSized) {
+    if (!core_.take() || !is_sound()) return {};
+    return slot(0);
+  }
+  RONDO_ALWAYS_INLINE void give_back() noexcept { core_.give_back(); }
+  // Whether the message last taken may have been acted upon by a consumer that died.
+  [[nodiscard]] bool redelivered() const noexcept { return core_.redelivered(); }
+
+  // Why the last try_ got nothing.
+  [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }
+  [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }
+
+ private:
+  [[nodiscard]] RONDO_ALWAYS_INLINE Readable slot(std::uint32_t i) const noexcept {
+    if constexpr (kSized) {
+      const std::uint64_t bytes = size_of(i);
+      if (bytes > core_.parts().slot_bytes) [[unlikely]] return {};
+      return {core_.payload(i), bytes};
+    } else {
+      return *reinterpret_cast<const T*>(core_.payload(i));
+    }
+  }
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t size_of(std::uint32_t i) const noexcept {
+    // relaxed: published with the slot.
+    return size_word(core_.payload(i)).load(std::memory_order_relaxed);
+  }
+  // A message with a size that no honest producer writes is given back unread.
+  RONDO_ALWAYS_INLINE bool is_sound() noexcept {
+    if constexpr (kSized) {
+      if (size_of(0) > core_.parts().slot_bytes) [[unlikely]] {
+        core_.give_back();
+        core_.report_corrupt();
+        return false;
+      }
+    }
+    return true;
+  }
+
+  MpmcConsumerCore<Shape, Policy> core_;
+};
+
+}  // namespace rondo
