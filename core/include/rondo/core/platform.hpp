@@ -1,0 +1,60 @@
+// Every `#if` about compilers, processors and operating systems stands here, and nowhere else.
+#pragma once
+
+#include <cstddef>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define RONDO_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RONDO_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef RONDO_THREAD_SANITIZER
+#define RONDO_THREAD_SANITIZER 0
+#endif
+
+// For the few functions whose inlining a hot path stands or falls with.
+#define RONDO_ALWAYS_INLINE [[gnu::always_inline]] inline
+// For slow paths that must stay out of the caller's instruction stream. Not noinline as well: gcc
+// warns of that on inline functions, and cold ones are not inlined anyway.
+#define RONDO_COLD [[gnu::cold]]
+
+namespace rondo {
+
+// 128, not 64: adjacent-line prefetch makes two lines travel together.
+// Not std::hardware_destructive_interference_size: this number is ABI, and that one may differ
+// between two compilers that map the same segment.
+inline constexpr std::size_t kSharingRange = 128;
+
+// Parts with different writers start on pages of their own. ABI, like kSharingRange: also on
+// machines with larger pages, where guarded mode is then refused rather than laid out anew.
+inline constexpr std::size_t kPartAlignment = 4096;
+
+// Tells the processor that this is a spin loop: yields the core's resources to its sibling and
+// avoids the mis-speculation when the awaited line arrives. About 40 cycles on x86-64.
+RONDO_ALWAYS_INLINE void cpu_relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#elif defined(__riscv)
+  asm volatile(".insn i 0x0F, 0, x0, x0, 0x010" ::: "memory");  // Zihintpause; a no-op elsewhere
+#endif
+}
+
+// Asks for the line at `address` to be brought in for reading. Never faults.
+RONDO_ALWAYS_INLINE void prefetch_for_read(const void* address) noexcept {
+  __builtin_prefetch(address, 0, 3);
+}
+
+// Asks for the line at `address` to be brought in for writing. Never faults.
+RONDO_ALWAYS_INLINE void prefetch_for_write(const void* address) noexcept {
+  __builtin_prefetch(address, 1, 3);
+}
+
+}  // namespace rondo
