@@ -1,0 +1,21 @@
+# What `cmake --install` puts in place: libraries, headers, the CMake package and rondo.pc.
+include(CMakePackageConfigHelpers)
+
+get_property(targets GLOBAL PROPERTY RONDO_INSTALLED_TARGETS)
+install(TARGETS ${targets} EXPORT rondo-targets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rondo)
+install(EXPORT rondo-targets NAMESPACE rondo:: DESTINATION ${package_dir})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/rondo-config.cmake.in
+  ${PROJECT_BINARY_DIR}/rondo-config.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/rondo-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/rondo-config.cmake
+  ${PROJECT_BINARY_DIR}/rondo-config-version.cmake DESTINATION ${package_dir})
+
+file(RELATIVE_PATH RONDO_PC_TO_PREFIX
+  ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(${CMAKE_CURRENT_LIST_DIR}/rondo.pc.in ${PROJECT_BINARY_DIR}/rondo.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/rondo.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,27 @@
+# rondo_module(NAME [DEPENDS target...]): a library rondo::NAME from src/*.cpp and the public headers
+# below include/. It sees the headers of itself and of what it depends on, and no others.
+# Files that end in _linux.cpp or _windows.cpp are left out on other systems.
+function(rondo_module name)
+  cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS src/*.cpp)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS include/*.hpp)
+  if(NOT LINUX)
+    list(FILTER sources EXCLUDE REGEX "_linux\\.cpp$")
+  endif()
+  if(NOT WIN32)
+    list(FILTER sources EXCLUDE REGEX "_windows\\.cpp$")
+  endif()
+  if(NOT sources)
+    file(TOUCH ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
+  endif()
+
+  add_library(rondo_${name} STATIC ${sources})
+  add_library(rondo::${name} ALIAS rondo_${name})
+  # Installed as librondo_NAME.a, imported as rondo::NAME.
+  set_target_properties(rondo_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX)
+  target_sources(rondo_${name} PUBLIC FILE_SET HEADERS BASE_DIRS include FILES ${headers})
+  target_compile_features(rondo_${name} PUBLIC cxx_std_20)
+  target_link_libraries(rondo_${name} PUBLIC ${arg_DEPENDS})
+  set_property(GLOBAL APPEND PROPERTY RONDO_INSTALLED_TARGETS rondo_${name})
+endfunction()
