@@ -1,0 +1,67 @@
+// Who is alive: the kernel's word, never a guess from time.
+//
+// Participant slot i stands for byte kLockBase + i of the segment's file (far beyond its end), and
+// whoever holds an exclusive lock on that byte is the slot's live owner. The locks are open file
+// description locks (F_OFD_SETLK, fcntl(2)): the kernel arbitrates them, frees them when the last
+// descriptor of the description is closed, which the end of the process does in every case, and lets
+// anyone probe them. A process that is stopped still holds its locks: it is paused, not dead.
+//
+// Each LivenessLock opens the file anew, for a description of its own: several handles in one
+// process exclude each other like processes do. A forked child inherits descriptors, and would keep
+// its parent's locks alive; so every child closes them all before fork() returns (pthread_atfork).
+// Children made by vfork, posix_spawn or a bare clone lose them at exec (O_CLOEXEC).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "rondo/core/result.hpp"
+
+namespace rondo {
+
+class Segment;
+
+// Byte of participant slot 0, and of the membership lock.
+inline constexpr std::uint64_t kLockBase = std::uint64_t{1} << 40;
+inline constexpr std::uint64_t kMembershipByte = kLockBase - 1;
+
+// Not thread-safe: belongs to one handle.
+class LivenessLock {
+ public:
+  // Errors: kNoDescriptors, kPermission, kReplaced, kForked (never), kSystem.
+  static Result<LivenessLock> open(const Segment& segment);
+
+  LivenessLock(LivenessLock&&) noexcept;
+  LivenessLock& operator=(LivenessLock&&) noexcept;
+  ~LivenessLock();  // lets go of everything it holds
+
+  // Takes the lock of `slot`; true if this object holds it now. Waits for nobody.
+  [[nodiscard]] bool try_hold(std::uint32_t slot) noexcept;
+  // Gives the lock of `slot` back. Nothing happens if it is not held.
+  void drop(std::uint32_t slot) noexcept;
+
+  // Whether another LivenessLock, in this process or any other, holds `slot`. What this object holds
+  // itself does not count. When the kernel gives no answer: true, as nobody may be declared dead
+  // without proof.
+  [[nodiscard]] bool held_by_other(std::uint32_t slot) const noexcept;
+  // The same for any of the slots from `first` on, with one system call.
+  [[nodiscard]] bool any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept;
+
+  // The lock that orders joining, leaving and the removal of the name. Blocking, for `patience` at
+  // most; false when it passed, or in a forked child. A holder that dies frees it; one that is
+  // stopped does not.
+  [[nodiscard]] bool lock_membership(std::chrono::nanoseconds patience) noexcept;
+  void unlock_membership() noexcept;
+
+  // Whether this object was inherited by fork. It holds nothing then, and never will: open another.
+  [[nodiscard]] bool forked() const noexcept;
+
+ private:
+  struct State;
+  explicit LivenessLock(std::unique_ptr<State> state) noexcept;
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rondo

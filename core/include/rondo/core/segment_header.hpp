@@ -1,0 +1,282 @@
+// The first page of every segment: what it is, for whom, and how large.
+//
+//   offset  size  field             meaning
+//        0     8  magic             kSegmentMagic; stored last, publishes the rest
+//        8     4  layout_version    kLayoutVersion
+//       12     4  kind              RingKind
+//       16     4  byte_order        0x01020304 as the creator's machine stores it
+//       20     4  word_bits         64; of the creator's pointers
+//       24     8  instance_id       random; tells this segment from others that bore its name
+//       32     8  total_bytes       of the whole segment
+//       40     8  feature_bits      the ring refuses bits that it does not know
+//       48     8  capacity          bytes or slots, as the kind has it
+//       56     4  slot_bytes        0 where records have sizes of their own
+//       60     4  participants      entries in the participant table
+//       64     8  created_unix_ns   when, for people
+//       72  4024  (zero)
+//
+// The creator writes all of it before the segment has a name; nobody writes it afterwards. The
+// participant table follows at kParticipantTable (participants.hpp). Where everything else lies is
+// computed from these few numbers by each ring's layout_for(); no offset is stored, so no parts can
+// overlap.
+//
+// Ordering. The label stands at exactly one operation below.
+//
+//   H1 release magic  ->  H2 acquire magic   all of a finished segment's contents are there
+#pragma once
+
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+#include "rondo/core/result.hpp"
+
+namespace rondo {
+
+enum class RingKind : std::uint32_t { kSpsc = 1, kRecord = 2, kMpmc = 3, kLatest = 4 };
+
+// As it stands in URLs and in what `rondo info` prints.
+[[nodiscard]] constexpr std::string_view to_string(RingKind kind) noexcept {
+  switch (kind) {
+    case RingKind::kSpsc: return "spsc";
+    case RingKind::kRecord: return "record";
+    case RingKind::kMpmc: return "mpmc";
+    case RingKind::kLatest: return "latest";
+  }
+  return "unknown";
+}
+
+inline constexpr std::uint64_t kSegmentMagic = 0x4745'534F'444E'4F52;  // "RONDOSEG" in memory
+inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kByteOrderMark = 0x0102'0304;
+inline constexpr std::uint32_t kWordBits = sizeof(void*) * 8;
+inline constexpr std::uint64_t kMaxSegmentBytes = std::uint64_t{1} << 46;
+inline constexpr std::uint32_t kMaxParticipants = 1024;
+
+// Where the participant table lies, and how much of it one participant takes.
+inline constexpr std::uint64_t kParticipantTable = kPartAlignment;
+inline constexpr std::uint64_t kParticipantBytes = 128;
+
+// The first byte behind a table of `participants` entries, where a ring's own parts begin.
+[[nodiscard]] constexpr std::uint64_t after_participants(std::uint64_t participants) noexcept {
+  return round_up(kParticipantTable + participants * kParticipantBytes, kPartAlignment);
+}
+
+struct SegmentHeader {
+  Atomic<std::uint64_t> magic;
+  Atomic<std::uint32_t> layout_version;
+  Atomic<std::uint32_t> kind;
+  Atomic<std::uint32_t> byte_order;
+  Atomic<std::uint32_t> word_bits;
+  Atomic<std::uint64_t> instance_id;
+  Atomic<std::uint64_t> total_bytes;
+  Atomic<std::uint64_t> feature_bits;
+  Atomic<std::uint64_t> capacity;
+  Atomic<std::uint32_t> slot_bytes;
+  Atomic<std::uint32_t> participants;
+  Atomic<std::uint64_t> created_unix_ns;
+};
+static_assert(offsetof(SegmentHeader, layout_version) == 8);
+static_assert(offsetof(SegmentHeader, kind) == 12);
+static_assert(offsetof(SegmentHeader, byte_order) == 16);
+static_assert(offsetof(SegmentHeader, word_bits) == 20);
+static_assert(offsetof(SegmentHeader, instance_id) == 24);
+static_assert(offsetof(SegmentHeader, total_bytes) == 32);
+static_assert(offsetof(SegmentHeader, feature_bits) == 40);
+static_assert(offsetof(SegmentHeader, capacity) == 48);
+static_assert(offsetof(SegmentHeader, slot_bytes) == 56);
+static_assert(offsetof(SegmentHeader, participants) == 60);
+static_assert(offsetof(SegmentHeader, created_unix_ns) == 64);
+static_assert(sizeof(SegmentHeader) == 72);
+static_assert(std::is_standard_layout_v<SegmentHeader>);
+static_assert(std::is_trivially_destructible_v<SegmentHeader>);
+
+// A process's own copy of the header; taken once at attach, never read again from the segment.
+struct Geometry {
+  RingKind kind{};
+  std::uint64_t capacity = 0;      // bytes or slots
+  std::uint32_t slot_bytes = 0;    // 0: records have sizes of their own
+  std::uint32_t participants = 0;  // entries in the participant table
+  std::uint64_t feature_bits = 0;
+  std::uint64_t total_bytes = 0;
+  std::uint64_t instance_id = 0;
+  std::uint64_t created_unix_ns = 0;  // initialise_header() fills in the present if it is 0
+};
+
+// Writes everything but the magic into the first page of `segment`, which is zero, aligned to
+// kSharingRange, and no smaller than a page. The caller then writes the other parts.
+// Caller: the creator, before anyone else can see the segment.
+inline void initialise_header(std::span<std::byte> segment, const Geometry& geometry) noexcept {
+  // relaxed throughout: H1 publishes these.
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  auto* header = new (segment.data()) SegmentHeader;
+  header->magic.store(0, kRelaxed);
+  header->layout_version.store(kLayoutVersion, kRelaxed);
+  header->kind.store(static_cast<std::uint32_t>(geometry.kind), kRelaxed);
+  header->byte_order.store(kByteOrderMark, kRelaxed);
+  header->word_bits.store(kWordBits, kRelaxed);
+  header->instance_id.store(geometry.instance_id, kRelaxed);
+  header->total_bytes.store(geometry.total_bytes, kRelaxed);
+  header->feature_bits.store(geometry.feature_bits, kRelaxed);
+  header->capacity.store(geometry.capacity, kRelaxed);
+  header->slot_bytes.store(geometry.slot_bytes, kRelaxed);
+  header->participants.store(geometry.participants, kRelaxed);
+  std::uint64_t created = geometry.created_unix_ns;
+  if (created == 0) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    created = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+  }
+  header->created_unix_ns.store(created, kRelaxed);
+}
+
+// Declares the segment finished: it will pass check_header() from now on.
+// Memory ordering: what the caller wrote before is visible to whoever passes check_header().
+inline void finish_header(std::span<std::byte> segment) noexcept {
+  auto* header = std::launder(reinterpret_cast<SegmentHeader*>(segment.data()));
+  // H1 (release, pairs with H2): the header's fields and all parts are written.
+  header->magic.store(kSegmentMagic, std::memory_order_release);
+}
+
+namespace detail {
+
+// Why the geometry of a header that is otherwise sound is impossible; empty if it is possible.
+// Every product is bounded before it is formed.
+[[nodiscard]] inline std::string header_objection(const Geometry& geometry) {
+  const bool power_of_two = geometry.kind != RingKind::kLatest;
+  if (geometry.total_bytes > kMaxSegmentBytes) {
+    return "its size is " + std::to_string(geometry.total_bytes) + " bytes, more than 2^46";
+  }
+  if (geometry.participants > kMaxParticipants) {
+    return "it has " + std::to_string(geometry.participants) + " participant slots, more than " +
+           std::to_string(kMaxParticipants);
+  }
+  const std::uint64_t parts = after_participants(geometry.participants);
+  if (parts > geometry.total_bytes) {
+    return "its participant table does not fit into its " + std::to_string(geometry.total_bytes) +
+           " bytes";
+  }
+  const std::uint64_t room = geometry.total_bytes - parts;
+  const std::uint64_t unit = geometry.slot_bytes == 0 ? 1 : geometry.slot_bytes;
+  if (geometry.capacity == 0 || geometry.capacity > room / unit) {
+    return "a capacity of " + std::to_string(geometry.capacity) + " units of " +
+           std::to_string(unit) + " bytes does not fit into the " + std::to_string(room) +
+           " bytes behind its participant table";
+  }
+  if (power_of_two && !std::has_single_bit(geometry.capacity)) {
+    return "its capacity is " + std::to_string(geometry.capacity) + ", no power of two";
+  }
+  return {};
+}
+
+// Reads magic, version, byte order and word size; an error if any is not ours.
+[[nodiscard]] inline Result<void> check_header_words(const SegmentHeader& header,
+                                                     const std::string& what) {
+  // H2 (acquire, pairs with H1): a segment with this magic is completely written.
+  const std::uint64_t magic = header.magic.load(std::memory_order_acquire);
+  // relaxed: H2 orders them. Each word is read once: a hostile peer may change it at any time.
+  const std::uint32_t byte_order = header.byte_order.load(std::memory_order_relaxed);
+  const std::uint32_t version = header.layout_version.load(std::memory_order_relaxed);
+  const std::uint32_t word_bits = header.word_bits.load(std::memory_order_relaxed);
+  constexpr std::uint32_t kForeignMark = 0x0403'0201;
+  if (magic == 0) {
+    return Error{ErrorCode::kNotReady,
+                 what + " was never finished by its creator; remove it and create it anew"};
+  }
+  if (byte_order == kForeignMark) {
+    return Error{ErrorCode::kBadByteOrder,
+                 what + " was written by a machine of the other byte order; create it anew here"};
+  }
+  if (magic != kSegmentMagic) {
+    return Error{ErrorCode::kBadMagic, what + " is not a Rondo segment (its first 8 bytes are " +
+                                           std::to_string(magic) + "); choose another name"};
+  }
+  if (byte_order != kByteOrderMark) {
+    return Error{ErrorCode::kBadByteOrder, what + " has an impossible byte order mark (" +
+                                               std::to_string(byte_order) + "); remove it"};
+  }
+  if (version != kLayoutVersion) {
+    return Error{ErrorCode::kBadVersion,
+                 what + " has layout version " + std::to_string(version) + ", this program needs " +
+                     std::to_string(kLayoutVersion) + "; use one version of Rondo on both sides"};
+  }
+  if (word_bits != kWordBits) {
+    return Error{ErrorCode::kBadVersion, what + " was written by a " + std::to_string(word_bits) +
+                                             "-bit program, this one has " +
+                                             std::to_string(kWordBits) + " bits"};
+  }
+  return {};
+}
+
+}  // namespace detail
+
+// Judges the header of `segment`, which is hostile until proved sound. `expected`: the kind it has
+// to be; none if any will do. `what` names the segment in messages, e.g. "shm:prices".
+//
+// Returns the process's own copy. Every field is read once. What holds of it: total_bytes is the
+// size of `segment`, the participant table and capacity * slot_bytes fit into it, the capacity is
+// not zero, and a power of two except in kind latest. The ring still compares total_bytes with its
+// own layout_for(), and feature_bits with those it knows.
+//
+// Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadVersion (also for another
+// word size), kBadKind, kSizeMismatch, kBadGeometry.
+// Memory ordering: what the creator wrote before finish_header() is visible afterwards.
+[[nodiscard]] inline Result<Geometry> check_header(std::span<const std::byte> segment,
+                                                   std::optional<RingKind> expected,
+                                                   std::string_view what) {
+  const std::string name(what);
+  if (segment.size() < kPartAlignment) {
+    return Error{ErrorCode::kTooSmall, name + " has " + std::to_string(segment.size()) +
+                                           " bytes, not even a header of " +
+                                           std::to_string(kPartAlignment)};
+  }
+  if (!is_aligned(segment.data(), kSharingRange)) {
+    return Error{ErrorCode::kMisaligned, name + " is not aligned to " +
+                                             std::to_string(kSharingRange) + " bytes in memory"};
+  }
+  const auto* header = std::launder(reinterpret_cast<const SegmentHeader*>(segment.data()));
+  if (auto words = detail::check_header_words(*header, name); !words) return words.error();
+
+  // relaxed: H2 orders these. Each is read once, into our own copy.
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const std::uint32_t kind = header->kind.load(kRelaxed);
+  const Geometry geometry{.kind = static_cast<RingKind>(kind),
+                          .capacity = header->capacity.load(kRelaxed),
+                          .slot_bytes = header->slot_bytes.load(kRelaxed),
+                          .participants = header->participants.load(kRelaxed),
+                          .feature_bits = header->feature_bits.load(kRelaxed),
+                          .total_bytes = header->total_bytes.load(kRelaxed),
+                          .instance_id = header->instance_id.load(kRelaxed),
+                          .created_unix_ns = header->created_unix_ns.load(kRelaxed)};
+  if (to_string(geometry.kind) == "unknown") {
+    return Error{ErrorCode::kBadKind,
+                 name + " holds a ring of the unknown kind " + std::to_string(kind)};
+  }
+  if (expected && geometry.kind != *expected) {
+    return Error{ErrorCode::kBadKind, name + " holds a ring of kind " +
+                                          std::string(to_string(geometry.kind)) + ", not " +
+                                          std::string(to_string(*expected))};
+  }
+  if (geometry.total_bytes != segment.size()) {
+    const bool truncated = geometry.total_bytes > segment.size();
+    return Error{truncated ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
+                 name + " has " + std::to_string(segment.size()) + " bytes, its header says " +
+                     std::to_string(geometry.total_bytes)};
+  }
+  if (std::string objection = detail::header_objection(geometry); !objection.empty()) {
+    return Error{ErrorCode::kBadGeometry, name + " can't be a ring: " + objection};
+  }
+  return geometry;
+}
+
+}  // namespace rondo
