@@ -7,6 +7,8 @@
 
 #include <cerrno>
 
+#include "rondo/core/atomic.hpp"
+
 namespace rondo {
 namespace {
 
@@ -37,7 +39,7 @@ bool register_publisher() noexcept {
 
 bool heavy_fence() noexcept {
   if (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)) return true;
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  atomic_fence(std::memory_order_seq_cst);
   return false;
 }
 

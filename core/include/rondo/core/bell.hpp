@@ -3,7 +3,7 @@
 // wake is lost, is in rondo/sync/doorbell.hpp. All zero is the state of a fresh segment: nobody
 // sleeps, nobody ever rang.
 //
-// One sleeper, each word with one writer. The two words lie in the parts of their writers:
+// Each word has one writer, and lies in that writer's part:
 //
 //   struct      offset  size  field   written by            meaning
 //   BellWaiter       0     4  state   the one who sleeps    bits below
@@ -14,19 +14,10 @@
 //          bit  2       must fence: the sleeper can't make others fence, so they do it themselves
 //          bits 3-31    episode: counts sleeps, so that one sleep is rung for once
 //
-// Many sleepers and many ringers on the same words (the ring with several producers and consumers):
-//
-//   struct      offset  size  field     written by          meaning
-//   BellCrowd        0     8  asleep    sleepers, ringers   bit i: sleeper i sleeps and is not rung for
-//                                                           bit 63: must fence, never taken back
-//                    8     4  rings     ringers             times rung, modulo 2^32; the futex word
-//                   12     4  reserved  nobody              zero
-//
 // A peer may scribble over its words at any time. The worst it can do is a wake too many, or one
 // that is late by a slice of sleep.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -38,6 +29,7 @@ struct BellWaiter {
   static constexpr std::uint32_t kAsleep = 1;
   static constexpr std::uint32_t kGone = 2;
   static constexpr std::uint32_t kMustFence = 4;
+  static constexpr std::uint32_t kFlags = 7;    // all of these
   static constexpr std::uint32_t kEpisode = 8;  // one episode; it counts from here up
 
   Atomic<std::uint32_t> state;
@@ -52,20 +44,5 @@ struct BellRinger {
 static_assert(sizeof(BellRinger) == 4);
 static_assert(std::is_standard_layout_v<BellRinger>);
 static_assert(std::is_trivially_destructible_v<BellRinger>);
-
-struct BellCrowd {
-  static constexpr std::uint64_t kMustFence = std::uint64_t{1} << 63;
-  static constexpr std::uint32_t kSleepers = 63;  // sleepers with a bit of their own
-
-  Atomic<std::uint64_t> asleep;
-  Atomic<std::uint32_t> rings;
-  Atomic<std::uint32_t> reserved;
-};
-static_assert(offsetof(BellCrowd, asleep) == 0);
-static_assert(offsetof(BellCrowd, rings) == 8);
-static_assert(offsetof(BellCrowd, reserved) == 12);
-static_assert(sizeof(BellCrowd) == 16);
-static_assert(std::is_standard_layout_v<BellCrowd>);
-static_assert(std::is_trivially_destructible_v<BellCrowd>);
 
 }  // namespace rondo

@@ -105,7 +105,8 @@ class BasicRinger {
   [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
     light_fence();
     // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
-    return watched_->load(std::memory_order_relaxed) != 0;
+    // The episode alone, left by a sleeper who is awake again, is nobody's wish.
+    return (watched_->load(std::memory_order_relaxed) & BellWaiter::kFlags) != 0;
   }
 
   // Wakes the sleeper if it sleeps and was not woken from this sleep. Returns false when it has left.
@@ -180,7 +181,7 @@ class BasicGroupRinger {
       // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
       any |= watched_[i]->state.load(std::memory_order_relaxed);
     }
-    return any != 0;
+    return (any & BellWaiter::kFlags) != 0;
   }
   // Wakes all who sleep, if any of them was not woken from this sleep.
   RONDO_COLD void ring() noexcept {
@@ -215,7 +216,7 @@ class BasicSleeper {
   // the word where a predecessor left it, killed or not, and says that somebody is here again.
   BasicSleeper(BellWaiter& mine, const BellRinger& peer) noexcept : mine_(&mine), peer_(&peer) {
     // relaxed: we are the only writer now.
-    episode_ = mine.state.load(std::memory_order_relaxed) & ~kFlags;
+    episode_ = mine.state.load(std::memory_order_relaxed) & ~BellWaiter::kFlags;
     if (!System::heavy_fence()) fence_flag_ = BellWaiter::kMustFence;
     say(0);
   }
@@ -252,7 +253,6 @@ class BasicSleeper {
   void leave() noexcept { say(BellWaiter::kGone); }
 
  private:
-  static constexpr std::uint32_t kFlags = BellWaiter::kEpisode - 1;
 
   void say(std::uint32_t flags) noexcept {
     // relaxed: a publisher that sees an older word rings for nothing.
