@@ -1,0 +1,376 @@
+// record_ring: one producer, one consumer, records of any size, written and read in place.
+//
+// Commit is in band. A record's header word says at once that the record is there, how long it is
+// and which one it is, so the reader polls that word and no index is shared on a message's way: one
+// line moves for a small message. The layout is in record_layout.hpp.
+//
+// Publish: the producer first zeroes the header word after its record, then stores its own header.
+// So consumed space needs no zeroing, and a stale byte is never taken for a header. A batch becomes
+// visible at once by storing the header of its first record last. What was never committed is
+// invisible, also after a kill; a successor finds the end by walking headers from a checkpoint that
+// the producer leaves at least once a lap.
+//
+// Ordering. Each label stands at exactly one operation below; pairs are mutual.
+//
+//   R1 release header  ->  R2 acquire header      a visible record is fully written
+//   R1 release header  ->  R3 acquire header      the same, for whoever walks the headers
+//   R1 release header  ->  R4 acquire header      the same, when looking again
+//   H1 release head    ->  H2 acquire head        space given back is fully read
+//   K1 release current ->  K2 acquire current     the checkpoint it names is fully written
+//   K3 release checkpoint position -> K4 acquire  a checkpoint overwritten meanwhile is noticed
+//   K5 release checkpoint sequence -> K6 acquire  the same
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/distance.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+#include "rondo/core/record_layout.hpp"
+
+namespace rondo {
+
+// When a consumer gives back what it has read.
+enum class Acknowledge : std::uint8_t {
+  kLazily,  // after a share of the capacity, and whenever the ring is empty: the fastest
+  kEagerly  // after each record: at most one is delivered again after a crash
+};
+
+// What a consumer meets at its position.
+enum class ReadState : std::uint8_t {
+  kRecord,  // a record lies there
+  kEmpty,   // nothing yet
+  kEnd,     // the producer closed the stream in order
+  kCorrupt  // bytes that no honest producer writes; the consumer stays failed
+};
+
+class record_ring {
+ public:
+  class Producer;
+  class Consumer;
+  class Claim;
+  class Message;
+
+  static constexpr std::uint64_t kMinCapacity = 64;
+  static constexpr std::uint64_t kMaxCapacity = std::uint64_t{1} << 46;
+
+  // The largest record that a ring of `capacity` bytes always has room for once it is drained,
+  // wherever its position stands: padding to the end and the record together take less than all.
+  [[nodiscard]] static constexpr std::size_t max_record_bytes(std::uint64_t capacity) noexcept {
+    return std::min<std::uint64_t>(capacity / 2 - 2 * record_header::kBytes,
+                                   std::numeric_limits<std::uint32_t>::max() - 15u);
+  }
+};
+
+// The one who writes. Not thread-safe: one thread at a time.
+class record_ring::Producer {
+ public:
+  // Takes up the producer's part where a predecessor left it, killed or not: walks the headers from
+  // the last checkpoint to the end. Empty if what lies there is corrupt. Takes time in the number
+  // of records of one lap. The caller holds the producer's role (participants.hpp).
+  [[nodiscard]] static std::optional<Producer> attach(const RecordParts& parts) noexcept;
+
+  Producer(Producer&&) noexcept = default;
+  Producer& operator=(Producer&&) noexcept = default;
+
+  // Reserves `size_bytes` and returns where to write them; nullptr if the ring is full now (or
+  // failed(), or the size is above max_record_bytes()). A reservation that is not committed is
+  // simply forgotten by the next one. The space is 8-aligned and contiguous.
+  // Progress: wait-free.
+  RONDO_ALWAYS_INLINE std::byte* try_reserve(std::size_t size_bytes) noexcept {
+    if (size_bytes > max_record_bytes_) [[unlikely]] return nullptr;
+    const std::uint64_t footprint = record_header::footprint(size_bytes);
+    const std::uint64_t room = parts_.capacity - index_of(tail_, parts_.capacity);
+    padding_ = footprint > room ? room : 0;
+    // Signed: after an end mark the tail may stand beyond the limit.
+    if (static_cast<std::int64_t>(limit_ - tail_) <
+        static_cast<std::int64_t>(padding_ + footprint)) [[unlikely]] {
+      if (!make_room(padding_ + footprint)) return nullptr;
+    }
+    return parts_.records + index_of(tail_ + padding_, parts_.capacity) + record_header::kBytes;
+  }
+
+  // Publishes the first `size_bytes` of the last reservation as one record.
+  // Progress: wait-free. Memory ordering: what the caller did before is visible to the consumer
+  // that reads this record.
+  RONDO_ALWAYS_INLINE void commit(std::size_t size_bytes) noexcept {
+    const Position start = tail_ + padding_;
+    const Position next = start + record_header::footprint(size_bytes);
+    const std::uint64_t header = record_header::make(RecordKind::kRecord, sequence_,
+                                                     static_cast<std::uint32_t>(size_bytes));
+    // relaxed: nobody looks at this word before the header stored by R1 below is visible.
+    parts_.header_at(next).store(0, std::memory_order_relaxed);
+    if (padding_ != 0) [[unlikely]] {
+      // relaxed: reached only through the padding's header, which R1 publishes.
+      parts_.header_at(start).store(header, std::memory_order_relaxed);
+      publish_header(record_header::make(
+          RecordKind::kPadding, sequence_,
+          static_cast<std::uint32_t>(padding_ - record_header::kBytes)));
+      padding_ = 0;
+    } else {
+      publish_header(header);
+    }
+    tail_ = next;
+    ++sequence_;
+  }
+
+  // A claim that publishes when committed and is forgotten when it goes out of scope. Empty when
+  // try_reserve() would say nullptr. One claim at a time.
+  [[nodiscard]] std::optional<Claim> try_claim(std::size_t size_bytes) noexcept;
+
+  // Records committed from here on become visible at once, with end_batch(). A batch has to fit
+  // into the ring: a try_reserve() that fails while a batch is open may never succeed.
+  void begin_batch() noexcept {
+    assert(!in_batch_);
+    in_batch_ = true;
+    batch_start_ = tail_;
+    batch_sequence_ = sequence_;
+    batch_header_ = 0;
+  }
+  void end_batch() noexcept {
+    assert(in_batch_);
+    in_batch_ = false;
+    if (batch_header_ == 0) return;
+    // R1 (release, pairs with R2, R3, R4): the records of the batch are fully written.
+    parts_.header_at(batch_start_).store(batch_header_, std::memory_order_release);
+  }
+  // Forgets all that the open batch committed.
+  void abandon_batch() noexcept {
+    assert(in_batch_);
+    in_batch_ = false;
+    tail_ = batch_start_;
+    sequence_ = batch_sequence_;
+    padding_ = 0;
+  }
+
+  // Ends the stream: a reader that has read everything meets the end. There is always room for it.
+  // A successor may go on writing behind it. Closing twice is closing once.
+  void close() noexcept {
+    if (in_batch_) abandon_batch();
+    if (ended_at_ == tail_) return;
+    const Position next = tail_ + record_header::kBytes;
+    padding_ = 0;
+    // relaxed: as in commit().
+    parts_.header_at(next).store(0, std::memory_order_relaxed);
+    publish_header(record_header::make(RecordKind::kEnd, sequence_, 0));
+    tail_ = next;
+    ended_at_ = next;
+  }
+
+  // Bytes of the largest record that fits.
+  [[nodiscard]] std::size_t max_record_bytes() const noexcept { return max_record_bytes_; }
+  // Records ever published in this ring, those of predecessors included.
+  [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
+  [[nodiscard]] Position position() const noexcept { return tail_; }
+  // The consumer's position was one that no honest consumer stores; the ring reads as full.
+  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  // True when every record published has been given back. Reads the consumer's line.
+  [[nodiscard]] bool drained() noexcept {
+    refresh_head();
+    const bool ended = ended_at_ == tail_;
+    return head_seen_ == tail_ || (ended && head_seen_ == tail_ - record_header::kBytes);
+  }
+  [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
+
+ private:
+  explicit Producer(const RecordParts& parts) noexcept
+      : parts_(parts), max_record_bytes_(record_ring::max_record_bytes(parts.capacity)) {}
+
+  // Room that stays free behind every record: for the zeroed next header, and for an end mark.
+  static constexpr std::uint64_t kReserve = 2 * record_header::kBytes;
+
+  // Stores the header at the tail, or keeps it back while it is the first of an open batch.
+  RONDO_ALWAYS_INLINE void publish_header(std::uint64_t header) noexcept {
+    if (in_batch_) [[unlikely]] {
+      if (tail_ == batch_start_) {
+        batch_header_ = header;
+        return;
+      }
+    }
+    // R1 (release, pairs with R2, R3, R4): the record is fully written, and the next header is zero.
+    parts_.header_at(tail_).store(header, std::memory_order_release);
+  }
+
+  RONDO_COLD bool make_room(std::uint64_t bytes) noexcept;
+  void refresh_head() noexcept;
+  void leave_checkpoint(Position position, std::uint64_t sequence) noexcept;
+
+  RecordParts parts_;
+  std::size_t max_record_bytes_;
+  Position tail_ = 0;           // where the next header goes
+  Position limit_ = 0;          // records may reach up to here without asking again
+  std::uint64_t sequence_ = 0;  // of the next record
+  std::uint64_t padding_ = 0;   // before the reserved record
+  bool in_batch_ = false;
+  bool failed_ = false;
+  Position batch_start_ = 0;
+  std::uint64_t batch_sequence_ = 0;
+  std::uint64_t batch_header_ = 0;
+  Position head_seen_ = 0;   // a lower bound of head
+  Position checkpoint_ = 0;  // where a successor would start walking
+  Position ended_at_ = ~Position{0};
+};
+
+// The one who reads. Not thread-safe: one thread at a time.
+class record_ring::Consumer {
+ public:
+  // Takes up the consumer's part at its published position: what a killed predecessor had read but
+  // not given back is delivered again. Empty if the position is impossible or the headers corrupt.
+  [[nodiscard]] static std::optional<Consumer> attach(const RecordParts& parts,
+                                                      Acknowledge acknowledge = Acknowledge::kLazily,
+                                                      Steering steering = Steering::kOn) noexcept;
+
+  Consumer(Consumer&&) noexcept = default;
+  Consumer& operator=(Consumer&&) noexcept = default;
+
+  // Looks at the next record without taking it. After kRecord, data() and size() describe it, in
+  // place, until give_back(). On kEmpty everything read has been given back to the producer; in the
+  // middle of a stream the call may first stay away from the ring for a moment (distance.hpp).
+  // The bytes belong to the producer: one that is not trusted may change them while they are read.
+  // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
+  [[nodiscard]] RONDO_ALWAYS_INLINE ReadState try_peek() noexcept {
+    // R2 (acquire, pairs with R1): the record behind a visible header is fully written.
+    const std::uint64_t word = parts_.header_at(position_).load(std::memory_order_acquire);
+    if (record_header::tag_of(word) == record_header::tag_of(expected_)) [[likely]] {
+      size_ = record_header::size_of(word);
+      footprint_ = record_header::footprint(size_);
+      const std::uint64_t index = index_of(position_, parts_.capacity);
+      if (footprint_ <= parts_.capacity - index) [[likely]] {
+        data_ = parts_.records + index + record_header::kBytes;
+        return ReadState::kRecord;
+      }
+    }
+    return peek_otherwise(word);
+  }
+
+  [[nodiscard]] const std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  // Gives back the record that try_peek() found. True if the producer can see it already, so that
+  // a sleeping one is to be woken.
+  // Memory ordering: the caller's reads of the record come before the producer's reuse of its space.
+  RONDO_ALWAYS_INLINE bool give_back() noexcept {
+    position_ += footprint_;
+    expected_ += record_header::tag(RecordKind::kNothing, 1);
+    if (position_ - published_ < share_) [[likely]] return false;
+    return publish();
+  }
+
+  // Gives back to the producer all that was read. True if there was anything to give back.
+  bool publish() noexcept {
+    if (published_ == position_) return false;
+    published_ = position_;
+    // H1 (release, pairs with H2): everything before this position has been read.
+    parts_.consumer->head.store(position_, std::memory_order_release);
+    return true;
+  }
+
+  // The next record as an object that gives it back when it goes out of scope. Empty unless
+  // try_peek() says kRecord; state() tells why.
+  [[nodiscard]] std::optional<Message> try_next() noexcept;
+  [[nodiscard]] ReadState state() const noexcept { return state_; }
+
+  // Steps over an end mark at this position, to read what a successor of the producer writes.
+  void pass_end() noexcept {
+    if (state_ != ReadState::kEnd) return;
+    position_ += record_header::kBytes;
+    state_ = ReadState::kEmpty;
+    publish();
+  }
+
+  // Records published before the one that is read next.
+  [[nodiscard]] std::uint64_t sequence() const noexcept { return expected_ >> 4; }
+  [[nodiscard]] Position position() const noexcept { return position_; }
+  [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
+  [[nodiscard]] std::size_t max_record_bytes() const noexcept {
+    return record_ring::max_record_bytes(parts_.capacity);
+  }
+
+ private:
+  Consumer(const RecordParts& parts, Position position, std::uint64_t sequence,
+           Acknowledge acknowledge, Steering steering) noexcept
+      : parts_(parts),
+        position_(position),
+        published_(position),
+        share_(acknowledge == Acknowledge::kEagerly ? 1 : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        expected_(sequence << 4 | std::uint64_t{1}),
+        distance_(steering, sequence) {}
+
+  RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
+
+  RecordParts parts_;
+  Position position_;           // of the next header
+  Position published_;          // what the producer was told
+  std::uint64_t share_;         // how far position_ may run ahead of published_
+  std::uint64_t expected_;      // the next record's sequence and kind, as in a header's low bits
+  std::uint32_t size_ = 0;
+  std::uint64_t footprint_ = 0;
+  const std::byte* data_ = nullptr;
+  ReadState state_ = ReadState::kEmpty;
+  Distance distance_;
+};
+
+// A claimed record. Destroying it without commit() leaves no trace, so an early return in the
+// caller never blocks the consumer.
+class [[nodiscard]] record_ring::Claim {
+ public:
+  Claim(Producer& producer, std::span<std::byte> bytes) noexcept
+      : producer_(&producer), bytes_(bytes) {}
+
+  // Where to write the record, `size_bytes` as claimed (or as shrunk).
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
+  // Keeps only the first `size_bytes`, at most bytes().size().
+  void shrink(std::size_t size_bytes) noexcept {
+    assert(size_bytes <= bytes_.size());
+    bytes_ = bytes_.first(size_bytes);
+  }
+  // Publishes the record; see Producer::commit().
+  void commit() && noexcept { producer_->commit(bytes_.size()); }
+
+ private:
+  Producer* producer_;
+  std::span<std::byte> bytes_;
+};
+
+// A record as its reader sees it, in place. Given back on destruction.
+class [[nodiscard]] record_ring::Message {
+ public:
+  Message(Consumer& consumer, std::span<const std::byte> bytes) noexcept
+      : consumer_(&consumer), bytes_(bytes) {}
+  Message(Message&& other) noexcept
+      : consumer_(std::exchange(other.consumer_, nullptr)), bytes_(other.bytes_) {}
+  Message& operator=(Message&&) = delete;
+  ~Message() {
+    if (consumer_ != nullptr) consumer_->give_back();
+  }
+
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+
+ private:
+  Consumer* consumer_;
+  std::span<const std::byte> bytes_;
+};
+
+inline std::optional<record_ring::Claim> record_ring::Producer::try_claim(
+    std::size_t size_bytes) noexcept {
+  std::byte* bytes = try_reserve(size_bytes);
+  if (bytes == nullptr) return std::nullopt;
+  return Claim(*this, {bytes, size_bytes});
+}
+
+inline std::optional<record_ring::Message> record_ring::Consumer::try_next() noexcept {
+  if (try_peek() != ReadState::kRecord) return std::nullopt;
+  return std::optional<Message>(std::in_place, *this, std::span(data_, size_));
+}
+
+}  // namespace rondo
+
+#include "rondo/core/record_ring_inl.hpp"  // the slow paths

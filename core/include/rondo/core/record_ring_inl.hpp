@@ -1,0 +1,201 @@
+// The slow paths of record_ring.hpp: a ring that looks full or empty, and taking over a part.
+#pragma once
+
+#include "rondo/core/record_ring.hpp"
+
+namespace rondo::detail {
+
+// Where a walk along the headers ended.
+struct RecordWalk {
+  bool sound;
+  Position position;       // of the first header that is zero, or the position asked for
+  std::uint64_t sequence;  // of the record that goes or lies there
+  bool after_end;          // the last header passed was an end mark
+};
+
+// Walks from a committed header to `stop`, or to the end of what is published. A walk is sound if
+// every header on the way is, and if it takes no more than one lap.
+inline RecordWalk walk_records(const RecordParts& parts, Position position, std::uint64_t sequence,
+                               std::optional<Position> stop) noexcept {
+  using Verdict = RecordHeaderView::Verdict;
+  const Position start = position;
+  bool after_end = false;
+  while (stop != position) {
+    // R3 (acquire, pairs with R1): the header after a visible record is zero or newer.
+    const std::uint64_t word = parts.header_at(position).load(std::memory_order_acquire);
+    const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
+    if (header.verdict == Verdict::kNothing) return {!stop, position, sequence, after_end};
+    if (header.verdict == Verdict::kCorrupt) break;
+    position += header.footprint_bytes;
+    if (position - start > parts.capacity) break;
+    if (header.verdict == Verdict::kRecord) ++sequence;
+    after_end = header.verdict == Verdict::kEnd;
+  }
+  return {stop == position, position, sequence, after_end};
+}
+
+struct RecordCheckpointView {
+  Position position;
+  std::uint64_t sequence;
+};
+
+// The checkpoint that holds now. A live producer may be writing the other one, and this one as soon
+// as that is done, so `current` is looked at once more; empty if it never stood still, which only a
+// hostile producer brings about.
+inline std::optional<RecordCheckpointView> read_checkpoint(const RecordProducerPart& part) noexcept {
+  for (int tries = 0; tries < 1000; ++tries) {
+    // K2 (acquire, pairs with K1): the checkpoint that it names is fully written.
+    const std::uint64_t current = part.current.load(std::memory_order_acquire);
+    const RecordCheckpoint& checkpoint = part.checkpoints[current & 1];
+    // K4 (acquire, pairs with K3): a word of a later checkpoint brings a later `current` with it.
+    const Position position = checkpoint.position.load(std::memory_order_acquire);
+    // K6 (acquire, pairs with K5): as K4.
+    const std::uint64_t sequence = checkpoint.sequence.load(std::memory_order_acquire);
+    // relaxed: K4 and K6 come before.
+    if (part.current.load(std::memory_order_relaxed) != current) continue;
+    if (position % record_header::kBytes != 0) return std::nullopt;
+    return RecordCheckpointView{position, sequence};
+  }
+  return std::nullopt;
+}
+
+[[nodiscard]] constexpr bool is_header_position(Position position) noexcept {
+  return position % record_header::kBytes == 0;
+}
+
+}  // namespace rondo::detail
+
+namespace rondo {
+
+inline std::optional<record_ring::Producer> record_ring::Producer::attach(
+    const RecordParts& parts) noexcept {
+  const auto checkpoint = detail::read_checkpoint(*parts.producer);
+  if (!checkpoint) return std::nullopt;
+  const auto end =
+      detail::walk_records(parts, checkpoint->position, checkpoint->sequence, std::nullopt);
+  if (!end.sound) return std::nullopt;
+
+  Producer producer(parts);
+  producer.tail_ = end.position;
+  producer.sequence_ = end.sequence;
+  if (end.after_end) producer.ended_at_ = end.position;
+  producer.checkpoint_ = checkpoint->position;
+  producer.head_seen_ = end.position - parts.capacity;  // the least that an honest head can be
+  producer.refresh_head();
+  if (producer.failed_) return std::nullopt;
+  producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
+  return producer;
+}
+
+inline void record_ring::Producer::refresh_head() noexcept {
+  // H2 (acquire, pairs with H1): the space given back has been fully read.
+  const Position head = parts_.consumer->head.load(std::memory_order_acquire);
+  // A head that goes back, or beyond what is published, or off the headers, is nobody's honest
+  // store: it reads as full.
+  const Position published = in_batch_ ? batch_start_ : tail_;
+  if (head - head_seen_ > published - head_seen_ || !detail::is_header_position(head)) {
+    failed_ = true;
+    return;
+  }
+  head_seen_ = head;
+}
+
+inline void record_ring::Producer::leave_checkpoint(Position position,
+                                                    std::uint64_t sequence) noexcept {
+  // relaxed: ours alone.
+  const std::uint64_t next = parts_.producer->current.load(std::memory_order_relaxed) + 1;
+  // Until K1 the other checkpoint holds, whenever we are killed.
+  RecordCheckpoint& checkpoint = parts_.producer->checkpoints[next & 1];
+  // K3 (release, pairs with K4): who reads this word knows that the last checkpoint was current.
+  checkpoint.position.store(position, std::memory_order_release);
+  // K5 (release, pairs with K6): as K3.
+  checkpoint.sequence.store(sequence, std::memory_order_release);
+  // K1 (release, pairs with K2): the checkpoint is fully written.
+  parts_.producer->current.store(next, std::memory_order_release);
+  checkpoint_ = position;
+}
+
+// Asks the consumer's line anew, and moves the checkpoint up before a lap could overwrite it.
+inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
+  const Position published = in_batch_ ? batch_start_ : tail_;
+  if (checkpoint_ != published) {
+    leave_checkpoint(published, in_batch_ ? batch_sequence_ : sequence_);
+  }
+  refresh_head();
+  if (failed_) return false;
+  // The head is at or before the checkpoint, so this limit keeps the checkpoint's header, too.
+  limit_ = head_seen_ + parts_.capacity - kReserve;
+  return static_cast<std::int64_t>(limit_ - tail_) >= static_cast<std::int64_t>(bytes);
+}
+
+inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(
+    const RecordParts& parts, Acknowledge acknowledge, Steering steering) noexcept {
+  // relaxed: the walk below proves it, and orders what it proves.
+  const Position head = parts.consumer->head.load(std::memory_order_relaxed);
+  if (!detail::is_header_position(head)) return std::nullopt;
+
+  // The head is proved by a walk between it and the checkpoint, which also tells the sequence. A
+  // live producer may overwrite what lies before the head meanwhile. It then has moved its
+  // checkpoint to the head or beyond, where it is safe while the head stands still; the tries are
+  // for that to become visible here.
+  for (int tries = 0; tries < 64; ++tries) {
+    const auto checkpoint = detail::read_checkpoint(*parts.producer);
+    if (!checkpoint) return std::nullopt;
+    const std::uint64_t ahead = head - checkpoint->position;  // wraps when the head is behind
+    if (ahead <= parts.capacity) {
+      const auto walk =
+          detail::walk_records(parts, checkpoint->position, checkpoint->sequence, head);
+      if (walk.sound) return Consumer(parts, head, walk.sequence, acknowledge, steering);
+    } else if (checkpoint->position - head <= parts.capacity) {
+      // Backwards: take the sequence that the header at the head bears, and see it arrive.
+      // relaxed: all before the checkpoint is ordered by K2.
+      const std::uint64_t word = parts.header_at(head).load(std::memory_order_relaxed);
+      const std::uint64_t claimed = record_header::tag_of(word) >> 4;
+      const auto walk = detail::walk_records(parts, head, claimed, checkpoint->position);
+      const std::uint64_t records = walk.sequence - claimed;
+      const std::uint64_t sequence = checkpoint->sequence - records;
+      const bool agrees = record_header::tag(RecordKind::kNothing, sequence) ==
+                          record_header::tag(RecordKind::kNothing, claimed);
+      if (walk.sound && agrees) return Consumer(parts, head, sequence, acknowledge, steering);
+    }
+  }
+  return std::nullopt;
+}
+
+// Nothing there, padding, the end, or bytes that no honest producer writes.
+inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexcept {
+  using Verdict = RecordHeaderView::Verdict;
+  bool looked_again = false;
+  bool padded = false;
+  for (;;) {
+    const RecordHeaderView header =
+        judge_header(word, position_, sequence(), parts_.capacity);
+    switch (header.verdict) {
+      case Verdict::kRecord:
+        size_ = header.size_bytes;
+        footprint_ = header.footprint_bytes;
+        data_ = parts_.records + index_of(position_, parts_.capacity) + record_header::kBytes;
+        return state_ = ReadState::kRecord;
+      case Verdict::kPadding:
+        if (std::exchange(padded, true)) return state_ = ReadState::kCorrupt;
+        position_ += header.footprint_bytes;
+        break;
+      case Verdict::kEnd:
+        publish();
+        return state_ = ReadState::kEnd;
+      case Verdict::kCorrupt:
+        return state_ = ReadState::kCorrupt;
+      case Verdict::kNothing:
+        // The producer may be waiting for what we have read; tell before staying away.
+        publish();
+        if (std::exchange(looked_again, true) || !distance_.stay_away(sequence())) {
+          return state_ = ReadState::kEmpty;
+        }
+        break;
+    }
+    // R4 (acquire, pairs with R1): as R2.
+    word = parts_.header_at(position_).load(std::memory_order_acquire);
+  }
+}
+
+}  // namespace rondo

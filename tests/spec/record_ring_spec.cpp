@@ -1,0 +1,608 @@
+// Contract of record_ring. Each line has a test of the same name, in this order.
+//
+//  Passing records
+//   1. AnEmptyRingHasNothingToRead
+//   2. RecordsLeaveInTheOrderTheyEntered
+//   3. RecordsOfSizeZeroAndOfTheLargestSizePass
+//   4. ACommitStoresItsHeaderAndZeroesTheNext
+//   5. ARecordThatWouldWrapIsPrecededByPadding
+//   6. EveryPositionHasRoomForTheLargestRecord
+//   7. ARecordAboveTheLargestSizeIsRefused
+//   8. ClaimsMayBeShrunk
+//   9. AForgottenClaimLeavesNoTrace
+//  10. MessagesGiveThemselvesBack
+//  Space
+//  11. AFullRingRefusesAndChangesNothingVisible
+//  12. AFullRingAcceptsAgainOnceAShareIsGivenBack
+//  13. ALazyConsumerPublishesWhenItRunsDry
+//  14. AnEagerConsumerPublishesAfterEachRecord
+//  Batches
+//  15. ABatchBecomesVisibleAtOnce
+//  16. ABatchMayWrap
+//  17. AnAbandonedBatchLeavesNoTrace
+//  End of stream
+//  18. AClosedStreamEndsAfterItsLastRecord
+//  19. AFullRingCanStillBeClosed
+//  20. ClosingTwiceIsClosingOnce
+//  21. ASuccessorGoesOnBehindTheEnd
+//  Taking over
+//  22. ASuccessorOfTheProducerFindsTheEnd
+//  23. ASuccessorOfTheProducerOverwritesWhatWasNotCommitted
+//  24. ASuccessorOfAProducerKilledInABatchForgetsTheBatch
+//  25. ASuccessorOfTheConsumerReadsAgainWhatWasNotGivenBack
+//  26. ATornCheckpointIsNotUsed
+//  27. SuccessorsAgreeAtEveryPosition
+//  Positions
+//  28. PositionsMayPassTwoToTheSixtyFour
+//  29. SequencesMayPassTwentyEightBits
+//  A hostile peer
+//  30. AHeadBeyondTheTailReadsAsFull
+//  31. AHeadThatGoesBackReadsAsFull
+//  32. AHeaderLargerThanTheRingIsCorrupt
+//  33. AHeaderOfAnotherSequenceIsCorrupt
+//  34. PaddingOfAnotherSizeThanTheRestIsCorrupt
+//  35. EndlessPaddingIsCorrupt
+//  36. AttachRefusesPositionsThatAreNotHeaders
+//  37. AttachRefusesHeadersThatGoRound
+//  All of it
+//  38. AnyOperationsAgreeWithAPlainModel
+#include "rondo/core/record_ring.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <random>
+
+#include "support/record_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+using testing::RecordFixture;
+using testing::put;
+using testing::take;
+
+std::uint64_t record(std::uint64_t sequence, std::uint32_t size) {
+  return record_header::make(RecordKind::kRecord, sequence, size);
+}
+std::uint64_t padding(std::uint64_t sequence, std::uint32_t size) {
+  return record_header::make(RecordKind::kPadding, sequence, size);
+}
+
+TEST(RecordRing, AnEmptyRingHasNothingToRead) {
+  RecordFixture ring(64);
+  auto consumer = ring.consumer();
+  EXPECT_EQ(consumer.try_peek(), ReadState::kEmpty);
+}
+
+TEST(RecordRing, RecordsLeaveInTheOrderTheyEntered) {
+  RecordFixture ring(256);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  ASSERT_TRUE(put(producer, "one"));
+  ASSERT_TRUE(put(producer, "two"));
+  ASSERT_TRUE(put(producer, "three three"));
+
+  EXPECT_EQ(take(consumer), "one");
+  EXPECT_EQ(take(consumer), "two");
+  EXPECT_EQ(take(consumer), "three three");
+  EXPECT_EQ(take(consumer), "<empty>");
+}
+
+TEST(RecordRing, RecordsOfSizeZeroAndOfTheLargestSizePass) {
+  RecordFixture ring(256);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  const std::string largest(producer.max_record_bytes(), 'x');
+  EXPECT_EQ(largest.size(), 256u / 2 - 16);
+  ASSERT_TRUE(put(producer, ""));
+  ASSERT_TRUE(put(producer, largest));
+
+  EXPECT_EQ(take(consumer), "");
+  EXPECT_EQ(take(consumer), largest);
+}
+
+TEST(RecordRing, ACommitStoresItsHeaderAndZeroesTheNext) {
+  RecordFixture ring(64);
+  ring.set_header(16, 0xdead);  // left over from an earlier lap
+  auto producer = ring.producer();
+
+  ASSERT_TRUE(put(producer, "abcde"));
+
+  EXPECT_EQ(ring.header(0), record(0, 5));
+  EXPECT_EQ(ring.header(16), 0u);
+}
+
+TEST(RecordRing, ARecordThatWouldWrapIsPrecededByPadding) {
+  RecordFixture ring(128);
+  ring.start_at(104, 7);  // 24 bytes to the end
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+
+  ASSERT_TRUE(put(producer, std::string(17, 'a')));
+
+  EXPECT_EQ(ring.header(104), padding(7, 16));
+  EXPECT_EQ(ring.header(0), record(7, 17));
+  EXPECT_EQ(ring.header(32), 0u);
+  EXPECT_EQ(take(consumer), std::string(17, 'a'));
+  EXPECT_EQ(take(consumer), "<empty>");
+}
+
+TEST(RecordRing, EveryPositionHasRoomForTheLargestRecord) {
+  for (std::uint64_t start = 0; start < 128; start += 8) {
+    RecordFixture ring(128);
+    ring.start_at(start, 0);
+    auto producer = ring.producer();
+    auto consumer = ring.consumer();
+    const std::string largest(producer.max_record_bytes(), 'x');
+    EXPECT_TRUE(put(producer, largest)) << "at " << start;
+    EXPECT_EQ(take(consumer), largest) << "at " << start;
+  }
+}
+
+TEST(RecordRing, ARecordAboveTheLargestSizeIsRefused) {
+  RecordFixture ring(128);
+  auto producer = ring.producer();
+  EXPECT_EQ(producer.try_reserve(producer.max_record_bytes() + 1), nullptr);
+  EXPECT_EQ(producer.try_reserve(~std::size_t{0}), nullptr);
+  EXPECT_FALSE(producer.failed());
+}
+
+TEST(RecordRing, ClaimsMayBeShrunk) {
+  RecordFixture ring(128);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  auto claim = producer.try_claim(40);
+  ASSERT_TRUE(claim);
+  ASSERT_EQ(claim->bytes().size(), 40u);
+  std::memcpy(claim->bytes().data(), "hello", 5);
+  claim->shrink(5);
+  std::move(*claim).commit();
+  ASSERT_TRUE(put(producer, "next"));
+
+  EXPECT_EQ(take(consumer), "hello");
+  EXPECT_EQ(take(consumer), "next");
+}
+
+TEST(RecordRing, AForgottenClaimLeavesNoTrace) {
+  RecordFixture ring(128);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  {
+    auto claim = producer.try_claim(40);
+    ASSERT_TRUE(claim);
+    std::memset(claim->bytes().data(), 0xff, 40);
+  }
+  EXPECT_EQ(take(consumer), "<empty>");
+  ASSERT_TRUE(put(producer, "kept"));
+  EXPECT_EQ(take(consumer), "kept");
+  EXPECT_EQ(take(consumer), "<empty>");
+}
+
+TEST(RecordRing, MessagesGiveThemselvesBack) {
+  RecordFixture ring(128);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  ASSERT_TRUE(put(producer, "one"));
+  ASSERT_TRUE(put(producer, "two"));
+  {
+    auto message = consumer.try_next();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->bytes().size(), 3u);
+    auto moved = std::move(*message);  // given back once, by the last owner
+  }
+  EXPECT_EQ(take(consumer), "two");
+  EXPECT_FALSE(consumer.try_next());
+  EXPECT_EQ(consumer.state(), ReadState::kEmpty);
+}
+
+TEST(RecordRing, AFullRingRefusesAndChangesNothingVisible) {
+  RecordFixture ring(64);  // three records of 8 + 8 bytes, and 16 in reserve
+  auto producer = ring.producer();
+  ASSERT_TRUE(put(producer, "aaaaaaaa"));
+  ASSERT_TRUE(put(producer, "bbbbbbbb"));
+  ASSERT_TRUE(put(producer, "cccccccc"));
+  const std::vector<std::byte> before(ring.records.get(), ring.records.get() + 64);
+
+  EXPECT_FALSE(put(producer, "d"));
+
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), ring.records.get()));
+  EXPECT_FALSE(producer.failed());
+}
+
+TEST(RecordRing, AFullRingAcceptsAgainOnceAShareIsGivenBack) {
+  RecordFixture ring(64);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  while (put(producer, "aaaaaaaa")) {
+  }
+  EXPECT_EQ(take(consumer), "aaaaaaaa");  // 16 bytes, more than an eighth
+  EXPECT_TRUE(put(producer, "bbbbbbbb"));
+}
+
+TEST(RecordRing, ALazyConsumerPublishesWhenItRunsDry) {
+  RecordFixture ring(1024);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  ASSERT_TRUE(put(producer, "one"));
+  EXPECT_EQ(take(consumer), "one");
+  EXPECT_EQ(ring.consumer_part.head.load(), 0u);
+  EXPECT_EQ(take(consumer), "<empty>");
+  EXPECT_EQ(ring.consumer_part.head.load(), 16u);
+}
+
+TEST(RecordRing, AnEagerConsumerPublishesAfterEachRecord) {
+  RecordFixture ring(1024);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer(Acknowledge::kEagerly);
+  ASSERT_TRUE(put(producer, "one"));
+  ASSERT_TRUE(put(producer, "two"));
+  EXPECT_EQ(take(consumer), "one");
+  EXPECT_EQ(ring.consumer_part.head.load(), 16u);
+  EXPECT_EQ(take(consumer), "two");
+  EXPECT_EQ(ring.consumer_part.head.load(), 32u);
+}
+
+TEST(RecordRing, ABatchBecomesVisibleAtOnce) {
+  RecordFixture ring(256);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  producer.begin_batch();
+  ASSERT_TRUE(put(producer, "one"));
+  ASSERT_TRUE(put(producer, "two"));
+  EXPECT_EQ(take(consumer), "<empty>");
+  ASSERT_TRUE(put(producer, "three"));
+  producer.end_batch();
+  ASSERT_TRUE(put(producer, "four"));
+
+  for (const char* expected : {"one", "two", "three", "four", "<empty>"}) {
+    EXPECT_EQ(take(consumer), expected);
+  }
+}
+
+TEST(RecordRing, ABatchMayWrap) {
+  for (std::uint64_t start = 0; start < 256; start += 8) {
+    RecordFixture ring(256);
+    ring.start_at(start, 3);
+    auto producer = ring.producer();
+    auto consumer = ring.consumer();
+    producer.begin_batch();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(put(producer, std::string(33, static_cast<char>('a' + i))));
+    EXPECT_EQ(take(consumer), "<empty>");
+    producer.end_batch();
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(take(consumer), std::string(33, static_cast<char>('a' + i)));
+    EXPECT_EQ(take(consumer), "<empty>");
+  }
+}
+
+TEST(RecordRing, AnAbandonedBatchLeavesNoTrace) {
+  RecordFixture ring(256);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  ASSERT_TRUE(put(producer, "before"));
+  producer.begin_batch();
+  ASSERT_TRUE(put(producer, "one"));
+  ASSERT_TRUE(put(producer, "two"));
+  producer.abandon_batch();
+  ASSERT_TRUE(put(producer, "after"));
+
+  EXPECT_EQ(take(consumer), "before");
+  EXPECT_EQ(take(consumer), "after");
+  EXPECT_EQ(take(consumer), "<empty>");
+}
+
+TEST(RecordRing, AClosedStreamEndsAfterItsLastRecord) {
+  RecordFixture ring(128);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  ASSERT_TRUE(put(producer, "last"));
+  producer.close();
+  EXPECT_EQ(take(consumer), "last");
+  EXPECT_EQ(take(consumer), "<end>");
+  EXPECT_EQ(take(consumer), "<end>");
+  EXPECT_TRUE(producer.drained());
+}
+
+TEST(RecordRing, AFullRingCanStillBeClosed) {
+  for (std::uint64_t start = 0; start < 64; start += 8) {
+    RecordFixture ring(64);
+    ring.start_at(start, 0);
+    auto producer = ring.producer();
+    auto consumer = ring.consumer();
+    int sent = 0;
+    while (put(producer, "aaaaaaaa")) ++sent;
+    producer.close();
+    for (; sent > 0; --sent) EXPECT_EQ(take(consumer), "aaaaaaaa");
+    EXPECT_EQ(take(consumer), "<end>");
+  }
+}
+
+TEST(RecordRing, ClosingTwiceIsClosingOnce) {
+  RecordFixture ring(128);
+  auto producer = ring.producer();
+  producer.close();
+  producer.close();
+  EXPECT_EQ(producer.position(), 8u);
+  auto successor = ring.producer();
+  successor.close();
+  EXPECT_EQ(successor.position(), 8u);
+}
+
+TEST(RecordRing, ASuccessorGoesOnBehindTheEnd) {
+  RecordFixture ring(128);
+  auto consumer = ring.consumer();
+  {
+    auto producer = ring.producer();
+    ASSERT_TRUE(put(producer, "first"));
+    producer.close();
+  }
+  auto producer = ring.producer();
+  ASSERT_TRUE(put(producer, "second"));
+  EXPECT_EQ(take(consumer), "first");
+  EXPECT_EQ(take(consumer), "<end>");
+  consumer.pass_end();
+  EXPECT_EQ(take(consumer), "second");
+}
+
+TEST(RecordRing, ASuccessorOfTheProducerFindsTheEnd) {
+  RecordFixture ring(128);
+  auto consumer = ring.consumer();
+  {
+    auto producer = ring.producer();
+    ASSERT_TRUE(put(producer, "one"));
+    ASSERT_TRUE(put(producer, "two"));
+  }
+  auto successor = ring.producer();
+  EXPECT_EQ(successor.position(), 32u);
+  EXPECT_EQ(successor.sequence(), 2u);
+  ASSERT_TRUE(put(successor, "three"));
+  for (const char* expected : {"one", "two", "three", "<empty>"}) EXPECT_EQ(take(consumer), expected);
+}
+
+TEST(RecordRing, ASuccessorOfTheProducerOverwritesWhatWasNotCommitted) {
+  RecordFixture ring(128);
+  auto consumer = ring.consumer();
+  {
+    auto producer = ring.producer();
+    ASSERT_TRUE(put(producer, "kept"));
+    std::byte* bytes = producer.try_reserve(24);
+    std::memset(bytes, 0xff, 24);  // killed before the commit
+  }
+  auto successor = ring.producer();
+  ASSERT_TRUE(put(successor, "next"));
+  for (const char* expected : {"kept", "next", "<empty>"}) EXPECT_EQ(take(consumer), expected);
+}
+
+TEST(RecordRing, ASuccessorOfAProducerKilledInABatchForgetsTheBatch) {
+  RecordFixture ring(256);
+  auto consumer = ring.consumer();
+  {
+    auto producer = ring.producer();
+    ASSERT_TRUE(put(producer, "kept"));
+    producer.begin_batch();
+    ASSERT_TRUE(put(producer, "lost"));
+    ASSERT_TRUE(put(producer, "lost too"));
+  }
+  auto successor = ring.producer();
+  EXPECT_EQ(successor.sequence(), 1u);
+  ASSERT_TRUE(put(successor, "next"));
+  for (const char* expected : {"kept", "next", "<empty>"}) EXPECT_EQ(take(consumer), expected);
+}
+
+TEST(RecordRing, ASuccessorOfTheConsumerReadsAgainWhatWasNotGivenBack) {
+  RecordFixture ring(1024);
+  auto producer = ring.producer();
+  ASSERT_TRUE(put(producer, "one"));
+  ASSERT_TRUE(put(producer, "two"));
+  {
+    auto lazy = ring.consumer();
+    EXPECT_EQ(take(lazy), "one");  // killed before it told the producer
+  }
+  auto eager = ring.consumer(Acknowledge::kEagerly);
+  EXPECT_EQ(take(eager), "one");
+  EXPECT_EQ(take(eager), "two");
+  auto third = ring.consumer();
+  EXPECT_EQ(take(third), "<empty>");
+  ASSERT_TRUE(put(producer, "three"));
+  EXPECT_EQ(take(third), "three");
+}
+
+TEST(RecordRing, ATornCheckpointIsNotUsed) {
+  RecordFixture ring(128);
+  {
+    auto producer = ring.producer();
+    ASSERT_TRUE(put(producer, "one"));
+  }
+  ring.producer_part.checkpoints[1].position = 999;  // killed between the two stores and K1
+  auto successor = ring.producer();
+  EXPECT_EQ(successor.position(), 16u);
+}
+
+// At each position of several laps, with records of changing size, a new producer and a new
+// consumer must find just what the old ones left.
+TEST(RecordRing, SuccessorsAgreeAtEveryPosition) {
+  RecordFixture ring(256);
+  std::deque<std::string> committed;
+  std::mt19937 random(7);
+  for (int step = 0; step < 2000; ++step) {
+    auto producer = ring.producer();
+    const std::string text(random() % (producer.max_record_bytes() + 1), 'a');
+    if (put(producer, text)) committed.push_back(text);
+    auto consumer = ring.consumer(Acknowledge::kEagerly);
+    if (random() % 2 == 0 && !committed.empty()) {
+      ASSERT_EQ(take(consumer), committed.front()) << "step " << step;
+      committed.pop_front();
+    }
+    ASSERT_EQ(consumer.sequence() + committed.size(), producer.sequence()) << "step " << step;
+  }
+}
+
+TEST(RecordRing, PositionsMayPassTwoToTheSixtyFour) {
+  RecordFixture ring(128);
+  ring.start_at(~std::uint64_t{0} - 127, 0);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(put(producer, std::to_string(i)));
+    ASSERT_EQ(take(consumer), std::to_string(i));
+    ASSERT_EQ(take(consumer), "<empty>");
+    if (i % 3 == 0) producer = ring.producer();
+    if (i % 5 == 0) consumer = ring.consumer();
+  }
+}
+
+TEST(RecordRing, SequencesMayPassTwentyEightBits) {
+  RecordFixture ring(128);
+  ring.start_at(64, (std::uint64_t{1} << 28) - 3);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(put(producer, std::to_string(i)));
+    ASSERT_EQ(take(consumer), std::to_string(i));
+    ASSERT_EQ(take(consumer), "<empty>");
+    consumer = ring.consumer();
+    ASSERT_EQ(consumer.sequence(), producer.sequence());
+  }
+}
+
+TEST(RecordRing, AHeadBeyondTheTailReadsAsFull) {
+  RecordFixture ring(64);
+  auto producer = ring.producer();
+  while (put(producer, "aaaaaaaa")) {
+  }
+  ring.consumer_part.head = 4096;
+  EXPECT_FALSE(put(producer, "b"));
+  EXPECT_TRUE(producer.failed());
+}
+
+TEST(RecordRing, AHeadThatGoesBackReadsAsFull) {
+  RecordFixture ring(64);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer(Acknowledge::kEagerly);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(put(producer, "aaaaaaaa"));
+    ASSERT_EQ(take(consumer), "aaaaaaaa");
+  }
+  ring.consumer_part.head = 8;
+  while (put(producer, "aaaaaaaa")) {
+  }
+  EXPECT_TRUE(producer.failed());
+}
+
+TEST(RecordRing, AHeaderLargerThanTheRingIsCorrupt) {
+  for (const std::uint32_t size : {57u, 64u, 4096u, 0x7fffffffu, 0xffffffffu}) {
+    RecordFixture ring(64);
+    auto consumer = ring.consumer();
+    ring.set_header(0, record(0, size));
+    EXPECT_EQ(take(consumer), "<corrupt>") << size;
+  }
+}
+
+TEST(RecordRing, AHeaderOfAnotherSequenceIsCorrupt) {
+  RecordFixture ring(64);
+  auto consumer = ring.consumer();
+  ring.set_header(0, record(1, 8));
+  EXPECT_EQ(take(consumer), "<corrupt>");
+}
+
+TEST(RecordRing, PaddingOfAnotherSizeThanTheRestIsCorrupt) {
+  RecordFixture ring(64);
+  auto consumer = ring.consumer();
+  ring.set_header(0, padding(0, 8));
+  EXPECT_EQ(take(consumer), "<corrupt>");
+}
+
+TEST(RecordRing, EndlessPaddingIsCorrupt) {
+  RecordFixture ring(64);
+  auto consumer = ring.consumer();
+  ring.set_header(0, padding(0, 56));
+  EXPECT_EQ(take(consumer), "<corrupt>");
+}
+
+TEST(RecordRing, AttachRefusesPositionsThatAreNotHeaders) {
+  RecordFixture ring(64);
+  ring.consumer_part.head = 4;
+  EXPECT_FALSE(record_ring::Consumer::attach(ring.parts()));
+  EXPECT_FALSE(record_ring::Producer::attach(ring.parts()));
+  ring.consumer_part.head = std::uint64_t{1} << 63;
+  EXPECT_FALSE(record_ring::Consumer::attach(ring.parts()));
+  EXPECT_FALSE(record_ring::Producer::attach(ring.parts()));
+  ring.consumer_part.head = 0;
+  ring.producer_part.checkpoints[0].position = 3;
+  EXPECT_FALSE(record_ring::Consumer::attach(ring.parts()));
+  EXPECT_FALSE(record_ring::Producer::attach(ring.parts()));
+}
+
+TEST(RecordRing, AttachRefusesHeadersThatGoRound) {
+  RecordFixture ring(64);
+  for (std::uint64_t i = 0; i < 8; ++i) ring.set_header(i * 8, record(i, 0));  // no zero anywhere
+  EXPECT_FALSE(record_ring::Producer::attach(ring.parts()));
+}
+
+// Reads and writes at random, with batches, shrinking, forgetting, closing and successors on both
+// sides, against a deque.
+TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int round = 0; round < 50; ++round) {
+    RecordFixture ring(std::uint64_t{64} << (random() % 4));
+    ring.start_at((std::uint64_t{random()} << 3), random());
+    auto producer = ring.producer();
+    auto consumer = ring.consumer(Acknowledge::kEagerly);
+    std::deque<std::string> model;
+    std::vector<std::string> batch;
+    bool in_batch = false;
+    for (int step = 0; step < 2000; ++step) {
+      switch (random() % 10) {
+        case 0: case 1: case 2: case 3: {
+          const std::size_t size = random() % (producer.max_record_bytes() + 1);
+          auto claim = producer.try_claim(size);
+          if (!claim) break;
+          std::string text(size, '\0');
+          for (char& letter : text) letter = static_cast<char>(random());
+          if (size != 0) std::memcpy(claim->bytes().data(), text.data(), size);
+          if (random() % 8 == 0) break;  // forgotten
+          if (random() % 4 == 0) {
+            text.resize(random() % (size + 1));
+            claim->shrink(text.size());
+          }
+          std::move(*claim).commit();
+          if (in_batch) batch.push_back(text); else model.push_back(text);
+          break;
+        }
+        case 4: case 5: case 6: {
+          const std::string got = take(consumer);
+          ASSERT_EQ(got, model.empty() ? "<empty>" : model.front());
+          if (!model.empty()) model.pop_front();
+          break;
+        }
+        case 7:
+          if (in_batch) {
+            if (random() % 4 == 0) {
+              producer.abandon_batch();
+            } else {
+              producer.end_batch();
+              model.insert(model.end(), batch.begin(), batch.end());
+            }
+            batch.clear();
+          } else {
+            producer.begin_batch();
+          }
+          in_batch = !in_batch;
+          break;
+        case 8:
+          producer = ring.producer();
+          in_batch = false;
+          batch.clear();
+          break;
+        case 9: consumer = ring.consumer(Acknowledge::kEagerly); break;
+      }
+      ASSERT_FALSE(producer.failed());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rondo

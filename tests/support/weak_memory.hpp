@@ -1,0 +1,216 @@
+// A deterministic scheduler with the weak memory of C++, for tests that must fail when a memory
+// order is weakened, also on a machine that would never show it.
+//
+// Threads are coroutines on one real thread; at each atomic access a seeded random choice says who
+// runs on. Each location keeps all its stores; each thread has a view: the oldest store of each
+// location that it may still read. A load picks any store from there on; reading a release store
+// with acquire joins the views. This is the operational model of "A promising semantics"
+// (Kang et al., POPL 2017) without its promises: it shows stale reads, it does not show
+// load buffering. seq_cst fences order through one global view.
+#pragma once
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+namespace rondo::weak {
+
+// For each location, the index of the oldest store that may still be read.
+using View = std::map<const void*, std::size_t>;
+
+inline void join(View& into, const View& from) {
+  for (const auto& [location, index] : from) {
+    auto& known = into[location];
+    known = std::max(known, index);
+  }
+}
+
+struct Store {
+  std::uint64_t value;
+  View released;  // what an acquiring reader comes to know
+};
+
+inline bool acquires(std::memory_order order) noexcept {
+  return order == std::memory_order_acquire || order == std::memory_order_acq_rel ||
+         order == std::memory_order_seq_cst;
+}
+inline bool releases(std::memory_order order) noexcept {
+  return order == std::memory_order_release || order == std::memory_order_acq_rel ||
+         order == std::memory_order_seq_cst;
+}
+
+class Execution {
+ public:
+  explicit Execution(std::uint64_t seed) : random_(seed) {}
+
+  // Runs the threads to their ends, interleaved by the seed. A thread that is killed stops at the
+  // access after which kill() was drawn, and never runs again.
+  void run(std::vector<std::function<void()>> bodies) {
+    active() = this;
+    for (auto& body : bodies) {
+      auto thread = std::make_unique<Thread>();
+      thread->body = std::move(body);
+      thread->stack.resize(256 * 1024);
+      getcontext(&thread->context);
+      thread->context.uc_stack.ss_sp = thread->stack.data();
+      thread->context.uc_stack.ss_size = thread->stack.size();
+      thread->context.uc_link = nullptr;
+      makecontext(&thread->context, &Execution::enter, 0);
+      threads_.push_back(std::move(thread));
+    }
+    while (pick()) swapcontext(&scheduler_, &running_->context);
+    active() = nullptr;
+  }
+
+  // Lets another thread run, perhaps.
+  void yield() {
+    if (running_ == nullptr) return;
+    ++accesses_;
+    if (running_->dies_at == accesses_) running_->done = true;
+    swapcontext(&running_->context, &scheduler_);
+  }
+
+  // The running thread dies at one of its next accesses, `after` of them on.
+  void kill_self_after(std::uint64_t after) { running_->dies_at = accesses_ + after; }
+
+  std::uint64_t load(const void* location, std::uint64_t initial, std::memory_order order) {
+    yield();
+    auto& stores = stores_of(location, initial);
+    std::size_t& known = running_->view[location];
+    const std::size_t newest = stores.size() - 1;
+    // Half the time the newest, so that polling loops get on.
+    const std::size_t chosen =
+        random_() % 2 == 0 ? newest : known + random_() % (newest - known + 1);
+    known = chosen;
+    if (acquires(order)) join(running_->view, stores[chosen].released);
+    return stores[chosen].value;
+  }
+
+  void store(const void* location, std::uint64_t initial, std::uint64_t value,
+             std::memory_order order) {
+    yield();
+    append(location, initial, value, order, {});
+  }
+
+  void append(const void* location, std::uint64_t initial, std::uint64_t value,
+              std::memory_order order, View inherited) {
+    auto& stores = stores_of(location, initial);
+    running_->view[location] = stores.size();
+    if (releases(order)) join(inherited, running_->view);
+    stores.push_back({value, std::move(inherited)});
+  }
+
+  void fence(std::memory_order order) {
+    yield();
+    if (order != std::memory_order_seq_cst) std::abort();  // nothing of ours uses another
+    join(running_->view, fence_view_);
+    fence_view_ = running_->view;
+  }
+
+  // What membarrier does: every thread passes a seq_cst fence now.
+  void heavy_fence() {
+    yield();
+    for (auto& thread : threads_) join(fence_view_, thread->view);
+    for (auto& thread : threads_) join(thread->view, fence_view_);
+  }
+
+  std::vector<Store>& stores_of(const void* location, std::uint64_t initial) {
+    auto& stores = stores_[location];
+    if (stores.empty()) stores.push_back({initial, {}});
+    return stores;
+  }
+  View& view() { return running_->view; }
+  std::mt19937_64& random() { return random_; }
+  [[nodiscard]] bool in_thread() const { return running_ != nullptr; }
+
+  static Execution*& active() {
+    static Execution* execution = nullptr;
+    return execution;
+  }
+
+ private:
+  struct Thread {
+    std::function<void()> body;
+    std::vector<char> stack;
+    ucontext_t context{};
+    View view;
+    std::uint64_t dies_at = 0;
+    bool done = false;
+  };
+
+  static void enter() {
+    Execution& self = *active();
+    self.running_->body();
+    self.running_->done = true;
+    setcontext(&self.scheduler_);
+  }
+  bool pick() {
+    std::vector<Thread*> ready;
+    for (auto& thread : threads_) {
+      if (!thread->done) ready.push_back(thread.get());
+    }
+    running_ = ready.empty() ? nullptr : ready[random_() % ready.size()];
+    return running_ != nullptr;
+  }
+
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<Thread>> threads_;
+  std::unordered_map<const void*, std::vector<Store>> stores_;
+  View fence_view_;
+  Thread* running_ = nullptr;
+  ucontext_t scheduler_{};
+  std::uint64_t accesses_ = 0;
+};
+
+inline bool simulated() noexcept {
+  return Execution::active() != nullptr && Execution::active()->in_thread();
+}
+
+inline std::uint64_t load(const void* location, std::uint64_t now, std::memory_order order) {
+  return simulated() ? Execution::active()->load(location, now, order) : now;
+}
+inline void store(const void* location, std::uint64_t now, std::uint64_t value,
+                  std::memory_order order) {
+  if (simulated()) Execution::active()->store(location, now, value, order);
+}
+inline void fence(std::memory_order order) {
+  if (simulated()) Execution::active()->fence(order);
+}
+
+// A read-modify-write in two halves: it reads the newest store, and nobody runs in between.
+class Modification {
+ public:
+  Modification(const void* location, std::uint64_t now) : location_(location), newest_(now) {
+    if (!simulated()) return;
+    Execution::active()->yield();
+    auto& stores = Execution::active()->stores_of(location, now);
+    newest_ = stores.back().value;
+    released_ = stores.back().released;
+    Execution::active()->view()[location] = stores.size() - 1;
+  }
+  [[nodiscard]] std::uint64_t newest() const { return newest_; }
+  void finish(std::uint64_t value, std::memory_order order) {
+    if (!simulated()) return;
+    if (acquires(order)) join(Execution::active()->view(), released_);
+    Execution::active()->append(location_, newest_, value, order, released_);
+  }
+  void abandon(std::memory_order order) {
+    if (simulated() && acquires(order)) join(Execution::active()->view(), released_);
+  }
+
+ private:
+  const void* location_;
+  std::uint64_t newest_;
+  View released_;
+};
+
+}  // namespace rondo::weak
