@@ -44,8 +44,12 @@
 //  35. EndlessPaddingIsCorrupt
 //  36. AttachRefusesPositionsThatAreNotHeaders
 //  37. AttachRefusesHeadersThatGoRound
+//  Life cycle
+//  38. CreateAndAttachAgreeOnEveryPart
+//  39. ImpossibleCapacitiesAreRefused
+//  40. AttachRefusesAnyOtherGeometry
 //  All of it
-//  38. AnyOperationsAgreeWithAPlainModel
+//  41. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/record_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -538,6 +542,55 @@ TEST(RecordRing, AttachRefusesHeadersThatGoRound) {
   RecordFixture ring(64);
   for (std::uint64_t i = 0; i < 8; ++i) ring.set_header(i * 8, record(i, 0));  // no zero anywhere
   EXPECT_FALSE(record_ring::Producer::attach(ring.parts()));
+}
+
+class RecordRingMemory : public ::testing::Test {
+ protected:
+  static constexpr std::uint64_t kCapacity = 4096;
+  RecordRingMemory() : layout_(record_ring::layout_for({kCapacity}).value()) {}
+  [[nodiscard]] std::span<std::byte> bytes() { return {memory_, layout_.total_bytes}; }
+
+  RecordLayout layout_;
+  alignas(kPartAlignment) std::byte memory_[8 * 4096] = {};
+};
+
+TEST_F(RecordRingMemory, CreateAndAttachAgreeOnEveryPart) {
+  ASSERT_TRUE(record_ring::create(bytes(), {kCapacity}));
+  const auto parts = record_ring::attach(bytes());
+  ASSERT_TRUE(parts) << parts.error().message;
+  EXPECT_EQ(reinterpret_cast<std::byte*>(parts->producer), memory_ + 8192);
+  EXPECT_EQ(reinterpret_cast<std::byte*>(parts->consumer), memory_ + 12288);
+  EXPECT_EQ(parts->records, memory_ + 16384);
+  EXPECT_EQ(parts->capacity, kCapacity);
+  EXPECT_EQ(layout_.total_bytes, 16384 + kCapacity);
+  auto producer = record_ring::Producer::attach(*parts).value();
+  auto consumer = record_ring::Consumer::attach(*parts).value();
+  ASSERT_TRUE(put(producer, "hello"));
+  EXPECT_EQ(take(consumer), "hello");
+}
+
+TEST_F(RecordRingMemory, ImpossibleCapacitiesAreRefused) {
+  for (const std::uint64_t capacity : {0ull, 1ull, 32ull, 4095ull, 4097ull, 1ull << 46, ~0ull}) {
+    const auto layout = record_ring::layout_for({capacity});
+    ASSERT_FALSE(layout) << capacity;
+    EXPECT_EQ(layout.error().code, ErrorCode::kInvalidCapacity);
+  }
+}
+
+TEST_F(RecordRingMemory, AttachRefusesAnyOtherGeometry) {
+  ASSERT_TRUE(record_ring::create(bytes(), {kCapacity}));
+  auto* header = reinterpret_cast<SegmentHeader*>(memory_);
+  header->capacity.store(kCapacity / 2, std::memory_order_relaxed);
+  EXPECT_EQ(record_ring::attach(bytes()).error().code, ErrorCode::kBadGeometry);
+  header->capacity.store(kCapacity, std::memory_order_relaxed);
+  header->participants.store(3, std::memory_order_relaxed);
+  EXPECT_EQ(record_ring::attach(bytes()).error().code, ErrorCode::kBadGeometry);
+  header->participants.store(2, std::memory_order_relaxed);
+  header->feature_bits.store(1, std::memory_order_relaxed);
+  EXPECT_EQ(record_ring::attach(bytes()).error().code, ErrorCode::kBadVersion);
+  header->feature_bits.store(0, std::memory_order_relaxed);
+  EXPECT_TRUE(record_ring::attach(bytes()));
+  EXPECT_EQ(record_ring::attach(bytes().first(8192)).error().code, ErrorCode::kTooSmall);
 }
 
 // Reads and writes at random, with batches, shrinking, forgetting, closing and successors on both

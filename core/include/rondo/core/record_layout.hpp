@@ -98,6 +98,20 @@ static_assert(sizeof(RecordConsumerPart) == 384);
 static_assert(std::is_standard_layout_v<RecordConsumerPart>);
 static_assert(std::is_trivially_destructible_v<RecordConsumerPart>);
 
+// What a creator chooses.
+struct RecordParams {
+  std::uint64_t capacity = 0;  // bytes, header words included; a power of two
+};
+
+// Where everything lies, in bytes from the start of the segment.
+struct RecordLayout {
+  std::uint64_t producer;
+  std::uint64_t consumers;
+  std::uint64_t records;
+  std::uint64_t total_bytes;
+  std::uint32_t participants;  // slot 0 is the producer's, the others are consumers'
+};
+
 // A process's own copy of where everything lies; taken at attach, never read again from the segment.
 struct RecordParts {
   RecordProducerPart* producer;

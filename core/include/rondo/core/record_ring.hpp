@@ -28,6 +28,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include "rondo/core/atomic.hpp"
@@ -35,6 +36,8 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/segment_header.hpp"
 
 namespace rondo {
 
@@ -60,7 +63,20 @@ class record_ring {
   class Message;
 
   static constexpr std::uint64_t kMinCapacity = 64;
-  static constexpr std::uint64_t kMaxCapacity = std::uint64_t{1} << 46;
+  static constexpr std::uint64_t kMaxCapacity = kMaxSegmentBytes / 2;
+  static constexpr std::uint32_t kProducerSlot = 0;
+  static constexpr std::uint32_t kConsumerSlot = 1;
+
+  // Where everything lies in a ring with these parameters. Errors: kInvalidCapacity.
+  [[nodiscard]] static Result<RecordLayout> layout_for(const RecordParams& params);
+  // Makes an empty ring in `bytes`: zero, layout.total_bytes long, aligned to kSharingRange, and
+  // seen by nobody else yet. The header is finished last. Errors: kInvalidCapacity, kTooSmall,
+  // kMisaligned.
+  [[nodiscard]] static Result<void> create(std::span<std::byte> bytes, const RecordParams& params);
+  // Checks what lies in `bytes`, hostile until proved sound, and returns a private copy of where
+  // everything is. `what` names the segment in messages. Errors: check_header()'s, kBadGeometry.
+  [[nodiscard]] static Result<RecordParts> attach(std::span<std::byte> bytes,
+                                                  std::string_view what = "the ring");
 
   // The largest record that a ring of `capacity` bytes always has room for once it is drained,
   // wherever its position stands: padding to the end and the record together take less than all.
