@@ -1,0 +1,14 @@
+// The commands of the program; each returns its exit code.
+#pragma once
+
+#include "options.hpp"
+
+namespace rondo::program {
+
+int run_send(const TransferOptions& options);
+int run_recv(const TransferOptions& options);
+int run_ls(const InspectOptions& options);
+int run_info(const InspectOptions& options);
+int run_rm(const InspectOptions& options);
+
+}  // namespace rondo::program

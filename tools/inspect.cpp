@@ -1,0 +1,208 @@
+// rondo ls, info, rm: what stands in shared memory, without taking part in it.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <fmt/chrono.h>
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "exit_code.hpp"
+#include "rondo/core/segment_info.hpp"
+#include "rondo/rondo.hpp"
+#include "say.hpp"
+#include "units.hpp"
+
+namespace rondo::program {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double age_seconds(std::uint64_t unix_ns) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const double seconds = std::chrono::duration<double>(now).count();
+  return std::max(0.0, seconds - static_cast<double>(unix_ns) * 1e-9);
+}
+
+std::string who(const ParticipantInfo& participant) {
+  return fmt::format("{} {}{}", participant.name, participant.pid,
+                     participant.alive ? "" : " (died)");
+}
+
+// Those with this role, as one cell of a table.
+std::string those_with(Role role, const std::vector<ParticipantInfo>& participants) {
+  std::string cell;
+  for (const ParticipantInfo& participant : participants) {
+    if (participant.role != role && participant.role != Role::kBoth) continue;
+    if (!cell.empty()) cell += ", ";
+    cell += who(participant);
+  }
+  return cell.empty() ? "-" : cell;
+}
+
+Json to_json(const ParticipantInfo& participant) {
+  return {{"slot", participant.slot},   {"role", to_string(participant.role)},
+          {"alive", participant.alive}, {"pid", participant.pid},
+          {"name", participant.name},   {"attached_unix_ns", participant.attached_unix_ns}};
+}
+
+Json to_json(const SegmentInfo& segment) {
+  Json json{{"name", to_string(segment.name)},
+            {"size_bytes", segment.size_bytes},
+            {"owner", segment.owner},
+            {"mode", fmt::format("{:04o}", segment.mode)}};
+  if (segment.geometry) {
+    json["kind"] = to_string(segment.geometry->kind);
+    json["capacity"] = segment.geometry->capacity;
+    json["slot_bytes"] = segment.geometry->slot_bytes;
+    json["instance_id"] = fmt::format("{:016x}", segment.geometry->instance_id);
+    json["created_unix_ns"] = segment.geometry->created_unix_ns;
+  }
+  json["participants"] = Json::array();
+  for (const ParticipantInfo& participant : segment.participants) {
+    json["participants"].push_back(to_json(participant));
+  }
+  if (segment.problem) json["problem"] = segment.problem->message;
+  return json;
+}
+
+using Row = std::array<std::string, 6>;
+
+Row row_of(const SegmentInfo& segment) {
+  if (!segment.geometry) {
+    return {to_string(segment.name), "unsound", "-", "-", "-", "-"};
+  }
+  const Geometry& geometry = *segment.geometry;
+  const std::string capacity =
+      geometry.slot_bytes == 0
+          ? binary_size(geometry.capacity)
+          : fmt::format("{} x {} B", grouped(geometry.capacity), geometry.slot_bytes);
+  return {to_string(segment.name),
+          std::string(to_string(geometry.kind)),
+          capacity,
+          human_seconds(age_seconds(geometry.created_unix_ns)),
+          those_with(Role::kProducer, segment.participants),
+          those_with(Role::kConsumer, segment.participants)};
+}
+
+void print_table(const std::vector<Row>& rows) {
+  std::array<std::size_t, std::tuple_size_v<Row>> widths{};
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += i + 1 < row.size() ? fmt::format("{:<{}}  ", row[i], widths[i]) : row[i];
+    }
+    fmt::print("{}\n", line);
+  }
+}
+
+// What a URL of `info` names; says why if it can't be inspected.
+Result<SegmentName> segment_name_of(const std::string& text) {
+  auto url = Url::parse(text);
+  if (!url) return url.error();
+  if (url->scheme == Scheme::kShm) return SegmentName{Backing::kSharedMemory, url->target};
+  if (url->scheme == Scheme::kFile) return SegmentName{Backing::kFile, url->target};
+  return Error{ErrorCode::kInvalidUrl,
+               fmt::format("{} keeps nothing that could be looked at; info is for shm: and file:",
+                           url->name())};
+}
+
+void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
+  const auto print = [](std::string_view key, const std::string& value) {
+    fmt::print("{:<16}{}\n", key, value);
+  };
+  print("channel", to_string(segment.name));
+  if (segment.geometry) {
+    const Geometry& geometry = *segment.geometry;
+    print("kind", std::string(to_string(geometry.kind)));
+    if (geometry.slot_bytes == 0) {
+      print("capacity", binary_size(geometry.capacity));
+    } else {
+      print("capacity", fmt::format("{} slots of {} bytes", grouped(geometry.capacity),
+                                    grouped(geometry.slot_bytes)));
+    }
+    if (channel != nullptr) {
+      print("largest message", grouped(channel->max_message_bytes) + " bytes");
+      print("sent", grouped(channel->messages) + " messages");
+      print("unread", grouped(channel->pending_bytes) + " bytes, headers included");
+    }
+    print("created", human_seconds(age_seconds(geometry.created_unix_ns)) + " ago");
+    print("instance", fmt::format("{:016x}", geometry.instance_id));
+  }
+  print("memory", fmt::format("{} bytes, mode {:04o}, owner {}", grouped(segment.size_bytes),
+                              segment.mode, segment.owner));
+  for (const ParticipantInfo& participant : segment.participants) {
+    print(to_string(participant.role),
+          fmt::format("{}, {}, attached {} ago", who(participant),
+                      participant.alive ? "alive" : "did not leave in order",
+                      human_seconds(age_seconds(participant.attached_unix_ns))));
+  }
+  if (segment.participants.empty()) print("participants", "none");
+  if (segment.problem) print("problem", segment.problem->message);
+}
+
+int fail(const Error& error) {
+  say_error("{}", error.message);
+  return exit_code_of(error.code);
+}
+
+}  // namespace
+
+int run_ls(const InspectOptions& options) {
+  auto segments = list_segments();
+  if (!segments) return fail(segments.error());
+  if (options.json) {
+    Json json = Json::array();
+    for (const SegmentInfo& segment : *segments) json.push_back(to_json(segment));
+    fmt::print("{}\n", json.dump(2));
+    return kSuccess;
+  }
+  if (segments->empty()) {
+    say_note("no channels in shared memory");
+    return kSuccess;
+  }
+  std::vector<Row> rows{{"CHANNEL", "KIND", "CAPACITY", "AGE", "SENDER", "RECEIVER"}};
+  for (const SegmentInfo& segment : *segments) rows.push_back(row_of(segment));
+  print_table(rows);
+  for (const SegmentInfo& segment : *segments) {
+    if (segment.problem) say_note("{}", segment.problem->message);
+  }
+  return kSuccess;
+}
+
+int run_info(const InspectOptions& options) {
+  auto name = segment_name_of(options.url);
+  if (!name) return fail(name.error());
+  auto segment = inspect_segment(*name);
+  if (!segment) return fail(segment.error());
+  // Counts are known for rings of records alone.
+  std::optional<ChannelInfo> channel;
+  if (segment->geometry && segment->geometry->kind == RingKind::kRecord) {
+    auto inspected = inspect(options.url);
+    if (inspected) channel = *std::move(inspected);
+  }
+  if (options.json) {
+    Json json = to_json(*segment);
+    if (channel) {
+      json["max_message_bytes"] = channel->max_message_bytes;
+      json["messages"] = channel->messages;
+      json["pending_bytes"] = channel->pending_bytes;
+    }
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    print_info(*segment, channel ? &*channel : nullptr);
+  }
+  return segment->problem ? exit_code_of(segment->problem->code) : int{kSuccess};
+}
+
+int run_rm(const InspectOptions& options) {
+  const auto removed = remove(options.url, options.force);
+  return removed ? int{kSuccess} : fail(removed.error());
+}
+
+}  // namespace rondo::program

@@ -1,0 +1,200 @@
+// rondo: messages between processes, from the command line.
+#include <charconv>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.hpp"
+#include "exit_code.hpp"
+#include "help.hpp"
+#include "rondo/transports/url.hpp"
+#include "say.hpp"
+#include "stop_signal.hpp"
+
+namespace rondo::program {
+namespace {
+
+// Values are checked here and not by CLI11's validators, so that errors say what would be right.
+[[noreturn]] void refuse(const std::string& option, const std::string& text, const char* remedy) {
+  throw CLI::ValidationError(option, "'" + text + "' is not possible; " + remedy);
+}
+
+Format parse_format(const std::string& text) {
+  if (text == "lines") return Format::kLines;
+  if (text == "records") return Format::kRecords;
+  if (text == "blocks") return Format::kBlocks;
+  refuse("--format", text, "it is one of lines, records, blocks");
+}
+
+std::uint64_t parse_count(const std::string& text) {
+  std::uint64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count == 0) {
+    refuse("--count", text, "give a whole number from 1 up");
+  }
+  return count;
+}
+
+double parse_seconds(const std::string& text) {
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || end != text.data() + text.size() || !(seconds >= 0)) {
+    refuse("--wait", text, "give seconds, such as 5 or 0.5");
+  }
+  return seconds;
+}
+
+std::uint64_t parse_block_size(const std::string& text) {
+  const auto size = parse_size(text);
+  if (!size || *size == 0) refuse("--block-size", text, "give a size, such as 4096, 64KiB or 1MiB");
+  return *size;
+}
+
+// An option whose text is read by `parse` into `target`.
+template <class Target, class Parse>
+CLI::Option* add_parsed(CLI::App& command, const std::string& names, Target& target, Parse parse,
+                        const std::string& value_name, const std::string& description) {
+  return command
+      .add_option_function<std::string>(
+          names, [&target, parse](const std::string& text) { target = parse(text); }, description)
+      ->type_name(value_name);
+}
+
+void add_url(CLI::App& command, std::string& url) {
+  command.add_option("URL", url, "Where the two sides meet, such as shm:NAME; see rondo --help")
+      ->required()
+      ->type_name("");
+}
+
+void add_transfer_options(CLI::App& command, TransferOptions& options) {
+  add_url(command, options.url);
+  add_parsed(command, "-f,--format", options.format, parse_format, "FORMAT",
+             "What a message is: lines (default), records or blocks; see below");
+  add_parsed(command, "-n,--count", options.count, parse_count, "N", "Stop after N messages");
+  add_parsed(command, "-w,--wait", options.wait_seconds, parse_seconds, "SECONDS",
+             "Give up (exit code 4) if the other side has not come after SECONDS;\n"
+             "without it, wait as long as it takes");
+  command.add_flag("-p,--progress", options.progress, "Show how much has moved, and how fast");
+  command.add_flag("-q,--quiet", options.quiet, "Say nothing but why it failed");
+}
+
+void add_send(CLI::App& app, TransferOptions& options) {
+  CLI::App& command = *app.add_subcommand("send", "Send standard input, message by message");
+  add_transfer_options(command, options);
+  add_parsed(command, "-b,--block-size", options.block_bytes, parse_block_size, "SIZE",
+             "With --format blocks: exactly so many bytes in every message but the last,\n"
+             "such as 64KiB; without it, whatever each read brings");
+  command.add_flag("-k,--keep", options.keep,
+                   "Do not wait for a receiver, and leave the channel and what is in it behind;\n"
+                   "`rondo rm` removes it");
+  command.add_flag("-l,--linger", options.linger,
+                   "When the receiver dies or leaves, wait for another one");
+  command.footer(kSendFooter);
+}
+
+void add_recv(CLI::App& app, TransferOptions& options) {
+  CLI::App& command =
+      *app.add_subcommand("recv", "Receive messages, and write them to standard output");
+  add_transfer_options(command, options);
+  command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
+  command.add_flag("-l,--linger", options.linger,
+                   "When the sender dies, wait for another one instead of ending with exit code 5");
+  command.footer(kRecvFooter);
+}
+
+void add_inspection(CLI::App& app, InspectOptions& options) {
+  CLI::App& ls =
+      *app.add_subcommand("ls", "List the channels in shared memory, and who is attached");
+  ls.add_flag("--json", options.json, "Print JSON");
+
+  CLI::App& info =
+      *app.add_subcommand("info", "Show one channel: geometry, participants, contents");
+  add_url(info, options.url);
+  info.add_flag("--json", options.json, "Print JSON");
+
+  CLI::App& rm = *app.add_subcommand("rm", "Remove a channel that was left behind");
+  add_url(rm, options.url);
+  rm.add_flag("--force", options.force, "Even while somebody alive is attached");
+}
+
+// CLI11's layout, with the words this program uses.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() {
+    column_width(26);
+    label("Subcommands", "Commands");
+    label("Positionals", "Address");
+    label("REQUIRED", "");
+  }
+  std::string make_usage(const CLI::App* app, std::string /*name*/) const override {
+    if (app->get_parent() == nullptr) return "Usage: rondo COMMAND [OPTIONS]\n";
+    const bool has_url = app->get_option_no_throw("URL") != nullptr;
+    return "Usage: rondo " + app->get_name() + " [OPTIONS]" + (has_url ? " URL\n" : "\n");
+  }
+};
+
+int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc,
+                const char* const* argv) {
+  const auto chosen = app.get_subcommands();
+  if (!chosen.empty()) {
+    const std::string& command = chosen.front()->get_name();
+    fmt::print(stderr, "rondo {0}: {1}\nTry: rondo {0} --help\n", command, error.what());
+  } else if (argc > 1 && argv[1][0] != '-') {
+    fmt::print(stderr,
+               "rondo: '{}' is not a command; they are send, recv, ls, info and rm\n"
+               "Try: rondo --help\n",
+               argv[1]);
+  } else if (argc > 1) {
+    fmt::print(stderr, "rondo: {}\nTry: rondo --help\n", error.what());
+  } else {
+    fmt::print(stderr, "{}", app.help());
+  }
+  return kUsage;
+}
+
+int run(int argc, const char* const* argv) {
+  CLI::App app(kSummary, "rondo");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "Print this help and exit");
+  app.set_version_flag("--version", "rondo " RONDO_VERSION "\n", "Print the version and exit");
+  app.require_subcommand(1);
+
+  TransferOptions transfer;
+  InspectOptions inspect;
+  add_send(app, transfer);
+  add_recv(app, transfer);
+  add_inspection(app, inspect);
+  app.footer(kMainFooter);  // after the commands, which would inherit it
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked_for) {  // --help, --version
+    return app.exit(asked_for);
+  } catch (const CLI::ParseError& error) {
+    return usage_error(app, error, argc, argv);
+  }
+
+  const std::string command = app.get_subcommands().front()->get_name();
+  set_speaker("rondo " + command, transfer.quiet);
+  if (command == "send") return run_send(transfer);
+  if (command == "recv") return run_recv(transfer);
+  if (command == "ls") return run_ls(inspect);
+  if (command == "info") return run_info(inspect);
+  return run_rm(inspect);
+}
+
+}  // namespace
+}  // namespace rondo::program
+
+int main(int argc, char** argv) {
+  try {
+    return rondo::program::run(argc, argv);
+  } catch (const std::exception& error) {  // out of memory, in the main
+    rondo::program::say_error("{}", error.what());
+    return rondo::program::kInOut;
+  }
+}

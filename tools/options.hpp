@@ -1,0 +1,35 @@
+// What the command line says.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace rondo::program {
+
+// How standard input and output are cut into messages.
+enum class Format : std::uint8_t {
+  kLines,    // a line each, without its newline
+  kRecords,  // bytes after their length, a little-endian 32-bit number
+  kBlocks    // raw bytes
+};
+
+struct TransferOptions {
+  std::string url;
+  Format format = Format::kLines;
+  std::optional<std::uint64_t> count;        // stop after so many messages
+  std::optional<std::uint64_t> block_bytes;  // of each block; else whatever a read brings
+  std::optional<double> wait_seconds;        // for the other side to come; else without limit
+  bool progress = false;
+  bool keep = false;    // the channel outlives its last participant
+  bool linger = false;  // when the other side dies, wait for another
+  bool quiet = false;
+};
+
+struct InspectOptions {
+  std::string url;
+  bool json = false;
+  bool force = false;
+};
+
+}  // namespace rondo::program

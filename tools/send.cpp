@@ -1,0 +1,197 @@
+// rondo send: standard input becomes messages.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "commands.hpp"
+#include "exit_code.hpp"
+#include "input.hpp"
+#include "patience.hpp"
+#include "progress.hpp"
+#include "rondo/rondo.hpp"
+#include "say.hpp"
+#include "stop_signal.hpp"
+#include "units.hpp"
+
+namespace rondo::program {
+namespace {
+
+constexpr std::size_t kInputBuffer = std::size_t{256} << 10;
+constexpr std::size_t kSmallestBlock = std::size_t{4} << 10;
+constexpr std::size_t kLargestBlock = std::size_t{1} << 20;
+
+// Moves messages until the input ends, --count is reached, or a stop is requested (all of which are
+// success), or until something fails, which it says.
+class Pump {
+ public:
+  Pump(Sender& sender, Input& input, Progress& progress, const TransferOptions& options)
+      : sender_(sender), input_(input), progress_(progress), options_(options) {}
+
+  int run() {
+    switch (options_.format) {
+      case Format::kLines: return lines();
+      case Format::kRecords: return records();
+      case Format::kBlocks: return blocks();
+    }
+    return kUsage;
+  }
+
+ private:
+  int lines() {
+    BufferedInput input(input_, kInputBuffer);
+    while (!enough()) {
+      const auto line = input.next_line(sender_.max_message_bytes());
+      if (!line) return input.line_too_long() ? too_large("a line", std::nullopt) : input_ended();
+      const Status status = sender_.send(*line);
+      if (status != Status::kOk) return channel_failed(status);
+      count(line->size() + 1);
+    }
+    return kSuccess;
+  }
+
+  int records() {
+    BufferedInput input(input_, kInputBuffer);
+    while (!enough()) {
+      std::array<std::byte, 4> length_bytes;
+      const std::size_t length_read = input.read_fully(length_bytes);
+      if (length_read == 0) return input_ended();
+      if (length_read < length_bytes.size()) return record_cut_short();
+      std::size_t size = 0;
+      for (std::size_t i = 0; i < length_bytes.size(); ++i) {
+        size |= std::to_integer<std::size_t>(length_bytes[i]) << (8 * i);
+      }
+      if (size > sender_.max_message_bytes()) return too_large("a record", size);
+      auto claim = sender_.claim(size);
+      if (!claim) return channel_failed(claim.status());
+      if (input.read_fully(claim->bytes()) < size) return record_cut_short();
+      std::move(*claim).commit();
+      count(size + length_bytes.size());
+    }
+    return kSuccess;
+  }
+
+  // Each read goes straight into the ring.
+  int blocks() {
+    const std::size_t most = sender_.max_message_bytes();
+    const std::size_t size =
+        options_.block_bytes.value_or(std::clamp(most / 4, kSmallestBlock, kLargestBlock));
+    if (size > most) return too_large("a block", size);
+    while (!enough()) {
+      auto claim = sender_.claim(size);
+      if (!claim) return channel_failed(claim.status());
+      const std::size_t filled = options_.block_bytes ? input_.read_fully(claim->bytes())
+                                                      : input_.read_some(claim->bytes());
+      if (filled == 0) return input_ended();
+      claim->shrink(filled);
+      std::move(*claim).commit();
+      count(filled);
+    }
+    return kSuccess;
+  }
+
+  void count(std::size_t input_bytes) noexcept {
+    ++sent_;
+    progress_.count(input_bytes);
+  }
+  [[nodiscard]] bool enough() const noexcept {
+    return (options_.count && sent_ >= *options_.count) || stop_signal::requested();
+  }
+
+  int input_ended() const {
+    if (input_.state() != Input::State::kFailed) return kSuccess;
+    say_error("standard input can't be read: {}", std::strerror(input_.error()));
+    return kInOut;
+  }
+  int record_cut_short() const {
+    if (input_.state() != Input::State::kEnd) return input_ended();
+    say_error("standard input ends inside record {}", grouped(sent_ + 1));
+    return kInOut;
+  }
+  int channel_failed(Status status) const {
+    if (status == Status::kInterrupted) return kSuccess;
+    say_error("after {} messages: {}", grouped(sent_), to_string(status));
+    return exit_code_of(status);
+  }
+  int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
+    const std::string size = bytes ? fmt::format(" of {} bytes", grouped(*bytes)) : "";
+    say_error(
+        "message {} is {}{}, but the largest this channel can carry is {} bytes; give the "
+        "URL a larger capacity, such as '{}?capacity={}'",
+        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()), sender_.info().name,
+        format_size(capacity_for(bytes)));
+    return options_.format == Format::kBlocks ? kUsage : kInOut;
+  }
+  // A power of two of which such a message takes at most a quarter.
+  [[nodiscard]] std::uint64_t capacity_for(std::optional<std::uint64_t> bytes) const {
+    return std::bit_ceil(4 * bytes.value_or(sender_.max_message_bytes()));
+  }
+
+  Sender& sender_;
+  Input& input_;
+  Progress& progress_;
+  const TransferOptions& options_;
+  std::uint64_t sent_ = 0;
+};
+
+// Waits until somebody is there to receive, so that nothing is lost with this process.
+int await_receiver(Sender& sender, const Patience& patience) {
+  const Status status =
+      patience.wait([&](Deadline deadline) { return sender.wait_for_receiver(deadline); },
+                    [](Status waited) { return waited == Status::kTimedOut; });
+  if (status == Status::kTimedOut) {
+    say_error("{}", patience.complaint());
+  } else if (status != Status::kOk && status != Status::kInterrupted) {
+    say_error("{}", to_string(status));
+  }
+  return exit_code_of(status);
+}
+
+// Ends the stream, after the receiver has read it all: success means that it arrived.
+int finish(Sender& sender, const TransferOptions& options) {
+  Status status = Status::kOk;
+  if (!options.keep) status = sender.flush();
+  if (status == Status::kOk || status == Status::kInterrupted) {
+    // A receiver that left after the last message has not missed anything.
+    static_cast<void>(sender.close());
+    return kSuccess;
+  }
+  say_error("at the end of the stream: {}", to_string(status));
+  return exit_code_of(status);
+}
+
+int send(const TransferOptions& options) {
+  const Patience patience(options, "a receiver");
+  auto sender = open_patiently<Sender>(url_with_options(options), open_options(options), patience);
+  if (!sender) return report_open_error(sender.error(), patience);
+
+  int code = options.keep ? int{kSuccess} : await_receiver(*sender, patience);
+  if (code != kSuccess) return code;
+  {
+    Input input(STDIN_FILENO);
+    Progress progress("rondo send", options.progress, input.remaining_bytes());
+    code = Pump(*sender, input, progress, options).run();
+    if (code == kSuccess) code = finish(*sender, options);
+  }
+  // Half a stream must not look like a whole one: it is left open, as if this process had died.
+  if (code == kInOut) std::_Exit(code);
+  return code;
+}
+
+}  // namespace
+
+int run_send(const TransferOptions& options) {
+  stop_signal::install();
+  if (options.block_bytes && options.format != Format::kBlocks) {
+    say_error("--block-size is for --format blocks");
+    return kUsage;
+  }
+  const int code = send(options);
+  if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
+  return code;
+}
+
+}  // namespace rondo::program

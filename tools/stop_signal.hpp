@@ -1,0 +1,26 @@
+// Being told to stop. The first SIGINT, SIGTERM or SIGHUP asks for an orderly end, a second one
+// ends the process at once. SIGPIPE is ignored: writes report a reader that has left.
+#pragma once
+
+#include <atomic>
+
+namespace rondo::program::stop_signal {
+
+// Installs the handlers. A signal that was ignored at the start (nohup, a background job) stays so.
+void install();
+
+// True from the first signal on; waits in the library watch it too.
+[[nodiscard]] const std::atomic<bool>& flag() noexcept;
+[[nodiscard]] bool requested() noexcept;
+// The signal that asked to stop, or 0.
+[[nodiscard]] int number() noexcept;
+
+enum class Readable { kYes, kStopped, kFailed };
+// Waits until `fd` can be read without blocking, or a stop is requested; no signal slips between
+// looking at the flag and sleeping. On kFailed, errno says why.
+[[nodiscard]] Readable wait_readable(int fd) noexcept;
+
+// Ends the process by `signal`, as if it had never been caught, so that a shell knows.
+[[noreturn]] void die_of(int signal) noexcept;
+
+}  // namespace rondo::program::stop_signal
