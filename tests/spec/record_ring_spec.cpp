@@ -580,7 +580,7 @@ TEST_F(RecordRingMemory, ImpossibleCapacitiesAreRefused) {
 TEST_F(RecordRingMemory, AttachRefusesAnyOtherGeometry) {
   ASSERT_TRUE(record_ring::create(bytes(), {kCapacity}));
   auto* header = reinterpret_cast<SegmentHeader*>(memory_);
-  header->capacity.store(kCapacity / 2, std::memory_order_relaxed);
+  header->capacity.store(kCapacity * 2, std::memory_order_relaxed);
   EXPECT_EQ(record_ring::attach(bytes()).error().code, ErrorCode::kBadGeometry);
   header->capacity.store(kCapacity, std::memory_order_relaxed);
   header->participants.store(3, std::memory_order_relaxed);
