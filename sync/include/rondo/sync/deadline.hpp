@@ -29,7 +29,7 @@ class Deadline {
   // clock can count is never().
   template <class Rep, class Period>
   [[nodiscard]] static Deadline after(std::chrono::duration<Rep, Period> duration) noexcept {
-    if (duration <= duration.zero()) return now();
+    if (!(duration > duration.zero())) return now();  // also what is not a number
     const Clock::time_point start = Clock::now();
     using Seconds = std::chrono::duration<double>;
     // A second less than there is: doubles of this size are not exact to the nanosecond.

@@ -1,0 +1,345 @@
+// Contract of the doorbell, against an operating system that only takes notes. Each line has a test
+// of the same name, in this order. That no wake is lost between real threads and processes is the
+// business of process/doorbell_*_test.cpp and ordering/doorbell_*_test.cpp.
+//  1. NobodyAsleepIsNotRungFor
+//  2. ASleeperIsRungFor
+//  3. OneSleepIsRungForOnce
+//  4. TheNextSleepIsRungForAgain
+//  5. ASuccessorOfTheRingerRingsForASleepItDidNotSee
+//  6. TheCountOfRingsWraps
+//  7. NotifySaysWhenTheSleeperHasLeft
+//  8. AnUnregisteredPublisherFindsTheSleeperOnTheSlowPath
+//  9. ASleeperThatCannotFenceSendsAllOnTheSlowPath
+// 10. ARingerBoundToNobodyIsAlwaysWanted
+// 11. AnyStateWordCostsOneRingAtMost
+// 12. WhatIsReadyIsNotSleptFor
+// 13. TheSleeperSaysSoBeforeItFencesAndLooksAfterwards
+// 14. TheSleeperWaitsForTheRingsThatItReadFirst
+// 15. EachSleepIsAnEpisodeOfItsOwn
+// 16. TheEpisodeWrapsAndSparesTheFlags
+// 17. ASliceIsShortWithoutTheFence
+// 18. ASuccessorOfTheSleeperContinuesTheEpisodes
+// 19. LeavingSaysGoneAndReturningTakesItBack
+// 20. AGroupIsRungOnceForAllWhoSleep
+// 21. AGroupForgetsWhoLeft
+// 22. AGroupHasRoomForSixtyFour
+#include "rondo/sync/doorbell.hpp"
+
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "support/doorbell_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What the doorbell asked for, in order.
+struct Notes {
+  bool can_register = true;
+  bool can_fence = true;
+  std::function<void()> at_fence = [] {};
+  std::function<void()> at_wait = [] {};
+  int fences = 0;
+  int wakes = 0;
+  std::vector<std::uint32_t> waited_for;
+  std::vector<std::chrono::nanoseconds> slices;
+};
+Notes notes;
+
+struct NotingSystem {
+  static constexpr std::chrono::nanoseconds kSlice = 50ms;
+  static constexpr std::chrono::nanoseconds kUnfencedSlice = 1ms;
+  static bool register_publisher() noexcept { return notes.can_register; }
+  static bool heavy_fence() noexcept {
+    ++notes.fences;
+    notes.at_fence();
+    return notes.can_fence;
+  }
+  static FutexResult wait(const Atomic<std::uint32_t>&, std::uint32_t expected,
+                          std::chrono::nanoseconds slice, Deadline, std::uint32_t) noexcept {
+    notes.waited_for.push_back(expected);
+    notes.slices.push_back(slice);
+    notes.at_wait();
+    return FutexResult::kTimedOut;
+  }
+  static int wake(const Atomic<std::uint32_t>&, int, std::uint32_t) noexcept {
+    ++notes.wakes;
+    return 1;
+  }
+};
+using NotedRinger = BasicRinger<NotingSystem>;
+using NotedSleeper = BasicSleeper<NotingSystem>;
+using NotedGroupRinger = BasicGroupRinger<NotingSystem>;
+
+constexpr std::uint32_t kAsleep = BellWaiter::kAsleep;
+constexpr std::uint32_t kEpisode = BellWaiter::kEpisode;
+
+const auto kNeverReady = [] { return false; };
+
+class Doorbell : public ::testing::Test {
+ protected:
+  Doorbell() { notes = Notes(); }
+  ~Doorbell() override { notes = Notes(); }
+  void set_state(std::uint32_t state) { waiter.state.store(state, std::memory_order_relaxed); }
+  void set_rings(std::uint32_t rings) { ringer.rings.store(rings, std::memory_order_relaxed); }
+  std::uint32_t state() const { return waiter.state.load(std::memory_order_relaxed); }
+  std::uint32_t rings() const { return ringer.rings.load(std::memory_order_relaxed); }
+
+  BellWaiter waiter{};
+  BellRinger ringer{};
+};
+
+TEST_F(Doorbell, NobodyAsleepIsNotRungFor) {
+  NotedRinger publisher(waiter, ringer);
+
+  EXPECT_FALSE(publisher.wanted());
+  EXPECT_TRUE(publisher.notify());
+
+  EXPECT_EQ(rings(), 0u);
+  EXPECT_EQ(notes.wakes, 0);
+  EXPECT_EQ(notes.fences, 0);
+}
+
+TEST_F(Doorbell, ASleeperIsRungFor) {
+  set_state(kEpisode | kAsleep);
+  NotedRinger publisher(waiter, ringer);
+
+  EXPECT_TRUE(publisher.wanted());
+  EXPECT_TRUE(publisher.notify());
+
+  EXPECT_EQ(rings(), 1u);
+  EXPECT_EQ(notes.wakes, 1);
+  EXPECT_EQ(state(), kEpisode | kAsleep);  // the sleeper's word is the sleeper's
+}
+
+TEST_F(Doorbell, OneSleepIsRungForOnce) {
+  set_state(kEpisode | kAsleep);
+  NotedRinger publisher(waiter, ringer);
+
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(publisher.notify());
+
+  EXPECT_EQ(rings(), 1u);
+  EXPECT_EQ(notes.wakes, 1);
+}
+
+TEST_F(Doorbell, TheNextSleepIsRungForAgain) {
+  NotedRinger publisher(waiter, ringer);
+  for (std::uint32_t episode = 1; episode <= 3; ++episode) {
+    set_state(episode * kEpisode | kAsleep);
+    publisher.notify();
+    publisher.notify();
+    set_state(episode * kEpisode);
+    publisher.notify();
+  }
+  EXPECT_EQ(rings(), 3u);
+  EXPECT_EQ(notes.wakes, 3);
+}
+
+TEST_F(Doorbell, ASuccessorOfTheRingerRingsForASleepItDidNotSee) {
+  set_state(kEpisode | kAsleep);
+  set_rings(41);
+  NotedRinger(waiter, ringer).notify();
+  NotedRinger(waiter, ringer).notify();
+  EXPECT_EQ(rings(), 43u);
+  EXPECT_EQ(notes.wakes, 2);
+}
+
+TEST_F(Doorbell, TheCountOfRingsWraps) {
+  set_state(kEpisode | kAsleep);
+  set_rings(~0u);
+  NotedRinger(waiter, ringer).notify();
+  EXPECT_EQ(rings(), 0u);
+  EXPECT_EQ(notes.wakes, 1);
+}
+
+TEST_F(Doorbell, NotifySaysWhenTheSleeperHasLeft) {
+  set_state(kEpisode | BellWaiter::kGone);
+  NotedRinger publisher(waiter, ringer);
+  EXPECT_FALSE(publisher.notify());
+  EXPECT_TRUE(publisher.sleeper_gone());
+  EXPECT_EQ(rings(), 0u);
+
+  set_state(kEpisode);  // a successor attached
+  EXPECT_TRUE(publisher.notify());
+  EXPECT_FALSE(publisher.sleeper_gone());
+}
+
+TEST_F(Doorbell, AnUnregisteredPublisherFindsTheSleeperOnTheSlowPath) {
+  notes.can_register = false;
+  NotedRinger publisher(waiter, ringer);
+  EXPECT_TRUE(publisher.wanted());
+  EXPECT_TRUE(publisher.notify());
+  EXPECT_EQ(rings(), 0u);
+
+  set_state(kEpisode | kAsleep);
+  EXPECT_TRUE(publisher.notify());
+  EXPECT_EQ(rings(), 1u);
+}
+
+TEST_F(Doorbell, ASleeperThatCannotFenceSendsAllOnTheSlowPath) {
+  notes.can_fence = false;
+  NotedSleeper sleeper(waiter, ringer);
+  NotedRinger publisher(waiter, ringer);
+
+  EXPECT_EQ(state(), BellWaiter::kMustFence);
+  EXPECT_TRUE(publisher.wanted());
+  EXPECT_TRUE(publisher.notify());
+  EXPECT_EQ(rings(), 0u);
+
+  notes.at_wait = [&] { EXPECT_TRUE(publisher.notify()); };
+  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_EQ(rings(), 1u);
+}
+
+TEST_F(Doorbell, ARingerBoundToNobodyIsAlwaysWanted) {
+  NotedRinger publisher;
+  EXPECT_TRUE(publisher.wanted());
+  EXPECT_TRUE(publisher.ring());
+  EXPECT_FALSE(publisher.sleeper_gone());
+  EXPECT_EQ(notes.wakes, 0);
+}
+
+TEST_F(Doorbell, AnyStateWordCostsOneRingAtMost) {
+  std::mt19937 random(static_cast<std::uint32_t>(testing::random_seed()));
+  NotedRinger publisher(waiter, ringer);
+  for (std::uint32_t i = 0; i < 10000; ++i) {
+    set_state(static_cast<std::uint32_t>(random()));
+    set_rings(i * 1000);
+    publisher.notify();
+    EXPECT_LE(rings() - i * 1000, 1u);
+  }
+}
+
+TEST_F(Doorbell, WhatIsReadyIsNotSleptFor) {
+  NotedSleeper sleeper(waiter, ringer);
+  EXPECT_TRUE(sleeper.sleep_once([] { return true; }, Deadline::never()));
+  EXPECT_TRUE(notes.waited_for.empty());
+  EXPECT_EQ(state() & kAsleep, 0u);
+}
+
+TEST_F(Doorbell, TheSleeperSaysSoBeforeItFencesAndLooksAfterwards) {
+  NotedSleeper sleeper(waiter, ringer);
+  std::vector<const char*> order;
+  notes.at_fence = [&] {
+    EXPECT_NE(state() & kAsleep, 0u);
+    order.push_back("fence");
+  };
+  notes.at_wait = [&] {
+    EXPECT_NE(state() & kAsleep, 0u);
+    order.push_back("wait");
+  };
+  const auto look = [&] {
+    order.push_back("look");
+    return false;
+  };
+  EXPECT_FALSE(sleeper.sleep_once(look, Deadline::never()));
+  EXPECT_EQ(order, (std::vector<const char*>{"fence", "look", "wait", "look"}));
+  EXPECT_EQ(state() & kAsleep, 0u);
+}
+
+TEST_F(Doorbell, TheSleeperWaitsForTheRingsThatItReadFirst) {
+  set_rings(41);
+  NotedSleeper sleeper(waiter, ringer);
+  NotedRinger publisher(waiter, ringer);
+  notes.at_fence = [&] { publisher.notify(); };  // a ring between the word and the futex
+  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{41});
+  EXPECT_EQ(rings(), 42u);
+}
+
+TEST_F(Doorbell, EachSleepIsAnEpisodeOfItsOwn) {
+  NotedSleeper sleeper(waiter, ringer);
+  std::vector<std::uint32_t> states;
+  notes.at_wait = [&] { states.push_back(state()); };
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_EQ(states, (std::vector<std::uint32_t>{kEpisode | kAsleep, 2 * kEpisode | kAsleep,
+                                                3 * kEpisode | kAsleep}));
+}
+
+TEST_F(Doorbell, TheEpisodeWrapsAndSparesTheFlags) {
+  set_state(~0u - 7);  // the last episode
+  NotedSleeper sleeper(waiter, ringer);
+  notes.at_wait = [&] { EXPECT_EQ(state(), kAsleep); };
+  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_EQ(notes.waited_for.size(), 1u);
+  EXPECT_EQ(state(), 0u);
+}
+
+TEST_F(Doorbell, ASliceIsShortWithoutTheFence) {
+  NotedSleeper sleeper(waiter, ringer);
+  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  notes.can_fence = false;  // a seccomp filter came later
+  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_EQ(notes.slices, (std::vector<std::chrono::nanoseconds>{50ms, 1ms}));
+  EXPECT_EQ(state() & BellWaiter::kMustFence, BellWaiter::kMustFence);
+}
+
+// A predecessor killed asleep leaves its word behind; the ringer has rung for that episode already.
+TEST_F(Doorbell, ASuccessorOfTheSleeperContinuesTheEpisodes) {
+  set_state(5 * kEpisode | kAsleep);
+  NotedRinger publisher(waiter, ringer);
+  publisher.notify();
+  NotedSleeper successor(waiter, ringer);
+  EXPECT_EQ(state(), 5 * kEpisode);
+
+  notes.at_wait = [&] { publisher.notify(); };
+  EXPECT_FALSE(successor.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_EQ(rings(), 2u);
+}
+
+TEST_F(Doorbell, LeavingSaysGoneAndReturningTakesItBack) {
+  NotedSleeper sleeper(waiter, ringer);
+  sleeper.leave();
+  EXPECT_EQ(state(), BellWaiter::kGone);
+  NotedSleeper successor(waiter, ringer);
+  EXPECT_EQ(state(), 0u);
+}
+
+TEST_F(Doorbell, AGroupIsRungOnceForAllWhoSleep) {
+  std::vector<BellWaiter> sleepers(3);
+  NotedGroupRinger publisher(ringer);
+  for (const BellWaiter& sleeper : sleepers) ASSERT_TRUE(publisher.watch(sleeper));
+  publisher.notify();
+  EXPECT_EQ(rings(), 0u);
+
+  sleepers[0].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  sleepers[2].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  publisher.notify();
+  publisher.notify();
+  EXPECT_EQ(rings(), 1u);
+  EXPECT_EQ(notes.wakes, 1);
+
+  sleepers[1].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  publisher.notify();
+  EXPECT_EQ(rings(), 2u);
+}
+
+TEST_F(Doorbell, AGroupForgetsWhoLeft) {
+  std::vector<BellWaiter> sleepers(3);
+  NotedGroupRinger publisher(ringer);
+  for (const BellWaiter& sleeper : sleepers) ASSERT_TRUE(publisher.watch(sleeper));
+  publisher.forget(sleepers[0]);
+  publisher.forget(sleepers[0]);
+  EXPECT_EQ(publisher.watched(), 2u);
+
+  sleepers[0].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  EXPECT_FALSE(publisher.wanted());
+  sleepers[2].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  publisher.notify();
+  EXPECT_EQ(rings(), 1u);
+}
+
+TEST_F(Doorbell, AGroupHasRoomForSixtyFour) {
+  std::vector<BellWaiter> sleepers(65);
+  NotedGroupRinger publisher(ringer);
+  for (std::size_t i = 0; i < 64; ++i) EXPECT_TRUE(publisher.watch(sleepers[i]));
+  EXPECT_FALSE(publisher.watch(sleepers[64]));
+  publisher.forget(sleepers[7]);
+  EXPECT_TRUE(publisher.watch(sleepers[64]));
+}
+
+}  // namespace
+}  // namespace rondo

@@ -1,0 +1,186 @@
+// Contract of WaitStrategy. Each line has a test of the same name, in this order.
+//  1. WhatIsReadyIsNotWaitedFor
+//  2. APassedDeadlineLooksButDoesNotWait
+//  3. NoModeEndsBeforeItsDeadline
+//  4. EveryModeFindsWhatBecomesReady
+//  5. EveryModeNoticesThatThePeerIsGone
+//  6. WhatAPeerPublishedBeforeItDiedIsDelivered
+//  7. ThePeerIsAskedForBeforeTheFirstSleep
+//  8. TheStopFlagEndsEveryWait
+//  9. OnlyTheParkingModesSleep
+// 10. NoSleepOutlastsDeadlineOrProbe
+// 11. ModesAreParsedByName
+#include "rondo/sync/wait.hpp"
+
+#include <vector>
+
+#include "support/doorbell_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = Deadline::Clock;
+
+constexpr WaitMode kModes[] = {WaitMode::kSpin, WaitMode::kPause, WaitMode::kYield,
+                               WaitMode::kAdaptive, WaitMode::kPark};
+
+// Sleeps for no time and keeps what it was asked.
+struct NotingBell {
+  template <class Ready>
+  bool sleep_once(Ready&& ready, Deadline deadline) {
+    deadlines.push_back(deadline);
+    return ready();
+  }
+  std::vector<Deadline> deadlines;
+};
+
+const auto kPeerLives = [] { return false; };
+const auto kNeverReady = [] { return false; };
+
+class Wait : public testing::Watchdog {
+ protected:
+  NotingBell bell;
+};
+
+TEST_F(Wait, WhatIsReadyIsNotWaitedFor) {
+  for (const WaitMode mode : kModes) {
+    int looks = 0;
+    int probes = 0;
+    EXPECT_EQ(WaitStrategy(mode).wait(
+                  bell, Deadline::now(), [&] { return ++looks == 1; },
+                  [&] { return ++probes > 0; }),
+              WaitResult::kReady);
+    EXPECT_EQ(looks, 1);
+    EXPECT_EQ(probes, 0);
+  }
+  EXPECT_TRUE(bell.deadlines.empty());
+}
+
+TEST_F(Wait, APassedDeadlineLooksButDoesNotWait) {
+  for (const WaitMode mode : kModes) {
+    for (const Deadline deadline : {Deadline::now(), Deadline::at(Clock::now() - 1h)}) {
+      int looks = 0;
+      EXPECT_EQ(WaitStrategy(mode).wait(
+                    bell, deadline,
+                    [&] {
+                      ++looks;
+                      return false;
+                    },
+                    kPeerLives),
+                WaitResult::kTimedOut);
+      EXPECT_EQ(looks, 2);
+    }
+  }
+  EXPECT_TRUE(bell.deadlines.empty());
+}
+
+TEST_F(Wait, NoModeEndsBeforeItsDeadline) {
+  for (const WaitMode mode : kModes) {
+    const Deadline deadline = Deadline::after(2ms);
+    EXPECT_EQ(WaitStrategy(mode).wait(bell, deadline, kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+    EXPECT_TRUE(deadline.passed());
+  }
+}
+
+TEST_F(Wait, EveryModeFindsWhatBecomesReady) {
+  for (const WaitMode mode : kModes) {
+    for (const int after : {2, 3, 65, 300, 5000}) {
+      int looks = 0;
+      EXPECT_EQ(WaitStrategy(mode).wait(
+                    bell, Deadline::never(), [&] { return ++looks >= after; }, kPeerLives),
+                WaitResult::kReady);
+      EXPECT_EQ(looks, after);
+    }
+  }
+}
+
+TEST_F(Wait, EveryModeNoticesThatThePeerIsGone) {
+  for (const WaitMode mode : kModes) {
+    EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::never(), kNeverReady, [] { return true; }),
+              WaitResult::kPeerGone);
+  }
+}
+
+TEST_F(Wait, WhatAPeerPublishedBeforeItDiedIsDelivered) {
+  for (const WaitMode mode : kModes) {
+    bool published = false;
+    EXPECT_EQ(WaitStrategy(mode).wait(
+                  bell, Deadline::never(), [&] { return published; },
+                  [&] { return published = true; }),
+              WaitResult::kReady);
+  }
+}
+
+TEST_F(Wait, ThePeerIsAskedForBeforeTheFirstSleep) {
+  for (const WaitMode mode : {WaitMode::kAdaptive, WaitMode::kPark}) {
+    NotingBell fresh;
+    EXPECT_EQ(WaitStrategy(mode).wait(fresh, Deadline::never(), kNeverReady, [] { return true; }),
+              WaitResult::kPeerGone);
+    EXPECT_TRUE(fresh.deadlines.empty());
+  }
+}
+
+TEST_F(Wait, TheStopFlagEndsEveryWait) {
+  for (const WaitMode mode : kModes) {
+    std::atomic<bool> stop{false};
+    int looks = 0;
+    const auto look = [&] {
+      if (++looks == 400) stop = true;
+      return false;
+    };
+    EXPECT_EQ(WaitStrategy(mode, &stop).wait(bell, Deadline::never(), look, kPeerLives),
+              WaitResult::kInterrupted);
+    EXPECT_EQ(WaitStrategy(mode, &stop).wait(bell, Deadline::never(), kNeverReady, kPeerLives),
+              WaitResult::kInterrupted);
+    EXPECT_EQ(WaitStrategy(mode, &stop).wait(bell, Deadline::never(), [] { return true; },
+                                             kPeerLives),
+              WaitResult::kReady);
+  }
+}
+
+TEST_F(Wait, OnlyTheParkingModesSleep) {
+  for (const WaitMode mode : kModes) {
+    NotingBell fresh;
+    EXPECT_EQ(WaitStrategy(mode).wait(fresh, Deadline::after(1ms), kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+    const bool parks = mode == WaitMode::kPark || mode == WaitMode::kAdaptive;
+    EXPECT_EQ(fresh.deadlines.empty(), !parks) << to_string(mode);
+  }
+}
+
+TEST_F(Wait, NoSleepOutlastsDeadlineOrProbe) {
+  for (const WaitMode mode : {WaitMode::kAdaptive, WaitMode::kPark}) {
+    NotingBell fresh;
+    const Clock::time_point start = Clock::now();
+    Clock::time_point asked{};
+    int probes = 0;
+    EXPECT_EQ(WaitStrategy(mode).wait(fresh, Deadline::never(), kNeverReady,
+                                      [&] {
+                                        asked = Clock::now();
+                                        return ++probes == 2;
+                                      }),
+              WaitResult::kPeerGone);
+    EXPECT_GE(asked - start, WaitStrategy::kProbeInterval);
+    ASSERT_FALSE(fresh.deadlines.empty());
+    for (const Deadline deadline : fresh.deadlines) EXPECT_LE(deadline.time(), asked);
+
+    NotingBell brief;
+    const Deadline soon = Deadline::after(1ms);
+    EXPECT_EQ(WaitStrategy(mode).wait(brief, soon, kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+    for (const Deadline deadline : brief.deadlines) EXPECT_EQ(deadline, soon);
+  }
+}
+
+TEST(WaitMode, ModesAreParsedByName) {
+  for (const WaitMode mode : kModes) EXPECT_EQ(parse_wait_mode(to_string(mode)), mode);
+  for (const char* text : {"", "Park", "parking", "par", " park", "0"}) {
+    EXPECT_EQ(parse_wait_mode(text), std::nullopt) << text;
+  }
+  EXPECT_EQ(wait_mode_names(), "spin, pause, yield, adaptive, park");
+}
+
+}  // namespace
+}  // namespace rondo
