@@ -71,8 +71,9 @@ class mpmc_ring {
   [[nodiscard]] static Result<MpmcLayout> layout_for(const MpmcParams& params) {
     return mpmc_layout_for(params);
   }
-  [[nodiscard]] static Result<void> create(std::span<std::byte> bytes, const MpmcParams& params) {
-    return mpmc_create(bytes, params);
+  [[nodiscard]] static Result<void> create(std::span<std::byte> bytes, const MpmcParams& params,
+                                           std::uint64_t instance_id = 1) {
+    return mpmc_create(bytes, params, instance_id);
   }
   [[nodiscard]] static Result<mpmc_ring> attach(std::span<std::byte> bytes) {
     Result<MpmcParts> parts = kSized ? mpmc_attach(bytes)

@@ -39,6 +39,7 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/segment_header.hpp"
 
 namespace rondo {
 
@@ -202,11 +203,9 @@ inline constexpr std::uint32_t kMaxAlignment = 64;
 // Where everything lies with parameters that are known to be sound (mpmc_layout_for checks them).
 // Bounded as mpmc_limits says, nothing here overflows.
 [[nodiscard]] constexpr MpmcLayout mpmc_layout_of(const MpmcParams& params) noexcept {
-  constexpr std::uint64_t kTableEntry = 128;  // participants.hpp
   MpmcLayout layout{};
-  layout.participant_table = kPartAlignment;
-  layout.positions =
-      layout.participant_table + round_up(params.participants * kTableEntry, kPartAlignment);
+  layout.participant_table = kParticipantTable;
+  layout.positions = after_participants(params.participants);
   layout.participants = layout.positions + round_up(sizeof(MpmcPositions), kPartAlignment);
   layout.slots = layout.participants +
                  round_up(params.participants * sizeof(MpmcParticipantPart), kPartAlignment);

@@ -181,8 +181,17 @@ class record_ring::Producer {
     ended_at_ = next;
   }
 
+  // Takes no more records from here on, as if the ring stayed full, and leaves the shared words
+  // alone: for a handle that has given its role away.
+  void stop() noexcept {
+    failed_ = true;
+    limit_ = tail_;
+  }
+
   // Bytes of the largest record that fits.
   [[nodiscard]] std::size_t max_record_bytes() const noexcept { return max_record_bytes_; }
+  // True if the last thing in the ring is an end mark: closed, and nothing written behind it yet.
+  [[nodiscard]] bool ended() const noexcept { return ended_at_ == tail_; }
   // Records ever published in this ring, those of predecessors included.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
   [[nodiscard]] Position position() const noexcept { return tail_; }

@@ -117,6 +117,7 @@ inline void record_ring::Producer::leave_checkpoint(Position position,
 
 // Asks the consumer's line anew, and moves the checkpoint up before a lap could overwrite it.
 inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
+  if (failed_) return false;
   const Position published = in_batch_ ? batch_start_ : tail_;
   if (checkpoint_ != published) {
     leave_checkpoint(published, in_batch_ ? batch_sequence_ : sequence_);

@@ -1,0 +1,381 @@
+// Contract of mpmc_ring. Each line has a test of the same name, in this order.
+//  1. TakingFromAnEmptyRingReturnsNothing
+//  2. MessagesLeaveInTheOrderTheyEntered
+//  3. PushToAFullRingFailsAndChangesNothing
+//  4. AFullRingAcceptsAgainAfterOneIsGivenBack
+//  5. PositionsMayPassTwoToTheSixtyFour
+//  6. ADiscardedClaimIsSkipped
+//  7. AClaimOfManyIsAdjacentAndAsLongAsThereIsRoom
+//  8. CommittingAPartGivesUpTheRest
+//  9. AHeldMessageHoldsBackItsOwnSlotAlone
+// 10. AnUncommittedClaimHoldsBackWhatFollows
+// 11. RawMessagesKeepTheirSize
+// 12. ValuesAreAlignedAsTheirTypeAsks
+// 13. OnlyOwnersAnnounce
+// 14. SleepersAreTakenOnceEach
+// 15. CorruptWordsAreReportedAndStayInBounds
+// 16. AnImpossibleSizeIsNotRead
+// 17. CapacityTwoWorksThroughManyLaps
+// 18. CreatedRingsAttachAndOthersAreRefused
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string_view>
+
+#include "spec/mpmc_ring_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Fixture = MpmcFixture<std::uint64_t>;
+
+TEST(MpmcRing, TakingFromAnEmptyRingReturnsNothing) {
+  Fixture ring(4);
+  Fixture::Consumer consumer(ring.ring, 0);
+  std::uint64_t value = 7;
+
+  EXPECT_FALSE(consumer.try_pop(value));
+
+  EXPECT_EQ(value, 7u);
+  EXPECT_EQ(consumer.blocked(), MpmcBlocked::kEmpty);
+  EXPECT_FALSE(consumer.try_take().has_value());
+  EXPECT_FALSE(consumer.try_take(8).has_value());
+}
+
+TEST(MpmcRing, MessagesLeaveInTheOrderTheyEntered) {
+  Fixture ring(8);
+  Fixture::Producer one(ring.ring, 0), two(ring.ring, 1);
+  Fixture::Consumer consumer(ring.ring, 2);
+  for (std::uint64_t i = 0; i < 6; i += 2) {
+    ASSERT_TRUE(one.try_push(i));
+    ASSERT_TRUE(two.try_push(i + 1));
+  }
+
+  EXPECT_THAT(drain(consumer), ElementsAre(0, 1, 2, 3, 4, 5));
+}
+
+TEST(MpmcRing, PushToAFullRingFailsAndChangesNothing) {
+  Fixture ring(4);
+  Fixture::Producer producer(ring.ring, 0);
+  for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(producer.try_push(i));
+  const auto before = ring.snapshot();
+
+  EXPECT_FALSE(producer.try_push(99));
+
+  EXPECT_EQ(ring.snapshot(), before);
+  EXPECT_EQ(producer.blocked(), MpmcBlocked::kFull);
+}
+
+TEST(MpmcRing, AFullRingAcceptsAgainAfterOneIsGivenBack) {
+  Fixture ring(4);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(producer.try_push(i));
+  ASSERT_FALSE(producer.try_push(99));
+  { ASSERT_EQ(**consumer.try_take(), 0u); }
+
+  EXPECT_TRUE(producer.try_push(4));
+  EXPECT_FALSE(producer.try_push(99));
+  EXPECT_THAT(drain(consumer), ElementsAre(1, 2, 3, 4));
+}
+
+TEST(MpmcRing, PositionsMayPassTwoToTheSixtyFour) {
+  Fixture ring(4);
+  ring.start_at(~std::uint64_t{0} - 2);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    ASSERT_TRUE(producer.try_push(2 * i)) << i;
+    ASSERT_TRUE(producer.try_push(2 * i + 1)) << i;
+    ASSERT_THAT(drain(consumer), ElementsAre(2 * i, 2 * i + 1)) << i;
+  }
+  EXPECT_EQ(ring.tail(), 21u);
+}
+
+TEST(MpmcRing, ADiscardedClaimIsSkipped) {
+  Fixture ring(4);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  ASSERT_TRUE(producer.try_push(1));
+  { auto claim = producer.try_claim(); }
+  ASSERT_TRUE(producer.try_push(2));
+
+  EXPECT_THAT(drain(consumer), ElementsAre(1, 2));
+  EXPECT_EQ(ring.head(), 3u);
+  EXPECT_EQ(ring.state(1), ring.word(5, SlotKind::kFree));
+}
+
+TEST(MpmcRing, AClaimOfManyIsAdjacentAndAsLongAsThereIsRoom) {
+  Fixture ring(8);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  auto claim = producer.try_claim(5);
+  ASSERT_EQ(claim->size(), 5u);
+  for (std::uint32_t i = 0; i < 5; ++i) (*claim)[i] = 10 + i;
+  std::move(*claim).commit();
+  EXPECT_EQ(producer.try_claim(1000)->size(), 3u);  // discarded at once
+  EXPECT_FALSE(producer.try_claim(1).has_value());
+
+  {
+    const auto messages = consumer.try_take(1000);
+    ASSERT_EQ(messages->size(), 5u);
+    EXPECT_EQ((*messages)[4], 14u);
+    EXPECT_EQ(ring.head(), 5u);
+    EXPECT_FALSE(producer.try_claim(1).has_value());
+  }
+  EXPECT_TRUE(producer.try_claim(1).has_value());
+}
+
+TEST(MpmcRing, CommittingAPartGivesUpTheRest) {
+  Fixture ring(8);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  auto claim = producer.try_claim(4);
+  (*claim)[0] = 1;
+  (*claim)[1] = 2;
+  std::move(*claim).commit(2);
+  ASSERT_TRUE(producer.try_push(3));
+
+  EXPECT_THAT(drain(consumer), ElementsAre(1, 2, 3));
+}
+
+TEST(MpmcRing, AHeldMessageHoldsBackItsOwnSlotAlone) {
+  Fixture ring(4);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer slow(ring.ring, 1), other(ring.ring, 2);
+  for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(producer.try_push(i));
+  const auto held = slow.try_take();
+
+  EXPECT_THAT(drain(other), ElementsAre(1, 2, 3));
+  EXPECT_FALSE(producer.try_push(4));
+  EXPECT_EQ(**held, 0u);
+}
+
+TEST(MpmcRing, AnUncommittedClaimHoldsBackWhatFollows) {
+  Fixture ring(4);
+  Fixture::Producer slow(ring.ring, 0), other(ring.ring, 1);
+  Fixture::Consumer consumer(ring.ring, 2);
+  auto claim = slow.try_claim();
+  ASSERT_TRUE(other.try_push(2));
+
+  EXPECT_THAT(drain(consumer), IsEmpty());
+  **claim = 1;
+  std::move(*claim).commit();
+  EXPECT_THAT(drain(consumer), ElementsAre(1, 2));
+}
+
+TEST(MpmcRing, RawMessagesKeepTheirSize) {
+  MpmcParams params = mpmc_ring<>::params(2);
+  params.slot_bytes = 5;
+  MpmcFixture<std::byte> ring(params);
+  mpmc_ring<>::Producer producer(ring.ring, 0);
+  mpmc_ring<>::Consumer consumer(ring.ring, 1);
+  constexpr std::string_view kText = "rondo";
+  for (std::size_t size = 0; size <= 5; ++size) {
+    ASSERT_TRUE(producer.try_push(std::as_bytes(std::span(kText)).first(size)));
+    auto claim = producer.try_claim();
+    ASSERT_EQ((**claim).size(), 5u);
+    std::memcpy((**claim).data(), kText.data(), size);
+    claim->resize(0, size);
+    std::move(*claim).commit();
+    for (int i = 0; i < 2; ++i) {
+      const auto message = consumer.try_take();
+      ASSERT_TRUE(message.has_value());
+      ASSERT_EQ((**message).size(), size);
+      EXPECT_EQ(std::memcmp((**message).data(), kText.data(), size), 0);
+    }
+  }
+  EXPECT_EQ(consumer.try_peek().data(), nullptr);
+}
+
+TEST(MpmcRing, ValuesAreAlignedAsTheirTypeAsks) {
+  struct alignas(64) Wide {
+    std::uint64_t words[9];
+  };
+  MpmcFixture<Wide> ring(2);
+  MpmcFixture<Wide>::Producer producer(ring.ring, 0);
+  auto claim = producer.try_claim(2);
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(is_aligned(&(*claim)[i], 64));
+  }
+  EXPECT_EQ(ring.parts.stride, 192u);
+  MpmcFixture<std::uint8_t> narrow(2);
+  EXPECT_EQ(narrow.parts.stride, 16u);
+}
+
+TEST(MpmcRing, OnlyOwnersAnnounce) {
+  Fixture ring(2);
+  Fixture::Producer one(ring.ring, 0), two(ring.ring, 1);
+  Fixture::Consumer consumer(ring.ring, 2);
+  auto claim = one.try_claim(2);
+  EXPECT_EQ(ring.claiming(0), mpmc_announcement::make(0, 2));
+
+  // A stale guess makes the other one try; it leaves nothing on record when it has lost.
+  ASSERT_FALSE(two.try_claim().has_value());
+  EXPECT_EQ(ring.claiming(1), mpmc_announcement::kNone);
+  std::move(*claim).commit(1);
+  const auto message = consumer.try_take();
+  EXPECT_EQ(ring.taking(2), mpmc_announcement::make(0, 1));
+  EXPECT_EQ(ring.claiming(2), mpmc_announcement::kNone);
+}
+
+TEST(MpmcRing, SleepersAreTakenOnceEach) {
+  MpmcFixture<std::uint64_t> ring(MpmcFixture<std::uint64_t>::Ring::params(2, 130));
+  MpmcSleepers sleepers = ring.ring.sleeping_consumers();
+  EXPECT_FALSE(sleepers.any());
+  EXPECT_EQ(sleepers.take_one(), MpmcSleepers::kNobody);
+  for (const std::uint32_t who : {129u, 3u, 64u}) sleepers.enter(who);
+  ring.parts.positions->consumer_sleepers[2].fetch_or(std::uint64_t{1} << 63);  // hostile: nobody's
+
+  EXPECT_TRUE(sleepers.any());
+  EXPECT_EQ(sleepers.take_one(), 3u);
+  EXPECT_EQ(sleepers.read_bell(3), 1u);
+  EXPECT_FALSE(sleepers.leave(64));
+  EXPECT_EQ(sleepers.take_one(), 129u);
+  EXPECT_EQ(sleepers.take_one(), MpmcSleepers::kNobody);
+  EXPECT_FALSE(sleepers.any());
+  EXPECT_TRUE(sleepers.leave(3));
+  EXPECT_FALSE(ring.ring.sleeping_producers().any());
+}
+
+// Any value in any shared word: every call returns, and ASan sees no access out of bounds.
+TEST(MpmcRing, CorruptWordsAreReportedAndStayInBounds) {
+  const unsigned seed = std::random_device{}();
+  SCOPED_TRACE(testing::Message() << "seed " << seed);
+  std::mt19937_64 random(seed);
+  Fixture ring(8, 4);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  FakeLiveness liveness{.dead = {2, 3}, .locked = {}};
+  const auto any_value = [&]() -> std::uint64_t {
+    switch (random() % 4) {
+      case 0: return random();
+      case 1: return random() % 64;
+      case 2: return std::uint64_t{1} << (random() % 64);
+      default: return ring.word(random() % 32, static_cast<SlotKind>(random() % 8), 3);
+    }
+  };
+  for (int round = 0; round < 20'000; ++round) {
+    switch (random() % 6) {
+      case 0: ring.parts.positions->tail = any_value(); break;
+      case 1: ring.parts.positions->head = any_value(); break;
+      case 2: ring.parts.participants[random() % 4].claiming = any_value(); break;
+      case 3: ring.parts.participants[random() % 4].taking = any_value(); break;
+      case 4: ring.parts.positions->orphans = any_value(); break;
+      default: ring.parts.state_at(random()) = any_value(); break;
+    }
+    if (auto claim = producer.try_claim(random() % 16 + 1); claim && random() % 2 == 0) {
+      (*claim)[claim->size() - 1] = 1;
+      std::move(*claim).commit(static_cast<std::uint32_t>(random() % (claim->size() + 1)));
+    }
+    std::uint64_t value = 0;
+    (void)consumer.try_pop(value);
+    (void)consumer.try_take(16);
+    ring.ring.recovery(0).all(liveness);
+    ASSERT_THAT(liveness.locked, IsEmpty());
+    ASSERT_LE(ring.ring.size(), 8u);
+  }
+  ring.start_at(0);
+  ring.parts.positions->tail = std::uint64_t{1} << 40;
+  Fixture::Producer fresh(ring.ring, 0);
+  EXPECT_FALSE(fresh.try_push(1));
+  EXPECT_EQ(fresh.blocked(), MpmcBlocked::kCorrupt);
+  ring.parts.state_at(0) = ring.word(80, SlotKind::kWritten);
+  Fixture::Consumer late(ring.ring, 1);
+  EXPECT_FALSE(late.try_take().has_value());
+  EXPECT_EQ(late.blocked(), MpmcBlocked::kCorrupt);
+}
+
+TEST(MpmcRing, AnImpossibleSizeIsNotRead) {
+  MpmcParams params = mpmc_ring<>::params(4);
+  params.slot_bytes = 32;
+  MpmcFixture<std::byte> ring(params);
+  mpmc_ring<>::Producer producer(ring.ring, 0);
+  mpmc_ring<>::Consumer consumer(ring.ring, 1);
+  ASSERT_TRUE(producer.try_push(std::as_bytes(std::span("bad", 3))));
+  ASSERT_TRUE(producer.try_push(std::as_bytes(std::span("good", 4))));
+  *reinterpret_cast<std::uint64_t*>(ring.parts.slot_at(0) + 8) = 33;  // what a hostile peer does
+
+  EXPECT_EQ(consumer.try_peek().data(), nullptr);
+  EXPECT_EQ(consumer.blocked(), MpmcBlocked::kCorrupt);
+  EXPECT_EQ(consumer.try_peek().size(), 4u);
+  consumer.give_back();
+}
+
+TEST(MpmcRing, CapacityTwoWorksThroughManyLaps) {
+  Fixture ring(2);
+  Fixture::Producer producer(ring.ring, 0);
+  Fixture::Consumer consumer(ring.ring, 1);
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(producer.try_push(i));
+    if (i % 3 == 0) {
+      ASSERT_TRUE(producer.try_push(i + 1));
+      ASSERT_FALSE(producer.try_push(99));
+      ASSERT_THAT(drain(consumer), ElementsAre(i, i + 1));
+    } else {
+      ASSERT_THAT(drain(consumer), ElementsAre(i));
+    }
+  }
+}
+
+TEST(MpmcRing, CreatedRingsAttachAndOthersAreRefused) {
+  using Ring = Fixture::Ring;
+  const auto code_of = [](const auto& result) {
+    return result ? std::string_view("none") : to_string(result.error().code);
+  };
+  MpmcParams params = Ring::params(1024, 3);
+  params.on_consumer_death = OnConsumerDeath::kDrop;
+  const std::size_t bytes = Ring::layout_for(params)->total_bytes;
+  Fixture memory(params);
+  const std::span segment(memory.memory.get(), memory.bytes);
+  ASSERT_EQ(bytes, segment.size());
+  ASSERT_EQ(code_of(Ring::attach(segment)), "not ready");
+  ASSERT_EQ(code_of(Ring::create(segment, params)), "none");
+
+  const auto ring = Ring::attach(segment);
+  ASSERT_TRUE(ring) << ring.error().message;
+  EXPECT_EQ(ring->capacity(), 1024u);
+  EXPECT_EQ(ring->parts().participant_count, 3u);
+  EXPECT_EQ(ring->parts().on_consumer_death, OnConsumerDeath::kDrop);
+  EXPECT_EQ(ring->parts().slots, memory.parts.slots);
+  EXPECT_EQ(code_of(mpmc_ring<std::uint32_t>::attach(segment)), "geometry mismatch");
+  EXPECT_EQ(code_of(mpmc_ring<>::attach(segment)), "geometry mismatch");
+  EXPECT_EQ(code_of(Ring::attach(segment.first(bytes - kPartAlignment))), "too small");
+  EXPECT_EQ(code_of(Ring::create(segment.first(100), params)), "too small");
+
+  auto* header = reinterpret_cast<SegmentHeader*>(segment.data());
+  const auto refused = [&](auto& field, auto value, std::string_view why) {
+    const auto before = field.load();
+    field = value;
+    EXPECT_EQ(code_of(Ring::attach(segment)), why) << std::uint64_t{value};
+    field = before;
+  };
+  refused(header->capacity, std::uint64_t{2048}, "bad geometry");
+  refused(header->capacity, std::uint64_t{512}, "bad geometry");
+  refused(header->capacity, std::uint64_t{1}, "bad geometry");
+  refused(header->capacity, std::uint64_t{1} << 63, "bad geometry");
+  refused(header->slot_bytes, std::uint32_t{0}, "bad geometry");
+  refused(header->slot_bytes, ~std::uint32_t{0}, "bad geometry");
+  refused(header->participants, std::uint32_t{0}, "bad geometry");
+  refused(header->participants, std::uint32_t{257}, "bad geometry");
+  refused(header->feature_bits, ~std::uint64_t{0}, "bad geometry");
+  refused(header->feature_bits, std::uint64_t{3} << 8, "bad geometry");
+  refused(header->kind, std::uint32_t{2}, "bad kind");
+
+  for (const MpmcParams& bad :
+       {MpmcParams{.capacity = 0}, MpmcParams{.capacity = 1}, MpmcParams{.capacity = 3},
+        MpmcParams{.capacity = std::uint64_t{1} << 33}, MpmcParams{.slot_bytes = 0}}) {
+    EXPECT_FALSE(mpmc_layout_for(bad));
+  }
+  EXPECT_EQ(code_of(mpmc_layout_for({.slot_bytes = 1u << 31})), "invalid option");
+  EXPECT_EQ(code_of(mpmc_layout_for({.alignment = 48})), "invalid option");
+  EXPECT_EQ(code_of(mpmc_layout_for({.participants = 0})), "invalid option");
+  EXPECT_EQ(code_of(mpmc_layout_for({.capacity = 1ull << 32, .slot_bytes = 1 << 20})),
+            "invalid capacity");
+}
+
+}  // namespace
+}  // namespace rondo
