@@ -126,6 +126,15 @@ class Sender {
     return commit(message.size());
   }
 
+  // The same for text: its characters, without an end mark.
+  RONDO_ALWAYS_INLINE Status try_send(std::string_view text) noexcept {
+    return send(text, Deadline::now());
+  }
+  RONDO_ALWAYS_INLINE Status send(std::string_view text,
+                                  Deadline deadline = Deadline::never()) noexcept {
+    return send(std::as_bytes(std::span(text)), deadline);
+  }
+
   // Waits until everything sent has left this process: a byte stream's staging buffer is empty, a
   // ring has been read to the end by the receiver.
   // kOk, or what claim() says. Progress: blocking.
