@@ -1,0 +1,81 @@
+// What the Linux sources of core share: descriptors, and system errors in words.
+#pragma once
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "rondo/core/result.hpp"
+
+namespace rondo::detail {
+
+// Owns a descriptor.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) noexcept : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~UniqueFd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+[[nodiscard]] inline ErrorCode code_for(int error) noexcept {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR: return ErrorCode::kNotFound;
+    case EEXIST: return ErrorCode::kAlreadyExists;
+    case EACCES:
+    case EPERM:
+    case EROFS: return ErrorCode::kPermission;
+    case ELOOP:
+    case EISDIR:
+    case ENXIO: return ErrorCode::kForeignObject;
+    case ENAMETOOLONG: return ErrorCode::kInvalidName;
+    case ENOSPC:
+    case ENOMEM:
+    case EDQUOT:
+    case EFBIG: return ErrorCode::kNoSpace;
+    case EMFILE:
+    case ENFILE: return ErrorCode::kNoDescriptors;
+    case ENOSYS:
+    case EOPNOTSUPP: return ErrorCode::kUnsupported;
+    default: return ErrorCode::kSystem;
+  }
+}
+
+// `deed`: what failed, on what, e.g. "can't open shm:prices". The system's own words are added.
+[[nodiscard]] inline Error system_error(int error, const std::string& deed) {
+  std::string message = deed + ": " + std::strerror(error);
+  switch (code_for(error)) {
+    case ErrorCode::kNoDescriptors: message += "; close some or raise `ulimit -n`"; break;
+    case ErrorCode::kNoSpace: message += "; free some, or ask for a smaller capacity"; break;
+    default: break;
+  }
+  return Error{code_for(error), std::move(message)};
+}
+
+// Repeats a system call that a signal interrupted.
+template <class Call>
+auto retry_interrupted(Call&& call) noexcept {
+  decltype(call()) result;
+  do {
+    result = call();
+  } while (result == -1 && errno == EINTR);
+  return result;
+}
+
+}  // namespace rondo::detail
