@@ -3,8 +3,8 @@
 // Participant slot i stands for byte kLockBase + i of the segment's file (far beyond its end), and
 // whoever holds an exclusive lock on that byte is the slot's live owner. The locks are open file
 // description locks (F_OFD_SETLK, fcntl(2)): the kernel arbitrates them, frees them when the last
-// descriptor of the description is closed, which the end of the process does in every case, and lets
-// anyone probe them. A process that is stopped still holds its locks: it is paused, not dead.
+// descriptor of the description is closed, which the end of the process does in every case, and
+// lets anyone probe them. A process that is stopped still holds its locks: it is paused, not dead.
 //
 // Each LivenessLock opens the file anew, for a description of its own: several handles in one
 // process exclude each other like processes do. A forked child inherits descriptors, and would keep
@@ -41,9 +41,9 @@ class LivenessLock {
   // Gives the lock of `slot` back. Nothing happens if it is not held.
   void drop(std::uint32_t slot) noexcept;
 
-  // Whether another LivenessLock, in this process or any other, holds `slot`. What this object holds
-  // itself does not count. When the kernel gives no answer: true, as nobody may be declared dead
-  // without proof.
+  // Whether another LivenessLock, in this process or any other, holds `slot`. What this object
+  // holds itself does not count. When the kernel gives no answer: true, as nobody may be declared
+  // dead without proof.
   [[nodiscard]] bool held_by_other(std::uint32_t slot) const noexcept;
   // The same for any of the slots from `first` on, with one system call.
   [[nodiscard]] bool any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept;

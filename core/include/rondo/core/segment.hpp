@@ -4,7 +4,8 @@
 // A segment appears under its name only when it is complete: it is made without a name (O_TMPFILE),
 // filled, and then linked. A creator killed at any instruction leaves nothing behind, and no opener
 // ever meets a half-made one. (On file systems that know no unnamed files it is made under the name
-// ".rondo-tmp-RANDOM" beside its place and renamed; a creator killed there leaves that file behind.)
+// ".rondo-tmp-RANDOM" beside its place and renamed; a creator killed there leaves that file
+// behind.)
 //
 // Everything that stands at a name is hostile until proved sound: it has to be a regular file of
 // this user with one link, which nobody else may write. The contents are judged by check_header()
@@ -62,14 +63,14 @@ enum class HugePages : std::uint8_t {
 enum class Access : std::uint8_t { kReadWrite, kReadOnly };
 
 struct SegmentOptions {
-  // Creating: the file's permissions, exactly (the umask does not matter). Attaching: permissions to
-  // write that others may have at most; a mode that lets group or others in also accepts files
+  // Creating: the file's permissions, exactly (the umask does not matter). Attaching: permissions
+  // to write that others may have at most; a mode that lets group or others in also accepts files
   // that belong to other users.
   unsigned mode = 0600;
   HugePages huge_pages = HugePages::kNo;  // memfd: huge page file; others: transparent ones
   bool lock = false;                      // keep it in RAM (mlock)
   int numa_node = -1;                     // place its pages there when creating; -1: anywhere
-  bool prefault = true;                   // reserve and map all pages now
+  bool prefault = true;                   // map all pages now; they are reserved in any case
 };
 
 // What of the options was obtained. Wishes other than HugePages::kRequire may go unfulfilled; notes
@@ -89,9 +90,9 @@ struct SegmentReport {
 // Which file a segment is, beyond its name: copied by those who look later whether the name still
 // leads there.
 struct SegmentIdentity {
-  SegmentName name;
+  std::string path;  // where the name's file lies; empty: it has no name
   std::uint64_t device = 0;
-  std::uint64_t inode = 0;  // 0: no file with a name
+  std::uint64_t inode = 0;
 };
 
 // Whether the name still leads to this very file. True for segments that have no name.

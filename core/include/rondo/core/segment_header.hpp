@@ -228,8 +228,9 @@ namespace detail {
 // not zero, and a power of two except in kind latest. The ring still compares total_bytes with its
 // own layout_for(), and feature_bits with those it knows.
 //
-// Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadVersion (also for another
-// word size), kBadKind, kSizeMismatch, kBadGeometry.
+// Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadVersion (also for
+// another word size), kBadKind, kSizeMismatch, kBadGeometry.
+//
 // Memory ordering: what the creator wrote before finish_header() is visible afterwards.
 [[nodiscard]] inline Result<Geometry> check_header(std::span<const std::byte> segment,
                                                    std::optional<RingKind> expected,
@@ -241,8 +242,8 @@ namespace detail {
                                            std::to_string(kPartAlignment)};
   }
   if (!is_aligned(segment.data(), kSharingRange)) {
-    return Error{ErrorCode::kMisaligned, name + " is not aligned to " +
-                                             std::to_string(kSharingRange) + " bytes in memory"};
+    return Error{ErrorCode::kMisaligned,
+                 name + " is not aligned to " + std::to_string(kSharingRange) + " bytes in memory"};
   }
   const auto* header = std::launder(reinterpret_cast<const SegmentHeader*>(segment.data()));
   if (auto words = detail::check_header_words(*header, name); !words) return words.error();

@@ -1,0 +1,154 @@
+#include "liveness_linux.hpp"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/segment.hpp"
+#include "segment_file_linux.hpp"
+#include "system_linux.hpp"
+
+namespace rondo {
+namespace detail {
+namespace {
+
+int set_lock(int fd, short type, std::uint64_t byte) noexcept {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(byte);
+  lock.l_len = 1;
+  return retry_interrupted([&] { return fcntl(fd, F_OFD_SETLK, &lock); }) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+int lock_byte(int fd, std::uint64_t byte) noexcept { return set_lock(fd, F_WRLCK, byte); }
+void unlock_byte(int fd, std::uint64_t byte) noexcept { set_lock(fd, F_UNLCK, byte); }
+
+bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(first);
+  lock.l_len = static_cast<off_t>(count);
+  if (retry_interrupted([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) != 0) return true;
+  return lock.l_type != F_UNLCK;
+}
+
+int lock_byte_within(int fd, std::uint64_t byte, std::chrono::nanoseconds patience) noexcept {
+  // F_OFD_SETLKW would wait in the kernel, but without a deadline. Joining and leaving are rare and
+  // short, so asking again costs little.
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kLongestPause = std::chrono::microseconds(2000);
+  const auto start = Clock::now();
+  auto pause = std::chrono::microseconds(50);
+  for (;;) {
+    const int error = lock_byte(fd, byte);
+    if (error != EAGAIN && error != EACCES) return error;
+    if (Clock::now() - start >= patience) return error;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, kLongestPause);
+  }
+}
+
+}  // namespace detail
+
+// Reached through a list from the fork handlers.
+struct LivenessLock::State {
+  detail::UniqueFd fd;
+  bool forked = false;
+  State* previous = nullptr;
+  State* next = nullptr;
+
+  State();
+  ~State();
+
+  // All locks of this process. Descriptors are opened and closed under the mutex, so that no fork
+  // comes in between and lets one escape.
+  static std::mutex& mutex() noexcept {
+    static std::mutex instance;
+    return instance;
+  }
+  static State*& first() noexcept {
+    static State* instance = nullptr;
+    return instance;
+  }
+
+  // In the child, before fork() returns: what was inherited would keep the parent's locks alive.
+  static void close_all_in_child() noexcept {
+    for (State* state = first(); state != nullptr; state = state->next) {
+      const detail::UniqueFd closed = std::move(state->fd);
+      state->forked = true;
+    }
+    mutex().unlock();
+  }
+};
+
+LivenessLock::State::State() {
+  static const int installed = pthread_atfork([] { mutex().lock(); }, [] { mutex().unlock(); },
+                                              [] { close_all_in_child(); });
+  static_cast<void>(installed);
+}
+
+LivenessLock::State::~State() {
+  const std::lock_guard lock(mutex());
+  if (previous != nullptr) previous->next = next;
+  if (next != nullptr) next->previous = previous;
+  if (first() == this) first() = next;
+  const detail::UniqueFd closed = std::move(fd);
+}
+
+Result<LivenessLock> LivenessLock::open(const Segment& segment) {
+  auto state = std::make_unique<State>();
+  const std::string what = "the lock file of " + to_string(segment.name());
+  const std::lock_guard lock(State::mutex());
+  auto fd = detail::reopen(segment.lock_fd(), segment.access(), what);
+  if (!fd) return fd.error();
+  state->fd = std::move(*fd);
+  state->next = State::first();
+  if (state->next != nullptr) state->next->previous = state.get();
+  State::first() = state.get();
+  return LivenessLock(std::move(state));
+}
+
+LivenessLock::LivenessLock(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+LivenessLock::LivenessLock(LivenessLock&&) noexcept = default;
+LivenessLock& LivenessLock::operator=(LivenessLock&&) noexcept = default;
+LivenessLock::~LivenessLock() = default;
+
+bool LivenessLock::try_hold(std::uint32_t slot) noexcept {
+  return detail::lock_byte(state_->fd.get(), kLockBase + slot) == 0;
+}
+
+void LivenessLock::drop(std::uint32_t slot) noexcept {
+  detail::unlock_byte(state_->fd.get(), kLockBase + slot);
+}
+
+bool LivenessLock::held_by_other(std::uint32_t slot) const noexcept {
+  return any_held_by_other(slot, 1);
+}
+
+bool LivenessLock::any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept {
+  // A range of length 0 would mean: to the end of the file.
+  return count != 0 && detail::bytes_locked_by_other(state_->fd.get(), kLockBase + first, count);
+}
+
+bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
+  return detail::lock_byte_within(state_->fd.get(), kMembershipByte, patience) == 0;
+}
+
+void LivenessLock::unlock_membership() noexcept {
+  detail::unlock_byte(state_->fd.get(), kMembershipByte);
+}
+
+bool LivenessLock::forked() const noexcept { return state_->forked; }
+
+}  // namespace rondo

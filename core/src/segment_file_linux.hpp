@@ -1,0 +1,68 @@
+// The files behind segments: judged when opened, complete when they appear.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+
+#include "rondo/core/result.hpp"
+#include "rondo/core/segment.hpp"
+#include "system_linux.hpp"
+
+namespace rondo::detail {
+
+// Whether segments of this kind have names: shared memory and files do.
+[[nodiscard]] bool has_name(Backing backing) noexcept;
+
+// Why nothing can be called this; empty if it can. For backings that have names.
+[[nodiscard]] std::string name_objection(const SegmentName& name);
+
+// kInvalidName unless something can be called this, or is rightly called nothing.
+[[nodiscard]] Result<void> check_name(const SegmentName& name);
+// kInvalidName unless something can be called this.
+[[nodiscard]] Result<void> check_named(const SegmentName& name);
+
+// Where a name's file lies, independent of the working directory.
+[[nodiscard]] std::string path_of(const SegmentName& name);
+
+// Opens what stands at `path` after judging it: a regular file of this user, with one link, that
+// nobody may write whom `mode` keeps out. `what` names it in messages. Never opens anything else,
+// not even for a moment: to open a device can have effects.
+[[nodiscard]] Result<UniqueFd> open_judged(const std::string& path, const std::string& what,
+                                           Access access, unsigned mode);
+
+// Opens the file behind `fd` anew, for a file description of its own. Errors: kUnsupported when
+// there is no /proc to do it through.
+[[nodiscard]] Result<UniqueFd> reopen(int fd, Access access, const std::string& what);
+
+// A file that is being made: without a name, or with a temporary one where the file system can't do
+// without. Destroying it unpublished leaves nothing.
+class NewFile {
+ public:
+  static Result<NewFile> create(const std::string& path, const std::string& what, unsigned mode);
+
+  NewFile(NewFile&&) noexcept = default;
+  NewFile& operator=(NewFile&&) = delete;
+  ~NewFile();
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  // Gives it its name, unless something has it already (kAlreadyExists). Returns the descriptor.
+  [[nodiscard]] Result<UniqueFd> publish() &&;
+
+ private:
+  NewFile(UniqueFd fd, std::string path, std::string temporary, std::string what)
+      : fd_(std::move(fd)),
+        path_(std::move(path)),
+        temporary_(std::move(temporary)),
+        what_(std::move(what)) {}
+
+  UniqueFd fd_;
+  std::string path_;
+  std::string temporary_;  // empty: it has no name yet
+  std::string what_;
+};
+
+// A nameless file in memory, of huge pages if `huge`.
+[[nodiscard]] Result<UniqueFd> make_memfd(const std::string& what, unsigned mode, bool huge);
+
+}  // namespace rondo::detail

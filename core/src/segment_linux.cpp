@@ -1,0 +1,337 @@
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <utility>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/segment_header.hpp"
+#include "segment_file_linux.hpp"
+#include "segment_memory_linux.hpp"
+#include "system_linux.hpp"
+
+namespace rondo {
+
+using detail::system_error;
+using detail::UniqueFd;
+
+struct Segment::State {
+  SegmentIdentity identity;
+  SegmentName name;
+  Access access = Access::kReadWrite;
+  SegmentReport report;
+  UniqueFd fd;
+  UniqueFd lock_fd;  // only where there is no fd
+  std::span<std::byte> bytes;
+  std::optional<detail::Mapping> mapping;  // none: the memory is the caller's or the heap's
+  std::function<void()> release;
+
+  ~State() {
+    if (release) release();
+  }
+};
+
+// Makes segments, one function for each way.
+class SegmentBuilder {
+ public:
+  using State = Segment::State;
+  using Built = Result<std::unique_ptr<State>>;
+
+  static Segment wrap(std::unique_ptr<State> state) { return Segment(std::move(state)); }
+
+  static std::unique_ptr<State> start(const SegmentName& name, Access access) {
+    auto state = std::make_unique<State>();
+    state->name = name;
+    state->access = access;
+    return state;
+  }
+
+  // Named: unnamed file, contents, name.
+  static Result<Segment> create_file(const SegmentName& name, std::size_t size_bytes,
+                                     const SegmentOptions& options, const Segment::Fill& fill) {
+    const std::string what = to_string(name);
+    if (name.backing == Backing::kSharedMemory) {
+      if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+    }
+    const std::string path = detail::path_of(name);
+    auto file = detail::NewFile::create(path, what, options.mode);
+    if (!file) return file.error();
+    auto state = start(name, Access::kReadWrite);
+    state->identity.path = path;
+    if (auto filled = fill_file(*state, file->fd(), size_bytes, options, fill); !filled) {
+      return filled.error();
+    }
+    auto fd = std::move(*file).publish();
+    if (!fd) return fd.error();
+    state->fd = std::move(*fd);
+    return wrap(std::move(state));
+  }
+
+  static Result<Segment> create_memfd(const SegmentName& name, std::size_t size_bytes,
+                                      const SegmentOptions& options, const Segment::Fill& fill) {
+    if (options.huge_pages == HugePages::kNo) {
+      return create_memfd_of(name, size_bytes, options, fill, false);
+    }
+    auto huge = create_memfd_of(name, size_bytes, options, fill, true);
+    if (huge || options.huge_pages == HugePages::kRequire) return huge;
+    auto small = create_memfd_of(name, size_bytes, options, fill, false);
+    if (small) small->state_->report.notes.push_back(huge.error().message);
+    return small;
+  }
+
+  static Result<Segment> create_anonymous(const SegmentName& name, std::size_t size_bytes,
+                                          const SegmentOptions& options,
+                                          const Segment::Fill& fill) {
+    const std::string what = to_string(name);
+    if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+    auto state = start(name, Access::kReadWrite);
+    auto lock_fd = detail::make_memfd("the lock file of " + what, options.mode, false);
+    if (!lock_fd) return lock_fd.error();
+    state->lock_fd = std::move(*lock_fd);
+    if (auto filled = fill_file(*state, -1, size_bytes, options, fill); !filled) {
+      return filled.error();
+    }
+    return wrap(std::move(state));
+  }
+
+  static Result<Segment> create_heap(const SegmentName& name, std::size_t size_bytes,
+                                     const Segment::Fill& fill) {
+    if (auto left = detail::check_memory_left(size_bytes, to_string(name)); !left) {
+      return left.error();
+    }
+    constexpr std::align_val_t kAlignment{kPartAlignment};
+    void* memory = ::operator new(size_bytes, kAlignment, std::nothrow);
+    if (memory == nullptr) {
+      return Error{ErrorCode::kNoSpace, "no memory for " + std::to_string(size_bytes) + " bytes"};
+    }
+    std::memset(memory, 0, size_bytes);
+    const std::span<std::byte> bytes(static_cast<std::byte*>(memory), size_bytes);
+    auto segment = Segment::over(bytes, [memory] { ::operator delete(memory, kAlignment); });
+    if (!segment) {
+      ::operator delete(memory, kAlignment);
+      return segment.error();
+    }
+    segment->state_->report.prefaulted = true;
+    if (auto filled = fill(bytes); !filled) return filled.error();
+    return segment;
+  }
+
+  // Maps a file that exists and was judged.
+  static Result<Segment> map_existing(std::unique_ptr<State> state, UniqueFd fd,
+                                      const SegmentOptions& options) {
+    const std::string what = to_string(state->name);
+    struct stat status = {};
+    if (fstat(fd.get(), &status) != 0) return system_error(errno, "can't look at " + what);
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    if (size < kPartAlignment) {
+      return Error{ErrorCode::kTooSmall, what + " has " + std::to_string(size) +
+                                             " bytes, too few for a segment; remove it"};
+    }
+    if (size > kMaxSegmentBytes) {
+      return Error{ErrorCode::kBadGeometry,
+                   what + " has " + std::to_string(size) + " bytes, more than 2^46; remove it"};
+    }
+    constexpr std::uint64_t kBlockBytes = 512;
+    const bool complete = static_cast<std::uint64_t>(status.st_blocks) * kBlockBytes >= size;
+    if (!complete && in_memory(fd.get())) {
+      return Error{ErrorCode::kTooSmall, what + " has less memory behind it than its " +
+                                             std::to_string(size) +
+                                             " bytes; remove it and create it anew"};
+    }
+    auto mapping = detail::Mapping::map(fd.get(), size, state->access, what);
+    if (!mapping) return mapping.error();
+    state->mapping.emplace(std::move(*mapping));
+    state->fd = std::move(fd);
+    note_file(*state, status, size);
+
+    // What a file has on disk alone need not be brought in whole: it may be a large hole.
+    SegmentOptions wishes = options;
+    wishes.prefault = options.prefault && complete;
+    const bool for_writing =
+        state->access == Access::kReadWrite && state->name.backing != Backing::kFile;
+    if (auto prepared = detail::prepare(*state->mapping, for_writing, wishes, state->report, what);
+        !prepared) {
+      return prepared.error();
+    }
+    trim_huge_page(*state);
+    return wrap(std::move(state));
+  }
+
+ private:
+  static Result<Segment> create_memfd_of(const SegmentName& name, std::size_t size_bytes,
+                                         const SegmentOptions& options, const Segment::Fill& fill,
+                                         bool huge) {
+    const std::string what = to_string(name);
+    if (!huge) {
+      if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+    }
+    auto fd = detail::make_memfd(what, options.mode, huge);
+    if (!fd) return fd.error();
+    auto state = start(name, Access::kReadWrite);
+    if (auto filled = fill_file(*state, fd->get(), size_bytes, options, fill); !filled) {
+      return filled.error();
+    }
+    if (fcntl(fd->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+      return system_error(errno, "can't seal " + what);
+    }
+    state->fd = std::move(*fd);
+    return wrap(std::move(state));
+  }
+
+  // Sizes, maps, reserves and fills; the common part of creating. `fd`: -1 for anonymous memory.
+  static Result<void> fill_file(State& state, int fd, std::size_t size_bytes,
+                                const SegmentOptions& options, const Segment::Fill& fill) {
+    const std::string what = to_string(state.name);
+    struct stat status = {};
+    if (fd >= 0) {
+      const std::size_t page_bytes = detail::page_bytes_of(fd);
+      const bool huge = page_bytes > detail::system_page_bytes();
+      const std::size_t file_bytes = huge ? round_up(size_bytes, page_bytes) : size_bytes;
+      if (auto allowed = check_file_limit(file_bytes, what); !allowed) return allowed.error();
+      if (ftruncate(fd, static_cast<off_t>(file_bytes)) != 0) {
+        return system_error(errno, "can't size " + what);
+      }
+      if (fstat(fd, &status) != 0) return system_error(errno, "can't look at " + what);
+    }
+    auto mapping = detail::Mapping::map(fd, size_bytes, Access::kReadWrite, what);
+    if (!mapping) return mapping.error();
+    state.mapping.emplace(std::move(*mapping));
+    note_file(state, status, size_bytes);
+    if (auto reserved = detail::reserve(*state.mapping, fd, options, state.report, what);
+        !reserved) {
+      return reserved.error();
+    }
+    return fill(state.bytes);
+  }
+
+  static void note_file(State& state, const struct stat& status, std::size_t size_bytes) {
+    state.bytes = {state.mapping->address(), size_bytes};
+    state.report.size_bytes = size_bytes;
+    state.identity.device = status.st_dev;
+    state.identity.inode = status.st_ino;
+  }
+
+  // Beyond this limit the kernel would not just refuse, but send SIGXFSZ.
+  static Result<void> check_file_limit(std::size_t file_bytes, const std::string& what) {
+    struct rlimit limit = {};
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || file_bytes <= limit.rlim_cur) return {};
+    return Error{ErrorCode::kNoSpace, what + " would have " + std::to_string(file_bytes) +
+                                          " bytes, files may have " +
+                                          std::to_string(limit.rlim_cur) + "; raise `ulimit -f`"};
+  }
+
+  // Whether the kernel keeps the file in memory, where each byte of its size owns a block.
+  static bool in_memory(int fd) noexcept {
+    struct statfs file_system = {};
+    return fstatfs(fd, &file_system) == 0 && file_system.f_type == TMPFS_MAGIC;
+  }
+
+  // A file of huge pages is larger than its segment. How large that is, its header says; if that
+  // makes no sense, check_header() will refuse the whole.
+  static void trim_huge_page(State& state) noexcept {
+    const std::size_t page_bytes = state.mapping->page_bytes();
+    if (page_bytes == detail::system_page_bytes()) return;
+    const auto* header = reinterpret_cast<const SegmentHeader*>(state.bytes.data());
+    // relaxed: a hint, judged here and again by check_header().
+    const std::uint64_t total_bytes = header->total_bytes.load(std::memory_order_relaxed);
+    if (total_bytes <= state.bytes.size() &&
+        round_up(total_bytes, page_bytes) == state.bytes.size()) {
+      state.bytes = state.bytes.first(total_bytes);
+      state.report.size_bytes = total_bytes;
+    }
+  }
+};
+
+Result<Segment> Segment::create(const SegmentName& name, std::size_t size_bytes,
+                                const SegmentOptions& options, const Fill& fill) {
+  if (auto sound = detail::check_name(name); !sound) return sound.error();
+  if (size_bytes == 0 || size_bytes > kMaxSegmentBytes) {
+    return Error{ErrorCode::kInvalidCapacity, "a segment can't have " + std::to_string(size_bytes) +
+                                                  " bytes; possible are 1 to 2^46"};
+  }
+  switch (name.backing) {
+    case Backing::kSharedMemory:
+    case Backing::kFile: return SegmentBuilder::create_file(name, size_bytes, options, fill);
+    case Backing::kMemfd: return SegmentBuilder::create_memfd(name, size_bytes, options, fill);
+    case Backing::kAnonymous:
+      return SegmentBuilder::create_anonymous(name, size_bytes, options, fill);
+    case Backing::kHeap: break;
+  }
+  return SegmentBuilder::create_heap(name, size_bytes, fill);
+}
+
+Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& options,
+                                Access access) {
+  if (auto named = detail::check_named(name); !named) return named.error();
+  auto state = SegmentBuilder::start(name, access);
+  state->identity.path = detail::path_of(name);
+  auto fd = detail::open_judged(state->identity.path, to_string(name), access, options.mode);
+  if (!fd) return fd.error();
+  return SegmentBuilder::map_existing(std::move(state), std::move(*fd), options);
+}
+
+Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access access) {
+  const std::string what = "fd " + std::to_string(fd);
+  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!own) return system_error(errno, "can't take over " + what);
+  const int seals = fcntl(own.get(), F_GET_SEALS);
+  if (seals < 0) {
+    return Error{ErrorCode::kForeignObject, what + " is not a memfd; hand over one that is"};
+  }
+  if ((seals & F_SEAL_SHRINK) == 0 || (seals & F_SEAL_GROW) == 0) {
+    return Error{ErrorCode::kUnsealed,
+                 what +
+                     " could be truncated under its readers; seal it against growing and "
+                     "shrinking (F_SEAL_GROW, F_SEAL_SHRINK)"};
+  }
+  const int mode = fcntl(own.get(), F_GETFL) & O_ACCMODE;
+  if (mode == O_WRONLY || (mode == O_RDONLY && access == Access::kReadWrite)) {
+    return Error{ErrorCode::kPermission,
+                 what + " is not open for " + (mode == O_WRONLY ? "reading" : "writing")};
+  }
+  return SegmentBuilder::map_existing(SegmentBuilder::start({Backing::kMemfd, {}}, access),
+                                      std::move(own), options);
+}
+
+Result<Segment> Segment::over(std::span<std::byte> memory, std::function<void()> release) {
+  if (!is_aligned(memory.data(), kSharingRange)) {
+    return Error{ErrorCode::kMisaligned, "the memory for a segment has to be aligned to " +
+                                             std::to_string(kSharingRange) + " bytes"};
+  }
+  auto lock_fd = detail::make_memfd("the lock file of a segment in the heap", 0600, false);
+  if (!lock_fd) return lock_fd.error();
+  auto state = SegmentBuilder::start({Backing::kHeap, {}}, Access::kReadWrite);
+  state->lock_fd = std::move(*lock_fd);
+  state->bytes = memory;
+  state->report.size_bytes = memory.size();
+  state->report.page_bytes = detail::system_page_bytes();
+  state->release = std::move(release);
+  return SegmentBuilder::wrap(std::move(state));
+}
+
+Segment::Segment(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+Segment::Segment(Segment&&) noexcept = default;
+Segment& Segment::operator=(Segment&&) noexcept = default;
+Segment::~Segment() = default;
+
+std::span<std::byte> Segment::bytes() const noexcept { return state_->bytes; }
+const SegmentReport& Segment::report() const noexcept { return state_->report; }
+const SegmentName& Segment::name() const noexcept { return state_->name; }
+const SegmentIdentity& Segment::identity() const noexcept { return state_->identity; }
+Access Segment::access() const noexcept { return state_->access; }
+int Segment::fd() const noexcept { return state_->fd.get(); }
+int Segment::lock_fd() const noexcept {
+  return state_->fd ? state_->fd.get() : state_->lock_fd.get();
+}
+bool Segment::still_at_its_name() const noexcept { return is_at_its_name(state_->identity); }
+bool Segment::truncated() const noexcept { return state_->mapping && state_->mapping->truncated(); }
+
+}  // namespace rondo

@@ -1,0 +1,101 @@
+// What segments are called, and the names' life apart from any mapping.
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "liveness_linux.hpp"
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/segment.hpp"
+#include "segment_file_linux.hpp"
+#include "system_linux.hpp"
+
+namespace rondo {
+namespace detail {
+
+bool has_name(Backing backing) noexcept {
+  return backing == Backing::kSharedMemory || backing == Backing::kFile;
+}
+
+Result<void> check_name(const SegmentName& name) {
+  if (!has_name(name.backing)) {
+    if (name.name.empty()) return {};
+    return Error{ErrorCode::kInvalidName,
+                 to_string(SegmentName{name.backing, {}}) + " can't have a name"};
+  }
+  std::string objection = name_objection(name);
+  if (objection.empty()) return {};
+  return Error{ErrorCode::kInvalidName,
+               (name.backing == Backing::kFile ? "not a path for a segment's file: "
+                                               : "not a name for a segment: ") +
+                   objection};
+}
+
+Result<void> check_named(const SegmentName& name) {
+  if (has_name(name.backing)) return check_name(name);
+  return Error{ErrorCode::kInvalidName, to_string(name) + " has no name that leads to it"};
+}
+
+}  // namespace detail
+
+std::string to_string(const SegmentName& name) {
+  switch (name.backing) {
+    case Backing::kSharedMemory: return "shm:" + name.name;
+    case Backing::kFile: return "file:" + name.name;
+    case Backing::kMemfd: return "memfd";
+    case Backing::kAnonymous: return "anonymous memory";
+    case Backing::kHeap: return "heap";
+  }
+  return "unknown memory";
+}
+
+bool is_at_its_name(const SegmentIdentity& identity) noexcept {
+  if (identity.path.empty()) return true;
+  struct stat status = {};
+  return lstat(identity.path.c_str(), &status) == 0 && status.st_dev == identity.device &&
+         status.st_ino == identity.inode;
+}
+
+bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept {
+  if (identity.path.empty() || !is_at_its_name(identity)) return false;
+  return unlink(identity.path.c_str()) == 0;
+}
+
+std::uint64_t new_instance_id() noexcept {
+  std::uint64_t id = 0;
+  while (id == 0) {
+    if (getrandom(&id, sizeof id, 0) == sizeof id) continue;
+    // Interrupted before the kernel had gathered entropy at boot: this is no secret.
+    timespec now = {};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    id = static_cast<std::uint64_t>(now.tv_sec) << 32 ^ static_cast<std::uint64_t>(now.tv_nsec) ^
+         static_cast<std::uint64_t>(getpid()) << 20;
+  }
+  return id;
+}
+
+Result<void> Segment::remove(const SegmentName& name) {
+  if (auto named = detail::check_named(name); !named) return named.error();
+  const std::string what = to_string(name);
+  const std::string path = detail::path_of(name);
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) != 0) return detail::system_error(errno, "can't remove " + what);
+  if (!S_ISREG(status.st_mode)) {
+    return Error{ErrorCode::kForeignObject, "can't remove " + what + ": it is not a file"};
+  }
+  // Under the membership lock if it can be had, so as not to come between a participant's last look
+  // at the name and its removal (participants.hpp).
+  constexpr unsigned kAnyone = 07777;
+  constexpr auto kPatience = std::chrono::milliseconds(200);
+  const auto file = detail::open_judged(path, what, Access::kReadWrite, kAnyone);
+  if (file) static_cast<void>(detail::lock_byte_within(file->get(), kMembershipByte, kPatience));
+  const int error = unlink(path.c_str()) == 0 ? 0 : errno;
+  // By its own call: closing is not enough if another thread forks just now.
+  if (file) detail::unlock_byte(file->get(), kMembershipByte);
+  if (error != 0) return detail::system_error(error, "can't remove " + what);
+  return {};
+}
+
+}  // namespace rondo
