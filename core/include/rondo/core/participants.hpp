@@ -11,8 +11,8 @@
 //       24    32  name              UTF-8, padded with zeros
 //       56    72  (zero)
 //
-// It is for people alone. Any peer may scribble over it, so nothing is ever decided by it: who holds a
-// slot, and who is dead, the kernel says (liveness.hpp).
+// It is for people alone. Any peer may scribble over it, so nothing is ever decided by it: who
+// holds a slot, and who is dead, the kernel says (liveness.hpp).
 //
 // Joining and leaving are ordered by the membership lock:
 //
@@ -24,10 +24,10 @@
 //     write the table entry                    membership unlock
 //     membership unlock
 //
-// So nobody joins a segment whose name the last participant has just removed: join() says kReplaced,
-// and the caller attaches to what stands at the name now, or creates it. A process killed anywhere
-// in this leaves locks that the kernel frees, and at worst a name without participants, which the
-// next one may join or remove.
+// So nobody joins a segment whose name the last participant has just removed: join() says
+// kReplaced, and the caller attaches to what stands at the name now, or creates it. A process
+// killed anywhere in this leaves locks that the kernel frees, and at worst a name without
+// participants, which the next one may join or remove.
 #pragma once
 
 #include <chrono>
@@ -73,7 +73,8 @@ static_assert(sizeof(ParticipantEntry) == kParticipantBytes);
 static_assert(std::is_standard_layout_v<ParticipantEntry>);
 static_assert(std::is_trivially_destructible_v<ParticipantEntry>);
 
-// One slot as `rondo info` shows it. All but `slot` and `alive` is what the table says, true or not.
+// One slot as `rondo info` shows it. All but `slot` and `alive` is what the table says, true or
+// not.
 struct ParticipantInfo {
   std::uint32_t slot = 0;
   bool alive = false;  // the kernel's word; if not, its owner died without leaving
@@ -96,7 +97,8 @@ struct JoinRequest {
 struct Joined {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
-  bool predecessor_died = false;  // the table says that the slot's last owner did not leave in order
+  bool predecessor_died =
+      false;  // the table says that the slot's last owner did not leave in order
 };
 
 // One handle's view of the participants, and its own membership. Satisfies MpmcLiveness.
@@ -122,10 +124,11 @@ class Participants {
   // kPermission (a read-only segment).
   Result<Joined> join(const JoinRequest& request, const Recover& recover = {});
 
-  // Gives the slot back. Returns whether nobody else was left; then, with `remove_name`, the name is
-  // gone. Blocking, for `patience` at most; when it passes, the slot is given back all the same, and
-  // the name stays. Nothing happens if not joined, or in a forked child.
-  bool leave(bool remove_name, std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
+  // Gives the slot back. Returns whether nobody else was left; then, with `remove_name`, the name
+  // is gone. Blocking, for `patience` at most; when it passes, the slot is given back all the same,
+  // and the name stays. Nothing happens if not joined, or in a forked child.
+  bool leave(bool remove_name,
+             std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
 
   [[nodiscard]] std::optional<std::uint32_t> slot() const noexcept { return slot_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
@@ -147,7 +150,7 @@ class Participants {
 
  private:
   Participants(LivenessLock lock, ParticipantEntry* table, std::uint32_t count,
-               SegmentIdentity identity, Access access) noexcept;
+               const Segment& segment);
   [[nodiscard]] Result<Joined> take_slot(const JoinRequest& request, const Recover& recover);
   [[nodiscard]] Joined enter(std::uint32_t slot, const JoinRequest& request) noexcept;
   [[nodiscard]] Error all_taken(const JoinRequest& request, std::uint32_t unrecovered) const;
@@ -156,6 +159,7 @@ class Participants {
   LivenessLock lock_;
   ParticipantEntry* table_;  // never written if the access is read-only
   std::uint32_t count_;
+  std::string what_;  // the segment, in messages
   SegmentIdentity identity_;
   Access access_;
   std::optional<std::uint32_t> slot_;

@@ -15,9 +15,9 @@ namespace rondo {
 
 struct SegmentInfo {
   SegmentName name;
-  std::uint64_t size_bytes = 0;  // of the file
-  std::uint32_t owner = 0;       // user id
-  unsigned mode = 0;             // permissions, e.g. 0600
+  std::uint64_t size_bytes = 0;               // of the file
+  std::uint32_t owner = 0;                    // user id
+  unsigned mode = 0;                          // permissions, e.g. 0600
   std::optional<Geometry> geometry;           // none if `problem` says why it can't be opened
   std::vector<ParticipantInfo> participants;  // those alive, and those who died in their slots
   std::optional<Error> problem;

@@ -1,0 +1,240 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "rondo/core/participants.hpp"
+
+namespace rondo {
+namespace {
+
+// relaxed throughout this file: the table is for people, and each word tells only itself.
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+std::uint64_t unix_nanoseconds() noexcept {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+using NameBytes = std::array<char, kParticipantNameBytes>;
+
+// How many bytes the character at the start of `text` has; 0 if it is broken, a control character,
+// or one that changes the direction of what_ follows.
+std::size_t printable_bytes(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return byte(0) >= 0x20 && byte(0) != 0x7F ? 1 : 0;
+  const std::size_t length = byte(0) >= 0xF0 ? 4 : byte(0) >= 0xE0 ? 3 : 2;
+  if (byte(0) < 0xC2 || byte(0) > 0xF4 || text.size() < length) return 0;
+  std::uint32_t code = byte(0) & (0x7Fu >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3Fu);
+  }
+  constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
+  const bool sound = code >= kSmallest[length] && code <= 0x10FFFF && (code >> 11) != 0x1B;
+  const bool control = code < 0xA0 || (code >= 0x2028 && code <= 0x202E) ||
+                       (code >= 0x2066 && code <= 0x2069) || code == 0xFEFF;
+  return sound && !control ? length : 0;
+}
+
+std::string printable(const NameBytes& bytes) {
+  std::string_view rest(bytes.data(), strnlen(bytes.data(), bytes.size()));
+  std::string result;
+  while (!rest.empty()) {
+    const std::size_t length = printable_bytes(rest);
+    result += length == 0 ? std::string_view("?") : rest.substr(0, length);
+    rest.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return result;
+}
+
+// As many whole characters of `name` as fit.
+NameBytes packed(std::string_view name) noexcept {
+  std::size_t length = std::min(name.size(), kParticipantNameBytes);
+  if (length < name.size()) {
+    while (length > 0 && (static_cast<unsigned char>(name[length]) & 0xC0) == 0x80) --length;
+  }
+  NameBytes bytes{};
+  std::copy_n(name.begin(), length, bytes.begin());
+  return bytes;
+}
+
+std::string quoted(const ParticipantInfo& info) {
+  return "process " + std::to_string(info.pid) + " '" + info.name + "'";
+}
+
+}  // namespace
+
+std::string_view to_string(Role role) noexcept {
+  switch (role) {
+    case Role::kNone: return "none";
+    case Role::kProducer: return "producer";
+    case Role::kConsumer: return "consumer";
+    case Role::kBoth: return "producer and consumer";
+  }
+  return "unknown";
+}
+
+Result<Participants> Participants::open(const Segment& segment, const Geometry& geometry) {
+  const std::span<std::byte> bytes = segment.bytes();
+  const std::uint64_t end = kParticipantTable + geometry.participants * kParticipantBytes;
+  if (geometry.participants > kMaxParticipants || bytes.size() < end) {
+    return Error{ErrorCode::kTooSmall,
+                 to_string(segment.name()) + " is too small for its table of participants"};
+  }
+  auto lock = LivenessLock::open(segment);
+  if (!lock) return lock.error();
+  auto* table = reinterpret_cast<ParticipantEntry*>(bytes.data() + kParticipantTable);
+  return Participants(std::move(*lock), table, geometry.participants, segment);
+}
+
+Participants::Participants(LivenessLock lock, ParticipantEntry* table, std::uint32_t count,
+                           const Segment& segment)
+    : lock_(std::move(lock)),
+      table_(table),
+      count_(count),
+      what_(to_string(segment.name())),
+      identity_(segment.identity()),
+      access_(segment.access()) {}
+
+Participants::Participants(Participants&&) noexcept = default;
+Participants& Participants::operator=(Participants&&) noexcept = default;
+Participants::~Participants() = default;
+
+Result<Joined> Participants::join(const JoinRequest& request, const Recover& recover) {
+  if (forked()) {
+    return Error{ErrorCode::kForked,
+                 "this handle of " + what_ + " was inherited by fork; open a new one"};
+  }
+  if (access_ == Access::kReadOnly) {
+    return Error{ErrorCode::kPermission, what_ + " is open for reading only; it can't be joined"};
+  }
+  if (slot_ || request.slot_count == 0 || request.first_slot >= count_ ||
+      request.slot_count > count_ - request.first_slot) {
+    return Error{ErrorCode::kNoSlot, what_ + " has " + std::to_string(count_) +
+                                         " participant slots, none that could be given here"};
+  }
+  if (!lock_.lock_membership(request.patience)) {
+    return Error{ErrorCode::kTimedOut, "someone is joining or leaving " + what_ +
+                                           " and does not finish; look for a stopped process"};
+  }
+  auto joined = take_slot(request, recover);
+  lock_.unlock_membership();
+  return joined;
+}
+
+// Under the membership lock.
+Result<Joined> Participants::take_slot(const JoinRequest& request, const Recover& recover) {
+  if (!is_at_its_name(identity_)) {
+    return Error{ErrorCode::kReplaced, what_ +
+                                           " was removed meanwhile by its last participant; open "
+                                           "it again"};
+  }
+  std::uint32_t unrecovered = 0;
+  for (std::uint32_t i = 0; i < request.slot_count; ++i) {
+    const std::uint32_t slot = request.first_slot + i;
+    if (!lock_.try_hold(slot)) continue;
+    slot_ = slot;  // before recover, to which we are alive from now on
+    if (!recover || recover(slot)) return enter(slot, request);
+    slot_.reset();
+    lock_.drop(slot);
+    ++unrecovered;
+  }
+  return all_taken(request, unrecovered);
+}
+
+Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexcept {
+  ParticipantEntry& entry = table_[slot];
+  const std::uint32_t generation = entry.generation.load(kRelaxed) + 1;
+  const bool predecessor_died = entry.pid.load(kRelaxed) != 0;
+  const NameBytes name =
+      packed(request.name.empty() ? std::string_view(program_invocation_short_name) : request.name);
+  for (std::size_t i = 0; i < std::size(entry.name); ++i) {
+    std::uint64_t word;
+    std::memcpy(&word, name.data() + i * sizeof word, sizeof word);
+    entry.name[i].store(word, kRelaxed);
+  }
+  entry.attached_unix_ns.store(unix_nanoseconds(), kRelaxed);
+  entry.role.store(static_cast<std::uint32_t>(request.role), kRelaxed);
+  entry.generation.store(generation, kRelaxed);
+  entry.pid.store(static_cast<std::uint32_t>(getpid()), kRelaxed);
+  return {slot, generation, predecessor_died};
+}
+
+Error Participants::all_taken(const JoinRequest& request, std::uint32_t unrecovered) const {
+  if (unrecovered != 0) {
+    return Error{ErrorCode::kNoSlot,
+                 what_ + " has no participant slot free: " + std::to_string(unrecovered) +
+                     " of dead participants can't be recovered yet, as a live one may still be at "
+                     "work on their messages; try again"};
+  }
+  if (request.slot_count > 1) {
+    return Error{ErrorCode::kNoSlot, "all " + std::to_string(request.slot_count) +
+                                         " participant slots of " + what_ +
+                                         " are held by live participants; let one leave"};
+  }
+  return Error{ErrorCode::kBusy, what_ + " has a live " + std::string(to_string(request.role)) +
+                                     " already (" + quoted(info(request.first_slot)) +
+                                     "); let it end, or choose another name"};
+}
+
+bool Participants::leave(bool remove_name, std::chrono::nanoseconds patience) noexcept {
+  if (!slot_ || forked()) return false;
+  table_[*slot_].pid.store(0, kRelaxed);
+  const bool ordered = lock_.lock_membership(patience);
+  const bool last = ordered && !lock_.any_held_by_other(0, count_);
+  if (last && remove_name) remove_if_at_its_name(identity_);
+  lock_.drop(*slot_);
+  slot_.reset();
+  if (ordered) lock_.unlock_membership();
+  return last;
+}
+
+bool Participants::is_dead(std::uint32_t slot) const noexcept {
+  return slot != slot_ && !lock_.held_by_other(slot);
+}
+
+bool Participants::try_lock_dead(std::uint32_t slot) noexcept {
+  return slot != slot_ && slot < count_ && lock_.try_hold(slot);
+}
+
+void Participants::unlock(std::uint32_t slot) noexcept {
+  if (slot != slot_) lock_.drop(slot);
+}
+
+bool Participants::any_alive(std::uint32_t first_slot, std::uint32_t slot_count) const noexcept {
+  return lock_.any_held_by_other(first_slot, slot_count);
+}
+
+ParticipantInfo Participants::info(std::uint32_t slot) const {
+  const ParticipantEntry& entry = table_[slot];
+  NameBytes name;
+  for (std::size_t i = 0; i < std::size(entry.name); ++i) {
+    const std::uint64_t word = entry.name[i].load(kRelaxed);
+    std::memcpy(name.data() + i * sizeof word, &word, sizeof word);
+  }
+  return {.slot = slot,
+          .alive = slot == slot_ || lock_.held_by_other(slot),
+          .pid = entry.pid.load(kRelaxed),
+          .role = static_cast<Role>(entry.role.load(kRelaxed)),
+          .generation = entry.generation.load(kRelaxed),
+          .attached_unix_ns = entry.attached_unix_ns.load(kRelaxed),
+          .name = printable(name)};
+}
+
+std::vector<ParticipantInfo> Participants::snapshot() const {
+  std::vector<ParticipantInfo> result;
+  for (std::uint32_t slot = 0; slot < count_; ++slot) {
+    ParticipantInfo participant = info(slot);
+    if (participant.alive || participant.pid != 0) result.push_back(std::move(participant));
+  }
+  return result;
+}
+
+}  // namespace rondo

@@ -1,0 +1,73 @@
+#include "rondo/core/segment_info.hpp"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "segment_file_linux.hpp"
+#include "system_linux.hpp"
+
+namespace rondo {
+namespace {
+
+// Reads what a sound segment tells, into `info`.
+Result<void> look_inside(const SegmentName& name, SegmentInfo& info) {
+  const SegmentOptions anyone{.mode = 0777, .prefault = false};
+  auto segment = Segment::attach(name, anyone, Access::kReadOnly);
+  if (!segment) return segment.error();
+  const auto geometry = check_header(segment->bytes(), std::nullopt, to_string(name));
+  if (!geometry) return geometry.error();
+  auto participants = Participants::open(*segment, *geometry);
+  if (!participants) return participants.error();
+  info.geometry = *geometry;
+  info.participants = participants->snapshot();
+  if (!segment->truncated()) return {};
+  return Error{ErrorCode::kTooSmall, to_string(name) + " was truncated while it was looked at"};
+}
+
+}  // namespace
+
+Result<SegmentInfo> inspect_segment(const SegmentName& name) {
+  if (auto named = detail::check_named(name); !named) return named.error();
+  struct stat status = {};
+  if (lstat(detail::path_of(name).c_str(), &status) != 0) {
+    return detail::system_error(errno, "can't find " + to_string(name));
+  }
+  SegmentInfo info;
+  info.name = name;
+  info.size_bytes = static_cast<std::uint64_t>(status.st_size);
+  info.owner = status.st_uid;
+  info.mode = status.st_mode & 07777;
+  if (auto looked = look_inside(name, info); !looked) {
+    if (looked.error().code == ErrorCode::kNotFound) return looked.error();
+    info.problem = looked.error();
+  }
+  return info;
+}
+
+Result<std::vector<SegmentInfo>> list_segments() {
+  const std::string directory = detail::path_of({Backing::kSharedMemory, ""});
+  const std::size_t slash = directory.rfind('/');
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(directory.substr(0, slash).c_str()),
+                                                    &closedir);
+  if (!entries) return detail::system_error(errno, "can't list shared memory");
+  std::vector<SegmentInfo> result;
+  while (const dirent* entry = readdir(entries.get())) {
+    const std::string_view file(entry->d_name);
+    if (file.substr(0, kSharedMemoryPrefix.size()) != kSharedMemoryPrefix) continue;
+    auto info = inspect_segment(
+        {Backing::kSharedMemory, std::string(file.substr(kSharedMemoryPrefix.size()))});
+    // Gone again since, or with a name that Rondo would not have given.
+    if (info) result.push_back(std::move(*info));
+  }
+  std::sort(result.begin(), result.end(),
+            [](const SegmentInfo& a, const SegmentInfo& b) { return a.name.name < b.name.name; });
+  return result;
+}
+
+}  // namespace rondo
