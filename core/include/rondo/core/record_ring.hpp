@@ -172,6 +172,11 @@ class record_ring::Producer {
   void close() noexcept {
     if (in_batch_) abandon_batch();
     if (ended_at_ == tail_) return;
+    if (tail_ - head_seen_ > parts_.capacity - kReserve) {
+      refresh_head();
+      // Every record leaves room for an end mark, so what took it is the end mark of a predecessor.
+      if (tail_ - head_seen_ > parts_.capacity - kReserve) return;
+    }
     const Position next = tail_ + record_header::kBytes;
     padding_ = 0;
     // relaxed: as in commit().
