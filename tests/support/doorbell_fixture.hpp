@@ -1,111 +1,20 @@
-// What the tests of waiting share: memory that a forked child sees, children that never outlive
-// the test, a watchdog, a printed seed, and the simplest thing to wait for: a counter with a bell.
+// What the tests of waiting share: the simplest thing to wait for, a counter with a bell, and lives
+// that end.
 #pragma once
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
-#include <new>
-#include <random>
-#include <utility>
 
 #include "rondo/core/bell.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
+#include "support/processes.hpp"
 
 namespace rondo::testing {
-
-// A T in memory that forked children share.
-template <class T>
-class Shared {
- public:
-  Shared() {
-    void* memory =
-        mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) std::abort();
-    value_ = new (memory) T{};
-  }
-  Shared(const Shared&) = delete;
-  Shared& operator=(const Shared&) = delete;
-  ~Shared() { munmap(static_cast<void*>(value_), sizeof(T)); }
-  T* operator->() const { return value_; }
-  T& operator*() const { return *value_; }
-
- private:
-  T* value_;
-};
-
-// A forked child that runs `body` and exits with what it returns. Killed with its object, and with
-// the test.
-class Child {
- public:
-  template <class Body>
-  explicit Child(Body&& body) {
-    std::fflush(nullptr);
-    const pid_t parent = getpid();
-    pid_ = fork();
-    if (pid_ != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(99);
-    _exit(body());
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  ~Child() {
-    if (pid_ > 0) {
-      signal(SIGKILL);
-      join();
-    }
-  }
-  void signal(int number) const { kill(pid_, number); }
-  // Its exit status, or minus the signal that killed it.
-  int join() {
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0) {
-    }
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  // Returns once the child stands still after a SIGSTOP.
-  void join_stop() const {
-    int status = 0;
-    while (waitpid(pid_, &status, WUNTRACED) < 0 || !WIFSTOPPED(status)) {
-    }
-  }
-
- private:
-  pid_t pid_ = -1;
-};
-
-// Ends a test that hangs.
-class Watchdog : public ::testing::Test {
- protected:
-  Watchdog() { alarm(240); }
-  ~Watchdog() override { alarm(0); }
-};
-
-// A source of randomness whose seed is printed; RONDO_SEED repeats a run.
-inline std::uint64_t random_seed() {
-  const char* given = std::getenv("RONDO_SEED");
-  const std::uint64_t seed =
-      given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::printf("RONDO_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
-
-// How many times the work of a test is done: less under a sanitizer's or a simulator's slowness.
-inline std::uint64_t scaled(std::uint64_t times) {
-  const char* scale = std::getenv("RONDO_TEST_SCALE");
-  return scale != nullptr ? times * std::strtoull(scale, nullptr, 10) / 100 : times;
-}
 
 // A counter with a bell: the smallest ring that somebody can wait for. All zero is fresh.
 struct Mailbox {
