@@ -1,0 +1,109 @@
+// Runs a piece of code in a child process, instruction by instruction, so that a test can look at
+// shared memory between any two of them, or end the process there.
+//
+//   Stepper victim([&] { prepare(); Stepper::begin(); work(); Stepper::end(); });
+//   while (victim.step()) { look(); }          // all of work(), or
+//   victim.step_to(1234); victim.kill();       // die after 1234 instructions of it
+//
+// By ptrace(2), single steps: a system call is one step. The child is a fork of the test, so it sees
+// what the test had prepared; what it changes elsewhere than in shared memory, nobody sees. Between
+// begin() and end() it should stay clear of the C library, whose steps are nobody's business. It
+// dies with its parent. x86-64 and any other Linux with PTRACE_SINGLESTEP.
+#pragma once
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <utility>
+
+namespace rondo::testing {
+
+class Stepper {
+ public:
+  // Starts the child and lets it run to begin().
+  explicit Stepper(const std::function<void()>& body) : child_(fork()) {
+    if (child_ < 0) fail("fork");
+    if (child_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(126);
+      body();
+      _exit(0);
+    }
+    wait_for_stop();
+    if (!stopped_by(SIGSTOP)) fail("waiting for begin()");
+  }
+  Stepper(const Stepper&) = delete;
+  Stepper& operator=(const Stepper&) = delete;
+  ~Stepper() { kill(); }
+
+  // In the child: the steps that count lie between these two.
+  static void begin() { raise(SIGSTOP); }
+  static void end() { raise(SIGSTOP); }
+
+  // One instruction. False once end() is reached or the child is gone; then it counts no further.
+  bool step() {
+    if (!alive_ || finished_) return false;
+    if (ptrace(PTRACE_SINGLESTEP, child_, nullptr, nullptr) != 0) fail("PTRACE_SINGLESTEP");
+    wait_for_stop();
+    if (!alive_) return false;
+    if (stopped_by(SIGSTOP)) {
+      finished_ = true;
+      return false;
+    }
+    if (!stopped_by(SIGTRAP)) fail("single step: unexpected signal");
+    ++steps_;
+    return true;
+  }
+  // Steps until `count` instructions are done in total. False if there are fewer.
+  bool step_to(std::uint64_t count) {
+    while (steps_ < count) {
+      if (!step()) return false;
+    }
+    return true;
+  }
+  // Lets it run freely to end(), or to its exit.
+  void finish() {
+    if (!alive_ || finished_) return;
+    if (ptrace(PTRACE_CONT, child_, nullptr, nullptr) != 0) fail("PTRACE_CONT");
+    wait_for_stop();
+    finished_ = true;
+  }
+  // SIGKILL, and waits until the kernel has taken it down, its locks included.
+  void kill() {
+    if (!alive_) return;
+    ::kill(child_, SIGKILL);
+    while (alive_) wait_for_stop();
+  }
+
+  [[nodiscard]] std::uint64_t steps() const { return steps_; }
+  [[nodiscard]] bool finished() const { return finished_; }  // has it come to end()?
+  [[nodiscard]] pid_t pid() const { return child_; }
+
+ private:
+  void wait_for_stop() {
+    if (waitpid(child_, &status_, __WALL) != child_) fail("waitpid");
+    if (WIFEXITED(status_) || WIFSIGNALED(status_)) alive_ = false;
+  }
+  [[nodiscard]] bool stopped_by(int signal) const {
+    return alive_ && WIFSTOPPED(status_) && WSTOPSIG(status_) == signal;
+  }
+  [[noreturn]] static void fail(const char* what) {
+    std::perror(what);
+    std::abort();
+  }
+
+  pid_t child_;
+  int status_ = 0;
+  bool alive_ = true;
+  bool finished_ = false;
+  std::uint64_t steps_ = 0;
+};
+
+}  // namespace rondo::testing
