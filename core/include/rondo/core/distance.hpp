@@ -12,7 +12,9 @@
 // stream has passed. A message that somebody waits for alone is never delayed.
 //
 // How long a stay is best depends on the machine and on the work, so it adapts to what the last one
-// yielded. All of this happens where the ring looks empty; passing a message costs nothing.
+// yielded; and where a stay yields nothing, as with a sender that waits for answers, the stream has
+// to be longer before the next one. All of this happens where the ring looks empty; passing a
+// message costs nothing.
 #pragma once
 
 #include <algorithm>
@@ -31,17 +33,18 @@ enum class Steering : std::uint8_t {
 // One side's rule. Held by value in a handle.
 class Distance {
  public:
-  // More messages than this in a row make a stream.
+  // More messages than this in a row make a stream; more than kLongStream always do.
   static constexpr std::uint64_t kStream = 8;
+  static constexpr std::uint64_t kLongStream = 256;
   // Bounds of a stay, in pauses (cpu_relax(), some 10 to 40 ns each).
-  static constexpr std::uint32_t kMinPauses = 8;
-  static constexpr std::uint32_t kMaxPauses = 64;
+  static constexpr std::uint32_t kMinPauses = 4;
+  static constexpr std::uint32_t kMaxPauses = 128;
 
   // `messages` is the caller's running count of messages now, for instance its position in slots.
-  // A stay should yield `aim` messages.
+  // A stay should yield `aim` messages: a fair share of what the ring holds.
   constexpr explicit Distance(Steering steering, std::uint64_t messages = 0,
                               std::uint64_t aim = 256) noexcept
-      : at_last_dry_spell_(messages), aim_(aim), steering_(steering) {}
+      : at_last_dry_spell_(messages), aim_(std::max<std::uint64_t>(aim, 1)), steering_(steering) {}
 
   // To be called on finding the ring empty, with the caller's running count of messages (not of
   // bytes). Either returns false at once; or stays away for a moment and returns true, and the
@@ -50,7 +53,13 @@ class Distance {
   RONDO_COLD bool stay_away(std::uint64_t messages) noexcept {
     const std::uint64_t run = messages - at_last_dry_spell_;
     at_last_dry_spell_ = messages;
-    if (run <= kStream || steering_ == Steering::kOff) return false;
+    if (run <= stream_ || steering_ == Steering::kOff) {
+      if (run == 0 && stayed_) stream_ = std::min(stream_ * 2, kLongStream);
+      stayed_ = false;
+      return false;
+    }
+    if (stayed_) stream_ = kStream;
+    stayed_ = true;
     if (run < aim_) {
       pauses_ = std::min(pauses_ * 2, kMaxPauses);
     } else if (run > 2 * aim_) {
@@ -61,12 +70,16 @@ class Distance {
   }
 
   [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }
+  // How long the next stay would be, at most.
+  [[nodiscard]] constexpr std::uint32_t pauses() const noexcept { return pauses_; }
 
  private:
   std::uint64_t at_last_dry_spell_;
   std::uint64_t aim_;
-  std::uint32_t pauses_ = kMinPauses;
+  std::uint64_t stream_ = kStream;
+  std::uint32_t pauses_ = 8;
   Steering steering_;
+  bool stayed_ = false;  // and has not returned empty-handed since
 };
 
 }  // namespace rondo

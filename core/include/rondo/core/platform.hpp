@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
 #include <immintrin.h>
 #endif
 
@@ -55,6 +57,41 @@ RONDO_ALWAYS_INLINE void prefetch_for_read(const void* address) noexcept {
 // Asks for the line at `address` to be brought in for writing. Never faults.
 RONDO_ALWAYS_INLINE void prefetch_for_write(const void* address) noexcept {
   __builtin_prefetch(address, 1, 3);
+}
+
+// Whether evict_line() does anything, and cpu_ticks() goes on.
+[[nodiscard]] inline bool can_evict_lines() noexcept {
+#if defined(__x86_64__)
+  static const bool can = [] {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ebx >> 23 & 1) != 0;
+  }();
+  return can;
+#else
+  return false;
+#endif
+}
+
+// Writes the line at `address` back to memory and drops it from all caches. Only when
+// can_evict_lines(). Needs no more than read access; what the line holds stays the same for all.
+RONDO_ALWAYS_INLINE void evict_line([[maybe_unused]] const void* address) noexcept {
+#if defined(__x86_64__)
+  // Not the intrinsic: it would need a compiler flag, and with it a newer processor for everything.
+  asm volatile("clflushopt %0" : : "m"(*static_cast<const char*>(address)));
+#endif
+}
+
+// A clock for comparing short stretches of work on one core. No unit, no syscall, no fence.
+RONDO_ALWAYS_INLINE std::uint64_t cpu_ticks() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  return __rdtsc();
+#elif defined(__aarch64__)
+  std::uint64_t ticks;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#else
+  return 0;
+#endif
 }
 
 }  // namespace rondo

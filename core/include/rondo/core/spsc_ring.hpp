@@ -1,0 +1,402 @@
+// spsc_ring: one producer, one consumer, slots of one size, written and read in place.
+//
+// The textbook ring brought to its limit. Each side keeps its own position and a cached copy of the
+// other's in its handle, and looks at the other's line only when the ring seems full or empty. The
+// consumer publishes its position lazily. In a stream, a consumer that runs dry keeps its distance
+// (distance.hpp), and it lets go of lines that it has read where that is faster (line_release.hpp).
+// The layout is in spsc_layout.hpp.
+//
+// A position that no honest peer stores reads as a full or an empty ring, and sets failed(); no
+// index is ever formed from a peer's word.
+//
+// Ordering. Each label stands at exactly one operation below; pairs are mutual.
+//
+//   P1 release tail  ->  C1 acquire tail   a published slot is fully written
+//   C2 release head  ->  P2 acquire head   a slot given back is fully read
+//
+// Between processes, the payload itself is plain memory: a hostile peer may change it while it is
+// read. Read in place from peers that are trusted, and copy (try_pop) before checking otherwise.
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/distance.hpp"
+#include "rondo/core/line_release.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/spsc_layout.hpp"
+
+namespace rondo {
+
+// When a consumer publishes that it has given slots back.
+enum class GiveBack : std::uint8_t {
+  kLazily,  // after an eighth of the capacity, and whenever the ring is empty: the fastest
+  kEagerly  // after each call: at most that call's messages are seen again after a crash
+};
+
+// `T` is a trivially copyable type, or raw_slots for slots of a size known at run time.
+template <class T>
+class spsc_ring {
+  static_assert(std::is_trivially_copyable_v<T>, "slots cross process boundaries as bytes");
+  static constexpr bool kRaw = std::is_same_v<T, raw_slots>;
+
+ public:
+  class Producer;
+  class Consumer;
+  class Claim;
+  class Messages;
+
+  using Parts = SpscParts<T>;
+  using Element = typename Parts::Element;  // T, or std::byte for raw slots
+
+  // The life-cycle verbs. All are for set-up, and may allocate for an error's message.
+  //
+  // The parts of such a ring, and its size. Errors: kInvalidCapacity.
+  [[nodiscard]] static Result<SpscLayout> layout_for(const SpscParams& params);
+  // Makes a new, empty ring in `memory`, layout_for(params).total_bytes long and aligned to
+  // kSharingRange (to kPartAlignment, if parts shall lie on pages of their own). What was there
+  // before is overwritten. The caller sees to it that nobody attaches before it is finished.
+  // Errors: kInvalidCapacity, kMisaligned, kTooSmall, kSizeMismatch.
+  [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory, const SpscParams& params);
+  // Checks that `memory` holds a ring of this slot type, and says where its parts are. `what` names
+  // it in messages. Errors: those of check_header(), kGeometryMismatch, kBadGeometry.
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
+                                            std::string_view what = "this memory");
+};
+
+// The one who writes. Not thread-safe: one thread at a time. The memory has to outlive it.
+template <class T>
+class spsc_ring<T>::Producer {
+ public:
+  // Takes up the producer's role where a predecessor left it, killed or not: what was not committed
+  // is overwritten. The caller holds the role, and so is ordered after the predecessor.
+  explicit Producer(const Parts& parts) noexcept
+      : parts_(parts),
+        // relaxed: the producer is the only writer of tail.
+        tail_(parts.producer->tail.load(std::memory_order_relaxed)),
+        limit_(tail_) {  // looks full, so the first push asks
+    look();
+  }
+
+  // Copies `value` into the ring. Returns false, and changes nothing, if it is full.
+  // Progress: wait-free. Memory ordering: what the caller did before is visible to the consumer
+  // after the pop that returns this value.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool try_push(const Element& value) noexcept requires(!kRaw) {
+    if (tail_ == limit_) [[unlikely]] {
+      if (!look()) return false;
+    }
+    *detail::slot_at(parts_, tail_) = value;
+    publish(tail_ + 1);
+    return true;
+  }
+
+  // Copies as many of `values` as there is room for, from the front, and returns how many. They
+  // become visible together. Progress: wait-free in the number of values.
+  [[nodiscard]] std::size_t try_push_some(std::span<const Element> values) noexcept
+      requires(!kRaw) {
+    if (tail_ == limit_ && !look()) return 0;
+    const std::size_t count = std::min<std::uint64_t>(values.size(), limit_ - tail_);
+    const auto [first, second] = detail::slots_at(parts_, tail_, count);
+    std::copy_n(values.data(), first.size(), first.data());
+    std::copy_n(values.data() + first.size(), second.size(), second.data());
+    publish(tail_ + count);
+    return count;
+  }
+
+  // The next slot, to be written in place and then published by commit(); nullptr if the ring is
+  // full. A slot that is not committed is handed out again. Progress: wait-free.
+  [[nodiscard]] RONDO_ALWAYS_INLINE Element* try_reserve() noexcept {
+    if (tail_ == limit_) [[unlikely]] {
+      if (!look()) return nullptr;
+    }
+    return detail::slot_at(parts_, tail_);
+  }
+  // Publishes the slot of the last try_reserve(). Ordering as try_push.
+  RONDO_ALWAYS_INLINE void commit() noexcept { publish(tail_ + 1); }
+
+  // Claims exactly `slots` slots, or none; up to `slots` slots, and at least one. Empty if there is
+  // no room, or if `slots` is 0. One claim at a time. Progress: wait-free.
+  [[nodiscard]] std::optional<Claim> try_claim(std::size_t slots) noexcept {
+    if (limit_ - tail_ < slots && (!look() || limit_ - tail_ < slots)) return std::nullopt;
+    if (slots == 0) return std::nullopt;
+    return Claim(*this, slots);
+  }
+  [[nodiscard]] std::optional<Claim> try_claim_some(std::size_t slots) noexcept {
+    if (tail_ == limit_ && !look()) return std::nullopt;
+    return try_claim(std::min<std::uint64_t>(slots, limit_ - tail_));
+  }
+
+  // Slots published since the ring was made.
+  [[nodiscard]] Position position() const noexcept { return tail_; }
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return parts_.capacity; }
+  // The consumer's position was one that no honest consumer stores; the ring reads as full.
+  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  // True when everything published has been given back. Reads the consumer's line.
+  [[nodiscard]] bool drained() noexcept {
+    look();
+    return limit_ - tail_ == parts_.capacity;
+  }
+  [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
+
+ private:
+  friend class Claim;
+
+  RONDO_ALWAYS_INLINE void publish(Position tail) noexcept {
+    tail_ = tail;
+    // P1 (release, pairs with C1): the slots before this position are fully written.
+    parts_.producer->tail.store(tail, std::memory_order_release);
+  }
+
+  // Asks the consumer's line how far we may write. True if there is room. Kept inline, so that the
+  // handle's address does not escape and its fields may stay in registers.
+  RONDO_ALWAYS_INLINE bool look() noexcept {
+    // P2 (acquire, pairs with C2): the slots we reuse have been fully read.
+    const Position head = parts_.consumer->head.load(std::memory_order_acquire);
+    // Not ==: a head that is beyond the tail, or a lap and more behind, reads as full.
+    if (tail_ - head > parts_.capacity) [[unlikely]] {
+      failed_ = true;
+      limit_ = tail_;
+      return false;
+    }
+    limit_ = head + parts_.capacity;
+    return limit_ != tail_;
+  }
+
+  Parts parts_;
+  Position tail_;   // our own copy; shared memory holds the published one
+  Position limit_;  // slots before this one are free, by what we last saw of the consumer
+  bool failed_ = false;
+};
+
+// The one who reads. Not thread-safe: one thread at a time. The memory has to outlive it.
+template <class T>
+class spsc_ring<T>::Consumer {
+ public:
+  // Takes up the consumer's role at its published position: what a killed predecessor had read but
+  // not given back is seen again. The caller holds the role, as for the producer.
+  explicit Consumer(const Parts& parts, GiveBack give_back = GiveBack::kLazily,
+                    Steering steering = Steering::kOn) noexcept
+      : parts_(parts),
+        // relaxed: the consumer is the only writer of head.
+        head_(parts.consumer->head.load(std::memory_order_relaxed)),
+        seen_(head_),
+        turn_(head_),
+        published_(head_),
+        share_(give_back == GiveBack::kEagerly ? 1 : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        distance_(steering, head_, parts.capacity / 4),
+        release_(steering, parts.capacity * detail::slot_bytes_of(parts)) {
+    refresh();
+  }
+  Consumer(Consumer&& other) noexcept : Consumer(static_cast<const Consumer&>(other)) {
+    other.published_ = other.head_;  // leaves nothing for the other's destructor to publish
+  }
+  Consumer& operator=(Consumer&&) = delete;
+  // Gives back what was read.
+  ~Consumer() { publish(); }
+
+  // Takes the oldest message. False, and `out` as it was, if the ring is empty; in the middle of a
+  // stream the call may first stay away from the ring for a moment (distance.hpp).
+  // Progress: wait-free. Memory ordering: what the producer did before its push is visible.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool try_pop(Element& out) noexcept requires(!kRaw) {
+    if (head_ == turn_) [[unlikely]] {
+      if (!look()) return false;
+    }
+    out = *detail::slot_at(parts_, head_);
+    give_back();
+    return true;
+  }
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Element> try_pop() noexcept requires(!kRaw) {
+    std::optional<Element> out;
+    if (head_ == turn_) [[unlikely]] {
+      if (!look()) return out;
+    }
+    out = *detail::slot_at(parts_, head_);
+    give_back();
+    return out;
+  }
+
+  // Takes as many messages as there are, oldest first, and returns how many.
+  [[nodiscard]] std::size_t try_pop_some(std::span<Element> out) noexcept requires(!kRaw) {
+    if (seen_ == head_ && !look()) return 0;
+    const std::size_t count = std::min<std::uint64_t>(out.size(), seen_ - head_);
+    const auto [first, second] = detail::slots_at(parts_, head_, count);
+    std::copy_n(first.data(), first.size(), out.data());
+    std::copy_n(second.data(), second.size(), out.data() + first.size());
+    give_back(count);
+    return count;
+  }
+
+  // The oldest message, in place until give_back(); nullptr if the ring is empty. As try_pop.
+  [[nodiscard]] RONDO_ALWAYS_INLINE const Element* try_peek() noexcept {
+    if (head_ == turn_) [[unlikely]] {
+      if (!look()) return nullptr;
+    }
+    return detail::slot_at(parts_, head_);
+  }
+  // Gives back the message that try_peek() found. True if the producer can see it now, so that a
+  // sleeping one is to be woken.
+  // Memory ordering: the caller's reads of the message come before the slot is written again.
+  RONDO_ALWAYS_INLINE bool give_back() noexcept {
+    ++head_;
+    if (head_ != turn_) [[likely]] return false;
+    return take_turn();
+  }
+  // The same for the oldest `messages`, at most those seen.
+  bool give_back(std::size_t messages) noexcept {
+    assert(messages <= seen_ - head_);
+    head_ += messages;
+    return take_turn();
+  }
+
+  // Exactly `messages` messages, in place, or none; up to `messages`, and at least one. Empty if
+  // there are not so many, or if `messages` is 0. Progress: wait-free.
+  [[nodiscard]] std::optional<Messages> try_next(std::size_t messages) noexcept {
+    if (seen_ - head_ < messages && (!look() || seen_ - head_ < messages)) return std::nullopt;
+    if (messages == 0) return std::nullopt;
+    return std::optional<Messages>(std::in_place, *this, messages);
+  }
+  [[nodiscard]] std::optional<Messages> try_next_some(std::size_t messages) noexcept {
+    if (seen_ == head_ && !look()) return std::nullopt;
+    return try_next(std::min<std::uint64_t>(messages, seen_ - head_));
+  }
+
+  // Publishes all that was given back. True if there was anything. For callers that are about to
+  // wait for something else than this ring: one that found it empty has published already.
+  bool publish() noexcept {
+    if (published_ == head_) return false;
+    const std::uint64_t slot_bytes = detail::slot_bytes_of(parts_);
+    release_.before_give_back(parts_.slots, index_of(published_, parts_.capacity) * slot_bytes,
+                              (head_ - published_) * slot_bytes);
+    published_ = head_;
+    turn_ = std::min(seen_ - head_, share_) + head_;
+    // C2 (release, pairs with P2): the slots before this position have been fully read.
+    parts_.consumer->head.store(head_, std::memory_order_release);
+    return true;
+  }
+
+  // Slots given back since the ring was made, and those of them that the producer can see.
+  [[nodiscard]] Position position() const noexcept { return head_; }
+  [[nodiscard]] Position published() const noexcept { return published_; }
+  [[nodiscard]] std::uint64_t capacity() const noexcept { return parts_.capacity; }
+  // The producer's position was one that no honest producer stores; the ring reads as empty.
+  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
+
+ private:
+  friend class Messages;
+
+  Consumer(const Consumer&) noexcept = default;
+
+  // After head_ moved: publishes if it is time to, and finds the next turn.
+  RONDO_ALWAYS_INLINE bool take_turn() noexcept {
+    if (head_ - published_ >= share_) return publish();
+    turn_ = std::min(seen_ - published_, share_) + published_;
+    return false;
+  }
+
+  // Reads the producer's position. True if there are messages.
+  RONDO_ALWAYS_INLINE bool refresh() noexcept {
+    // C1 (acquire, pairs with P1): the slots before this position are fully written.
+    const Position tail = parts_.producer->tail.load(std::memory_order_acquire);
+    const std::uint64_t messages = tail - head_;
+    // A tail behind the head, or more than a lap ahead, reads as empty.
+    if (messages > parts_.capacity) [[unlikely]] {
+      failed_ = true;
+      return false;
+    }
+    seen_ = tail;
+    turn_ = std::min(seen_ - published_, share_) + published_;
+    return messages != 0;
+  }
+
+  // Asks the producer's line for more; in a stream, after a moment. Kept inline, so that the
+  // handle's address does not escape and its fields may stay in registers.
+  RONDO_ALWAYS_INLINE bool look() noexcept {
+    if (refresh()) return true;
+    publish();
+    Distance distance = distance_;
+    const bool again = distance.stay_away(head_);
+    distance_ = distance;
+    return again && refresh();
+  }
+
+  Parts parts_;
+  Position head_;         // our own copy; shared memory holds the published one
+  Position seen_;         // messages before this one are there, by what we last saw of the producer
+  Position turn_;         // the lesser of seen_ and published_ + share_: up to here nothing is due
+  Position published_;    // what the producer was told
+  std::uint64_t share_;   // how far head_ may run ahead of published_
+  Distance distance_;
+  LineRelease release_;
+  bool failed_ = false;
+};
+
+// Claimed slots. Destroying it without commit() leaves no trace, so an early return in the caller
+// never blocks the consumer.
+template <class T>
+class [[nodiscard]] spsc_ring<T>::Claim {
+ public:
+  // The slots in two runs: up to the end of the ring, and on from its start (mostly empty).
+  [[nodiscard]] std::span<Element> first() const noexcept { return slots_.first; }
+  [[nodiscard]] std::span<Element> second() const noexcept { return slots_.second; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  // Publishes all slots, or the first `slots` of them. They become visible together; as try_push.
+  void commit() && noexcept { std::move(*this).commit(size_); }
+  void commit(std::size_t slots) && noexcept {
+    assert(slots <= size_);
+    producer_->publish(producer_->tail_ + slots);
+  }
+
+ private:
+  friend class Producer;
+  Claim(Producer& producer, std::size_t slots) noexcept
+      : producer_(&producer),
+        size_(slots),
+        slots_(detail::slots_at(producer.parts_, producer.tail_, slots)) {}
+
+  Producer* producer_;
+  std::size_t size_;
+  detail::SpscSlots<Element> slots_;
+};
+
+// Messages in place. They are given back when this goes out of scope.
+template <class T>
+class [[nodiscard]] spsc_ring<T>::Messages {
+ public:
+  Messages(Consumer& consumer, std::size_t messages) noexcept
+      : consumer_(&consumer),
+        size_(messages),
+        slots_(detail::slots_at(consumer.parts_, consumer.head_, messages)) {}
+  Messages(Messages&& other) noexcept
+      : consumer_(std::exchange(other.consumer_, nullptr)),
+        size_(other.size_),
+        slots_(other.slots_) {}
+  Messages& operator=(Messages&&) = delete;
+  ~Messages() {
+    if (consumer_ != nullptr) consumer_->give_back(size_);
+  }
+
+  [[nodiscard]] std::span<const Element> first() const noexcept { return slots_.first; }
+  [[nodiscard]] std::span<const Element> second() const noexcept { return slots_.second; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+ private:
+  Consumer* consumer_;
+  std::size_t size_;
+  detail::SpscSlots<Element> slots_;
+};
+
+}  // namespace rondo
+
+#include "rondo/core/spsc_segment.hpp"  // the life-cycle verbs

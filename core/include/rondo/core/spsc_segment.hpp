@@ -1,0 +1,116 @@
+// The life-cycle verbs of spsc_ring.hpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "rondo/core/result.hpp"
+#include "rondo/core/segment_header.hpp"
+#include "rondo/core/spsc_layout.hpp"
+#include "rondo/core/spsc_ring.hpp"
+
+namespace rondo {
+namespace detail {
+
+template <class T>
+[[nodiscard]] constexpr std::uint32_t spsc_slot_bytes(std::uint32_t raw_slot_bytes) noexcept {
+  if constexpr (std::is_same_v<T, raw_slots>) {
+    return raw_slot_bytes;
+  } else {
+    static_assert(sizeof(T) <= kMaxSpscSlotBytes);
+    return static_cast<std::uint32_t>(sizeof(T));
+  }
+}
+
+template <class T>
+[[nodiscard]] SpscParts<T> spsc_parts_at(std::byte* memory, const SpscLayout& layout,
+                                         std::uint64_t capacity,
+                                         std::uint32_t slot_bytes) noexcept {
+  auto* producer = std::launder(reinterpret_cast<SpscProducerPart*>(memory + layout.producer));
+  auto* consumer = std::launder(reinterpret_cast<SpscConsumerPart*>(memory + layout.consumer));
+  if constexpr (std::is_same_v<T, raw_slots>) {
+    return {producer, consumer, memory + layout.slots, capacity, slot_bytes};
+  } else {
+    return {producer, consumer, reinterpret_cast<T*>(memory + layout.slots), capacity};
+  }
+}
+
+}  // namespace detail
+
+template <class T>
+Result<SpscLayout> spsc_ring<T>::layout_for(const SpscParams& params) {
+  const std::uint32_t slot_bytes = detail::spsc_slot_bytes<T>(params.slot_bytes);
+  std::string objection =
+      detail::spsc_objection(params.capacity, slot_bytes, params.participants);
+  if (objection.empty() && kRaw && slot_bytes % 8 != 0) {
+    objection = "a raw slot is " + std::to_string(slot_bytes) + " bytes; it has to be a multiple of 8";
+  }
+  if (!objection.empty()) {
+    return Error{ErrorCode::kInvalidCapacity, "no such ring: " + objection};
+  }
+  return detail::spsc_layout(params.capacity, slot_bytes, params.participants);
+}
+
+template <class T>
+auto spsc_ring<T>::create(std::span<std::byte> memory, const SpscParams& params) -> Result<Parts> {
+  const Result<SpscLayout> layout = layout_for(params);
+  if (!layout) return layout.error();
+  if (memory.size() != layout->total_bytes) {
+    const bool small = memory.size() < layout->total_bytes;
+    return Error{small ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
+                 "a ring of " + std::to_string(params.capacity) + " slots takes " +
+                     std::to_string(layout->total_bytes) + " bytes, not " +
+                     std::to_string(memory.size())};
+  }
+  if (!is_aligned(memory.data(), std::max(kSharingRange, alignof(Element)))) {
+    return Error{ErrorCode::kMisaligned, "memory for a ring has to be aligned to " +
+                                             std::to_string(kSharingRange) + " bytes"};
+  }
+  const std::uint32_t slot_bytes = detail::spsc_slot_bytes<T>(params.slot_bytes);
+  initialise_header(memory, {.kind = RingKind::kSpsc,
+                             .capacity = params.capacity,
+                             .slot_bytes = slot_bytes,
+                             .participants = params.participants,
+                             .total_bytes = layout->total_bytes,
+                             .instance_id = params.instance_id});
+  new (memory.data() + layout->producer) SpscProducerPart{};
+  new (memory.data() + layout->consumer) SpscConsumerPart{};
+  finish_header(memory);
+  return detail::spsc_parts_at<T>(memory.data(), *layout, params.capacity, slot_bytes);
+}
+
+template <class T>
+auto spsc_ring<T>::attach(std::span<std::byte> memory, std::string_view what) -> Result<Parts> {
+  const Result<Geometry> geometry = check_header(memory, RingKind::kSpsc, what);
+  if (!geometry) return geometry.error();
+  const std::string name(what);
+  if (!kRaw && geometry->slot_bytes != sizeof(Element)) {
+    return Error{ErrorCode::kGeometryMismatch,
+                 name + " has slots of " + std::to_string(geometry->slot_bytes) +
+                     " bytes, this program's are " + std::to_string(sizeof(Element)) +
+                     "; build both sides with the same message type"};
+  }
+  const Result<SpscLayout> layout = layout_for({.capacity = geometry->capacity,
+                                                .slot_bytes = geometry->slot_bytes,
+                                                .participants = geometry->participants});
+  if (!layout) {
+    return Error{ErrorCode::kBadGeometry, name + " can't be used: " + layout.error().message};
+  }
+  if (layout->total_bytes != geometry->total_bytes || geometry->feature_bits != 0) {
+    return Error{ErrorCode::kBadGeometry,
+                 name + " has " + std::to_string(geometry->total_bytes) + " bytes and features " +
+                     std::to_string(geometry->feature_bits) + "; a ring of its capacity has " +
+                     std::to_string(layout->total_bytes) + " bytes and features 0"};
+  }
+  if (!is_aligned(memory.data(), std::max(kSharingRange, alignof(Element)))) {
+    return Error{ErrorCode::kMisaligned, name + " is not aligned as its slots need"};
+  }
+  return detail::spsc_parts_at<T>(memory.data(), *layout, geometry->capacity,
+                                  geometry->slot_bytes);
+}
+
+}  // namespace rondo
