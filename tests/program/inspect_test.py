@@ -1,0 +1,105 @@
+"""rondo ls, info and rm: what stands in shared memory, and who is there."""
+
+import json
+import os
+
+from support import CANNOT_OPEN, OK, ProgramTest, main
+
+
+class Ls(ProgramTest):
+    def entry(self):
+        code, out, _ = self.run_rondo("ls", "--json")
+        self.assertEqual(code, OK)
+        found = [entry for entry in json.loads(out) if entry["name"] == self.url]
+        return found[0] if found else None
+
+    def test_lists_channels_with_the_living_and_the_dead(self):
+        sender = self.start("send", self.url + "?capacity=64KiB")
+        receiver = self.start("recv", self.url)
+        self.await_alive("producer", sender.pid)
+        self.await_alive("consumer", receiver.pid)
+        entry = self.entry()
+        self.assertEqual((entry["kind"], entry["capacity"], entry["mode"]),
+                         ("record", 65536, "0600"))
+        self.assertEqual({(p["role"], p["pid"], p["alive"]) for p in entry["participants"]},
+                         {("producer", sender.pid, True), ("consumer", receiver.pid, True)})
+
+        receiver.kill()
+        receiver.wait()
+        self.assertEqual({(p["role"], p["alive"]) for p in self.entry()["participants"]},
+                         {("producer", True), ("consumer", False)})
+        _, out, _ = self.run_rondo("ls")
+        line = [line for line in out.decode().splitlines() if line.startswith(self.url + " ")][0]
+        self.assertIn("64 KiB", line)
+        self.assertIn(f"{sender.pid}", line)
+        self.assertIn(f"{receiver.pid} (died)", line)
+
+    def test_what_is_gone_is_not_listed(self):
+        self.assertIsNone(self.entry())
+
+    def test_garbage_is_listed_with_its_problem(self):
+        with open(self.file_of(self.name), "wb") as file:
+            file.write(b"x" * 10000)
+        self.assertIn("not a Rondo segment", self.entry()["problem"])
+        code, out, said = self.run_rondo("ls")
+        self.assertEqual(code, OK)
+        self.assertIn(f"{self.url} ", out.decode())
+        self.assertIn("not a Rondo segment", said)
+
+
+class Info(ProgramTest):
+    def test_shows_geometry_contents_and_participants(self):
+        self.run_rondo("send", "--keep", self.url + "?capacity=128KiB", data=b"one\ntwo\n")
+        code, out, said = self.run_rondo("info", self.url)
+        self.assertEqual((code, said), (OK, ""))
+        for words in (self.url, "128 KiB", "sent            2 messages", "mode 0600",
+                      "participants    none"):
+            self.assertIn(words, out.decode())
+        json_info = self.info()
+        self.assertEqual((json_info["messages"], json_info["capacity"]), (2, 131072))
+        self.assertGreater(json_info["pending_bytes"], 6)
+
+    def test_works_on_files(self):
+        url = "file:" + self.path("ring")
+        self.run_rondo("send", "--keep", url, data=b"one\n")
+        self.assertEqual(self.info(url)["messages"], 1)
+        self.assertEqual(self.run_rondo("rm", url)[0], OK)
+        self.assertFalse(os.path.exists(self.path("ring")))
+
+
+class Rm(ProgramTest):
+    def test_removes_what_was_left_behind(self):
+        self.run_rondo("send", "--keep", self.url, data=b"one\n")
+        self.assertEqual(self.run_rondo("rm", self.url), (OK, b"", ""))
+        self.assertFalse(self.exists())
+
+    def test_refuses_while_somebody_is_attached(self):
+        sender = self.start("send", self.url)
+        self.await_alive("producer", sender.pid)
+        code, _, said = self.run_rondo("rm", self.url)
+        self.assertEqual(code, CANNOT_OPEN)
+        self.assertIn(self.name, said)
+        self.assertTrue(self.exists())
+
+    def test_force_takes_the_name_and_those_attached_go_on(self):
+        sender = self.start("send", self.url)
+        receiver = self.start("recv", self.url)
+        self.write(sender, b"1\n")
+        self.assertEqual(self.read(receiver, 2), b"1\n")
+        self.assertEqual(self.run_rondo("rm", "--force", self.url)[0], OK)
+        self.assertFalse(self.exists())
+        self.assertEqual(self.finish(sender, b"2\n")[0], OK)
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"2\n"))
+
+    def test_after_a_kill_nothing_stands_in_the_way(self):
+        sender = self.start("send", self.url)
+        self.await_alive("producer", sender.pid)
+        sender.kill()
+        sender.wait()
+        self.assertTrue(self.exists())
+        self.assertEqual(self.run_rondo("rm", self.url)[0], OK)
+        self.assertFalse(self.exists())
+
+
+if __name__ == "__main__":
+    main()
