@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -106,7 +107,7 @@ inline int produce_until_killed(const SharedRing& ring) {
     } else {
       if (i % 7 == 0) (void)producer->try_reserve(40);
       ring.log().begun = i + 1;
-      (void)put(i);
+      if (!put(i)) sched_yield();
     }
     ring.log().committed = producer->sequence();
   }
@@ -127,7 +128,10 @@ inline int consume_until_killed(const SharedRing& ring, Acknowledge acknowledge)
   }
   for (;;) {
     const ReadState state = consumer->try_peek();
-    if (state == ReadState::kEmpty) continue;
+    if (state == ReadState::kEmpty) {
+      sched_yield();
+      continue;
+    }
     if (state != ReadState::kRecord ||
         !is_record(consumer->data(), consumer->size(), consumer->sequence())) {
       ring.log().wrong = 6;
@@ -189,6 +193,8 @@ inline void kill_consumers(unsigned kills, std::uint32_t seed, Acknowledge ackno
       if (std::byte* bytes = producer.try_reserve(size_of_record(i))) {
         write_record(bytes, i);
         producer.commit(size_of_record(i));
+      } else {
+        sched_yield();
       }
       ASSERT_FALSE(producer.failed());
     }
