@@ -68,6 +68,16 @@ class Stepper {
     }
     return true;
   }
+  // Runs on to the next entry into a system call, or the next return from one, whichever comes
+  // first. False once end() is reached or the child is gone.
+  bool run_to_system_call() {
+    if (!alive_ || finished_) return false;
+    if (ptrace(PTRACE_SYSCALL, child_, nullptr, nullptr) != 0) fail("PTRACE_SYSCALL");
+    wait_for_stop();
+    if (!alive_) return false;
+    if (stopped_by(SIGSTOP)) finished_ = true;
+    return !finished_;
+  }
   // Lets it run freely to end(), or to its exit.
   void finish() {
     if (!alive_ || finished_) return;

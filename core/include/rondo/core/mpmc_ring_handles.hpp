@@ -52,14 +52,14 @@ class mpmc_ring<T, Policy>::Producer {
   Producer(Producer&&) noexcept = default;
 
   // Claims the next slot. Empty if the ring is full now; blocked() says more. Progress: lock-free.
-  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim() noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim() & noexcept {
     if (!core_.claim()) return std::nullopt;
     if constexpr (kSized) set_size(0, core_.parts().slot_bytes);
     return Claim(this);
   }
   // Claims up to `messages` slots (at most 256) at once, as many as are free now and at least one;
   // nobody else's message comes between them. Empty if the ring is full now. Progress: lock-free.
-  [[nodiscard]] std::optional<Claim> try_claim(std::uint32_t messages) noexcept {
+  [[nodiscard]] std::optional<Claim> try_claim(std::uint32_t messages) & noexcept {
     if (!core_.claim(messages)) return std::nullopt;
     if constexpr (kSized) {
       for (std::uint32_t i = 0; i < core_.count(); ++i) set_size(i, core_.parts().slot_bytes);
@@ -168,14 +168,14 @@ class mpmc_ring<T, Policy>::Consumer {
   Consumer(Consumer&&) noexcept = default;
 
   // Takes the next message. Empty if none is waiting; blocked() says more. Progress: lock-free.
-  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_take() noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_take() & noexcept {
     if (!core_.take() || !is_sound()) return std::nullopt;
     return Message(this);
   }
   // Takes up to `messages` (at most 256) that follow each other, as many as are waiting and at
   // least one. Empty if none is waiting. A message of impossible size (a hostile peer's) is a span
   // with a null pointer. Progress: lock-free.
-  [[nodiscard]] std::optional<Message> try_take(std::uint32_t messages) noexcept {
+  [[nodiscard]] std::optional<Message> try_take(std::uint32_t messages) & noexcept {
     if (!core_.take(messages)) return std::nullopt;
     return Message(this);
   }
