@@ -39,6 +39,7 @@ bool register_publisher() noexcept {
 
 bool heavy_fence() noexcept {
   if (membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED)) return true;
+  // A1 (seq_cst, forbids that both sides miss each other's stores): for the other side's own fence.
   atomic_fence(std::memory_order_seq_cst);
   return false;
 }

@@ -46,15 +46,10 @@ FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected
                               deadline.is_never() ? nullptr : &until, nullptr, bits);
   if (result == 0) return FutexResult::kWoken;
   switch (errno) {
-    case EAGAIN:
-      return FutexResult::kChanged;
-    case ETIMEDOUT:
-      return FutexResult::kTimedOut;
-    case EINTR:
-      return FutexResult::kInterrupted;
-    default:
-      nap(deadline);
-      return FutexResult::kRefused;
+    case EAGAIN: return FutexResult::kChanged;
+    case ETIMEDOUT: return FutexResult::kTimedOut;
+    case EINTR: return FutexResult::kInterrupted;
+    default: nap(deadline); return FutexResult::kRefused;
   }
 }
 

@@ -21,8 +21,7 @@ TEST(Bell, ZeroedMemoryIsABellThatNobodySleepsAt) {
 }
 
 TEST(Bell, TheBitsAreDistinctAndLeaveTheRestToTheEpisode) {
-  constexpr std::uint32_t kFlags =
-      BellWaiter::kAsleep | BellWaiter::kGone | BellWaiter::kMustFence;
+  constexpr std::uint32_t kFlags = BellWaiter::kAsleep | BellWaiter::kGone | BellWaiter::kMustFence;
   EXPECT_EQ(kFlags, 7u);
   EXPECT_EQ(BellWaiter::kEpisode, kFlags + 1);
 }

@@ -56,18 +56,16 @@ TEST_F(Futex, AWaitDoesNotEndBeforeItsDeadline) {
 
 TEST_F(Futex, AWakeEndsAWaitWithoutEnd) {
   const Word word{7};
-  std::thread sleeper([&] {
-    EXPECT_EQ(futex_wait(word, 7, Deadline::never()), FutexResult::kWoken);
-  });
+  std::thread sleeper(
+      [&] { EXPECT_EQ(futex_wait(word, 7, Deadline::never()), FutexResult::kWoken); });
   wake_one_who_sleeps(word);
   sleeper.join();
 }
 
 TEST_F(Futex, AWakeReachesAnotherProcess) {
   testing::Shared<Word> word;
-  testing::Child child([&] {
-    return futex_wait(*word, 0, Deadline::never()) == FutexResult::kWoken ? 0 : 1;
-  });
+  testing::Child child(
+      [&] { return futex_wait(*word, 0, Deadline::never()) == FutexResult::kWoken ? 0 : 1; });
   wake_one_who_sleeps(*word);
   EXPECT_EQ(child.join(), 0);
 }
@@ -80,9 +78,8 @@ TEST_F(Futex, BothWorkOnReadOnlyMemory) {
   const Word& word = *static_cast<const Word*>(memory);
 
   EXPECT_EQ(futex_wait(word, 1, Deadline::never()), FutexResult::kChanged);
-  std::thread sleeper([&] {
-    EXPECT_EQ(futex_wait(word, 0, Deadline::never()), FutexResult::kWoken);
-  });
+  std::thread sleeper(
+      [&] { EXPECT_EQ(futex_wait(word, 0, Deadline::never()), FutexResult::kWoken); });
   wake_one_who_sleeps(word);
   sleeper.join();
   munmap(memory, 4096);

@@ -47,10 +47,10 @@ TEST_F(Wait, WhatIsReadyIsNotWaitedFor) {
   for (const WaitMode mode : kModes) {
     int looks = 0;
     int probes = 0;
-    EXPECT_EQ(WaitStrategy(mode).wait(
-                  bell, Deadline::now(), [&] { return ++looks == 1; },
-                  [&] { return ++probes > 0; }),
-              WaitResult::kReady);
+    EXPECT_EQ(
+        WaitStrategy(mode).wait(
+            bell, Deadline::now(), [&] { return ++looks == 1; }, [&] { return ++probes > 0; }),
+        WaitResult::kReady);
     EXPECT_EQ(looks, 1);
     EXPECT_EQ(probes, 0);
   }
@@ -106,10 +106,10 @@ TEST_F(Wait, EveryModeNoticesThatThePeerIsGone) {
 TEST_F(Wait, WhatAPeerPublishedBeforeItDiedIsDelivered) {
   for (const WaitMode mode : kModes) {
     bool published = false;
-    EXPECT_EQ(WaitStrategy(mode).wait(
-                  bell, Deadline::never(), [&] { return published; },
-                  [&] { return published = true; }),
-              WaitResult::kReady);
+    EXPECT_EQ(
+        WaitStrategy(mode).wait(
+            bell, Deadline::never(), [&] { return published; }, [&] { return published = true; }),
+        WaitResult::kReady);
   }
 }
 
@@ -134,8 +134,9 @@ TEST_F(Wait, TheStopFlagEndsEveryWait) {
               WaitResult::kInterrupted);
     EXPECT_EQ(WaitStrategy(mode, &stop).wait(bell, Deadline::never(), kNeverReady, kPeerLives),
               WaitResult::kInterrupted);
-    EXPECT_EQ(WaitStrategy(mode, &stop).wait(bell, Deadline::never(), [] { return true; },
-                                             kPeerLives),
+    EXPECT_EQ(WaitStrategy(mode, &stop)
+                  .wait(
+                      bell, Deadline::never(), [] { return true; }, kPeerLives),
               WaitResult::kReady);
   }
 }
@@ -168,8 +169,7 @@ TEST_F(Wait, NoSleepOutlastsDeadlineOrProbe) {
 
     NotingBell brief;
     const Deadline soon = Deadline::after(1ms);
-    EXPECT_EQ(WaitStrategy(mode).wait(brief, soon, kNeverReady, kPeerLives),
-              WaitResult::kTimedOut);
+    EXPECT_EQ(WaitStrategy(mode).wait(brief, soon, kNeverReady, kPeerLives), WaitResult::kTimedOut);
     for (const Deadline deadline : brief.deadlines) EXPECT_EQ(deadline, soon);
   }
 }

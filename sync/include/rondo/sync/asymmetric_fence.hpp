@@ -7,6 +7,11 @@
 //
 // at least one load sees the other side's store. The idea: Dice, Hui, Wang, "Asymmetric Dekker
 // Synchronization" (2001); its form in C++: P1202, "Asymmetric fences".
+//
+// Ordering.
+//
+//   A1 seq_cst fence  forbids that both sides miss each other, if the other side has a fence of its
+//                     own: what is left where the kernel can't make others fence
 #pragma once
 
 #include <atomic>
@@ -25,7 +30,8 @@ namespace rondo {
 // Thread-safe. A system call that never blocks.
 [[nodiscard]] bool heavy_fence() noexcept;
 
-// Keeps the compiler from moving a later load before an earlier store; the processor is told nothing.
+// Keeps the compiler from moving a later load before an earlier store; the processor is told
+// nothing.
 inline void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 }  // namespace rondo

@@ -41,12 +41,12 @@ namespace rondo {
 // A list of sleepers in shared memory: a view, cheap to copy. Participants are numbered.
 template <class List>
 concept SleeperList = requires(List list, const List& seen, std::uint32_t who) {
-  { seen.any() } -> std::same_as<bool>;                   // hot: one relaxed load
-  { list.take_one() } -> std::same_as<std::uint32_t>;     // off the list, bell moved; or kNobody
+  { seen.any() } -> std::same_as<bool>;                // hot: one relaxed load
+  { list.take_one() } -> std::same_as<std::uint32_t>;  // off the list, bell moved; or kNobody
   { List::kNobody } -> std::convertible_to<std::uint32_t>;
   { seen.bell(who) } -> std::convertible_to<const Atomic<std::uint32_t>&>;  // the futex word
-  { seen.read_bell(who) } -> std::same_as<std::uint32_t>;  // comes before enter()
-  { list.enter(who) };
+  { seen.read_bell(who) } -> std::same_as<std::uint32_t>;                   // comes before enter()
+  {list.enter(who)};
   { list.leave(who) } -> std::same_as<bool>;
 };
 
@@ -62,7 +62,8 @@ class BasicCrowdRinger {
   // Progress: wait-free; a load and a predictable branch when nobody sleeps. Memory ordering: the
   // caller's publishing store (at least release) comes first.
   RONDO_ALWAYS_INLINE void notify(std::uint32_t published = 1) noexcept {
-    if (wanted()) [[unlikely]] ring(published);
+    if (wanted()) [[unlikely]]
+      ring(published);
   }
 
   // notify() in two steps: true if ring() is called for. May be true for no reason.
@@ -116,11 +117,12 @@ class BasicCrowdSleeper {
     const bool fenced = System::heavy_fence();
     if (!ready()) {
       const FutexResult result =
-          System::wait(sleepers_.bell(me_), seen,
-                       fenced ? System::kSlice : System::kUnfencedSlice, deadline, kAllBits);
+          System::wait(sleepers_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice,
+                       deadline, kAllBits);
       static_cast<void>(result);  // whatever it was, the caller looks again
     }
-    // Whether or not a wake was spent on us: after this look, what is there is the caller's to take.
+    // Whether or not a wake was spent on us: after this look, what is there is the caller's to
+    // take.
     sleepers_.leave(me_);
     return ready();
   }

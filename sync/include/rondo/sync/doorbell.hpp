@@ -10,12 +10,13 @@
 //                                            state = awake, look again
 //
 // No wake is lost. Either the publisher's load of `state` sees the waiter asleep, or the waiter's
-// check sees what was published: that both miss is what the two fences forbid (F1). If the publisher
-// sees it, `rings` changes after the waiter has read s (S1, D1), so the futex call either finds the
-// word changed or is woken. One ring per episode is enough, because each return from the futex begins
-// a new one; so a publisher at full speed makes one system call per sleep.
+// check sees what was published: that both miss is what the two fences forbid (F1). If the
+// publisher sees it, `rings` changes after the waiter has read s (S1, D1), so the futex call either
+// finds the word changed or is woken. One ring per episode is enough, because each return from the
+// futex begins a new one; so a publisher at full speed makes one system call per sleep.
 //
-// Each word has one writer: the waiter never writes `rings`, and the publisher never writes `state`.
+// Each word has one writer: the waiter never writes `rings`, and the publisher never writes
+// `state`.
 //
 // Where membarrier(2) is missing: a publisher that could not register always takes the slow path,
 // which has a fence of its own. A sleeper that can't make others fence says so in its word; then
@@ -96,7 +97,8 @@ class BasicRinger {
   // Progress: wait-free; a load and a predictable branch, and a system call only when the other
   // side sleeps. Memory ordering: the caller's publishing store (at least release) comes first.
   RONDO_ALWAYS_INLINE bool notify() noexcept {
-    if (!wanted()) [[likely]] return true;
+    if (!wanted()) [[likely]]
+      return true;
     return ring();
   }
 
@@ -109,7 +111,8 @@ class BasicRinger {
     return (watched_->load(std::memory_order_relaxed) & BellWaiter::kFlags) != 0;
   }
 
-  // Wakes the sleeper if it sleeps and was not woken from this sleep. Returns false when it has left.
+  // Wakes the sleeper if it sleeps and was not woken from this sleep. Returns false when it has
+  // left.
   RONDO_COLD bool ring() noexcept {
     if (sleeper_ == nullptr) return true;
     // F2 (seq_cst, forbids that the publish is missed by the sleeper and the sleeper by us): for a
@@ -139,8 +142,8 @@ class BasicRinger {
   std::uint32_t rung_ = 0;  // the state word that was last rung for; never that of an awake sleeper
 };
 
-// The publisher's end of a bell with several sleepers, each with a word of its own: one producer and
-// its consumers. All of them sleep on the one `rings` word. One thread at a time.
+// The publisher's end of a bell with several sleepers, each with a word of its own: one producer
+// and its consumers. All of them sleep on the one `rings` word. One thread at a time.
 template <class System = BellSystem>
 class BasicGroupRinger {
  public:
@@ -172,7 +175,8 @@ class BasicGroupRinger {
   // To be called after each publish. Progress: wait-free; one load per sleeper and one branch.
   // Memory ordering: as BasicRinger::notify().
   RONDO_ALWAYS_INLINE void notify() noexcept {
-    if (wanted()) [[unlikely]] ring();
+    if (wanted()) [[unlikely]]
+      ring();
   }
   [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
     light_fence();
@@ -253,7 +257,6 @@ class BasicSleeper {
   void leave() noexcept { say(BellWaiter::kGone); }
 
  private:
-
   void say(std::uint32_t flags) noexcept {
     // relaxed: a publisher that sees an older word rings for nothing.
     mine_->state.store(episode_ | fence_flag_ | flags, std::memory_order_relaxed);

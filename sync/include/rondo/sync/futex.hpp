@@ -25,9 +25,9 @@ inline constexpr std::uint32_t kAllBits = ~std::uint32_t{0};
 // Sleeps while `word` holds `expected`, until futex_wake() with a bit in common with `bits`, a
 // signal, or the deadline. The comparison and falling asleep are one step for whoever wakes. May
 // return too early for no reason; the caller looks again at what it waits for.
-// When the system refuses, sleeps for a millisecond at most and says kRefused, so that a caller in a
-// loop polls and does not spin.
-// Progress: blocking. Thread-safe. Memory ordering: none; look at `word` with acquire afterwards.
+// When the system refuses, sleeps for a millisecond at most and says kRefused, so that a caller in
+// a loop polls and does not spin. Progress: blocking. Thread-safe. Memory ordering: none; look at
+// `word` with acquire afterwards.
 [[nodiscard]] FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
                                      Deadline deadline, std::uint32_t bits = kAllBits) noexcept;
 
@@ -35,6 +35,7 @@ inline constexpr std::uint32_t kAllBits = ~std::uint32_t{0};
 // many; 0 also when the system refuses.
 // Progress: a system call that never blocks. Thread-safe. Memory ordering: a full fence before it
 // looks for sleepers, so the caller's change of `word` is seen by whoever goes to sleep later.
-int futex_wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits = kAllBits) noexcept;
+int futex_wake(const Atomic<std::uint32_t>& word, int count,
+               std::uint32_t bits = kAllBits) noexcept;
 
 }  // namespace rondo

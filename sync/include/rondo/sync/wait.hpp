@@ -62,8 +62,9 @@ class WaitStrategy {
 
   // Waits until `ready()` holds, for the reasons above, and says why it stopped.
   //   bell       a Sleeper or CrowdSleeper of the one who waits (only the parking modes use it)
-  //   ready      bool(): looks at the ring, with acquire; without effect, called any number of times
-  //   peer_gone  bool(): asks the kernel whether the other side lives; may be a system call. Called
+  //   ready      bool(): looks at the ring, with acquire; without effect, called any number of
+  //   times peer_gone  bool(): asks the kernel whether the other side lives; may be a system call.
+  //   Called
   //              every kProbeInterval at least, and before the first sleep.
   // After kReady from a crowd's bell the caller has to try to take what is there.
   // Progress: blocking. Memory ordering: that of `ready`.
@@ -112,12 +113,8 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
     // One turn of waiting.
     bool is_ready = false;
     switch (mode_) {
-      case WaitMode::kSpin:
-        is_ready = look(4 * kLooksPerTurn, false, ready);
-        break;
-      case WaitMode::kPause:
-        is_ready = look(kLooksPerTurn, true, ready);
-        break;
+      case WaitMode::kSpin: is_ready = look(4 * kLooksPerTurn, false, ready); break;
+      case WaitMode::kPause: is_ready = look(kLooksPerTurn, true, ready); break;
       case WaitMode::kYield:
         std::this_thread::yield();
         is_ready = ready();

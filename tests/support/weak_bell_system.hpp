@@ -1,0 +1,92 @@
+// The operating system below a doorbell, in the weak-memory scheduler: a futex whose sleepers are
+// simulated threads, and the fence that every thread passes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "support/weak_memory.hpp"
+
+namespace rondo::testing {
+
+// One stay in a futex.
+struct WeakBellSleep {
+  const void* word;
+  bool woken = false;
+};
+
+// What holds for one execution; reset() before each.
+struct WeakBell {
+  bool registers = true;       // publishers can register
+  bool fences_others = true;   // sleepers can make others fence; otherwise only themselves
+  bool forgets_fence = false;  // the mutant: claims the heavy fence, does nothing
+  std::function<bool()> work_left = [] { return true; };
+  std::vector<WeakBellSleep*> asleep;
+  int awake = 0;      // threads that may still publish or take; who ends subtracts itself
+  bool lost = false;  // all who have not ended slept, and there was work
+
+  static WeakBell& now() {
+    static WeakBell bell;
+    return bell;
+  }
+  static void reset(int threads) {
+    now() = WeakBell();
+    now().awake = threads;
+  }
+};
+
+struct WeakBellSystem {
+  static constexpr std::chrono::nanoseconds kSlice{1};
+  static constexpr std::chrono::nanoseconds kUnfencedSlice{1};
+
+  static bool register_publisher() noexcept { return WeakBell::now().registers; }
+  static bool heavy_fence() noexcept {
+    WeakBell& bell = WeakBell::now();
+    if (bell.forgets_fence) return true;
+    if (bell.fences_others) {
+      weak::Execution::active()->heavy_fence();
+    } else {
+      weak::fence(std::memory_order_seq_cst);
+    }
+    return bell.fences_others;
+  }
+  // Never times out: a wake that does not come is a wake lost.
+  static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
+                          std::chrono::nanoseconds, Deadline, std::uint32_t) noexcept {
+    WeakBell& bell = WeakBell::now();
+    weak::Execution& execution = *weak::Execution::active();
+    execution.yield();
+    // The kernel compares with the newest value, in one step with falling asleep.
+    if (execution.stores_of(&word, 0).back().value != expected) return FutexResult::kChanged;
+    WeakBellSleep sleep{&word};
+    bell.asleep.push_back(&sleep);
+    --bell.awake;
+    // With nobody awake nobody will be woken, and the execution is at its end.
+    while (!sleep.woken && bell.awake > 0) execution.yield();
+    if (sleep.woken) return FutexResult::kWoken;
+    bell.lost = bell.lost || bell.work_left();
+    return FutexResult::kTimedOut;
+  }
+  static int wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t) noexcept {
+    WeakBell& bell = WeakBell::now();
+    weak::Execution::active()->yield();
+    int woken = 0;
+    for (auto sleep = bell.asleep.begin(); sleep != bell.asleep.end() && woken < count;) {
+      if ((*sleep)->word != &word) {
+        ++sleep;
+        continue;
+      }
+      (*sleep)->woken = true;
+      sleep = bell.asleep.erase(sleep);
+      ++bell.awake;
+      ++woken;
+    }
+    return woken;
+  }
+};
+
+}  // namespace rondo::testing
