@@ -4,33 +4,31 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
-#include <thread>
 #include <vector>
-
-typedef struct mi_heap_s mi_heap_t;  // mimalloc.h stays in the source file
 
 namespace rondo {
 
 // One thread at a time; which one may change.
 class LocalMemory {
  public:
-  LocalMemory();
+  LocalMemory() noexcept;
   LocalMemory(LocalMemory&& other) noexcept;
   LocalMemory& operator=(LocalMemory&& other) noexcept;
-  // Gives all of it back, also on another thread than the one that took it.
+  // Gives all of it back, also on another thread than the one that took it, or after that one's end.
   ~LocalMemory();
 
-  // `size_bytes` zeroed bytes, aligned to `alignment`, a power of two; they live as long as this
-  // object. Empty if there is no memory. Progress: may enter the kernel.
+  // `size_bytes` zeroed bytes, aligned to `alignment`, a power of two. They live as long as this
+  // object, or one that it was moved to. Empty if there is no memory. Progress: may enter the kernel.
   [[nodiscard]] std::span<std::byte> take_zeroed(std::size_t size_bytes,
                                                  std::size_t alignment) noexcept;
 
  private:
   void release() noexcept;
 
-  mi_heap_t* heap_ = nullptr;      // bound to the thread that made it
-  std::thread::id made_by_;
+  void* heap_ = nullptr;         // mi_heap_t; belongs to the thread that made it
+  std::uint64_t made_by_ = 0;    // that thread
   std::vector<void*> blocks_;
 };
 
