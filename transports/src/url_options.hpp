@@ -1,0 +1,23 @@
+// The options of a URL: one table that says which there are, for whom, and what they may hold.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "rondo/core/result.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::detail {
+
+// Takes "a=1&b=2" apart into `options`.
+[[nodiscard]] Result<void> parse_options(Scheme scheme, std::string_view text,
+                                         ChannelOptions& options);
+
+// The smallest capacity of a ring in which records of `max_bytes` always fit.
+[[nodiscard]] constexpr std::uint64_t capacity_for(std::uint64_t max_bytes) noexcept {
+  std::uint64_t capacity = record_ring::kMinCapacity;
+  while (record_ring::max_record_bytes(capacity) < max_bytes) capacity *= 2;
+  return capacity;
+}
+
+}  // namespace rondo::detail
