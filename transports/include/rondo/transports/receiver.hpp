@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -71,7 +72,7 @@ class Receiver {
   // Opens the receiving end of `url` (url.hpp). Waits until there is a sender, or something that
   // one has left. A ring whose receiver has gone or died is taken up where that one stopped.
   // Errors: those of Url::parse() and of attaching a segment; kBusy while another receiver lives;
-  // kTimedOut; kPeerGone when `stop` is set. Blocking.
+  // kTimedOut, also when the stop flag is set. Blocking.
   [[nodiscard]] static Result<Receiver> open(std::string_view url, const OpenOptions& options = {});
 
   Receiver(Receiver&& other) noexcept;
@@ -138,6 +139,8 @@ class Receiver {
   record_ring::Consumer consumer_;
   Ringer ringer_;
   Status status_ = Status::kOk;
+  std::uint32_t looks_ = 0;           // that found nothing
+  std::uint32_t looks_per_fetch_ = 1; // how many of them make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
 };
 

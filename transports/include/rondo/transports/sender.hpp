@@ -45,7 +45,8 @@ struct SenderParts;
 // at a time, and none while a Batch is open; the Sender stays where it is meanwhile.
 class [[nodiscard]] Claim {
  public:
-  Claim(Sender& sender, std::span<std::byte> bytes) noexcept : sender_(&sender), bytes_(bytes) {}
+  Claim(Sender& sender, std::span<std::byte> bytes, Deadline deadline) noexcept
+      : sender_(&sender), bytes_(bytes), deadline_(deadline) {}
 
   // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
   // before is anything.
@@ -55,13 +56,16 @@ class [[nodiscard]] Claim {
     assert(size_bytes <= bytes_.size());
     bytes_ = bytes_.first(size_bytes);
   }
-  // Sends the message. Should the receiver have left, the next call on the sender says so.
+  // Sends the message. On a byte stream that takes nothing now, one that was claimed with a deadline
+  // waits until that; what is not written by then is written by later calls, of which flush() is
+  // one. Should the receiver have left, the next call on the sender says so.
   // Memory ordering: what the caller did before is visible to whoever receives this message.
   void commit() && noexcept;
 
  private:
   Sender* sender_;
   std::span<std::byte> bytes_;
+  Deadline deadline_;  // of writing it out
 };
 
 // Not thread-safe: one thread at a time.
@@ -90,7 +94,8 @@ class Sender {
       bytes = reserve_slowly(size_bytes, Deadline::now());
       if (bytes == nullptr) return std::nullopt;
     }
-    return std::optional<Claim>(std::in_place, *this, std::span(bytes, size_bytes));
+    return std::optional<Claim>(std::in_place, *this, std::span(bytes, size_bytes),
+                                Deadline::now());
   }
 
   // As try_claim(), but waits for room until `deadline`. Else the status is kTooLarge, kTimedOut
@@ -105,7 +110,7 @@ class Sender {
       bytes = reserve_slowly(size_bytes, deadline);
       if (bytes == nullptr) return Polled<Claim>(refusal_);
     }
-    return Polled<Claim>(std::in_place, *this, std::span(bytes, size_bytes));
+    return Polled<Claim>(std::in_place, *this, std::span(bytes, size_bytes), deadline);
   }
 
   // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
@@ -123,7 +128,7 @@ class Sender {
       if (bytes == nullptr) return refusal_;
     }
     if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-    return commit(message.size());
+    return commit(message.size(), deadline);
   }
 
   // The same for text: its characters, without an end mark.
@@ -165,15 +170,15 @@ class Sender {
 
   explicit Sender(detail::SenderParts&& parts) noexcept;
 
-  RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes) noexcept {
+  RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline) noexcept {
     producer_.commit(size_bytes);
     if (!ringer_.wanted()) [[likely]] return Status::kOk;
-    return published();
+    return published(deadline);
   }
 
   // The slow paths. `reserve_slowly` sets refusal_ when it returns nullptr.
   RONDO_COLD std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
-  RONDO_COLD Status published() noexcept;
+  RONDO_COLD Status published(Deadline deadline) noexcept;
   void stop(Status status) noexcept;
 
   record_ring::Producer producer_;
@@ -184,7 +189,7 @@ class Sender {
 };
 
 inline void Claim::commit() && noexcept {
-  static_cast<void>(sender_->commit(bytes_.size()));
+  static_cast<void>(sender_->commit(bytes_.size(), deadline_));
 }
 
 // Messages that become visible at once, with commit(); all or none of them. Destroying it without
@@ -208,8 +213,9 @@ class [[nodiscard]] Sender::Batch {
   // Adds a message of `size_bytes` to be written by the caller before commit(); nullptr if there is
   // no room for it now.
   [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept;
-  // Sends them all. Memory ordering: as Claim::commit().
-  Status commit() && noexcept;
+  // Sends them all. kOk, or why nobody will read them. On a byte stream waits until they are written
+  // out, or `deadline`. Memory ordering: as Claim::commit().
+  Status commit(Deadline deadline = Deadline::never()) && noexcept;
 
  private:
   Sender* sender_;

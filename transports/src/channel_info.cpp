@@ -1,0 +1,91 @@
+#include "rondo/transports/channel_info.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "remove_name.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment_info.hpp"
+
+namespace rondo {
+namespace {
+
+bool is_segment(const Url& url) noexcept {
+  return url.scheme == Scheme::kShm || url.scheme == Scheme::kFile;
+}
+
+SegmentName segment_name(const Url& url) {
+  return {url.scheme == Scheme::kShm ? Backing::kSharedMemory : Backing::kFile, url.target};
+}
+
+Error not_possible(const Url& url, std::string_view what, std::string_view where) {
+  return Error{ErrorCode::kUnsupported, url.name() + " can't be " + std::string(what) +
+                                            " from outside; that works for " + std::string(where)};
+}
+
+// What goes on in the ring. Only reads; a live sender may outrun the walk along its headers, then
+// the numbers stay at zero.
+void look_into_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
+  const auto parts = record_ring::attach(segment.bytes(), url.name());
+  if (!parts) return;
+  info.max_message_bytes = record_ring::max_record_bytes(parts->capacity);
+  const auto producer = record_ring::Producer::attach(*parts);
+  if (!producer) return;
+  info.messages = producer->sequence();
+  // relaxed: for people.
+  const std::uint64_t pending =
+      producer->position() - parts->consumer->head.load(std::memory_order_relaxed);
+  info.pending_bytes = pending <= parts->capacity ? pending : 0;
+}
+
+Result<void> refuse_if_used(const Url& url) {
+  const auto found = inspect_segment(segment_name(url));
+  if (!found) return found.error();
+  const auto live = std::ranges::find_if(found->participants, &ParticipantInfo::alive);
+  if (live == found->participants.end()) return {};
+  return Error{ErrorCode::kBusy, url.name() + " is in use by " + live->name + " (process " +
+                                     std::to_string(live->pid) +
+                                     "); end it first, or remove the name all the same"};
+}
+
+}  // namespace
+
+Result<ChannelInfo> inspect(std::string_view text) {
+  const auto url = Url::parse(text);
+  if (!url) return url.error();
+  if (!is_segment(*url)) return not_possible(*url, "looked at", "shm: and file:");
+  auto found = inspect_segment(segment_name(*url));
+  if (!found) return std::move(found).error();
+  if (found->problem) return *std::move(found->problem);
+
+  ChannelInfo info;
+  info.scheme = url->scheme;
+  info.name = url->name();
+  info.participants = std::move(found->participants);
+  if (found->geometry) {
+    info.capacity_bytes = found->geometry->capacity;
+    info.instance_id = found->geometry->instance_id;
+  }
+  const auto segment =
+      Segment::attach(segment_name(*url), url->options.segment, Access::kReadOnly);
+  if (!segment) return segment.error();
+  info.memory = segment->report();
+  look_into_ring(*segment, *url, info);
+  return info;
+}
+
+Result<void> remove(std::string_view text, bool even_if_used) {
+  const auto url = Url::parse(text);
+  if (!url) return url.error();
+  if (url->scheme == Scheme::kFifo || url->scheme == Scheme::kUnix) {
+    return detail::remove_special_file(*url, even_if_used);
+  }
+  if (!is_segment(*url)) return not_possible(*url, "removed", "shm:, file:, fifo: and unix:");
+  if (!even_if_used) {
+    if (auto unused = refuse_if_used(*url); !unused) return unused;
+  }
+  return Segment::remove(segment_name(*url));
+}
+
+}  // namespace rondo

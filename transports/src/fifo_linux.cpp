@@ -1,0 +1,166 @@
+// fifo: a pipe with a name. Whoever comes first makes it, and takes it away when it closes; a lock
+// on the file keeps a second sender and a second receiver out.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "name_linux.hpp"
+#include "open.hpp"
+#include "stream_channel.hpp"
+
+namespace rondo::detail {
+namespace {
+
+using Direction = FdStream::Direction;
+
+constexpr std::chrono::milliseconds kNameCheckInterval{50};
+
+struct Opened {
+  FdStream stream;
+  FileIdentity identity;
+};
+
+// Makes the FIFO if nothing stands at the name. What to clean up, if it is ours.
+Result<std::unique_ptr<Cleanup>> make_fifo(const Url& url) {
+  const char* path = url.target.c_str();
+  if (mkfifo(path, 0600) != 0) {
+    if (errno == EEXIST) return std::unique_ptr<Cleanup>();
+    return system_error(url, "mkfifo", errno);
+  }
+  struct stat status {};
+  if (lstat(path, &status) != 0) return system_error(url, "lstat", errno);
+  // After mkfifo(), because the umask takes bits away there.
+  if (url.options.segment.mode != 0600) chmod(path, url.options.segment.mode);
+  if (url.options.keep) return std::unique_ptr<Cleanup>();
+  return std::unique_ptr<Cleanup>(
+      std::make_unique<NameCleanup>(url.target, identity_of(status)));
+}
+
+// The one sender locks a byte, the one receiver the file: two kinds of lock that do not meet.
+bool take_role(int fd, Direction direction) noexcept {
+  if (direction == Direction::kRead) return flock(fd, LOCK_EX | LOCK_NB) == 0;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_len = 1;
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+// kNotFound: nothing there now, or (for a sender) no receiver yet.
+Result<Opened> open_fifo(const Url& url, Direction direction) {
+  const bool reading = direction == Direction::kRead;
+  const int access = reading ? O_RDONLY : O_WRONLY;
+  const int fd = open(url.target.c_str(), access | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0) {
+    if (errno == ENXIO) return Error{ErrorCode::kNotFound, "no receiver yet"};
+    return system_error(url, "open", errno);
+  }
+  FdStream stream(fd, direction);
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return system_error(url, "fstat", errno);
+  if (!S_ISFIFO(status.st_mode)) {
+    return Error{ErrorCode::kForeignObject,
+                 url.target + " is no FIFO; choose another path, or remove it"};
+  }
+  const bool shared = (url.options.segment.mode & 0077) != 0;
+  if (!shared && status.st_uid != geteuid()) {
+    return Error{ErrorCode::kForeignOwner,
+                 url.target + " belongs to the user with the id " +
+                     std::to_string(status.st_uid) + "; mode=0660 or so lets others in"};
+  }
+  if (!take_role(fd, direction)) {
+    return Error{ErrorCode::kBusy, url.name() + " has a " +
+                                       (reading ? "receiver" : "sender") +
+                                       " already; it takes one at a time"};
+  }
+  return Opened{std::move(stream), identity_of(status)};
+}
+
+Error with_cleanup(Error error, Cleanup* cleanup) {
+  if (cleanup != nullptr) cleanup->run();
+  return error;
+}
+
+// Makes and opens the FIFO, and tries again for as long as the options say.
+Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direction direction,
+                               std::unique_ptr<Cleanup>& cleanup) {
+  for (;;) {
+    auto made = make_fifo(url);
+    if (!made) return with_cleanup(std::move(made).error(), cleanup.get());
+    if (made.value() != nullptr) cleanup = std::move(made).value();
+    auto opened = open_fifo(url, direction);
+    if (opened) return opened;
+    if (opened.error().code != ErrorCode::kNotFound) {
+      return with_cleanup(std::move(opened).error(), cleanup.get());
+    }
+    if (auto paused = pause_before_retry(options, "a receiver for " + url.name()); !paused) {
+      return with_cleanup(std::move(paused).error(), cleanup.get());
+    }
+  }
+}
+
+// A sender says hello: a pipe does not tell its reader when somebody has opened it.
+void say_hello(FdStream& stream) noexcept {
+  const auto bytes = std::as_bytes(std::span(&kHello, 1));
+  const std::array pieces{bytes};
+  static_cast<void>(stream.write(pieces));
+}
+
+// Waits for a sender. False if the name leads elsewhere by now. Errors: kTimedOut.
+Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptions& options) {
+  for (;;) {
+    const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
+    const WaitResult result = fifo.stream.wait(slice, WaitMode::kPark, options.stop);
+    if (result == WaitResult::kReady) return true;
+    if (identity_at(url.target) != fifo.identity) return false;
+    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
+      return std::move(paused).error();
+    }
+  }
+}
+
+}  // namespace
+
+Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options) {
+  std::unique_ptr<Cleanup> cleanup;
+  auto opened = open_when_there(url, options, Direction::kWrite, cleanup);
+  if (!opened) return std::move(opened).error();
+  say_hello(opened->stream);
+  return make_stream_sender(std::move(opened->stream), std::move(cleanup), url, options);
+}
+
+Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options) {
+  std::unique_ptr<Cleanup> cleanup;
+  for (;;) {
+    auto opened = open_when_there(url, options, Direction::kRead, cleanup);
+    if (!opened) return std::move(opened).error();
+    const auto came = wait_for_sender(*opened, url, options);
+    if (!came) return with_cleanup(came.error(), cleanup.get());
+    if (*came) {
+      return make_stream_receiver(std::move(opened->stream), std::move(cleanup), url, options);
+    }
+  }
+}
+
+Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
+  std::unique_ptr<Cleanup> cleanup;
+  auto reading = open_when_there(url, options, Direction::kRead, cleanup);
+  if (!reading) return std::move(reading).error();
+  auto sender = open_fifo_sender(url, options);
+  if (!sender) return with_cleanup(std::move(sender).error(), cleanup.get());
+  return make_pair(
+      std::move(sender).value(),
+      make_stream_receiver(std::move(reading->stream), std::move(cleanup), url, options));
+}
+
+}  // namespace rondo::detail

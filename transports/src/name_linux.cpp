@@ -1,0 +1,82 @@
+#include "name_linux.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "remove_name.hpp"
+
+namespace rondo::detail {
+
+FileIdentity identity_of(const struct stat& status) noexcept {
+  return {status.st_dev, status.st_ino};
+}
+
+std::optional<FileIdentity> identity_at(const std::string& path) noexcept {
+  struct stat status {};
+  if (lstat(path.c_str(), &status) != 0) return std::nullopt;
+  return identity_of(status);
+}
+
+void NameCleanup::run() noexcept {
+  if (identity_at(path_) == identity_) unlink(path_.c_str());
+}
+
+sockaddr_un socket_address(const std::string& path) noexcept {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  return address;
+}
+
+bool somebody_listens(const std::string& path) noexcept {
+  const sockaddr_un address = socket_address(path);
+  const int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return true;
+  const int result = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const bool dead = result != 0 && (errno == ECONNREFUSED || errno == ENOENT);
+  close(probe);
+  return !dead;
+}
+
+Result<void> remove_special_file(const Url& url, bool even_if_used) {
+  struct stat status {};
+  if (lstat(url.target.c_str(), &status) != 0) {
+    if (errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
+    return system_error(url, "lstat", errno);
+  }
+  const bool socket = url.scheme == Scheme::kUnix;
+  if (socket ? !S_ISSOCK(status.st_mode) : !S_ISFIFO(status.st_mode)) {
+    return Error{ErrorCode::kForeignObject,
+                 url.target + (socket ? " is no socket" : " is no FIFO") + "; it stays"};
+  }
+  if (socket && !even_if_used && somebody_listens(url.target)) {
+    return Error{ErrorCode::kBusy, url.name() + " has a receiver that waits for its sender; end it "
+                                                "first, or remove the name all the same"};
+  }
+  if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);
+  return {};
+}
+
+Error system_error(const Url& url, std::string_view call, int error) {
+  ErrorCode code = ErrorCode::kSystem;
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case EROFS: code = ErrorCode::kPermission; break;
+    case ENOENT:
+    case ENOTDIR: code = ErrorCode::kNotFound; break;
+    case EMFILE:
+    case ENFILE: code = ErrorCode::kNoDescriptors; break;
+    case ENOSPC:
+    case ENOMEM:
+    case EDQUOT: code = ErrorCode::kNoSpace; break;
+    case ELOOP: code = ErrorCode::kForeignObject; break;
+    default: break;
+  }
+  return Error{code, url.name() + ": " + std::string(call) + ": " + std::strerror(error)};
+}
+
+}  // namespace rondo::detail

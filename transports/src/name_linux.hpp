@@ -1,0 +1,49 @@
+// A name in the file system that a handle has made and takes away again: of a FIFO, of a socket.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "rondo/core/result.hpp"
+#include "stream_channel.hpp"
+
+namespace rondo::detail {
+
+// Which file it is, apart from its name.
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  [[nodiscard]] bool operator==(const FileIdentity&) const = default;
+};
+
+[[nodiscard]] FileIdentity identity_of(const struct stat& status) noexcept;
+// What stands at the name now, without following a link; none if nothing does.
+[[nodiscard]] std::optional<FileIdentity> identity_at(const std::string& path) noexcept;
+
+// Removes a name, if it still is that of the same file.
+class NameCleanup final : public Cleanup {
+ public:
+  NameCleanup(std::string path, FileIdentity identity) noexcept
+      : path_(std::move(path)), identity_(identity) {}
+  void run() noexcept override;
+
+ private:
+  std::string path_;
+  FileIdentity identity_;
+};
+
+[[nodiscard]] sockaddr_un socket_address(const std::string& path) noexcept;
+// Whether anybody listens at the name. A connection of another type tells without disturbing: a
+// living socket says that the type is wrong, a dead one that nobody is there.
+[[nodiscard]] bool somebody_listens(const std::string& path) noexcept;
+
+// The error for a failed system call on the file of a channel, with what errno says.
+[[nodiscard]] Error system_error(const Url& url, std::string_view call, int error);
+
+}  // namespace rondo::detail

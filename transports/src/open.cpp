@@ -1,0 +1,100 @@
+#include "open.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <string>
+#include <thread>
+
+namespace rondo::detail {
+namespace {
+
+constexpr std::chrono::milliseconds kRetryInterval{1};
+
+Error only_as_pair(const Url& url) {
+  return Error{ErrorCode::kInvalidUrl,
+               url.name() + " has no name by which the other side could find it; open both ends "
+                            "with open_pair(), or use inproc:NAME, fifo:PATH or fd:N"};
+}
+
+Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions&) { return only_as_pair(url); }
+Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions&) {
+  return only_as_pair(url);
+}
+
+Result<PairParts> no_pair(const Url& url, const OpenOptions&) {
+  return Error{ErrorCode::kInvalidUrl,
+               url.name() + " is one end of a channel; open it as a Sender or as a Receiver, or "
+                            "use pipe: for both ends"};
+}
+
+Result<PairParts> open_segment_pair(const Url& url, const OpenOptions& options) {
+  auto sender = open_segment_sender(url, options);
+  if (!sender) return std::move(sender).error();
+  auto receiver = open_segment_receiver(url, options);
+  return make_pair(std::move(sender).value(), std::move(receiver));
+}
+
+struct Opener {
+  Scheme scheme;
+  Result<SenderParts> (*sender)(const Url&, const OpenOptions&);
+  Result<ReceiverParts> (*receiver)(const Url&, const OpenOptions&);
+  Result<PairParts> (*pair)(const Url&, const OpenOptions&);
+};
+constexpr std::array kOpeners{
+    Opener{Scheme::kShm, open_segment_sender, open_segment_receiver, open_segment_pair},
+    Opener{Scheme::kFile, open_segment_sender, open_segment_receiver, open_segment_pair},
+    Opener{Scheme::kInproc, open_inproc_sender, open_inproc_receiver, open_inproc_pair},
+    Opener{Scheme::kPipe, no_lone_sender, no_lone_receiver, open_pipe_pair},
+    Opener{Scheme::kFd, open_fd_sender, open_fd_receiver, no_pair},
+    Opener{Scheme::kFifo, open_fifo_sender, open_fifo_receiver, open_fifo_pair},
+    Opener{Scheme::kUnix, open_unix_sender, open_unix_receiver, open_unix_pair},
+};
+
+const Opener& opener_for(const Url& url) {
+  return *std::ranges::find(kOpeners, url.scheme, &Opener::scheme);
+}
+
+}  // namespace
+
+Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options) {
+  const auto parsed = Url::parse(url);
+  if (!parsed) return parsed.error();
+  return opener_for(*parsed).sender(*parsed, options);
+}
+
+Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options) {
+  const auto parsed = Url::parse(url);
+  if (!parsed) return parsed.error();
+  return opener_for(*parsed).receiver(*parsed, options);
+}
+
+Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
+  const auto parsed = Url::parse(url);
+  if (!parsed) return parsed.error();
+  return opener_for(*parsed).pair(*parsed, options);
+}
+
+Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver) {
+  if (receiver) return PairParts(std::move(sender), std::move(receiver).value());
+  // It has a seat to give back and a name to take away.
+  static_cast<void>(
+      sender.backend->close(sender.producer, sender.ringer, Status::kClosed, Deadline::now()));
+  return std::move(receiver).error();
+}
+
+Result<void> pause_before_retry(const OpenOptions& options, std::string_view what) {
+  // relaxed: the flag orders nothing.
+  if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
+    return Error{ErrorCode::kTimedOut, "interrupted while waiting for " + std::string(what)};
+  }
+  if (options.wait.passed()) {
+    return Error{ErrorCode::kTimedOut,
+                 "waited for " + std::string(what) + " in vain; start it, or wait longer"};
+  }
+  std::this_thread::sleep_for(
+      std::min<Deadline::Clock::duration>(kRetryInterval, options.wait.remaining()));
+  return {};
+}
+
+}  // namespace rondo::detail

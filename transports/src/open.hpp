@@ -1,0 +1,49 @@
+// Opening an end of a channel, scheme by scheme. One function per scheme and end; open.cpp has the
+// table.
+#pragma once
+
+#include "backend.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::detail {
+
+[[nodiscard]] Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_both(std::string_view url, const OpenOptions& options);
+
+// shm: and file: (segment_channel.cpp)
+[[nodiscard]] Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_segment_receiver(const Url& url,
+                                                          const OpenOptions& options);
+
+// inproc: (inproc_channel.cpp). Without a name only as a pair.
+[[nodiscard]] Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_inproc_receiver(const Url& url,
+                                                         const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options);
+
+// pipe: and fd: (pipe_linux.cpp)
+[[nodiscard]] Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options);
+
+// fifo: (fifo_linux.cpp)
+[[nodiscard]] Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options);
+
+// unix: (unix_socket_linux.cpp)
+[[nodiscard]] Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options);
+
+// Both ends, or the receiver's error, with the sender closed again.
+[[nodiscard]] Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver);
+
+// A pause between two looks at whether the other side has come. Errors: kTimedOut, also when the
+// stop flag is set; `what` says for what it waited.
+[[nodiscard]] Result<void> pause_before_retry(const OpenOptions& options, std::string_view what);
+
+}  // namespace rondo::detail

@@ -1,0 +1,57 @@
+// pipe: and fd: - a pipe of our own, and descriptors that somebody else has opened.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "open.hpp"
+#include "stream_channel.hpp"
+
+namespace rondo::detail {
+namespace {
+
+int number_of(const Url& url) noexcept {
+  int number = -1;
+  std::from_chars(url.target.data(), url.target.data() + url.target.size(), number);
+  return number;  // Url::parse() has seen to it
+}
+
+}  // namespace
+
+Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options) {
+  std::array<int, 2> ends{-1, -1};
+  if (pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
+    const bool full = errno == EMFILE || errno == ENFILE;
+    return Error{full ? ErrorCode::kNoDescriptors : ErrorCode::kSystem,
+                 std::string("pipe2: ") + std::strerror(errno)};
+  }
+  FdStream reading(ends[0], FdStream::Direction::kRead);
+  FdStream writing(ends[1], FdStream::Direction::kWrite);
+  auto sender = make_stream_sender(std::move(writing), nullptr, url, options);
+  if (!sender) return std::move(sender).error();
+  return make_pair(std::move(sender).value(),
+                   make_stream_receiver(std::move(reading), nullptr, url, options));
+}
+
+Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {
+  const int fd = number_of(url);
+  if (auto checked = check_fd(fd, FdStream::Direction::kWrite); !checked) {
+    return std::move(checked).error();
+  }
+  return make_stream_sender(FdStream(fd, FdStream::Direction::kWrite), nullptr, url, options);
+}
+
+Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options) {
+  const int fd = number_of(url);
+  if (auto checked = check_fd(fd, FdStream::Direction::kRead); !checked) {
+    return std::move(checked).error();
+  }
+  return make_stream_receiver(FdStream(fd, FdStream::Direction::kRead), nullptr, url, options);
+}
+
+}  // namespace rondo::detail

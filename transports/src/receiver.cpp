@@ -1,0 +1,97 @@
+#include "rondo/transports/receiver.hpp"
+
+#include <array>
+#include <utility>
+
+#include "backend.hpp"
+#include "open.hpp"
+#include "rondo/transports/sender.hpp"
+
+namespace rondo {
+namespace {
+
+// A ring in which nothing is ever written, for handles that have given their own away.
+record_ring::Consumer nothing_to_read() noexcept {
+  static RecordProducerPart producer{};
+  static RecordConsumerPart consumer{};
+  alignas(kSharingRange) static std::array<std::byte, record_ring::kMinCapacity> records{};
+  const RecordParts parts{&producer, &consumer, records.data(), records.size()};
+  return *record_ring::Consumer::attach(parts, Acknowledge::kLazily, Steering::kOff);
+}
+
+}  // namespace
+
+Result<Receiver> Receiver::open(std::string_view url, const OpenOptions& options) {
+  Result<detail::ReceiverParts> parts = detail::open_receiver(url, options);
+  if (!parts) return std::move(parts).error();
+  return Receiver(std::move(parts).value());
+}
+
+Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
+    : consumer_(std::move(parts.consumer)),
+      ringer_(parts.ringer),
+      looks_per_fetch_(parts.looks_per_fetch),
+      backend_(std::move(parts.backend)) {}
+
+Receiver::Receiver(Receiver&& other) noexcept
+    : consumer_(std::exchange(other.consumer_, nothing_to_read())),
+      ringer_(std::exchange(other.ringer_, Ringer())),
+      status_(std::exchange(other.status_, Status::kClosed)),
+      looks_per_fetch_(other.looks_per_fetch_),
+      backend_(std::move(other.backend_)) {}
+
+Receiver& Receiver::operator=(Receiver&& other) noexcept {
+  if (this == &other) return *this;
+  detach();
+  consumer_ = std::exchange(other.consumer_, nothing_to_read());
+  ringer_ = std::exchange(other.ringer_, Ringer());
+  status_ = std::exchange(other.status_, Status::kClosed);
+  looks_per_fetch_ = other.looks_per_fetch_;
+  backend_ = std::move(other.backend_);
+  return *this;
+}
+
+Receiver::~Receiver() { detach(); }
+
+Status Receiver::fetch_slowly(Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
+  // The look that found nothing has told the sender of all the space there is.
+  if (ringer_.wanted()) ring();
+  const bool over = consumer_.state() != ReadState::kEmpty;
+  if (deadline == Deadline::now() && !over && ++looks_ % looks_per_fetch_ != 0) {
+    return Status::kWouldBlock;
+  }
+  const Status status =
+      backend_->forked() ? Status::kForked : backend_->fetch(consumer_, deadline);
+  if (detail::is_final(status)) status_ = status;
+  return status;
+}
+
+void Receiver::ring() noexcept { static_cast<void>(ringer_.ring()); }
+
+void Receiver::detach() noexcept {
+  if (backend_ == nullptr) return;
+  if (!backend_->forked()) backend_->detach(consumer_, ringer_);
+  if (status_ == Status::kOk) status_ = Status::kClosed;
+  consumer_ = nothing_to_read();
+  ringer_ = Ringer();  // its words go away with the backend
+  backend_ = nullptr;
+}
+
+std::size_t Receiver::max_message_bytes() const noexcept { return consumer_.max_record_bytes(); }
+
+ChannelInfo Receiver::info() const {
+  ChannelInfo info;
+  info.max_message_bytes = consumer_.max_record_bytes();
+  info.messages = consumer_.sequence();
+  if (backend_ != nullptr) backend_->describe(consumer_, info);
+  return info;
+}
+
+Result<std::pair<Sender, Receiver>> open_pair(std::string_view url, const OpenOptions& options) {
+  Result<detail::PairParts> parts = detail::open_both(url, options);
+  if (!parts) return std::move(parts).error();
+  return std::pair(Sender(std::move(parts->first)), Receiver(std::move(parts->second)));
+}
+
+}  // namespace rondo

@@ -1,0 +1,13 @@
+// Taking away the name of a FIFO or a socket that somebody left behind.
+#pragma once
+
+#include "rondo/core/result.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::detail {
+
+// Errors: kNotFound, kForeignObject (something else stands there), kBusy (a receiver listens),
+// kPermission, kSystem.
+[[nodiscard]] Result<void> remove_special_file(const Url& url, bool even_if_used);
+
+}  // namespace rondo::detail

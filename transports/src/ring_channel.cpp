@@ -1,0 +1,240 @@
+#include "ring_channel.hpp"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+namespace rondo::detail {
+namespace {
+
+constexpr std::chrono::milliseconds kNameCheckInterval{50};
+
+std::uint64_t pending_bytes(const RecordParts& parts, Position tail) noexcept {
+  // relaxed: for people.
+  const std::uint64_t pending = tail - parts.consumer->head.load(std::memory_order_relaxed);
+  return pending <= parts.capacity ? pending : 0;
+}
+
+Error corrupt(const Url& url, std::string_view found) {
+  return Error{ErrorCode::kCorrupt, url.name() + " holds " + std::string(found) +
+                                        " that no sound participant writes; remove it (rondo rm " +
+                                        url.name() + ") and start anew"};
+}
+
+}  // namespace
+
+RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
+                       const Url& url, const OpenOptions& options) noexcept
+    : seat_(std::move(seat)),
+      parts_(producer.parts()),
+      sleeper_(parts_.producer->space_waiter, parts_.consumer->space_ringer),
+      strategy_(url.options.wait, options.stop),
+      capacity_(parts_.capacity),
+      linger_(url.options.linger || options.linger),
+      keep_(url.options.keep),
+      // relaxed: what changes later is looked at later.
+      old_farewell_((parts_.consumer->record_waiter.state.load(std::memory_order_relaxed) &
+                     BellWaiter::kGone) != 0),
+      behind_an_end_(producer.ended()),
+      start_(producer.position()) {}
+
+// Whether the receiver has left in order while this sender was there.
+bool RingSender::receiver_left() noexcept {
+  // relaxed: a farewell orders nothing.
+  const std::uint32_t state = parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
+  if ((state & BellWaiter::kGone) == 0) {
+    old_farewell_ = false;
+    return false;
+  }
+  if (old_farewell_) return false;
+  if (behind_an_end_ &&
+      // relaxed: positions only grow.
+      parts_.consumer->head.load(std::memory_order_relaxed) <= start_) {
+    old_farewell_ = true;
+    return false;
+  }
+  return true;
+}
+
+// Whether a receiver came while this sender was there, and is dead now. Asks the kernel.
+bool RingSender::receiver_died() noexcept {
+  if (seat_->peer_attached()) return false;
+  // relaxed: as in receiver_left(). Who said farewell did not die, whomever it was for.
+  const std::uint32_t state = parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
+  return (state & BellWaiter::kGone) == 0 && seat_->peer_came();
+}
+
+// Waits until `ready`, and finds out if there is nobody to wait for.
+template <class Ready>
+Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
+  const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
+  const auto lost = [&] { return seat_->damaged() || (!linger_ && receiver_died()); };
+  const WaitResult result = strategy_.wait(sleeper_, deadline, ready_or_left, lost);
+  if (result == WaitResult::kReady) return ready() ? Status::kOk : Status::kPeerGone;
+  if (result == WaitResult::kPeerGone) {
+    return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
+  }
+  return result == WaitResult::kInterrupted ? Status::kInterrupted : too_late(deadline);
+}
+
+Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
+                                 Deadline deadline) noexcept {
+  if (producer.failed()) return Status::kCorrupt;
+  if (deadline == Deadline::now()) {
+    // The common case of a caller that polls: nothing but a look at the receiver's word.
+    if (!linger_ && receiver_left()) return Status::kPeerGone;
+    if (!pacer_.due()) return Status::kWouldBlock;
+    if (seat_->damaged()) return Status::kCorrupt;
+    return !linger_ && receiver_died() ? Status::kPeerDied : Status::kWouldBlock;
+  }
+  const Status status = wait(deadline, [&] {
+    return producer.try_reserve(size_bytes) != nullptr || producer.failed();
+  });
+  return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
+}
+
+Status RingSender::published(Ringer& ringer, Deadline) noexcept {
+  if (ringer.ring() || linger_ || !receiver_left()) return Status::kOk;
+  return Status::kPeerGone;
+}
+
+Status RingSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
+  const Status status = wait(deadline, [&] { return producer.drained() || producer.failed(); });
+  return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
+}
+
+Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status status,
+                         Deadline) noexcept {
+  const bool unread = !producer.drained();
+  if (status != Status::kCorrupt) {
+    producer.close();
+    static_cast<void>(ringer.ring());
+  }
+  const bool left = receiver_left();
+  // What was committed and not read stays for a receiver that is still to come.
+  NameAfter name = !unread || left ? NameAfter::kGoes : NameAfter::kGoesIfReceiverLeft;
+  if (keep_ || (unread && old_farewell_)) name = NameAfter::kStays;
+  seat_->leave(name);
+  if (status != Status::kOk) return status;
+  return left && unread ? Status::kPeerGone : Status::kOk;
+}
+
+Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
+  const auto came = [&] { return seat_->peer_attached() || receiver_left() || seat_->peer_came(); };
+  // A receiver that comes rings.
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return seat_->damaged(); })) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kCorrupt;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return too_late(deadline);
+}
+
+void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+  info.capacity_bytes = capacity_;
+  info.pending_bytes = pending_bytes(parts_, producer.position());
+  seat_->describe(info);
+}
+
+RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
+                           const OpenOptions& options) noexcept
+    : seat_(std::move(seat)),
+      sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
+      strategy_(url.options.wait, options.stop),
+      linger_(url.options.linger || options.linger),
+      keep_(url.options.keep) {}
+
+Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+  ReadState state = ReadState::kEmpty;
+  const auto ready = [&] { return (state = consumer.try_peek()) != ReadState::kEmpty; };
+  const auto lost = [&] { return seat_->damaged() || (!linger_ && !seat_->peer_attached()); };
+  if (deadline == Deadline::now()) {
+    if (!ready() && pacer_.due_by_time() && lost()) {
+      // What was published before the death comes first.
+      if (!ready()) return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
+    }
+  } else {
+    const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
+    if (result == WaitResult::kInterrupted) return Status::kInterrupted;
+    if (result == WaitResult::kPeerGone) {
+      return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
+    }
+  }
+  switch (state) {
+    case ReadState::kRecord: return Status::kOk;
+    case ReadState::kEnd: return Status::kEnded;
+    case ReadState::kCorrupt: return Status::kCorrupt;
+    case ReadState::kEmpty: break;
+  }
+  return too_late(deadline);
+}
+
+Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+  for (;;) {
+    const auto came = [&] {
+      return seat_->peer_attached() || consumer.try_peek() != ReadState::kEmpty;
+    };
+    const Deadline slice = earlier(deadline, Deadline::after(kNameCheckInterval));
+    switch (strategy_.wait(sleeper_, slice, came, [&] { return !seat_->at_its_name(); })) {
+      case WaitResult::kReady: return Status::kOk;
+      case WaitResult::kPeerGone: return Status::kPeerGone;
+      case WaitResult::kInterrupted: return Status::kInterrupted;
+      case WaitResult::kTimedOut: break;
+    }
+    if (deadline.passed()) return Status::kTimedOut;
+  }
+}
+
+void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
+  // What a successor of the sender writes behind the end is another stream, for another receiver.
+  consumer.pass_end();
+  consumer.publish();
+  sleeper_.leave();
+  static_cast<void>(ringer.ring());
+  seat_->leave(keep_ ? NameAfter::kStays : NameAfter::kGoes);
+}
+
+void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& info) const {
+  info.capacity_bytes = consumer.parts().capacity;
+  seat_->describe(info);
+}
+
+Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
+                                     const Url& url, const OpenOptions& options) {
+  auto producer = record_ring::Producer::attach(parts);
+  if (!producer) {
+    seat->leave(NameAfter::kStays);
+    return corrupt(url, "headers or positions");
+  }
+  auto backend = std::make_unique<RingSender>(std::move(seat), *producer, url, options);
+  return SenderParts{*std::move(producer),
+                     Ringer(parts.consumer->record_waiter, parts.producer->record_ringer),
+                     std::move(backend)};
+}
+
+Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
+                                         const Url& url, const OpenOptions& options) {
+  auto consumer = record_ring::Consumer::attach(parts, url.options.acknowledge);
+  if (!consumer) {
+    seat->leave(NameAfter::kStays);
+    return corrupt(url, "a position or headers");
+  }
+  Ringer ringer(parts.producer->space_waiter, parts.consumer->space_ringer);
+  auto backend = std::make_unique<RingReceiver>(std::move(seat), parts, url, options);
+  // A sender may be asleep, waiting for a receiver.
+  static_cast<void>(ringer.ring());
+  const Status status = backend->wait_for_sender(*consumer, options.wait);
+  if (status == Status::kOk) {
+    return ReceiverParts{*std::move(consumer), ringer, std::move(backend),
+                         ProbePacer::kLooks};
+  }
+  backend->detach(*consumer, ringer);
+  if (status == Status::kPeerGone) {
+    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
+  }
+  return Error{ErrorCode::kTimedOut, "no sender came to " + url.name() + " in time; start one, or " +
+                                         "wait longer"};
+}
+
+}  // namespace rondo::detail

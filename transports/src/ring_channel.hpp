@@ -1,0 +1,135 @@
+// Channels that are a ring: shm:, file:, inproc:. How a side waits for the other, and how it learns
+// that the other has left or died.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "backend.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::detail {
+
+enum class NameAfter : std::uint8_t {
+  kStays,
+  kGoes,
+  kGoesIfReceiverLeft  // in order, between the caller's look and its leaving
+};
+
+// When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
+// asking is a system call.
+class ProbePacer {
+ public:
+  static constexpr std::uint32_t kLooks = 256;
+  static constexpr std::chrono::milliseconds kInterval{10};
+
+  // To be called at every look that finds nothing; true if it is time to ask.
+  [[nodiscard]] bool due() noexcept { return ++looks_ % kLooks == 0 && due_by_time(); }
+  [[nodiscard]] bool due_by_time() noexcept {
+    const auto now = Deadline::Clock::now();
+    if (now - last_ < kInterval) return false;
+    last_ = now;
+    return true;
+  }
+
+ private:
+  std::uint32_t looks_ = 0;
+  Deadline::Clock::time_point last_{};
+};
+
+// One side's place in a ring channel, and its view of the other side. A seat that goes away without
+// leave() is that of a dead participant.
+class Seat {
+ public:
+  virtual ~Seat() = default;
+
+  [[nodiscard]] virtual bool forked() const noexcept = 0;
+  // Whether the other side is there now: proved, not guessed.
+  [[nodiscard]] virtual bool peer_attached() noexcept = 0;
+  // Whether it is there now, or came and died since this seat was taken.
+  [[nodiscard]] virtual bool peer_came() noexcept = 0;
+  // Whether memory has been taken away from under the ring.
+  [[nodiscard]] virtual bool damaged() const noexcept = 0;
+  // Whether the channel's name still leads to this ring.
+  [[nodiscard]] virtual bool at_its_name() const noexcept = 0;
+  // Gives the seat back; what happens to the name if nobody is left then.
+  virtual void leave(NameAfter name) noexcept = 0;
+  virtual void describe(ChannelInfo& info) const = 0;
+};
+
+class RingSender final : public SenderBackend {
+ public:
+  // `producer` has just taken up its part; the seat is taken.
+  RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
+             const OpenOptions& options) noexcept;
+
+  bool forked() const noexcept override { return seat_->forked(); }
+  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                       Deadline deadline) noexcept override;
+  Status published(Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer, Deadline deadline) noexcept override;
+  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+               Deadline deadline) noexcept override;
+  bool receiver_attached() noexcept override { return seat_->peer_attached(); }
+  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
+
+ private:
+  [[nodiscard]] bool receiver_left() noexcept;
+  [[nodiscard]] bool receiver_died() noexcept;
+  template <class Ready>
+  Status wait(Deadline deadline, Ready&& ready) noexcept;
+
+  std::unique_ptr<Seat> seat_;
+  RecordParts parts_;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  std::uint64_t capacity_;
+  bool linger_;
+  bool keep_;
+  // The farewell that stands in the receiver's word is for a sender before this one. At first it is
+  // if it was there before us, or if we began behind an end mark (at start_) that its receiver had
+  // still to meet.
+  bool old_farewell_;
+  bool behind_an_end_;
+  Position start_;
+  ProbePacer pacer_;
+};
+
+class RingReceiver final : public ReceiverBackend {
+ public:
+  RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
+               const OpenOptions& options) noexcept;
+
+  bool forked() const noexcept override { return seat_->forked(); }
+  Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
+
+  // Waits until there is a sender, or something that one has left to be read. kPeerGone when the
+  // name leads elsewhere by now, so that nobody will come here.
+  [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
+
+ private:
+  std::unique_ptr<Seat> seat_;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  ProbePacer pacer_;
+  bool linger_;
+  bool keep_;
+};
+
+// Puts an end together once the ring is mapped and the seat taken. Errors: kCorrupt.
+[[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat,
+                                                   const RecordParts& parts, const Url& url,
+                                                   const OpenOptions& options);
+// Also waits for a sender. kReplaced: the ring has to be looked for anew.
+[[nodiscard]] Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat,
+                                                       const RecordParts& parts, const Url& url,
+                                                       const OpenOptions& options);
+
+}  // namespace rondo::detail

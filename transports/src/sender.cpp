@@ -1,0 +1,135 @@
+#include "rondo/transports/sender.hpp"
+
+#include <chrono>
+
+#include "backend.hpp"
+#include "open.hpp"
+
+namespace rondo {
+namespace {
+
+// How long a handle that goes out of scope tries to write out what a byte stream does not take.
+constexpr std::chrono::seconds kPatienceOfDestructor{5};
+
+}  // namespace
+
+Result<Sender> Sender::open(std::string_view url, const OpenOptions& options) {
+  Result<detail::SenderParts> parts = detail::open_sender(url, options);
+  if (!parts) return std::move(parts).error();
+  return Sender(std::move(parts).value());
+}
+
+Sender::Sender(detail::SenderParts&& parts) noexcept
+    : producer_(std::move(parts.producer)),
+      ringer_(parts.ringer),
+      backend_(std::move(parts.backend)) {}
+
+Sender::Sender(Sender&& other) noexcept
+    : producer_(std::move(other.producer_)),
+      ringer_(other.ringer_),
+      refusal_(other.refusal_),
+      status_(other.status_),
+      backend_(std::move(other.backend_)) {
+  other.stop(Status::kClosed);
+}
+
+Sender& Sender::operator=(Sender&& other) noexcept {
+  if (this == &other) return *this;
+  static_cast<void>(close(Deadline::after(kPatienceOfDestructor)));
+  producer_ = std::move(other.producer_);
+  ringer_ = other.ringer_;
+  refusal_ = other.refusal_;
+  status_ = other.status_;
+  backend_ = std::move(other.backend_);
+  other.stop(Status::kClosed);
+  return *this;
+}
+
+Sender::~Sender() { static_cast<void>(close(Deadline::after(kPatienceOfDestructor))); }
+
+void Sender::stop(Status status) noexcept {
+  if (status_ == Status::kOk) status_ = status;
+  producer_.stop();
+}
+
+std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {
+  refusal_ = status_;
+  if (status_ != Status::kOk) return nullptr;
+  if (backend_->forked()) {
+    refusal_ = Status::kForked;
+  } else if (size_bytes > producer_.max_record_bytes()) {
+    refusal_ = Status::kTooLarge;
+  } else {
+    refusal_ = backend_->wait_for_room(producer_, ringer_, size_bytes, deadline);
+    if (refusal_ == Status::kOk) return producer_.try_reserve(size_bytes);
+  }
+  if (detail::is_final(refusal_)) stop(refusal_);
+  return nullptr;
+}
+
+Status Sender::published(Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
+  const Status status =
+      backend_->forked() ? Status::kForked : backend_->published(ringer_, deadline);
+  if (status != Status::kOk) stop(status);
+  return status;
+}
+
+Status Sender::flush(Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
+  const Status status =
+      backend_->forked() ? Status::kForked : backend_->flush(producer_, ringer_, deadline);
+  if (detail::is_final(status)) stop(status);
+  return status;
+}
+
+Status Sender::close(Deadline deadline) noexcept {
+  if (backend_ == nullptr) return Status::kOk;
+  Status result = Status::kForked;
+  if (!backend_->forked()) result = backend_->close(producer_, ringer_, status_, deadline);
+  stop(Status::kClosed);
+  ringer_ = Ringer();  // its words go away with the backend
+  backend_ = nullptr;
+  return result;
+}
+
+std::size_t Sender::max_message_bytes() const noexcept { return producer_.max_record_bytes(); }
+
+Status Sender::status() const noexcept { return status_; }
+
+bool Sender::receiver_attached() const noexcept {
+  return backend_ != nullptr && !backend_->forked() && backend_->receiver_attached();
+}
+
+Status Sender::wait_for_receiver(Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
+  if (backend_->forked()) return Status::kForked;
+  return backend_->wait_for_receiver(ringer_, deadline);
+}
+
+ChannelInfo Sender::info() const {
+  ChannelInfo info;
+  info.max_message_bytes = producer_.max_record_bytes();
+  info.messages = producer_.sequence();
+  if (backend_ != nullptr) backend_->describe(producer_, info);
+  return info;
+}
+
+std::byte* Sender::Batch::try_add(std::size_t size_bytes) noexcept {
+  std::byte* bytes = sender_->producer_.try_reserve(size_bytes);
+  if (bytes == nullptr) {
+    bytes = sender_->reserve_slowly(size_bytes, Deadline::now());
+    if (bytes == nullptr) return nullptr;
+  }
+  sender_->producer_.commit(size_bytes);
+  return bytes;
+}
+
+Status Sender::Batch::commit(Deadline deadline) && noexcept {
+  Sender& sender = *std::exchange(sender_, nullptr);
+  sender.producer_.end_batch();
+  if (!sender.ringer_.wanted()) [[likely]] return sender.status_;
+  return sender.published(deadline);
+}
+
+}  // namespace rondo
