@@ -100,8 +100,9 @@ class spsc_ring<T>::Producer {
     return true;
   }
 
-  // Copies as many of `values` as there is room for, from the front, and returns how many. They
-  // become visible together. Progress: wait-free in the number of values.
+  // Copies as many of `values` as there is room for, from the front, and returns how many: at least
+  // one if there is any room; perhaps fewer than all the room, for the other side's line is looked
+  // at only when there seems to be none. They become visible together. Progress: wait-free in the number of values.
   [[nodiscard]] std::size_t try_push_some(std::span<const Element> values) noexcept
       requires(!kRaw) {
     if (tail_ == limit_ && !look()) return 0;
@@ -225,7 +226,8 @@ class spsc_ring<T>::Consumer {
     return out;
   }
 
-  // Takes as many messages as there are, oldest first, and returns how many.
+  // Takes as many messages as there are, oldest first, and returns how many: at least one if there
+  // is any; as in try_push_some(), perhaps not yet all.
   [[nodiscard]] std::size_t try_pop_some(std::span<Element> out) noexcept requires(!kRaw) {
     if (seen_ == head_ && !look()) return 0;
     const std::size_t count = std::min<std::uint64_t>(out.size(), seen_ - head_);
