@@ -47,7 +47,8 @@ struct WeakBellSystem {
   static bool heavy_fence() noexcept {
     WeakBell& bell = WeakBell::now();
     if (bell.forgets_fence) return true;
-    if (bell.fences_others) {
+    // The heavy fence does not reach a process that is not registered.
+    if (bell.fences_others && bell.registers) {
       weak::Execution::active()->heavy_fence();
     } else {
       weak::fence(std::memory_order_seq_cst);
