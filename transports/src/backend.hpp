@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "rondo/core/record_ring.hpp"
 #include "rondo/sync/deadline.hpp"
@@ -12,6 +14,7 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "rondo/transports/status.hpp"
+#include "rondo/transports/url.hpp"
 
 namespace rondo::detail {
 
@@ -32,9 +35,24 @@ namespace rondo::detail {
   return deadline == Deadline::now() ? Status::kWouldBlock : Status::kTimedOut;
 }
 
-// The handle passes its own ring end and bell in, so that they can be its members and move with it.
-class SenderBackend {
+// What a handle is called in ChannelInfo.
+class Named {
  public:
+  explicit Named(const Url& url) : scheme_(url.scheme), name_(url.name()) {}
+  void name(ChannelInfo& info) const {
+    info.scheme = scheme_;
+    info.name = name_;
+  }
+
+ private:
+  Scheme scheme_;
+  std::string name_;
+};
+
+// The handle passes its own ring end and bell in, so that they can be its members and move with it.
+class SenderBackend : public Named {
+ public:
+  using Named::Named;
   virtual ~SenderBackend() = default;
 
   // True when this object came here by fork().
@@ -55,8 +73,9 @@ class SenderBackend {
   virtual void describe(const record_ring::Producer& producer, ChannelInfo& info) const = 0;
 };
 
-class ReceiverBackend {
+class ReceiverBackend : public Named {
  public:
+  using Named::Named;
   virtual ~ReceiverBackend() = default;
 
   [[nodiscard]] virtual bool forked() const noexcept = 0;

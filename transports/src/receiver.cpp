@@ -84,7 +84,9 @@ ChannelInfo Receiver::info() const {
   ChannelInfo info;
   info.max_message_bytes = consumer_.max_record_bytes();
   info.messages = consumer_.sequence();
-  if (backend_ != nullptr) backend_->describe(consumer_, info);
+  if (backend_ == nullptr) return info;
+  backend_->name(info);
+  backend_->describe(consumer_, info);
   return info;
 }
 

@@ -24,8 +24,9 @@ Error corrupt(const Url& url, std::string_view found) {
 }  // namespace
 
 RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
-                       const Url& url, const OpenOptions& options) noexcept
-    : seat_(std::move(seat)),
+                       const Url& url, const OpenOptions& options)
+    : SenderBackend(url),
+      seat_(std::move(seat)),
       parts_(producer.parts()),
       sleeper_(parts_.producer->space_waiter, parts_.consumer->space_ringer),
       strategy_(url.options.wait, options.stop),
@@ -138,8 +139,9 @@ void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& in
 }
 
 RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
-                           const OpenOptions& options) noexcept
-    : seat_(std::move(seat)),
+                           const OpenOptions& options)
+    : ReceiverBackend(url),
+      seat_(std::move(seat)),
       sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
       strategy_(url.options.wait, options.stop),
       linger_(url.options.linger || options.linger),

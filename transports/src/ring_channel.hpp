@@ -65,7 +65,7 @@ class RingSender final : public SenderBackend {
  public:
   // `producer` has just taken up its part; the seat is taken.
   RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
-             const OpenOptions& options) noexcept;
+             const OpenOptions& options);
 
   bool forked() const noexcept override { return seat_->forked(); }
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
@@ -103,7 +103,7 @@ class RingSender final : public SenderBackend {
 class RingReceiver final : public ReceiverBackend {
  public:
   RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
-               const OpenOptions& options) noexcept;
+               const OpenOptions& options);
 
   bool forked() const noexcept override { return seat_->forked(); }
   Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;

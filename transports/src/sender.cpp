@@ -111,7 +111,9 @@ ChannelInfo Sender::info() const {
   ChannelInfo info;
   info.max_message_bytes = producer_.max_record_bytes();
   info.messages = producer_.sequence();
-  if (backend_ != nullptr) backend_->describe(producer_, info);
+  if (backend_ == nullptr) return info;
+  backend_->name(info);
+  backend_->describe(producer_, info);
   return info;
 }
 

@@ -47,8 +47,9 @@ Status status_of(WaitResult result, Deadline deadline) noexcept {
 }  // namespace
 
 StreamSender::StreamSender(FdStream stream, Staging staging, std::unique_ptr<Cleanup> cleanup,
-                           const Url& url, const OpenOptions& options) noexcept
-    : stream_(std::move(stream)),
+                           const Url& url, const OpenOptions& options)
+    : SenderBackend(url),
+      stream_(std::move(stream)),
       staging_(std::move(staging)),
       writer_(staging_.parts),
       cleanup_(std::move(cleanup)),
@@ -133,8 +134,9 @@ void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& 
 
 StreamReceiver::StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
                                std::unique_ptr<Cleanup> cleanup, const Url& url,
-                               const OpenOptions& options) noexcept
-    : stream_(std::move(stream)),
+                               const OpenOptions& options)
+    : ReceiverBackend(url),
+      stream_(std::move(stream)),
       staging_(std::move(staging)),
       producer_(std::move(producer)),
       reader_(producer_, staging_.chunk),

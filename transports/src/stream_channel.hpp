@@ -35,7 +35,7 @@ struct Staging {
 class StreamSender final : public SenderBackend {
  public:
   StreamSender(FdStream stream, Staging staging, std::unique_ptr<Cleanup> cleanup,
-               const Url& url, const OpenOptions& options) noexcept;
+               const Url& url, const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
@@ -66,7 +66,7 @@ class StreamReceiver final : public ReceiverBackend {
  public:
   StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
                  std::unique_ptr<Cleanup> cleanup, const Url& url,
-                 const OpenOptions& options) noexcept;
+                 const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
   Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;

@@ -116,11 +116,11 @@ class Sender {
   // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
   // kPeerDied or kIoError when the message was committed and it turned out that nobody will read it.
   // Progress: wait-free on rings. Memory ordering: as Claim::commit().
-  RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
     return send(message, Deadline::now());
   }
   // As try_send(), but waits for room until `deadline`. Progress: blocking.
-  RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
+  [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
                                   Deadline deadline = Deadline::never()) noexcept {
     std::byte* bytes = producer_.try_reserve(message.size());
     if (bytes == nullptr) [[unlikely]] {
@@ -132,7 +132,7 @@ class Sender {
   }
 
   // The same for text: its characters, without an end mark.
-  RONDO_ALWAYS_INLINE Status try_send(std::string_view text) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::string_view text) noexcept {
     return send(text, Deadline::now());
   }
   RONDO_ALWAYS_INLINE Status send(std::string_view text,
@@ -143,7 +143,7 @@ class Sender {
   // Waits until everything sent has left this process: a byte stream's staging buffer is empty, a
   // ring has been read to the end by the receiver.
   // kOk, or what claim() says. Progress: blocking.
-  Status flush(Deadline deadline = Deadline::never()) noexcept;
+  [[nodiscard]] Status flush(Deadline deadline = Deadline::never()) noexcept;
 
   // Ends the stream in order: the receiver reads what is there and then meets the end. A ring's
   // messages stay for the receiver; the ring's name goes with the last participant, or, when a
@@ -160,7 +160,7 @@ class Sender {
   [[nodiscard]] bool receiver_attached() const noexcept;
   // Waits until a receiver is attached, or has been since this sender came.
   // kOk, kTimedOut, kInterrupted, kClosed or kForked. Progress: blocking.
-  Status wait_for_receiver(Deadline deadline = Deadline::never()) noexcept;
+  [[nodiscard]] Status wait_for_receiver(Deadline deadline = Deadline::never()) noexcept;
   [[nodiscard]] ChannelInfo info() const;
 
  private:
@@ -204,7 +204,7 @@ class [[nodiscard]] Sender::Batch {
   }
 
   // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress: wait-free.
-  Status try_add(std::span<const std::byte> message) noexcept {
+  [[nodiscard]] Status try_add(std::span<const std::byte> message) noexcept {
     std::byte* bytes = try_add(message.size());
     if (bytes == nullptr) return sender_->refusal_;
     if (!message.empty()) std::memcpy(bytes, message.data(), message.size());

@@ -12,7 +12,7 @@
 
 namespace rondo {
 
-enum class [[nodiscard]] Status : std::uint8_t {
+enum class Status : std::uint8_t {
   kOk,          // done
   kWouldBlock,  // not now: the ring is full, or empty
   kTimedOut,    // not by the deadline

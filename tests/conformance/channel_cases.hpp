@@ -1,0 +1,64 @@
+// The transports that owe the contract of channel_conformance_test.cpp. A new one joins with a line.
+#pragma once
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <ostream>
+#include <string>
+#include <string_view>
+
+namespace rondo::testing {
+
+struct ChannelCase {
+  std::string_view name;
+  std::string_view scheme;     // with its colon
+  enum class Target { kName, kPath, kNone } target;
+  bool processes = true;       // both ends may be in different processes, which find it by its name
+  bool ring = false;           // the channel is a ring: the far end's state is known exactly
+};
+
+inline void PrintTo(const ChannelCase& channel, std::ostream* out) { *out << channel.name; }
+
+inline constexpr std::array kChannelCases{
+    ChannelCase{"Shm", "shm:", ChannelCase::Target::kName, true, true},
+    ChannelCase{"File", "file:", ChannelCase::Target::kPath, true, true},
+    ChannelCase{"Inproc", "inproc:", ChannelCase::Target::kName, false, true},
+    ChannelCase{"Pipe", "pipe:", ChannelCase::Target::kNone, false, false},
+    ChannelCase{"Fifo", "fifo:", ChannelCase::Target::kPath, true, false},
+    ChannelCase{"Unix", "unix:", ChannelCase::Target::kPath, true, false},
+};
+
+// A directory for the paths of this test program, removed with it.
+class ScratchDirectory {
+ public:
+  ScratchDirectory() {
+    char path[] = "/tmp/rondo-test-XXXXXX";
+    if (mkdtemp(path) == nullptr) std::abort();
+    path_ = path;
+  }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+  // Fails, on purpose, if a test leaves something behind.
+  ~ScratchDirectory() { rmdir(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// A name that no other test, in this program or any other, uses.
+inline std::string fresh_name() {
+  static int count = 0;
+  return "test-" + std::to_string(getpid()) + "-" + std::to_string(++count);
+}
+
+inline std::string fresh_url(const ChannelCase& channel, const std::string& directory) {
+  std::string url(channel.scheme);
+  if (channel.target == ChannelCase::Target::kName) url += fresh_name();
+  if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + fresh_name();
+  return url;
+}
+
+}  // namespace rondo::testing

@@ -1,0 +1,63 @@
+// What the conformance tests of channels share.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "conformance/channel_cases.hpp"
+#include "rondo/rondo.hpp"
+#include "support/processes.hpp"
+
+namespace rondo::testing {
+
+inline std::span<const std::byte> bytes_of(std::string_view text) noexcept {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+// A message of `size` bytes that tells from every other: its number, then a pattern of it.
+inline std::string numbered_message(std::uint64_t number, std::size_t size) {
+  std::string message(size, '\0');
+  std::uint64_t state = number * 0x9E3779B97F4A7C15u + size;
+  for (char& c : message) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    c = static_cast<char>(state >> 56);
+  }
+  return message;
+}
+
+// The next message within a generous time, as text; or the status in angle brackets.
+inline std::string receive(Receiver& receiver) {
+  auto message = receiver.next(Deadline::after(std::chrono::seconds(60)));
+  if (!message) return "<" + std::string(to_string(message.status())) + ">";
+  return std::string(message->text());
+}
+
+inline const std::string kEndOfStreamText = "<" + std::string(to_string(Status::kEnded)) + ">";
+
+class ChannelTest : public ::testing::TestWithParam<ChannelCase> {
+ protected:
+  ChannelTest() { alarm(240); }
+  ~ChannelTest() override { alarm(0); }
+
+  [[nodiscard]] static std::string url() {
+    static const ScratchDirectory directory;
+    return fresh_url(GetParam(), directory.path());
+  }
+  // Both ends of a channel. Small: some messages fill it.
+  [[nodiscard]] static std::pair<Sender, Receiver> open(const std::string& options = "capacity=4KiB",
+                                                        const OpenOptions& wishes = {}) {
+    auto pair = open_pair(url() + "?" + options, wishes);
+    if (!pair) throw std::runtime_error(pair.error().message);
+    return std::move(pair).value();
+  }
+};
+
+}  // namespace rondo::testing
