@@ -1,0 +1,133 @@
+// Many publishers and many sleepers on one list, in processes of their own: all work is taken, and
+// nobody sleeps beside work. The work itself is a counter that publishers raise and takers follow.
+#include <array>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "rondo/core/mpmc_ring_sleepers.hpp"
+#include "rondo/sync/crowd_doorbell.hpp"
+#include "support/doorbell_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+constexpr std::uint32_t kTakers = 4;
+constexpr int kPublishers = 2;
+
+// Sleeps have no end of their own: a wake that is lost is a hang.
+struct LongSlices : BellSystem {
+  static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
+                          std::chrono::nanoseconds, Deadline deadline,
+                          std::uint32_t bits) noexcept {
+    return futex_wait(word, expected, deadline, bits);
+  }
+};
+
+struct Workshop {
+  MpmcPositions positions;
+  std::array<MpmcParticipantPart, kTakers> participants;
+  alignas(kSharingRange) Atomic<std::uint64_t> published;
+  alignas(kSharingRange) Atomic<std::uint64_t> taken;
+  alignas(kSharingRange) Atomic<std::uint32_t> over;
+
+  MpmcSleepers sleepers() {
+    MpmcParts parts{};
+    parts.positions = &positions;
+    parts.participants = participants.data();
+    parts.participant_count = kTakers;
+    return MpmcSleepers(parts, MpmcSleepers::Side::kConsumers);
+  }
+};
+
+template <class System>
+int publish(Workshop& shop, std::uint64_t pieces, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  BasicCrowdRinger<MpmcSleepers, System> ringer(shop.sleepers());
+  for (std::uint64_t i = 0; i < pieces; ++i) {
+    for (std::uint64_t pauses = random() % 512; pauses > 0; --pauses) cpu_relax();
+    // P1 (release, pairs with T1): as a ring.
+    shop.published.fetch_add(1, std::memory_order_release);
+    ringer.notify();
+  }
+  return 0;
+}
+
+template <class System>
+int take(Workshop& shop, std::uint32_t me) {
+  BasicCrowdSleeper<MpmcSleepers, System> sleeper(shop.sleepers(), me);
+  const auto ready = [&] {
+    // relaxed: taking decides. `taken` is read first, so that it can't seem to run ahead.
+    const std::uint64_t taken = shop.taken.load(std::memory_order_relaxed);
+    // T1 (acquire, pairs with P1): as a ring.
+    return shop.published.load(std::memory_order_acquire) > taken ||
+           shop.over.load(std::memory_order_relaxed) != 0;
+  };
+  for (;;) {
+    while (!ready()) {
+      if (sleeper.sleep_once(ready, Deadline::never())) break;
+    }
+    std::uint64_t next = shop.taken.load(std::memory_order_relaxed);
+    if (next < shop.published.load(std::memory_order_relaxed)) {
+      // relaxed: counts only; on failure another one took it.
+      shop.taken.compare_exchange_strong(next, next + 1, std::memory_order_relaxed,
+                                         std::memory_order_relaxed);
+    } else if (shop.over.load(std::memory_order_relaxed) != 0) {
+      return 0;
+    }
+  }
+}
+
+template <class System>
+void finish(Workshop& shop, std::uint64_t pieces) {
+  while (shop.taken.load(std::memory_order_relaxed) < pieces) std::this_thread::yield();
+  // seq_cst: before the look at the list.
+  shop.over.store(1, std::memory_order_seq_cst);
+  BasicCrowdRinger<MpmcSleepers, System>(shop.sleepers()).notify(kTakers);
+}
+
+class DoorbellCrowd : public testing::Watchdog {};
+
+TEST_F(DoorbellCrowd, AllWorkIsTakenAndNobodySleepsBesideIt) {
+  const std::uint64_t each = testing::scaled(20'000);
+  const std::uint64_t seed = testing::random_seed();
+  testing::Shared<Workshop> shop;
+  std::vector<std::unique_ptr<testing::Child>> takers;
+  for (std::uint32_t i = 0; i < kTakers; ++i) {
+    takers.push_back(std::make_unique<testing::Child>([&] { return take<LongSlices>(*shop, i); }));
+  }
+  std::vector<std::unique_ptr<testing::Child>> publishers;
+  for (std::uint64_t i = 0; i < kPublishers; ++i) {
+    publishers.push_back(std::make_unique<testing::Child>(
+        [&] { return publish<LongSlices>(*shop, each, seed + i); }));
+  }
+  for (const auto& publisher : publishers) EXPECT_EQ(publisher->join(), 0);
+  finish<LongSlices>(*shop, kPublishers * each);
+  for (const auto& taker : takers) EXPECT_EQ(taker->join(), 0);
+  EXPECT_EQ(shop->taken.load(std::memory_order_relaxed), kPublishers * each);
+}
+
+// Takers are killed, mostly asleep, and stay on the list. A wake that was spent on one of them
+// costs the others a slice at most.
+TEST_F(DoorbellCrowd, TheDeadOnTheListDoNotStopTheLiving) {
+  const std::uint64_t each = testing::scaled(2'000);
+  const std::uint64_t seed = testing::random_seed();
+  std::mt19937_64 random(seed);
+  testing::Shared<Workshop> shop;
+  testing::Child survivor([&] { return take<BellSystem>(*shop, 0); });
+  testing::Child publisher([&] { return publish<BellSystem>(*shop, each, seed); });
+  std::uint64_t killed = 0;
+  while (shop->taken.load(std::memory_order_relaxed) < each) {
+    const auto slot = static_cast<std::uint32_t>(1 + killed % (kTakers - 1));
+    testing::Child victim([&] { return take<BellSystem>(*shop, slot); });
+    for (std::uint64_t yields = random() % 256; yields > 0; --yields) std::this_thread::yield();
+    ++killed;
+  }
+  EXPECT_EQ(publisher.join(), 0);
+  finish<BellSystem>(*shop, each);
+  EXPECT_EQ(survivor.join(), 0);
+  std::printf("%llu takers killed\n", static_cast<unsigned long long>(killed));
+}
+
+}  // namespace
+}  // namespace rondo

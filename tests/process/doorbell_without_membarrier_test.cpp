@@ -1,0 +1,124 @@
+// Waiting where a seccomp filter forbids membarrier(2), as some containers do: in a sleeper, in a
+// publisher, in both. The filtered side runs in a program of its own, started anew, because what a
+// process may do is found out once.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <string>
+
+#include "support/doorbell_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+using testing::Mailbox;
+
+struct Connection {
+  Mailbox ping;
+  Mailbox pong;
+};
+
+// From now on, and in all programs that this one becomes, membarrier fails with `error`.
+bool forbid_membarrier(int error) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{sizeof program / sizeof program[0], program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+constexpr const char* kConnection = "RONDO_TEST_CONNECTION";
+constexpr const char* kTurns = "RONDO_TEST_TURNS";
+
+// This program again, as the follower of the connection in `file`. Does not return.
+[[noreturn]] void become_follower(int file, std::uint64_t turns) {
+  setenv(kConnection, std::to_string(file).c_str(), 1);
+  setenv(kTurns, std::to_string(turns).c_str(), 1);
+  execl("/proc/self/exe", "follower", "--gtest_also_run_disabled_tests",
+        "--gtest_filter=*DISABLED_Follow", static_cast<char*>(nullptr));
+  _exit(97);
+}
+
+Connection* map(int file) {
+  void* memory = mmap(nullptr, sizeof(Connection), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<Connection*>(memory);
+}
+
+class DoorbellWithoutMembarrier : public testing::Watchdog {
+ protected:
+  void TearDown() override { close(file); }
+
+  // Hand-offs between this process and a follower that may not use membarrier.
+  void hand_over(int error) {
+    Connection* connection = map(file);
+    ASSERT_NE(connection, nullptr);
+    const std::uint64_t turns = testing::scaled(2'000);
+    testing::Child follower([&] {
+      if (!forbid_membarrier(error)) return 96;
+      become_follower(file, turns);
+    });
+    testing::Waiter in(connection->pong);
+    testing::Publisher out(connection->ping);
+    for (std::uint64_t i = 0; i < turns; ++i) {
+      out.publish();
+      ASSERT_EQ(in.take(), WaitResult::kReady);
+    }
+    EXPECT_EQ(follower.join(), 0);
+    // The follower said in its word that it can't make others fence; we can.
+    EXPECT_NE(
+        connection->ping.waiter.state.load(std::memory_order_relaxed) & BellWaiter::kMustFence, 0u);
+    munmap(connection, sizeof *connection);
+  }
+
+  int file = [] {
+    const int made = memfd_create("connection", 0);
+    return ftruncate(made, sizeof(Connection)) == 0 ? made : -1;
+  }();
+};
+
+// Not a test by itself: what the filtered program runs.
+TEST_F(DoorbellWithoutMembarrier, DISABLED_Follow) {
+  const char* given = std::getenv(kConnection);
+  if (given == nullptr) GTEST_SKIP() << "run by the other tests";
+  EXPECT_FALSE(register_publisher());
+  EXPECT_FALSE(heavy_fence());
+
+  Connection* connection = map(std::atoi(given));
+  ASSERT_NE(connection, nullptr);
+  const std::uint64_t turns = std::strtoull(std::getenv(kTurns), nullptr, 10);
+  testing::Waiter in(connection->ping);
+  testing::Publisher out(connection->pong);
+  for (std::uint64_t i = 0; i < turns; ++i) {
+    ASSERT_EQ(in.take(), WaitResult::kReady);
+    out.publish();
+  }
+}
+
+TEST_F(DoorbellWithoutMembarrier, HandsOverWhereItIsNotPermitted) { hand_over(EPERM); }
+
+TEST_F(DoorbellWithoutMembarrier, HandsOverWhereItDoesNotExist) { hand_over(ENOSYS); }
+
+// The filter comes while the program runs: it registered as a publisher, and can no longer fence.
+TEST_F(DoorbellWithoutMembarrier, AFilterInstalledLaterIsNoticed) {
+  testing::Child child([] {
+    Mailbox box{};
+    if (!register_publisher()) return 0;  // no membarrier here anyway
+    Sleeper sleeper(box.waiter, box.ringer);
+    if (!forbid_membarrier(EPERM)) return 96;
+    const auto never_ready = [] { return false; };
+    if (sleeper.sleep_once(never_ready, Deadline::never())) return 1;  // ends after a slice
+    const std::uint32_t state = box.waiter.state.load(std::memory_order_relaxed);
+    return (state & BellWaiter::kMustFence) != 0 ? 0 : 2;
+  });
+  EXPECT_EQ(child.join(), 0);
+}
+
+}  // namespace
+}  // namespace rondo
