@@ -20,7 +20,7 @@ namespace {
 
 // Values are checked here and not by CLI11's validators, so that errors say what would be right.
 [[noreturn]] void refuse(const std::string& option, const std::string& text, const char* remedy) {
-  throw CLI::ValidationError(option, "'" + text + "' is not possible; " + remedy);
+  throw CLI::ValidationError(option, fmt::format("'{}' is not possible; {}", text, remedy));
 }
 
 Format parse_format(const std::string& text) {
@@ -86,11 +86,11 @@ void add_send(CLI::App& app, TransferOptions& options) {
   CLI::App& command = *app.add_subcommand("send", "Send standard input, message by message");
   add_transfer_options(command, options);
   add_parsed(command, "-b,--block-size", options.block_bytes, parse_block_size, "SIZE",
-             "With --format blocks: exactly so many bytes in every message but the last,\n"
+             "With --format blocks: exactly so many bytes in each message but the last,\n"
              "such as 64KiB; without it, whatever each read brings");
   command.add_flag("-k,--keep", options.keep,
-                   "Do not wait for a receiver, and leave the channel and what is in it behind;\n"
-                   "`rondo rm` removes it");
+                   "Do not wait for a receiver; leave the channel behind, with what is in it\n"
+                   "(`rondo rm` removes it)");
   command.add_flag("-l,--linger", options.linger,
                    "When the receiver dies or leaves, wait for another one");
   command.footer(kSendFooter);
@@ -102,7 +102,7 @@ void add_recv(CLI::App& app, TransferOptions& options) {
   add_transfer_options(command, options);
   command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
   command.add_flag("-l,--linger", options.linger,
-                   "When the sender dies, wait for another one instead of ending with exit code 5");
+                   "When the sender dies, wait for another one, instead of ending (exit code 5)");
   command.footer(kRecvFooter);
 }
 
@@ -126,14 +126,13 @@ class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() {
     column_width(26);
-    label("Subcommands", "Commands");
     label("Positionals", "Address");
     label("REQUIRED", "");
   }
   std::string make_usage(const CLI::App* app, std::string /*name*/) const override {
     if (app->get_parent() == nullptr) return "Usage: rondo COMMAND [OPTIONS]\n";
     const bool has_url = app->get_option_no_throw("URL") != nullptr;
-    return "Usage: rondo " + app->get_name() + " [OPTIONS]" + (has_url ? " URL\n" : "\n");
+    return fmt::format("Usage: rondo {} [OPTIONS]{}\n", app->get_name(), has_url ? " URL" : "");
   }
 };
 
@@ -168,6 +167,7 @@ int run(int argc, const char* const* argv) {
   add_send(app, transfer);
   add_recv(app, transfer);
   add_inspection(app, inspect);
+  for (CLI::App* command : app.get_subcommands({})) command->group("Commands");
   app.footer(kMainFooter);  // after the commands, which would inherit it
 
   try {

@@ -3,11 +3,6 @@
 #include "exit_code.hpp"
 
 namespace rondo::program {
-namespace {
-
-std::string without_options(const std::string& url) { return url.substr(0, url.find('?')); }
-
-}  // namespace
 
 Patience::Patience(const TransferOptions& options, std::string_view awaited)
     : options_(options),
@@ -17,11 +12,11 @@ Patience::Patience(const TransferOptions& options, std::string_view awaited)
                  : Deadline::never()) {}
 
 void Patience::say_waiting() const {
-  say_note("waiting for {} at {} (Ctrl-C to give up)", awaited_, without_options(options_.url));
+  say_note("waiting for {} at {} (Ctrl-C to give up)", awaited_, channel_name(options_));
 }
 
 std::string Patience::complaint() const {
-  return fmt::format("{} did not come to {} within {:g} s", awaited_, without_options(options_.url),
+  return fmt::format("{} did not come to {} within {:g} s", awaited_, channel_name(options_),
                      options_.wait_seconds.value_or(0));
 }
 
@@ -41,6 +36,10 @@ OpenOptions open_options(const TransferOptions& options) {
   wishes.name = "rondo";
   wishes.stop = &stop_signal::flag();
   return wishes;
+}
+
+std::string channel_name(const TransferOptions& options) {
+  return options.url.substr(0, options.url.find('?'));
 }
 
 std::string url_with_options(const TransferOptions& options) {

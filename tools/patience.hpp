@@ -61,6 +61,8 @@ int report_open_error(const Error& error, const Patience& patience);
 
 // What both commands ask of the library.
 [[nodiscard]] OpenOptions open_options(const TransferOptions& options);
+// The URL without its options, for messages.
+[[nodiscard]] std::string channel_name(const TransferOptions& options);
 // The URL, with keep=1 if --keep was given.
 [[nodiscard]] std::string url_with_options(const TransferOptions& options);
 

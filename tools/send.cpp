@@ -24,6 +24,12 @@ constexpr std::size_t kInputBuffer = std::size_t{256} << 10;
 constexpr std::size_t kSmallestBlock = std::size_t{4} << 10;
 constexpr std::size_t kLargestBlock = std::size_t{1} << 20;
 
+std::string_view what_happened(Status status) {
+  if (status == Status::kPeerGone) return "the receiver left before the end";
+  if (status == Status::kPeerDied) return "the receiver died";
+  return to_string(status);
+}
+
 // Moves messages until the input ends, --count is reached, or a stop is requested (all of which are
 // success), or until something fails, which it says.
 class Pump {
@@ -113,7 +119,7 @@ class Pump {
   }
   int channel_failed(Status status) const {
     if (status == Status::kInterrupted) return kSuccess;
-    say_error("after {} messages: {}", grouped(sent_), to_string(status));
+    say_error("after {} messages: {}", grouped(sent_), what_happened(status));
     return exit_code_of(status);
   }
   int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
@@ -121,8 +127,8 @@ class Pump {
     say_error(
         "message {} is {}{}, but the largest this channel can carry is {} bytes; give the "
         "URL a larger capacity, such as '{}?capacity={}'",
-        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()), sender_.info().name,
-        format_size(capacity_for(bytes)));
+        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()),
+        channel_name(options_), format_size(capacity_for(bytes)));
     return options_.format == Format::kBlocks ? kUsage : kInOut;
   }
   // A power of two of which such a message takes at most a quarter.
@@ -159,8 +165,15 @@ int finish(Sender& sender, const TransferOptions& options) {
     static_cast<void>(sender.close());
     return kSuccess;
   }
-  say_error("at the end of the stream: {}", to_string(status));
+  say_error("while the last messages were read: {}", what_happened(status));
   return exit_code_of(status);
+}
+
+// What the vanished receiver left unread must not be met by those who use the name next.
+void discard_channel(const TransferOptions& options) {
+  const auto url = Url::parse(options.url);
+  if (!url || (url->scheme != Scheme::kShm && url->scheme != Scheme::kFile)) return;
+  static_cast<void>(remove(url->name()));  // refused if a successor has come: then it is theirs
 }
 
 int send(const TransferOptions& options) {
@@ -178,6 +191,10 @@ int send(const TransferOptions& options) {
   }
   // Half a stream must not look like a whole one: it is left open, as if this process had died.
   if (code == kInOut) std::_Exit(code);
+  if (code == kPeerVanished && !options.keep) {
+    static_cast<void>(sender->close());
+    discard_channel(options);
+  }
   return code;
 }
 

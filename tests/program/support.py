@@ -13,7 +13,8 @@ import threading
 import time
 import unittest
 
-BIN = os.environ.get("RONDO_BIN", os.path.join(os.getcwd(), "build/dev/bin"))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get("RONDO_BIN", os.path.join(ROOT, "build", "dev", "bin"))
 RONDO = os.path.join(BIN, "rondo")
 
 # Exit codes, as documented.

@@ -3,7 +3,7 @@
 import os
 import re
 
-from support import CANNOT_OPEN, IN_OUT, OK, USAGE, ProgramTest, main
+from support import BIN, CANNOT_OPEN, OK, ROOT, USAGE, ProgramTest, main
 
 
 class Help(ProgramTest):
@@ -104,10 +104,8 @@ class Refused(ProgramTest):
 class Readme(ProgramTest):
     """The README shows code that is compiled, commands that exist, and exit codes as they are."""
 
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
     def read(self, *path):
-        with open(os.path.join(self.root, *path), encoding="utf-8") as file:
+        with open(os.path.join(ROOT, *path), encoding="utf-8") as file:
             return file.read()
 
     def test_its_code_is_that_of_the_examples(self):
@@ -117,7 +115,7 @@ class Readme(ProgramTest):
             self.assertTrue(any(code.strip() in block for block in blocks), example)
 
     def test_the_examples_run(self):
-        examples = os.path.join(os.environ["RONDO_BIN"], "examples")
+        examples = os.path.join(BIN, "examples")
         self.names.append("hello")
         receive = self.start_program(os.path.join(examples, "hello_receive"))
         self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
