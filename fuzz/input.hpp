@@ -35,7 +35,7 @@ class Input {
 class Memory {
  public:
   explicit Memory(std::size_t bytes)
-      : bytes_(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kPartAlignment}))),
+      : bytes_(static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kPartAlignment}))),
         size_(bytes) {
     std::memset(bytes_.get(), 0, bytes);
   }
@@ -57,7 +57,7 @@ class Memory {
  private:
   struct Free {
     void operator()(std::byte* bytes) const noexcept {
-      ::operator delete(bytes, std::align_val_t{kPartAlignment});
+      ::operator delete (bytes, std::align_val_t{kPartAlignment});
     }
   };
   std::unique_ptr<std::byte, Free> bytes_;
@@ -65,8 +65,8 @@ class Memory {
 };
 
 // Stops the fuzzer with a finding.
-#define RONDO_FUZZ_CHECK(condition) \
-  do {                              \
+#define RONDO_FUZZ_CHECK(condition)     \
+  do {                                  \
     if (!(condition)) __builtin_trap(); \
   } while (false)
 

@@ -68,10 +68,9 @@ Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, std::string_
                                              "); use one version of Rondo on both sides"};
   }
   std::byte* base = bytes.data();
-  return RecordParts{
-      std::launder(reinterpret_cast<RecordProducerPart*>(base + layout->producer)),
-      std::launder(reinterpret_cast<RecordConsumerPart*>(base + layout->consumers)),
-      base + layout->records, geometry->capacity};
+  return RecordParts{std::launder(reinterpret_cast<RecordProducerPart*>(base + layout->producer)),
+                     std::launder(reinterpret_cast<RecordConsumerPart*>(base + layout->consumers)),
+                     base + layout->records, geometry->capacity};
 }
 
 }  // namespace rondo

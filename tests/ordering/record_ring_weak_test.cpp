@@ -183,8 +183,10 @@ TEST(RecordRingWeak, ASuccessorOfTheProducerFindsTheEnd) {
       while (read < kRecords && wrong == nullptr) {
         const ReadState state = consumer->try_peek();
         if (state == ReadState::kEmpty) continue;
-        if (state != ReadState::kRecord) wrong = "corrupt";
-        else if (read_word(*consumer) != 1000 + read) wrong = "stale";
+        if (state != ReadState::kRecord)
+          wrong = "corrupt";
+        else if (read_word(*consumer) != 1000 + read)
+          wrong = "stale";
         ++read;
         consumer->give_back();
       }

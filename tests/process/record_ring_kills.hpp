@@ -30,8 +30,7 @@ class SharedRing {
 
   explicit SharedRing(std::uint64_t capacity)
       : layout_(record_ring::layout_for({capacity}).value()), size_(layout_.total_bytes + 4096) {
-    void* memory =
-        mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     base_ = static_cast<std::byte*>(memory);
     log_ = new (base_ + layout_.total_bytes) Log{};

@@ -64,8 +64,8 @@
 namespace rondo {
 namespace {
 
-using testing::RecordFixture;
 using testing::put;
+using testing::RecordFixture;
 using testing::take;
 
 std::uint64_t record(std::uint64_t sequence, std::uint32_t size) {
@@ -273,10 +273,12 @@ TEST(RecordRing, ABatchMayWrap) {
     auto producer = ring.producer();
     auto consumer = ring.consumer();
     producer.begin_batch();
-    for (int i = 0; i < 3; ++i) ASSERT_TRUE(put(producer, std::string(33, static_cast<char>('a' + i))));
+    for (int i = 0; i < 3; ++i)
+      ASSERT_TRUE(put(producer, std::string(33, static_cast<char>('a' + i))));
     EXPECT_EQ(take(consumer), "<empty>");
     producer.end_batch();
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(take(consumer), std::string(33, static_cast<char>('a' + i)));
+    for (int i = 0; i < 3; ++i)
+      EXPECT_EQ(take(consumer), std::string(33, static_cast<char>('a' + i)));
     EXPECT_EQ(take(consumer), "<empty>");
   }
 }
@@ -383,7 +385,8 @@ TEST(RecordRing, ASuccessorOfTheProducerFindsTheEnd) {
   EXPECT_EQ(successor.position(), 32u);
   EXPECT_EQ(successor.sequence(), 2u);
   ASSERT_TRUE(put(successor, "three"));
-  for (const char* expected : {"one", "two", "three", "<empty>"}) EXPECT_EQ(take(consumer), expected);
+  for (const char* expected : {"one", "two", "three", "<empty>"})
+    EXPECT_EQ(take(consumer), expected);
 }
 
 TEST(RecordRing, ASuccessorOfTheProducerOverwritesWhatWasNotCommitted) {
@@ -631,7 +634,10 @@ TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
     bool in_batch = false;
     for (int step = 0; step < 2000; ++step) {
       switch (random() % 10) {
-        case 0: case 1: case 2: case 3: {
+        case 0:
+        case 1:
+        case 2:
+        case 3: {
           const std::size_t size = random() % (producer.max_record_bytes() + 1);
           auto claim = producer.try_claim(size);
           if (!claim) break;
@@ -644,10 +650,15 @@ TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
             claim->shrink(text.size());
           }
           std::move(*claim).commit();
-          if (in_batch) batch.push_back(text); else model.push_back(text);
+          if (in_batch)
+            batch.push_back(text);
+          else
+            model.push_back(text);
           break;
         }
-        case 4: case 5: case 6: {
+        case 4:
+        case 5:
+        case 6: {
           const std::string got = take(consumer);
           ASSERT_EQ(got, model.empty() ? "<empty>" : model.front());
           if (!model.empty()) model.pop_front();

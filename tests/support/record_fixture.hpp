@@ -19,7 +19,7 @@ namespace rondo::testing {
 struct RecordFixture {
   explicit RecordFixture(std::uint64_t capacity_bytes)
       : capacity(capacity_bytes),
-        records(static_cast<std::byte*>(::operator new(capacity_bytes, std::align_val_t{128}))) {
+        records(static_cast<std::byte*>(::operator new (capacity_bytes, std::align_val_t{128}))) {
     std::fill_n(records.get(), capacity, std::byte{0});
   }
 
@@ -51,7 +51,7 @@ struct RecordFixture {
 
   struct Free {
     void operator()(std::byte* bytes) const noexcept {
-      ::operator delete(bytes, std::align_val_t{128});
+      ::operator delete (bytes, std::align_val_t{128});
     }
   };
 

@@ -112,7 +112,8 @@ struct RecordLayout {
   std::uint32_t participants;  // slot 0 is the producer's, the others are consumers'
 };
 
-// A process's own copy of where everything lies; taken at attach, never read again from the segment.
+// A process's own copy of where everything lies; taken at attach, never read again from the
+// segment.
 struct RecordParts {
   RecordProducerPart* producer;
   RecordConsumerPart* consumer;  // the one consumer's part
@@ -135,7 +136,8 @@ struct RecordHeaderView {
   std::uint64_t footprint_bytes;  // from this header to the next
 };
 
-// Judges a header word already read, hostile until proved sound. `sequence` is the one it must bear.
+// Judges a header word already read, hostile until proved sound. `sequence` is the one it must
+// bear.
 [[nodiscard]] constexpr RecordHeaderView judge_header(std::uint64_t word, Position position,
                                                       std::uint64_t sequence,
                                                       std::uint64_t capacity) noexcept {

@@ -15,6 +15,7 @@
 //   R1 release header  ->  R2 acquire header      a visible record is fully written
 //   R1 release header  ->  R3 acquire header      the same, for whoever walks the headers
 //   R1 release header  ->  R4 acquire header      the same, when looking again
+//   R5 release header  ->  R2, R3, R4             all records of a batch are fully written
 //   H1 release head    ->  H2 acquire head        space given back is fully read
 //   K1 release current ->  K2 acquire current     the checkpoint it names is fully written
 //   K3 release checkpoint position -> K4 acquire  a checkpoint overwritten meanwhile is noticed
@@ -33,6 +34,7 @@
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/distance.hpp"
+#include "rondo/core/line_release.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -102,13 +104,14 @@ class record_ring::Producer {
   // simply forgotten by the next one. The space is 8-aligned and contiguous.
   // Progress: wait-free.
   RONDO_ALWAYS_INLINE std::byte* try_reserve(std::size_t size_bytes) noexcept {
-    if (size_bytes > max_record_bytes_) [[unlikely]] return nullptr;
+    if (size_bytes > max_record_bytes_) [[unlikely]]
+      return nullptr;
     const std::uint64_t footprint = record_header::footprint(size_bytes);
     const std::uint64_t room = parts_.capacity - index_of(tail_, parts_.capacity);
     padding_ = footprint > room ? room : 0;
     // Signed: after an end mark the tail may stand beyond the limit.
-    if (static_cast<std::int64_t>(limit_ - tail_) <
-        static_cast<std::int64_t>(padding_ + footprint)) [[unlikely]] {
+    if (static_cast<std::int64_t>(limit_ - tail_) < static_cast<std::int64_t>(padding_ + footprint))
+        [[unlikely]] {
       if (!make_room(padding_ + footprint)) return nullptr;
     }
     return parts_.records + index_of(tail_ + padding_, parts_.capacity) + record_header::kBytes;
@@ -120,16 +123,16 @@ class record_ring::Producer {
   RONDO_ALWAYS_INLINE void commit(std::size_t size_bytes) noexcept {
     const Position start = tail_ + padding_;
     const Position next = start + record_header::footprint(size_bytes);
-    const std::uint64_t header = record_header::make(RecordKind::kRecord, sequence_,
-                                                     static_cast<std::uint32_t>(size_bytes));
+    const std::uint64_t header =
+        record_header::make(RecordKind::kRecord, sequence_, static_cast<std::uint32_t>(size_bytes));
     // relaxed: nobody looks at this word before the header stored by R1 below is visible.
     parts_.header_at(next).store(0, std::memory_order_relaxed);
     if (padding_ != 0) [[unlikely]] {
       // relaxed: reached only through the padding's header, which R1 publishes.
       parts_.header_at(start).store(header, std::memory_order_relaxed);
-      publish_header(record_header::make(
-          RecordKind::kPadding, sequence_,
-          static_cast<std::uint32_t>(padding_ - record_header::kBytes)));
+      publish_header(
+          record_header::make(RecordKind::kPadding, sequence_,
+                              static_cast<std::uint32_t>(padding_ - record_header::kBytes)));
       padding_ = 0;
     } else {
       publish_header(header);
@@ -155,7 +158,7 @@ class record_ring::Producer {
     assert(in_batch_);
     in_batch_ = false;
     if (batch_header_ == 0) return;
-    // R1 (release, pairs with R2, R3, R4): the records of the batch are fully written.
+    // R5 (release, pairs with R2, R3, R4): the records of the batch are fully written.
     parts_.header_at(batch_start_).store(batch_header_, std::memory_order_release);
   }
   // Forgets all that the open batch committed.
@@ -225,7 +228,8 @@ class record_ring::Producer {
         return;
       }
     }
-    // R1 (release, pairs with R2, R3, R4): the record is fully written, and the next header is zero.
+    // R1 (release, pairs with R2, R3, R4): the record is fully written, and the next header is
+    // zero.
     parts_.header_at(tail_).store(header, std::memory_order_release);
   }
 
@@ -254,9 +258,9 @@ class record_ring::Consumer {
  public:
   // Takes up the consumer's part at its published position: what a killed predecessor had read but
   // not given back is delivered again. Empty if the position is impossible or the headers corrupt.
-  [[nodiscard]] static std::optional<Consumer> attach(const RecordParts& parts,
-                                                      Acknowledge acknowledge = Acknowledge::kLazily,
-                                                      Steering steering = Steering::kOn) noexcept;
+  [[nodiscard]] static std::optional<Consumer> attach(
+      const RecordParts& parts, Acknowledge acknowledge = Acknowledge::kLazily,
+      Steering steering = Steering::kOn) noexcept;
 
   Consumer(Consumer&&) noexcept = default;
   Consumer& operator=(Consumer&&) noexcept = default;
@@ -267,7 +271,7 @@ class record_ring::Consumer {
   // The bytes belong to the producer: one that is not trusted may change them while they are read.
   // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE ReadState try_peek() noexcept {
-    // R2 (acquire, pairs with R1): the record behind a visible header is fully written.
+    // R2 (acquire, pairs with R1, R5): the record behind a visible header is fully written.
     const std::uint64_t word = parts_.header_at(position_).load(std::memory_order_acquire);
     if (record_header::tag_of(word) == record_header::tag_of(expected_)) [[likely]] {
       size_ = record_header::size_of(word);
@@ -286,17 +290,21 @@ class record_ring::Consumer {
 
   // Gives back the record that try_peek() found. True if the producer can see it already, so that
   // a sleeping one is to be woken.
-  // Memory ordering: the caller's reads of the record come before the producer's reuse of its space.
+  // Memory ordering: the caller's reads of the record come before the producer's reuse of its
+  // space.
   RONDO_ALWAYS_INLINE bool give_back() noexcept {
     position_ += footprint_;
     expected_ += record_header::tag(RecordKind::kNothing, 1);
-    if (position_ - published_ < share_) [[likely]] return false;
+    if (position_ - published_ < share_) [[likely]]
+      return false;
     return publish();
   }
 
   // Gives back to the producer all that was read. True if there was anything to give back.
   bool publish() noexcept {
     if (published_ == position_) return false;
+    release_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
+                              position_ - published_);
     published_ = position_;
     // H1 (release, pairs with H2): everything before this position has been read.
     parts_.consumer->head.store(position_, std::memory_order_release);
@@ -330,22 +338,26 @@ class record_ring::Consumer {
       : parts_(parts),
         position_(position),
         published_(position),
-        share_(acknowledge == Acknowledge::kEagerly ? 1 : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        share_(acknowledge == Acknowledge::kEagerly
+                   ? 1
+                   : std::max<std::uint64_t>(parts.capacity / 8, 1)),
         expected_(sequence << 4 | std::uint64_t{1}),
-        distance_(steering, sequence) {}
+        distance_(steering, sequence),
+        release_(steering, parts.capacity) {}
 
   RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
 
   RecordParts parts_;
-  Position position_;           // of the next header
-  Position published_;          // what the producer was told
-  std::uint64_t share_;         // how far position_ may run ahead of published_
-  std::uint64_t expected_;      // the next record's sequence and kind, as in a header's low bits
+  Position position_;       // of the next header
+  Position published_;      // what the producer was told
+  std::uint64_t share_;     // how far position_ may run ahead of published_
+  std::uint64_t expected_;  // the next record's sequence and kind, as in a header's low bits
   std::uint32_t size_ = 0;
   std::uint64_t footprint_ = 0;
   const std::byte* data_ = nullptr;
   ReadState state_ = ReadState::kEmpty;
   Distance distance_;
+  LineRelease release_;
 };
 
 // A claimed record. Destroying it without commit() leaves no trace, so an early return in the

@@ -21,7 +21,7 @@ inline RecordWalk walk_records(const RecordParts& parts, Position position, std:
   const Position start = position;
   bool after_end = false;
   while (stop != position) {
-    // R3 (acquire, pairs with R1): the header after a visible record is zero or newer.
+    // R3 (acquire, pairs with R1, R5): the header after a visible record is zero or newer.
     const std::uint64_t word = parts.header_at(position).load(std::memory_order_acquire);
     const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
     if (header.verdict == Verdict::kNothing) return {!stop, position, sequence, after_end};
@@ -42,7 +42,8 @@ struct RecordCheckpointView {
 // The checkpoint that holds now. A live producer may be writing the other one, and this one as soon
 // as that is done, so `current` is looked at once more; empty if it never stood still, which only a
 // hostile producer brings about.
-inline std::optional<RecordCheckpointView> read_checkpoint(const RecordProducerPart& part) noexcept {
+inline std::optional<RecordCheckpointView> read_checkpoint(
+    const RecordProducerPart& part) noexcept {
   for (int tries = 0; tries < 1000; ++tries) {
     // K2 (acquire, pairs with K1): the checkpoint that it names is fully written.
     const std::uint64_t current = part.current.load(std::memory_order_acquire);
@@ -169,8 +170,7 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
   bool looked_again = false;
   bool padded = false;
   for (;;) {
-    const RecordHeaderView header =
-        judge_header(word, position_, sequence(), parts_.capacity);
+    const RecordHeaderView header = judge_header(word, position_, sequence(), parts_.capacity);
     switch (header.verdict) {
       case Verdict::kRecord:
         size_ = header.size_bytes;
@@ -181,11 +181,8 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
         if (std::exchange(padded, true)) return state_ = ReadState::kCorrupt;
         position_ += header.footprint_bytes;
         break;
-      case Verdict::kEnd:
-        publish();
-        return state_ = ReadState::kEnd;
-      case Verdict::kCorrupt:
-        return state_ = ReadState::kCorrupt;
+      case Verdict::kEnd: publish(); return state_ = ReadState::kEnd;
+      case Verdict::kCorrupt: return state_ = ReadState::kCorrupt;
       case Verdict::kNothing:
         // The producer may be waiting for what we have read; tell before staying away.
         publish();
@@ -194,7 +191,7 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
         }
         break;
     }
-    // R4 (acquire, pairs with R1): as R2.
+    // R4 (acquire, pairs with R1, R5): as R2.
     word = parts_.header_at(position_).load(std::memory_order_acquire);
   }
 }
