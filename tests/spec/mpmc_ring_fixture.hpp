@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <set>
 #include <vector>
 
@@ -33,7 +34,7 @@ struct MpmcFixture {
   explicit MpmcFixture(const MpmcParams& ring_params)
       : params(ring_params),
         bytes(mpmc_layout_of(params).total_bytes),
-        memory(static_cast<std::byte*>(std::aligned_alloc(kPartAlignment, bytes)), &std::free),
+        memory(static_cast<std::byte*>(operator new(bytes, kAlignment))),
         parts(mpmc_parts_at(memory.get(), params)),
         ring(parts) {
     std::memset(memory.get(), 0, bytes);
@@ -68,7 +69,11 @@ struct MpmcFixture {
 
   MpmcParams params;
   std::size_t bytes;
-  std::unique_ptr<std::byte, decltype(&std::free)> memory;
+  static constexpr std::align_val_t kAlignment{kPartAlignment};
+  struct Free {
+    void operator()(std::byte* memory) const { operator delete(memory, kAlignment); }
+  };
+  std::unique_ptr<std::byte, Free> memory;
   MpmcParts parts;
   Ring ring;
 };
