@@ -9,7 +9,8 @@
 //  8. TheStopFlagEndsEveryWait
 //  9. OnlyTheParkingModesSleep
 // 10. NoSleepOutlastsDeadlineOrProbe
-// 11. ModesAreParsedByName
+// 11. TheAdaptiveModeLooksForLessAfterLongWaits
+// 12. ModesAreParsedByName
 #include "rondo/sync/wait.hpp"
 
 #include <vector>
@@ -171,6 +172,40 @@ TEST_F(Wait, NoSleepOutlastsDeadlineOrProbe) {
     const Deadline soon = Deadline::after(1ms);
     EXPECT_EQ(WaitStrategy(mode).wait(brief, soon, kNeverReady, kPeerLives), WaitResult::kTimedOut);
     for (const Deadline deadline : brief.deadlines) EXPECT_EQ(deadline, soon);
+  }
+}
+
+// A sleep of a given length, after which there is something.
+struct TimedBell {
+  template <class Ready>
+  bool sleep_once(Ready&&, Deadline) {
+    const Deadline end = Deadline::after(length);
+    while (!end.passed()) {
+    }
+    return true;
+  }
+  std::chrono::nanoseconds length;
+};
+
+TEST_F(Wait, TheAdaptiveModeLooksForLessAfterLongWaits) {
+  if (std::thread::hardware_concurrency() == 1) GTEST_SKIP() << "nobody to look for";
+  WaitStrategy strategy(WaitMode::kAdaptive);
+  EXPECT_EQ(strategy.adaptive_spin(), WaitStrategy::kAdaptiveSpin);
+
+  TimedBell long_sleep{1ms};
+  for (int i = 0; i < 10; ++i) {
+    const auto before = strategy.adaptive_spin();
+    EXPECT_EQ(strategy.wait(long_sleep, Deadline::never(), kNeverReady, kPeerLives),
+              WaitResult::kReady);
+    EXPECT_LE(strategy.adaptive_spin(), before);
+  }
+  EXPECT_EQ(strategy.adaptive_spin(), WaitStrategy::kLeastAdaptiveSpin);
+
+  // Until one wait was short again. Others may take our processor meanwhile: as often as it needs.
+  TimedBell short_sleep{0ns};
+  while (strategy.adaptive_spin() != WaitStrategy::kAdaptiveSpin) {
+    EXPECT_EQ(strategy.wait(short_sleep, Deadline::never(), kNeverReady, kPeerLives),
+              WaitResult::kReady);
   }
 }
 

@@ -4,7 +4,7 @@
 //   kSpin      the lowest                 a whole core, at its hottest
 //   kPause     the same within noise      a whole core, leaving its sibling room
 //   kYield     low if cores are free      a whole core, given away at each turn
-//   kAdaptive  as kPause in a stream,     some 20 us of a core, then nothing
+//   kAdaptive  as kPause in a stream,     a core for some microseconds, then nothing
 //              as kPark after a silence
 //   kPark      waking a core: 5 to 50 us  nothing
 //
@@ -49,8 +49,11 @@ class WaitStrategy {
   // How often at least a waiter asks whether its peer is still there.
   static constexpr std::chrono::nanoseconds kProbeInterval = std::chrono::milliseconds(50);
   // How long the adaptive mode looks before it parks: about what parking and being woken costs, so
-  // that it never takes more than twice the time of the better choice. docs/waiting.md has figures.
+  // that it takes no more than twice the time of the better choice. Where the last waits were so
+  // long that looking could not have saved the sleep, it looks for less. docs/waiting.md has
+  // figures.
   static constexpr std::chrono::nanoseconds kAdaptiveSpin = std::chrono::microseconds(20);
+  static constexpr std::chrono::nanoseconds kLeastAdaptiveSpin = std::chrono::nanoseconds(2500);
   static constexpr int kAdaptiveYields = 4;
 
   // `stop`, if given, is a flag of this process (set by a signal handler or another thread) that
@@ -59,6 +62,8 @@ class WaitStrategy {
                         const std::atomic<bool>* stop = nullptr) noexcept;
 
   [[nodiscard]] WaitMode mode() const noexcept { return mode_; }
+  // How long the next wait in the adaptive mode looks before it sleeps.
+  [[nodiscard]] std::chrono::nanoseconds adaptive_spin() const noexcept { return spin_; }
 
   // Waits until `ready()` holds, for the reasons above, and says why it stopped.
   //   bell       a Sleeper or CrowdSleeper of the one who waits (only the parking modes use it)
@@ -84,8 +89,15 @@ class WaitStrategy {
     return false;
   }
 
+  // Called when a wait that slept has ended after `waited`.
+  void adapt(std::chrono::nanoseconds waited) noexcept {
+    if (most_spin_ == most_spin_.zero()) return;
+    spin_ = waited < 2 * kAdaptiveSpin ? most_spin_ : std::max(spin_ / 2, kLeastAdaptiveSpin);
+  }
+
   WaitMode mode_;
-  std::chrono::nanoseconds spin_;  // of the adaptive mode; zero where there is one processor
+  std::chrono::nanoseconds most_spin_;  // zero where there is one processor
+  std::chrono::nanoseconds spin_;
   const std::atomic<bool>* stop_;
 };
 
@@ -134,6 +146,7 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
         [[fallthrough]];
       case WaitMode::kPark:
         is_ready = bell.sleep_once(ready, earlier(deadline, Deadline::at(next_probe)));
+        if (is_ready && mode_ == WaitMode::kAdaptive) adapt(Clock::now() - start);
         break;
     }
     if (is_ready) return WaitResult::kReady;
