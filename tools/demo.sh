@@ -13,11 +13,11 @@ channel=shm:rondo-demo-$$
 
 mkdir -p "$out"
 work=$(mktemp -d "$out/work.XXXXXX")
-receiver=
+background=()
 # On any end, also by Ctrl-C, no process, no channel and no copy of the data stays behind.
 clean_up() {
   trap - EXIT
-  [[ -z $receiver ]] || kill "$receiver" 2>/dev/null || true
+  ((${#background[@]} == 0)) || kill "${background[@]}" 2>/dev/null || true
   wait
   "$bin/rondo" rm --force "$channel" 2>/dev/null || true
   rm -rf "$work"
@@ -35,7 +35,8 @@ headline "Real data, from one process to another, through shared memory"
 printf 'pack      /usr/include'
 tar -C / -cf "$work/once.tar" usr/include
 copies=0
-while ((copies == 0 || $(stat -c %s "$work/data") < least_bytes)); do
+: >"$work/data"
+while (($(stat -c %s "$work/data") < least_bytes)); do
   cat "$work/once.tar" >>"$work/data"
   copies=$((copies + 1))
 done
@@ -50,12 +51,12 @@ printf '  rondo recv --format blocks %s | sha256sum\n' "$channel"
 printf '  rondo send --format blocks --progress "%s?capacity=4MiB" < data\n\n' "$channel"
 mkfifo "$work/received"
 sha256sum <"$work/received" >"$work/after" &
-checker=$!
+background+=($!)
 "$bin/rondo" recv --quiet --format blocks "$channel" >"$work/received" &
-receiver=$!
+background+=($!)
 "$bin/rondo" send --quiet --format blocks --progress "$channel?capacity=4MiB" <"$work/data"
-wait "$receiver" "$checker"
-receiver=
+wait "${background[@]}"
+background=()
 
 after=$(cut -d ' ' -f 1 "$work/after")
 rm "$work/data"
@@ -68,6 +69,10 @@ printf 'The same bytes, at the pace of the checksum on the far side.\n'
 
 headline "This machine: a ring in shared memory, a pipe, and a UNIX socket"
 
-"$bin/rondo_driver" --demo "$work/measured.json"
+# In the background, because a trap waits for what runs in the foreground.
+"$bin/rondo_driver" --demo "$work/measured.json" &
+background=($!)
+wait "${background[@]}"
+background=()
 mv "$work/measured.json" "$out/rondo.json"
 python3 tools/demo_report.py "$out/rondo.json" "$out/rondo"

@@ -40,6 +40,8 @@ def round_trip(row):
 
 
 def throughput(row):
+    if row.get("bytes_per_s") is None:
+        return "-"
     messages = scaled(row.get("messages_per_s"), ("/s", "k/s", "M/s", "G/s"))
     data = scaled(row.get("bytes_per_s"), ("B/s", "kB/s", "MB/s", "GB/s"))
     return f"{data} ({messages})" if row["bytes"] < 4096 else data
@@ -82,10 +84,14 @@ def data_block(name, transport, sizes, rows):
     return "\n".join(lines + ["EOD"])
 
 
-def curves(column):
+def curves(column, rows):
+    key = "round_trip_ns" if column == 2 else "bytes_per_s"
+    measured = {transport for (transport, _), row in rows.items() if row.get(key)}
     plots = [f"$data{index} using 1:{column} with linespoints lw 2.5 pt 7 ps 0.9 "
              f'lc rgb "{COLOURS[transport]}" title "{TITLES[transport]}"'
-             for index, transport in enumerate(TRANSPORTS)]
+             for index, transport in enumerate(TRANSPORTS) if transport in measured]
+    if "shm ring" not in measured:
+        return ", ".join(plots)
     # The ring's figures stand at its points: below it in one panel, above in the other.
     plots.append(f"$data0 using 1:{column}:{column + 2} with labels "
                  f'offset {"2.5,-0.9" if column == 2 else "0,1"} tc rgb "{COLOURS["shm ring"]}" notitle')
@@ -116,7 +122,7 @@ set ytics ("10 ns" 1e1, "100 ns" 1e2, "1 µs" 1e3, "10 µs" 1e4, "100 µs" 1e5, 
   "10 ms" 1e7) nomirror
 set yrange [{bound(rows, "round_trip_ns", min)}:{bound(rows, "round_trip_ns", max)}]
 set key left top Left reverse samplen 2 spacing 1.2
-plot {curves(2)}
+plot {curves(2, rows)}
 
 unset label 2
 set label 1 "{{/:Bold Throughput}}  (more is better)"
@@ -124,7 +130,7 @@ set ytics ("1 MB/s" 1e6, "10 MB/s" 1e7, "100 MB/s" 1e8, "1 GB/s" 1e9, "10 GB/s" 
   "100 GB/s" 1e11) nomirror
 set yrange [{bound(rows, "bytes_per_s", min)}:{bound(rows, "bytes_per_s", max)}]
 set key right bottom Left reverse samplen 2 spacing 1.2
-plot {curves(3)}
+plot {curves(3, rows)}
 unset multiplot
 """
 
