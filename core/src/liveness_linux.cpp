@@ -19,12 +19,12 @@ namespace rondo {
 namespace detail {
 namespace {
 
-int set_lock(int fd, short type, std::uint64_t byte) noexcept {
+int set_lock(int fd, short type, std::uint64_t byte, std::uint64_t count = 1) noexcept {
   struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(byte);
-  lock.l_len = 1;
+  lock.l_len = static_cast<off_t>(count);
   return retry_interrupted([&] { return fcntl(fd, F_OFD_SETLK, &lock); }) == 0 ? 0 : errno;
 }
 
@@ -32,6 +32,7 @@ int set_lock(int fd, short type, std::uint64_t byte) noexcept {
 
 int lock_byte(int fd, std::uint64_t byte) noexcept { return set_lock(fd, F_WRLCK, byte); }
 void unlock_byte(int fd, std::uint64_t byte) noexcept { set_lock(fd, F_UNLCK, byte); }
+void unlock_all(int fd) noexcept { set_lock(fd, F_UNLCK, 0, 0); }  // length 0: to the end
 
 bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
   struct flock lock = {};
@@ -64,12 +65,17 @@ int lock_byte_within(int fd, std::uint64_t byte, std::chrono::nanoseconds patien
 // Reached through a list from the fork handlers.
 struct LivenessLock::State {
   detail::UniqueFd fd;
-  bool forked = false;
+  pid_t owner = getpid();
   State* previous = nullptr;
   State* next = nullptr;
 
   State();
   ~State();
+
+  // Whether this is the process that opened it. Asked before unlocking: a lock belongs to all who
+  // have the description, so a child that unlocked would have its parent declared dead. Also true
+  // to a child made by a bare clone, without the fork handlers.
+  [[nodiscard]] bool ours() const noexcept { return getpid() == owner; }
 
   // All locks of this process. Descriptors are opened and closed under the mutex, so that no fork
   // comes in between and lets one escape.
@@ -86,7 +92,6 @@ struct LivenessLock::State {
   static void close_all_in_child() noexcept {
     for (State* state = first(); state != nullptr; state = state->next) {
       const detail::UniqueFd closed = std::move(state->fd);
-      state->forked = true;
     }
     mutex().unlock();
   }
@@ -103,6 +108,8 @@ LivenessLock::State::~State() {
   if (previous != nullptr) previous->next = next;
   if (next != nullptr) next->previous = previous;
   if (first() == this) first() = next;
+  // Not by closing alone: a child that was just forked may not have closed its copy yet.
+  if (ours()) detail::unlock_all(fd.get());
   const detail::UniqueFd closed = std::move(fd);
 }
 
@@ -125,11 +132,11 @@ LivenessLock& LivenessLock::operator=(LivenessLock&&) noexcept = default;
 LivenessLock::~LivenessLock() = default;
 
 bool LivenessLock::try_hold(std::uint32_t slot) noexcept {
-  return detail::lock_byte(state_->fd.get(), kLockBase + slot) == 0;
+  return state_->ours() && detail::lock_byte(state_->fd.get(), kLockBase + slot) == 0;
 }
 
 void LivenessLock::drop(std::uint32_t slot) noexcept {
-  detail::unlock_byte(state_->fd.get(), kLockBase + slot);
+  if (state_->ours()) detail::unlock_byte(state_->fd.get(), kLockBase + slot);
 }
 
 bool LivenessLock::held_by_other(std::uint32_t slot) const noexcept {
@@ -138,17 +145,19 @@ bool LivenessLock::held_by_other(std::uint32_t slot) const noexcept {
 
 bool LivenessLock::any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept {
   // A range of length 0 would mean: to the end of the file.
+  if (!state_->ours()) return true;
   return count != 0 && detail::bytes_locked_by_other(state_->fd.get(), kLockBase + first, count);
 }
 
 bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
-  return detail::lock_byte_within(state_->fd.get(), kMembershipByte, patience) == 0;
+  return state_->ours() &&
+         detail::lock_byte_within(state_->fd.get(), kMembershipByte, patience) == 0;
 }
 
 void LivenessLock::unlock_membership() noexcept {
-  detail::unlock_byte(state_->fd.get(), kMembershipByte);
+  if (state_->ours()) detail::unlock_byte(state_->fd.get(), kMembershipByte);
 }
 
-bool LivenessLock::forked() const noexcept { return state_->forked; }
+bool LivenessLock::forked() const noexcept { return !state_->ours(); }
 
 }  // namespace rondo

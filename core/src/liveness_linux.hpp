@@ -10,6 +10,7 @@ namespace rondo::detail {
 // file description has it.
 [[nodiscard]] int lock_byte(int fd, std::uint64_t byte) noexcept;
 void unlock_byte(int fd, std::uint64_t byte) noexcept;
+void unlock_all(int fd) noexcept;
 
 // Whether another open file description has a lock on any byte of the range; true when the kernel
 // gives no answer.

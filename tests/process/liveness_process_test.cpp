@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
@@ -160,32 +162,75 @@ TEST_F(LivenessBetweenProcesses, HandlesInheritedByForkAreNoParticipants) {
   EXPECT_FALSE(participants_of(segment_).is_dead(0));
 }
 
-TEST_F(LivenessBetweenProcesses, ForksWhileOtherThreadsJoinAndLeaveLeakNoLock) {
-  std::atomic<bool> stop{false};
-  std::thread busy([&] {
-    while (!stop) {
-      Participants self = participants_of(segment_);
-      if (!self.join(kProducerSlot)) std::abort();  // a leaked lock would refuse us
-      self.leave(false);
-    }
-  });
-  std::vector<pid_t> children;
-  for (int i = 0; i < 50; ++i) {
-    const pid_t child = fork();
+// A fork that comes while another thread is just opening locks: the child must not get hold of one
+// unseen, and keep it when its parent has died.
+TEST_F(LivenessBetweenProcesses, ForksWhileAnotherThreadOpensLocksLeakNone) {
+  constexpr std::uint32_t kLocks = 64;
+  auto looker = LivenessLock::open(segment_);
+  ASSERT_TRUE(looker);
+  for (std::uint64_t round = 0; round < scaled(100); ++round) {
+    Shared<std::atomic<pid_t>> grandchild;
+    Child parent([&] {
+      std::atomic<std::uint32_t> opened{0};
+      std::thread opener([&] {
+        static std::vector<LivenessLock> locks;
+        for (; opened < kLocks; ++opened) {
+          auto lock = LivenessLock::open(segment_);
+          if (!lock || !lock->try_hold(opened)) _exit(1);
+          locks.push_back(std::move(*lock));
+        }
+      });
+      wait_until([&] { return opened >= 8; });
+      if (fork() == 0) {
+        alarm(240);
+        grandchild->store(getpid());
+        for (;;) pause();
+      }
+      opener.join();
+      wait_until([&] { return grandchild->load() != 0; });
+      kill(getpid(), SIGKILL);
+      return 2;
+    });
+    ASSERT_EQ(parent.join(), -SIGKILL);
+    EXPECT_FALSE(looker->any_held_by_other(0, kLocks)) << "round " << round;
+    ASSERT_GT(grandchild->load(), 0);
+    kill(grandchild->load(), SIGKILL);
+  }
+}
+
+// A child for which no fork handler runs: its copies of the descriptors stay open.
+pid_t bare_clone() {
+  return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0));
+}
+
+TEST_F(LivenessBetweenProcesses, AChildWithoutForkHandlersRobsNobody) {
+  ASSERT_TRUE(watcher_.join(kProducerSlot));
+  const pid_t child = bare_clone();
+  if (child == 0) {
+    const bool refused = watcher_.forked() && !watcher_.leave(true) && !watcher_.try_lock_dead(2);
+    { const Participants gone = std::move(watcher_); }
+    _exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(participants_of(segment_).is_dead(0));
+}
+
+TEST_F(LivenessBetweenProcesses, TheEndOfAHandleFreesItsSlotThoughAChildHasACopy) {
+  pid_t child = 0;
+  {
+    Participants self = participants_of(segment_);
+    ASSERT_TRUE(self.join(kProducerSlot));
+    child = bare_clone();
     if (child == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
       for (;;) pause();
     }
-    children.push_back(child);
+    ASSERT_GT(child, 0);
   }
-  stop = true;
-  busy.join();
   EXPECT_TRUE(watcher_.is_dead(0));
-  EXPECT_TRUE(watcher_.join(kProducerSlot));
-  for (const pid_t child : children) {
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-  }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
 }
 
 TEST_F(LivenessBetweenProcesses, OneOfManyWhoWantTheSlotGetsIt) {

@@ -46,6 +46,7 @@ class Child {
     std::fflush(nullptr);
     const pid_t parent = getpid();
     pid_ = fork();
+    if (pid_ < 0) std::abort();
     if (pid_ != 0) return;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(99);
@@ -59,7 +60,9 @@ class Child {
       join();
     }
   }
-  void signal(int number) const { kill(pid_, number); }
+  void signal(int number) const {
+    if (pid_ > 0) kill(pid_, number);  // -1 would be everyone
+  }
   // Its exit status, or minus the signal that killed it.
   int join() {
     int status = 0;

@@ -8,8 +8,10 @@
 //
 // Each LivenessLock opens the file anew, for a description of its own: several handles in one
 // process exclude each other like processes do. A forked child inherits descriptors, and would keep
-// its parent's locks alive; so every child closes them all before fork() returns (pthread_atfork).
-// Children made by vfork, posix_spawn or a bare clone lose them at exec (O_CLOEXEC).
+// its parent's locks alive; so every child closes them all before fork() returns (pthread_atfork),
+// and a parent unlocks before it closes, as the child may not have come so far. Children made by
+// vfork, posix_spawn or a bare clone lose them at exec (O_CLOEXEC). A child never unlocks what was
+// its parent's, however it was made.
 #pragma once
 
 #include <chrono>
@@ -29,7 +31,7 @@ inline constexpr std::uint64_t kMembershipByte = kLockBase - 1;
 // Not thread-safe: belongs to one handle.
 class LivenessLock {
  public:
-  // Errors: kNoDescriptors, kPermission, kReplaced, kForked (never), kSystem.
+  // Errors: kNoDescriptors, kPermission, kUnsupported (no /proc), kSystem.
   static Result<LivenessLock> open(const Segment& segment);
 
   LivenessLock(LivenessLock&&) noexcept;
