@@ -13,7 +13,7 @@ int main() {
   auto& [sender, receiver] = *pair;
   const std::byte sent[] = {std::byte{4}, std::byte{2}};
   if (sender.send(sent) != rondo::Status::kOk) return 2;
-  const auto message = receiver.next();
+  auto message = receiver.next();
   if (!message || message->bytes().size() != sizeof sent) return 3;
   if (message->bytes()[0] != sent[0] || message->bytes()[1] != sent[1]) return 4;
   std::puts("a message went through");
