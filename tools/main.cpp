@@ -102,7 +102,7 @@ void add_recv(CLI::App& app, TransferOptions& options) {
   add_transfer_options(command, options);
   command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
   command.add_flag("-l,--linger", options.linger,
-                   "When the sender dies, wait for another one, instead of ending (exit code 5)");
+                   "When the sender dies, wait for another one; without it, exit code 5");
   command.footer(kRecvFooter);
 }
 
