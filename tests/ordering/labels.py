@@ -14,7 +14,8 @@ The rules (STYLE.md, "Memory order"):
   * The file's head has a table of the labels, with a line for each pair:
         //   P1 release tail  ->  C1 acquire tail   a published slot is fully written
   * A relaxed operation has a comment with the word "relaxed" on its line or within three lines
-    above; a run of relaxed operations shares one. A failure order is named by the word "failure".
+    above; a run of relaxed operations shares one. Where all of a function or file are relaxed for one
+    reason, that stands above a constant kRelaxed. A failure order is named by the word "failure".
 
 X.hpp, X_inl.hpp, X.cpp, X_linux.cpp and X_windows.cpp of one module count as one file here. The
 check reads text, not C++; it is made for code in this project's format.
@@ -222,11 +223,20 @@ class SourceFile:
                                       "no comment near says why the failure order is relaxed")
                 continue
             start = self.statement_start(operation.line)
+            if self.uses_explained_constant(operation):
+                continue
             if self.says_near(start, "relaxed") or start - covered_to <= NEAR:
                 covered_to = operation.line
                 continue
             self.problems.add(self.path, operation.line,
                               f"no comment near says why this {operation.name}() may be relaxed")
+
+    def uses_explained_constant(self, operation):
+        _, start, end = operation.orders[0]
+        if self.code[start:end] != "kRelaxed":
+            return False
+        before = self.code[:start].rfind("kRelaxed = ")
+        return before >= 0 and self.says_near(self.line_of(before), "relaxed")
 
     def says_near(self, line, word):
         start = self.statement_start(line)

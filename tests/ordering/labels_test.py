@@ -111,6 +111,14 @@ class Labels(unittest.TestCase):
     def test_a_relaxed_operation_without_a_reason(self):
         self.rejects("  // relaxed: nobody looks yet.\n", "", "may be relaxed")
 
+    def test_a_constant_without_a_reason(self):
+        use = "  constexpr auto kRelaxed = std::memory_order_relaxed;\n\n\n\n" \
+              "  part.tail.store(1, kRelaxed);\n"
+        copy = "  const Part copy{.tail = 3};\n"
+        self.rejects(copy, "\n\n\n" + use, "may be relaxed")
+        explained = GOOD.replace(copy, "\n\n\n  // relaxed: nobody looks yet.\n" + use)
+        self.assertEqual(problems_of(explained), [])
+
     def test_a_compare_exchange_without_a_reason_for_its_failure_order(self):
         cas = "part.tail.compare_exchange_strong(a, b, std::memory_order_release, %s);"
         self.rejects("part.tail.store(tail, std::memory_order_release);",
