@@ -1,6 +1,6 @@
-// Waiting where a seccomp filter forbids membarrier(2), as some containers do: in a sleeper, in a
-// publisher, in both. The filtered side runs in a program of its own, started anew, because what a
-// process may do is found out once.
+// Waiting where a seccomp filter forbids membarrier(2), as some containers do, in the sleeper and
+// the publisher of one side. The filtered side runs in a program of its own, started anew, because
+// what a process may do is found out once.
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
@@ -21,6 +21,12 @@ struct Connection {
   Mailbox pong;
 };
 
+bool install(sock_filter* program, unsigned short length) {
+  const sock_fprog filter{length, program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
 // From now on, and in all programs that this one becomes, membarrier fails with `error`.
 bool forbid_membarrier(int error) {
   sock_filter program[] = {
@@ -29,9 +35,18 @@ bool forbid_membarrier(int error) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
-  const sock_fprog filter{sizeof program / sizeof program[0], program};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+  return install(program, sizeof program / sizeof program[0]);
+}
+
+// From now on any system call but leaving is death.
+bool forbid_all() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+  };
+  return install(program, sizeof program / sizeof program[0]);
 }
 
 constexpr const char* kConnection = "RONDO_TEST_CONNECTION";
@@ -118,6 +133,29 @@ TEST_F(DoorbellWithoutMembarrier, AFilterInstalledLaterIsNoticed) {
     return (state & BellWaiter::kMustFence) != 0 ? 0 : 2;
   });
   EXPECT_EQ(child.join(), 0);
+}
+
+TEST_F(DoorbellWithoutMembarrier, PublishingToNobodyAsleepMakesNoSystemCall) {
+  Mailbox box{};
+  testing::Child child([&] {
+    testing::Waiter waiter(box);  // has been here, and is awake
+    static_cast<void>(waiter.take(Deadline::after(std::chrono::milliseconds(1))));
+    testing::Publisher publisher(box);
+    if (!forbid_all()) return 96;
+    for (int i = 0; i < 10'000; ++i) publisher.publish();
+    return 0;
+  });
+  EXPECT_EQ(child.join(), 0);
+
+  // And the filter does kill: waking somebody is a system call.
+  testing::Child other([&] {
+    testing::Publisher publisher(box);
+    box.waiter.state.store(BellWaiter::kAsleep, std::memory_order_relaxed);
+    if (!forbid_all()) return 96;
+    publisher.publish();
+    return 0;
+  });
+  EXPECT_EQ(other.join(), -SIGSYS);
 }
 
 }  // namespace
