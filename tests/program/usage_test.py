@@ -119,7 +119,7 @@ class Readme(ProgramTest):
         self.names.append("hello")
         receive = self.start_program(os.path.join(examples, "hello_receive"))
         self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
-        self.assertEqual(self.finish(receive)[:2], (0, b"hello\nshared\nmemory\n"))
+        self.assertEqual(self.finish(receive), (0, b"hello\nshared\nmemory\n", ""))
         ring = self.start_program(os.path.join(examples, "ring_in_process"))
         self.assertEqual(self.finish(ring)[:2], (0, b"10000000 trades, mean price 100\n"))
 
