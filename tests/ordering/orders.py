@@ -17,6 +17,7 @@ these rules stands in orders.json, with a reason.
 import argparse
 import concurrent.futures
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
@@ -225,6 +226,13 @@ def main():
             print(f"{mutant.family.name} {mutant.name} {mutant.operation.order}")
         return 0
 
+    BUILD.parent.mkdir(exist_ok=True)
+    one_run = open(BUILD.with_suffix(".lock"), "w")
+    try:
+        fcntl.flock(one_run, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for another run to end", flush=True)
+        fcntl.flock(one_run, fcntl.LOCK_EX)
     shutil.rmtree(BUILD, ignore_errors=True)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(precompile_gtest, KIND_FLAGS))
