@@ -40,6 +40,8 @@ class SharedRing {
   ~SharedRing() { munmap(base_, size_); }
 
   [[nodiscard]] std::span<std::byte> bytes() const { return {base_, layout_.total_bytes}; }
+  // The ring and the log.
+  [[nodiscard]] std::span<std::byte> memory() const { return {base_, size_}; }
   [[nodiscard]] RecordParts parts() const { return record_ring::attach(bytes()).value(); }
   [[nodiscard]] Log& log() const { return *log_; }
 
