@@ -69,10 +69,17 @@ printf 'The same bytes, at the pace of the checksum on the far side.\n'
 
 headline "This machine: a ring in shared memory, a pipe, and a UNIX socket"
 
-# In the background, because a trap waits for what runs in the foreground.
-"$bin/rondo_driver" --demo "$work/measured.json" &
-background=($!)
-wait "${background[@]}"
-background=()
+measure() {
+  # In the background, because a trap waits for what runs in the foreground.
+  "$bin/rondo_driver" --demo "$work/measured.json" "$@" &
+  background=($!)
+  wait "${background[@]}"
+  background=()
+}
+measure
+if ((EUID == 0)) && grep -q '"samples": 0' "$work/measured.json"; then
+  printf 'Other programs keep these cores busy: measuring again, with priority over them.\n\n'
+  measure --real-time
+fi
 mv "$work/measured.json" "$out/rondo.json"
 python3 tools/demo_report.py "$out/rondo.json" "$out/rondo"
