@@ -142,7 +142,7 @@ unset multiplot
 def bound(rows, key, end):
     """The axis ends at a power of ten, a little beyond the data."""
     values = [row[key] for row in rows.values() if row.get(key)]
-    power = math.log10(end(values) * (0.6 if end is min else 1.7))
+    power = math.log10(end(values) * (0.45 if end is min else 1.7))
     return 10.0 ** (math.floor(power) if end is min else math.ceil(power))
 
 
