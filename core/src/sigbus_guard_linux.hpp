@@ -8,7 +8,7 @@
 
 namespace rondo::detail {
 
-struct GuardedRange;
+class GuardedRange;
 
 // One mapping's place among the guarded ones. Must go before the mapping does.
 class SigbusGuard {
