@@ -162,6 +162,7 @@ std::unique_ptr<Contest> contest(std::size_t slots) {
   made->add<SpscRing<kBytes, Steering::kOff>>(messages);
   made->add<SpscRing<kBytes>>(messages);
   made->add<RecordRing<kBytes>>(messages);
+  if constexpr (kBytes >= 1024) made->add<RecordRing<kBytes, std::size_t{64} << 10>>(messages);
   made->add<Channel<kBytes>>(messages);
 #if RONDO_BENCH_MOODYCAMEL
   made->add<Moodycamel<kBytes>>(messages);

@@ -103,15 +103,18 @@ class SpscRing {
   SpscParts<Message<kBytes>> parts_;
 };
 
-// As many bytes as the slot rings have: a power of two.
-template <std::size_t kMessageBytes>
+// As many bytes as the slot rings have, or kCapacity.
+template <std::size_t kMessageBytes, std::size_t kCapacity = 0>
 class RecordRing {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
 
-  static std::string name() { return "record_ring"; }
+  static std::string name() {
+    return kCapacity == 0 ? "record_ring"
+                          : "record_ring of " + std::to_string(kCapacity / 1024) + " KiB";
+  }
   explicit RecordRing(std::size_t slots) : pages_(layout(slots).total_bytes) {
-    if (!record_ring::create(pages_.bytes(), {.capacity = slots * kBytes})) std::abort();
+    if (!record_ring::create(pages_.bytes(), {.capacity = capacity(slots)})) std::abort();
     parts_ = record_ring::attach(pages_.bytes()).value();
   }
 
@@ -149,8 +152,11 @@ class RecordRing {
   };
 
  private:
+  static std::size_t capacity(std::size_t slots) {
+    return kCapacity == 0 ? slots * kBytes : kCapacity;
+  }
   static RecordLayout layout(std::size_t slots) {
-    return record_ring::layout_for({.capacity = slots * kBytes}).value();
+    return record_ring::layout_for({.capacity = capacity(slots)}).value();
   }
 
   Pages pages_;

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# What `./dev bench` runs, after building: all benchmarks, one after the other, on an idle machine.
+#
+#   bench/run.sh [BIN] [--quick]     default BIN: build/bench/bin
+#
+# Tables go to standard output, figures as JSON to BIN/../results. What decides is the tag: compare
+# figures of one placement only, and run again if the host never put the cores near (docs/performance.md).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bin=build/bench/bin
+rounds=25
+seconds=30
+min_time=0.5
+for argument in "$@"; do
+  case $argument in
+    --quick) rounds=5 seconds=5 min_time=0.05 ;;
+    -*) sed -n '2,8s/^# \?//p' "$0" >&2; exit 2 ;;
+    *) bin=$argument ;;
+  esac
+done
+results=$bin/../results
+mkdir -p "$results"
+
+headline() { printf '\n== %s\n\n' "$1"; }
+
+# As root, other programs are kept off the two cores for the milliseconds of each sample.
+real_time=()
+if [[ $(id -u) == 0 ]]; then real_time=(--real-time); fi
+
+headline "Between two threads: messages per second, against other queues"
+"$bin/hand_off_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/hand_off.json"
+
+headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
+"$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
+
+if [[ -x $bin/mpmc_compare ]]; then
+  headline "Many to many, against other queues"
+  "$bin/mpmc_compare" "$rounds"
+fi
+
+for benchmark in "$bin"/*_bench; do
+  [[ -x $benchmark ]] || continue
+  headline "$(basename "$benchmark"): in-process questions (placement not told apart)"
+  "$benchmark" --benchmark_min_time="$min_time" \
+    --benchmark_out="$results/$(basename "$benchmark").json" --benchmark_out_format=json
+done
+printf '\nFigures: %s\n' "$results"
