@@ -50,7 +50,7 @@ namespace {
 using std::chrono::milliseconds;
 
 INSTANTIATE_TEST_SUITE_P(Every, ChannelTest, ::testing::ValuesIn(kChannelCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& channel) { return std::string(channel.param.name); });
 
 TEST_P(ChannelTest, MessagesArriveInTheOrderTheyWereSent) {
   auto [sender, receiver] = open();

@@ -33,36 +33,27 @@ RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& 
       capacity_(parts_.capacity),
       linger_(url.options.linger || options.linger),
       keep_(url.options.keep),
-      // relaxed: what changes later is looked at later.
-      old_farewell_((parts_.consumer->record_waiter.state.load(std::memory_order_relaxed) &
-                     BellWaiter::kGone) != 0),
-      behind_an_end_(producer.ended()),
+      not_the_first_(producer.ended() || farewell_stands()),
       start_(producer.position()) {}
 
-// Whether the receiver has left in order while this sender was there.
-bool RingSender::receiver_left() noexcept {
+bool RingSender::farewell_stands() const noexcept {
   // relaxed: a farewell orders nothing.
   const std::uint32_t state = parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
-  if ((state & BellWaiter::kGone) == 0) {
-    old_farewell_ = false;
-    return false;
-  }
-  if (old_farewell_) return false;
-  if (behind_an_end_ &&
-      // relaxed: positions only grow.
-      parts_.consumer->head.load(std::memory_order_relaxed) <= start_) {
-    old_farewell_ = true;
-    return false;
-  }
-  return true;
+  return (state & BellWaiter::kGone) != 0;
+}
+
+// Whether the receiver has left in order, and it was ours.
+bool RingSender::receiver_left() const noexcept {
+  if (!farewell_stands()) return false;
+  // relaxed: positions only grow; an older one makes us wait for the next look.
+  return !not_the_first_ || parts_.consumer->head.load(std::memory_order_relaxed) > start_;
 }
 
 // Whether a receiver came while this sender was there, and is dead now. Asks the kernel.
 bool RingSender::receiver_died() noexcept {
   if (seat_->peer_attached()) return false;
-  // relaxed: as in receiver_left(). Who said farewell did not die, whomever it was for.
-  const std::uint32_t state = parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
-  return (state & BellWaiter::kGone) == 0 && seat_->peer_came();
+  // Who said farewell did not die, whosever receiver it was.
+  return !farewell_stands() && seat_->peer_came();
 }
 
 // Waits until `ready`, and finds out if there is nobody to wait for.
@@ -113,8 +104,9 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
   }
   const bool left = receiver_left();
   // What was committed and not read stays for a receiver that is still to come.
-  NameAfter name = !unread || left ? NameAfter::kGoes : NameAfter::kGoesIfReceiverLeft;
-  if (keep_ || (unread && old_farewell_)) name = NameAfter::kStays;
+  NameAfter name = NameAfter::kGoes;
+  if (unread && !left) name = NameAfter::kGoesIfReceiverLeft;
+  if (keep_ || (unread && !left && farewell_stands())) name = NameAfter::kStays;
   seat_->leave(name);
   if (status != Status::kOk) return status;
   return left && unread ? Status::kPeerGone : Status::kOk;

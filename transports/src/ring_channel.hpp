@@ -79,7 +79,8 @@ class RingSender final : public SenderBackend {
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
-  [[nodiscard]] bool receiver_left() noexcept;
+  [[nodiscard]] bool farewell_stands() const noexcept;
+  [[nodiscard]] bool receiver_left() const noexcept;
   [[nodiscard]] bool receiver_died() noexcept;
   template <class Ready>
   Status wait(Deadline deadline, Ready&& ready) noexcept;
@@ -91,11 +92,9 @@ class RingSender final : public SenderBackend {
   std::uint64_t capacity_;
   bool linger_;
   bool keep_;
-  // The farewell that stands in the receiver's word is for a sender before this one. At first it is
-  // if it was there before us, or if we began behind an end mark (at start_) that its receiver had
-  // still to meet.
-  bool old_farewell_;
-  bool behind_an_end_;
+  // Another sender's stream came before ours, with a receiver that may still be at it or has said
+  // farewell: a farewell counts only once something behind start_ has been read.
+  bool not_the_first_;
   Position start_;
   ProbePacer pacer_;
 };

@@ -16,7 +16,7 @@ struct OpenOptions {
   // its successor.
   bool linger = false;
   // Shown to people in the list of participants; at most 32 bytes are kept.
-  std::string name;
+  std::string name{};
   // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May
   // be set by a signal handler. Outlives the handle.
   const std::atomic<bool>* stop = nullptr;
