@@ -5,6 +5,14 @@
 
 namespace rondo {
 
+namespace detail {
+
+[[nodiscard]] constexpr std::uint32_t bounded_batch(std::size_t count) noexcept {
+  return static_cast<std::uint32_t>(std::min<std::size_t>(count, mpmc_announcement::kMaxCount));
+}
+
+}  // namespace detail
+
 // Writes messages. One thread at a time; each handle has a participant slot of its own (or shares
 // it with one Consumer). Memory ordering, for all verbs: what the producer did before it committed
 // a message is visible to the consumer that takes it.
@@ -76,7 +84,7 @@ class mpmc_ring<T, Policy>::Producer {
   }
   // Copies as many values in as fit now, at most 256. Returns how many. Progress: lock-free.
   [[nodiscard]] std::uint32_t try_push(std::span<const T> values) noexcept requires(!kSized) {
-    if (values.empty() || !core_.claim(bounded(values.size()))) return 0;
+    if (values.empty() || !core_.claim(detail::bounded_batch(values.size()))) return 0;
     const std::uint32_t count = core_.count();
     for (std::uint32_t i = 0; i < count; ++i) slot(i) = values[i];
     core_.publish_first(count);
@@ -108,10 +116,6 @@ class mpmc_ring<T, Policy>::Producer {
   [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }
 
  private:
-  static std::uint32_t bounded(std::size_t count) noexcept {
-    return static_cast<std::uint32_t>(
-        std::min<std::size_t>(count, mpmc_announcement::kMaxCount));
-  }
   [[nodiscard]] RONDO_ALWAYS_INLINE Writable slot(std::uint32_t i) const noexcept {
     if constexpr (kSized) {
       return {core_.payload(i), core_.parts().slot_bytes};
@@ -189,7 +193,7 @@ class mpmc_ring<T, Policy>::Consumer {
   }
   // Copies up to values.size() out, at most 256. Returns how many. Progress: lock-free.
   [[nodiscard]] std::uint32_t try_pop(std::span<T> values) noexcept requires(!kSized) {
-    if (values.empty() || !core_.take(Producer::bounded(values.size()))) return 0;
+    if (values.empty() || !core_.take(detail::bounded_batch(values.size()))) return 0;
     const std::uint32_t count = core_.count();
     for (std::uint32_t i = 0; i < count; ++i) values[i] = slot(i);
     core_.give_back();

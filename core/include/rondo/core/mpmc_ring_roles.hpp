@@ -50,6 +50,22 @@ struct MpmcShape {
     if constexpr (kStride == 0) return slot_at(parts, p) + parts.payload_offset;
     return slot_at(parts, p) + kPayloadOffset;
   }
+  // Asks for the lines that the next call or so will write: `count` slots' worth, a little ahead of
+  // `next`, so that their way here passes while this call's work is done. Both roles write.
+  RONDO_ALWAYS_INLINE static void prefetch(const MpmcParts& parts, Position next,
+                                           std::uint32_t count) noexcept {
+    constexpr std::uint32_t kAhead = 128;  // bytes
+    constexpr std::uint32_t kLine = 64;
+    if constexpr (kStride == 0) {
+      prefetch_for_write(parts.slot_at(next + 1));
+    } else {
+      constexpr std::uint32_t kSlots = std::max(1u, kAhead / kStride);
+      const std::byte* const at = slot_at(parts, next + kSlots);
+      for (std::uint32_t i = 0; i < count * std::min(kStride, kAhead); i += kLine) {
+        prefetch_for_write(at + i);
+      }
+    }
+  }
 };
 
 inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
@@ -70,7 +86,7 @@ class MpmcProducerCore {
         record_(&parts.participants[participant].claiming),
         next_(detail::guess_tail(*parts.positions)),
         looked_full_(next_ - 1),
-        distance_(steering, next_) {
+        distance_(steering, next_, parts.capacity / 2) {
     assert(participant < parts.participant_count);
   }
 
@@ -149,10 +165,12 @@ class MpmcProducerCore {
     first_ = p;
     count_ = count;
     next_ = p + count;
+    Shape::prefetch(parts_, next_, count);
     return true;
   }
 
   RONDO_COLD bool claim_slowly(std::uint32_t wanted, bool announced) noexcept {
+    bool stayed = false;
     for (std::uint32_t attempt = 0; attempt < detail::kMpmcMaxAttempts; ++attempt) {
       const Position p = next_;
       if (const std::uint32_t ready = free_from(p, wanted); ready != 0) {
@@ -168,9 +186,10 @@ class MpmcProducerCore {
         if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
           return give_up(MpmcBlocked::kCorrupt, announced);
         }
-        if (p != looked_full_) {
+        if (p != looked_full_ || stayed) {
           looked_full_ = p;
-          if (distance_.stay_away(p)) continue;
+          stayed = distance_.stay_away(p);
+          if (stayed) continue;
         }
         return give_up(MpmcBlocked::kFull, announced);
       }
@@ -213,7 +232,7 @@ class MpmcConsumerCore {
         record_(&parts.participants[participant].taking),
         next_(detail::guess_head(*parts.positions)),
         looked_empty_(next_ - 1),
-        distance_(steering, next_),
+        distance_(steering, next_, parts.capacity / 2),
         participant_(participant) {
     assert(participant < parts.participant_count);
   }
@@ -302,10 +321,13 @@ class MpmcConsumerCore {
     count_ = count;
     next_ = p + count;
     redelivered_ = false;
+    // In a stream only: who waits for one message must not take the line from its producer.
+    if (next_ - looked_empty_ > Distance::kStream) Shape::prefetch(parts_, next_, count);
     return true;
   }
 
   RONDO_COLD bool take_slowly(std::uint32_t wanted, bool announced) noexcept {
+    bool stayed = false;
     for (std::uint32_t attempt = 0; attempt < detail::kMpmcMaxAttempts; ++attempt) {
       const Position p = next_;
       if (const std::uint32_t ready = written_from(p, wanted); ready != 0) {
@@ -327,10 +349,11 @@ class MpmcConsumerCore {
         if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
           return give_up(MpmcBlocked::kCorrupt, announced);
         }
-        if (p != looked_empty_) {
+        if (p != looked_empty_ || stayed) {
           looked_empty_ = p;
           blocked_ = MpmcBlocked::kEmpty;
-          if (distance_.stay_away(p)) continue;
+          stayed = distance_.stay_away(p);
+          if (stayed) continue;
         }
         if (adopt_orphan(announced)) return true;
         return give_up(MpmcBlocked::kEmpty, announced);
