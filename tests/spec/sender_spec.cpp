@@ -1,0 +1,133 @@
+// What is a Sender's own, beyond the contract of every channel (tests/conformance).
+//  1. LoneEndsOfNamelessChannelsAreRefused
+//  2. DescriptorsAreCheckedWhenOpened
+//  3. ASenderKnowsWhetherAReceiverIsThere
+//  4. WaitingForAReceiverEndsWhenOneComes
+//  5. WhatAFullPipeDoesNotTakeIsWrittenLater
+//  6. ABrokenPipeDoesNotRaiseASignal
+//  7. AByteStreamCutShortIsNotTakenForEnded
+#include "rondo/transports/sender.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "conformance/channel_fixture.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class SenderTest : public Watchdog {};
+
+// The URLs of the two ends of a new pipe.
+struct Pipe {
+  Pipe() { EXPECT_EQ(::pipe(ends.data()), 0); }
+  [[nodiscard]] std::string reading() const { return "fd:" + std::to_string(ends[0]); }
+  [[nodiscard]] std::string writing() const { return "fd:" + std::to_string(ends[1]); }
+  std::array<int, 2> ends{-1, -1};
+};
+
+TEST_F(SenderTest, LoneEndsOfNamelessChannelsAreRefused) {
+  const auto pipe = Sender::open("pipe:");
+  ASSERT_FALSE(pipe);
+  EXPECT_EQ(pipe.error().code, ErrorCode::kInvalidUrl);
+  EXPECT_THAT(pipe.error().message, HasSubstr("open_pair"));
+  const auto inproc = Sender::open("inproc:");
+  ASSERT_FALSE(inproc);
+  EXPECT_EQ(inproc.error().code, ErrorCode::kInvalidName);
+  const auto fd = open_pair("fd:0");
+  ASSERT_FALSE(fd);
+  EXPECT_EQ(fd.error().code, ErrorCode::kInvalidUrl);
+}
+
+TEST_F(SenderTest, DescriptorsAreCheckedWhenOpened) {
+  const auto closed = Sender::open("fd:1000");
+  ASSERT_FALSE(closed);
+  EXPECT_EQ(closed.error().code, ErrorCode::kNotFound);
+  const Pipe pipe;
+  const auto wrong_end = Sender::open(pipe.reading());
+  ASSERT_FALSE(wrong_end);
+  EXPECT_EQ(wrong_end.error().code, ErrorCode::kForeignObject);
+  EXPECT_EQ(fcntl(pipe.ends[0], F_GETFD), 0) << "a refused descriptor stays open";
+  ::close(pipe.ends[0]);
+  ::close(pipe.ends[1]);
+}
+
+TEST_F(SenderTest, ASenderKnowsWhetherAReceiverIsThere) {
+  const std::string url = "shm:" + fresh_name();
+  auto sender = Sender::open(url);
+  ASSERT_TRUE(sender);
+  EXPECT_FALSE(sender->receiver_attached());
+  EXPECT_EQ(sender->wait_for_receiver(Deadline::now()), Status::kWouldBlock);
+  {
+    auto receiver = Receiver::open(url);
+    EXPECT_TRUE(sender->receiver_attached());
+    EXPECT_EQ(sender->wait_for_receiver(), Status::kOk);
+  }
+  EXPECT_FALSE(sender->receiver_attached());
+}
+
+TEST_F(SenderTest, WaitingForAReceiverEndsWhenOneComes) {
+  const std::string url = "shm:" + fresh_name() + "?wait=park";
+  auto sender = Sender::open(url);
+  ASSERT_TRUE(sender);
+  EXPECT_EQ(sender->wait_for_receiver(Deadline::after(std::chrono::milliseconds(20))),
+            Status::kTimedOut);
+  std::thread receiving([&url] {
+    auto receiver = Receiver::open(url);
+    ASSERT_TRUE(receiver);
+    EXPECT_EQ(receive(*receiver), kEndOfStreamText);
+  });
+  EXPECT_EQ(sender->wait_for_receiver(), Status::kOk);
+  EXPECT_EQ(sender->close(), Status::kOk);
+  receiving.join();
+}
+
+TEST_F(SenderTest, WhatAFullPipeDoesNotTakeIsWrittenLater) {
+  auto pair = open_pair("pipe:");
+  ASSERT_TRUE(pair);
+  auto& [sender, receiver] = *pair;
+  const std::string large = numbered_message(1, 300'000);  // more than a pipe holds
+  ASSERT_EQ(sender.try_send(bytes_of(large)), Status::kOk);
+  EXPECT_FALSE(receiver.try_next());
+  while (true) {
+    const Status status = sender.flush(Deadline::now());
+    if (auto message = receiver.try_next()) {
+      EXPECT_EQ(message->text(), large);
+      break;
+    }
+    ASSERT_TRUE(status == Status::kWouldBlock || status == Status::kOk);
+  }
+}
+
+TEST_F(SenderTest, ABrokenPipeDoesNotRaiseASignal) {
+  ASSERT_NE(signal(SIGPIPE, SIG_DFL), SIG_ERR);  // would end the test
+  const Pipe pipe;
+  auto sender = Sender::open(pipe.writing());
+  ASSERT_TRUE(sender);
+  ::close(pipe.ends[0]);
+  EXPECT_EQ(sender->send(bytes_of("x")), Status::kPeerGone);
+  sigset_t pending;
+  sigpending(&pending);
+  EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
+}
+
+TEST_F(SenderTest, AByteStreamCutShortIsNotTakenForEnded) {
+  auto pair = open_pair("pipe:");
+  ASSERT_TRUE(pair);
+  auto& [sender, receiver] = *pair;
+  ASSERT_EQ(sender.try_send(bytes_of(std::string(300'000, 'x'))), Status::kOk);
+  EXPECT_EQ(sender.close(Deadline::now()), Status::kWouldBlock);
+  EXPECT_EQ(receiver.next().status(), Status::kPeerDied);
+}
+
+}  // namespace
+}  // namespace rondo::testing

@@ -1,0 +1,236 @@
+// Contract of Url. Each line has a test of the same name, in this order.
+//   1. ASchemeAndATarget
+//   2. OptionsAreTakenIn
+//   3. DefaultsWithoutOptions
+//   4. EveryOptionOfEverySchemeIsRefusedByTheOthers
+//   5. UnknownSchemesNameTheKnownOnes
+//   6. UnknownOptionsNameTheValidOnes
+//   7. ImpossibleCapacitiesNameTheNearest
+//   8. ImpossibleValuesSayWhatWouldBeRight
+//   9. ACapacityTooSmallForTheLargestMessageIsRefused
+//  10. NamesAreChecked
+//  11. PathsAreChecked
+//  12. DescriptorsAreNumbers
+//  13. APipeHasNoName
+//  14. PercentSignsEscape
+//  15. Sizes
+//  16. HostileTextIsShownHarmless
+#include "rondo/transports/url.hpp"
+
+#include <gmock/gmock.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+namespace rondo {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Url parsed(std::string_view text) {
+  auto url = Url::parse(text);
+  EXPECT_TRUE(url) << text << ": " << url.error().message;
+  return url ? *url : Url{};
+}
+
+// The error of a URL that has to be refused, as "code: message".
+std::string refusal(std::string_view text) {
+  const auto url = Url::parse(text);
+  if (url) return "not refused";
+  return std::string(to_string(url.error().code)) + ": " + url.error().message;
+}
+std::string code(ErrorCode code) { return std::string(to_string(code)) + ": "; }
+
+TEST(Url, ASchemeAndATarget) {
+  EXPECT_EQ(parsed("shm:ticks").scheme, Scheme::kShm);
+  EXPECT_EQ(parsed("shm:ticks").target, "ticks");
+  EXPECT_EQ(parsed("file:/tmp/a b:c").target, "/tmp/a b:c");
+  EXPECT_EQ(parsed("file:/tmp/ring").scheme, Scheme::kFile);
+  EXPECT_EQ(parsed("inproc:x").scheme, Scheme::kInproc);
+  EXPECT_EQ(parsed("inproc:").target, "");
+  EXPECT_EQ(parsed("pipe:").scheme, Scheme::kPipe);
+  EXPECT_EQ(parsed("fd:7").scheme, Scheme::kFd);
+  EXPECT_EQ(parsed("fifo:/tmp/f").scheme, Scheme::kFifo);
+  EXPECT_EQ(parsed("unix:/tmp/s").scheme, Scheme::kUnix);
+  EXPECT_EQ(parsed("unix:/tmp/s?wait=park").name(), "unix:/tmp/s");
+}
+
+TEST(Url, OptionsAreTakenIn) {
+  const ChannelOptions ring =
+      parsed("shm:x?capacity=4MiB&wait=park&ack=eager&linger=1&keep=1&mode=0640&huge=try&lock=1"
+             "&numa=2")
+          .options;
+  EXPECT_EQ(ring.capacity, std::uint64_t{4} << 20);
+  EXPECT_EQ(ring.wait, WaitMode::kPark);
+  EXPECT_EQ(ring.acknowledge, Acknowledge::kEagerly);
+  EXPECT_TRUE(ring.linger);
+  EXPECT_TRUE(ring.keep);
+  EXPECT_EQ(ring.segment.mode, 0640u);
+  EXPECT_EQ(ring.segment.huge_pages, HugePages::kTry);
+  EXPECT_TRUE(ring.segment.lock);
+  EXPECT_EQ(ring.segment.numa_node, 2);
+
+  const ChannelOptions stream = parsed("unix:/tmp/s?max=100KiB&mode=0660").options;
+  EXPECT_EQ(stream.max_bytes, 100u << 10);
+  EXPECT_EQ(stream.segment.mode, 0660u);
+  EXPECT_EQ(parsed("shm:x?").options.capacity, std::nullopt);
+}
+
+TEST(Url, DefaultsWithoutOptions) {
+  const ChannelOptions options = parsed("shm:x").options;
+  EXPECT_EQ(options.capacity, std::nullopt);
+  EXPECT_EQ(options.max_bytes, std::nullopt);
+  EXPECT_EQ(options.wait, WaitMode::kAdaptive);
+  EXPECT_EQ(options.acknowledge, Acknowledge::kLazily);
+  EXPECT_FALSE(options.linger);
+  EXPECT_FALSE(options.keep);
+  EXPECT_EQ(options.segment.mode, 0600u);
+  EXPECT_EQ(options.segment.huge_pages, HugePages::kNo);
+  EXPECT_FALSE(options.segment.lock);
+  EXPECT_EQ(options.segment.numa_node, -1);
+}
+
+TEST(Url, EveryOptionOfEverySchemeIsRefusedByTheOthers) {
+  struct Row {
+    std::string option;
+    std::string valid_for;  // one letter per scheme: s f i p d o u
+  };
+  const std::array<Row, 10> rows{{{"capacity=64KiB", "sfipdou"},
+                                  {"max=1KiB", "pdou"},
+                                  {"wait=spin", "sfipdou"},
+                                  {"ack=lazy", "sfi"},
+                                  {"linger=1", "sfi"},
+                                  {"keep=1", "sfo"},
+                                  {"mode=0600", "sfou"},
+                                  {"huge=try", "sf"},
+                                  {"lock=1", "sf"},
+                                  {"numa=0", "sf"}}};
+  const std::array<std::pair<char, std::string>, 7> schemes{{{'s', "shm:x"},
+                                                             {'f', "file:/x"},
+                                                             {'i', "inproc:x"},
+                                                             {'p', "pipe:"},
+                                                             {'d', "fd:0"},
+                                                             {'o', "fifo:/x"},
+                                                             {'u', "unix:/x"}}};
+  for (const Row& row : rows) {
+    for (const auto& [letter, url] : schemes) {
+      const std::string text = url + "?" + row.option;
+      const bool valid = row.valid_for.find(letter) != std::string::npos;
+      EXPECT_EQ(Url::parse(text).has_value(), valid) << text;
+    }
+  }
+}
+
+TEST(Url, UnknownSchemesNameTheKnownOnes) {
+  for (const char* text : {"shmem:x", "x", "", ":", "SHM:x", "/tmp/x", "http://x"}) {
+    EXPECT_THAT(refusal(text), AllOf(HasSubstr(code(ErrorCode::kInvalidUrl)), HasSubstr("shm:"),
+                                     HasSubstr("inproc:"), HasSubstr("unix:")))
+        << text;
+  }
+}
+
+TEST(Url, UnknownOptionsNameTheValidOnes) {
+  EXPECT_THAT(refusal("shm:x?capcity=1MiB"),
+              AllOf(HasSubstr(code(ErrorCode::kInvalidOption)), HasSubstr("'capcity'"),
+                    HasSubstr("capacity, wait, ack"), Not(HasSubstr("max"))));
+  EXPECT_THAT(refusal("pipe:?lock=1"), AllOf(HasSubstr("'lock'"), HasSubstr("max")));
+  EXPECT_THAT(refusal("shm:x?wait"), HasSubstr("needs a value"));
+  EXPECT_THAT(refusal("shm:x?&wait=spin"), HasSubstr(code(ErrorCode::kInvalidOption)));
+}
+
+TEST(Url, ImpossibleCapacitiesNameTheNearest) {
+  EXPECT_THAT(refusal("shm:x?capacity=1000"),
+              AllOf(HasSubstr(code(ErrorCode::kInvalidCapacity)), HasSubstr("512"),
+                    HasSubstr("1KiB")));
+  for (const char* bytes : {"0", "1", "32", "128TiB", "1GB", "-1", "", "x", "99999999999999999999"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?capacity=") + bytes),
+                HasSubstr(code(ErrorCode::kInvalidCapacity)))
+        << bytes;
+  }
+}
+
+TEST(Url, ImpossibleValuesSayWhatWouldBeRight) {
+  EXPECT_THAT(refusal("shm:x?wait=sleep"), HasSubstr("spin, pause, yield, adaptive, park"));
+  EXPECT_THAT(refusal("shm:x?ack=never"), HasSubstr("lazy or eager"));
+  EXPECT_THAT(refusal("shm:x?keep=yes"), HasSubstr("0 or 1"));
+  EXPECT_THAT(refusal("shm:x?linger="), HasSubstr("0 or 1"));
+  EXPECT_THAT(refusal("shm:x?huge=1"), HasSubstr("no, try or require"));
+  for (const char* mode : {"", "8", "0400", "01777", "rw", "77777777777777"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?mode=") + mode), HasSubstr("0600")) << mode;
+  }
+  EXPECT_THAT(refusal("shm:x?numa=-1"), HasSubstr("node"));
+  EXPECT_THAT(refusal("pipe:?max=5GiB"), HasSubstr("at most"));
+}
+
+TEST(Url, ACapacityTooSmallForTheLargestMessageIsRefused) {
+  EXPECT_THAT(refusal("pipe:?capacity=4KiB&max=4KiB"),
+              AllOf(HasSubstr(code(ErrorCode::kInvalidCapacity)), HasSubstr("16KiB")));
+  EXPECT_TRUE(Url::parse("pipe:?capacity=16KiB&max=4KiB"));
+}
+
+TEST(Url, NamesAreChecked) {
+  for (const std::string name : {std::string(), std::string("a/b"), std::string(".."),
+                                 std::string(".hidden"), std::string("a b"), std::string("a\0b", 3),
+                                 std::string("%00"), std::string(201, 'a')}) {
+    EXPECT_THAT(refusal("shm:" + name), HasSubstr(code(ErrorCode::kInvalidName))) << name;
+  }
+  EXPECT_TRUE(Url::parse("shm:" + std::string(200, 'a')));
+  EXPECT_TRUE(Url::parse("shm:Ticks_1.0-x"));
+  EXPECT_THAT(refusal("inproc:a/b"), HasSubstr(code(ErrorCode::kInvalidName)));
+}
+
+TEST(Url, PathsAreChecked) {
+  for (const std::string scheme : {"file:", "fifo:", "unix:"}) {
+    EXPECT_THAT(refusal(scheme), HasSubstr("needs a path")) << scheme;
+    EXPECT_THAT(refusal(scheme + "/a%00b"), HasSubstr("zero byte")) << scheme;
+    EXPECT_THAT(refusal(scheme + "/" + std::string(5000, 'a')), HasSubstr("5001")) << scheme;
+  }
+  EXPECT_TRUE(Url::parse("unix:/" + std::string(106, 'a')));
+  EXPECT_THAT(refusal("unix:/" + std::string(107, 'a')), HasSubstr("can take 107"));
+}
+
+TEST(Url, DescriptorsAreNumbers) {
+  for (const char* number : {"", "-1", "x", "1x", "99999999999", "0x1"}) {
+    EXPECT_THAT(refusal(std::string("fd:") + number), HasSubstr("fd:3")) << number;
+  }
+}
+
+TEST(Url, APipeHasNoName) { EXPECT_THAT(refusal("pipe:x"), HasSubstr("fifo:PATH")); }
+
+TEST(Url, PercentSignsEscape) {
+  EXPECT_EQ(parsed("file:/tmp/a%3Fb%25c%26?keep=1").target, "/tmp/a?b%c&");
+  for (const char* text : {"file:/%", "file:/%1", "file:/%zz", "file:/%+1"}) {
+    EXPECT_THAT(refusal(text), HasSubstr("%25")) << text;
+  }
+}
+
+TEST(Url, Sizes) {
+  EXPECT_EQ(parse_size("0"), 0u);
+  EXPECT_EQ(parse_size("123"), 123u);
+  EXPECT_EQ(parse_size("123B"), 123u);
+  EXPECT_EQ(parse_size("64KiB"), 65536u);
+  EXPECT_EQ(parse_size("64K"), 65536u);
+  EXPECT_EQ(parse_size("1MiB"), 1u << 20);
+  EXPECT_EQ(parse_size("4GiB"), std::uint64_t{4} << 30);
+  for (const char* text : {"", "KiB", "1kb", "1 KiB", "-1", "1.5MiB", "18446744073709551616",
+                           "17179869184GiB"}) {
+    EXPECT_EQ(parse_size(text), std::nullopt) << text;
+  }
+  for (std::uint64_t bytes : {0ull, 1ull, 1000ull, 1024ull, 65536ull, 3ull << 20, 1ull << 40}) {
+    EXPECT_EQ(parse_size(format_size(bytes)), bytes);
+  }
+  EXPECT_EQ(format_size(65536), "64KiB");
+  EXPECT_EQ(format_size(65537), "65537");
+}
+
+TEST(Url, HostileTextIsShownHarmless) {
+  const std::string message = refusal("\x1b[2Jevil\n" + std::string(100'000, 'x'));
+  EXPECT_LT(message.size(), 500u);
+  for (const char c : message) EXPECT_GE(c, ' ');
+}
+
+}  // namespace
+}  // namespace rondo
