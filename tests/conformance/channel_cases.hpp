@@ -1,4 +1,5 @@
-// The transports that owe the contract of channel_conformance_test.cpp. A new one joins with a line.
+// The transports that owe the contract of the channel_*_conformance tests. A new one joins with a
+// line.
 #pragma once
 
 #include <unistd.h>
@@ -13,10 +14,10 @@ namespace rondo::testing {
 
 struct ChannelCase {
   std::string_view name;
-  std::string_view scheme;     // with its colon
+  std::string_view scheme;  // with its colon
   enum class Target { kName, kPath, kNone } target;
-  bool processes = true;       // both ends may be in different processes, which find it by its name
-  bool ring = false;           // the channel is a ring: the far end's state is known exactly
+  bool processes = true;  // both ends may be in different processes, which find it by its name
+  bool ring = false;      // the channel is a ring: the far end's state is known exactly
 };
 
 inline void PrintTo(const ChannelCase& channel, std::ostream* out) { *out << channel.name; }

@@ -52,8 +52,8 @@ class ChannelTest : public ::testing::TestWithParam<ChannelCase> {
     return fresh_url(GetParam(), directory.path());
   }
   // Both ends of a channel. Small: some messages fill it.
-  [[nodiscard]] static std::pair<Sender, Receiver> open(const std::string& options = "capacity=4KiB",
-                                                        const OpenOptions& wishes = {}) {
+  [[nodiscard]] static std::pair<Sender, Receiver> open(
+      const std::string& options = "capacity=4KiB", const OpenOptions& wishes = {}) {
     auto pair = open_pair(url() + "?" + options, wishes);
     if (!pair) throw std::runtime_error(pair.error().message);
     return std::move(pair).value();

@@ -1,0 +1,151 @@
+// How every channel ends, and what its handles do then, whatever its transport.
+// Each line has a test of the same name, in this order.
+//   1. CloseEndsTheStreamBehindTheLastMessage
+//   2. TheEndLasts
+//   3. DestroyingTheSenderEndsTheStream
+//   4. RangeForVisitsEveryMessageUpToTheEnd
+//   5. ASenderLearnsThatItsReceiverHasLeft
+//   6. AClosedSenderRefuses
+//   7. ADetachedReceiverRefuses
+//   8. HandlesGoOnWhereTheyWereMovedTo
+//   9. InfoDescribesTheChannel
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "conformance/channel_fixture.hpp"
+
+namespace rondo::testing {
+namespace {
+
+INSTANTIATE_TEST_SUITE_P(Every, ChannelTest, ::testing::ValuesIn(kChannelCases),
+                         [](const auto& channel) { return std::string(channel.param.name); });
+
+TEST_P(ChannelTest, CloseEndsTheStreamBehindTheLastMessage) {
+  auto [sender, receiver] = open();
+  ASSERT_EQ(sender.send(bytes_of("last")), Status::kOk);
+  EXPECT_EQ(sender.close(), Status::kOk);
+  EXPECT_EQ(receive(receiver), "last");
+  EXPECT_EQ(receive(receiver), kEndOfStreamText);
+}
+
+TEST_P(ChannelTest, TheEndLasts) {
+  auto [sender, receiver] = open();
+  EXPECT_EQ(sender.close(), Status::kOk);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+    EXPECT_FALSE(receiver.try_next());
+    EXPECT_EQ(receiver.status(), Status::kEnded);
+  }
+}
+
+TEST_P(ChannelTest, DestroyingTheSenderEndsTheStream) {
+  auto [sender, receiver] = open();
+  {
+    Sender mine = std::move(sender);
+    ASSERT_EQ(mine.send(bytes_of("last")), Status::kOk);
+  }
+  EXPECT_EQ(receive(receiver), "last");
+  EXPECT_EQ(receive(receiver), kEndOfStreamText);
+}
+
+TEST_P(ChannelTest, RangeForVisitsEveryMessageUpToTheEnd) {
+  auto [sender, receiver] = open();
+  std::thread sending([&sender = sender] {
+    for (int i = 0; i < 500; ++i) {
+      ASSERT_EQ(sender.send(bytes_of(std::to_string(i))), Status::kOk);
+    }
+    sender.close();
+  });
+  int count = 0;
+  for (const Message& message : receiver) {
+    EXPECT_EQ(message.text(), std::to_string(count));
+    const std::vector<std::byte> copy = message.take();
+    EXPECT_TRUE(std::ranges::equal(copy, message.bytes()));
+    ++count;
+  }
+  EXPECT_EQ(count, 500);
+  EXPECT_EQ(receiver.status(), Status::kEnded);
+  sending.join();
+}
+
+TEST_P(ChannelTest, ASenderLearnsThatItsReceiverHasLeft) {
+  auto [sender, receiver] = open();
+  ASSERT_EQ(sender.send(bytes_of("read")), Status::kOk);
+  ASSERT_EQ(receive(receiver), "read");
+  receiver.detach();
+  Status status = Status::kOk;
+  while (status == Status::kOk) status = sender.send(bytes_of("unread"));
+  EXPECT_EQ(status, Status::kPeerGone);
+  EXPECT_EQ(sender.status(), Status::kPeerGone);
+  EXPECT_EQ(sender.try_send(bytes_of("x")), Status::kPeerGone);
+  EXPECT_EQ(sender.flush(), Status::kPeerGone);
+  EXPECT_EQ(sender.close(), Status::kPeerGone);
+}
+
+TEST_P(ChannelTest, AClosedSenderRefuses) {
+  auto [sender, receiver] = open();
+  EXPECT_EQ(sender.close(), Status::kOk);
+  EXPECT_EQ(sender.status(), Status::kClosed);
+  EXPECT_EQ(sender.try_send(bytes_of("x")), Status::kClosed);
+  EXPECT_EQ(sender.send(bytes_of("")), Status::kClosed);
+  EXPECT_EQ(sender.claim(1).status(), Status::kClosed);
+  EXPECT_FALSE(sender.try_claim(1));
+  EXPECT_EQ(sender.flush(), Status::kClosed);
+  EXPECT_EQ(sender.wait_for_receiver(), Status::kClosed);
+  EXPECT_FALSE(sender.receiver_attached());
+  EXPECT_EQ(sender.close(), Status::kOk);
+}
+
+TEST_P(ChannelTest, ADetachedReceiverRefuses) {
+  auto [sender, receiver] = open();
+  ASSERT_EQ(sender.send(bytes_of("unread")), Status::kOk);
+  receiver.detach();
+  EXPECT_EQ(receiver.status(), Status::kClosed);
+  EXPECT_FALSE(receiver.try_next());
+  EXPECT_EQ(receiver.next().status(), Status::kClosed);
+  receiver.detach();
+}
+
+TEST_P(ChannelTest, HandlesGoOnWhereTheyWereMovedTo) {
+  auto [first_sender, first_receiver] = open();
+  ASSERT_EQ(first_sender.send(bytes_of("before")), Status::kOk);
+  Sender sender = std::move(first_sender);
+  Receiver receiver = std::move(first_receiver);
+  EXPECT_EQ(first_sender.send(bytes_of("lost")), Status::kClosed);
+  EXPECT_EQ(first_receiver.next().status(), Status::kClosed);
+
+  ASSERT_EQ(sender.send(bytes_of("after")), Status::kOk);
+  EXPECT_EQ(receive(receiver), "before");
+  EXPECT_EQ(receive(receiver), "after");
+
+  // Assigning over an open handle closes that one first.
+  auto [other_sender, other_receiver] = open();
+  other_sender = std::move(sender);
+  EXPECT_EQ(receive(other_receiver), kEndOfStreamText);
+  ASSERT_EQ(other_sender.send(bytes_of("still here")), Status::kOk);
+  other_receiver = std::move(receiver);
+  EXPECT_EQ(receive(other_receiver), "still here");
+}
+
+TEST_P(ChannelTest, InfoDescribesTheChannel) {
+  auto [sender, receiver] = open();
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+  ASSERT_EQ(receive(receiver), "x");
+  const ChannelInfo sending = sender.info();
+  const ChannelInfo receiving = receiver.info();
+  EXPECT_EQ(sending.capacity_bytes, 4096u);
+  EXPECT_EQ(receiving.capacity_bytes, 4096u);
+  EXPECT_EQ(sending.max_message_bytes, sender.max_message_bytes());
+  EXPECT_EQ(sending.messages, 3u);
+  EXPECT_EQ(receiving.messages, 1u);
+  EXPECT_EQ(sending.name.substr(0, GetParam().scheme.size()), GetParam().scheme);
+  EXPECT_EQ(receiving.name, sending.name);
+}
+
+}  // namespace
+}  // namespace rondo::testing
