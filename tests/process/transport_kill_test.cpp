@@ -126,8 +126,7 @@ TEST_F(TransportKillTest, ReceiversKilledAtRandom) {
       }
       return last && receiver->status() == Status::kEnded ? 0 : 2;
     });
-    const Deadline until =
-        Deadline::after(std::chrono::microseconds(random_() % 2'500));
+    const Deadline until = Deadline::after(std::chrono::microseconds(random_() % 2'500));
     while (!until.passed()) {
       const Status status = sender->send(bytes_of(message_of(sent)), until);
       if (status == Status::kTimedOut) break;

@@ -1,4 +1,5 @@
-// The life of a ring that has a name: who may join, who goes on after a death, and when the name goes.
+// The life of a ring that has a name: who may join, who goes on after a death, and when the name
+// goes.
 //
 //   1. ASecondSenderIsRefusedWhileTheFirstLives
 //   2. ASecondReceiverIsRefusedWhileTheFirstLives
@@ -48,7 +49,8 @@ class RingLifeTest : public ChannelTest {
     const std::string target = url_.substr(url_.find(':') + 1);
     return GetParam().target == ChannelCase::Target::kName ? "/dev/shm/rondo-" + target : target;
   }
-  [[nodiscard]] Sender sender(const std::string& options = "", const OpenOptions& wishes = {}) const {
+  [[nodiscard]] Sender sender(const std::string& options = "",
+                              const OpenOptions& wishes = {}) const {
     return opened(Sender::open(url_ + options, wishes));
   }
   [[nodiscard]] Receiver receiver(const std::string& options = "",
@@ -268,11 +270,8 @@ TEST_P(RingLifeTest, ALingeringSenderWaitsForTheNextReceiver) {
   run_and_kill([this] { return new Receiver(receiver()) == nullptr ? 1 : 0; });
   while (sending.try_send(bytes_of(message)) == Status::kOk) {
   }
-  EXPECT_EQ(sending.send(bytes_of(message), Deadline::after(milliseconds(200))),
-            Status::kTimedOut);
-  {
-    const Receiver leaves_in_order = receiver();
-  }
+  EXPECT_EQ(sending.send(bytes_of(message), Deadline::after(milliseconds(200))), Status::kTimedOut);
+  { const Receiver leaves_in_order = receiver(); }
   EXPECT_EQ(sending.send(bytes_of(message), Deadline::after(milliseconds(50))), Status::kTimedOut);
   Receiver next = receiver();
   EXPECT_EQ(receive(next), message);

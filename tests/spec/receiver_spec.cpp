@@ -1,5 +1,5 @@
-// What is a Receiver's own, beyond the contract of every channel (tests/conformance): above all, what
-// arrives on a byte stream from somebody who is not a Sender.
+// What is a Receiver's own, beyond the contract of every channel (tests/conformance): above all,
+// what arrives on a byte stream from somebody who is not a Sender.
 //  1. FramesMayArriveByteByByte
 //  2. AHelloIsNoMessage
 //  3. AnEndMarkEndsWhateverFollows
@@ -118,7 +118,8 @@ TEST_F(ReceiverTest, RandomBytesAreMessagesOrAnErrorButNeverMore) {
     while (stream.size() < 20'000) {
       stream += frame(std::string(random() % 64, 'x'));
       // Now and then a length that lies.
-      if (random() % 100 == 0) stream += length(static_cast<std::uint32_t>(random() >> random() % 32));
+      if (random() % 100 == 0)
+        stream += length(static_cast<std::uint32_t>(random() >> random() % 32));
     }
     ASSERT_EQ(::write(ends[1], stream.data(), stream.size()), static_cast<ssize_t>(stream.size()));
     ::close(ends[1]);
@@ -209,7 +210,8 @@ TEST_F(ReceiverTest, AStaleSocketIsReplacedAndALivingOneIsNot) {
   while (access(path.c_str(), F_OK) != 0) std::this_thread::yield();
   std::optional<ErrorCode> refused;
   // Between bind() and listen() it looks stale, but only to those who do not hold the lock.
-  const auto second = Receiver::open("unix:" + path, {.wait = Deadline::after(std::chrono::seconds(30))});
+  const auto second =
+      Receiver::open("unix:" + path, {.wait = Deadline::after(std::chrono::seconds(30))});
   if (!second) refused = second.error().code;
   EXPECT_EQ(refused, ErrorCode::kBusy);
   stop = true;

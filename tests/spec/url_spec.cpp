@@ -60,8 +60,9 @@ TEST(Url, ASchemeAndATarget) {
 
 TEST(Url, OptionsAreTakenIn) {
   const ChannelOptions ring =
-      parsed("shm:x?capacity=4MiB&wait=park&ack=eager&linger=1&keep=1&mode=0640&huge=try&lock=1"
-             "&numa=2")
+      parsed(
+          "shm:x?capacity=4MiB&wait=park&ack=eager&linger=1&keep=1&mode=0640&huge=try&lock=1"
+          "&numa=2")
           .options;
   EXPECT_EQ(ring.capacity, std::uint64_t{4} << 20);
   EXPECT_EQ(ring.wait, WaitMode::kPark);
@@ -142,10 +143,10 @@ TEST(Url, UnknownOptionsNameTheValidOnes) {
 }
 
 TEST(Url, ImpossibleCapacitiesNameTheNearest) {
-  EXPECT_THAT(refusal("shm:x?capacity=1000"),
-              AllOf(HasSubstr(code(ErrorCode::kInvalidCapacity)), HasSubstr("512"),
-                    HasSubstr("1KiB")));
-  for (const char* bytes : {"0", "1", "32", "128TiB", "1GB", "-1", "", "x", "99999999999999999999"}) {
+  EXPECT_THAT(refusal("shm:x?capacity=1000"), AllOf(HasSubstr(code(ErrorCode::kInvalidCapacity)),
+                                                    HasSubstr("512"), HasSubstr("1KiB")));
+  for (const char* bytes :
+       {"0", "1", "32", "128TiB", "1GB", "-1", "", "x", "99999999999999999999"}) {
     EXPECT_THAT(refusal(std::string("shm:x?capacity=") + bytes),
                 HasSubstr(code(ErrorCode::kInvalidCapacity)))
         << bytes;
@@ -172,9 +173,9 @@ TEST(Url, ACapacityTooSmallForTheLargestMessageIsRefused) {
 }
 
 TEST(Url, NamesAreChecked) {
-  for (const std::string name : {std::string(), std::string("a/b"), std::string(".."),
-                                 std::string(".hidden"), std::string("a b"), std::string("a\0b", 3),
-                                 std::string("%00"), std::string(201, 'a')}) {
+  for (const std::string name :
+       {std::string(), std::string("a/b"), std::string(".."), std::string(".hidden"),
+        std::string("a b"), std::string("a\0b", 3), std::string("%00"), std::string(201, 'a')}) {
     EXPECT_THAT(refusal("shm:" + name), HasSubstr(code(ErrorCode::kInvalidName))) << name;
   }
   EXPECT_TRUE(Url::parse("shm:" + std::string(200, 'a')));
@@ -215,8 +216,8 @@ TEST(Url, Sizes) {
   EXPECT_EQ(parse_size("64K"), 65536u);
   EXPECT_EQ(parse_size("1MiB"), 1u << 20);
   EXPECT_EQ(parse_size("4GiB"), std::uint64_t{4} << 30);
-  for (const char* text : {"", "KiB", "1kb", "1 KiB", "-1", "1.5MiB", "18446744073709551616",
-                           "17179869184GiB"}) {
+  for (const char* text :
+       {"", "KiB", "1kb", "1 KiB", "-1", "1.5MiB", "18446744073709551616", "17179869184GiB"}) {
     EXPECT_EQ(parse_size(text), std::nullopt) << text;
   }
   for (std::uint64_t bytes : {0ull, 1ull, 1000ull, 1024ull, 65536ull, 3ull << 20, 1ull << 40}) {

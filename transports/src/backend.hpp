@@ -1,5 +1,5 @@
-// What stands behind a handle's ring. Only slow paths come here: a full or an empty ring, a peer that
-// sleeps or has left, a system call.
+// What stands behind a handle's ring. Only slow paths come here: a full or an empty ring, a peer
+// that sleeps or has left, a system call.
 #pragma once
 
 #include <cstddef>
@@ -59,7 +59,8 @@ class SenderBackend : public Named {
   [[nodiscard]] virtual bool forked() const noexcept = 0;
   // Waits for room for `size_bytes`; kOk when producer.try_reserve() will find it.
   [[nodiscard]] virtual Status wait_for_room(record_ring::Producer& producer, Ringer& ringer,
-                                             std::size_t size_bytes, Deadline deadline) noexcept = 0;
+                                             std::size_t size_bytes,
+                                             Deadline deadline) noexcept = 0;
   // Passes on what was committed: wakes the receiver, or writes it out, waiting until `deadline`.
   // kOk unless the channel is over.
   [[nodiscard]] virtual Status published(Ringer& ringer, Deadline deadline) noexcept = 0;
@@ -80,7 +81,8 @@ class ReceiverBackend : public Named {
 
   [[nodiscard]] virtual bool forked() const noexcept = 0;
   // Waits for a record; kOk when it has been peeked at.
-  [[nodiscard]] virtual Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept = 0;
+  [[nodiscard]] virtual Status fetch(record_ring::Consumer& consumer,
+                                     Deadline deadline) noexcept = 0;
   // Leaves in order. Called once.
   virtual void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept = 0;
   virtual void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const = 0;

@@ -67,8 +67,7 @@ Result<ChannelInfo> inspect(std::string_view text) {
     info.capacity_bytes = found->geometry->capacity;
     info.instance_id = found->geometry->instance_id;
   }
-  const auto segment =
-      Segment::attach(segment_name(*url), url->options.segment, Access::kReadOnly);
+  const auto segment = Segment::attach(segment_name(*url), url->options.segment, Access::kReadOnly);
   if (!segment) return segment.error();
   info.memory = segment->report();
   look_into_ring(*segment, *url, info);

@@ -1,4 +1,5 @@
-// A descriptor that bytes go into or come out of: a pipe, a socket, or whatever else was handed over.
+// A descriptor that bytes go into or come out of: a pipe, a socket, or whatever else was handed
+// over.
 #pragma once
 
 #include <array>

@@ -42,8 +42,7 @@ Result<std::unique_ptr<Cleanup>> make_fifo(const Url& url) {
   // After mkfifo(), because the umask takes bits away there.
   if (url.options.segment.mode != 0600) chmod(path, url.options.segment.mode);
   if (url.options.keep) return std::unique_ptr<Cleanup>();
-  return std::unique_ptr<Cleanup>(
-      std::make_unique<NameCleanup>(url.target, identity_of(status)));
+  return std::unique_ptr<Cleanup>(std::make_unique<NameCleanup>(url.target, identity_of(status)));
 }
 
 // The one sender locks a byte, the one receiver the file: two kinds of lock that do not meet.
@@ -74,13 +73,12 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
   }
   const bool shared = (url.options.segment.mode & 0077) != 0;
   if (!shared && status.st_uid != geteuid()) {
-    return Error{ErrorCode::kForeignOwner,
-                 url.target + " belongs to the user with the id " +
-                     std::to_string(status.st_uid) + "; mode=0660 or so lets others in"};
+    return Error{ErrorCode::kForeignOwner, url.target + " belongs to the user with the id " +
+                                               std::to_string(status.st_uid) +
+                                               "; mode=0660 or so lets others in"};
   }
   if (!take_role(fd, direction)) {
-    return Error{ErrorCode::kBusy, url.name() + " has a " +
-                                       (reading ? "receiver" : "sender") +
+    return Error{ErrorCode::kBusy, url.name() + " has a " + (reading ? "receiver" : "sender") +
                                        " already; it takes one at a time"};
   }
   return Opened{std::move(stream), identity_of(status)};

@@ -38,7 +38,8 @@ std::span<const FrameWriter::Piece> FrameWriter::pieces() noexcept {
     if (next.header.verdict != RecordHeaderView::Verdict::kRecord) break;
     const std::byte* record =
         parts_.records + index_of(next.position, parts_.capacity) + record_header::kBytes;
-    pieces_[count++] = Piece(record - kFrameHeaderBytes, kFrameHeaderBytes + next.header.size_bytes);
+    pieces_[count++] =
+        Piece(record - kFrameHeaderBytes, kFrameHeaderBytes + next.header.size_bytes);
     position = next.position + next.header.footprint_bytes;
     ++sequence;
   }

@@ -19,7 +19,8 @@
 
 namespace rondo::detail {
 
-static_assert(std::endian::native == std::endian::little, "frames are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "frames are written as they lie in memory");
 
 inline constexpr std::uint32_t kEndOfStream = 0xFFFFFFFF;
 inline constexpr std::uint32_t kHello = 0xFFFFFFFE;
@@ -35,7 +36,8 @@ class FrameWriter {
 
   explicit FrameWriter(const RecordParts& parts) noexcept : parts_(parts) {}
 
-  // The bytes that are to be written next, in order; empty if there are none. Valid until written().
+  // The bytes that are to be written next, in order; empty if there are none. Valid until
+  // written().
   [[nodiscard]] std::span<const Piece> pieces() noexcept;
   // The first `bytes` of them have been written.
   void written(std::size_t bytes) noexcept;
@@ -44,9 +46,9 @@ class FrameWriter {
 
  private:
   RecordParts parts_;
-  Position position_ = 0;        // of the first header that is not given back
-  std::uint64_t sequence_ = 0;   // of the record there
-  std::size_t written_ = 0;      // bytes of the first piece that have been written
+  Position position_ = 0;       // of the first header that is not given back
+  std::uint64_t sequence_ = 0;  // of the record there
+  std::size_t written_ = 0;     // bytes of the first piece that have been written
   bool finishing_ = false;
   bool finished_ = false;
   std::array<Piece, kMaxPieces> pieces_;
@@ -80,11 +82,11 @@ class FrameReader {
 
   record_ring::Producer* producer_;
   std::span<std::byte> chunk_;
-  std::size_t begin_ = 0;          // of the chunk's bytes that have not been taken in
+  std::size_t begin_ = 0;  // of the chunk's bytes that have not been taken in
   std::size_t end_ = 0;
-  std::byte* message_ = nullptr;   // where a message that has begun lies in the ring
-  std::size_t size_bytes_ = 0;     // of that message
-  std::size_t filled_bytes_ = 0;   // what of it is there
+  std::byte* message_ = nullptr;  // where a message that has begun lies in the ring
+  std::size_t size_bytes_ = 0;    // of that message
+  std::size_t filled_bytes_ = 0;  // what of it is there
   State state_ = State::kOpen;
 };
 

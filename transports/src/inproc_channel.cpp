@@ -1,4 +1,5 @@
-// inproc: a record ring between threads of one process, found by its name in a table of the process.
+// inproc: a record ring between threads of one process, found by its name in a table of the
+// process.
 #include <array>
 #include <map>
 #include <memory>
@@ -165,7 +166,8 @@ Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
   if (!ring) return std::move(ring).error();
   const RecordParts parts = (*ring)->parts;
   (*ring)->attached = {true, true};
-  auto sender = make_ring_sender(std::make_unique<InprocSeat>(*ring, kSending), parts, url, options);
+  auto sender =
+      make_ring_sender(std::make_unique<InprocSeat>(*ring, kSending), parts, url, options);
   if (!sender) return std::move(sender).error();
   return make_pair(
       std::move(sender).value(),

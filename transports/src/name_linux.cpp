@@ -53,8 +53,9 @@ Result<void> remove_special_file(const Url& url, bool even_if_used) {
                  url.target + (socket ? " is no socket" : " is no FIFO") + "; it stays"};
   }
   if (socket && !even_if_used && somebody_listens(url.target)) {
-    return Error{ErrorCode::kBusy, url.name() + " has a receiver that waits for its sender; end it "
-                                                "first, or remove the name all the same"};
+    return Error{ErrorCode::kBusy, url.name() +
+                                       " has a receiver that waits for its sender; end it "
+                                       "first, or remove the name all the same"};
   }
   if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);
   return {};

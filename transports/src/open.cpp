@@ -13,8 +13,9 @@ constexpr std::chrono::milliseconds kRetryInterval{1};
 
 Error only_as_pair(const Url& url) {
   return Error{ErrorCode::kInvalidUrl,
-               url.name() + " has no name by which the other side could find it; open both ends "
-                            "with open_pair(), or use inproc:NAME, fifo:PATH or fd:N"};
+               url.name() +
+                   " has no name by which the other side could find it; open both ends "
+                   "with open_pair(), or use inproc:NAME, fifo:PATH or fd:N"};
 }
 
 Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions&) { return only_as_pair(url); }
@@ -24,8 +25,9 @@ Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions&) {
 
 Result<PairParts> no_pair(const Url& url, const OpenOptions&) {
   return Error{ErrorCode::kInvalidUrl,
-               url.name() + " is one end of a channel; open it as a Sender or as a Receiver, or "
-                            "use pipe: for both ends"};
+               url.name() +
+                   " is one end of a channel; open it as a Sender or as a Receiver, or "
+                   "use pipe: for both ends"};
 }
 
 Result<PairParts> open_segment_pair(const Url& url, const OpenOptions& options) {

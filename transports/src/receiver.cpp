@@ -61,8 +61,7 @@ Status Receiver::fetch_slowly(Deadline deadline) noexcept {
   if (deadline == Deadline::now() && !over && ++looks_ % looks_per_fetch_ != 0) {
     return Status::kWouldBlock;
   }
-  const Status status =
-      backend_->forked() ? Status::kForked : backend_->fetch(consumer_, deadline);
+  const Status status = backend_->forked() ? Status::kForked : backend_->fetch(consumer_, deadline);
   if (detail::is_final(status)) status_ = status;
   return status;
 }

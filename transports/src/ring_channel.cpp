@@ -79,9 +79,8 @@ Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::
     if (seat_->damaged()) return Status::kCorrupt;
     return !linger_ && receiver_died() ? Status::kPeerDied : Status::kWouldBlock;
   }
-  const Status status = wait(deadline, [&] {
-    return producer.try_reserve(size_bytes) != nullptr || producer.failed();
-  });
+  const Status status = wait(
+      deadline, [&] { return producer.try_reserve(size_bytes) != nullptr || producer.failed(); });
   return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
 }
 
@@ -220,15 +219,14 @@ Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const Recor
   static_cast<void>(ringer.ring());
   const Status status = backend->wait_for_sender(*consumer, options.wait);
   if (status == Status::kOk) {
-    return ReceiverParts{*std::move(consumer), ringer, std::move(backend),
-                         ProbePacer::kLooks};
+    return ReceiverParts{*std::move(consumer), ringer, std::move(backend), ProbePacer::kLooks};
   }
   backend->detach(*consumer, ringer);
   if (status == Status::kPeerGone) {
     return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
   }
-  return Error{ErrorCode::kTimedOut, "no sender came to " + url.name() + " in time; start one, or " +
-                                         "wait longer"};
+  return Error{ErrorCode::kTimedOut,
+               "no sender came to " + url.name() + " in time; start one, or " + "wait longer"};
 }
 
 }  // namespace rondo::detail

@@ -71,7 +71,8 @@ class RingSender final : public SenderBackend {
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
   Status published(Ringer& ringer, Deadline deadline) noexcept override;
-  Status flush(record_ring::Producer& producer, Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer,
+               Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return seat_->peer_attached(); }

@@ -98,14 +98,13 @@ Result<Seated> attach(const Url& url, const OpenOptions& options, std::uint32_t 
   if (!parts) return parts.error();
   if (url.options.capacity && *url.options.capacity != parts->capacity) {
     return Error{ErrorCode::kGeometryMismatch,
-                 url.name() + " exists with capacity=" + format_size(parts->capacity) +
-                     ", not " + format_size(*url.options.capacity) +
+                 url.name() + " exists with capacity=" + format_size(parts->capacity) + ", not " +
+                     format_size(*url.options.capacity) +
                      "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
   }
   auto participants = Participants::open(*segment, *geometry);
   if (!participants) return std::move(participants).error();
-  const auto joined =
-      participants->join({.first_slot = slot, .role = role, .name = options.name});
+  const auto joined = participants->join({.first_slot = slot, .role = role, .name = options.name});
   if (!joined) return joined.error();
   return Seated{std::make_unique<SegmentSeat>(std::move(segment).value(),
                                               std::move(participants).value(), *parts, 1 - slot),

@@ -130,7 +130,8 @@ std::byte* Sender::Batch::try_add(std::size_t size_bytes) noexcept {
 Status Sender::Batch::commit(Deadline deadline) && noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
   sender.producer_.end_batch();
-  if (!sender.ringer_.wanted()) [[likely]] return sender.status_;
+  if (!sender.ringer_.wanted()) [[likely]]
+    return sender.status_;
   return sender.published(deadline);
 }
 

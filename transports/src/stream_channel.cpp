@@ -86,8 +86,8 @@ Status StreamSender::write_all(Deadline deadline) noexcept {
   }
 }
 
-Status StreamSender::wait_for_room(record_ring::Producer& producer, Ringer&,
-                                   std::size_t size_bytes, Deadline deadline) noexcept {
+Status StreamSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
+                                   Deadline deadline) noexcept {
   for (;;) {
     bool all = false;
     Status status = write_some(all);
@@ -194,9 +194,9 @@ Result<ReceiverParts> make_stream_receiver(FdStream stream, std::unique_ptr<Clea
   auto producer = record_ring::Producer::attach(staging->parts);
   auto consumer =
       record_ring::Consumer::attach(staging->parts, Acknowledge::kLazily, Steering::kOff);
-  auto backend = std::make_unique<StreamReceiver>(
-      std::move(stream), std::move(staging).value(), *std::move(producer), std::move(cleanup), url,
-      options);
+  auto backend =
+      std::make_unique<StreamReceiver>(std::move(stream), std::move(staging).value(),
+                                       *std::move(producer), std::move(cleanup), url, options);
   return ReceiverParts{*std::move(consumer), Ringer(), std::move(backend)};
 }
 

@@ -34,14 +34,15 @@ struct Staging {
 
 class StreamSender final : public SenderBackend {
  public:
-  StreamSender(FdStream stream, Staging staging, std::unique_ptr<Cleanup> cleanup,
-               const Url& url, const OpenOptions& options);
+  StreamSender(FdStream stream, Staging staging, std::unique_ptr<Cleanup> cleanup, const Url& url,
+               const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
   Status published(Ringer& ringer, Deadline deadline) noexcept override;
-  Status flush(record_ring::Producer& producer, Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer,
+               Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return !stream_.peer_gone(); }
@@ -65,8 +66,7 @@ class StreamSender final : public SenderBackend {
 class StreamReceiver final : public ReceiverBackend {
  public:
   StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
-                 std::unique_ptr<Cleanup> cleanup, const Url& url,
-                 const OpenOptions& options);
+                 std::unique_ptr<Cleanup> cleanup, const Url& url, const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
   Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;

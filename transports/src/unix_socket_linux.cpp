@@ -1,6 +1,6 @@
-// unix: a stream socket with a name. The receiver makes the name and listens; it takes the name away
-// as soon as its sender has come, so that nothing stays behind. The sender waits for a welcome: a
-// connection that the receiver never accepted is none.
+// unix: a stream socket with a name. The receiver makes the name and listens; it takes the name
+// away as soon as its sender has come, so that nothing stays behind. The sender waits for a
+// welcome: a connection that the receiver never accepted is none.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -53,7 +53,8 @@ class DirectoryLock {
   explicit DirectoryLock(const Url& url) {
     const std::size_t slash = url.target.rfind('/');
     std::string directory = ".";
-    if (slash != std::string::npos) directory = url.target.substr(0, std::max<std::size_t>(slash, 1));
+    if (slash != std::string::npos)
+      directory = url.target.substr(0, std::max<std::size_t>(slash, 1));
     fd_ = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     error_ = fd_ < 0 ? errno : 0;
   }
@@ -80,8 +81,7 @@ Result<void> clear_name(const Url& url) {
                  url.target + " is no socket; choose another path, or remove it"};
   }
   if (somebody_listens(url.target)) {
-    return Error{ErrorCode::kBusy,
-                 url.name() + " has a receiver already; it takes one at a time"};
+    return Error{ErrorCode::kBusy, url.name() + " has a receiver already; it takes one at a time"};
   }
   if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);
   return {};
@@ -154,7 +154,8 @@ Result<FdStream> connect_to(const Url& url) {
     if (auto checked = check_peer(url, made->fd()); !checked) return std::move(checked).error();
     return made;
   }
-  const bool may_come = errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN || errno == EINTR;
+  const bool may_come =
+      errno == ENOENT || errno == ECONNREFUSED || errno == EAGAIN || errno == EINTR;
   if (may_come) return Error{ErrorCode::kNotFound, "nobody listens at " + url.name()};
   return system_error(url, "connect", errno);
 }

@@ -18,9 +18,9 @@ struct SchemeEntry {
   std::string_view name;
 };
 constexpr std::array kSchemes{
-    SchemeEntry{Scheme::kShm, "shm"},   SchemeEntry{Scheme::kFile, "file"},
+    SchemeEntry{Scheme::kShm, "shm"},       SchemeEntry{Scheme::kFile, "file"},
     SchemeEntry{Scheme::kInproc, "inproc"}, SchemeEntry{Scheme::kPipe, "pipe"},
-    SchemeEntry{Scheme::kFd, "fd"},     SchemeEntry{Scheme::kFifo, "fifo"},
+    SchemeEntry{Scheme::kFd, "fd"},         SchemeEntry{Scheme::kFifo, "fifo"},
     SchemeEntry{Scheme::kUnix, "unix"},
 };
 
@@ -92,8 +92,8 @@ Result<void> check_path(std::string_view scheme, std::string_view path, std::siz
   }
   if (path.size() > limit) {
     return Error{ErrorCode::kInvalidName,
-                 "the path " + quoted(path) + " has " + std::to_string(path.size()) +
-                     " bytes; " + std::string(scheme) + ": can take " + std::to_string(limit)};
+                 "the path " + quoted(path) + " has " + std::to_string(path.size()) + " bytes; " +
+                     std::string(scheme) + ": can take " + std::to_string(limit)};
   }
   return {};
 }
@@ -118,9 +118,9 @@ Result<void> check_target(Scheme scheme, const std::string& target) {
       const char* end = target.data() + target.size();
       const auto [rest, error] = std::from_chars(target.data(), end, number);
       if (error == std::errc() && rest == end && number >= 0) return {};
-      return Error{ErrorCode::kInvalidName,
-                   "fd: needs the number of an open descriptor, as in fd:3; found " +
-                       quoted(target)};
+      return Error{
+          ErrorCode::kInvalidName,
+          "fd: needs the number of an open descriptor, as in fd:3; found " + quoted(target)};
     }
   }
   return {};

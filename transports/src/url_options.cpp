@@ -145,13 +145,12 @@ Result<void> parse_option(Scheme scheme, std::string_view text, ChannelOptions& 
   const std::string name(text.substr(0, std::min(equals, std::size_t{80})));
   const auto* option = std::ranges::find(kOptions, std::string_view(name), &Option::name);
   if (option == kOptions.end() || (option->schemes & bit(scheme)) == 0) {
-    return Error{ErrorCode::kInvalidOption, std::string(to_string(scheme)) +
-                                                ": has no option '" + name + "'; it has " +
-                                                names_for(scheme)};
+    return Error{ErrorCode::kInvalidOption, std::string(to_string(scheme)) + ": has no option '" +
+                                                name + "'; it has " + names_for(scheme)};
   }
   if (equals == std::string_view::npos) {
-    return Error{ErrorCode::kInvalidOption, "the option " + name + " needs a value, as in " +
-                                                name + "=VALUE"};
+    return Error{ErrorCode::kInvalidOption,
+                 "the option " + name + " needs a value, as in " + name + "=VALUE"};
   }
   const std::string_view value = text.substr(equals + 1);
   const std::string right = option->set(value, options);

@@ -16,10 +16,10 @@ namespace rondo {
 
 struct ChannelInfo {
   Scheme scheme = Scheme::kShm;
-  std::string name;                     // SCHEME:TARGET
-  std::uint64_t capacity_bytes = 0;     // of the ring, or of the staging ring of a byte stream
+  std::string name;                  // SCHEME:TARGET
+  std::uint64_t capacity_bytes = 0;  // of the ring, or of the staging ring of a byte stream
   std::uint64_t max_message_bytes = 0;
-  std::uint64_t messages = 0;           // sent (a sender, an outsider) or received (a receiver)
+  std::uint64_t messages = 0;  // sent (a sender, an outsider) or received (a receiver)
 
   // Rings in segments only.
   std::optional<SegmentReport> memory;  // what was obtained: size, pages, locking, node

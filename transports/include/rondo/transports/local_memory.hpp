@@ -16,19 +16,21 @@ class LocalMemory {
   LocalMemory() noexcept;
   LocalMemory(LocalMemory&& other) noexcept;
   LocalMemory& operator=(LocalMemory&& other) noexcept;
-  // Gives all of it back, also on another thread than the one that took it, or after that one's end.
+  // Gives all of it back, also on another thread than the one that took it, or after that one's
+  // end.
   ~LocalMemory();
 
   // `size_bytes` zeroed bytes, aligned to `alignment`, a power of two. They live as long as this
-  // object, or one that it was moved to. Empty if there is no memory. Progress: may enter the kernel.
+  // object, or one that it was moved to. Empty if there is no memory. Progress: may enter the
+  // kernel.
   [[nodiscard]] std::span<std::byte> take_zeroed(std::size_t size_bytes,
                                                  std::size_t alignment) noexcept;
 
  private:
   void release() noexcept;
 
-  void* heap_ = nullptr;         // mi_heap_t; belongs to the thread that made it
-  std::uint64_t made_by_ = 0;    // that thread
+  void* heap_ = nullptr;       // mi_heap_t; belongs to the thread that made it
+  std::uint64_t made_by_ = 0;  // that thread
   std::vector<void*> blocks_;
 };
 

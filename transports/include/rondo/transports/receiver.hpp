@@ -101,8 +101,8 @@ class Receiver {
     return Polled<Message>(std::in_place, *this, peeked());
   }
 
-  // kOk while messages may still come; else why not: kEnded, kPeerDied, kCorrupt, kIoError, kClosed,
-  // kForked.
+  // kOk while messages may still come; else why not: kEnded, kPeerDied, kCorrupt, kIoError,
+  // kClosed, kForked.
   [[nodiscard]] Status status() const noexcept { return status_; }
 
   // The messages as a range, waiting for each, until no more can come (or the stop flag is set).
@@ -129,7 +129,8 @@ class Receiver {
   }
   RONDO_ALWAYS_INLINE void give_back() noexcept {
     // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
-    if (consumer_.give_back() && ringer_.wanted()) [[unlikely]] ring();
+    if (consumer_.give_back() && ringer_.wanted()) [[unlikely]]
+      ring();
   }
 
   // The slow paths.
@@ -139,8 +140,8 @@ class Receiver {
   record_ring::Consumer consumer_;
   Ringer ringer_;
   Status status_ = Status::kOk;
-  std::uint32_t looks_ = 0;           // that found nothing
-  std::uint32_t looks_per_fetch_ = 1; // how many of them make it worth asking the backend
+  std::uint32_t looks_ = 0;            // that found nothing
+  std::uint32_t looks_per_fetch_ = 1;  // how many of them make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
 };
 

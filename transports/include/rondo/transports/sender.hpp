@@ -56,10 +56,10 @@ class [[nodiscard]] Claim {
     assert(size_bytes <= bytes_.size());
     bytes_ = bytes_.first(size_bytes);
   }
-  // Sends the message. On a byte stream that takes nothing now, one that was claimed with a deadline
-  // waits until that; what is not written by then is written by later calls, of which flush() is
-  // one. Should the receiver have left, the next call on the sender says so.
-  // Memory ordering: what the caller did before is visible to whoever receives this message.
+  // Sends the message. On a byte stream that takes nothing now, one that was claimed with a
+  // deadline waits until that; what is not written by then is written by later calls, of which
+  // flush() is one. Should the receiver have left, the next call on the sender says so. Memory
+  // ordering: what the caller did before is visible to whoever receives this message.
   void commit() && noexcept;
 
  private:
@@ -88,7 +88,8 @@ class Sender {
 
   // Claims room for a message of `size_bytes`. Empty if there is no room now, or never will be:
   // claim() with Deadline::now() tells which. Progress: wait-free on rings.
-  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim(std::size_t size_bytes) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim(
+      std::size_t size_bytes) noexcept {
     std::byte* bytes = producer_.try_reserve(size_bytes);
     if (bytes == nullptr) [[unlikely]] {
       bytes = reserve_slowly(size_bytes, Deadline::now());
@@ -101,8 +102,8 @@ class Sender {
   // As try_claim(), but waits for room until `deadline`. Else the status is kTooLarge, kTimedOut
   // (kWouldBlock for Deadline::now()), kInterrupted, kPeerGone, kPeerDied, kClosed, kForked,
   // kCorrupt or kIoError.
-  // Progress: blocking. A receiver that is merely slow, or has not come yet, is waited for; death is
-  // proved by the kernel.
+  // Progress: blocking. A receiver that is merely slow, or has not come yet, is waited for; death
+  // is proved by the kernel.
   RONDO_ALWAYS_INLINE Polled<Claim> claim(std::size_t size_bytes,
                                           Deadline deadline = Deadline::never()) noexcept {
     std::byte* bytes = producer_.try_reserve(size_bytes);
@@ -114,14 +115,14 @@ class Sender {
   }
 
   // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
-  // kPeerDied or kIoError when the message was committed and it turned out that nobody will read it.
-  // Progress: wait-free on rings. Memory ordering: as Claim::commit().
+  // kPeerDied or kIoError when the message was committed and it turned out that nobody will read
+  // it. Progress: wait-free on rings. Memory ordering: as Claim::commit().
   [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
     return send(message, Deadline::now());
   }
   // As try_send(), but waits for room until `deadline`. Progress: blocking.
   [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
-                                  Deadline deadline = Deadline::never()) noexcept {
+                                                Deadline deadline = Deadline::never()) noexcept {
     std::byte* bytes = producer_.try_reserve(message.size());
     if (bytes == nullptr) [[unlikely]] {
       bytes = reserve_slowly(message.size(), deadline);
@@ -147,9 +148,9 @@ class Sender {
 
   // Ends the stream in order: the receiver reads what is there and then meets the end. A ring's
   // messages stay for the receiver; the ring's name goes with the last participant, or, when a
-  // receiver is still to come for what is unread, with that one. A byte stream is written out first.
-  // kOk, or why the receiver will not see the end. Closing again does nothing. Progress: blocking on
-  // byte streams.
+  // receiver is still to come for what is unread, with that one. A byte stream is written out
+  // first. kOk, or why the receiver will not see the end. Closing again does nothing. Progress:
+  // blocking on byte streams.
   Status close(Deadline deadline = Deadline::never()) noexcept;
 
   // The largest message; at least this much fits whatever the ring's state, once it is drained.
@@ -172,7 +173,8 @@ class Sender {
 
   RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline) noexcept {
     producer_.commit(size_bytes);
-    if (!ringer_.wanted()) [[likely]] return Status::kOk;
+    if (!ringer_.wanted()) [[likely]]
+      return Status::kOk;
     return published(deadline);
   }
 
@@ -203,7 +205,8 @@ class [[nodiscard]] Sender::Batch {
     if (sender_ != nullptr) sender_->producer_.abandon_batch();
   }
 
-  // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress: wait-free.
+  // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress:
+  // wait-free.
   [[nodiscard]] Status try_add(std::span<const std::byte> message) noexcept {
     std::byte* bytes = try_add(message.size());
     if (bytes == nullptr) return sender_->refusal_;
@@ -213,8 +216,8 @@ class [[nodiscard]] Sender::Batch {
   // Adds a message of `size_bytes` to be written by the caller before commit(); nullptr if there is
   // no room for it now.
   [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept;
-  // Sends them all. kOk, or why nobody will read them. On a byte stream waits until they are written
-  // out, or `deadline`. Memory ordering: as Claim::commit().
+  // Sends them all. kOk, or why nobody will read them. On a byte stream waits until they are
+  // written out, or `deadline`. Memory ordering: as Claim::commit().
   Status commit(Deadline deadline = Deadline::never()) && noexcept;
 
  private:

@@ -10,17 +10,16 @@
 //
 //   option    value                        for                  meaning
 //   capacity  a power of two, e.g. 1MiB    all                  bytes of the ring; default 1MiB
-//   max       e.g. 64KiB                   pipe fd fifo unix    bytes of the largest message
+//   max       e.g. 64KiB                   pipe fd fifo unix    messages up to this size shall fit
 //   wait      spin pause yield adaptive    all                  how to wait; default adaptive
 //             park
 //   ack       lazy eager                   shm file inproc      when the receiver gives space back
 //   linger    0 1                          shm file inproc      wait for a successor of a peer that
 //                                                               died or left
-//   keep      0 1                          shm file fifo        leave the name when the last one goes
-//   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
-//   huge      no try require               shm file             huge pages
-//   lock      0 1                          shm file             keep it in memory
-//   numa      a node's number              shm file             where the memory is taken
+//   keep      0 1                          shm file fifo        leave the name when the last one
+//   goes mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600 huge
+//   no try require               shm file             huge pages lock      0 1 shm file keep it in
+//   memory numa      a node's number              shm file             where the memory is taken
 //
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
 // a target is written %3F, %26 or %25.
