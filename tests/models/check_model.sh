@@ -1,7 +1,8 @@
 #!/bin/sh
 # Checks a Promela model exhaustively and prints the number of states.
 #   check_model.sh holds|fails MODEL.pml [spin's -D flags]
-# `holds`: no error may be found. `fails`: a mutant, in which an assertion has to be violated.
+# `holds`: no error may be found. `fails`: a mutant, in which an assertion has to be
+# violated, or a process to wait for ever.
 # Exit status 77: spin is not installed.
 set -eu
 expected=$1
@@ -23,11 +24,12 @@ if grep -Eq 'max search depth too small|out of memory|memory bound|Search not co
   cat pan.log
   exit 1
 fi
+complaints='assertion violated|invalid end state'
 errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' pan.log)
 states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' pan.log)
 echo "$(basename "$model") $*: $states states, $errors errors"
-grep 'assertion violated' pan.log || true
+grep -E "$complaints" pan.log || true
 case $expected in
   holds) [ "$errors" = 0 ] ;;
-  fails) [ "$errors" != 0 ] && grep -q 'assertion violated' pan.log ;;
+  fails) [ "$errors" != 0 ] && grep -Eq "$complaints" pan.log ;;
 esac

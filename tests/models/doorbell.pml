@@ -1,5 +1,5 @@
 /* The doorbell of sync/doorbell.hpp, for the model checker spin: a publisher and a sleeper, on
- * processors with store buffers. Run by run_model.sh; every interleaving is
+ * processors with store buffers. Run by check_model.sh; every interleaving is
  * explored. The checker's complaint about a wake that is lost is an invalid end state: the sleeper
  * sleeps for ever, and something was published.
  *
