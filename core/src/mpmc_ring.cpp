@@ -82,10 +82,10 @@ Result<void> mpmc_create(std::span<std::byte> bytes, const MpmcParams& params,
   const Result<MpmcLayout> layout = mpmc_layout_for(params);
   if (!layout) return layout.error();
   if (bytes.size() != layout->total_bytes) {
-    return Error{bytes.size() < layout->total_bytes ? ErrorCode::kTooSmall
-                                                    : ErrorCode::kSizeMismatch,
-                 "the memory for the slot ring has " + std::to_string(bytes.size()) +
-                     " bytes, it takes " + std::to_string(layout->total_bytes)};
+    return Error{
+        bytes.size() < layout->total_bytes ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
+        "the memory for the slot ring has " + std::to_string(bytes.size()) + " bytes, it takes " +
+            std::to_string(layout->total_bytes)};
   }
   if (!is_aligned(bytes.data(), kSharingRange)) {
     return Error{ErrorCode::kMisaligned, "the memory for the slot ring is not aligned to " +
@@ -96,10 +96,9 @@ Result<void> mpmc_create(std::span<std::byte> bytes, const MpmcParams& params,
   geometry.capacity = params.capacity;
   geometry.slot_bytes = params.slot_bytes;
   geometry.participants = params.participants;
-  geometry.feature_bits =
-      (params.sized ? kSizedFeature : 0) |
-      (params.on_consumer_death == OnConsumerDeath::kDrop ? kDropFeature : 0) |
-      std::uint64_t{params.alignment} << kAlignmentShift;
+  geometry.feature_bits = (params.sized ? kSizedFeature : 0) |
+                          (params.on_consumer_death == OnConsumerDeath::kDrop ? kDropFeature : 0) |
+                          std::uint64_t{params.alignment} << kAlignmentShift;
   geometry.total_bytes = layout->total_bytes;
   geometry.instance_id = instance_id;
   initialise_header(bytes, geometry);

@@ -35,13 +35,12 @@ inline void PrintTo(const Flow& flow, std::ostream* out) {
        << flow.capacity << " slots";
 }
 
-inline void produce(MpmcFixture<Numbered>::Producer& producer, std::uint64_t id, std::uint64_t messages,
-             std::uint32_t batch, const std::atomic<bool>& failed) {
+inline void produce(MpmcFixture<Numbered>::Producer& producer, std::uint64_t id,
+                    std::uint64_t messages, std::uint32_t batch, const std::atomic<bool>& failed) {
   for (std::uint64_t i = 0; i < messages && !failed;) {
-    auto claim = batch == 1
-                     ? producer.try_claim()
-                     : producer.try_claim(static_cast<std::uint32_t>(
-                           std::min<std::uint64_t>(batch, messages - i)));
+    auto claim = batch == 1 ? producer.try_claim()
+                            : producer.try_claim(static_cast<std::uint32_t>(
+                                  std::min<std::uint64_t>(batch, messages - i)));
     if (!claim) {
       ASSERT_NE(producer.blocked(), MpmcBlocked::kCorrupt);
       std::this_thread::yield();

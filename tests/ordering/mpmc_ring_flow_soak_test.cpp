@@ -19,9 +19,8 @@ TEST(MpmcFlowSoak, AHundredMillionMessagesArriveOnceInTheirProducersOrder) {
   constexpr std::uint64_t kWanted = 100'000'000;
   std::uint64_t messages = 0;
   while (messages < kWanted || std::chrono::steady_clock::now() - start < wanted) {
-    for (const testing::Flow& flow :
-         {testing::Flow{4, 4, 1, 1024}, testing::Flow{4, 4, 1, 16}, testing::Flow{8, 8, 16, 1024},
-          testing::Flow{2, 6, 3, 64}}) {
+    for (const testing::Flow& flow : {testing::Flow{4, 4, 1, 1024}, testing::Flow{4, 4, 1, 16},
+                                      testing::Flow{8, 8, 16, 1024}, testing::Flow{2, 6, 3, 64}}) {
       testing::expect_flow(flow, kEach, 600);
       messages += kEach * flow.producers;
       ASSERT_FALSE(::testing::Test::HasFailure());

@@ -1,6 +1,6 @@
 // mpmc_ring between threads on one mapping, with payloads as plain memory: under ThreadSanitizer a
-// weakened S1, S2, S3 or S4 (mpmc_ring_words.hpp) is a data race. Without it, order and exactly-once
-// are checked with more threads than processors.
+// weakened S1, S2, S3 or S4 (mpmc_ring_words.hpp) is a data race. Without it, order and
+// exactly-once are checked with more threads than processors.
 #include <gtest/gtest.h>
 
 #include "ordering/mpmc_flow.hpp"

@@ -62,11 +62,9 @@ class Churn {
   Churn(unsigned seed, std::uint64_t capacity)
       : random_(seed),
         params_(Ring::params(capacity, kSlotsForWorkers)),
-        segment_(value(Segment::create({Backing::kMemfd, ""},
-                                       mpmc_layout_of(params_).total_bytes, {},
-                                       [this](std::span<std::byte> bytes) {
-                                         return Ring::create(bytes, params_, 1);
-                                       }))),
+        segment_(value(Segment::create(
+            {Backing::kMemfd, ""}, mpmc_layout_of(params_).total_bytes, {},
+            [this](std::span<std::byte> bytes) { return Ring::create(bytes, params_, 1); }))),
         books_(static_cast<Books*>(mmap(nullptr, sizeof(Books), PROT_READ | PROT_WRITE,
                                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {}
   ~Churn() { munmap(books_, sizeof(Books)); }
@@ -122,7 +120,8 @@ class Churn {
     return {pid, producer, false};
   }
 
-  // --- In the workers -----------------------------------------------------------------------------
+  // --- In the workers
+  // -----------------------------------------------------------------------------
 
   struct Member {
     explicit Member(Churn& churn)
@@ -219,7 +218,8 @@ class Churn {
     next = parcel.number + 1;
   }
 
-  // --- In the parent ------------------------------------------------------------------------------
+  // --- In the parent
+  // ------------------------------------------------------------------------------
 
   // Until some messages have passed, or for a moment: perhaps all who could go on are stopped.
   void wait_for_progress() {

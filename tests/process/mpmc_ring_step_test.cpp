@@ -1,12 +1,13 @@
-// A participant of an MPMC ring dies after each of its instructions, and so does the one who recovers
-// it; a survivor goes on each time, with and without a live bystander who is paused in the middle.
+// A participant of an MPMC ring dies after each of its instructions, and so does the one who
+// recovers it; a survivor goes on each time, with and without a live bystander who is paused in the
+// middle.
 //
-// First test: the participant is single-stepped once through its story. Memory after step n is what a
-// kill after step n would leave, so whenever a step has changed it, the survivor goes on in a copy;
-// and a recoverer is single-stepped from there, and the survivor goes on from each of its steps.
-// All instructions of both are covered. Second test: the same with real kills and the kernel's word
-// on who is dead, at every so many instructions; at each of them in mpmc_ring_step_soak_test.cpp.
-// The mutants show that the judgement notices.
+// First test: the participant is single-stepped once through its story. Memory after step n is what
+// a kill after step n would leave, so whenever a step has changed it, the survivor goes on in a
+// copy; and a recoverer is single-stepped from there, and the survivor goes on from each of its
+// steps. All instructions of both are covered. Second test: the same with real kills and the
+// kernel's word on who is dead, at every so many instructions; at each of them in
+// mpmc_ring_step_soak_test.cpp. The mutants show that the judgement notices.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -47,13 +48,14 @@ class Walk {
 
   void run() {
     story_.arrange(world_);
-    for_each_state([this] { story_.act(world_, kVictim); }, counts_.instructions, [this] {
-      if (!new_state(victim_states_)) return;
-      ++counts_.states;
-      const std::uint32_t dead = story_.long_dead | 1u << kVictim;
-      judge_both_ways(dead, "victim");
-      recoverer_dies_everywhere(dead);
-    });
+    for_each_state([this] { story_.act(world_, kVictim); }, counts_.instructions,
+                   [this] {
+                     if (!new_state(victim_states_)) return;
+                     ++counts_.states;
+                     const std::uint32_t dead = story_.long_dead | 1u << kVictim;
+                     judge_both_ways(dead, "victim");
+                     recoverer_dies_everywhere(dead);
+                   });
   }
 
  private:
@@ -100,7 +102,8 @@ class Walk {
           StagedLiveness liveness{dead, 0};
           world_.ring.recovery(kRecoverer).all(liveness);
         },
-        counts_.recoverer_instructions, [&] {
+        counts_.recoverer_instructions,
+        [&] {
           if (!new_state(known)) return;
           ++counts_.recoverer_states;
           judge_both_ways(dead | 1u << kRecoverer, "recoverer");

@@ -1,6 +1,6 @@
 // A small MPMC ring in shared memory, a list of things that a participant does with it, and the
-// judgement on what it left behind when it died: nothing committed lost, nothing torn, nothing twice
-// except what is marked, and the capacity whole again. Used with stepper.hpp.
+// judgement on what it left behind when it died: nothing committed lost, nothing torn, nothing
+// twice except what is marked, and the capacity whole again. Used with stepper.hpp.
 #pragma once
 
 #include <sys/mman.h>
@@ -19,11 +19,11 @@
 namespace rondo::testing {
 
 inline constexpr std::uint64_t kWorldCapacity = 4;
-inline constexpr std::uint32_t kVictim = 0;      // does something, and is killed
-inline constexpr std::uint32_t kRecoverer = 1;   // recovers, and is killed
-inline constexpr std::uint32_t kSurvivor = 2;    // goes on
-inline constexpr std::uint32_t kBystander = 3;   // is paused holding things, and goes on later
-inline constexpr std::uint32_t kLongDead = 4;    // left something behind before the story begins
+inline constexpr std::uint32_t kVictim = 0;     // does something, and is killed
+inline constexpr std::uint32_t kRecoverer = 1;  // recovers, and is killed
+inline constexpr std::uint32_t kSurvivor = 2;   // goes on
+inline constexpr std::uint32_t kBystander = 3;  // is paused holding things, and goes on later
+inline constexpr std::uint32_t kLongDead = 4;   // left something behind before the story begins
 inline constexpr std::uint32_t kLongDead2 = 5;
 inline constexpr std::uint32_t kParticipants = 6;
 
@@ -113,7 +113,8 @@ class Account {
     }
   }
   // Note `number` of `sender`; `claimed_done`: its sender or consumer says that it is done with it.
-  void expect(std::uint64_t sender, std::uint64_t number, bool may_be_missing, bool must_be_marked) {
+  void expect(std::uint64_t sender, std::uint64_t number, bool may_be_missing,
+              bool must_be_marked) {
     int times = 0;
     for (const auto& [note, marked] : deliveries_) {
       if (note.sender != sender || note.number != number) continue;

@@ -114,7 +114,7 @@ TEST_F(MpmcRecovery, ACommittedMessageOfADeadProducerArrives) {
 }
 
 TEST_F(MpmcRecovery, ALiveOwnerIsNeverRobbed) {
-  auto claim = producer.try_claim();                                     // alive, owns position 0
+  auto claim = producer.try_claim();                                    // alive, owns position 0
   ring.parts.participants[0].claiming = mpmc_announcement::make(0, 1);  // had tried for it, died
   liveness.dead = {0};
 

@@ -41,7 +41,8 @@ namespace rondo {
 // A ring of T. T = std::byte (the default) makes raw slots: messages of bytes, each with a size of
 // its own up to slot_bytes. Any other T is passed as one value per slot.
 //
-// A view of memory that someone else owns; cheap to copy. Handles made from it have to go before the memory.
+// A view of memory that someone else owns; cheap to copy. Handles made from it have to go before
+// the memory.
 template <class T = std::byte, class Policy = MpmcSound>
 class mpmc_ring {
  public:
@@ -76,9 +77,9 @@ class mpmc_ring {
     return mpmc_create(bytes, params, instance_id);
   }
   [[nodiscard]] static Result<mpmc_ring> attach(std::span<std::byte> bytes) {
-    Result<MpmcParts> parts = kSized ? mpmc_attach(bytes)
-                                     : mpmc_attach_as(bytes, params(2).slot_bytes,
-                                                      params(2).alignment, kSized);
+    Result<MpmcParts> parts =
+        kSized ? mpmc_attach(bytes)
+               : mpmc_attach_as(bytes, params(2).slot_bytes, params(2).alignment, kSized);
     if (!parts) return std::move(parts).error();
     if (parts->sized != kSized) {
       return Error{ErrorCode::kGeometryMismatch,
@@ -115,13 +116,11 @@ class mpmc_ring {
   }
 
  private:
-  using Shape =
-      detail::MpmcShape<kSized ? 0
-                               : mpmc_limits::stride(static_cast<std::uint32_t>(sizeof(T)),
-                                                     static_cast<std::uint32_t>(alignof(T)), false),
-                        kSized ? 0
-                               : mpmc_limits::payload_offset(
-                                     static_cast<std::uint32_t>(alignof(T)), false)>;
+  using Shape = detail::MpmcShape<
+      kSized ? 0
+             : mpmc_limits::stride(static_cast<std::uint32_t>(sizeof(T)),
+                                   static_cast<std::uint32_t>(alignof(T)), false),
+      kSized ? 0 : mpmc_limits::payload_offset(static_cast<std::uint32_t>(alignof(T)), false)>;
 
   // The size of the message in a sized slot, just before its payload at offset 16.
   static Atomic<std::uint64_t>& size_word(std::byte* payload) noexcept {

@@ -26,7 +26,8 @@ class mpmc_ring<T, Policy>::Producer {
     Claim(Claim&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
     Claim& operator=(Claim&&) = delete;
     ~Claim() {
-      if (owner_ != nullptr) [[unlikely]] owner_->core_.publish_first(0);
+      if (owner_ != nullptr) [[unlikely]]
+        owner_->core_.publish_first(0);
     }
 
     // Slots claimed. Positions i and i + 1 are adjacent in the ring's order, not in memory.
@@ -218,7 +219,8 @@ class mpmc_ring<T, Policy>::Consumer {
   [[nodiscard]] RONDO_ALWAYS_INLINE Readable slot(std::uint32_t i) const noexcept {
     if constexpr (kSized) {
       const std::uint64_t bytes = size_of(i);
-      if (bytes > core_.parts().slot_bytes) [[unlikely]] return {};
+      if (bytes > core_.parts().slot_bytes) [[unlikely]]
+        return {};
       return {core_.payload(i), bytes};
     } else {
       return *reinterpret_cast<const T*>(core_.payload(i));

@@ -21,7 +21,8 @@
 //
 //   bits   0-2   kind    0 free, 1 written, 2 tombstone, 3 orphaned, 4 adopted
 //   bits   3-10  owner   participant who holds an adopted message, else 0
-//   bits  11-63  lap     low 53 bits of the position's lap; a slot given back is free in the next lap
+//   bits  11-63  lap     low 53 bits of the position's lap; a slot given back is free in the next
+//   lap
 //
 // So a ring of zeros is an empty ring, and no value comes twice in any practical time.
 //
@@ -125,7 +126,8 @@ static_assert(std::is_standard_layout_v<MpmcPositions>);
 static_assert(std::is_trivially_destructible_v<MpmcPositions>);
 
 // One participant's words. It alone writes the first range (and whoever recovers it, after its
-// death); `bell` is written by those who wake it. The counters go on through all owners of the slot.
+// death); `bell` is written by those who wake it. The counters go on through all owners of the
+// slot.
 //
 //   offset  size  field        meaning
 //        0     8  claiming     announce word of its producer
@@ -215,7 +217,8 @@ inline constexpr std::uint32_t kMaxAlignment = 64;
   return layout;
 }
 
-// A process's own copy of where everything lies; taken at attach, never read again from the segment.
+// A process's own copy of where everything lies; taken at attach, never read again from the
+// segment.
 struct MpmcParts {
   MpmcPositions* positions;
   MpmcParticipantPart* participants;

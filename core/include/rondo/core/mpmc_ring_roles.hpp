@@ -1,10 +1,10 @@
 // The two roles of an MPMC slot ring, in positions: what to own, publish and give back. The typed
 // handles that users hold are in mpmc_ring.hpp.
 //
-// Both keep a guess of the next free position and let the slot's state word judge it, so a handle that is
-// alone on its side never loads the shared position: the word says whether the guess is right, stale,
-// or ahead of the other side. A position is owned by advancing the tail (head) from it by
-// compare-and-swap, after announcing it (mpmc_ring_words.hpp has the orderings).
+// Both keep a guess of the next free position and let the slot's state word judge it, so a handle
+// that is alone on its side never loads the shared position: the word says whether the guess is
+// right, stale, or ahead of the other side. A position is owned by advancing the tail (head) from
+// it by compare-and-swap, after announcing it (mpmc_ring_words.hpp has the orderings).
 //
 // Nothing here trusts a word: every loop is bounded, every index masked, and a state that no honest
 // participant leaves is reported as corrupt.
@@ -95,7 +95,8 @@ class MpmcProducerCore {
     assert(count_ == 0);
     Position p = next_;
     if (detail::read_for_claim(state_at(p)) == parts_.lap_of(p)) [[likely]] {
-      if (try_own(p, 1)) [[likely]] return true;
+      if (try_own(p, 1)) [[likely]]
+        return true;
       return claim_slowly(1, true);
     }
     return claim_slowly(1, false);
@@ -108,7 +109,8 @@ class MpmcProducerCore {
     const std::uint32_t ready = free_from(next_, wanted);
     if (ready != 0) [[likely]] {
       Position p = next_;
-      if (try_own(p, ready)) [[likely]] return true;
+      if (try_own(p, ready)) [[likely]]
+        return true;
       return claim_slowly(wanted, true);
     }
     return claim_slowly(wanted, false);
@@ -244,7 +246,8 @@ class MpmcConsumerCore {
     const std::uint64_t word = detail::read_for_take(state_at(p));
     const std::uint64_t free = parts_.lap_of(p);
     if (word == mpmc_state::make(free, SlotKind::kWritten)) [[likely]] {
-      if (try_own(p, 1)) [[likely]] return true;
+      if (try_own(p, 1)) [[likely]]
+        return true;
       return take_slowly(1, true);
     }
     // Polling: still nothing there.
@@ -262,7 +265,8 @@ class MpmcConsumerCore {
     const std::uint32_t ready = written_from(next_, wanted);
     if (ready != 0) [[likely]] {
       Position p = next_;
-      if (try_own(p, ready)) [[likely]] return true;
+      if (try_own(p, ready)) [[likely]]
+        return true;
       return take_slowly(wanted, true);
     }
     return take_slowly(wanted, false);
@@ -414,7 +418,7 @@ class MpmcConsumerCore {
   std::uint32_t count_ = 0;  // of the positions that we own
   MpmcBlocked blocked_ = MpmcBlocked::kNot;
   bool redelivered_ = false;
-  Position looked_empty_;  // where we last ran into producers
+  Position looked_empty_;               // where we last ran into producers
   std::uint64_t orphans_known_ = 0;     // all told of up to here were looked for
   std::uint64_t orphans_searched_ = 0;  // what search_from_ belongs to
   Position search_from_ = 0;

@@ -7,16 +7,16 @@
 //   S1 release state  ->  S6 acquire state      the same, for who takes over an orphaned message
 //   S3 release state  ->  S4 acquire state      a slot given back is fully read
 //   S5 acq_rel state  ->  S2, S4, S6            the dead owner's accesses are over
-//   A1 release announce  ->  A2 acquire announce    who announces something new has committed the old
-//   A3 release announce  ->  A2 acquire announce    the same, for who announces nothing any more
-//   T1 release tail   ->  T2 acquire tail       whoever owns a position below has announced it
+//   A1 release announce  ->  A2 acquire announce    who announces something new has committed the
+//   old A3 release announce  ->  A2 acquire announce    the same, for who announces nothing any
+//   more T1 release tail   ->  T2 acquire tail       whoever owns a position below has announced it
 //   H1 release head   ->  H2 acquire head       the same, for consumers
 //   O1 release orphans  ->  O2 acquire orphans  the slots that the count tells of are orphaned
 //
 // T1 and H1 are read-modify-writes, and nothing else writes tail and head: so all of them that come
 // later in modification order continue the release sequence of each, and T2 that reads any value
-// above p synchronises with the very claim of p. A claim itself relies on nothing that tail carries,
-// hence no acquire there.
+// above p synchronises with the very claim of p. A claim itself relies on nothing that tail
+// carries, hence no acquire there.
 //
 //   owner of p                          recoverer
 //   A1  announce = p                    T2  tail > p?
@@ -41,7 +41,8 @@ namespace rondo::detail {
 using SlotWord = Atomic<std::uint64_t>;
 using AnnounceWord = Atomic<std::uint64_t>;
 
-// --- A slot's state -------------------------------------------------------------------------------
+// --- A slot's state
+// -------------------------------------------------------------------------------
 
 // What a producer finds where it wants to write.
 RONDO_ALWAYS_INLINE std::uint64_t read_for_claim(const SlotWord& state) noexcept {
@@ -91,10 +92,12 @@ inline bool adopt(SlotWord& state, std::uint64_t from, std::uint64_t to) noexcep
                                        std::memory_order_relaxed);
 }
 
-// --- Announcements --------------------------------------------------------------------------------
+// --- Announcements
+// --------------------------------------------------------------------------------
 
 // Before the attempt to own: who I am is on record when the attempt succeeds.
-RONDO_ALWAYS_INLINE void announce(AnnounceWord& mine, Position first, std::uint32_t count) noexcept {
+RONDO_ALWAYS_INLINE void announce(AnnounceWord& mine, Position first,
+                                  std::uint32_t count) noexcept {
   // A1 (release, pairs with A2): what I announced before is committed or given back. That the
   // store comes before the attempt is T1's and H1's doing.
   mine.store(mpmc_announcement::make(first, count), std::memory_order_release);
@@ -114,16 +117,16 @@ inline std::uint64_t read_announcement(const AnnounceWord& theirs) noexcept {
   return theirs.load(std::memory_order_acquire);
 }
 
-// --- Positions ------------------------------------------------------------------------------------
+// --- Positions
+// ------------------------------------------------------------------------------------
 
 // Claims `count` positions from `expected` on. On failure `expected` becomes the tail.
 RONDO_ALWAYS_INLINE bool advance_tail(MpmcPositions& positions, Position& expected,
                                       std::uint32_t count) noexcept {
   // T1 (release, pairs with T2): the announcement is visible to whoever sees the claim.
   // Failure relaxed: the value is a guess to start from; the slot's state decides.
-  return positions.tail.compare_exchange_strong(expected, expected + count,
-                                                std::memory_order_release,
-                                                std::memory_order_relaxed);
+  return positions.tail.compare_exchange_strong(
+      expected, expected + count, std::memory_order_release, std::memory_order_relaxed);
 }
 
 // Takes `count` positions from `expected` on. On failure `expected` becomes the head.
@@ -131,9 +134,8 @@ RONDO_ALWAYS_INLINE bool advance_head(MpmcPositions& positions, Position& expect
                                       std::uint32_t count) noexcept {
   // H1 (release, pairs with H2): the announcement is visible to whoever sees the taking.
   // Failure relaxed: the value is a guess to start from; the slot's state decides.
-  return positions.head.compare_exchange_strong(expected, expected + count,
-                                                std::memory_order_release,
-                                                std::memory_order_relaxed);
+  return positions.head.compare_exchange_strong(
+      expected, expected + count, std::memory_order_release, std::memory_order_relaxed);
 }
 
 inline Position tail_for_recovery(const MpmcPositions& positions) noexcept {
@@ -157,7 +159,8 @@ inline Position guess_head(const MpmcPositions& positions) noexcept {
   return positions.head.load(std::memory_order_relaxed);
 }
 
-// --- Orphans --------------------------------------------------------------------------------------
+// --- Orphans
+// --------------------------------------------------------------------------------------
 
 inline void tell_of_orphans(MpmcPositions& positions) noexcept {
   // O1 (release, pairs with O2): the slots are orphaned before the count says so.
@@ -174,7 +177,8 @@ inline bool more_orphans_than(const MpmcPositions& positions, std::uint64_t know
   return positions.orphans.load(std::memory_order_relaxed) != known;
 }
 
-// --- Counters -------------------------------------------------------------------------------------
+// --- Counters
+// -------------------------------------------------------------------------------------
 
 inline void count_up(Atomic<std::uint64_t>& counter, std::uint64_t by) noexcept {
   // relaxed: statistics; nobody concludes anything from their order.

@@ -18,7 +18,8 @@ using Position = std::uint64_t;
 
 // `size` rounded up to a multiple of `alignment`, a power of two. The caller keeps it from
 // overflowing: sizes that come from a peer are bounded before they get here.
-[[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t size, std::uint64_t alignment) noexcept {
+[[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t size,
+                                               std::uint64_t alignment) noexcept {
   return (size + alignment - 1) & ~(alignment - 1);
 }
 

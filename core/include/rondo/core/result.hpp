@@ -29,25 +29,25 @@ enum class ErrorCode : std::uint8_t {
   kReplaced,       // the file changed behind its name while it was being opened
 
   // What it holds
-  kTooSmall,         // fewer bytes than the header needs, or than the header claims
-  kSizeMismatch,     // another size than its header claims
-  kNotReady,         // the magic is zero: never finished
-  kBadMagic,         // not a Rondo segment
-  kBadByteOrder,     // written on a machine of the other endianness
-  kBadVersion,       // another layout version
-  kBadKind,          // a segment of another kind of ring
-  kBadGeometry,      // capacity, slot size or counts that are impossible
-  kGeometryMismatch, // sound, but not what the caller asked for
-  kMisaligned,       // memory that is not aligned as the layout needs
-  kUnsealed,         // a memfd without the seals that make it safe to map
-  kCorrupt,          // contents that no honest participant writes
+  kTooSmall,          // fewer bytes than the header needs, or than the header claims
+  kSizeMismatch,      // another size than its header claims
+  kNotReady,          // the magic is zero: never finished
+  kBadMagic,          // not a Rondo segment
+  kBadByteOrder,      // written on a machine of the other endianness
+  kBadVersion,        // another layout version
+  kBadKind,           // a segment of another kind of ring
+  kBadGeometry,       // capacity, slot size or counts that are impossible
+  kGeometryMismatch,  // sound, but not what the caller asked for
+  kMisaligned,        // memory that is not aligned as the layout needs
+  kUnsealed,          // a memfd without the seals that make it safe to map
+  kCorrupt,           // contents that no honest participant writes
 
   // Other participants
-  kBusy,           // the role is held by a live participant
-  kNoSlot,         // all participant slots are taken by live participants
-  kPeerGone,       // the other side is gone for good
-  kTimedOut,       // the deadline passed
-  kForked,         // a handle inherited by fork; open a new one in the child
+  kBusy,      // the role is held by a live participant
+  kNoSlot,    // all participant slots are taken by live participants
+  kPeerGone,  // the other side is gone for good
+  kTimedOut,  // the deadline passed
+  kForked,    // a handle inherited by fork; open a new one in the child
 
   // The machine
   kNoSpace,        // no memory or disk space
