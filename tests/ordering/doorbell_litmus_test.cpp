@@ -154,15 +154,15 @@ class DoorbellLitmus : public testing::Watchdog {
 };
 
 TEST_F(DoorbellLitmus, NoWakeIsLostWithTheHeavyFence) {
-  EXPECT_EQ((lost_wakes<LitmusSystem<true, Fence::kHeavy>>(testing::scaled(100'000), 1)), 0u);
+  EXPECT_EQ((lost_wakes<LitmusSystem<true, Fence::kHeavy>>(testing::scaled(30'000), 1)), 0u);
 }
 
 TEST_F(DoorbellLitmus, NoWakeIsLostToAnUnregisteredPublisher) {
-  EXPECT_EQ((lost_wakes<LitmusSystem<false, Fence::kHeavy>>(testing::scaled(100'000), 1)), 0u);
+  EXPECT_EQ((lost_wakes<LitmusSystem<false, Fence::kHeavy>>(testing::scaled(30'000), 1)), 0u);
 }
 
 TEST_F(DoorbellLitmus, NoWakeIsLostByASleeperWithoutTheHeavyFence) {
-  EXPECT_EQ((lost_wakes<LitmusSystem<true, Fence::kOwnOnly>>(testing::scaled(100'000), 1)), 0u);
+  EXPECT_EQ((lost_wakes<LitmusSystem<true, Fence::kOwnOnly>>(testing::scaled(30'000), 1)), 0u);
 }
 
 TEST_F(DoorbellLitmus, WakesAreLostWithoutTheHeavyFence) {

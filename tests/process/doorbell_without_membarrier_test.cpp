@@ -1,5 +1,5 @@
-// Waiting where a seccomp filter forbids membarrier(2), as some containers do, in the sleeper and
-// the publisher of one side. The filtered side runs in a program of its own, started anew, because
+// Waiting where a seccomp filter forbids membarrier(2), as some containers do, on one side of
+// a connection or on both. A filtered side runs in a program of its own, started anew, because
 // what a process may do is found out once.
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -51,14 +51,29 @@ bool forbid_all() {
 
 constexpr const char* kConnection = "RONDO_TEST_CONNECTION";
 constexpr const char* kTurns = "RONDO_TEST_TURNS";
+constexpr const char* kLeads = "RONDO_TEST_LEADS";
 
-// This program again, as the follower of the connection in `file`. Does not return.
-[[noreturn]] void become_follower(int file, std::uint64_t turns) {
+// This program again, without membarrier, as one side of the connection in `file`.
+int become_filtered(int error, int file, std::uint64_t turns, bool leads) {
+  if (!forbid_membarrier(error)) return 96;
   setenv(kConnection, std::to_string(file).c_str(), 1);
   setenv(kTurns, std::to_string(turns).c_str(), 1);
-  execl("/proc/self/exe", "follower", "--gtest_also_run_disabled_tests",
-        "--gtest_filter=*DISABLED_Follow", static_cast<char*>(nullptr));
-  _exit(97);
+  setenv(kLeads, leads ? "1" : "0", 1);
+  execl("/proc/self/exe", "filtered", "--gtest_also_run_disabled_tests",
+        "--gtest_filter=*DISABLED_OneSide", static_cast<char*>(nullptr));
+  return 97;
+}
+
+// One side of the hand-offs; the one that leads begins. False if a wait went wrong.
+bool play(Connection& connection, std::uint64_t turns, bool leads) {
+  testing::Waiter in(leads ? connection.pong : connection.ping);
+  testing::Publisher out(leads ? connection.ping : connection.pong);
+  for (std::uint64_t i = 0; i < turns; ++i) {
+    if (leads) out.publish();
+    if (in.take() != WaitResult::kReady) return false;
+    if (!leads) out.publish();
+  }
+  return true;
 }
 
 Connection* map(int file) {
@@ -70,55 +85,56 @@ class DoorbellWithoutMembarrier : public testing::Watchdog {
  protected:
   void TearDown() override { close(file); }
 
-  // Hand-offs between this process and a follower that may not use membarrier.
+  // Whether the waiter of `box` has said that it can't make others fence.
+  static bool must_fence(const Mailbox& box) {
+    return (box.waiter.state.load(std::memory_order_relaxed) & BellWaiter::kMustFence) != 0;
+  }
+
+  // Hand-offs between this process and one that may not use membarrier.
   void hand_over(int error) {
     Connection* connection = map(file);
     ASSERT_NE(connection, nullptr);
-    const std::uint64_t turns = testing::scaled(2'000);
-    testing::Child follower([&] {
-      if (!forbid_membarrier(error)) return 96;
-      become_follower(file, turns);
-    });
-    testing::Waiter in(connection->pong);
-    testing::Publisher out(connection->ping);
-    for (std::uint64_t i = 0; i < turns; ++i) {
-      out.publish();
-      ASSERT_EQ(in.take(), WaitResult::kReady);
-    }
+    testing::Child follower([&] { return become_filtered(error, file, turns, false); });
+    EXPECT_TRUE(play(*connection, turns, true));
     EXPECT_EQ(follower.join(), 0);
-    // The follower said in its word that it can't make others fence; we can.
-    EXPECT_NE(
-        connection->ping.waiter.state.load(std::memory_order_relaxed) & BellWaiter::kMustFence, 0u);
+    EXPECT_TRUE(must_fence(connection->ping));
     munmap(connection, sizeof *connection);
   }
 
+  const std::uint64_t turns = testing::scaled(2'000);
   int file = [] {
     const int made = memfd_create("connection", 0);
     return ftruncate(made, sizeof(Connection)) == 0 ? made : -1;
   }();
 };
 
-// Not a test by itself: what the filtered program runs.
-TEST_F(DoorbellWithoutMembarrier, DISABLED_Follow) {
+// Not a test by itself: what a filtered program runs.
+TEST_F(DoorbellWithoutMembarrier, DISABLED_OneSide) {
   const char* given = std::getenv(kConnection);
   if (given == nullptr) GTEST_SKIP() << "run by the other tests";
   EXPECT_FALSE(register_publisher());
   EXPECT_FALSE(heavy_fence());
-
   Connection* connection = map(std::atoi(given));
   ASSERT_NE(connection, nullptr);
-  const std::uint64_t turns = std::strtoull(std::getenv(kTurns), nullptr, 10);
-  testing::Waiter in(connection->ping);
-  testing::Publisher out(connection->pong);
-  for (std::uint64_t i = 0; i < turns; ++i) {
-    ASSERT_EQ(in.take(), WaitResult::kReady);
-    out.publish();
-  }
+  EXPECT_TRUE(play(*connection, std::strtoull(std::getenv(kTurns), nullptr, 10),
+                   *std::getenv(kLeads) == '1'));
 }
 
 TEST_F(DoorbellWithoutMembarrier, HandsOverWhereItIsNotPermitted) { hand_over(EPERM); }
 
 TEST_F(DoorbellWithoutMembarrier, HandsOverWhereItDoesNotExist) { hand_over(ENOSYS); }
+
+TEST_F(DoorbellWithoutMembarrier, HandsOverWhereNobodyHasIt) {
+  Connection* connection = map(file);
+  ASSERT_NE(connection, nullptr);
+  testing::Child follower([&] { return become_filtered(EPERM, file, turns, false); });
+  testing::Child leader([&] { return become_filtered(ENOSYS, file, turns, true); });
+  EXPECT_EQ(leader.join(), 0);
+  EXPECT_EQ(follower.join(), 0);
+  EXPECT_TRUE(must_fence(connection->ping));
+  EXPECT_TRUE(must_fence(connection->pong));
+  munmap(connection, sizeof *connection);
+}
 
 // The filter comes while the program runs: it registered as a publisher, and can no longer fence.
 TEST_F(DoorbellWithoutMembarrier, AFilterInstalledLaterIsNoticed) {
