@@ -7,9 +7,9 @@
 //   S1 release state  ->  S6 acquire state      the same, for who takes over an orphaned message
 //   S3 release state  ->  S4 acquire state      a slot given back is fully read
 //   S5 acq_rel state  ->  S2, S4, S6            the dead owner's accesses are over
-//   A1 release announce  ->  A2 acquire announce    who announces something new has committed the
-//   old A3 release announce  ->  A2 acquire announce    the same, for who announces nothing any
-//   more T1 release tail   ->  T2 acquire tail       whoever owns a position below has announced it
+//   A1 release announce  ->  A2 acquire announce    who announces something has committed the old
+//   A3 release announce  ->  A2 acquire announce    the same, for who announces nothing any more
+//   T1 release tail   ->  T2 acquire tail       whoever owns a position below has announced it
 //   H1 release head   ->  H2 acquire head       the same, for consumers
 //   O1 release orphans  ->  O2 acquire orphans  the slots that the count tells of are orphaned
 //
@@ -41,8 +41,7 @@ namespace rondo::detail {
 using SlotWord = Atomic<std::uint64_t>;
 using AnnounceWord = Atomic<std::uint64_t>;
 
-// --- A slot's state
-// -------------------------------------------------------------------------------
+// --- A slot's state ------------------------------------------------------------------------------
 
 // What a producer finds where it wants to write.
 RONDO_ALWAYS_INLINE std::uint64_t read_for_claim(const SlotWord& state) noexcept {
@@ -92,8 +91,7 @@ inline bool adopt(SlotWord& state, std::uint64_t from, std::uint64_t to) noexcep
                                        std::memory_order_relaxed);
 }
 
-// --- Announcements
-// --------------------------------------------------------------------------------
+// --- Announcements -------------------------------------------------------------------------------
 
 // Before the attempt to own: who I am is on record when the attempt succeeds.
 RONDO_ALWAYS_INLINE void announce(AnnounceWord& mine, Position first,
@@ -117,8 +115,7 @@ inline std::uint64_t read_announcement(const AnnounceWord& theirs) noexcept {
   return theirs.load(std::memory_order_acquire);
 }
 
-// --- Positions
-// ------------------------------------------------------------------------------------
+// --- Positions -----------------------------------------------------------------------------------
 
 // Claims `count` positions from `expected` on. On failure `expected` becomes the tail.
 RONDO_ALWAYS_INLINE bool advance_tail(MpmcPositions& positions, Position& expected,
@@ -159,8 +156,7 @@ inline Position guess_head(const MpmcPositions& positions) noexcept {
   return positions.head.load(std::memory_order_relaxed);
 }
 
-// --- Orphans
-// --------------------------------------------------------------------------------------
+// --- Orphans -------------------------------------------------------------------------------------
 
 inline void tell_of_orphans(MpmcPositions& positions) noexcept {
   // O1 (release, pairs with O2): the slots are orphaned before the count says so.
@@ -177,8 +173,7 @@ inline bool more_orphans_than(const MpmcPositions& positions, std::uint64_t know
   return positions.orphans.load(std::memory_order_relaxed) != known;
 }
 
-// --- Counters
-// -------------------------------------------------------------------------------------
+// --- Counters ------------------------------------------------------------------------------------
 
 inline void count_up(Atomic<std::uint64_t>& counter, std::uint64_t by) noexcept {
   // relaxed: statistics; nobody concludes anything from their order.
