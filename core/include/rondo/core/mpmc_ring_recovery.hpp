@@ -7,9 +7,9 @@
 // - A position below the tail whose slot still awaits its producer has exactly one owner, and that
 //   owner announces it. If a dead participant announces it and no live one does, the owner is dead:
 //   the slot becomes a tombstone. Likewise for taken messages, which become orphans.
-// - Every step is a compare-and-swap from the one state that the dead owner left, and the dead one's
+// - Every step is a compare-and-swap from the one state the dead owner left, and the dead one's
 //   announcement goes last. So a recoverer may die anywhere, and the next one begins anew.
-// - An announcement that a live participant shares stays. It is that of a call in progress, possibly
+// - An announcement a live participant shares stays. It is that of a call in progress, possibly
 //   of a paused process; recovery is tried again later.
 #pragma once
 
@@ -208,7 +208,7 @@ class basic_mpmc_recovery {
   }
   [[nodiscard]] MpmcParticipantPart& mine() const noexcept { return parts_.participants[self_]; }
 
-  const MpmcParts& parts_;
+  MpmcParts parts_;
   MpmcSleepers producers_;
   MpmcSleepers consumers_;
   std::uint32_t self_;

@@ -1,0 +1,217 @@
+// The MPMC ring under every reordering that the C++ memory model allows of its loads, with one of
+// its participants dying somewhere. Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp. Payloads
+// are atomic words here, accessed relaxed, so that a state that arrives before its payload is seen.
+// Weakening S1, S2, T1, T2, H1, H2, O1 or O2 (mpmc_ring_words.hpp) makes one of them fail.
+// What this cannot show is one store overtaking another (A1, A3): see docs/mpmc.md.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "rondo/core/mpmc_ring.hpp"
+#include "support/weak_memory.hpp"
+
+namespace rondo {
+namespace {
+
+constexpr int kExecutions = 3'000;
+
+std::uint64_t first_seed() {
+  const char* given = std::getenv("RONDO_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+}
+
+struct Words {
+  std::uint64_t value;
+};
+using Ring = mpmc_ring<Words>;
+
+// Atomics that keep their own history need real construction.
+struct WeakRing {
+  explicit WeakRing(std::uint64_t slots)
+      : storage(slots * 2), participants(4), positions(std::make_unique<MpmcPositions>()) {
+    const MpmcParams params = Ring::params(slots, 4);
+    parts = mpmc_parts_at(nullptr, params);
+    parts.positions = positions.get();
+    parts.participants = participants.data();
+    parts.slots = reinterpret_cast<std::byte*>(storage.data());
+  }
+  std::vector<Atomic<std::uint64_t>> storage;  // state and payload in turn
+  std::vector<MpmcParticipantPart> participants;
+  std::unique_ptr<MpmcPositions> positions;
+  MpmcParts parts{};
+};
+
+void write(Words& slot, std::uint64_t value) {
+  // relaxed: the ring must publish it.
+  reinterpret_cast<Atomic<std::uint64_t>*>(&slot)->store(value, std::memory_order_relaxed);
+}
+std::uint64_t read(const Words& slot) {
+  // relaxed: as above.
+  return reinterpret_cast<const Atomic<std::uint64_t>*>(&slot)->load(std::memory_order_relaxed);
+}
+
+// Participant 0 never lived: it left announcements of positions that others own.
+struct Zero {
+  bool is_dead(std::uint32_t who) const { return who == 0; }
+  bool try_lock_dead(std::uint32_t who) const { return who == 0; }
+  void unlock(std::uint32_t) const {}
+};
+
+// Participant 0 dies once `gone` says so.
+struct ZeroOnce {
+  Atomic<std::uint32_t>& gone;
+  bool is_dead(std::uint32_t who) const {
+    return who == 0 && gone.load(std::memory_order_acquire) != 0;
+  }
+  bool try_lock_dead(std::uint32_t who) const { return is_dead(who); }
+  void unlock(std::uint32_t) const {}
+};
+
+void expect_each_once(const std::vector<std::uint64_t>& got, std::uint64_t sent,
+                      std::uint64_t seed) {
+  std::vector<int> times(sent + 1, 0);
+  for (const std::uint64_t value : got) {
+    ASSERT_GE(value, 1u) << "not yet written, RONDO_SEED=" << seed;
+    ASSERT_LE(value, sent) << "RONDO_SEED=" << seed;
+    ASSERT_EQ(++times[value], 1) << "message " << value << " twice, RONDO_SEED=" << seed;
+  }
+  ASSERT_EQ(got.size(), sent) << "RONDO_SEED=" << seed;
+}
+
+TEST(MpmcRingWeak, EachMessageArrivesOnceAndWhole) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions / 3; ++seed) {
+    WeakRing ring(2);
+    std::vector<std::uint64_t> got;
+    weak::Execution execution(seed);
+    const auto send = [&ring](std::uint32_t me, std::uint64_t value) {
+      Ring::Producer producer(Ring(ring.parts), me, Steering::kOff);
+      for (int i = 0; i < 3;) {
+        if (auto claim = producer.try_claim()) {
+          write(**claim, value + static_cast<std::uint64_t>(i++));
+          std::move(*claim).commit();
+        }
+      }
+    };
+    execution.run({[&] { send(0, 1); }, [&] { send(1, 4); },
+                   [&] {
+                     Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
+                     while (got.size() < 6) {
+                       if (auto message = consumer.try_take()) got.push_back(read(**message));
+                     }
+                   }});
+    expect_each_once(got, 6, seed);
+  }
+}
+
+// A dead participant has the positions of live producers on record; recovery runs all the while.
+TEST(MpmcRingWeak, RecoveryNeverRobsALiveProducer) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    WeakRing ring(2);
+    std::uint32_t tombstones = 0;
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     Ring::Producer producer(Ring(ring.parts), 1, Steering::kOff);
+                     for (int i = 0; i < 2;) {
+                       if (auto claim = producer.try_claim()) {
+                         write(**claim, 1);
+                         std::move(*claim).commit();
+                         ++i;
+                       }
+                     }
+                   },
+                   [&] {
+                     Zero liveness;
+                     auto recovery = Ring(ring.parts).recovery(3);
+                     for (int i = 0; i < 6; ++i) {
+                       ring.participants[0].claiming.store(mpmc_announcement::make(0, 2),
+                                                           std::memory_order_relaxed);
+                       tombstones += recovery.all(liveness).tombstones;
+                     }
+                   }});
+    ASSERT_EQ(tombstones, 0u) << "RONDO_SEED=" << seed;
+  }
+}
+
+// The same for consumers.
+TEST(MpmcRingWeak, RecoveryNeverRobsALiveConsumer) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    WeakRing ring(2);
+    std::uint32_t orphaned = 0;
+    {
+      Ring::Producer producer(Ring(ring.parts), 1, Steering::kOff);
+      for (std::uint64_t i = 1; i <= 2; ++i) {
+        auto claim = producer.try_claim();
+        write(**claim, i);
+        std::move(*claim).commit();
+      }
+    }
+    std::vector<std::uint64_t> got;
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
+                     while (got.size() < 2) {
+                       if (auto message = consumer.try_take()) got.push_back(read(**message));
+                     }
+                   },
+                   [&] {
+                     Zero liveness;
+                     auto recovery = Ring(ring.parts).recovery(3);
+                     for (int i = 0; i < 6; ++i) {
+                       ring.participants[0].taking.store(mpmc_announcement::make(0, 2),
+                                                         std::memory_order_relaxed);
+                       orphaned += recovery.all(liveness).orphaned;
+                     }
+                   }});
+    ASSERT_EQ(orphaned, 0u) << "RONDO_SEED=" << seed;
+    expect_each_once(got, 2, seed);
+  }
+}
+
+// A dead consumer's message, orphaned by one and taken over by another, is seen whole.
+TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions / 3; ++seed) {
+    WeakRing ring(2);
+    Atomic<std::uint32_t> gone{0};
+    std::vector<std::uint64_t> got;
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     Ring::Producer producer(Ring(ring.parts), 1, Steering::kOff);
+                     if (auto claim = producer.try_claim()) {
+                       write(**claim, 1);
+                       std::move(*claim).commit();
+                     }
+                   },
+                   [&] {  // takes and dies
+                     Ring::Consumer consumer(Ring(ring.parts), 0, Steering::kOff);
+                     while (got.empty()) {
+                       if (auto message = consumer.try_take()) {
+                         alignas(decltype(message)) static std::byte grave[sizeof message];
+                         new (grave) decltype(message)(std::move(message));
+                         // release: what the kernel does for whoever proves a death.
+                         gone.store(1, std::memory_order_release);
+                         return;
+                       }
+                     }
+                   },
+                   [&] {
+                     ZeroOnce liveness{gone};
+                     auto recovery = Ring(ring.parts).recovery(3);
+                     while (got.empty() && recovery.all(liveness).orphaned == 0) {
+                     }
+                   },
+                   [&] {  // takes over what another one has recovered
+                     Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
+                     for (int i = 0; i < 5'000 && got.empty(); ++i) {
+                       if (auto message = consumer.try_take()) got.push_back(read(**message));
+                     }
+                   }});
+    expect_each_once(got, 1, seed);
+  }
+}
+
+}  // namespace
+}  // namespace rondo
