@@ -1,5 +1,5 @@
-// The slot ring as two threads on one mapping, with payloads in plain memory, for TSan: weakening any
-// one of P1, C1, P2, C2 makes it report a race.
+// The slot ring as two threads on one mapping, with payloads in plain memory, for TSan: weakening
+// any one of P1, C1, P2, C2 makes it report a race.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -88,10 +88,10 @@ TEST_P(SpscRingRace, BatchesAreReadAsWritten) {
   sender.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Modes, SpscRingRace,
-    ::testing::Combine(::testing::Values(GiveBack::kLazily, GiveBack::kEagerly),
-                       ::testing::Values(Steering::kOff, Steering::kOn)));
+INSTANTIATE_TEST_SUITE_P(Modes, SpscRingRace,
+                         ::testing::Combine(::testing::Values(GiveBack::kLazily,
+                                                              GiveBack::kEagerly),
+                                            ::testing::Values(Steering::kOff, Steering::kOn)));
 
 }  // namespace
 }  // namespace rondo

@@ -388,14 +388,14 @@ TEST(SpscRing, RawSlotsHoldBytesOfARuntimeSize) {
 // Memory as a segment would give it.
 struct PagesDeleter {
   void operator()(std::byte* pages) const noexcept {
-    ::operator delete(pages, std::align_val_t{kPartAlignment});
+    ::operator delete (pages, std::align_val_t{kPartAlignment});
   }
 };
 class Pages {
  public:
   explicit Pages(std::size_t size)
       : size_(size),
-        pages_(static_cast<std::byte*>(::operator new(size, std::align_val_t{kPartAlignment}))) {
+        pages_(static_cast<std::byte*>(::operator new (size, std::align_val_t{kPartAlignment}))) {
     std::memset(pages_.get(), 0xa5, size);
   }
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {pages_.get(), size_}; }
@@ -538,8 +538,8 @@ void drive(std::mt19937_64& random, GiveBack give_back, Steering steering) {
         const std::size_t popped = consumer.try_pop_some(values);
         ASSERT_LE(popped, std::min(count, model.size()));
         ASSERT_EQ(popped == 0, count == 0 || model.empty());
-        ASSERT_TRUE(std::equal(values.begin(), values.begin() + static_cast<long>(popped),
-                               model.begin()));
+        ASSERT_TRUE(
+            std::equal(values.begin(), values.begin() + static_cast<long>(popped), model.begin()));
         model.erase(model.begin(), model.begin() + static_cast<long>(popped));
         break;
       }

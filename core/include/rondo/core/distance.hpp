@@ -1,4 +1,5 @@
-// Distance: how far apart the two sides of a ring work, steered by the side that runs into the other.
+// Distance: how far apart the two sides of a ring work, steered by the side that runs into the
+// other.
 //
 // The same code sits in one of two regimes. In lock step the consumer reads the line that the
 // producer is still writing, and each line crosses between the two cores' caches one by one. When

@@ -3,9 +3,9 @@
 // Lines that a consumer has read stay in its private cache. When the producer comes round and
 // writes them again, each one has to be asked back from the other core, and these questions, not
 // the copying, bound the throughput of a ring that is larger than the first-level cache and smaller
-// than the private caches. A consumer that evicts what it has read spares the producer the question.
-// Measured on a Zen 4: 64-byte messages through 64 KiB become 2 to 3 times faster between near
-// cores, and 5 to 7 times between far ones. The price is a write to memory per line.
+// than the private caches. A consumer that evicts what it has read spares the producer the
+// question. Measured on a Zen 4: 64-byte messages through 64 KiB become 2 to 3 times faster between
+// near cores, and 5 to 7 times between far ones. The price is a write to memory per line.
 //
 // In other rings eviction costs more than it brings: small ones live in the first-level cache, and
 // large ones leave the private caches by themselves. It depends on the processor and on where the
@@ -45,7 +45,7 @@ class LineRelease {
   [[nodiscard]] bool releasing() const noexcept { return releasing_; }
 
  private:
-  static constexpr std::uint32_t kMinPatience = 8;    // laps between trials
+  static constexpr std::uint32_t kMinPatience = 8;  // laps between trials
   static constexpr std::uint32_t kMaxPatience = 512;
 
   RONDO_COLD void treat(const std::byte* ring, std::uint64_t offset, std::uint64_t bytes) noexcept {

@@ -102,7 +102,8 @@ class spsc_ring<T>::Producer {
 
   // Copies as many of `values` as there is room for, from the front, and returns how many: at least
   // one if there is any room; perhaps fewer than all the room, for the other side's line is looked
-  // at only when there seems to be none. They become visible together. Progress: wait-free in the number of values.
+  // at only when there seems to be none. They become visible together. Progress: wait-free in the
+  // number of values.
   [[nodiscard]] std::size_t try_push_some(std::span<const Element> values) noexcept
       requires(!kRaw) {
     if (tail_ == limit_ && !look()) return 0;
@@ -193,7 +194,8 @@ class spsc_ring<T>::Consumer {
         seen_(head_),
         turn_(head_),
         published_(head_),
-        share_(give_back == GiveBack::kEagerly ? 1 : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        share_(give_back == GiveBack::kEagerly ? 1
+                                               : std::max<std::uint64_t>(parts.capacity / 8, 1)),
         distance_(steering, head_, parts.capacity / 4),
         release_(steering, parts.capacity * detail::slot_bytes_of(parts)) {
     refresh();
@@ -250,7 +252,8 @@ class spsc_ring<T>::Consumer {
   // Memory ordering: the caller's reads of the message come before the slot is written again.
   RONDO_ALWAYS_INLINE bool give_back() noexcept {
     ++head_;
-    if (head_ != turn_) [[likely]] return false;
+    if (head_ != turn_) [[likely]]
+      return false;
     return take_turn();
   }
   // The same for the oldest `messages`, at most those seen.
@@ -333,11 +336,11 @@ class spsc_ring<T>::Consumer {
   }
 
   Parts parts_;
-  Position head_;         // our own copy; shared memory holds the published one
-  Position seen_;         // messages before this one are there, by what we last saw of the producer
-  Position turn_;         // the lesser of seen_ and published_ + share_: up to here nothing is due
-  Position published_;    // what the producer was told
-  std::uint64_t share_;   // how far head_ may run ahead of published_
+  Position head_;        // our own copy; shared memory holds the published one
+  Position seen_;        // messages before this one are there, by what we last saw of the producer
+  Position turn_;        // the lesser of seen_ and published_ + share_: up to here nothing is due
+  Position published_;   // what the producer was told
+  std::uint64_t share_;  // how far head_ may run ahead of published_
   Distance distance_;
   LineRelease release_;
   bool failed_ = false;

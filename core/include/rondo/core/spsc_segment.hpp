@@ -44,10 +44,10 @@ template <class T>
 template <class T>
 Result<SpscLayout> spsc_ring<T>::layout_for(const SpscParams& params) {
   const std::uint32_t slot_bytes = detail::spsc_slot_bytes<T>(params.slot_bytes);
-  std::string objection =
-      detail::spsc_objection(params.capacity, slot_bytes, params.participants);
+  std::string objection = detail::spsc_objection(params.capacity, slot_bytes, params.participants);
   if (objection.empty() && kRaw && slot_bytes % 8 != 0) {
-    objection = "a raw slot is " + std::to_string(slot_bytes) + " bytes; it has to be a multiple of 8";
+    objection =
+        "a raw slot is " + std::to_string(slot_bytes) + " bytes; it has to be a multiple of 8";
   }
   if (!objection.empty()) {
     return Error{ErrorCode::kInvalidCapacity, "no such ring: " + objection};
@@ -109,8 +109,7 @@ auto spsc_ring<T>::attach(std::span<std::byte> memory, std::string_view what) ->
   if (!is_aligned(memory.data(), std::max(kSharingRange, alignof(Element)))) {
     return Error{ErrorCode::kMisaligned, name + " is not aligned as its slots need"};
   }
-  return detail::spsc_parts_at<T>(memory.data(), *layout, geometry->capacity,
-                                  geometry->slot_bytes);
+  return detail::spsc_parts_at<T>(memory.data(), *layout, geometry->capacity, geometry->slot_bytes);
 }
 
 }  // namespace rondo
