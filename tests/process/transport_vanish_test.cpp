@@ -131,7 +131,7 @@ TEST_P(VanishTest, AKilledSenderLeavesEverythingItCommitted) {
     for (std::uint64_t i = 0; i < 10; ++i) {
       if (sender.send(bytes_of(numbered_message(i, i % 700))) != Status::kOk) return 1;
     }
-    auto claim = sender.claim(500);  // never committed
+    [[maybe_unused]] auto claim = sender.claim(500);  // never committed
     signals->ready = true;
     for (;;) pause();
   });
