@@ -6,6 +6,7 @@
 //  5. WhatAFullPipeDoesNotTakeIsWrittenLater
 //  6. ABrokenPipeDoesNotRaiseASignal
 //  7. AByteStreamCutShortIsNotTakenForEnded
+//  8. LingeringIsForRings
 #include "rondo/transports/sender.hpp"
 
 #include <fcntl.h>
@@ -127,6 +128,17 @@ TEST_F(SenderTest, AByteStreamCutShortIsNotTakenForEnded) {
   ASSERT_EQ(sender.try_send(bytes_of(std::string(300'000, 'x'))), Status::kOk);
   EXPECT_EQ(sender.close(Deadline::now()), Status::kWouldBlock);
   EXPECT_EQ(receiver.next().status(), Status::kPeerDied);
+}
+
+TEST_F(SenderTest, LingeringIsForRings) {
+  for (const char* url : {"fd:1", "fifo:/tmp/rondo-test-never", "unix:/tmp/rondo-test-never"}) {
+    const auto sender = Sender::open(url, {.linger = true});
+    ASSERT_FALSE(sender) << url;
+    EXPECT_EQ(sender.error().code, ErrorCode::kInvalidOption) << url;
+    const auto receiver = Receiver::open(url, {.linger = true});
+    ASSERT_FALSE(receiver) << url;
+    EXPECT_EQ(receiver.error().code, ErrorCode::kInvalidOption) << url;
+  }
 }
 
 }  // namespace

@@ -57,22 +57,35 @@ const Opener& opener_for(const Url& url) {
   return *std::ranges::find(kOpeners, url.scheme, &Opener::scheme);
 }
 
+// A URL that goes with the options.
+Result<Url> parse(std::string_view text, const OpenOptions& options) {
+  auto url = Url::parse(text);
+  if (!url || !options.linger) return url;
+  const bool ring =
+      url->scheme == Scheme::kShm || url->scheme == Scheme::kFile || url->scheme == Scheme::kInproc;
+  if (ring) return url;
+  return Error{ErrorCode::kInvalidOption,
+               url->name() +
+                   " can't wait for a successor of the other side (linger); shm:, file: "
+                   "and inproc: can"};
+}
+
 }  // namespace
 
 Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options) {
-  const auto parsed = Url::parse(url);
+  const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).sender(*parsed, options);
 }
 
 Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options) {
-  const auto parsed = Url::parse(url);
+  const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).receiver(*parsed, options);
 }
 
 Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
-  const auto parsed = Url::parse(url);
+  const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).pair(*parsed, options);
 }

@@ -58,7 +58,7 @@ Status Receiver::fetch_slowly(Deadline deadline) noexcept {
   // The look that found nothing has told the sender of all the space there is.
   if (ringer_.wanted()) ring();
   const bool over = consumer_.state() != ReadState::kEmpty;
-  if (deadline == Deadline::now() && !over && ++looks_ % looks_per_fetch_ != 0) {
+  if (deadline == Deadline::now() && !over && (++looks_ & (looks_per_fetch_ - 1)) != 0) {
     return Status::kWouldBlock;
   }
   const Status status = backend_->forked() ? Status::kForked : backend_->fetch(consumer_, deadline);

@@ -13,7 +13,7 @@ struct OpenOptions {
   // and unix: for the receiver. A Sender on a ring waits for nobody (see wait_for_receiver()).
   Deadline wait = Deadline::never();
   // As linger=1 in the URL: when the other side dies (for a sender also: when it leaves), wait for
-  // its successor.
+  // its successor. Rings only: kInvalidOption for byte streams.
   bool linger = false;
   // Shown to people in the list of participants; at most 32 bytes are kept.
   std::string name{};

@@ -141,7 +141,7 @@ class Receiver {
   Ringer ringer_;
   Status status_ = Status::kOk;
   std::uint32_t looks_ = 0;            // that found nothing
-  std::uint32_t looks_per_fetch_ = 1;  // how many of them make it worth asking the backend
+  std::uint32_t looks_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
 };
 
