@@ -1,0 +1,190 @@
+// Bounded queues of many producers and consumers behind one face, for mpmc_versus.cpp.
+//
+//   Queue queue(slots);
+//   auto handle = queue.handle(i);      // one per thread, i below kMpmcHandles
+//   bool Queue::push(handle, message), bool Queue::pop(handle, message)    // neither waits
+#pragma once
+
+#include <atomic_queue/atomic_queue.h>
+#include <concurrentqueue/concurrentqueue.h>
+#include <tbb/concurrent_queue.h>
+
+#include <atomic>
+#include <boost/lockfree/queue.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <xenium/vyukov_bounded_queue.hpp>
+
+#include "rondo/core/mpmc_ring.hpp"
+
+namespace rondo::bench {
+
+inline constexpr std::uint32_t kMpmcHandles = 32;
+
+struct NoHandle {};
+
+// Ours, on the heap.
+template <class T, class Policy = MpmcSound>
+class RondoMpmc {
+ public:
+  using Ring = mpmc_ring<T, Policy>;
+  struct Handle {
+    typename Ring::Producer producer;
+    typename Ring::Consumer consumer;
+  };
+
+  explicit RondoMpmc(std::size_t slots) {
+    const MpmcParams params = Ring::params(slots, kMpmcHandles);
+    const std::size_t bytes = mpmc_layout_of(params).total_bytes;
+    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kPartAlignment, bytes)));
+    std::memset(memory_.get(), 0, bytes);
+    ring_ = std::make_unique<Ring>(mpmc_parts_at(memory_.get(), params));
+  }
+  Handle handle(std::uint32_t i) {
+    return {typename Ring::Producer(*ring_, i), typename Ring::Consumer(*ring_, i)};
+  }
+  bool push(Handle& handle, const T& value) { return handle.producer.try_push(value); }
+  bool pop(Handle& handle, T& value) { return handle.consumer.try_pop(value); }
+  std::uint32_t push_many(Handle& handle, std::span<const T> values) {
+    return handle.producer.try_push(values);
+  }
+  std::uint32_t pop_many(Handle& handle, std::span<T> values) {
+    return handle.consumer.try_pop(values);
+  }
+
+ private:
+  std::unique_ptr<std::byte, decltype(&std::free)> memory_{nullptr, &std::free};
+  std::unique_ptr<Ring> ring_;
+};
+
+// What the announcement costs: the same ring without it. It can't be healed.
+struct MpmcUnannounced : MpmcSound {
+  static constexpr bool kAnnounce = false;
+};
+
+// The classical ring: a ticket by compare-and-swap, and a turn counter in a slot on lines of its
+// own, as in rigtorp's MPMCQueue.
+template <class T>
+class TicketRing {
+ public:
+  explicit TicketRing(std::size_t slots) : slots_(new Slot[slots]), capacity_(slots) {}
+  NoHandle handle(std::uint32_t) { return {}; }
+
+  bool push(NoHandle&, const T& value) {
+    std::uint64_t head = head_.load(std::memory_order_acquire);
+    for (;;) {
+      Slot& slot = slots_[head & (capacity_ - 1)];
+      if (slot.turn.load(std::memory_order_acquire) == head / capacity_ * 2) {
+        if (head_.compare_exchange_strong(head, head + 1)) {
+          slot.value = value;
+          slot.turn.store(head / capacity_ * 2 + 1, std::memory_order_release);
+          return true;
+        }
+      } else if (const std::uint64_t before = head;
+                 (head = head_.load(std::memory_order_acquire)) == before) {
+        return false;
+      }
+    }
+  }
+  bool pop(NoHandle&, T& value) {
+    std::uint64_t tail = tail_.load(std::memory_order_acquire);
+    for (;;) {
+      Slot& slot = slots_[tail & (capacity_ - 1)];
+      if (slot.turn.load(std::memory_order_acquire) == tail / capacity_ * 2 + 1) {
+        if (tail_.compare_exchange_strong(tail, tail + 1)) {
+          value = slot.value;
+          slot.turn.store(tail / capacity_ * 2 + 2, std::memory_order_release);
+          return true;
+        }
+      } else if (const std::uint64_t before = tail;
+                 (tail = tail_.load(std::memory_order_acquire)) == before) {
+        return false;
+      }
+    }
+  }
+
+ private:
+  struct alignas(64) Slot {
+    std::atomic<std::uint64_t> turn{0};
+    T value;
+  };
+  std::unique_ptr<Slot[]> slots_;
+  std::uint64_t capacity_;
+  alignas(kSharingRange) std::atomic<std::uint64_t> head_{0};
+  alignas(kSharingRange) std::atomic<std::uint64_t> tail_{0};
+};
+
+template <class T>
+class BoostLockfree {
+ public:
+  explicit BoostLockfree(std::size_t slots) : queue_(slots) {}
+  NoHandle handle(std::uint32_t) { return {}; }
+  bool push(NoHandle&, const T& value) { return queue_.bounded_push(value); }
+  bool pop(NoHandle&, T& value) { return queue_.pop(value); }
+
+ private:
+  boost::lockfree::queue<T> queue_;
+};
+
+template <class T>
+class XeniumVyukov {
+ public:
+  explicit XeniumVyukov(std::size_t slots) : queue_(slots) {}
+  NoHandle handle(std::uint32_t) { return {}; }
+  bool push(NoHandle&, const T& value) { return queue_.try_push_weak(value); }
+  bool pop(NoHandle&, T& value) { return queue_.try_pop_weak(value); }
+
+ private:
+  xenium::vyukov_bounded_queue<T> queue_;
+};
+
+template <class T>
+class AtomicQueue {
+ public:
+  explicit AtomicQueue(std::size_t slots) : queue_(static_cast<unsigned>(slots)) {}
+  NoHandle handle(std::uint32_t) { return {}; }
+  bool push(NoHandle&, const T& value) { return queue_.try_push(value); }
+  bool pop(NoHandle&, T& value) { return queue_.try_pop(value); }
+
+ private:
+  atomic_queue::AtomicQueueB2<T> queue_;
+};
+
+// Keeps no order between producers, and grows: the bound is the benchmark's, by the books.
+template <class T>
+class Moodycamel {
+ public:
+  struct Handle {
+    moodycamel::ProducerToken producer;
+    moodycamel::ConsumerToken consumer;
+  };
+  explicit Moodycamel(std::size_t slots) : queue_(slots, kMpmcHandles, 0) {}
+  Handle handle(std::uint32_t) {
+    return {moodycamel::ProducerToken(queue_), moodycamel::ConsumerToken(queue_)};
+  }
+  bool push(Handle& handle, const T& value) { return queue_.try_enqueue(handle.producer, value); }
+  bool pop(Handle& handle, T& value) { return queue_.try_dequeue(handle.consumer, value); }
+
+ private:
+  moodycamel::ConcurrentQueue<T> queue_;
+};
+
+template <class T>
+class TbbBounded {
+ public:
+  explicit TbbBounded(std::size_t slots) {
+    queue_.set_capacity(static_cast<std::ptrdiff_t>(slots));
+  }
+  NoHandle handle(std::uint32_t) { return {}; }
+  bool push(NoHandle&, const T& value) { return queue_.try_push(value); }
+  bool pop(NoHandle&, T& value) { return queue_.try_pop(value); }
+
+ private:
+  tbb::concurrent_bounded_queue<T> queue_;
+};
+
+}  // namespace rondo::bench
