@@ -71,7 +71,7 @@ struct MpmcFixture {
   std::size_t bytes;
   static constexpr std::align_val_t kAlignment{kPartAlignment};
   struct Free {
-    void operator()(std::byte* memory) const { operator delete(memory, kAlignment); }
+    void operator()(std::byte* at) const { operator delete(at, kAlignment); }
   };
   std::unique_ptr<std::byte, Free> memory;
   MpmcParts parts;

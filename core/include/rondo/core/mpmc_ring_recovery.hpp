@@ -33,7 +33,7 @@ template <class L>
 concept MpmcLiveness = requires(L& liveness, std::uint32_t participant) {
   { liveness.is_dead(participant) } -> std::same_as<bool>;
   { liveness.try_lock_dead(participant) } -> std::same_as<bool>;
-  { liveness.unlock(participant) };
+  {liveness.unlock(participant)};
 };
 
 // What one recovery did.
@@ -54,9 +54,9 @@ struct MpmcRecovered {
 // How the protocol is carried out. Anything but this is for tests and measurements, to show what
 // each part of it is there for.
 struct MpmcSound {
-  static constexpr bool kAnnounce = true;              // who may own a position is on record
-  static constexpr bool kScanLive = true;              // a live owner is never robbed
-  static constexpr bool kSlotsBeforeRecords = true;    // the announcement goes last
+  static constexpr bool kAnnounce = true;            // who may own a position is on record
+  static constexpr bool kScanLive = true;            // a live owner is never robbed
+  static constexpr bool kSlotsBeforeRecords = true;  // the announcement goes last
 };
 
 template <class Policy>
