@@ -154,20 +154,17 @@ class AtomicQueue {
   atomic_queue::AtomicQueueB2<T> queue_;
 };
 
-// Keeps no order between producers, and grows: the bound is the benchmark's, by the books.
+// Keeps no order between producers, and grows instead of being full.
 template <class T>
 class Moodycamel {
  public:
   struct Handle {
     moodycamel::ProducerToken producer;
-    moodycamel::ConsumerToken consumer;
   };
-  explicit Moodycamel(std::size_t slots) : queue_(slots, kMpmcHandles, 0) {}
-  Handle handle(std::uint32_t) {
-    return {moodycamel::ProducerToken(queue_), moodycamel::ConsumerToken(queue_)};
-  }
-  bool push(Handle& handle, const T& value) { return queue_.try_enqueue(handle.producer, value); }
-  bool pop(Handle& handle, T& value) { return queue_.try_dequeue(handle.consumer, value); }
+  explicit Moodycamel(std::size_t slots) : queue_(slots) {}
+  Handle handle(std::uint32_t) { return {moodycamel::ProducerToken(queue_)}; }
+  bool push(Handle& handle, const T& value) { return queue_.enqueue(handle.producer, value); }
+  bool pop(Handle&, T& value) { return queue_.try_dequeue(value); }
 
  private:
   moodycamel::ConcurrentQueue<T> queue_;
