@@ -173,7 +173,7 @@ TEST(Url, ACapacityTooSmallForTheLargestMessageIsRefused) {
 }
 
 TEST(Url, NamesAreChecked) {
-  for (const std::string name :
+  for (const std::string& name :
        {std::string(), std::string("a/b"), std::string(".."), std::string(".hidden"),
         std::string("a b"), std::string("a\0b", 3), std::string("%00"), std::string(201, 'a')}) {
     EXPECT_THAT(refusal("shm:" + name), HasSubstr(code(ErrorCode::kInvalidName))) << name;
