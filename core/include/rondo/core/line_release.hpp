@@ -99,8 +99,8 @@ class LineRelease {
   std::uint64_t bytes_in_lap_ = 0;
   std::uint64_t lap_began_ = 0;
   std::uint64_t usual_lap_ = 0;
-  std::uint32_t laps_ = 0;  // since the last trial began or ended
-  std::uint32_t patience_ = kMinPatience;
+  std::uint32_t laps_ = 0;      // since the last trial began or ended
+  std::uint32_t patience_ = 2;  // the first trial comes soon: a large ring's laps are long
   bool usable_;
   bool releasing_ = false;
   bool trying_ = false;
