@@ -328,7 +328,7 @@ std::uint64_t messages_for(Kind kind, Question question, std::size_t bytes) {
     return static_cast<std::uint64_t>(std::max(3e6 / ns, 10.0));
   }
   const double ns = (in_memory(kind) ? 10 : 500) + per_byte_ns * double(bytes);
-  return static_cast<std::uint64_t>(std::max(4e6 / ns, 40.0));
+  return static_cast<std::uint64_t>(std::max((in_memory(kind) ? 1.5e7 : 4e6) / ns, 40.0));
 }
 
 class Driver {
