@@ -42,15 +42,20 @@ class Distance {
   static constexpr std::uint32_t kMaxPauses = 128;
 
   // `messages` is the caller's running count of messages now, for instance its position in slots.
-  // A stay should yield `aim` messages: a fair share of what the ring holds.
+  // A stay should yield `aim` messages, a fair share of what the ring holds, and takes `max_pauses`
+  // at most.
   constexpr explicit Distance(Steering steering, std::uint64_t messages = 0,
-                              std::uint64_t aim = 256) noexcept
-      : at_last_dry_spell_(messages), aim_(std::max<std::uint64_t>(aim, 1)), steering_(steering) {}
+                              std::uint64_t aim = 256,
+                              std::uint32_t max_pauses = kMaxPauses) noexcept
+      : at_last_dry_spell_(messages),
+        aim_(std::max<std::uint64_t>(aim, 1)),
+        max_pauses_(max_pauses),
+        steering_(steering) {}
 
   // To be called on finding the ring empty, with the caller's running count of messages (not of
   // bytes). Either returns false at once; or stays away for a moment and returns true, and the
   // caller looks once more.
-  // Progress: wait-free, at most kMaxPauses pauses.
+  // Progress: wait-free, at most max_pauses pauses.
   RONDO_COLD bool stay_away(std::uint64_t messages) noexcept {
     const std::uint64_t run = messages - at_last_dry_spell_;
     at_last_dry_spell_ = messages;
@@ -62,7 +67,7 @@ class Distance {
     if (stayed_) stream_ = kStream;
     stayed_ = true;
     if (run < aim_) {
-      pauses_ = std::min(pauses_ * 2, kMaxPauses);
+      pauses_ = std::min(pauses_ * 2, max_pauses_);
     } else if (run > 2 * aim_) {
       pauses_ = std::max(pauses_ / 2, kMinPauses);
     }
@@ -78,6 +83,7 @@ class Distance {
   std::uint64_t at_last_dry_spell_;
   std::uint64_t aim_;
   std::uint64_t stream_ = kStream;
+  std::uint32_t max_pauses_;
   std::uint32_t pauses_ = 8;
   Steering steering_;
   bool stayed_ = false;  // and has not returned empty-handed since

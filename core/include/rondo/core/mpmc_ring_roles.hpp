@@ -68,6 +68,10 @@ struct MpmcShape {
   }
 };
 
+// The longest stay away from the other side, in pauses (distance.hpp): some 10 microseconds. Longer than in
+// the single-producer rings, as a message takes longer here; for 64-byte messages that is twice the
+// rate where the cores are far apart.
+inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
 
 // Lets the winner of a lost race get on. Longer from one loss to the next.
@@ -86,7 +90,7 @@ class MpmcProducerCore {
         record_(&parts.participants[participant].claiming),
         next_(detail::guess_tail(*parts.positions)),
         looked_full_(next_ - 1),
-        distance_(steering, next_, parts.capacity / 2) {
+        distance_(steering, next_, parts.capacity / 2, detail::kMpmcMaxPauses) {
     assert(participant < parts.participant_count);
   }
 
@@ -234,7 +238,7 @@ class MpmcConsumerCore {
         record_(&parts.participants[participant].taking),
         next_(detail::guess_head(*parts.positions)),
         looked_empty_(next_ - 1),
-        distance_(steering, next_, parts.capacity / 2),
+        distance_(steering, next_, parts.capacity / 2, detail::kMpmcMaxPauses),
         participant_(participant) {
     assert(participant < parts.participant_count);
   }
