@@ -68,9 +68,9 @@ struct MpmcShape {
   }
 };
 
-// The longest stay away from the other side, in pauses (distance.hpp): some 10 microseconds. Longer than in
-// the single-producer rings, as a message takes longer here; for 64-byte messages that is twice the
-// rate where the cores are far apart.
+// The longest stay away from the other side, in pauses (distance.hpp): some 10 microseconds. Longer
+// than in the single-producer rings, as a message takes longer here; for 64-byte messages that is
+// twice the rate where the cores are far apart.
 inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
 
