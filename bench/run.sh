@@ -34,9 +34,9 @@ headline "Between two threads: messages per second, against other queues"
 headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
 "$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
 
-if [[ -x $bin/mpmc_compare ]]; then
+if [[ -x $bin/mpmc_versus ]]; then
   headline "Many to many, against other queues"
-  "$bin/mpmc_compare" "$rounds"
+  "$bin/mpmc_versus" "$rounds"
 fi
 
 for benchmark in "$bin"/*_bench; do
