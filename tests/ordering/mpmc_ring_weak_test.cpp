@@ -1,6 +1,7 @@
 // The MPMC ring under every reordering that the C++ memory model allows of its loads, with one of
 // its participants dying somewhere. Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
-// Payloads are atomic words here, accessed relaxed, so that a state that arrives before its payload is seen.
+// Payloads are atomic words here, accessed relaxed, so that a state that arrives before its payload
+// is seen.
 // Weakening S1, S2, T1, T2, H1, H2, O1 or O2 (mpmc_ring_words.hpp) makes one of them fail.
 // What this cannot show is one store overtaking another (A1, A3): see docs/mpmc.md.
 #include <gtest/gtest.h>
