@@ -45,7 +45,7 @@ std::string binary_size(std::uint64_t bytes) {
 
 std::string grouped(std::uint64_t number) {
   std::string digits = fmt::to_string(number);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, 1, ',');
   return digits;
 }
 
