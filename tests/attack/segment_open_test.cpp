@@ -18,6 +18,7 @@
 
 #include "rondo/core/segment_info.hpp"
 #include "support/processes.hpp"
+#include "support/sanitizers.hpp"
 #include "support/segment_fixture.hpp"
 
 namespace rondo {
@@ -307,6 +308,7 @@ TEST_F(OpenSegment, DescriptorForReadingOnly) {
 
 // Limits, each in a child so that they don't outlive the test.
 TEST_F(OpenSegment, NoDescriptorsLeft) {
+  if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer itself needs what runs out here";
   const Segment created = sound(create_small(file_));
   Child child([&] {
     const rlimit none{static_cast<rlim_t>(created.fd()) + 4, 1024};
@@ -335,6 +337,7 @@ TEST_F(OpenSegment, NoDescriptorsLeft) {
 }
 
 TEST_F(OpenSegment, NoAddressSpaceLeft) {
+  if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer itself needs what runs out here";
   const Segment created = sound(Segment::create(file_, 64 << 20, {.prefault = false}, leave_empty));
   Child child([&] {
     const rlimit little{32 << 20, 32 << 20};

@@ -20,6 +20,7 @@
 #include "rondo/transports/sender.hpp"
 #include "support/processes.hpp"
 #include "support/record_fixture.hpp"
+#include "support/sanitizers.hpp"
 #include "support/spsc_fixture.hpp"
 
 namespace {
@@ -41,11 +42,7 @@ std::uint64_t allocations = 0;
 namespace rondo {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = RONDO_THREAD_SANITIZER != 0;
-#endif
+using testing::kSanitized;
 
 constexpr int kPassed = 0;
 constexpr int kWrongMessage = 1;

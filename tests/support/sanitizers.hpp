@@ -1,0 +1,19 @@
+// Which sanitizer a test was built with, for the few that can't run under one.
+#pragma once
+
+#include "rondo/core/platform.hpp"
+
+namespace rondo::testing {
+
+// clang has no such macro, but __has_feature; gcc 12 has no __has_feature.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kAddressSanitizer = true;
+#elif defined(__has_feature)
+inline constexpr bool kAddressSanitizer = __has_feature(address_sanitizer);
+#else
+inline constexpr bool kAddressSanitizer = false;
+#endif
+
+inline constexpr bool kSanitized = kAddressSanitizer || RONDO_THREAD_SANITIZER != 0;
+
+}  // namespace rondo::testing
