@@ -38,6 +38,8 @@ class Meeting {
   ~Meeting() {
     drop(0);
     drop(1);
+    // What a killed receiver has not read stays for another one; here, nobody comes.
+    static_cast<void>(remove(url_, true));
   }
   // Each process opens one end; the other end of a pipe is let go of.
   [[nodiscard]] Sender sender(const OpenOptions& options = {}) {
