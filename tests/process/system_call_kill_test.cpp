@@ -1,0 +1,138 @@
+// Processes killed at each of their system calls, before and after, while they make, open, use and
+// leave a channel. What others see of a process apart from its segment's memory (names, locks,
+// files) changes at system calls only, so these are all the moments at which it can die with a
+// different trace. After each of them, successors meet at the name, pass messages, and leave
+// nothing behind.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include "process/stepper.hpp"
+#include "rondo/rondo.hpp"
+#include "support/processes.hpp"
+#include "support/segment_fixture.hpp"
+
+namespace rondo {
+namespace {
+
+using namespace rondo::testing;
+
+constexpr auto kLong = std::chrono::seconds(60);
+
+template <class Handle>
+Handle opened(Result<Handle> handle) {
+  if (!handle) {
+    std::fprintf(stderr, "%s\n", handle.error().message.c_str());
+    std::abort();
+  }
+  return std::move(handle).value();
+}
+
+// Lets `work` run in a child to each of its system calls in turn, kills it there, and has `look`
+// judge what it left. Returns how many moments there were.
+int at_each_system_call(const std::function<void()>& work, const std::function<void()>& look) {
+  for (int moment = 0;; ++moment) {
+    SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
+    Stepper victim([&] {
+      Stepper::begin();
+      work();
+      Stepper::end();
+    });
+    bool there = true;
+    for (int i = 0; i <= moment && there; ++i) there = victim.run_to_system_call();
+    victim.kill();
+    look();
+    if (!there || ::testing::Test::HasFatalFailure()) return moment;
+  }
+}
+
+class KilledAtASystemCall : public Watchdog {
+ protected:
+  // A sender and a receiver find together, whatever was left there; then nothing is left.
+  void expect_that_life_goes_on() {
+    {
+      Sender sender = opened(Sender::open(url_));
+      Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
+      ASSERT_EQ(sender.send("after"), Status::kOk);
+      std::string last;
+      while (last != "after") {
+        auto message = receiver.next(Deadline::after(kLong));
+        if (message.status() == Status::kEnded) {
+          // A victim's own stream, closed in order: ours is behind its end.
+          receiver.detach();
+          receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
+          continue;
+        }
+        ASSERT_TRUE(message) << to_string(message.status());
+        last = message->text();
+      }
+    }
+    EXPECT_TRUE(directory_.empty());
+  }
+
+  Directory directory_;
+  std::string url_ = "file:" + directory_.path("channel") + "?capacity=4KiB";
+};
+
+TEST_F(KilledAtASystemCall, ACreatorLeavesACompleteSegmentOrNothing) {
+  const SegmentName name = directory_.name("segment");
+  int complete = 0;
+  const int moments = at_each_system_call(
+      [&] {
+        const Segment segment = sound(create_small(name));
+        static_cast<void>(Segment::remove(name));
+      },
+      [&] {
+        if (const auto left = Segment::attach(name)) {
+          ++complete;
+          EXPECT_TRUE(check_header(left->bytes(), RingKind::kRecord, "it"));
+          EXPECT_TRUE(Segment::remove(name));
+        } else {
+          EXPECT_EQ(code_of(left), code_of(ErrorCode::kNotFound));
+        }
+        ASSERT_TRUE(directory_.empty());
+      });
+  std::printf("%d moments, complete at the name in %d\n", moments, complete);
+  EXPECT_GT(moments, 10);
+  EXPECT_GT(complete, 0);
+  EXPECT_LT(complete, moments);
+}
+
+TEST_F(KilledAtASystemCall, ASenderFromOpeningToClosing) {
+  const int moments = at_each_system_call(
+      [&] {
+        Sender sender = opened(Sender::open(url_));
+        static_cast<void>(sender.send("before"));
+        static_cast<void>(sender.close());
+      },
+      [&] { expect_that_life_goes_on(); });
+  std::printf("%d moments\n", moments);
+  EXPECT_GT(moments, 20);
+}
+
+TEST_F(KilledAtASystemCall, AReceiverFromOpeningToLeaving) {
+  const auto leave_a_stream = [this] {
+    Sender sender = opened(Sender::open(url_));
+    static_cast<void>(sender.send("for the next victim"));
+  };
+  leave_a_stream();
+  const int moments = at_each_system_call(
+      [&] {
+        Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
+        static_cast<void>(receiver.next(Deadline::now()));
+        receiver.detach();
+      },
+      [&] {
+        expect_that_life_goes_on();
+        leave_a_stream();
+      });
+  std::printf("%d moments\n", moments);
+  EXPECT_GT(moments, 20);
+  static_cast<void>(remove(url_, true));
+}
+
+}  // namespace
+}  // namespace rondo
