@@ -64,6 +64,21 @@ class Memory {
   std::size_t size_;
 };
 
+// The life of a segment among hostile peers: as long as the input lasts, either the memory is
+// scribbled on, or `act(operation, count)` is called, with operations 2 to 7 and counts below 32.
+template <class Act>
+void live_among_hostile_peers(Input& input, Memory& memory, std::uint64_t parts_offset, Act&& act) {
+  while (!input.empty()) {
+    const auto drawn = input.take<std::uint8_t>();
+    const unsigned operation = drawn & 7;
+    if (operation < 2) {
+      memory.scribble(input, parts_offset);
+    } else {
+      act(operation, unsigned{drawn} >> 3);
+    }
+  }
+}
+
 // Stops the fuzzer with a finding.
 #define RONDO_FUZZ_CHECK(condition)     \
   do {                                  \

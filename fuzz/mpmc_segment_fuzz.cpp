@@ -38,12 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::unique_ptr<Ring::Producer> producer;
   std::unique_ptr<Ring::Consumer> consumer;
   Declared liveness;
-  while (!input.empty()) {
-    const auto operation = input.take<std::uint8_t>();
-    const std::uint32_t count = operation >> 3;
-    switch (operation & 7) {
-      case 0:
-      case 1: memory.scribble(input, layout->positions); break;
+  const auto act = [&](unsigned operation, unsigned count) {
+    switch (operation) {
       case 2:
         if (auto attached = Ring::attach(memory.bytes())) ring = *attached;
         break;
@@ -80,6 +76,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (ring) (void)ring->recovery(count % kParticipants).all(liveness);
         break;
     }
-  }
+  };
+  fuzz::live_among_hostile_peers(input, memory, layout->positions, act);
   return 0;
 }

@@ -44,12 +44,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::optional<RecordParts> parts;
   std::optional<record_ring::Producer> producer;
   std::optional<record_ring::Consumer> consumer;
-  while (!input.empty()) {
-    const auto operation = input.take<std::uint8_t>();
-    const unsigned steps = operation >> 3;
-    switch (operation & 7) {
-      case 0:
-      case 1: memory.scribble(input, layout->producer); break;
+  const auto act = [&](unsigned operation, unsigned steps) {
+    switch (operation) {
       case 2:
         if (auto attached = record_ring::attach(memory.bytes())) parts = *attached;
         break;
@@ -69,6 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (producer) producer->close();
         break;
     }
-  }
+  };
+  fuzz::live_among_hostile_peers(input, memory, layout->producer, act);
   return 0;
 }

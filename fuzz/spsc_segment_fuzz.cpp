@@ -25,12 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::optional<Ring::Parts> parts;
   std::unique_ptr<Ring::Producer> producer;
   std::unique_ptr<Ring::Consumer> consumer;
-  while (!input.empty()) {
-    const auto operation = input.take<std::uint8_t>();
-    const unsigned steps = operation >> 3;
-    switch (operation & 7) {
-      case 0:
-      case 1: memory.scribble(input, layout->producer); break;
+  const auto act = [&](unsigned operation, unsigned steps) {
+    switch (operation) {
       case 2:
         if (auto attached = Ring::attach(memory.bytes())) parts = *attached;
         break;
@@ -72,6 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
         break;
     }
-  }
+  };
+  fuzz::live_among_hostile_peers(input, memory, layout->producer, act);
   return 0;
 }
