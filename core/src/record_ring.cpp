@@ -15,12 +15,18 @@ Result<RecordLayout> record_ring::layout_for(const RecordParams& params) {
                      " bytes is impossible; it has to be a power of two from " +
                      std::to_string(kMinCapacity) + " to " + std::to_string(kMaxCapacity)};
   }
-  constexpr std::uint32_t kParticipants = 2;
-  const std::uint64_t producer = after_participants(kParticipants);
+  if (params.readers < 1 || params.readers > kMaxReaders) {
+    return Error{ErrorCode::kInvalidCapacity, "a ring for " + std::to_string(params.readers) +
+                                                  " readers is impossible; it takes 1 to " +
+                                                  std::to_string(kMaxReaders)};
+  }
+  static_assert(sizeof(RecordConsumerPart) <= kPartAlignment);
+  const std::uint32_t participants = 1 + params.readers;
+  const std::uint64_t producer = after_participants(participants);
   const std::uint64_t consumers = producer + round_up(sizeof(RecordProducerPart), kPartAlignment);
-  const std::uint64_t records = consumers + round_up(sizeof(RecordConsumerPart), kPartAlignment);
+  const std::uint64_t records = consumers + params.readers * kPartAlignment;
   return RecordLayout{producer, consumers, records, round_up(records + capacity, kPartAlignment),
-                      kParticipants};
+                      participants};
 }
 
 Result<void> record_ring::create(std::span<std::byte> bytes, const RecordParams& params) {
@@ -42,7 +48,9 @@ Result<void> record_ring::create(std::span<std::byte> bytes, const RecordParams&
                                     .total_bytes = layout->total_bytes,
                                     .instance_id = std::uint64_t{random()} << 32 | random()});
   new (bytes.data() + layout->producer) RecordProducerPart{};
-  new (bytes.data() + layout->consumers) RecordConsumerPart{};
+  for (std::uint32_t i = 0; i < params.readers; ++i) {
+    new (bytes.data() + layout->consumers + i * kPartAlignment) RecordConsumerPart{};
+  }
   finish_header(bytes);
   return {};
 }
@@ -51,7 +59,8 @@ Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, std::string_
   const auto geometry = check_header(bytes, RingKind::kRecord, what);
   if (!geometry) return geometry.error();
   const std::string name(what);
-  const auto layout = layout_for({geometry->capacity});
+  const std::uint32_t readers = geometry->participants - 1;  // 0 wraps, and is refused
+  const auto layout = layout_for({geometry->capacity, readers});
   if (!layout) return Error{ErrorCode::kBadGeometry, name + ": " + layout.error().message};
   if (layout->total_bytes != geometry->total_bytes ||
       layout->participants != geometry->participants || geometry->slot_bytes != 0) {
@@ -68,9 +77,14 @@ Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, std::string_
                                              "); use one version of Rondo on both sides"};
   }
   std::byte* base = bytes.data();
+  auto* consumers = std::launder(reinterpret_cast<RecordConsumerPart*>(base + layout->consumers));
   return RecordParts{std::launder(reinterpret_cast<RecordProducerPart*>(base + layout->producer)),
-                     std::launder(reinterpret_cast<RecordConsumerPart*>(base + layout->consumers)),
-                     base + layout->records, geometry->capacity};
+                     consumers,
+                     base + layout->records,
+                     geometry->capacity,
+                     readers,
+                     0,
+                     consumers};
 }
 
 }  // namespace rondo

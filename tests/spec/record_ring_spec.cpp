@@ -49,8 +49,9 @@
 //  39. CreateAndAttachAgreeOnEveryPart
 //  40. ImpossibleCapacitiesAreRefused
 //  41. AttachRefusesAnyOtherGeometry
+//  42. EachOfManyReadersHasAPartOfItsOwn
 //  All of it
-//  42. AnyOperationsAgreeWithAPlainModel
+//  43. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/record_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -616,6 +617,29 @@ TEST_F(RecordRingMemory, AttachRefusesAnyOtherGeometry) {
   header->feature_bits.store(0, std::memory_order_relaxed);
   EXPECT_TRUE(record_ring::attach(bytes()));
   EXPECT_EQ(record_ring::attach(bytes().first(8192)).error().code, ErrorCode::kTooSmall);
+}
+
+TEST_F(RecordRingMemory, EachOfManyReadersHasAPartOfItsOwn) {
+  constexpr std::uint32_t kReaders = 3;
+  const RecordLayout layout = record_ring::layout_for({kCapacity, kReaders}).value();
+  EXPECT_EQ(layout.participants, 1 + kReaders);
+  const std::span<std::byte> memory(memory_, layout.total_bytes);
+  ASSERT_TRUE(record_ring::create(memory, {kCapacity, kReaders}));
+
+  const auto parts = record_ring::attach(memory);
+
+  ASSERT_TRUE(parts) << parts.error().message;
+  EXPECT_EQ(parts->readers, kReaders);
+  EXPECT_EQ(parts->records, memory_ + 8192 + 4096 + kReaders * 4096);
+  for (std::uint32_t i = 0; i < kReaders; ++i) {
+    auto* part = reinterpret_cast<RecordConsumerPart*>(memory_ + 8192 + 4096 + i * 4096);
+    EXPECT_EQ(&parts->consumer_at(i), part);
+    EXPECT_EQ(parts->of_reader(i).consumer, part);
+    EXPECT_EQ(parts->of_reader(i).reader, i);
+  }
+  EXPECT_FALSE(record_ring::layout_for({kCapacity, 0}));
+  EXPECT_TRUE(record_ring::layout_for({kCapacity, kMaxReaders}));
+  EXPECT_FALSE(record_ring::layout_for({kCapacity, kMaxReaders + 1}));
 }
 
 // Reads and writes at random, with batches, shrinking, forgetting, closing and successors on both

@@ -60,38 +60,83 @@ inline constexpr std::uint64_t kBytes = 8;
 // The producer's words.
 //
 //   offset  size  field                   meaning
-//        0     8  current                 number of checkpoints left; the last is [current & 1]
-//        8    32  checkpoints[2]          position of a committed header, and the sequence there
+//        0     8  current                 number of checkpoints left; the last is [current % 32]
+//        8     8  reclaim                 everything before it may be overwritten from now on
+//       16     8  intent                  what reclaim is about to become: who joins, joins behind
 //      128     4  space_waiter            the producer sleeps for space
 //      256     4  record_ringer           rung when records were published
+//      384   512  checkpoints[32]         position of a committed header, and the sequence there
+//      896   512  evicted[64]             of reader i, the last state word that was not waited for
+//
+// reclaim, intent and evicted stay zero in a ring with one reader.
+inline constexpr std::uint64_t kRecordCheckpoints = 32;
+inline constexpr std::uint32_t kMaxReaders = 64;
+
 struct RecordCheckpoint {
   Atomic<std::uint64_t> position;
   Atomic<std::uint64_t> sequence;
 };
 struct RecordProducerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> current;
-  RecordCheckpoint checkpoints[2];
+  Atomic<std::uint64_t> reclaim;
+  Atomic<std::uint64_t> intent;
   alignas(kSharingRange) BellWaiter space_waiter;
   alignas(kSharingRange) BellRinger record_ringer;
+  alignas(kSharingRange) RecordCheckpoint checkpoints[kRecordCheckpoints];
+  Atomic<std::uint64_t> evicted[kMaxReaders];
 };
-static_assert(offsetof(RecordProducerPart, checkpoints) == 8);
+static_assert(offsetof(RecordProducerPart, reclaim) == 8);
+static_assert(offsetof(RecordProducerPart, intent) == 16);
 static_assert(offsetof(RecordProducerPart, space_waiter) == 128);
 static_assert(offsetof(RecordProducerPart, record_ringer) == 256);
-static_assert(sizeof(RecordProducerPart) == 384);
+static_assert(offsetof(RecordProducerPart, checkpoints) == 384);
+static_assert(offsetof(RecordProducerPart, evicted) == 896);
+static_assert(sizeof(RecordProducerPart) == 1408);
 static_assert(std::is_standard_layout_v<RecordProducerPart>);
 static_assert(std::is_trivially_destructible_v<RecordProducerPart>);
 
-// One consumer's words.
+// What a reader of a ring with several of them wants. Chosen by each for itself.
+enum class ReaderPolicy : std::uint8_t {
+  kNone = 0,      // nobody
+  kReliable = 1,  // gets every record; the producer waits for it
+  kLossy = 2,     // nobody waits for it: is told exactly how many records it lost
+  kLatest = 3,    // the newest record only; those passed over count as lost
+  kDetached = 4   // has left in order, and may come back under its name
+};
+
+// A reader's account, as of its last publishing. Records before it came = next - received - lost;
+// still to come = sent - next.
+struct RecordAccount {
+  Atomic<std::uint64_t> next;      // sequence of the record that it reads next
+  Atomic<std::uint64_t> received;  // records read, whole
+  Atomic<std::uint64_t> lost;      // records passed over, or overwritten before they were read
+};
+
+inline constexpr std::size_t kReaderNameBytes = 32;
+
+// One consumer's words. In a ring with one reader `state`, the account and the name stay zero.
 //
 //   offset  size  field          meaning
 //        0     8  head           position up to which everything has been given back
+//        8     8  state          ReaderPolicy, from bit 8 up the number of times somebody joined
+//       16     8  account        number of accounts written; the last is accounts[account % 2]
+//       24    48  accounts[2]    RecordAccount
+//       72    32  name           UTF-8, padded with zeros; for people, and to come back under it
 //      128     4  record_waiter  the consumer sleeps for records, or has left
 //      256     4  space_ringer   rung when head moved
 struct RecordConsumerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> head;
+  Atomic<std::uint64_t> state;
+  Atomic<std::uint64_t> account;
+  RecordAccount accounts[2];
+  Atomic<std::uint64_t> name[kReaderNameBytes / 8];
   alignas(kSharingRange) BellWaiter record_waiter;
   alignas(kSharingRange) BellRinger space_ringer;
 };
+static_assert(offsetof(RecordConsumerPart, state) == 8);
+static_assert(offsetof(RecordConsumerPart, account) == 16);
+static_assert(offsetof(RecordConsumerPart, accounts) == 24);
+static_assert(offsetof(RecordConsumerPart, name) == 72);
 static_assert(offsetof(RecordConsumerPart, record_waiter) == 128);
 static_assert(offsetof(RecordConsumerPart, space_ringer) == 256);
 static_assert(sizeof(RecordConsumerPart) == 384);
@@ -101,24 +146,43 @@ static_assert(std::is_trivially_destructible_v<RecordConsumerPart>);
 // What a creator chooses.
 struct RecordParams {
   std::uint64_t capacity = 0;  // bytes, header words included; a power of two
+  std::uint32_t readers = 1;   // consumers that can be attached at once, 1 to kMaxReaders
 };
 
 // Where everything lies, in bytes from the start of the segment.
 struct RecordLayout {
   std::uint64_t producer;
-  std::uint64_t consumers;
+  std::uint64_t consumers;  // the first consumer's part; the others follow, kPartAlignment apart
   std::uint64_t records;
   std::uint64_t total_bytes;
-  std::uint32_t participants;  // slot 0 is the producer's, the others are consumers'
+  std::uint32_t participants;  // slot 0 is the producer's, slot 1 + i consumer i's
 };
 
 // A process's own copy of where everything lies; taken at attach, never read again from the
-// segment.
+// segment. A consumer needs the producer's part and the records for reading, and of the consumers'
+// parts its own alone, for writing.
 struct RecordParts {
   RecordProducerPart* producer;
-  RecordConsumerPart* consumer;  // the one consumer's part
+  RecordConsumerPart* consumer;  // the part of this handle's consumer, or of the only one
   std::byte* records;
-  std::uint64_t capacity;  // bytes, a power of two
+  std::uint64_t capacity;     // bytes, a power of two
+  std::uint32_t readers = 1;  // parts that there are
+  std::uint32_t reader = 0;   // which of them is `consumer`
+  // For a producer and for lookers-on: the first consumer's part, the others kPartAlignment bytes
+  // apart. They need not be one mapping: each page may come from a file of its own.
+  RecordConsumerPart* consumers = nullptr;
+
+  [[nodiscard]] RecordConsumerPart& consumer_at(std::uint32_t i) const noexcept {
+    return *reinterpret_cast<RecordConsumerPart*>(reinterpret_cast<std::byte*>(consumers) +
+                                                  i * kPartAlignment);
+  }
+  // The same ring as consumer `i` sees it, i < readers.
+  [[nodiscard]] RecordParts of_reader(std::uint32_t i) const noexcept {
+    RecordParts parts = *this;
+    parts.consumer = &consumer_at(i);
+    parts.reader = i;
+    return parts;
+  }
 
   // The header word at `position`. Headers are 8-aligned and the capacity is a multiple of 8, so
   // this stays inside the ring whatever the position.

@@ -39,15 +39,15 @@ struct RecordCheckpointView {
   std::uint64_t sequence;
 };
 
-// The checkpoint that holds now. A live producer may be writing the other one, and this one as soon
-// as that is done, so `current` is looked at once more; empty if it never stood still, which only a
+// The checkpoint that holds now. A live producer may be writing the next one, and this one again
+// after some more, so `current` is looked at once more; empty if it never stood still, which only a
 // hostile producer brings about.
 inline std::optional<RecordCheckpointView> read_checkpoint(
     const RecordProducerPart& part) noexcept {
   for (int tries = 0; tries < 1000; ++tries) {
     // K2 (acquire, pairs with K1): the checkpoint that it names is fully written.
     const std::uint64_t current = part.current.load(std::memory_order_acquire);
-    const RecordCheckpoint& checkpoint = part.checkpoints[current & 1];
+    const RecordCheckpoint& checkpoint = part.checkpoints[current % kRecordCheckpoints];
     // K4 (acquire, pairs with K3): a word of a later checkpoint brings a later `current` with it.
     const Position position = checkpoint.position.load(std::memory_order_acquire);
     // K6 (acquire, pairs with K5): as K4.
@@ -105,8 +105,8 @@ inline void record_ring::Producer::leave_checkpoint(Position position,
                                                     std::uint64_t sequence) noexcept {
   // relaxed: ours alone.
   const std::uint64_t next = parts_.producer->current.load(std::memory_order_relaxed) + 1;
-  // Until K1 the other checkpoint holds, whenever we are killed.
-  RecordCheckpoint& checkpoint = parts_.producer->checkpoints[next & 1];
+  // Until K1 the last checkpoint holds, whenever we are killed.
+  RecordCheckpoint& checkpoint = parts_.producer->checkpoints[next % kRecordCheckpoints];
   // K3 (release, pairs with K4): who reads this word knows that the last checkpoint was current.
   checkpoint.position.store(position, std::memory_order_release);
   // K5 (release, pairs with K6): as K3.
