@@ -111,8 +111,9 @@ Result<void> account_huge_pages(const Mapping& mapping, HugePages wish, SegmentR
   if (wish == HugePages::kRequire) {
     return Error{ErrorCode::kUnsupported,
                  "can't make " + what + " of huge pages: " + found +
-                     "; reserve some (vm.nr_hugepages) for memfd, or write 'advise' to "
-                     "/sys/kernel/mm/transparent_hugepage/shmem_enabled for shared memory"};
+                     "; reserve some (vm.nr_hugepages) for memfd; write 'advise' to "
+                     "/sys/kernel/mm/transparent_hugepage/shmem_enabled for anonymous memory; "
+                     "remount with huge=advise (mount -o remount,huge=advise /dev/shm) for names"};
   }
   report.notes.push_back(found);
   return {};
