@@ -1,0 +1,103 @@
+// The life-cycle verbs of latest.hpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "rondo/core/latest.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/segment_header.hpp"
+
+namespace rondo {
+namespace detail {
+
+[[nodiscard]] inline LatestParts latest_parts_at(std::byte* memory, const LatestLayout& layout,
+                                                 std::uint64_t buffers) noexcept {
+  return {std::launder(reinterpret_cast<LatestWriterPart*>(memory + layout.writer)),
+          reinterpret_cast<Atomic<std::uint64_t>*>(memory + layout.values),
+          layout.stride / 8,
+          buffers,
+          reinterpret_cast<LatestWaiterPart*>(memory + layout.waiters),
+          kPartAlignment / sizeof(LatestWaiterPart),
+          layout.participants - 1};
+}
+
+}  // namespace detail
+
+template <class T>
+Result<LatestLayout> latest<T>::layout_for(const LatestParams& params) {
+  std::string objection = detail::latest_objection(params.buffers, params.waiters, sizeof(T));
+  if (!objection.empty()) {
+    return Error{ErrorCode::kInvalidCapacity, "no such cell: " + objection};
+  }
+  return detail::latest_layout(params.buffers, params.waiters, sizeof(T));
+}
+
+template <class T>
+auto latest<T>::create(std::span<std::byte> memory, const LatestParams& params) -> Result<Parts> {
+  const Result<LatestLayout> layout = layout_for(params);
+  if (!layout) return layout.error();
+  if (memory.size() != layout->total_bytes) {
+    const bool small = memory.size() < layout->total_bytes;
+    return Error{small ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
+                 "a cell of " + std::to_string(params.buffers) + " buffers of " +
+                     std::to_string(sizeof(T)) + " bytes takes " +
+                     std::to_string(layout->total_bytes) + " bytes, not " +
+                     std::to_string(memory.size())};
+  }
+  if (!is_aligned(memory.data(), kSharingRange)) {
+    return Error{ErrorCode::kMisaligned, "memory for a cell has to be aligned to " +
+                                             std::to_string(kSharingRange) + " bytes"};
+  }
+  initialise_header(memory, {.kind = RingKind::kLatest,
+                             .capacity = params.buffers,
+                             .slot_bytes = sizeof(T),
+                             .participants = layout->participants,
+                             .total_bytes = layout->total_bytes,
+                             .instance_id = params.instance_id});
+  new (memory.data() + layout->writer) LatestWriterPart{};
+  auto* words = memory.data() + layout->values;
+  for (std::uint64_t i = 0; i < params.buffers * layout->stride; i += 8) {
+    new (words + i) Atomic<std::uint64_t>{0};
+  }
+  for (std::uint32_t i = 0; i < params.waiters; ++i) {
+    new (memory.data() + layout->waiters + i * kPartAlignment) LatestWaiterPart{};
+  }
+  finish_header(memory);
+  return detail::latest_parts_at(memory.data(), *layout, params.buffers);
+}
+
+template <class T>
+auto latest<T>::attach(std::span<std::byte> memory, std::string_view what) -> Result<Parts> {
+  const Result<Geometry> geometry = check_header(memory, RingKind::kLatest, what);
+  if (!geometry) return geometry.error();
+  const std::string name(what);
+  if (geometry->slot_bytes != sizeof(T)) {
+    return Error{ErrorCode::kGeometryMismatch,
+                 name + " has a value of " + std::to_string(geometry->slot_bytes) +
+                     " bytes, this program's has " + std::to_string(sizeof(T)) +
+                     "; build both sides with the same type"};
+  }
+  if (geometry->participants == 0) {
+    return Error{ErrorCode::kBadGeometry, name + " has no participant slot for a writer"};
+  }
+  const std::uint32_t waiters = geometry->participants - 1;
+  const std::string objection = detail::latest_objection(geometry->capacity, waiters, sizeof(T));
+  if (!objection.empty()) {
+    return Error{ErrorCode::kBadGeometry, name + " can't be a cell: " + objection};
+  }
+  const LatestLayout layout = detail::latest_layout(geometry->capacity, waiters, sizeof(T));
+  if (layout.total_bytes != geometry->total_bytes || geometry->feature_bits != 0) {
+    return Error{ErrorCode::kBadGeometry,
+                 name + " has " + std::to_string(geometry->total_bytes) + " bytes and features " +
+                     std::to_string(geometry->feature_bits) + "; a cell of its buffers has " +
+                     std::to_string(layout.total_bytes) + " bytes and features 0"};
+  }
+  return detail::latest_parts_at(memory.data(), layout, geometry->capacity);
+}
+
+}  // namespace rondo
