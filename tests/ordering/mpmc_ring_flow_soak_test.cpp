@@ -2,23 +2,20 @@
 // until RONDO_SOAK_SECONDS have passed, if they are given.
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "ordering/mpmc_flow.hpp"
+#include "support/soak.hpp"
 
 namespace rondo {
 namespace {
 
 TEST(MpmcFlowSoak, AHundredMillionMessagesArriveOnceInTheirProducersOrder) {
-  const char* given = std::getenv("RONDO_SOAK_SECONDS");
-  const std::chrono::seconds wanted(given != nullptr ? std::atoi(given) : 0);
-  const auto start = std::chrono::steady_clock::now();
+  const testing::SoakTime time(std::chrono::seconds(0));
   constexpr std::uint64_t kEach = 2'500'000;
   constexpr std::uint64_t kWanted = 100'000'000;
   std::uint64_t messages = 0;
-  while (messages < kWanted || std::chrono::steady_clock::now() - start < wanted) {
+  while (messages < kWanted || !time.over()) {
     for (const testing::Flow& flow : {testing::Flow{4, 4, 1, 1024}, testing::Flow{4, 4, 1, 16},
                                       testing::Flow{8, 8, 16, 1024}, testing::Flow{2, 6, 3, 64}}) {
       testing::expect_flow(flow, kEach, 600);
