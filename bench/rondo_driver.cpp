@@ -8,8 +8,8 @@
 // each; samples interleaved, each on fresh channels, bracketed by a probe of the cores' placement;
 // medians within a placement. What a spinning process's core did besides spoils the sample.
 //
-//   rondo_driver [--json FILE] [--seconds N]    a table
-//   rondo_driver --demo FILE [--seconds N]      the figures for ./dev demo
+//   rondo_driver [--json FILE] [--seconds N] [--bytes B...] [--rings]    a table
+//   rondo_driver --demo FILE [--seconds N]                               the figures for ./dev demo
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/mman.h>
@@ -475,9 +475,13 @@ int main(int argc, char** argv) {
   std::string demo, json;
   double seconds = 20;
   bool real_time = false;
+  bool rings = false;
+  std::vector<std::size_t> sizes{64, 1024, 65536, 1 << 20};
   app.add_option("--demo", demo, "write the figures for ./dev demo to this file");
   app.add_option("--json", json, "write all figures to this file");
   app.add_option("--seconds", seconds, "measure for about so long")->check(CLI::Range(1, 3600));
+  app.add_option("--bytes", sizes, "messages of these sizes")->check(CLI::Range(8, 1 << 20));
+  app.add_flag("--rings", rings, "measure rings only, no pipe and no socket");
   app.add_flag("--real-time", real_time, "keep other programs off the two cores (needs root)");
   CLI11_PARSE(app, argc, argv);
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) fail("needs two cores");
@@ -485,8 +489,8 @@ int main(int argc, char** argv) {
 
   std::vector<Row> rows{{Kind::kBare, 64, {}, {}}};
   for (const Kind kind : {Kind::kSlots, Kind::kRing, Kind::kPipe, Kind::kSocket}) {
-    for (const std::size_t bytes : {64, 1024, 65536, 1 << 20})
-      rows.push_back({kind, bytes, {}, {}});
+    if (rings && !in_memory(kind)) continue;
+    for (const std::size_t bytes : sizes) rows.push_back({kind, bytes, {}, {}});
   }
   {
     Driver driver(real_time);

@@ -13,45 +13,46 @@
 //  10. MessagesGiveThemselvesBack
 //  Space
 //  11. AFullRingRefusesAndChangesNothingVisible
-//  12. AFullRingAcceptsAgainOnceAShareIsGivenBack
-//  13. ALazyConsumerPublishesWhenItRunsDry
-//  14. AnEagerConsumerPublishesAfterEachRecord
+//  12. ACommitTouchesNothingThatIsNotFree
+//  13. AFullRingAcceptsAgainOnceAShareIsGivenBack
+//  14. ALazyConsumerPublishesWhenItRunsDry
+//  15. AnEagerConsumerPublishesAfterEachRecord
 //  Batches
-//  15. ABatchBecomesVisibleAtOnce
-//  16. ABatchMayWrap
-//  17. AnAbandonedBatchLeavesNoTrace
+//  16. ABatchBecomesVisibleAtOnce
+//  17. ABatchMayWrap
+//  18. AnAbandonedBatchLeavesNoTrace
 //  End of stream
-//  18. AClosedStreamEndsAfterItsLastRecord
-//  19. AFullRingCanStillBeClosed
-//  20. ClosingTwiceIsClosingOnce
-//  21. EndMarksOfManySuccessorsNeverReachUnreadRecords
-//  22. ASuccessorGoesOnBehindTheEnd
+//  19. AClosedStreamEndsAfterItsLastRecord
+//  20. AFullRingCanStillBeClosed
+//  21. ClosingTwiceIsClosingOnce
+//  22. EndMarksOfManySuccessorsNeverReachUnreadRecords
+//  23. ASuccessorGoesOnBehindTheEnd
 //  Taking over
-//  23. ASuccessorOfTheProducerFindsTheEnd
-//  24. ASuccessorOfTheProducerOverwritesWhatWasNotCommitted
-//  25. ASuccessorOfAProducerKilledInABatchForgetsTheBatch
-//  26. ASuccessorOfTheConsumerReadsAgainWhatWasNotGivenBack
-//  27. ATornCheckpointIsNotUsed
-//  28. SuccessorsAgreeAtEveryPosition
+//  24. ASuccessorOfTheProducerFindsTheEnd
+//  25. ASuccessorOfTheProducerOverwritesWhatWasNotCommitted
+//  26. ASuccessorOfAProducerKilledInABatchForgetsTheBatch
+//  27. ASuccessorOfTheConsumerReadsAgainWhatWasNotGivenBack
+//  28. ATornCheckpointIsNotUsed
+//  29. SuccessorsAgreeAtEveryPosition
 //  Positions
-//  29. PositionsMayPassTwoToTheSixtyFour
-//  30. SequencesMayPassTwentyEightBits
+//  30. PositionsMayPassTwoToTheSixtyFour
+//  31. SequencesMayPassTwentyEightBits
 //  A hostile peer
-//  31. AHeadBeyondTheTailReadsAsFull
-//  32. AHeadThatGoesBackReadsAsFull
-//  33. AHeaderLargerThanTheRingIsCorrupt
-//  34. AHeaderOfAnotherSequenceIsCorrupt
-//  35. PaddingOfAnotherSizeThanTheRestIsCorrupt
-//  36. EndlessPaddingIsCorrupt
-//  37. AttachRefusesPositionsThatAreNotHeaders
-//  38. AttachRefusesHeadersThatGoRound
+//  32. AHeadBeyondTheTailReadsAsFull
+//  33. AHeadThatGoesBackReadsAsFull
+//  34. AHeaderLargerThanTheRingIsCorrupt
+//  35. AHeaderOfAnotherSequenceIsCorrupt
+//  36. PaddingOfAnotherSizeThanTheRestIsCorrupt
+//  37. EndlessPaddingIsCorrupt
+//  38. AttachRefusesPositionsThatAreNotHeaders
+//  39. AttachRefusesHeadersThatGoRound
 //  Life cycle
-//  39. CreateAndAttachAgreeOnEveryPart
-//  40. ImpossibleCapacitiesAreRefused
-//  41. AttachRefusesAnyOtherGeometry
-//  42. EachOfManyReadersHasAPartOfItsOwn
+//  40. CreateAndAttachAgreeOnEveryPart
+//  41. ImpossibleCapacitiesAreRefused
+//  42. AttachRefusesAnyOtherGeometry
+//  43. EachOfManyReadersHasAPartOfItsOwn
 //  All of it
-//  43. AnyOperationsAgreeWithAPlainModel
+//  44. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/record_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -215,6 +216,21 @@ TEST(RecordRing, AFullRingRefusesAndChangesNothingVisible) {
 
   EXPECT_TRUE(std::equal(before.begin(), before.end(), ring.records.get()));
   EXPECT_FALSE(producer.failed());
+}
+
+TEST(RecordRing, ACommitTouchesNothingThatIsNotFree) {
+  RecordFixture ring(256);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  ring.set_header(72 + 64, 77);
+
+  // The line behind the next header is fetched while it is free (take_line_back()), and only then.
+  ASSERT_TRUE(put(producer, std::string(64, 'a')));
+  EXPECT_EQ(ring.header(72 + 64), 0u);  // free: stored to
+  ASSERT_TRUE(put(producer, std::string(64, 'b')));
+  ASSERT_TRUE(put(producer, std::string(64, 'c')));
+
+  for (const char letter : {'a', 'b', 'c'}) EXPECT_EQ(take(consumer), std::string(64, letter));
 }
 
 TEST(RecordRing, AFullRingAcceptsAgainOnceAShareIsGivenBack) {

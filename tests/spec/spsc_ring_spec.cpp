@@ -4,42 +4,43 @@
 //   1. PopFromEmptyRingReturnsNothing
 //   2. ValuesLeaveInTheOrderTheyEntered
 //   3. PushToFullRingFailsAndChangesNothing
-//   4. ARingOfOneSlotWorks
-//   5. ReservedSlotsAreInvisibleUntilCommitted
-//   6. MessagesAreReadInPlace
+//   4. APushTouchesNoSlotThatIsNotFree
+//   5. ARingOfOneSlotWorks
+//   6. ReservedSlotsAreInvisibleUntilCommitted
+//   7. MessagesAreReadInPlace
 //  Several at once
-//   7. AClaimWrapsIntoTwoRuns
-//   8. AForgottenClaimLeavesNoTrace
-//   9. AClaimMayBeCommittedInPart
-//  10. AClaimIsAllOrNothingAndSomeIsAsMuchAsThereIs
-//  11. MessagesInPlaceAreGivenBackAtTheEndOfScope
-//  12. ManyValuesAreCopiedAroundTheEnd
+//   8. AClaimWrapsIntoTwoRuns
+//   9. AForgottenClaimLeavesNoTrace
+//  10. AClaimMayBeCommittedInPart
+//  11. AClaimIsAllOrNothingAndSomeIsAsMuchAsThereIs
+//  12. MessagesInPlaceAreGivenBackAtTheEndOfScope
+//  13. ManyValuesAreCopiedAroundTheEnd
 //  Giving back
-//  13. ALazyConsumerPublishesAfterAnEighth
-//  14. ALazyConsumerPublishesWhenItRunsDry
-//  15. AnEagerConsumerPublishesAfterEachMessage
-//  16. ADestroyedConsumerPublishes
-//  17. GiveBackSaysWhetherTheProducerCanSeeIt
-//  18. TheProducerLearnsWhenEverythingWasGivenBack
+//  14. ALazyConsumerPublishesAfterAnEighth
+//  15. ALazyConsumerPublishesWhenItRunsDry
+//  16. AnEagerConsumerPublishesAfterEachMessage
+//  17. ADestroyedConsumerPublishes
+//  18. GiveBackSaysWhetherTheProducerCanSeeIt
+//  19. TheProducerLearnsWhenEverythingWasGivenBack
 //  Taking over
-//  19. ASuccessorOfTheProducerGoesOnBehindWhatWasCommitted
-//  20. ASuccessorOfTheConsumerSeesAgainWhatWasNotGivenBack
+//  20. ASuccessorOfTheProducerGoesOnBehindWhatWasCommitted
+//  21. ASuccessorOfTheConsumerSeesAgainWhatWasNotGivenBack
 //  Positions
-//  21. PositionsMayPassTwoToTheSixtyFour
+//  22. PositionsMayPassTwoToTheSixtyFour
 //  A hostile peer
-//  22. CorruptHeadReadsAsFull
-//  23. CorruptTailReadsAsEmpty
-//  24. AHeadThatGoesBackNeverFreesASlot
+//  23. CorruptHeadReadsAsFull
+//  24. CorruptTailReadsAsEmpty
+//  25. AHeadThatGoesBackNeverFreesASlot
 //  Raw slots
-//  25. RawSlotsHoldBytesOfARuntimeSize
+//  26. RawSlotsHoldBytesOfARuntimeSize
 //  Life cycle
-//  26. ARingIsCreatedOnceAndAttachedToByOthers
-//  27. AttachRefusesAnotherSlotType
-//  28. AttachRefusesEveryGeometryThatDoesNotAddUp
-//  29. ImpossibleRingsAreRefused
-//  30. ForeignMemoryIsRefused
+//  27. ARingIsCreatedOnceAndAttachedToByOthers
+//  28. AttachRefusesAnotherSlotType
+//  29. AttachRefusesEveryGeometryThatDoesNotAddUp
+//  30. ImpossibleRingsAreRefused
+//  31. ForeignMemoryIsRefused
 //  All of it
-//  31. AnyOperationsAgreeWithAPlainModel
+//  32. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/spsc_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -92,6 +93,22 @@ TEST(SpscRing, PushToFullRingFailsAndChangesNothing) {
   EXPECT_EQ(ring.tail(), 14u);
   EXPECT_EQ(ring.head(), 10u);
   EXPECT_THAT(ring.slots, ElementsAre(1, 2, 3, 4));
+}
+
+TEST(SpscRing, APushTouchesNoSlotThatIsNotFree) {
+  struct Line {
+    std::uint64_t words[8];
+  };
+  // The next slot's line is fetched while it is free (take_line_back()), and only then.
+  SpscFixture<Line, 4> ring{
+      {.head = 10, .tail = 12, .slots = {Line{{77}}, Line{{77}}, Line{{1}}, Line{{2}}}}};
+  auto producer = ring.producer();
+
+  ASSERT_TRUE(producer.try_push(Line{{3}}));
+  EXPECT_EQ(ring.slots[1].words[0], 0u);  // free: stored to
+  ASSERT_TRUE(producer.try_push(Line{{4}}));
+
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(ring.slots[(2 + i) % 4].words[0], i + 1);
 }
 
 TEST(SpscRing, ARingOfOneSlotWorks) {

@@ -33,6 +33,9 @@ namespace rondo {
 // between two compilers that map the same segment.
 inline constexpr std::size_t kSharingRange = 128;
 
+// What caches hand about. Only a matter of speed, and not part of any layout.
+inline constexpr std::size_t kLineBytes = 64;
+
 // Parts with different writers start on pages of their own. ABI, like kSharingRange: also on
 // machines with larger pages, where guarded mode is then refused rather than laid out anew.
 inline constexpr std::size_t kPartAlignment = 4096;

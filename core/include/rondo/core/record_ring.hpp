@@ -139,6 +139,7 @@ class record_ring::Producer {
     }
     tail_ = next;
     ++sequence_;
+    take_line_back();
   }
 
   // A claim that publishes when committed and is forgotten when it goes out of scope. Empty when
@@ -231,6 +232,17 @@ class record_ring::Producer {
     // R1 (release, pairs with R2, R3, R4): the record is fully written, and the next header is
     // zero.
     parts_.header_at(tail_).store(header, std::memory_order_release);
+  }
+
+  // The consumer still has the line behind the next header from a lap ago. Storing to it fetches it
+  // back now, while the record just published is on its way, and not when the next one is: that
+  // nearly halves the round trip of a small record. A prefetch for writing does not
+  // (docs/performance.md).
+  RONDO_ALWAYS_INLINE void take_line_back() noexcept {
+    // Signed, as in try_reserve(). Free space only.
+    if (static_cast<std::int64_t>(limit_ - tail_) < std::int64_t{2 * kLineBytes}) return;
+    // relaxed: nobody looks at this word before it is written anew.
+    parts_.header_at(tail_ + kLineBytes).store(0, std::memory_order_relaxed);
   }
 
   RONDO_COLD bool make_room(std::uint64_t bytes) noexcept;
