@@ -61,6 +61,7 @@ void read(record_ring::Consumer& consumer, Model& model) {
       model.ends = false;
       break;
     case ReadState::kEnd: consumer.pass_end(); break;
+    case ReadState::kLost:
     case ReadState::kCorrupt: RONDO_FUZZ_CHECK(false); break;
   }
 }

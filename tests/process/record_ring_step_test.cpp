@@ -119,6 +119,7 @@ class Judge {
           consumer.give_back();
           break;
         case ReadState::kEnd: consumer.pass_end(); break;
+        case ReadState::kLost: return "lost";
         case ReadState::kCorrupt: return "corrupt";
         case ReadState::kEmpty:
           return consumer.sequence() == end ? "" : "a committed record was not delivered";

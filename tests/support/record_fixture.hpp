@@ -75,11 +75,13 @@ inline std::string take(record_ring::Consumer& consumer) {
   switch (consumer.try_peek()) {
     case ReadState::kRecord: {
       std::string text(reinterpret_cast<const char*>(consumer.data()), consumer.size());
+      const bool intact = consumer.intact();
       consumer.give_back();
-      return text;
+      return intact ? text : "<overwritten>";
     }
     case ReadState::kEmpty: return "<empty>";
     case ReadState::kEnd: return "<end>";
+    case ReadState::kLost: return "<lost>";
     case ReadState::kCorrupt: return "<corrupt>";
   }
   return "<impossible>";

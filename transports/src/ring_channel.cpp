@@ -157,6 +157,7 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
     case ReadState::kEnd: return Status::kEnded;
+    case ReadState::kLost:  // not with one reader
     case ReadState::kCorrupt: return Status::kCorrupt;
     case ReadState::kEmpty: break;
   }

@@ -107,6 +107,7 @@ enum class ReaderPolicy : std::uint8_t {
 // A reader's account, as of its last publishing. Records before it came = next - received - lost;
 // still to come = sent - next.
 struct RecordAccount {
+  Atomic<std::uint64_t> position;  // of the header that it reads next
   Atomic<std::uint64_t> next;      // sequence of the record that it reads next
   Atomic<std::uint64_t> received;  // records read, whole
   Atomic<std::uint64_t> lost;      // records passed over, or overwritten before they were read
@@ -120,8 +121,8 @@ inline constexpr std::size_t kReaderNameBytes = 32;
 //        0     8  head           position up to which everything has been given back
 //        8     8  state          ReaderPolicy, from bit 8 up the number of times somebody joined
 //       16     8  account        number of accounts written; the last is accounts[account % 2]
-//       24    48  accounts[2]    RecordAccount
-//       72    32  name           UTF-8, padded with zeros; for people, and to come back under it
+//       24    64  accounts[2]    RecordAccount
+//       88    32  name           UTF-8, padded with zeros; for people, and to come back under it
 //      128     4  record_waiter  the consumer sleeps for records, or has left
 //      256     4  space_ringer   rung when head moved
 struct RecordConsumerPart {
@@ -136,7 +137,7 @@ struct RecordConsumerPart {
 static_assert(offsetof(RecordConsumerPart, state) == 8);
 static_assert(offsetof(RecordConsumerPart, account) == 16);
 static_assert(offsetof(RecordConsumerPart, accounts) == 24);
-static_assert(offsetof(RecordConsumerPart, name) == 72);
+static_assert(offsetof(RecordConsumerPart, name) == 88);
 static_assert(offsetof(RecordConsumerPart, record_waiter) == 128);
 static_assert(offsetof(RecordConsumerPart, space_ringer) == 256);
 static_assert(sizeof(RecordConsumerPart) == 384);

@@ -1,4 +1,5 @@
-// record_ring: one producer, one consumer, records of any size, written and read in place.
+// record_ring: one producer, one or many consumers, records of any size, written and read in place.
+// What several consumers change is in record_readers.hpp.
 //
 // Commit is in band. A record's header word says at once that the record is there, how long it is
 // and which one it is, so the reader polls that word and no index is shared on a message's way: one
@@ -17,9 +18,11 @@
 //   R1 release header  ->  R4 acquire header      the same, when looking again
 //   R5 release header  ->  R2, R3, R4             all records of a batch are fully written
 //   H1 release head    ->  H2 acquire head        space given back is fully read
+//   H1 release head    ->  L2 in record_readers.hpp  the same, of many readers
 //   K1 release current ->  K2 acquire current     the checkpoint it names is fully written
 //   K3 release checkpoint position -> K4 acquire  a checkpoint overwritten meanwhile is noticed
 //   K5 release checkpoint sequence -> K6 acquire  the same
+//   V1 in record_readers.hpp -> V2 acquire fence  a record overwritten meanwhile is noticed
 #pragma once
 
 #include <algorithm>
@@ -38,22 +41,18 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
+#include "rondo/core/record_readers.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
 
 namespace rondo {
-
-// When a consumer gives back what it has read.
-enum class Acknowledge : std::uint8_t {
-  kLazily,  // after a share of the capacity, and whenever the ring is empty: the fastest
-  kEagerly  // after each record: at most one is delivered again after a crash
-};
 
 // What a consumer meets at its position.
 enum class ReadState : std::uint8_t {
   kRecord,  // a record lies there
   kEmpty,   // nothing yet
   kEnd,     // the producer closed the stream in order
+  kLost,    // records were overwritten before they were read; lost() has grown; look again
   kCorrupt  // bytes that no honest producer writes; the consumer stays failed
 };
 
@@ -176,7 +175,9 @@ class record_ring::Producer {
   void close() noexcept {
     if (in_batch_) abandon_batch();
     if (ended_at_ == tail_) return;
-    if (tail_ - head_seen_ > parts_.capacity - kReserve) {
+    if (parts_.readers > 1) {
+      if (static_cast<std::int64_t>(limit_ - tail_) < 0 && !make_room(0)) return;
+    } else if (tail_ - head_seen_ > parts_.capacity - kReserve) {
       refresh_head();
       // Every record leaves room for an end mark, so what took it is the end mark of a predecessor.
       if (tail_ - head_seen_ > parts_.capacity - kReserve) return;
@@ -206,13 +207,27 @@ class record_ring::Producer {
   [[nodiscard]] Position position() const noexcept { return tail_; }
   // The consumer's position was one that no honest consumer stores; the ring reads as full.
   [[nodiscard]] bool failed() const noexcept { return failed_; }
-  // True when every record published has been given back. Reads the consumer's line.
+  // True when every record published has been given back: by all who are waited for, if there are
+  // several readers. Reads the consumers' lines.
   [[nodiscard]] bool drained() noexcept {
-    refresh_head();
+    if (parts_.readers > 1) {
+      head_seen_ = look_at_readers();
+    } else {
+      refresh_head();
+    }
     const bool ended = ended_at_ == tail_;
     return head_seen_ == tail_ || (ended && head_seen_ == tail_ - record_header::kBytes);
   }
   [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
+
+  // The reliable reader that is furthest behind, of those that were waited for when the producer
+  // last looked; empty if nobody holds it back. Of a ring with several readers.
+  [[nodiscard]] std::optional<HeldBack> held_back_by() const noexcept {
+    return readers_.slowest(tail_);
+  }
+  // Waits no longer for reader `i`, who may be dead, or too slow. If it is alive, it goes on as a
+  // lossy one and is told what it lost. Nothing happens to one that is not waited for.
+  void evict(std::uint32_t i) noexcept { readers_.evict(parts_, i); }
 
  private:
   explicit Producer(const RecordParts& parts) noexcept
@@ -246,6 +261,8 @@ class record_ring::Producer {
   }
 
   RONDO_COLD bool make_room(std::uint64_t bytes) noexcept;
+  bool make_room_among_readers(std::uint64_t bytes) noexcept;
+  Position look_at_readers() noexcept;
   void refresh_head() noexcept;
   void leave_checkpoint(Position position, std::uint64_t sequence) noexcept;
 
@@ -263,16 +280,27 @@ class record_ring::Producer {
   Position head_seen_ = 0;   // a lower bound of head
   Position checkpoint_ = 0;  // where a successor would start walking
   Position ended_at_ = ~Position{0};
+  RecordReaders readers_;
 };
 
-// The one who reads. Not thread-safe: one thread at a time.
+// The one who reads, or one of those who do. Not thread-safe: one thread at a time.
 class record_ring::Consumer {
  public:
+  // For a ring with one reader.
   // Takes up the consumer's part at its published position: what a killed predecessor had read but
   // not given back is delivered again. Empty if the position is impossible or the headers corrupt.
   [[nodiscard]] static std::optional<Consumer> attach(
       const RecordParts& parts, Acknowledge acknowledge = Acknowledge::kLazily,
       Steering steering = Steering::kOn) noexcept;
+
+  // For a ring with several readers, whose part is parts.consumer (RecordParts::of_reader()), and
+  // whose role the caller holds. Starts where the options say; under the name of the part's last
+  // owner, where that one stopped, with its account. Empty if the headers are corrupt, or if the
+  // producer ran away again and again. Takes time in the number of records of one lap.
+  [[nodiscard]] static std::optional<Consumer> join(const RecordParts& parts,
+                                                    const ReaderOptions& options) noexcept;
+  // Leaves the ring in order: nobody waits for this reader any more. Its account and name stay.
+  void leave() noexcept;
 
   Consumer(Consumer&&) noexcept = default;
   Consumer& operator=(Consumer&&) noexcept = default;
@@ -280,7 +308,8 @@ class record_ring::Consumer {
   // Looks at the next record without taking it. After kRecord, data() and size() describe it, in
   // place, until give_back(). On kEmpty everything read has been given back to the producer; in the
   // middle of a stream the call may first stay away from the ring for a moment (distance.hpp).
-  // The bytes belong to the producer: one that is not trusted may change them while they are read.
+  // The bytes belong to the producer: one that is not trusted may change them while they are read,
+  // and one that does not wait for this reader may overwrite them: intact() tells afterwards.
   // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE ReadState try_peek() noexcept {
     // R2 (acquire, pairs with R1, R5): the record behind a visible header is fully written.
@@ -305,6 +334,8 @@ class record_ring::Consumer {
   // Memory ordering: the caller's reads of the record come before the producer's reuse of its
   // space.
   RONDO_ALWAYS_INLINE bool give_back() noexcept {
+    if (!intact()) [[unlikely]]
+      return miss();
     position_ += footprint_;
     expected_ += record_header::tag(RecordKind::kNothing, 1);
     if (position_ - published_ < share_) [[likely]]
@@ -312,13 +343,28 @@ class record_ring::Consumer {
     return publish();
   }
 
+  // Whether the record that try_peek() found is still what the producer committed: what was read
+  // of it before this call is whole and true. One that is not intact when it is given back counts
+  // as lost. Always true in a ring with one reader, and for a reliable reader that was not evicted.
+  // Progress: wait-free; a load of a line that changes several times a lap.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool intact() const noexcept {
+    if (policy_ == ReaderPolicy::kNone) return true;
+    // V2 (acquire, pairs with V1 in record_readers.hpp): what was read was there before we look, so
+    // whoever read a byte of a later lap finds its space taken back.
+    atomic_fence(std::memory_order_acquire);
+    // relaxed: V2 orders it behind the reads.
+    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+    return static_cast<std::int64_t>(reclaim - position_) <= 0;
+  }
+
   // Gives back to the producer all that was read. True if there was anything to give back.
   bool publish() noexcept {
     if (published_ == position_) return false;
+    if (policy_ != ReaderPolicy::kNone) write_account();
     release_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
                               position_ - published_);
     published_ = position_;
-    // H1 (release, pairs with H2): everything before this position has been read.
+    // H1 (release, pairs with H2, L2 in record_readers.hpp): everything before this position has been read.
     parts_.consumer->head.store(position_, std::memory_order_release);
     return true;
   }
@@ -335,6 +381,15 @@ class record_ring::Consumer {
     state_ = ReadState::kEmpty;
     publish();
   }
+
+  // What was chosen at joining; kNone in a ring with one reader, and kLossy once evicted.
+  [[nodiscard]] ReaderPolicy policy() const noexcept { return policy_; }
+  // True if this was a reliable reader and the producer did not wait for it any longer.
+  [[nodiscard]] bool evicted() const noexcept { return evicted_; }
+  // Records passed over by this reader, and by those whose account it took over. Together with
+  // received() and what came before the first of them: sequence().
+  [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
+  [[nodiscard]] std::uint64_t received() const noexcept { return sequence() - origin_ - lost_; }
 
   // Records published before the one that is read next.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return expected_ >> 4; }
@@ -357,7 +412,15 @@ class record_ring::Consumer {
         distance_(steering, sequence),
         release_(steering, parts.capacity) {}
 
+  Consumer(const RecordParts& parts, const ReaderOptions& options) noexcept;
+
   RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
+  RONDO_COLD ReadState peek_newest() noexcept;
+  RONDO_COLD ReadState overrun() noexcept;
+  RONDO_COLD bool miss() noexcept;
+  [[nodiscard]] bool start(const ReaderOptions& options) noexcept;
+  void move_to(Position position, std::uint64_t sequence) noexcept;
+  void write_account() noexcept;
 
   RecordParts parts_;
   Position position_;       // of the next header
@@ -368,8 +431,15 @@ class record_ring::Consumer {
   std::uint64_t footprint_ = 0;
   const std::byte* data_ = nullptr;
   ReadState state_ = ReadState::kEmpty;
+  ReaderPolicy policy_ = ReaderPolicy::kNone;
   Distance distance_;
   LineRelease release_;
+  // Of one of several readers.
+  ReaderStart after_loss_ = ReaderStart::kOldest;
+  bool evicted_ = false;
+  std::uint64_t origin_ = 0;  // records before the account began
+  std::uint64_t lost_ = 0;
+  std::uint64_t joined_ = 0;  // the state word
 };
 
 // A claimed record. Destroying it without commit() leaves no trace, so an early return in the
@@ -427,4 +497,5 @@ inline std::optional<record_ring::Message> record_ring::Consumer::try_next() noe
 
 }  // namespace rondo
 
-#include "rondo/core/record_ring_inl.hpp"  // the slow paths
+#include "rondo/core/record_ring_inl.hpp"     // the slow paths
+#include "rondo/core/record_readers_inl.hpp"  // and those of several readers

@@ -8,30 +8,43 @@ namespace rondo::detail {
 // Where a walk along the headers ended.
 struct RecordWalk {
   bool sound;
-  Position position;       // of the first header that is zero, or the position asked for
-  std::uint64_t sequence;  // of the record that goes or lies there
-  bool after_end;          // the last header passed was an end mark
+  Position position;        // of the first header that is zero, or of what was asked for
+  std::uint64_t sequence;   // of the record that goes or lies there
+  bool after_end;           // the last header passed was an end mark
+  Position last = 0;        // of the last record passed
+  std::uint32_t bytes = 0;  // of it
 };
 
-// Walks from a committed header to `stop`, or to the end of what is published. A walk is sound if
-// every header on the way is, and if it takes no more than one lap.
+// Walks from a committed header to the position `stop` or to record `stop_sequence`, or to the end
+// of what is published. A walk is sound if every header on the way is, and if it takes no more than
+// one lap.
 inline RecordWalk walk_records(const RecordParts& parts, Position position, std::uint64_t sequence,
-                               std::optional<Position> stop) noexcept {
+                               std::optional<Position> stop,
+                               std::optional<std::uint64_t> stop_sequence = {}) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   const Position start = position;
-  bool after_end = false;
-  while (stop != position) {
+  RecordWalk walk{true, position, sequence, false};
+  while (stop != position && stop_sequence != sequence) {
     // R3 (acquire, pairs with R1, R5): the header after a visible record is zero or newer.
     const std::uint64_t word = parts.header_at(position).load(std::memory_order_acquire);
     const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
-    if (header.verdict == Verdict::kNothing) return {!stop, position, sequence, after_end};
-    if (header.verdict == Verdict::kCorrupt) break;
+    if (header.verdict == Verdict::kNothing) break;
+    walk.after_end = header.verdict == Verdict::kEnd;
+    if (header.verdict == Verdict::kRecord) {
+      walk.last = position;
+      walk.bytes = header.size_bytes;
+      ++sequence;
+    }
     position += header.footprint_bytes;
-    if (position - start > parts.capacity) break;
-    if (header.verdict == Verdict::kRecord) ++sequence;
-    after_end = header.verdict == Verdict::kEnd;
+    if (header.verdict == Verdict::kCorrupt || position - start > parts.capacity) {
+      walk.sound = false;
+      return walk;
+    }
   }
-  return {stop == position, position, sequence, after_end};
+  walk.sound = !stop || stop == position;
+  walk.position = position;
+  walk.sequence = sequence;
+  return walk;
 }
 
 struct RecordCheckpointView {
@@ -39,21 +52,24 @@ struct RecordCheckpointView {
   std::uint64_t sequence;
 };
 
-// The checkpoint that holds now. A live producer may be writing the next one, and this one again
-// after some more, so `current` is looked at once more; empty if it never stood still, which only a
-// hostile producer brings about.
-inline std::optional<RecordCheckpointView> read_checkpoint(
-    const RecordProducerPart& part) noexcept {
+// The checkpoint that holds now, or the one `back` before it. A live producer may be writing the
+// next one, and this one again when it has come round, so `current` is looked at once more; empty
+// if there was none, or if it never stood still, which only a hostile producer brings about.
+inline std::optional<RecordCheckpointView> read_checkpoint(const RecordProducerPart& part,
+                                                           std::uint64_t back = 0) noexcept {
   for (int tries = 0; tries < 1000; ++tries) {
     // K2 (acquire, pairs with K1): the checkpoint that it names is fully written.
     const std::uint64_t current = part.current.load(std::memory_order_acquire);
-    const RecordCheckpoint& checkpoint = part.checkpoints[current % kRecordCheckpoints];
+    if (current < back) return std::nullopt;
+    const std::uint64_t wanted = current - back;
+    const RecordCheckpoint& checkpoint = part.checkpoints[wanted % kRecordCheckpoints];
     // K4 (acquire, pairs with K3): a word of a later checkpoint brings a later `current` with it.
     const Position position = checkpoint.position.load(std::memory_order_acquire);
     // K6 (acquire, pairs with K5): as K4.
     const std::uint64_t sequence = checkpoint.sequence.load(std::memory_order_acquire);
     // relaxed: K4 and K6 come before.
-    if (part.current.load(std::memory_order_relaxed) != current) continue;
+    const std::uint64_t now = part.current.load(std::memory_order_relaxed);
+    if (now - wanted + 2 > kRecordCheckpoints) continue;
     if (position % record_header::kBytes != 0) return std::nullopt;
     return RecordCheckpointView{position, sequence};
   }
@@ -81,6 +97,18 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
   producer.sequence_ = end.sequence;
   if (end.after_end) producer.ended_at_ = end.position;
   producer.checkpoint_ = checkpoint->position;
+  if (parts.readers > 1) {
+    // relaxed, both: our predecessor's lock, which we hold, orders them.
+    const Position reclaim = parts.producer->reclaim.load(std::memory_order_relaxed);
+    const Position intent = parts.producer->intent.load(std::memory_order_relaxed);
+    const bool sound = detail::is_header_position(reclaim) && detail::is_header_position(intent) &&
+                       end.position - reclaim <= parts.capacity &&
+                       checkpoint->position - intent <= checkpoint->position - reclaim;
+    if (!sound) return std::nullopt;
+    producer.head_seen_ = producer.look_at_readers();
+    producer.limit_ = producer.tail_;
+    return producer;
+  }
   producer.head_seen_ = end.position - parts.capacity;  // the least that an honest head can be
   producer.refresh_head();
   if (producer.failed_) return std::nullopt;
@@ -119,6 +147,7 @@ inline void record_ring::Producer::leave_checkpoint(Position position,
 // Asks the consumer's line anew, and moves the checkpoint up before a lap could overwrite it.
 inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
   if (failed_) return false;
+  if (parts_.readers > 1) return make_room_among_readers(bytes);
   const Position published = in_batch_ ? batch_start_ : tail_;
   if (checkpoint_ != published) {
     leave_checkpoint(published, in_batch_ ? batch_sequence_ : sequence_);
@@ -169,7 +198,10 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
   using Verdict = RecordHeaderView::Verdict;
   bool looked_again = false;
   bool padded = false;
+  if (policy_ == ReaderPolicy::kLatest) return peek_newest();
   for (;;) {
+    // A header that has been overwritten can be anything.
+    if (!intact()) return overrun();
     const RecordHeaderView header = judge_header(word, position_, sequence(), parts_.capacity);
     switch (header.verdict) {
       case Verdict::kRecord:

@@ -1,0 +1,218 @@
+// Several readers of one record ring: who is waited for, and how space is taken back.
+//
+// Each reader chooses for itself. The producer waits for reliable ones alone: it knows the slowest
+// of them, and looks anew only when the ring looks full. All others are overwritten, and find out:
+//
+//   producer, once per chunk of space        reader, after reading a record in place
+//   ------------------------------------     ------------------------------------------
+//   reclaim = r   (V1)                       fence                            (V2)
+//   fence         (V1)                       if (reclaim > my position) it was overwritten
+//   write records over what lies before r
+//
+// So whoever has read a byte of a later lap sees a reclaim beyond its position, as a seqlock's
+// reader sees the version. The sequence of the record at which it starts again, minus that of the
+// record it was at, is what it lost. It finds a record to start from by the checkpoints that the
+// producer leaves all over the lap.
+//
+// A reliable reader that joins must not start where the producer is just taking space back. So the
+// producer says beforehand what it is about to take, and looks who is there:
+//
+//   producer                                 joining reader
+//   ------------------------------------     ------------------------------------------
+//   intent = r                               head = h
+//   fence         (J3)                       state = reliable                 (J1)
+//   look at every state (J2) and head (L2)   fence                            (J4)
+//   reclaim = r, or less if                  if (intent > h) choose another h, again
+//     a reader's head is before r            else joined
+//
+// One of the two sees the other: the reader finds the intent beyond its head and starts later, or
+// the producer finds its head and takes back no more than lies before it. Who dies in between
+// leaves a reader that is waited for until its death is proved, or an intent that was not used.
+//
+// No reader can harm the producer or another reader: a head that goes back, or beyond what is
+// published, is one that nobody waits for.
+//
+// Ordering. Each label stands at exactly one operation; pairs are mutual. The consumers' half of
+// the code is in record_readers_inl.hpp.
+//
+//   V1 release fence -> V2 in record_ring.hpp      reclaim is seen by who sees what is written after
+//   J1 release state -> J2 acquire state           the head of this joining, or a later one
+//   J3 seq_cst fence, J4 seq_cst fence             forbid that producer and reader miss each other
+//   H1 in record_ring.hpp -> L2 acquire head       space given back is fully read
+//   A1 release account -> A2 acquire account       the account it names is fully written
+//   A3 release next -> A4 acquire next             an account overwritten meanwhile is noticed
+//   A5 release received -> A6 acquire received     the same
+//   A7 release lost -> A8 acquire lost             the same
+//   A9 release position -> A10 acquire position    the same
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/distance.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+#include "rondo/core/record_layout.hpp"
+
+namespace rondo {
+
+// When a consumer gives back what it has read.
+enum class Acknowledge : std::uint8_t {
+  kLazily,  // after a share of the capacity, and whenever the ring is empty: the fastest
+  kEagerly  // after each record: at most one is delivered again after a crash
+};
+
+// Where a reader starts, when it joins and after it has lost records.
+enum class ReaderStart : std::uint8_t {
+  kOldest,   // at the oldest record that is still there
+  kNewest,   // at the newest one
+  kSequence  // at a given one; those that are gone by then count as lost
+};
+
+struct ReaderOptions {
+  ReaderPolicy policy = ReaderPolicy::kReliable;  // or kLossy, or kLatest
+  ReaderStart from = ReaderStart::kOldest;
+  // Of the first record to read, with kSequence. One that is not published yet: the next that is.
+  std::uint64_t sequence = 0;
+  ReaderStart after_loss = ReaderStart::kOldest;  // or kNewest
+  // At most kReaderNameBytes; the rest is cut off. If the part's last owner bore the same one, it
+  // is that one who comes back, and `from` is not looked at. Empty: nobody.
+  std::string_view name = {};
+  Acknowledge acknowledge = Acknowledge::kLazily;
+  Steering steering = Steering::kOn;
+};
+
+// The state word: a policy, and how often somebody has joined or left.
+namespace reader_state {
+[[nodiscard]] constexpr ReaderPolicy policy_of(std::uint64_t word) noexcept {
+  const std::uint64_t policy = word & 0xff;
+  return policy <= static_cast<std::uint64_t>(ReaderPolicy::kDetached)
+             ? static_cast<ReaderPolicy>(policy)
+             : ReaderPolicy::kNone;
+}
+[[nodiscard]] constexpr std::uint64_t next(std::uint64_t word, ReaderPolicy policy) noexcept {
+  return ((word >> 8) + 1) << 8 | static_cast<std::uint64_t>(policy);
+}
+}  // namespace reader_state
+
+// A reader that holds the producer back.
+struct HeldBack {
+  std::uint32_t reader;        // its number, from 0
+  Position head;               // where it stands
+  std::uint64_t behind_bytes;  // from there to the producer's position
+};
+
+// What the producer knows of its readers: for whom it waits, and where they were when it last
+// looked. Held by value in its handle.
+class RecordReaders {
+ public:
+  // Looks at all of them. Returns the position of the slowest that is waited for, or `published` if
+  // there is none. Progress: wait-free; reads one line per reader.
+  Position look(const RecordParts& parts, Position reclaim, Position published) noexcept {
+    Position slowest = published;
+    for (std::uint32_t i = 0; i < parts.readers; ++i) {
+      const RecordConsumerPart& part = parts.consumer_at(i);
+      // J2 (acquire, pairs with J1): the head read next is one of this joining.
+      const std::uint64_t state = part.state.load(std::memory_order_acquire);
+      // relaxed: ours alone.
+      const bool evicted =
+          parts.producer->evicted[i].load(std::memory_order_relaxed) == state && state != 0;
+      if (reader_state::policy_of(state) != ReaderPolicy::kReliable || evicted) {
+        known_[i].state = 0;
+        continue;
+      }
+      // L2 (acquire, pairs with H1 in record_ring.hpp): the space given back has been fully read.
+      const Position head = part.head.load(std::memory_order_acquire);
+      Known& known = known_[i];
+      // Who was not there before counts from where the ring still holds its records; before that it
+      // is about to find out that it has to start later.
+      const bool there = known.state == state;
+      const Position from = there ? known.head : reclaim;
+      if (head - from > published - from || head % record_header::kBytes != 0) {
+        if (there) evict(parts, i);
+        known.state = 0;
+        continue;
+      }
+      known = {head, state};
+      if (published - head > published - slowest) slowest = head;
+    }
+    return slowest;
+  }
+
+  void evict(const RecordParts& parts, std::uint32_t i) noexcept {
+    if (i >= parts.readers || known_[i].state == 0) return;
+    // relaxed: for people, and for a successor of ours; the reader itself goes by reclaim.
+    parts.producer->evicted[i].store(known_[i].state, std::memory_order_relaxed);
+    known_[i].state = 0;
+  }
+
+  // The slowest, when look() last looked.
+  [[nodiscard]] std::optional<HeldBack> slowest(Position tail) const noexcept {
+    std::optional<HeldBack> slowest;
+    for (std::uint32_t i = 0; i < kMaxReaders; ++i) {
+      const Known& known = known_[i];
+      if (known.state == 0) continue;
+      if (slowest && tail - known.head <= slowest->behind_bytes) continue;
+      slowest = HeldBack{i, known.head, tail - known.head};
+    }
+    return slowest;
+  }
+
+ private:
+  struct Known {
+    Position head = 0;        // a lower bound
+    std::uint64_t state = 0;  // its state word; 0: not waited for
+  };
+  std::array<Known, kMaxReaders> known_{};
+};
+
+// A reader's account as a looker-on sees it.
+struct ReaderAccount {
+  Position position = 0;
+  std::uint64_t next = 0;
+  std::uint64_t received = 0;
+  std::uint64_t lost = 0;
+};
+
+// The account that holds now; empty if it never stood still, which only a hostile reader brings
+// about. Progress: wait-free. Caller: anyone.
+[[nodiscard]] inline std::optional<ReaderAccount> read_account(
+    const RecordConsumerPart& part) noexcept {
+  for (int tries = 0; tries < 1000; ++tries) {
+    // A2 (acquire, pairs with A1): the account that it names is fully written.
+    const std::uint64_t number = part.account.load(std::memory_order_acquire);
+    const RecordAccount& account = part.accounts[number % 2];
+    ReaderAccount read;
+    // A10 (acquire, pairs with A9): a word of a later account brings a later number with it.
+    read.position = account.position.load(std::memory_order_acquire);
+    // A4 (acquire, pairs with A3): as A10.
+    read.next = account.next.load(std::memory_order_acquire);
+    // A6 (acquire, pairs with A5): as A10.
+    read.received = account.received.load(std::memory_order_acquire);
+    // A8 (acquire, pairs with A7): as A10.
+    read.lost = account.lost.load(std::memory_order_acquire);
+    // relaxed: the four come before.
+    if (part.account.load(std::memory_order_relaxed) == number) return read;
+  }
+  return std::nullopt;
+}
+
+// Whether the part's last owner bore this name. Caller: anyone.
+[[nodiscard]] inline bool bears_name(const RecordConsumerPart& part,
+                                     std::string_view name) noexcept {
+  name = name.substr(0, kReaderNameBytes);
+  for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
+    std::uint64_t word = 0;
+    for (std::size_t i = at; i < at + 8 && i < name.size(); ++i) {
+      word |= std::uint64_t{static_cast<unsigned char>(name[i])} << (i - at) * 8;
+    }
+    // relaxed: a hint about who it was; all else is proved.
+    if (part.name[at / 8].load(std::memory_order_relaxed) != word) return false;
+  }
+  return true;
+}
+
+}  // namespace rondo

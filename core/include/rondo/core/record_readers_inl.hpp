@@ -1,0 +1,317 @@
+// The slow paths of a record ring with several readers; the protocol is told in record_readers.hpp.
+#pragma once
+
+#include "rondo/core/record_ring.hpp"
+
+namespace rondo::detail {
+
+// A record from which a reader can start.
+struct RecordStart {
+  Position position;
+  std::uint64_t sequence;
+};
+
+[[nodiscard]] constexpr bool is_before(Position a, Position b) noexcept {
+  return static_cast<std::int64_t>(a - b) < 0;
+}
+
+// The oldest checkpoint from `bound` on whose sequence is no later than `at_most`, or, if there is
+// none, simply the oldest from `bound` on. Empty only beside a producer that runs away.
+inline std::optional<RecordStart> checkpoint_from(
+    const RecordParts& parts, Position bound, std::optional<std::uint64_t> at_most = {}) noexcept {
+  std::optional<RecordStart> found;
+  for (std::uint64_t back = 0; back + 2 < kRecordCheckpoints; ++back) {
+    const auto checkpoint = read_checkpoint(*parts.producer, back);
+    if (!checkpoint || is_before(checkpoint->position, bound)) break;
+    found = RecordStart{checkpoint->position, checkpoint->sequence};
+    if (at_most && checkpoint->sequence <= *at_most) break;
+  }
+  return found;
+}
+
+// Whether the position in an account is one of the ring, with that sequence: its owner may have
+// been anybody.
+inline bool is_record_start(const RecordParts& parts, Position bound,
+                            const ReaderAccount& account) noexcept {
+  const auto checkpoint = read_checkpoint(*parts.producer);
+  if (!checkpoint || !is_header_position(account.position) || is_before(account.position, bound)) {
+    return false;
+  }
+  if (!is_before(account.position, checkpoint->position)) {
+    const auto walk =
+        walk_records(parts, checkpoint->position, checkpoint->sequence, account.position);
+    return walk.sound && walk.sequence == account.next;
+  }
+  const auto walk = walk_records(parts, account.position, account.next, checkpoint->position);
+  return walk.sound && walk.sequence == checkpoint->sequence;
+}
+
+// Where the options lead, among what lies at or after `bound`. Not proved yet: the caller looks
+// whether `from`, where the walk began, has been taken back meanwhile.
+struct FoundStart {
+  RecordStart start;
+  Position from;
+};
+inline std::optional<FoundStart> find_start(const RecordParts& parts, Position bound,
+                                            ReaderStart from, std::uint64_t sequence) noexcept {
+  if (from == ReaderStart::kOldest) {
+    const auto oldest = checkpoint_from(parts, bound);
+    if (!oldest) return std::nullopt;
+    return FoundStart{*oldest, oldest->position};
+  }
+  if (from == ReaderStart::kSequence) {
+    const auto before = checkpoint_from(parts, bound, sequence);
+    if (!before) return std::nullopt;
+    if (before->sequence >= sequence) return FoundStart{*before, before->position};
+    const auto walk =
+        walk_records(parts, before->position, before->sequence, std::nullopt, sequence);
+    if (!walk.sound) return std::nullopt;
+    return FoundStart{{walk.position, walk.sequence}, before->position};
+  }
+  // The newest record may be the last one before the newest checkpoint.
+  for (const std::uint64_t back : {0u, 1u}) {
+    const auto checkpoint = read_checkpoint(*parts.producer, back);
+    if (!checkpoint || is_before(checkpoint->position, bound)) break;
+    const auto walk = walk_records(parts, checkpoint->position, checkpoint->sequence, std::nullopt);
+    if (!walk.sound) return std::nullopt;
+    if (walk.sequence != checkpoint->sequence) {
+      return FoundStart{{walk.last, walk.sequence - 1}, checkpoint->position};
+    }
+    if (back == 1 || checkpoint->sequence == 0) {
+      return FoundStart{{walk.position, walk.sequence}, checkpoint->position};
+    }
+  }
+  // It has been taken back: from the next one on.
+  const auto newest = read_checkpoint(*parts.producer);
+  if (!newest) return std::nullopt;
+  const auto walk = walk_records(parts, newest->position, newest->sequence, std::nullopt);
+  if (!walk.sound) return std::nullopt;
+  return FoundStart{{walk.position, walk.sequence}, newest->position};
+}
+
+}  // namespace rondo::detail
+
+namespace rondo {
+
+inline Position record_ring::Producer::look_at_readers() noexcept {
+  // relaxed: ours alone.
+  const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+  return readers_.look(parts_, reclaim, in_batch_ ? batch_start_ : tail_);
+}
+
+// Takes back a chunk of space, or what is needed, as far as the slowest reader lets it.
+inline bool record_ring::Producer::make_room_among_readers(std::uint64_t bytes) noexcept {
+  using detail::is_before;
+  const Position need = tail_ + bytes;
+  const Position published = in_batch_ ? batch_start_ : tail_;
+  const std::uint64_t reach = parts_.capacity - kReserve;
+  // What is taken back stays behind the newest checkpoint, from which a successor walks.
+  if (checkpoint_ != published &&
+      (published - checkpoint_ >= parts_.capacity / 16 || is_before(checkpoint_ + reach, need))) {
+    leave_checkpoint(published, in_batch_ ? batch_sequence_ : sequence_);
+  }
+  if (is_before(head_seen_ + reach, need)) head_seen_ = look_at_readers();
+  const Position farthest = (is_before(head_seen_, checkpoint_) ? head_seen_ : checkpoint_) + reach;
+  if (is_before(farthest, need)) return false;
+  const Position chunk = tail_ + std::max(bytes, parts_.capacity / 8);
+  const Position wish = is_before(farthest, chunk) ? farthest : chunk;
+
+  // relaxed, this and the next two: ours alone, but for who joins, see J3.
+  const Position intent = parts_.producer->intent.load(std::memory_order_relaxed);
+  if (is_before(intent, wish - reach)) {
+    parts_.producer->intent.store(wish - reach, std::memory_order_relaxed);
+    // J3 (seq_cst, forbids that we miss a reader who joins and it misses our intent).
+    atomic_fence(std::memory_order_seq_cst);
+  }
+  head_seen_ = look_at_readers();
+  const Position granted = is_before(head_seen_ + reach, wish) ? head_seen_ + reach : wish;
+  if (is_before(limit_, granted)) {
+    limit_ = granted;
+    // relaxed, both: V1 publishes it to whoever sees what is written from now on.
+    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+    if (is_before(reclaim, granted - reach)) {
+      parts_.producer->reclaim.store(granted - reach, std::memory_order_relaxed);
+      // V1 (release, pairs with V2 in record_ring.hpp): taken back before it is overwritten.
+      atomic_fence(std::memory_order_release);
+    }
+  }
+  return !is_before(limit_, need);
+}
+
+inline record_ring::Consumer::Consumer(const RecordParts& parts,
+                                       const ReaderOptions& options) noexcept
+    // Lines are not let go of: other readers are still to come to them.
+    : Consumer(parts, 0, 0, options.acknowledge, Steering::kOff) {
+  policy_ = options.policy;
+  distance_ = Distance(options.steering);
+  after_loss_ = options.after_loss;
+}
+
+inline std::optional<record_ring::Consumer> record_ring::Consumer::join(
+    const RecordParts& parts, const ReaderOptions& options) noexcept {
+  Consumer consumer(parts, options);
+  if (!consumer.start(options)) return std::nullopt;
+  return consumer;
+}
+
+// Where the sequence is known and the position is.
+inline void record_ring::Consumer::move_to(Position position, std::uint64_t sequence) noexcept {
+  position_ = position;
+  // The newest record is not simply the next one: 15 is no kind, so try_peek() takes the slow path.
+  expected_ = sequence << 4 | (policy_ == ReaderPolicy::kLatest ? 15u : 1u);
+}
+
+inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept {
+  RecordConsumerPart& part = *parts_.consumer;
+  // relaxed, all of these: ours alone since we hold the role.
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  joined_ = reader_state::next(part.state.load(kRelaxed), policy_);
+  ReaderStart from = options.from;
+  std::uint64_t sequence = options.sequence;
+  std::optional<ReaderAccount> account;
+  if (!options.name.empty() && bears_name(part, options.name)) account = read_account(part);
+  if (account) {
+    from = ReaderStart::kSequence;
+    sequence = account->next;
+  }
+  for (int tries = 0; tries < 64; ++tries) {
+    // Beside a producer at full speed the oldest record may be gone before we are there.
+    if (tries >= 16) from = ReaderStart::kNewest;
+    const Position intent = parts_.producer->intent.load(kRelaxed);
+    std::optional<detail::FoundStart> found;
+    if (tries < 16 && account && detail::is_record_start(parts_, intent, *account)) {
+      found = {{account->position, account->next}, account->position};
+    } else {
+      found = detail::find_start(parts_, intent, from, sequence);
+    }
+    if (!found) continue;
+    const bool asked = account || options.from == ReaderStart::kSequence;
+    const std::uint64_t gone =
+        asked && found->start.sequence > sequence ? found->start.sequence - sequence : 0;
+    move_to(found->start.position, found->start.sequence);
+    published_ = position_;
+    lost_ = gone + (account ? account->lost : 0);
+    origin_ =
+        account ? account->next - account->received - account->lost : found->start.sequence - gone;
+    write_account();
+    part.head.store(position_, kRelaxed);
+    // J1 (release, pairs with J2): head is that of this joining.
+    part.state.store(joined_, std::memory_order_release);
+    // J4 (seq_cst, forbids that we miss what the producer takes back and it misses us).
+    atomic_fence(std::memory_order_seq_cst);
+    if (detail::is_before(found->from, parts_.producer->intent.load(kRelaxed))) continue;
+    distance_ = Distance(distance_.steering(), sequence);
+    for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
+      std::uint64_t word = 0;
+      for (std::size_t i = at; i < at + 8 && i < options.name.size(); ++i) {
+        word |= std::uint64_t{static_cast<unsigned char>(options.name[i])} << (i - at) * 8;
+      }
+      part.name[at / 8].store(word, kRelaxed);
+    }
+    return true;
+  }
+  part.state.store(reader_state::next(joined_, ReaderPolicy::kNone), kRelaxed);
+  return false;
+}
+
+inline void record_ring::Consumer::leave() noexcept {
+  if (policy_ == ReaderPolicy::kNone) return;
+  publish();
+  // relaxed: whoever sees it late waits a little longer.
+  parts_.consumer->state.store(reader_state::next(joined_, ReaderPolicy::kDetached),
+                               std::memory_order_relaxed);
+}
+
+inline void record_ring::Consumer::write_account() noexcept {
+  RecordConsumerPart& part = *parts_.consumer;
+  // relaxed: ours alone.
+  const std::uint64_t next = part.account.load(std::memory_order_relaxed) + 1;
+  // Until A1 the other account holds, whenever we are killed.
+  RecordAccount& account = part.accounts[next % 2];
+  // A9 (release, pairs with A10): who reads this word knows that the last account was current.
+  account.position.store(position_, std::memory_order_release);
+  // A3 (release, pairs with A4): as A9.
+  account.next.store(sequence(), std::memory_order_release);
+  // A5 (release, pairs with A6): as A9.
+  account.received.store(received(), std::memory_order_release);
+  // A7 (release, pairs with A8): as A9.
+  account.lost.store(lost_, std::memory_order_release);
+  // A1 (release, pairs with A2): the account is fully written.
+  part.account.store(next, std::memory_order_release);
+}
+
+// The record that was read is not what it was.
+inline bool record_ring::Consumer::miss() noexcept {
+  // No header looks like this one: the next look comes to overrun().
+  expected_ |= 15u;
+  return false;
+}
+
+// Space that we have not read has been taken back. Starts again where the options say.
+inline ReadState record_ring::Consumer::overrun() noexcept {
+  if (policy_ == ReaderPolicy::kReliable) {
+    evicted_ = true;
+    policy_ = ReaderPolicy::kLossy;
+    joined_ = reader_state::next(joined_, policy_);
+    // relaxed: nobody waits for us as it is.
+    parts_.consumer->state.store(joined_, std::memory_order_relaxed);
+  }
+  for (int tries = 0; tries < 1000; ++tries) {
+    // relaxed: a later one makes the walk fail below.
+    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+    const auto found = detail::find_start(parts_, reclaim, after_loss_, 0);
+    if (!found) continue;
+    const Position was_at = position_;
+    const std::uint64_t was_next = sequence();
+    move_to(found->from, was_next);
+    const bool sound = intact();
+    if (!sound || found->start.sequence < was_next) {
+      move_to(was_at, was_next);
+      continue;
+    }
+    move_to(found->start.position, found->start.sequence);
+    lost_ += found->start.sequence - was_next;
+    publish();
+    return state_ = ReadState::kLost;
+  }
+  return state_ = ReadState::kCorrupt;
+}
+
+// For a reader of the newest record alone: walks there from the checkpoint before the last, or from
+// its own position if that is nearer.
+inline ReadState record_ring::Consumer::peek_newest() noexcept {
+  for (int tries = 0; tries < 1000; ++tries) {
+    // relaxed: a later one makes the walk fail below.
+    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+    detail::RecordStart from{position_, sequence()};
+    const bool gone = detail::is_before(position_, reclaim);
+    for (const std::uint64_t back : {1u, 0u}) {
+      const auto checkpoint = detail::read_checkpoint(*parts_.producer, back);
+      if (!checkpoint || detail::is_before(checkpoint->position, reclaim)) continue;
+      if (checkpoint->sequence < from.sequence + (gone ? 0 : 1)) continue;
+      from = {checkpoint->position, checkpoint->sequence};
+      break;
+    }
+    const auto walk = detail::walk_records(parts_, from.position, from.sequence, std::nullopt);
+    const Position own = std::exchange(position_, from.position);
+    const bool whole = intact();
+    position_ = own;
+    if (!whole) continue;
+    if (!walk.sound) break;
+    const bool found = walk.sequence != from.sequence;
+    if (found) from = {walk.last, walk.sequence - 1};
+    lost_ += from.sequence - sequence();
+    move_to(from.position, from.sequence);
+    if (!found) {
+      publish();
+      return state_ = walk.after_end ? ReadState::kEnd : ReadState::kEmpty;
+    }
+    size_ = walk.bytes;
+    footprint_ = record_header::footprint(size_);
+    data_ = parts_.records + index_of(position_, parts_.capacity) + record_header::kBytes;
+    return state_ = ReadState::kRecord;
+  }
+  return state_ = ReadState::kCorrupt;
+}
+
+}  // namespace rondo
