@@ -82,7 +82,7 @@ void produce(Queue& queue, auto& handle, std::uint64_t messages, std::uint32_t b
   Patience patience;
   if constexpr (requires { queue.push_many(handle, std::span<const T>()); }) {
     if (batch > 1) {
-      std::array<T, kBatch> values;
+      std::array<T, kBatch> values{};
       for (std::uint64_t i = 0; i < messages;) {
         const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(batch, messages - i));
         for (std::uint32_t k = 0; k < count; ++k) values[k].fill(i + k);
@@ -111,7 +111,7 @@ std::uint64_t consume(Queue& queue, auto& handle, std::atomic<std::uint64_t>& le
   Patience patience;
   std::uint64_t sum = 0;
   std::uint64_t mine = 0;  // told to the others now and then
-  std::array<T, kBatch> values;
+  std::array<T, kBatch> values{};
   while (true) {
     std::uint32_t count = 0;
     if constexpr (requires { queue.pop_many(handle, std::span<T>()); }) {
