@@ -17,6 +17,7 @@
 // 16. AnImpossibleSizeIsNotRead
 // 17. CapacityTwoWorksThroughManyLaps
 // 18. CreatedRingsAttachAndOthersAreRefused
+// 19. AClaimOfAllIsAsLongAsAskedForOrNotMade
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -375,6 +376,31 @@ TEST(MpmcRing, CreatedRingsAttachAndOthersAreRefused) {
   EXPECT_EQ(code_of(mpmc_layout_for({.participants = 0})), "invalid option");
   EXPECT_EQ(code_of(mpmc_layout_for({.capacity = 1ull << 32, .slot_bytes = 1 << 20})),
             "invalid capacity");
+}
+
+TEST(MpmcRing, AClaimOfAllIsAsLongAsAskedForOrNotMade) {
+  MpmcFixture<std::uint64_t> ring(8);
+  decltype(ring)::Producer producer(ring.ring, 0);
+  decltype(ring)::Producer other(ring.ring, 1);
+  decltype(ring)::Consumer consumer(ring.ring, 2);
+  for (std::uint64_t i = 0; i < 3; ++i) ASSERT_TRUE(other.try_push(i));
+
+  EXPECT_FALSE(producer.try_claim_all(6));
+  EXPECT_EQ(producer.blocked(), MpmcBlocked::kFull);
+  EXPECT_EQ(ring.tail(), 3u);
+  EXPECT_EQ(ring.claiming(0), mpmc_announcement::kNone);
+  {
+    auto claim = producer.try_claim_all(5);
+    ASSERT_TRUE(claim);
+    EXPECT_EQ(claim->size(), 5u);
+    EXPECT_EQ(producer.first(), 3u);
+    for (std::uint32_t i = 0; i < 5; ++i) (*claim)[i] = 3 + i;
+    // Claimed and not yet written: free to look at, and not free.
+    EXPECT_FALSE(other.try_claim_all(1));
+    std::move(*claim).commit();
+  }
+  EXPECT_THAT(drain(consumer), ::testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
+  EXPECT_TRUE(producer.try_claim_all(8));
 }
 
 }  // namespace

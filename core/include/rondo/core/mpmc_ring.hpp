@@ -13,6 +13,7 @@
 //   mpmc_ring_roles.hpp      owning, publishing and giving back positions
 //   mpmc_ring_recovery.hpp   what the dead leave behind
 //   mpmc_ring_sleepers.hpp   who sleeps, for those who wake
+//   mpmc_ring_attendance.hpp who takes part, and how those who did have gone
 //   mpmc_ring_segment.hpp    create and attach
 //
 // docs/mpmc.md has the argument why it is safe, and the measurements.
@@ -28,6 +29,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "rondo/core/mpmc_ring_attendance.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_recovery.hpp"
 #include "rondo/core/mpmc_ring_roles.hpp"
@@ -102,6 +104,24 @@ class mpmc_ring {
     return size < 0 ? 0 : std::min(static_cast<std::uint64_t>(size), parts_.capacity);
   }
 
+  // Positions ever claimed: what is claimed later lies at this one or behind it.
+  [[nodiscard]] Position claimed() const noexcept { return detail::guess_tail(*parts_.positions); }
+
+  // Whether every position before `until` has been given back. Moves `from`, which the caller keeps
+  // for its next look and which starts anywhere (at 0), past those that have; so a look costs
+  // little. `until` is at most claimed(). Progress: wait-free, one lap of slots at most.
+  // Memory ordering: what the consumers did before they gave the slots back is visible.
+  [[nodiscard]] bool given_back(Position& from, Position until) const noexcept {
+    const Position oldest = until - parts_.capacity;  // those before it are overwritten
+    if (until - from > parts_.capacity) from = oldest;
+    for (; from != until; ++from) {
+      const std::uint64_t next_lap = parts_.lap_of(from) + mpmc_state::kLap;
+      const std::uint64_t seen = mpmc_state::lap_in(detail::read_for_claim(parts_.state_at(from)));
+      if (static_cast<std::int64_t>(seen - next_lap) < 0) return false;
+    }
+    return true;
+  }
+
   // Who recovers: participant `self`, or one who is about to be. See mpmc_ring_recovery.hpp.
   [[nodiscard]] basic_mpmc_recovery<Policy> recovery(std::uint32_t self) const noexcept {
     return basic_mpmc_recovery<Policy>(parts_, self);
@@ -113,6 +133,14 @@ class mpmc_ring {
   }
   [[nodiscard]] MpmcSleepers sleeping_consumers() const noexcept {
     return MpmcSleepers(parts_, MpmcSleepers::Side::kConsumers);
+  }
+
+  // Who is there, and how the others have gone. See mpmc_ring_attendance.hpp.
+  [[nodiscard]] MpmcAttendance producing() const noexcept {
+    return MpmcAttendance(parts_, MpmcAttendance::Side::kProducers);
+  }
+  [[nodiscard]] MpmcAttendance consuming() const noexcept {
+    return MpmcAttendance(parts_, MpmcAttendance::Side::kConsumers);
   }
 
  private:

@@ -76,6 +76,13 @@ class mpmc_ring<T, Policy>::Producer {
     return Claim(this);
   }
 
+  // Claims exactly `messages` slots, 1 to 256 and no more than the ring has. Empty if they are not
+  // free now, all of them. Progress: lock-free.
+  [[nodiscard]] std::optional<Claim> try_claim_all(std::uint32_t messages) & noexcept {
+    if (!core_.claim(messages, messages)) return std::nullopt;
+    return Claim(this);
+  }
+
   // Copies one value in. False, and nothing changes, if the ring is full. Progress: lock-free.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool try_push(const T& value) noexcept requires(!kSized) {
     if (!core_.claim()) return false;
@@ -112,6 +119,8 @@ class mpmc_ring<T, Policy>::Producer {
   }
   RONDO_ALWAYS_INLINE void discard() noexcept { core_.publish(SlotKind::kTombstone); }
 
+  // The position of the message claimed last, or of the first of several.
+  [[nodiscard]] Position first() const noexcept { return core_.first(); }
   // Why the last try_ got nothing.
   [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }
   [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }

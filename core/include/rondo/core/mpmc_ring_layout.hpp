@@ -109,18 +109,21 @@ inline constexpr std::uint32_t kMaxCount = 256;
 //      256    32  producer_sleepers  one bit per participant that sleeps for a free slot
 //      384    32  consumer_sleepers  one bit per participant that sleeps for a message
 //      512     8  orphans            grows whenever messages were orphaned: look for them
+//      520     8  attendance         grows whenever somebody has come or gone: count anew
 struct MpmcPositions {
   alignas(kSharingRange) Atomic<std::uint64_t> tail;
   alignas(kSharingRange) Atomic<std::uint64_t> head;
   alignas(kSharingRange) Atomic<std::uint64_t> producer_sleepers[4];
   alignas(kSharingRange) Atomic<std::uint64_t> consumer_sleepers[4];
   alignas(kSharingRange) Atomic<std::uint64_t> orphans;
+  Atomic<std::uint64_t> attendance;
 };
 static_assert(offsetof(MpmcPositions, tail) == 0);
 static_assert(offsetof(MpmcPositions, head) == 128);
 static_assert(offsetof(MpmcPositions, producer_sleepers) == 256);
 static_assert(offsetof(MpmcPositions, consumer_sleepers) == 384);
 static_assert(offsetof(MpmcPositions, orphans) == 512);
+static_assert(offsetof(MpmcPositions, attendance) == 520);
 static_assert(sizeof(MpmcPositions) == 640);
 static_assert(std::is_standard_layout_v<MpmcPositions>);
 static_assert(std::is_trivially_destructible_v<MpmcPositions>);
@@ -136,6 +139,8 @@ static_assert(std::is_trivially_destructible_v<MpmcPositions>);
 //       24     8  orphaned     messages that it set free for redelivery
 //       32     8  redelivered  messages that it took over
 //       40     8  dropped      messages that it dropped with their dead consumers
+//       48     8  producing    as a producer: whether it is there, how its predecessors have gone
+//       56     8  consuming    the same as a consumer (mpmc_ring_attendance.hpp)
 //      128     4  bell         the futex word it sleeps on
 struct MpmcParticipantPart {
   alignas(kSharingRange) Atomic<std::uint64_t> claiming;
@@ -144,6 +149,8 @@ struct MpmcParticipantPart {
   Atomic<std::uint64_t> orphaned;
   Atomic<std::uint64_t> redelivered;
   Atomic<std::uint64_t> dropped;
+  Atomic<std::uint64_t> producing;
+  Atomic<std::uint64_t> consuming;
   alignas(kSharingRange) Atomic<std::uint32_t> bell;
 };
 static_assert(offsetof(MpmcParticipantPart, taking) == 8);
@@ -151,6 +158,8 @@ static_assert(offsetof(MpmcParticipantPart, tombstones) == 16);
 static_assert(offsetof(MpmcParticipantPart, orphaned) == 24);
 static_assert(offsetof(MpmcParticipantPart, redelivered) == 32);
 static_assert(offsetof(MpmcParticipantPart, dropped) == 40);
+static_assert(offsetof(MpmcParticipantPart, producing) == 48);
+static_assert(offsetof(MpmcParticipantPart, consuming) == 56);
 static_assert(offsetof(MpmcParticipantPart, bell) == 128);
 static_assert(sizeof(MpmcParticipantPart) == 256);
 static_assert(std::is_standard_layout_v<MpmcParticipantPart>);

@@ -16,6 +16,7 @@
 #include <concepts>
 #include <cstdint>
 
+#include "rondo/core/mpmc_ring_attendance.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_sleepers.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
@@ -42,12 +43,13 @@ struct MpmcRecovered {
   std::uint32_t orphaned = 0;    // messages of dead consumers that await another one
   std::uint32_t dropped = 0;     // messages of dead consumers that are lost, as the option says
   std::uint32_t freed = 0;       // tombstones that a dead consumer had been skipping
+  std::uint32_t buried = 0;      // participants who will be counted as dead from now on
   bool pending = false;          // something had to stay, as a live participant may own it
   std::uint32_t awaited = 0;     // if pending: that participant
 
   // Whether others who are blocked can go on now: wake the sleepers of both sides.
   [[nodiscard]] bool anything() const noexcept {
-    return tombstones + orphaned + dropped + freed != 0;
+    return tombstones + orphaned + dropped + freed + buried != 0;
   }
 };
 
@@ -68,6 +70,8 @@ class basic_mpmc_recovery {
       : parts_(parts),
         producers_(parts, MpmcSleepers::Side::kProducers),
         consumers_(parts, MpmcSleepers::Side::kConsumers),
+        producing_(parts, MpmcAttendance::Side::kProducers),
+        consuming_(parts, MpmcAttendance::Side::kConsumers),
         self_(self) {}
 
   // Recovers all who are dead. For whoever is blocked, from time to time.
@@ -99,7 +103,8 @@ class basic_mpmc_recovery {
   [[nodiscard]] bool has_traces(std::uint32_t i) const noexcept {
     return detail::read_announcement(word(i, Side::kProducer)) != mpmc_announcement::kNone ||
            detail::read_announcement(word(i, Side::kConsumer)) != mpmc_announcement::kNone ||
-           producers_.asleep(i) || consumers_.asleep(i);
+           producers_.asleep(i) || consumers_.asleep(i) || producing_.present(i) ||
+           consuming_.present(i);
   }
 
   template <MpmcLiveness L>
@@ -108,6 +113,9 @@ class basic_mpmc_recovery {
     if (consumers_.asleep(dead)) consumers_.leave(dead);
     recover_side(dead, Side::kProducer, liveness, result);
     recover_side(dead, Side::kConsumer, liveness, result);
+    // Last: who sees them counted finds the slots turned.
+    result.buried += static_cast<std::uint32_t>(producing_.bury(dead)) +
+                     static_cast<std::uint32_t>(consuming_.bury(dead));
   }
 
   template <MpmcLiveness L>
@@ -211,6 +219,8 @@ class basic_mpmc_recovery {
   MpmcParts parts_;
   MpmcSleepers producers_;
   MpmcSleepers consumers_;
+  MpmcAttendance producing_;
+  MpmcAttendance consuming_;
   std::uint32_t self_;
 };
 

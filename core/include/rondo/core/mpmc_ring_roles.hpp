@@ -106,18 +106,18 @@ class MpmcProducerCore {
     return claim_slowly(1, false);
   }
 
-  // Claims 1 to `wanted` adjacent positions, as many as are free now. Progress: lock-free.
-  bool claim(std::uint32_t wanted) noexcept {
-    assert(count_ == 0 && wanted > 0);
+  // Claims `least` to `wanted` adjacent positions, as many as are free now. Progress: lock-free.
+  bool claim(std::uint32_t wanted, std::uint32_t least = 1) noexcept {
+    assert(count_ == 0 && 0 < least && least <= wanted && least <= mpmc_announcement::kMaxCount);
     wanted = std::min(wanted, mpmc_announcement::kMaxCount);
     const std::uint32_t ready = free_from(next_, wanted);
-    if (ready != 0) [[likely]] {
+    if (ready >= least) [[likely]] {
       Position p = next_;
       if (try_own(p, ready)) [[likely]]
         return true;
-      return claim_slowly(wanted, true);
+      return claim_slowly(wanted, true, least);
     }
-    return claim_slowly(wanted, false);
+    return claim_slowly(wanted, false, least);
   }
 
   // The claimed positions are first() to first() + count() - 1.
@@ -175,14 +175,22 @@ class MpmcProducerCore {
     return true;
   }
 
-  RONDO_COLD bool claim_slowly(std::uint32_t wanted, bool announced) noexcept {
+  RONDO_COLD bool claim_slowly(std::uint32_t wanted, bool announced,
+                               std::uint32_t least = 1) noexcept {
     bool stayed = false;
     for (std::uint32_t attempt = 0; attempt < detail::kMpmcMaxAttempts; ++attempt) {
       const Position p = next_;
-      if (const std::uint32_t ready = free_from(p, wanted); ready != 0) {
+      const std::uint32_t ready = free_from(p, wanted);
+      if (ready >= least) {
         announced = true;
         if (try_own(p, ready)) return true;
         detail::back_off(attempt);
+        continue;
+      }
+      if (ready != 0) {
+        // Some are free, unless somebody owns them already and is still writing.
+        next_ = detail::guess_tail(*parts_.positions);
+        if (next_ == p) return give_up(MpmcBlocked::kFull, announced);
         continue;
       }
       const std::uint64_t word = detail::read_for_claim(state_at(p));

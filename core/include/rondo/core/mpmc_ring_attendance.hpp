@@ -1,0 +1,138 @@
+// Who takes part in an MPMC slot ring, and how those who did have gone: what tells its consumers
+// that a stream is over, and how it ended.
+//
+// Each participant has a word for either side:
+//
+//   bits  0      whether its owner is there
+//   bits  1-31   how many of its owners have left in order
+//   bits 32-63   how many have died
+//
+// Only the owner writes it, and after the owner's death whoever recovers it, who holds its liveness
+// lock. One store says that an owner is gone and how, so that no kill comes in between: killed
+// before it, the owner is found dead and counted as that; after it, the owner has left.
+//
+// That somebody is there is the word's claim; that somebody has died is proved by the kernel before
+// the word says so (mpmc_ring_recovery.hpp). Nothing here guards memory: a peer that scribbles over
+// it makes a stream end too soon, or never.
+//
+// Ordering. Each label stands at exactly one operation below; pairs are mutual.
+//
+//   P1 release word  ->  P2 acquire word   all that the one who left had published is visible
+//   P3 release word  ->  P2 acquire word   the same of the dead, as its recoverer has seen it
+//   N1 release news  ->  N2 acquire news   the words have changed before the news says so
+#pragma once
+
+#include <cstdint>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/mpmc_ring_layout.hpp"
+
+namespace rondo {
+
+// One side's attendance. A view; cheap to copy.
+class MpmcAttendance {
+ public:
+  enum class Side : std::uint8_t { kProducers, kConsumers };
+
+  // Summed over all participants.
+  struct Count {
+    std::uint32_t present = 0;  // those who died unnoticed included
+    std::uint64_t left = 0;     // in order
+    std::uint64_t died = 0;
+    [[nodiscard]] std::uint64_t gone() const noexcept { return left + died; }
+  };
+
+  MpmcAttendance(const MpmcParts& parts, Side side) noexcept
+      : news_(&parts.positions->attendance),
+        participants_(parts.participants),
+        count_(parts.participant_count),
+        word_(side == Side::kProducers ? &MpmcParticipantPart::producing
+                                       : &MpmcParticipantPart::consuming) {}
+
+  // The caller, who owns participant `me`, is there from now on.
+  void enter(std::uint32_t me) noexcept {
+    // relaxed, both: we are the only writer; who misses it takes us for one who comes later.
+    word(me).store(word(me).load(std::memory_order_relaxed) | kPresent, std::memory_order_relaxed);
+    tell();
+  }
+  // Leaves in order. Memory ordering: what the caller published before is visible to whoever sees
+  // it counted.
+  void leave(std::uint32_t me) noexcept {
+    // relaxed: we are the only writer.
+    const std::uint64_t now = word(me).load(std::memory_order_relaxed);
+    if ((now & kPresent) == 0) return;
+    const std::uint64_t left = (now + kLeft) & kLeftMask;
+    // P1 (release, pairs with P2): what we published is there for those who count us as gone.
+    word(me).store((now & ~(kLeftMask | kPresent)) | left, std::memory_order_release);
+    tell();
+  }
+  // Leaves without being counted: one who has found nobody and never took part.
+  void withdraw(std::uint32_t me) noexcept {
+    // relaxed, both: we are the only writer, and have published nothing.
+    word(me).store(word(me).load(std::memory_order_relaxed) & ~kPresent, std::memory_order_relaxed);
+    tell();
+  }
+  // Counts the owner of `dead` as dead, if it was there. The caller holds its liveness lock.
+  bool bury(std::uint32_t dead) noexcept {
+    // relaxed: the lock makes us the only writer.
+    const std::uint64_t now = word(dead).load(std::memory_order_relaxed);
+    if ((now & kPresent) == 0) return false;
+    // P3 (release, pairs with P2): what the dead one published, and became of it, is there for
+    // those who count it as gone.
+    word(dead).store((now & ~kPresent) + kDied, std::memory_order_release);
+    tell();
+    return true;
+  }
+  // Forgets all who have gone. The caller knows that nobody else is attached, and that nobody comes
+  // meanwhile.
+  void start_anew() noexcept {
+    // relaxed: those who come later are ordered by the lock under which they come.
+    for (std::uint32_t i = 0; i < count_; ++i) word(i).store(0, std::memory_order_relaxed);
+    tell();
+  }
+
+  [[nodiscard]] bool present(std::uint32_t who) const noexcept {
+    // relaxed: a hint of whom to ask the kernel about.
+    return (word(who).load(std::memory_order_relaxed) & kPresent) != 0;
+  }
+  // Progress: wait-free; reads a line of each participant. Memory ordering: what those who are
+  // counted as gone had published is visible.
+  [[nodiscard]] Count count() const noexcept {
+    Count sum;
+    for (std::uint32_t i = 0; i < count_; ++i) {
+      // P2 (acquire, pairs with P1, P3): what the gone had published is visible.
+      const std::uint64_t now = word(i).load(std::memory_order_acquire);
+      sum.present += static_cast<std::uint32_t>(now & kPresent);
+      sum.left += (now & kLeftMask) / kLeft;
+      sum.died += now / kDied;
+    }
+    return sum;
+  }
+  // A number that changes with every coming and going on either side, some time after it. For those
+  // who poll: while it stays the same, there is hardly anything new to count.
+  [[nodiscard]] std::uint64_t news() const noexcept {
+    // N2 (acquire, pairs with N1): a count that follows takes in what the news is about.
+    return news_->load(std::memory_order_acquire);
+  }
+
+ private:
+  static constexpr std::uint64_t kPresent = 1;
+  static constexpr std::uint64_t kLeft = 2;
+  static constexpr std::uint64_t kLeftMask = 0xFFFF'FFFE;
+  static constexpr std::uint64_t kDied = std::uint64_t{1} << 32;
+
+  [[nodiscard]] Atomic<std::uint64_t>& word(std::uint32_t who) const noexcept {
+    return participants_[who].*word_;
+  }
+  void tell() noexcept {
+    // N1 (release, pairs with N2): the word has changed before the news is out.
+    news_->fetch_add(1, std::memory_order_release);
+  }
+
+  Atomic<std::uint64_t>* news_;
+  MpmcParticipantPart* participants_;
+  std::uint32_t count_;
+  Atomic<std::uint64_t> MpmcParticipantPart::*word_;
+};
+
+}  // namespace rondo
