@@ -18,6 +18,7 @@ struct ChannelCase {
   enum class Target { kName, kPath, kNone } target;
   bool processes = true;  // both ends may be in different processes, which find it by its name
   bool ring = false;      // the channel is a ring: the far end's state is known exactly
+  bool slots = false;     // kind=mpmc
 };
 
 inline void PrintTo(const ChannelCase& channel, std::ostream* out) { *out << channel.name; }
@@ -26,6 +27,9 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Shm", "shm:", ChannelCase::Target::kName, true, true},
     ChannelCase{"File", "file:", ChannelCase::Target::kPath, true, true},
     ChannelCase{"Inproc", "inproc:", ChannelCase::Target::kName, false, true},
+    ChannelCase{"ShmSlots", "shm:", ChannelCase::Target::kName, true, true, true},
+    ChannelCase{"FileSlots", "file:", ChannelCase::Target::kPath, true, true, true},
+    ChannelCase{"InprocSlots", "inproc:", ChannelCase::Target::kName, false, true, true},
     ChannelCase{"Pipe", "pipe:", ChannelCase::Target::kNone, false, false},
     ChannelCase{"Fifo", "fifo:", ChannelCase::Target::kPath, true, false},
     ChannelCase{"Unix", "unix:", ChannelCase::Target::kPath, true, false},
@@ -60,6 +64,16 @@ inline std::string fresh_url(const ChannelCase& channel, const std::string& dire
   if (channel.target == ChannelCase::Target::kName) url += fresh_name();
   if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + fresh_name();
   return url;
+}
+
+// The options of a channel that some messages fill, at `capacity` 4KiB; and larger ones.
+inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity) {
+  if (!channel.slots) return "capacity=" + std::to_string(capacity);
+  return "kind=mpmc&slot_size=2KiB&slots=" + std::to_string(capacity / 256);
+}
+// What ChannelInfo calls the capacity of such a channel.
+inline std::uint64_t capacity_of(const ChannelCase& channel, std::uint64_t capacity) {
+  return channel.slots ? capacity / 256 * 2048 : capacity;
 }
 
 }  // namespace rondo::testing

@@ -138,8 +138,8 @@ TEST_P(ChannelTest, InfoDescribesTheChannel) {
   ASSERT_EQ(receive(receiver), "x");
   const ChannelInfo sending = sender.info();
   const ChannelInfo receiving = receiver.info();
-  EXPECT_EQ(sending.capacity_bytes, 4096u);
-  EXPECT_EQ(receiving.capacity_bytes, 4096u);
+  EXPECT_EQ(sending.capacity_bytes, capacity_of(GetParam(), 4096));
+  EXPECT_EQ(receiving.capacity_bytes, sending.capacity_bytes);
   EXPECT_EQ(sending.max_message_bytes, sender.max_message_bytes());
   EXPECT_EQ(sending.messages, 3u);
   EXPECT_EQ(receiving.messages, 1u);

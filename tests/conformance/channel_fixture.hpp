@@ -51,10 +51,13 @@ class ChannelTest : public ::testing::TestWithParam<ChannelCase> {
     static const ScratchDirectory directory;
     return fresh_url(GetParam(), directory.path());
   }
-  // Both ends of a channel. Small: some messages fill it.
-  [[nodiscard]] static std::pair<Sender, Receiver> open(
-      const std::string& options = "capacity=4KiB", const OpenOptions& wishes = {}) {
-    auto pair = open_pair(url() + "?" + options, wishes);
+  // Both ends of a channel. Small, unless told otherwise: some messages fill it.
+  [[nodiscard]] static std::pair<Sender, Receiver> open(const std::string& options = "",
+                                                        const OpenOptions& wishes = {},
+                                                        std::uint64_t capacity = 4096) {
+    std::string text = url() + "?" + options_of(GetParam(), capacity);
+    if (!options.empty()) text += "&" + options;
+    auto pair = open_pair(text, wishes);
     if (!pair) throw std::runtime_error(pair.error().message);
     return std::move(pair).value();
   }

@@ -71,8 +71,8 @@ TEST_P(ChannelTest, MessagesOfAllSizesKeepTheirBoundaries) {
 }
 
 TEST_P(ChannelTest, EverySizeUpToTheLargestArrives) {
-  for (const char* options : {"capacity=4KiB", "capacity=1MiB"}) {
-    auto [sender, receiver] = open(options);
+  for (const std::uint64_t capacity : {4 << 10, 1 << 20}) {
+    auto [sender, receiver] = open("", {}, capacity);
     const std::size_t largest = sender.max_message_bytes();
     ASSERT_EQ(largest, receiver.max_message_bytes());
     std::vector<std::size_t> sizes;
@@ -173,7 +173,7 @@ TEST_P(ChannelTest, ADiscardedBatchLeavesNoTrace) {
 }
 
 TEST_P(ChannelTest, ABatchOfManyArrivesWhole) {
-  auto [sender, receiver] = open("capacity=64KiB");
+  auto [sender, receiver] = open("", {}, 64 << 10);
   constexpr std::size_t kBatches = 200;
   constexpr std::size_t kPerBatch = 150;  // more than one system call writes out
   std::thread sending([&sender = sender] {

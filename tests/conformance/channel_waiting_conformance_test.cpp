@@ -102,7 +102,7 @@ TEST_P(ChannelTest, AWaitingReceiverIsWokenByAMessage) {
 }
 
 TEST_P(ChannelTest, AWaitingSenderIsWokenByRoom) {
-  auto [sender, receiver] = open("capacity=4KiB&wait=park");
+  auto [sender, receiver] = open("wait=park");
   constexpr std::size_t kMessages = 1'000;
   std::thread sending([&sender = sender] {
     for (std::size_t i = 0; i < kMessages; ++i) {
@@ -119,7 +119,7 @@ TEST_P(ChannelTest, AWaitingSenderIsWokenByRoom) {
 
 TEST_P(ChannelTest, EveryWaitModeMovesMessages) {
   for (const std::string mode : {"spin", "pause", "yield", "adaptive", "park"}) {
-    auto [sender, receiver] = open("capacity=4KiB&wait=" + mode);
+    auto [sender, receiver] = open("wait=" + mode);
     constexpr std::size_t kMessages = 300;
     std::thread sending([&sender = sender] {
       for (std::size_t i = 0; i < kMessages; ++i) {
@@ -137,7 +137,7 @@ TEST_P(ChannelTest, EveryWaitModeMovesMessages) {
 
 TEST_P(ChannelTest, TheStopFlagEndsAWait) {
   std::atomic<bool> stop{false};
-  auto [sender, receiver] = open("capacity=4KiB", {.stop = &stop});
+  auto [sender, receiver] = open("", {.stop = &stop});
   while (sender.try_send(bytes_of(std::string(1'000, 'x'))) == Status::kOk) {
   }
   std::thread stopping([&stop] { stop = true; });

@@ -15,6 +15,7 @@
 //  14. PercentSignsEscape
 //  15. Sizes
 //  16. HostileTextIsShownHarmless
+//  17. ARingOfSlotsHasOptionsOfItsOwn
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -136,7 +137,7 @@ TEST(Url, UnknownSchemesNameTheKnownOnes) {
 TEST(Url, UnknownOptionsNameTheValidOnes) {
   EXPECT_THAT(refusal("shm:x?capcity=1MiB"),
               AllOf(HasSubstr(code(ErrorCode::kInvalidOption)), HasSubstr("'capcity'"),
-                    HasSubstr("capacity, wait, ack"), Not(HasSubstr("max"))));
+                    HasSubstr("capacity, slots"), Not(HasSubstr("max"))));
   EXPECT_THAT(refusal("pipe:?lock=1"), AllOf(HasSubstr("'lock'"), HasSubstr("max")));
   EXPECT_THAT(refusal("shm:x?wait"), HasSubstr("needs a value"));
   EXPECT_THAT(refusal("shm:x?&wait=spin"), HasSubstr(code(ErrorCode::kInvalidOption)));
@@ -231,6 +232,34 @@ TEST(Url, HostileTextIsShownHarmless) {
   const std::string message = refusal("\x1b[2Jevil\n" + std::string(100'000, 'x'));
   EXPECT_LT(message.size(), 500u);
   for (const char c : message) EXPECT_GE(c, ' ');
+}
+
+TEST(Url, ARingOfSlotsHasOptionsOfItsOwn) {
+  const auto url =
+      Url::parse("shm:x?slots=1024&slot_size=4KiB&on_consumer_death=drop&kind=mpmc&linger=1");
+  ASSERT_TRUE(url) << url.error().message;
+  EXPECT_EQ(url->options.kind, RingKind::kMpmc);
+  EXPECT_EQ(url->options.slots, 1024u);
+  EXPECT_EQ(url->options.slot_bytes, 4096u);
+  EXPECT_EQ(url->options.on_consumer_death, OnConsumerDeath::kDrop);
+  EXPECT_EQ(Url::parse("shm:x")->options.kind, std::nullopt);
+  EXPECT_EQ(Url::parse("inproc:x?kind=record&capacity=4KiB")->options.kind, RingKind::kRecord);
+
+  EXPECT_THAT(refusal("shm:x?kind=spsc"), HasSubstr("record or mpmc"));
+  EXPECT_THAT(refusal("pipe:?kind=mpmc"), HasSubstr("has no option 'kind'"));
+  EXPECT_THAT(refusal("shm:x?slots=64"), HasSubstr("say kind=mpmc"));
+  EXPECT_THAT(refusal("shm:x?kind=record&slot_size=64"), HasSubstr("say kind=mpmc"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&capacity=1MiB"), HasSubstr("slots and slot_size"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&ack=lazy"), HasSubstr("is for kind=record"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&slots=1000"),
+              AllOf(HasSubstr(code(ErrorCode::kInvalidCapacity)), HasSubstr("512 and 1024")));
+  for (const char* slots : {"0", "1", "-2", "8GiB", "many"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?kind=mpmc&slots=") + slots), HasSubstr("such as 1024"));
+  }
+  for (const char* size : {"0", "2GiB", "-1", ""}) {
+    EXPECT_THAT(refusal(std::string("shm:x?kind=mpmc&slot_size=") + size), HasSubstr("1 to 1GiB"));
+  }
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&on_consumer_death=keep"), HasSubstr("redeliver or drop"));
 }
 
 }  // namespace

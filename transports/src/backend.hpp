@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -88,11 +89,65 @@ class ReceiverBackend : public Named {
   virtual void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const = 0;
 };
 
+// An end whose messages do not lie in the handle's own record ring: the handle passes every call
+// on, and its record ring stays shut.
+class OwnRingSender : public SenderBackend {
+ public:
+  using SenderBackend::SenderBackend;
+
+  [[nodiscard]] virtual std::size_t max_message_bytes() const noexcept = 0;
+  // Room for one message of at most max_message_bytes(), waiting for it until `deadline`; nullptr
+  // with the reason in `refusal`. Ends with commit() or discard().
+  [[nodiscard]] virtual std::byte* reserve(std::size_t size_bytes, Deadline deadline,
+                                           Status& refusal) noexcept = 0;
+  virtual void commit(std::size_t size_bytes) noexcept = 0;
+  virtual void discard() noexcept = 0;
+  // As reserve() and commit(), in one call.
+  [[nodiscard]] virtual Status send(std::span<const std::byte> message,
+                                    Deadline deadline) noexcept = 0;
+  // Adds a message to the open batch; nullptr with the reason in `refusal`.
+  [[nodiscard]] virtual std::byte* add(std::size_t size_bytes, Status& refusal) noexcept = 0;
+  // Sends the open batch as a whole, waiting for room until `deadline`, or nothing of it.
+  [[nodiscard]] virtual Status commit_batch(Deadline deadline) noexcept = 0;
+  virtual void abandon_batch() noexcept = 0;
+
+  // Of record rings only.
+  Status wait_for_room(record_ring::Producer&, Ringer&, std::size_t, Deadline) noexcept final {
+    return Status::kWouldBlock;
+  }
+  Status published(Ringer&, Deadline) noexcept final { return Status::kOk; }
+};
+
+// A message that a backend has fetched for its handle.
+struct Fetched {
+  std::span<const std::byte> bytes;
+  bool redelivered = false;
+};
+
+class OwnRingReceiver : public ReceiverBackend {
+ public:
+  using ReceiverBackend::ReceiverBackend;
+
+  [[nodiscard]] virtual std::size_t max_message_bytes() const noexcept = 0;
+  // Takes the next message, waiting until `deadline`. After kOk, give_back() ends with it.
+  [[nodiscard]] virtual Status fetch(Fetched& message, Deadline deadline) noexcept = 0;
+  virtual void give_back() noexcept = 0;
+
+  // Of record rings only.
+  Status fetch(record_ring::Consumer&, Deadline) noexcept final { return Status::kWouldBlock; }
+};
+
+// Ends for the handles of such backends, and for handles that have given their own away: they take
+// nothing, and hold nothing.
+[[nodiscard]] record_ring::Producer shut_producer() noexcept;
+[[nodiscard]] record_ring::Consumer shut_consumer() noexcept;
+
 // What an opened end consists of.
 struct SenderParts {
   record_ring::Producer producer;
   Ringer ringer;
   std::unique_ptr<SenderBackend> backend;
+  OwnRingSender* own_ring = nullptr;  // the backend, if it is one
 };
 struct ReceiverParts {
   record_ring::Consumer consumer;
@@ -101,6 +156,7 @@ struct ReceiverParts {
   // A receiver that finds nothing asks the backend at every so many looks: 1, or a power of two
   // where nothing comes of asking but news of the other side's death.
   std::uint32_t looks_per_fetch = 1;
+  OwnRingReceiver* own_ring = nullptr;  // the backend, if it is one
 };
 using PairParts = std::pair<SenderParts, ReceiverParts>;
 

@@ -7,6 +7,7 @@
 #include "remove_name.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment_info.hpp"
+#include "slot_channel.hpp"
 
 namespace rondo {
 namespace {
@@ -27,6 +28,10 @@ Error not_possible(const Url& url, std::string_view what, std::string_view where
 // What goes on in the ring. Only reads; a live sender may outrun the walk along its headers, then
 // the numbers stay at zero.
 void look_into_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
+  if (info.kind == RingKind::kMpmc) {
+    if (const auto slots = mpmc_attach(segment.bytes())) detail::describe_slots(*slots, info);
+    return;
+  }
   const auto parts = record_ring::attach(segment.bytes(), url.name());
   if (!parts) return;
   info.max_message_bytes = record_ring::max_record_bytes(parts->capacity);
@@ -64,6 +69,7 @@ Result<ChannelInfo> inspect(std::string_view text) {
   info.name = url->name();
   info.participants = std::move(found->participants);
   if (found->geometry) {
+    info.kind = found->geometry->kind;
     info.capacity_bytes = found->geometry->capacity;
     info.instance_id = found->geometry->instance_id;
   }

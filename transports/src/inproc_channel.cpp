@@ -1,15 +1,16 @@
-// inproc: a record ring between threads of one process, found by its name in a table of the
-// process.
+// inproc: a ring between threads of one process, found by its name in a table of the process.
 #include <array>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "open.hpp"
 #include "ring_channel.hpp"
 #include "rondo/transports/local_memory.hpp"
+#include "slot_channel.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -23,6 +24,11 @@ struct InprocRing {
   LocalMemory memory;
   RecordParts parts{};
   std::array<bool, 2> attached{};
+  std::shared_ptr<Segment> slots;  // kind=mpmc: the ring, in place of all of the above
+
+  [[nodiscard]] RingKind kind() const noexcept {
+    return slots == nullptr ? RingKind::kRecord : RingKind::kMpmc;
+  }
 };
 
 class InprocTable {
@@ -72,7 +78,21 @@ class InprocSeat final : public Seat {
   bool came_ = false;
 };
 
+Result<std::shared_ptr<InprocRing>> make_slots(const Url& url) {
+  const auto layout = mpmc_layout_for(slot_params(url));
+  if (!layout) return layout.error();
+  auto segment =
+      Segment::create({Backing::kHeap, {}}, layout->total_bytes, {},
+                      [&](std::span<std::byte> bytes) { return create_slots(bytes, url); });
+  if (!segment) return std::move(segment).error();
+  auto ring = std::make_shared<InprocRing>();
+  ring->name = url.target;
+  ring->slots = std::make_shared<Segment>(std::move(segment).value());
+  return ring;
+}
+
 Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
+  if (url.options.kind == RingKind::kMpmc) return make_slots(url);
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
   const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
@@ -114,10 +134,10 @@ struct Seated {
   RecordParts parts;
 };
 
-// kNotFound if there is no such ring and `create` is false.
-Result<Seated> find_seat(const Url& url, std::size_t side, bool create) {
+// The ring of that name. kNotFound if there is none and `create` is false. The caller holds the
+// table's mutex.
+Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create) {
   InprocTable& table = InprocTable::instance();
-  const std::lock_guard lock(table.mutex);
   auto entry = table.rings.find(url.target);
   if (entry == table.rings.end()) {
     if (!create) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
@@ -125,9 +145,65 @@ Result<Seated> find_seat(const Url& url, std::size_t side, bool create) {
     if (!ring) return std::move(ring).error();
     entry = table.rings.emplace(url.target, std::move(ring).value()).first;
   }
-  auto seat = take_seat(entry->second, side, url);
+  if (auto agreed = agree_on_kind(url, entry->second->kind()); !agreed) {
+    return std::move(agreed).error();
+  }
+  return entry->second;
+}
+
+// Takes a place in a slot ring. The caller holds the table's mutex.
+Result<SlotSeat> take_place(const std::shared_ptr<InprocRing>& ring, const Url& url,
+                            const OpenOptions& options, Role role) {
+  NameKeeper keeper{&InprocTable::instance().mutex, [ring] {
+                      auto& rings = InprocTable::instance().rings;
+                      const auto entry = rings.find(ring->name);
+                      if (entry != rings.end() && entry->second == ring) rings.erase(entry);
+                    }};
+  return SlotSeat::take(ring->slots, url, options, role, std::move(keeper));
+}
+
+// Takes a seat in `ring`; the caller holds the table's mutex. The handle is made outside of it, as
+// a receiver waits there.
+using AnySeat = std::variant<Seated, SlotSeat>;
+Result<AnySeat> take_any_seat(const std::shared_ptr<InprocRing>& ring, std::size_t side,
+                              const Url& url, const OpenOptions& options) {
+  if (ring->kind() == RingKind::kMpmc) {
+    const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
+    auto place = take_place(ring, url, options, role);
+    if (!place) return std::move(place).error();
+    return AnySeat(std::move(place).value());
+  }
+  if (side == kReceiving) {
+    if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
+  }
+  auto seat = take_seat(ring, side, url);
   if (!seat) return std::move(seat).error();
-  return Seated{std::move(seat).value(), entry->second->parts};
+  return AnySeat(Seated{std::move(seat).value(), ring->parts});
+}
+
+Result<AnySeat> find_seat(const Url& url, std::size_t side, const OpenOptions& options) {
+  const std::lock_guard lock(InprocTable::instance().mutex);
+  const bool slots = url.options.kind == RingKind::kMpmc;
+  auto ring = find_ring(url, side == kSending || (slots && (url.options.slots.has_value() ||
+                                                            url.options.slot_bytes.has_value())));
+  if (!ring) return std::move(ring).error();
+  return take_any_seat(*ring, side, url, options);
+}
+
+Result<SenderParts> make_sender(AnySeat seat, const Url& url, const OpenOptions& options) {
+  if (auto* place = std::get_if<SlotSeat>(&seat)) {
+    return make_slot_sender(std::move(*place), url, options);
+  }
+  auto& seated = std::get<Seated>(seat);
+  return make_ring_sender(std::move(seated.seat), seated.parts, url, options);
+}
+
+Result<ReceiverParts> make_receiver(AnySeat seat, const Url& url, const OpenOptions& options) {
+  if (auto* place = std::get_if<SlotSeat>(&seat)) {
+    return make_slot_receiver(std::move(*place), url, options);
+  }
+  auto& seated = std::get<Seated>(seat);
+  return make_ring_receiver(std::move(seated.seat), seated.parts, url, options);
 }
 
 Error needs_a_name() {
@@ -139,17 +215,17 @@ Error needs_a_name() {
 
 Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
-  auto seated = find_seat(url, kSending, true);
-  if (!seated) return std::move(seated).error();
-  return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
+  auto seat = find_seat(url, kSending, options);
+  if (!seat) return std::move(seat).error();
+  return make_sender(std::move(seat).value(), url, options);
 }
 
 Result<ReceiverParts> open_inproc_receiver(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
   for (;;) {
-    auto seated = find_seat(url, kReceiving, false);
-    if (seated) return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
-    if (seated.error().code != ErrorCode::kNotFound) return std::move(seated).error();
+    auto seat = find_seat(url, kReceiving, options);
+    if (seat) return make_receiver(std::move(seat).value(), url, options);
+    if (seat.error().code != ErrorCode::kNotFound) return std::move(seat).error();
     if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
     }
@@ -164,14 +240,14 @@ Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
   }
   auto ring = make_ring(url);
   if (!ring) return std::move(ring).error();
-  const RecordParts parts = (*ring)->parts;
-  (*ring)->attached = {true, true};
-  auto sender =
-      make_ring_sender(std::make_unique<InprocSeat>(*ring, kSending), parts, url, options);
+  auto sending = take_any_seat(*ring, kSending, url, options);
+  if (!sending) return std::move(sending).error();
+  auto sender = make_sender(std::move(sending).value(), url, options);
   if (!sender) return std::move(sender).error();
-  return make_pair(
-      std::move(sender).value(),
-      make_ring_receiver(std::make_unique<InprocSeat>(*ring, kReceiving), parts, url, options));
+  auto receiving = take_any_seat(*ring, kReceiving, url, options);
+  if (!receiving) return make_pair(std::move(sender).value(), std::move(receiving).error());
+  return make_pair(std::move(sender).value(),
+                   make_receiver(std::move(receiving).value(), url, options));
 }
 
 }  // namespace rondo::detail

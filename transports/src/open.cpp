@@ -60,10 +60,13 @@ const Opener& opener_for(const Url& url) {
 // A URL that goes with the options.
 Result<Url> parse(std::string_view text, const OpenOptions& options) {
   auto url = Url::parse(text);
-  if (!url || !options.linger) return url;
+  if (!url) return url;
   const bool ring =
       url->scheme == Scheme::kShm || url->scheme == Scheme::kFile || url->scheme == Scheme::kInproc;
-  if (ring) return url;
+  if (!ring || url->options.kind == RingKind::kRecord) {
+    if (auto counts = refuse_to_count(*url, options); !counts) return std::move(counts).error();
+  }
+  if (ring || !options.linger) return url;
   return Error{ErrorCode::kInvalidOption,
                url->name() +
                    " can't wait for a successor of the other side (linger); shm:, file: "
@@ -88,6 +91,29 @@ Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).pair(*parsed, options);
+}
+
+Result<void> agree_on_kind(const Url& url, RingKind found) {
+  if (found != RingKind::kRecord && found != RingKind::kMpmc) {
+    return Error{ErrorCode::kBadKind, url.name() + " holds a ring of kind " +
+                                          std::string(to_string(found)) +
+                                          ", which no channel is made of; choose another name"};
+  }
+  const bool capacity_of_slots = found == RingKind::kMpmc && url.options.capacity;
+  if (url.options.kind.value_or(found) == found && !capacity_of_slots) return {};
+  return Error{ErrorCode::kGeometryMismatch,
+               url.name() + " exists with kind=" + std::string(to_string(found)) + ", not " +
+                   std::string(to_string(url.options.kind.value_or(RingKind::kRecord))) +
+                   "; say kind=" + std::string(to_string(found)) +
+                   ", or remove it first (rondo rm " + url.name() + ")"};
+}
+
+Result<void> refuse_to_count(const Url& url, const OpenOptions& options) {
+  if (options.senders == 0) return {};
+  return Error{ErrorCode::kInvalidOption,
+               url.name() +
+                   " takes one sender at a time, so senders can't be counted; "
+                   "kind=mpmc takes many"};
 }
 
 Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver) {

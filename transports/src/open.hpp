@@ -39,6 +39,12 @@ namespace rondo::detail {
 [[nodiscard]] Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options);
 
+// Whether a ring of kind `found` is what `url` asks for, or leaves open. Errors: kGeometryMismatch;
+// kBadKind if no channel is made of it.
+[[nodiscard]] Result<void> agree_on_kind(const Url& url, RingKind found);
+// Errors: kInvalidOption when OpenOptions::senders asks a ring with one sender to count.
+[[nodiscard]] Result<void> refuse_to_count(const Url& url, const OpenOptions& options);
+
 // Both ends, or the receiver's error, with the sender closed again.
 [[nodiscard]] Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver);
 

@@ -8,10 +8,9 @@
 #include "rondo/transports/sender.hpp"
 
 namespace rondo {
-namespace {
+namespace detail {
 
-// A ring in which nothing is ever written, for handles that have given their own away.
-record_ring::Consumer nothing_to_read() noexcept {
+record_ring::Consumer shut_consumer() noexcept {
   static RecordProducerPart producer{};
   static RecordConsumerPart consumer{};
   alignas(kSharingRange) static std::array<std::byte, record_ring::kMinCapacity> records{};
@@ -19,7 +18,7 @@ record_ring::Consumer nothing_to_read() noexcept {
   return *record_ring::Consumer::attach(parts, Acknowledge::kLazily, Steering::kOff);
 }
 
-}  // namespace
+}  // namespace detail
 
 Result<Receiver> Receiver::open(std::string_view url, const OpenOptions& options) {
   Result<detail::ReceiverParts> parts = detail::open_receiver(url, options);
@@ -31,29 +30,33 @@ Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
     : consumer_(std::move(parts.consumer)),
       ringer_(parts.ringer),
       looks_per_fetch_(parts.looks_per_fetch),
-      backend_(std::move(parts.backend)) {}
+      backend_(std::move(parts.backend)),
+      own_ring_(parts.own_ring) {}
 
 Receiver::Receiver(Receiver&& other) noexcept
-    : consumer_(std::exchange(other.consumer_, nothing_to_read())),
+    : consumer_(std::exchange(other.consumer_, detail::shut_consumer())),
       ringer_(std::exchange(other.ringer_, Ringer())),
       status_(std::exchange(other.status_, Status::kClosed)),
       looks_per_fetch_(other.looks_per_fetch_),
-      backend_(std::move(other.backend_)) {}
+      backend_(std::move(other.backend_)),
+      own_ring_(std::exchange(other.own_ring_, nullptr)) {}
 
 Receiver& Receiver::operator=(Receiver&& other) noexcept {
   if (this == &other) return *this;
   detach();
-  consumer_ = std::exchange(other.consumer_, nothing_to_read());
+  consumer_ = std::exchange(other.consumer_, detail::shut_consumer());
   ringer_ = std::exchange(other.ringer_, Ringer());
   status_ = std::exchange(other.status_, Status::kClosed);
   looks_per_fetch_ = other.looks_per_fetch_;
   backend_ = std::move(other.backend_);
+  own_ring_ = std::exchange(other.own_ring_, nullptr);
   return *this;
 }
 
 Receiver::~Receiver() { detach(); }
 
 Status Receiver::fetch_slowly(Deadline deadline) noexcept {
+  if (own_ring_ != nullptr) return fetch_from_own_ring(deadline);
   if (status_ != Status::kOk) return status_;
   // The look that found nothing has told the sender of all the space there is.
   if (ringer_.wanted()) ring();
@@ -66,22 +69,39 @@ Status Receiver::fetch_slowly(Deadline deadline) noexcept {
   return status;
 }
 
+Status Receiver::fetch_from_own_ring(Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
+  detail::Fetched message;
+  const Status status = own_ring_->fetch(message, deadline);
+  if (status == Status::kOk) {
+    own_bytes_ = message.bytes;
+    redelivered_ = message.redelivered;
+  } else if (detail::is_final(status)) {
+    status_ = status;
+  }
+  return status;
+}
+void Receiver::give_back_to_own_ring() noexcept { own_ring_->give_back(); }
+
 void Receiver::ring() noexcept { static_cast<void>(ringer_.ring()); }
 
 void Receiver::detach() noexcept {
   if (backend_ == nullptr) return;
   if (!backend_->forked()) backend_->detach(consumer_, ringer_);
   if (status_ == Status::kOk) status_ = Status::kClosed;
-  consumer_ = nothing_to_read();
+  consumer_ = detail::shut_consumer();
   ringer_ = Ringer();  // its words go away with the backend
   backend_ = nullptr;
+  own_ring_ = nullptr;
 }
 
-std::size_t Receiver::max_message_bytes() const noexcept { return consumer_.max_record_bytes(); }
+std::size_t Receiver::max_message_bytes() const noexcept {
+  return own_ring_ != nullptr ? own_ring_->max_message_bytes() : consumer_.max_record_bytes();
+}
 
 ChannelInfo Receiver::info() const {
   ChannelInfo info;
-  info.max_message_bytes = consumer_.max_record_bytes();
+  info.max_message_bytes = max_message_bytes();
   info.messages = consumer_.sequence();
   if (backend_ == nullptr) return info;
   backend_->name(info);

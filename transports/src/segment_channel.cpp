@@ -1,4 +1,5 @@
-// shm: and file: a record ring in a segment that has a name.
+// shm: and file: a ring in a segment that has a name. Which kind of ring it is, the segment says;
+// the URL says which one to make, and may insist.
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "slot_channel.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -73,12 +75,6 @@ class SegmentSeat final : public Seat {
   bool came_ = false;
 };
 
-// How a ring is found or made, up to the taken seat. Empty: look again.
-struct Seated {
-  std::unique_ptr<Seat> seat;
-  RecordParts parts;
-};
-
 SegmentName name_of(const Url& url) {
   return {url.scheme == Scheme::kShm ? Backing::kSharedMemory : Backing::kFile, url.target};
 }
@@ -87,14 +83,31 @@ bool is_passing(ErrorCode code) noexcept {
   return code == ErrorCode::kNotFound || code == ErrorCode::kReplaced;
 }
 
-// Maps the ring at the name and takes the seat `slot`. Errors: kNotFound and kReplaced when
-// there is no such ring now; all others are there to stay.
-Result<Seated> attach(const Url& url, const OpenOptions& options, std::uint32_t slot, Role role) {
+struct Found {
+  Segment segment;
+  Geometry geometry;
+};
+
+// Maps the ring at the name. Errors: kNotFound and kReplaced when there is no such ring now; all
+// others are there to stay.
+Result<Found> find(const Url& url) {
   auto segment = Segment::attach(name_of(url), url.options.segment);
   if (!segment) return std::move(segment).error();
-  const auto geometry = check_header(segment->bytes(), RingKind::kRecord, url.name());
+  const auto geometry = check_header(segment->bytes(), std::nullopt, url.name());
   if (!geometry) return geometry.error();
-  const auto parts = record_ring::attach(segment->bytes(), url.name());
+  if (auto agreed = agree_on_kind(url, geometry->kind); !agreed) return std::move(agreed).error();
+  return Found{std::move(segment).value(), *geometry};
+}
+
+struct Seated {
+  std::unique_ptr<Seat> seat;
+  RecordParts parts;
+};
+
+// Takes the seat `slot` of a record ring.
+Result<Seated> take_seat(Found found, const Url& url, const OpenOptions& options,
+                         std::uint32_t slot, Role role) {
+  const auto parts = record_ring::attach(found.segment.bytes(), url.name());
   if (!parts) return parts.error();
   if (url.options.capacity && *url.options.capacity != parts->capacity) {
     return Error{ErrorCode::kGeometryMismatch,
@@ -102,36 +115,79 @@ Result<Seated> attach(const Url& url, const OpenOptions& options, std::uint32_t 
                      format_size(*url.options.capacity) +
                      "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
   }
-  auto participants = Participants::open(*segment, *geometry);
+  auto participants = Participants::open(found.segment, found.geometry);
   if (!participants) return std::move(participants).error();
   const auto joined = participants->join({.first_slot = slot, .role = role, .name = options.name});
   if (!joined) return joined.error();
-  return Seated{std::make_unique<SegmentSeat>(std::move(segment).value(),
+  return Seated{std::make_unique<SegmentSeat>(std::move(found.segment),
                                               std::move(participants).value(), *parts, 1 - slot),
                 *parts};
 }
 
+// Takes a place in a slot ring.
+Result<SlotSeat> take_place(Found found, const Url& url, const OpenOptions& options, Role role) {
+  return SlotSeat::take(std::make_shared<Segment>(std::move(found.segment)), url, options, role);
+}
+
+Result<SenderParts> open_found_sender(Found found, const Url& url, const OpenOptions& options) {
+  if (found.geometry.kind == RingKind::kMpmc) {
+    auto seat = take_place(std::move(found), url, options, Role::kProducer);
+    if (!seat) return std::move(seat).error();
+    return make_slot_sender(std::move(seat).value(), url, options);
+  }
+  auto seated =
+      take_seat(std::move(found), url, options, record_ring::kProducerSlot, Role::kProducer);
+  if (!seated) return std::move(seated).error();
+  return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
+}
+
+Result<ReceiverParts> open_found_receiver(Found found, const Url& url, const OpenOptions& options) {
+  if (found.geometry.kind == RingKind::kMpmc) {
+    auto seat = take_place(std::move(found), url, options, Role::kConsumer);
+    if (!seat) return std::move(seat).error();
+    return make_slot_receiver(std::move(seat).value(), url, options);
+  }
+  if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
+  auto seated =
+      take_seat(std::move(found), url, options, record_ring::kConsumerSlot, Role::kConsumer);
+  if (!seated) return std::move(seated).error();
+  return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
+}
+
 Result<void> create(const Url& url) {
+  const bool slots = url.options.kind == RingKind::kMpmc;
   const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
-  const auto layout = record_ring::layout_for({capacity});
-  if (!layout) return layout.error();
-  const auto fill = [capacity](std::span<std::byte> bytes) {
-    return record_ring::create(bytes, {capacity});
+  std::uint64_t total_bytes = 0;
+  if (slots) {
+    const auto layout = mpmc_layout_for(slot_params(url));
+    if (!layout) return layout.error();
+    total_bytes = layout->total_bytes;
+  } else {
+    const auto layout = record_ring::layout_for({capacity});
+    if (!layout) return layout.error();
+    total_bytes = layout->total_bytes;
+  }
+  const auto fill = [&](std::span<std::byte> bytes) {
+    return slots ? create_slots(bytes, url) : record_ring::create(bytes, {capacity});
   };
-  auto segment = Segment::create(name_of(url), layout->total_bytes, url.options.segment, fill);
+  auto segment = Segment::create(name_of(url), total_bytes, url.options.segment, fill);
   if (segment || segment.error().code == ErrorCode::kAlreadyExists) return {};
   return std::move(segment).error();
+}
+
+// A receiver makes a ring that it knows the size of: of a ring of slots either side may come first.
+bool receiver_creates(const Url& url) noexcept {
+  return url.options.kind == RingKind::kMpmc && (url.options.slots || url.options.slot_bytes);
 }
 
 }  // namespace
 
 Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options) {
   for (int tries = 0; tries < kTries; ++tries) {
-    auto seated = attach(url, options, record_ring::kProducerSlot, Role::kProducer);
-    if (seated) {
-      return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
-    }
-    if (!is_passing(seated.error().code)) return std::move(seated).error();
+    auto found = find(url);
+    auto parts = found ? open_found_sender(std::move(found).value(), url, options)
+                       : Result<SenderParts>(std::move(found).error());
+    if (parts || !is_passing(parts.error().code)) return parts;
     if (auto created = create(url); !created) return std::move(created).error();
   }
   return Error{ErrorCode::kReplaced,
@@ -140,12 +196,13 @@ Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& optio
 
 Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& options) {
   for (;;) {
-    auto seated = attach(url, options, record_ring::kConsumerSlot, Role::kConsumer);
-    if (seated) {
-      auto parts = make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
-      if (parts || parts.error().code != ErrorCode::kReplaced) return parts;
-    } else if (!is_passing(seated.error().code)) {
-      return std::move(seated).error();
+    auto found = find(url);
+    auto parts = found ? open_found_receiver(std::move(found).value(), url, options)
+                       : Result<ReceiverParts>(std::move(found).error());
+    if (parts || !is_passing(parts.error().code)) return parts;
+    if (parts.error().code == ErrorCode::kNotFound && receiver_creates(url)) {
+      if (auto created = create(url); !created) return std::move(created).error();
+      continue;
     }
     if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();

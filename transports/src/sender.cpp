@@ -1,5 +1,6 @@
 #include "rondo/transports/sender.hpp"
 
+#include <array>
 #include <chrono>
 
 #include "backend.hpp"
@@ -22,14 +23,16 @@ Result<Sender> Sender::open(std::string_view url, const OpenOptions& options) {
 Sender::Sender(detail::SenderParts&& parts) noexcept
     : producer_(std::move(parts.producer)),
       ringer_(parts.ringer),
-      backend_(std::move(parts.backend)) {}
+      backend_(std::move(parts.backend)),
+      own_ring_(parts.own_ring) {}
 
 Sender::Sender(Sender&& other) noexcept
     : producer_(std::move(other.producer_)),
       ringer_(other.ringer_),
       refusal_(other.refusal_),
       status_(other.status_),
-      backend_(std::move(other.backend_)) {
+      backend_(std::move(other.backend_)),
+      own_ring_(std::exchange(other.own_ring_, nullptr)) {
   other.stop(Status::kClosed);
 }
 
@@ -41,6 +44,7 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   refusal_ = other.refusal_;
   status_ = other.status_;
   backend_ = std::move(other.backend_);
+  own_ring_ = std::exchange(other.own_ring_, nullptr);
   other.stop(Status::kClosed);
   return *this;
 }
@@ -52,10 +56,25 @@ void Sender::stop(Status status) noexcept {
   producer_.stop();
 }
 
+Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept {
+  if (own_ring_ != nullptr && status_ == Status::kOk) {
+    const Status status = own_ring_->send(message, deadline);
+    if (detail::is_final(status)) stop(status);
+    return status;
+  }
+  std::byte* const bytes = reserve_slowly(message.size(), deadline);
+  if (bytes == nullptr) return refusal_;
+  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+  return commit(message.size(), deadline);
+}
+
 std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {
   refusal_ = status_;
   if (status_ != Status::kOk) return nullptr;
-  if (backend_->forked()) {
+  if (own_ring_ != nullptr) {
+    std::byte* const bytes = own_ring_->reserve(size_bytes, deadline, refusal_);
+    if (bytes != nullptr) return bytes;
+  } else if (backend_->forked()) {
     refusal_ = Status::kForked;
   } else if (size_bytes > producer_.max_record_bytes()) {
     refusal_ = Status::kTooLarge;
@@ -66,6 +85,9 @@ std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noe
   if (detail::is_final(refusal_)) stop(refusal_);
   return nullptr;
 }
+
+void Sender::commit_to_own_ring(std::size_t size_bytes) noexcept { own_ring_->commit(size_bytes); }
+void Sender::discard_in_own_ring() noexcept { own_ring_->discard(); }
 
 Status Sender::published(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
@@ -90,10 +112,13 @@ Status Sender::close(Deadline deadline) noexcept {
   stop(Status::kClosed);
   ringer_ = Ringer();  // its words go away with the backend
   backend_ = nullptr;
+  own_ring_ = nullptr;
   return result;
 }
 
-std::size_t Sender::max_message_bytes() const noexcept { return producer_.max_record_bytes(); }
+std::size_t Sender::max_message_bytes() const noexcept {
+  return own_ring_ != nullptr ? own_ring_->max_message_bytes() : producer_.max_record_bytes();
+}
 
 Status Sender::status() const noexcept { return status_; }
 
@@ -109,7 +134,7 @@ Status Sender::wait_for_receiver(Deadline deadline) noexcept {
 
 ChannelInfo Sender::info() const {
   ChannelInfo info;
-  info.max_message_bytes = producer_.max_record_bytes();
+  info.max_message_bytes = max_message_bytes();
   info.messages = producer_.sequence();
   if (backend_ == nullptr) return info;
   backend_->name(info);
@@ -117,7 +142,20 @@ ChannelInfo Sender::info() const {
   return info;
 }
 
+void Sender::begin_batch() noexcept {
+  if (own_ring_ == nullptr) producer_.begin_batch();
+}
+void Sender::abandon_batch() noexcept {
+  if (own_ring_ == nullptr) return producer_.abandon_batch();
+  own_ring_->abandon_batch();
+}
+
 std::byte* Sender::Batch::try_add(std::size_t size_bytes) noexcept {
+  if (sender_->own_ring_ != nullptr) {
+    sender_->refusal_ = sender_->status_;
+    if (sender_->status_ != Status::kOk) return nullptr;
+    return sender_->own_ring_->add(size_bytes, sender_->refusal_);
+  }
   std::byte* bytes = sender_->producer_.try_reserve(size_bytes);
   if (bytes == nullptr) {
     bytes = sender_->reserve_slowly(size_bytes, Deadline::now());
@@ -129,6 +167,12 @@ std::byte* Sender::Batch::try_add(std::size_t size_bytes) noexcept {
 
 Status Sender::Batch::commit(Deadline deadline) && noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
+  if (sender.own_ring_ != nullptr) {
+    if (sender.status_ != Status::kOk) return sender.status_;
+    const Status status = sender.own_ring_->commit_batch(deadline);
+    if (detail::is_final(status)) sender.stop(status);
+    return status;
+  }
   sender.producer_.end_batch();
   if (!sender.ringer_.wanted()) [[likely]]
     return sender.status_;
@@ -136,3 +180,17 @@ Status Sender::Batch::commit(Deadline deadline) && noexcept {
 }
 
 }  // namespace rondo
+
+namespace rondo::detail {
+
+record_ring::Producer shut_producer() noexcept {
+  static RecordProducerPart producer{};
+  static RecordConsumerPart consumer{};
+  alignas(kSharingRange) static std::array<std::byte, record_ring::kMinCapacity> records{};
+  auto shut =
+      *record_ring::Producer::attach({&producer, &consumer, records.data(), records.size()});
+  shut.stop();
+  return shut;
+}
+
+}  // namespace rondo::detail

@@ -22,10 +22,16 @@ constexpr unsigned kStreams =
 constexpr unsigned kFiles = kSegments | bit(Scheme::kFifo) | bit(Scheme::kUnix);
 constexpr unsigned kAll = kRings | kStreams;
 
+constexpr unsigned bit(RingKind kind) noexcept { return 1u << static_cast<unsigned>(kind); }
+constexpr unsigned kRecord = bit(RingKind::kRecord);
+constexpr unsigned kMpmc = bit(RingKind::kMpmc);
+constexpr unsigned kAnyKind = ~0u;
+
 // An option and what it holds. `set` takes the value in; if it can't, returns what would be right.
 struct Option {
   std::string_view name;
   unsigned schemes;
+  unsigned kinds;  // of rings; byte streams have none, and count as kRecord
   ErrorCode error;
   std::string (*set)(std::string_view value, ChannelOptions& options);
 };
@@ -48,6 +54,41 @@ std::string set_capacity(std::string_view value, ChannelOptions& options) {
            format_size(std::bit_ceil(*bytes));
   }
   options.capacity = *bytes;
+  return {};
+}
+
+std::string set_kind(std::string_view value, ChannelOptions& options) {
+  if (value != "record" && value != "mpmc") return "record or mpmc";
+  options.kind = value == "mpmc" ? RingKind::kMpmc : RingKind::kRecord;
+  return {};
+}
+
+std::string set_slots(std::string_view value, ChannelOptions& options) {
+  const auto slots = parse_size(value);
+  if (!slots || *slots < mpmc_limits::kMinCapacity || *slots > mpmc_limits::kMaxCapacity) {
+    return "a power of two from 2 to 4GiB, such as 1024";
+  }
+  if (!std::has_single_bit(*slots)) {
+    return "a power of two; the nearest are " + std::to_string(std::bit_floor(*slots)) + " and " +
+           std::to_string(std::bit_ceil(*slots));
+  }
+  options.slots = *slots;
+  return {};
+}
+
+std::string set_slot_size(std::string_view value, ChannelOptions& options) {
+  const auto bytes = parse_size(value);
+  if (!bytes || *bytes == 0 || *bytes > mpmc_limits::kMaxSlotBytes) {
+    return "a size from 1 to 1GiB, such as 64 or 4KiB";
+  }
+  options.slot_bytes = static_cast<std::uint32_t>(*bytes);
+  return {};
+}
+
+std::string set_on_consumer_death(std::string_view value, ChannelOptions& options) {
+  if (value != "redeliver" && value != "drop") return "redeliver or drop";
+  options.on_consumer_death =
+      value == "drop" ? OnConsumerDeath::kDrop : OnConsumerDeath::kRedeliver;
   return {};
 }
 
@@ -118,16 +159,20 @@ std::string set_numa(std::string_view value, ChannelOptions& options) {
 }
 
 constexpr std::array kOptions{
-    Option{"capacity", kAll, ErrorCode::kInvalidCapacity, set_capacity},
-    Option{"max", kStreams, ErrorCode::kInvalidOption, set_max},
-    Option{"wait", kAll, ErrorCode::kInvalidOption, set_wait},
-    Option{"ack", kRings, ErrorCode::kInvalidOption, set_acknowledge},
-    Option{"linger", kRings, ErrorCode::kInvalidOption, set_linger},
-    Option{"keep", kSegments | bit(Scheme::kFifo), ErrorCode::kInvalidOption, set_keep},
-    Option{"mode", kFiles, ErrorCode::kInvalidOption, set_mode},
-    Option{"huge", kSegments, ErrorCode::kInvalidOption, set_huge},
-    Option{"lock", kSegments, ErrorCode::kInvalidOption, set_lock},
-    Option{"numa", kSegments, ErrorCode::kInvalidOption, set_numa},
+    Option{"kind", kRings, kAnyKind, ErrorCode::kInvalidOption, set_kind},
+    Option{"capacity", kAll, kRecord, ErrorCode::kInvalidCapacity, set_capacity},
+    Option{"slots", kRings, kMpmc, ErrorCode::kInvalidCapacity, set_slots},
+    Option{"slot_size", kRings, kMpmc, ErrorCode::kInvalidCapacity, set_slot_size},
+    Option{"on_consumer_death", kRings, kMpmc, ErrorCode::kInvalidOption, set_on_consumer_death},
+    Option{"max", kStreams, kAnyKind, ErrorCode::kInvalidOption, set_max},
+    Option{"wait", kAll, kAnyKind, ErrorCode::kInvalidOption, set_wait},
+    Option{"ack", kRings, kRecord, ErrorCode::kInvalidOption, set_acknowledge},
+    Option{"linger", kRings, kAnyKind, ErrorCode::kInvalidOption, set_linger},
+    Option{"keep", kSegments | bit(Scheme::kFifo), kAnyKind, ErrorCode::kInvalidOption, set_keep},
+    Option{"mode", kFiles, kAnyKind, ErrorCode::kInvalidOption, set_mode},
+    Option{"huge", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_huge},
+    Option{"lock", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_lock},
+    Option{"numa", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_numa},
 };
 
 std::string names_for(Scheme scheme) {
@@ -140,11 +185,17 @@ std::string names_for(Scheme scheme) {
   return names;
 }
 
+const Option* find_option(std::string_view text) noexcept {
+  const std::string_view name = text.substr(0, std::min(text.find('='), std::size_t{80}));
+  const auto* option = std::ranges::find(kOptions, name, &Option::name);
+  return option == kOptions.end() ? nullptr : option;
+}
+
 Result<void> parse_option(Scheme scheme, std::string_view text, ChannelOptions& options) {
   const std::size_t equals = text.find('=');
   const std::string name(text.substr(0, std::min(equals, std::size_t{80})));
-  const auto* option = std::ranges::find(kOptions, std::string_view(name), &Option::name);
-  if (option == kOptions.end() || (option->schemes & bit(scheme)) == 0) {
+  const Option* option = find_option(text);
+  if (option == nullptr || (option->schemes & bit(scheme)) == 0) {
     return Error{ErrorCode::kInvalidOption, std::string(to_string(scheme)) + ": has no option '" +
                                                 name + "'; it has " + names_for(scheme)};
   }
@@ -159,16 +210,39 @@ Result<void> parse_option(Scheme scheme, std::string_view text, ChannelOptions& 
                                   " is not possible; it has to be " + right};
 }
 
-}  // namespace
+// Whether an option of sound value goes with the kind of ring that is asked for. Where none is,
+// any kind may be found at the name, but options tell of one.
+Result<void> check_kind(std::string_view text, const std::optional<RingKind>& kind) {
+  const Option& option = *find_option(text);
+  if ((option.kinds & bit(kind.value_or(RingKind::kRecord))) != 0) return {};
+  const bool for_mpmc = (option.kinds & kMpmc) != 0;
+  std::string message = "the option " + std::string(option.name) + " is for kind=";
+  message += for_mpmc ? "mpmc" : "record";
+  message += for_mpmc ? "; say kind=mpmc, or leave it out"
+                      : "; with kind=mpmc, slots and slot_size say how large the ring is";
+  return Error{ErrorCode::kInvalidOption, std::move(message)};
+}
 
-Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions& options) {
+// Calls `check` for each option in "a=1&b=2", up to the first error.
+template <class Check>
+Result<void> for_each_option(std::string_view text, Check&& check) {
   while (!text.empty()) {
     const std::size_t ampersand = std::min(text.find('&'), text.size());
-    Result<void> parsed = parse_option(scheme, text.substr(0, ampersand), options);
-    if (!parsed) return parsed;
+    Result<void> checked = check(text.substr(0, ampersand));
+    if (!checked) return checked;
     text.remove_prefix(std::min(ampersand + 1, text.size()));
   }
   return {};
+}
+
+}  // namespace
+
+Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions& options) {
+  Result<void> parsed = for_each_option(
+      text, [&](std::string_view option) { return parse_option(scheme, option, options); });
+  if (!parsed) return parsed;
+  return for_each_option(text,
+                         [&](std::string_view option) { return check_kind(option, options.kind); });
 }
 
 }  // namespace rondo::detail

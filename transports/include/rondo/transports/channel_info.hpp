@@ -14,8 +14,22 @@
 
 namespace rondo {
 
+// What one participant of a slot ring has recovered, through all owners of its slot.
+struct RecoveredBy {
+  std::uint32_t slot = 0;
+  std::uint64_t tombstones = 0;   // slots that dead senders had claimed, given up
+  std::uint64_t orphaned = 0;     // messages that dead receivers had held, set free for others
+  std::uint64_t dropped = 0;      // the same, dropped (on_consumer_death=drop)
+  std::uint64_t redelivered = 0;  // such messages that it received
+
+  [[nodiscard]] bool anything() const noexcept {
+    return (tombstones | orphaned | dropped | redelivered) != 0;
+  }
+};
+
 struct ChannelInfo {
   Scheme scheme = Scheme::kShm;
+  RingKind kind = RingKind::kRecord;
   std::string name;                  // SCHEME:TARGET
   std::uint64_t capacity_bytes = 0;  // of the ring, or of the staging ring of a byte stream
   std::uint64_t max_message_bytes = 0;
@@ -26,6 +40,15 @@ struct ChannelInfo {
   std::uint64_t instance_id = 0;        // of this segment; random
   std::uint64_t pending_bytes = 0;      // published and not given back, headers included
   std::vector<ParticipantInfo> participants;
+
+  // Slot rings only (kind=mpmc), inproc: included.
+  std::uint64_t slots = 0;
+  std::uint64_t pending_messages = 0;  // claimed and not taken, more or less
+  std::uint64_t senders_closed = 0;    // who have gone from this stream
+  std::uint64_t senders_died = 0;
+  std::uint64_t receivers_left = 0;
+  std::uint64_t receivers_died = 0;
+  std::vector<RecoveredBy> recovered;  // those who did anything
 };
 
 // What stands at a shm: or file: URL, without taking part in it. Options of the URL are not looked

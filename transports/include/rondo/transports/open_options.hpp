@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <string>
 
 #include "rondo/sync/deadline.hpp"
@@ -15,6 +16,9 @@ struct OpenOptions {
   // As linger=1 in the URL: when the other side dies (for a sender also: when it leaves), wait for
   // its successor. Rings only: kInvalidOption for byte streams.
   bool linger = false;
+  // kind=mpmc, a Receiver: the stream ends when so many senders have come and gone and all that
+  // they sent has been read; 0: as soon as no sender is left. kInvalidOption elsewhere.
+  std::uint64_t senders = 0;
   // Shown to people in the list of participants; at most 32 bytes are kept.
   std::string name{};
   // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May

@@ -33,6 +33,7 @@ class Receiver;
 class Sender;
 
 namespace detail {
+class OwnRingReceiver;
 class ReceiverBackend;
 struct ReceiverParts;
 }  // namespace detail
@@ -58,6 +59,9 @@ class [[nodiscard]] Message {
   }
   // A copy that nobody else can change.
   [[nodiscard]] std::vector<std::byte> take() const { return {bytes_.begin(), bytes_.end()}; }
+  // kind=mpmc: whether another receiver died holding this message, so that it may have been acted
+  // upon already. Elsewhere always false.
+  [[nodiscard]] bool redelivered() const noexcept;
 
  private:
   Receiver* receiver_;
@@ -86,6 +90,7 @@ class Receiver {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_next() noexcept {
     if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
       if (fetch_slowly(Deadline::now()) != Status::kOk) return std::nullopt;
+      return std::optional<Message>(std::in_place, *this, fetched());
     }
     return std::optional<Message>(std::in_place, *this, peeked());
   }
@@ -97,6 +102,7 @@ class Receiver {
     if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
       const Status status = fetch_slowly(deadline);
       if (status != Status::kOk) return Polled<Message>(status);
+      return Polled<Message>(std::in_place, *this, fetched());
     }
     return Polled<Message>(std::in_place, *this, peeked());
   }
@@ -127,14 +133,22 @@ class Receiver {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::span<const std::byte> peeked() const noexcept {
     return {consumer_.data(), consumer_.size()};
   }
+  // What fetch_slowly() found.
+  [[nodiscard]] std::span<const std::byte> fetched() const noexcept {
+    return own_ring_ == nullptr ? peeked() : own_bytes_;
+  }
   RONDO_ALWAYS_INLINE void give_back() noexcept {
+    if (own_ring_ != nullptr) [[unlikely]]
+      return give_back_to_own_ring();
     // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
     if (consumer_.give_back() && ringer_.wanted()) [[unlikely]]
       ring();
   }
 
-  // The slow paths.
-  RONDO_COLD Status fetch_slowly(Deadline deadline) noexcept;
+  // The slow paths, and those of backends with a ring of their own.
+  Status fetch_slowly(Deadline deadline) noexcept;
+  Status fetch_from_own_ring(Deadline deadline) noexcept;
+  void give_back_to_own_ring() noexcept;
   RONDO_COLD void ring() noexcept;
 
   record_ring::Consumer consumer_;
@@ -143,11 +157,15 @@ class Receiver {
   std::uint32_t looks_ = 0;            // that found nothing
   std::uint32_t looks_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
+  detail::OwnRingReceiver* own_ring_ = nullptr;  // the backend, if it has a ring of its own
+  std::span<const std::byte> own_bytes_;         // the message taken from it
+  bool redelivered_ = false;                     // that message
 };
 
 inline Message::~Message() {
   if (receiver_ != nullptr) receiver_->give_back();
 }
+inline bool Message::redelivered() const noexcept { return receiver_->redelivered_; }
 
 // An input iterator that owns the message it stands on.
 class Receiver::Iterator {
@@ -173,6 +191,8 @@ class Receiver::Iterator {
   void fetch() noexcept {
     if (receiver_->consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
       if (receiver_->fetch_slowly(Deadline::never()) != Status::kOk) return;
+      message_.emplace(*receiver_, receiver_->fetched());
+      return;
     }
     message_.emplace(*receiver_, receiver_->peeked());
   }

@@ -11,6 +11,8 @@
 // itself, for byte streams it is a staging buffer from which messages are written out at once. So
 // the way of a message is the same inline code everywhere, without a virtual call; what is slow
 // anyway (a full ring, a sleeping receiver, a system call) is out of line, behind SenderBackend.
+// Other rings (kind=mpmc) stand wholly behind it: the record ring is shut then, and every message
+// takes the way of a full one, to OwnRingSender.
 #pragma once
 
 #include <cassert>
@@ -37,6 +39,7 @@ class Receiver;
 class Sender;
 
 namespace detail {
+class OwnRingSender;
 class SenderBackend;
 struct SenderParts;
 }  // namespace detail
@@ -47,6 +50,12 @@ class [[nodiscard]] Claim {
  public:
   Claim(Sender& sender, std::span<std::byte> bytes, Deadline deadline) noexcept
       : sender_(&sender), bytes_(bytes), deadline_(deadline) {}
+  Claim(Claim&& other) noexcept
+      : sender_(std::exchange(other.sender_, nullptr)),
+        bytes_(other.bytes_),
+        deadline_(other.deadline_) {}
+  Claim& operator=(Claim&&) = delete;
+  ~Claim();
 
   // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
   // before is anything.
@@ -124,10 +133,8 @@ class Sender {
   [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
                                                 Deadline deadline = Deadline::never()) noexcept {
     std::byte* bytes = producer_.try_reserve(message.size());
-    if (bytes == nullptr) [[unlikely]] {
-      bytes = reserve_slowly(message.size(), deadline);
-      if (bytes == nullptr) return refusal_;
-    }
+    if (bytes == nullptr) [[unlikely]]
+      return send_slowly(message, deadline);
     if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
     return commit(message.size(), deadline);
   }
@@ -178,9 +185,29 @@ class Sender {
     return published(deadline);
   }
 
-  // The slow paths. `reserve_slowly` sets refusal_ when it returns nullptr.
-  RONDO_COLD std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
+  // Of a claim: the message may lie in the backend's ring.
+  RONDO_ALWAYS_INLINE void commit_claim(std::size_t size_bytes, Deadline deadline) noexcept {
+    if (own_ring_ == nullptr) [[likely]] {
+      static_cast<void>(commit(size_bytes, deadline));
+    } else {
+      commit_to_own_ring(size_bytes);
+    }
+  }
+  // What was reserved in the record ring and not committed is forgotten by itself.
+  RONDO_ALWAYS_INLINE void discard_claim() noexcept {
+    if (own_ring_ != nullptr) [[unlikely]]
+      discard_in_own_ring();
+  }
+
+  // The slow paths, and those of backends with a ring of their own. `reserve_slowly` sets refusal_
+  // when it returns nullptr.
+  Status send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept;
+  std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
+  void commit_to_own_ring(std::size_t size_bytes) noexcept;
+  void discard_in_own_ring() noexcept;
   RONDO_COLD Status published(Deadline deadline) noexcept;
+  void begin_batch() noexcept;
+  void abandon_batch() noexcept;
   void stop(Status status) noexcept;
 
   record_ring::Producer producer_;
@@ -188,21 +215,27 @@ class Sender {
   Status refusal_ = Status::kOk;  // why the last reservation failed
   Status status_ = Status::kOk;
   std::unique_ptr<detail::SenderBackend> backend_;
+  detail::OwnRingSender* own_ring_ = nullptr;  // the backend, if it has a ring of its own
 };
 
 inline void Claim::commit() && noexcept {
-  static_cast<void>(sender_->commit(bytes_.size(), deadline_));
+  std::exchange(sender_, nullptr)->commit_claim(bytes_.size(), deadline_);
+}
+inline Claim::~Claim() {
+  if (sender_ != nullptr) [[unlikely]]
+    sender_->discard_claim();
 }
 
 // Messages that become visible at once, with commit(); all or none of them. Destroying it without
-// commit() leaves no trace. A batch has to fit into the ring as a whole.
+// commit() leaves no trace. A batch has to fit into the ring as a whole. (kind=mpmc: it has at most
+// 256 messages, and of a batch whose sender is killed inside commit() only a part may arrive.)
 class [[nodiscard]] Sender::Batch {
  public:
-  explicit Batch(Sender& sender) noexcept : sender_(&sender) { sender.producer_.begin_batch(); }
+  explicit Batch(Sender& sender) noexcept : sender_(&sender) { sender.begin_batch(); }
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
   ~Batch() {
-    if (sender_ != nullptr) sender_->producer_.abandon_batch();
+    if (sender_ != nullptr) sender_->abandon_batch();
   }
 
   // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress:
@@ -217,7 +250,8 @@ class [[nodiscard]] Sender::Batch {
   // no room for it now.
   [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept;
   // Sends them all. kOk, or why nobody will read them. On a byte stream waits until they are
-  // written out, or `deadline`. Memory ordering: as Claim::commit().
+  // written out, or `deadline`; with kind=mpmc until there is room, and else sends none of them.
+  // Memory ordering: as Claim::commit().
   Status commit(Deadline deadline = Deadline::never()) && noexcept;
 
  private:

@@ -9,17 +9,29 @@
 //   unix:PATH     a UNIX stream socket
 //
 //   option    value                        for                  meaning
-//   capacity  a power of two, e.g. 1MiB    all                  bytes of the ring; default 1MiB
+//   kind      record mpmc                  shm file inproc      which ring: record (default), one
+//                                                               sender and one receiver; mpmc,
+//                                                               many of both share the messages.
+//                                                               Unset: as found, else record
+//   capacity  a power of two, e.g. 1MiB    all (kind=record)    bytes of the ring; default 1MiB
+//   slots     a power of two, e.g. 1024    kind=mpmc            messages in the ring; default 4096
+//   slot_size e.g. 256, 4KiB               kind=mpmc            the largest message; default 256
+//   on_consumer_death                      kind=mpmc            what a receiver held that was
+//             redeliver drop                                    killed: another one gets it,
+//                                                               marked, or nobody does
 //   max       e.g. 64KiB                   pipe fd fifo unix    messages up to this size shall fit
 //   wait      spin pause yield adaptive    all                  how to wait; default adaptive
 //             park
 //   ack       lazy eager                   shm file inproc      when the receiver gives space back
+//                                          (kind=record)
 //   linger    0 1                          shm file inproc      wait for a successor of a peer that
 //                                                               died or left
 //   keep      0 1                          shm file fifo        leave the name when the last one
-//   goes mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600 huge
-//   no try require               shm file             huge pages lock      0 1 shm file keep it in
-//   memory numa      a node's number              shm file             where the memory is taken
+//                                                               goes
+//   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
+//   huge      no try require               shm file             huge pages
+//   lock      0 1                          shm file             keep it in memory
+//   numa      a node's number              shm file             where the memory is taken
 //
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
 // a target is written %3F, %26 or %25.
@@ -31,9 +43,11 @@
 #include <string>
 #include <string_view>
 
+#include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/segment_header.hpp"
 #include "rondo/sync/wait.hpp"
 
 namespace rondo {
@@ -44,9 +58,15 @@ enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUni
 
 struct ChannelOptions {
   static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t kDefaultSlots = 4096;
+  static constexpr std::uint32_t kDefaultSlotBytes = 256;
 
+  std::optional<RingKind> kind;            // unset: as found, else kRecord
   std::optional<std::uint64_t> capacity;   // bytes of the ring; unset: as found, else the default
   std::optional<std::uint64_t> max_bytes;  // of the largest message of a byte stream
+  std::optional<std::uint64_t> slots;      // kMpmc; unset: as found, else the default
+  std::optional<std::uint32_t> slot_bytes;
+  std::optional<OnConsumerDeath> on_consumer_death;
   WaitMode wait = WaitMode::kAdaptive;
   Acknowledge acknowledge = Acknowledge::kLazily;
   bool linger = false;
