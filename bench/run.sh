@@ -31,6 +31,9 @@ if [[ $(id -u) == 0 ]]; then real_time=(--real-time); fi
 headline "Between two threads: messages per second, against other queues"
 "$bin/hand_off_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/hand_off.json"
 
+headline "To several consumers, against one ring for each of them"
+"$bin/readers_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/readers.json"
+
 headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
 "$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
 

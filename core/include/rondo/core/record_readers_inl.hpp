@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rondo/core/record_ring.hpp"
+#include "rondo/core/record_ring_inl.hpp"
 
 namespace rondo::detail {
 

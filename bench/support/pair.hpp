@@ -1,0 +1,78 @@
+// Two threads on two cores, and the placement of these in each sample.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <utility>
+
+#include "support/machine.hpp"
+
+namespace rondo::bench {
+
+// Two threads on two cores that measure together what they are told.
+class Pair {
+ public:
+  static constexpr std::uint64_t kProbes = 2000;
+  static constexpr double kMinCoreShare = 0.97;
+
+  explicit Pair(bool real_time) : real_time_(real_time), other_([this] { follow(); }) { pin_to(0); }
+  ~Pair() {
+    consume_ = nullptr;
+    line_.wait();
+    other_.join();
+  }
+
+  // Runs `produce` here and `consume` there; seconds, placement, and whether both had their cores.
+  struct Outcome {
+    double seconds;
+    Placement placement;
+    bool clean;
+  };
+  Outcome run(const std::function<void()>& produce, std::function<void()> consume) {
+    consume_ = std::move(consume);
+    line_.wait();
+    const RealTime fast(real_time_);
+    const double before = probe_.ask(probes_, kProbes);
+    line_.wait();
+    const auto start = Clock::now();
+    const CpuShare share;
+    produce();
+    const double mine = share.get();
+    line_.wait();
+    const double seconds = seconds_since(start);
+    const double after = probe_.ask(probes_ + kProbes, kProbes);
+    line_.wait();
+    probes_ += 2 * kProbes;
+    return {seconds, classify(before, after), std::min(mine, other_share_) >= kMinCoreShare};
+  }
+
+ private:
+  void follow() {
+    pin_to(1);
+    for (;;) {
+      line_.wait();
+      if (!consume_) return;
+      const RealTime fast(real_time_);
+      probe_.serve(probes_, kProbes);
+      line_.wait();
+      const CpuShare share;
+      consume_();
+      other_share_ = share.get();
+      line_.wait();
+      probe_.serve(probes_ + kProbes, kProbes);
+      line_.wait();
+    }
+  }
+
+  bool real_time_;
+  StartLine line_;
+  ExchangeLines probe_{};
+  std::uint64_t probes_ = 0;
+  std::function<void()> consume_;
+  double other_share_ = 0;
+  std::thread other_;
+};
+
+}  // namespace rondo::bench
