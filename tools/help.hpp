@@ -19,6 +19,7 @@ inline constexpr const char* kMainFooter = R"(Addresses (URL):
 Options follow a question mark (quote it for the shell):
   'shm:NAME?capacity=16MiB'    size of the ring; the largest message is about half of it
   'shm:NAME?wait=spin'         spin, pause, yield, adaptive or park while waiting
+  'shm:NAME?readers=64'        up to 64 receivers at once, each of which gets every message
 
 Exit codes:
   0  done: the stream ended in order        5  the other side was killed, or left early
@@ -41,6 +42,7 @@ Examples:
   rondo send --format blocks --progress 'shm:big?capacity=16MiB' < archive.tar
   ffmpeg ... -f rawvideo - | rondo send -f blocks -b 3110400 'shm:video?capacity=32MiB'
   date | rondo send --keep shm:note          # left for whoever asks later
+  ticker | rondo send --receivers 2 shm:ticks  # to everybody, once two are there
 )";
 
 inline constexpr const char* kRecvFooter = R"(Formats:
@@ -55,6 +57,7 @@ Examples:
   rondo recv --format blocks shm:big > archive.tar
   rondo recv --count 1 --wait 5 shm:note
   rondo recv --linger shm:log >> all.log     # goes on when the sender is killed and restarted
+  rondo recv --policy lossy --from newest shm:ticks  # never holds the others up
 )";
 
 }  // namespace rondo::program

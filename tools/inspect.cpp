@@ -112,6 +112,37 @@ Result<SegmentName> segment_name_of(const std::string& text) {
                            url->name())};
 }
 
+std::string_view policy_name(const ReaderInfo& reader) {
+  switch (reader.policy) {
+    case ReaderPolicy::kReliable: return reader.evicted ? "evicted" : "reliable";
+    case ReaderPolicy::kLossy: return "lossy";
+    case ReaderPolicy::kLatest: return "latest";
+    case ReaderPolicy::kDetached: return "detached";
+    case ReaderPolicy::kNone: break;
+  }
+  return "none";
+}
+
+Json to_json(const ReaderInfo& reader) {
+  return {{"reader", reader.reader},
+          {"name", reader.name},
+          {"alive", reader.alive},
+          {"policy", policy_name(reader)},
+          {"evicted", reader.evicted},
+          {"received", reader.received},
+          {"lost", reader.lost},
+          {"to_come", reader.to_come},
+          {"behind_bytes", reader.behind_bytes}};
+}
+
+void print_reader(const ReaderInfo& reader) {
+  const std::string name = reader.name.empty() ? "" : " " + reader.name;
+  fmt::print("{:<16}{}, {}: {} received, {} lost, {} to come ({} bytes behind)\n",
+             fmt::format("reader {}{}", reader.reader, name), policy_name(reader),
+             reader.alive ? "alive" : "not there", grouped(reader.received), grouped(reader.lost),
+             grouped(reader.to_come), grouped(reader.behind_bytes));
+}
+
 void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
   const auto print = [](std::string_view key, const std::string& value) {
     fmt::print("{:<16}{}\n", key, value);
@@ -129,7 +160,13 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
     if (channel != nullptr) {
       print("largest message", grouped(channel->max_message_bytes) + " bytes");
       print("sent", grouped(channel->messages) + " messages");
-      print("unread", grouped(channel->pending_bytes) + " bytes, headers included");
+      if (channel->reader_places == 1) {
+        print("unread", grouped(channel->pending_bytes) + " bytes, headers included");
+      } else {
+        print("receivers",
+              fmt::format("up to {}, each gets every message", channel->reader_places));
+      }
+      for (const ReaderInfo& reader : channel->readers) print_reader(reader);
     }
     print("created", human_seconds(age_seconds(geometry.created_unix_ns)) + " ago");
     print("instance", fmt::format("{:016x}", geometry.instance_id));
@@ -192,6 +229,9 @@ int run_info(const InspectOptions& options) {
       json["max_message_bytes"] = channel->max_message_bytes;
       json["messages"] = channel->messages;
       json["pending_bytes"] = channel->pending_bytes;
+      json["reader_places"] = channel->reader_places;
+      json["readers"] = Json::array();
+      for (const ReaderInfo& reader : channel->readers) json["readers"].push_back(to_json(reader));
     }
     fmt::print("{}\n", json.dump(2));
   } else {

@@ -39,6 +39,16 @@ std::uint64_t parse_count(const std::string& text) {
   return count;
 }
 
+std::uint32_t parse_receivers(const std::string& text) {
+  std::uint32_t receivers = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), receivers);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (!whole || receivers < 1 || receivers > kMaxReaders) {
+    refuse("--receivers", text, "give a whole number from 1 to 64");
+  }
+  return receivers;
+}
+
 double parse_seconds(const std::string& text) {
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
@@ -91,6 +101,9 @@ void add_send(CLI::App& app, TransferOptions& options) {
   command.add_flag("-k,--keep", options.keep,
                    "Do not wait for a receiver; leave the channel behind, with what is in it\n"
                    "(`rondo rm` removes it)");
+  add_parsed(command, "-r,--receivers", options.receivers, parse_receivers, "N",
+             "Start when N receivers are there, each of which gets every message; up to\n"
+             "64 may come (shm: and file: only)");
   command.add_flag("-l,--linger", options.linger,
                    "When the receiver dies or leaves, wait for another one");
   command.footer(kSendFooter);
@@ -100,6 +113,19 @@ void add_recv(CLI::App& app, TransferOptions& options) {
   CLI::App& command =
       *app.add_subcommand("recv", "Receive messages, and write them to standard output");
   add_transfer_options(command, options);
+  command
+      .add_option("--policy", options.policy,
+                  "One of several receivers: reliable (default: the sender waits for it), lossy\n"
+                  "(it is told what it lost) or latest (the newest message alone)")
+      ->type_name("POLICY");
+  command
+      .add_option("--from", options.from,
+                  "One of several receivers: oldest (default), newest, or a message's number")
+      ->type_name("WHERE");
+  command
+      .add_option("--name", options.name,
+                  "One of several receivers: go on where the one of this name stopped")
+      ->type_name("NAME");
   command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
   command.add_flag("-l,--linger", options.linger,
                    "When the sender dies, wait for another one; without it, exit code 5");

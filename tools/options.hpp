@@ -20,6 +20,10 @@ struct TransferOptions {
   std::optional<std::uint64_t> count;        // stop after so many messages
   std::optional<std::uint64_t> block_bytes;  // of each block; else whatever a read brings
   std::optional<double> wait_seconds;        // for the other side to come; else without limit
+  std::optional<std::uint32_t> receivers;    // send: so many have to be there first
+  std::string policy;                        // recv, of several: whether it is waited for
+  std::string from;                          // recv, of several: where it starts
+  std::string name;                          // recv, of several: under which it comes back
   bool progress = false;
   bool keep = false;    // the channel outlives its last participant
   bool linger = false;  // when the other side dies, wait for another

@@ -43,8 +43,18 @@ std::string channel_name(const TransferOptions& options) {
 }
 
 std::string url_with_options(const TransferOptions& options) {
-  if (!options.keep) return options.url;
-  return options.url + (options.url.find('?') == std::string::npos ? "?" : "&") + "keep=1";
+  std::string url = options.url;
+  const auto add = [&url](const std::string& option) {
+    url += (url.find('?') == std::string::npos ? "?" : "&") + option;
+  };
+  if (options.keep) add("keep=1");
+  if (!options.policy.empty()) add("policy=" + options.policy);
+  if (!options.from.empty()) add("from=" + options.from);
+  if (!options.name.empty()) add("name=" + options.name);
+  // Room for those who come later, too.
+  const bool several = options.receivers.value_or(1) > 1;
+  if (several && url.find("readers=") == std::string::npos) add("readers=64");
+  return url;
 }
 
 }  // namespace rondo::program

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 #include "commands.hpp"
 #include "exit_code.hpp"
@@ -39,14 +40,21 @@ class Pump {
  private:
   Status move_one() {
     if (const auto message = receiver_.try_next()) [[likely]] {
-      write(message->bytes());
+      take(*message);
       return Status::kOk;
     }
     // Nothing for the moment: let those who read from us go on.
     if (!output_.flush()) return Status::kIoError;
     auto message = receiver_.next();
-    if (message) write(message->bytes());
+    if (message) take(*message);
     return message.status();
+  }
+
+  // What may be overwritten while it is read is copied, and written only if it was whole.
+  void take(const Message& message) {
+    if (!receiver_.may_lose()) return write(message.bytes());
+    copy_.assign(message.bytes().begin(), message.bytes().end());
+    if (message.intact()) write(copy_);
   }
 
   // Failures are kept by output_.
@@ -82,6 +90,10 @@ class Pump {
   }
   int ended(Status status) const {
     const int code = exit_code_of(status);
+    if (receiver_.evicted()) say_note("was too slow; the sender waited for it no longer");
+    if (receiver_.lost() != 0) {
+      say_note("received {} messages, lost {}", grouped(received_), grouped(receiver_.lost()));
+    }
     if (code == kPeerVanished) {
       say_error(
           "the sender vanished without ending the stream; all {} messages that it had sent "
@@ -98,6 +110,7 @@ class Pump {
   Progress& progress_;
   const TransferOptions& options_;
   std::uint64_t received_ = 0;
+  std::vector<std::byte> copy_;
 };
 
 int receive(const TransferOptions& options, Output& output) {

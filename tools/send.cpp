@@ -144,10 +144,12 @@ class Pump {
 };
 
 // Waits until somebody is there to receive, so that nothing is lost with this process.
-int await_receiver(Sender& sender, const Patience& patience) {
-  const Status status =
-      patience.wait([&](Deadline deadline) { return sender.wait_for_receiver(deadline); },
-                    [](Status waited) { return waited == Status::kTimedOut; });
+int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience) {
+  const Status status = patience.wait(
+      [&](Deadline deadline) {
+        return sender.wait_for_receivers(options.receivers.value_or(1), deadline);
+      },
+      [](Status waited) { return waited == Status::kTimedOut; });
   if (status == Status::kTimedOut) {
     say_error("{}", patience.complaint());
   } else if (status != Status::kOk && status != Status::kInterrupted) {
@@ -181,7 +183,7 @@ int send(const TransferOptions& options) {
   auto sender = open_patiently<Sender>(url_with_options(options), open_options(options), patience);
   if (!sender) return report_open_error(sender.error(), patience);
 
-  int code = options.keep ? int{kSuccess} : await_receiver(*sender, patience);
+  int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience);
   if (code != kSuccess) return code;
   {
     Input input(STDIN_FILENO);

@@ -72,6 +72,11 @@ class SenderBackend : public Named {
                                      Deadline deadline) noexcept = 0;
   [[nodiscard]] virtual bool receiver_attached() noexcept = 0;
   [[nodiscard]] virtual Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept = 0;
+  // For as many as a channel can have.
+  [[nodiscard]] virtual Status wait_for_receivers(Ringer& ringer, std::uint32_t,
+                                                  Deadline deadline) noexcept {
+    return wait_for_receiver(ringer, deadline);
+  }
   virtual void describe(const record_ring::Producer& producer, ChannelInfo& info) const = 0;
 };
 

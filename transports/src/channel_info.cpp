@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "readers_channel.hpp"
 #include "remove_name.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment_info.hpp"
@@ -25,6 +26,53 @@ Error not_possible(const Url& url, std::string_view what, std::string_view where
                                             " from outside; that works for " + std::string(where)};
 }
 
+}  // namespace
+
+void detail::look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
+                             ChannelInfo& info) {
+  info.reader_places = parts.readers;
+  if (parts.readers == 1) return;
+  for (std::uint32_t i = 0; i < parts.readers; ++i) {
+    const RecordConsumerPart& part = parts.consumer_at(i);
+    // relaxed, all of these: for people.
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    const std::uint64_t state = part.state.load(kRelaxed);
+    ReaderInfo reader;
+    reader.reader = i;
+    reader.policy = reader_state::policy_of(state);
+    if (reader.policy == ReaderPolicy::kNone) continue;
+    reader.alive = std::ranges::any_of(info.participants, [i](const ParticipantInfo& other) {
+      return other.slot == record_ring::kConsumerSlot + i && other.alive;
+    });
+    reader.evicted = parts.producer->evicted[i].load(kRelaxed) == state;
+    reader.name = reader_name(part);
+    // A detached one without a name will not come back.
+    if (!reader.alive && reader.name.empty()) continue;
+    if (const auto account = read_account(part)) {
+      reader.received = account->received;
+      reader.lost = account->lost;
+      reader.to_come = account->next <= sent ? sent - account->next : 0;
+      const std::uint64_t behind = tail - account->position;
+      reader.behind_bytes = behind < std::uint64_t{1} << 63 ? behind : 0;
+    }
+    info.readers.push_back(std::move(reader));
+  }
+}
+
+std::string detail::reader_name(const RecordConsumerPart& part) {
+  std::string name;
+  for (std::size_t at = 0; at < kReaderNameBytes; ++at) {
+    // relaxed: for people.
+    const std::uint64_t word = part.name[at / 8].load(std::memory_order_relaxed);
+    const auto byte = static_cast<unsigned char>(word >> at % 8 * 8);
+    if (byte == 0) break;
+    name += byte < 0x20 || byte > 0x7e ? '?' : static_cast<char>(byte);
+  }
+  return name;
+}
+
+namespace {
+
 // What goes on in the ring. Only reads; a live sender may outrun the walk along its headers, then
 // the numbers stay at zero.
 void look_into_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
@@ -35,9 +83,16 @@ void look_into_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
   const auto parts = record_ring::attach(segment.bytes(), url.name());
   if (!parts) return;
   info.max_message_bytes = record_ring::max_record_bytes(parts->capacity);
-  const auto producer = record_ring::Producer::attach(*parts);
+  info.reader_places = parts->readers;
+  // A walk from the last checkpoint, where a successor of the sender would start.
+  auto producer = record_ring::Producer::attach(*parts);
+  for (int tries = 0; tries < 100 && !producer; ++tries) {
+    producer = record_ring::Producer::attach(*parts);
+  }
   if (!producer) return;
   info.messages = producer->sequence();
+  detail::look_at_readers(*parts, producer->sequence(), producer->position(), info);
+  if (parts->readers > 1) return;
   // relaxed: for people.
   const std::uint64_t pending =
       producer->position() - parts->consumer->head.load(std::memory_order_relaxed);

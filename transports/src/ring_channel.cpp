@@ -15,13 +15,13 @@ std::uint64_t pending_bytes(const RecordParts& parts, Position tail) noexcept {
   return pending <= parts.capacity ? pending : 0;
 }
 
-Error corrupt(const Url& url, std::string_view found) {
+}  // namespace
+
+Error ring_is_corrupt(const Url& url, std::string_view found) {
   return Error{ErrorCode::kCorrupt, url.name() + " holds " + std::string(found) +
                                         " that no sound participant writes; remove it (rondo rm " +
                                         url.name() + ") and start anew"};
 }
-
-}  // namespace
 
 RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
                        const Url& url, const OpenOptions& options)
@@ -135,8 +135,19 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
       seat_(std::move(seat)),
       sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
       strategy_(url.options.wait, options.stop),
+      watched_(parts.readers > 1 ? &parts.producer->watched : nullptr),
+      watched_bit_(std::uint64_t{1} << parts.reader),
       linger_(url.options.linger || options.linger),
       keep_(url.options.keep) {}
+
+// How long to sleep at most: a sender that has not noticed us yet does not wake us.
+Deadline RingReceiver::unwatched_until(Deadline deadline) const noexcept {
+  // relaxed: the sleeper's heavy fence comes after.
+  if (watched_ == nullptr || (watched_->load(std::memory_order_relaxed) & watched_bit_) != 0) {
+    return deadline;
+  }
+  return earlier(deadline, Deadline::after(kUnwatchedSleep));
+}
 
 Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   ReadState state = ReadState::kEmpty;
@@ -148,7 +159,10 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
       if (!ready()) return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
     }
   } else {
-    const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
+    WaitResult result;
+    do {
+      result = strategy_.wait(sleeper_, unwatched_until(deadline), ready, lost);
+    } while (result == WaitResult::kTimedOut && !deadline.passed());
     if (result == WaitResult::kInterrupted) return Status::kInterrupted;
     if (result == WaitResult::kPeerGone) {
       return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
@@ -157,7 +171,7 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
     case ReadState::kEnd: return Status::kEnded;
-    case ReadState::kLost:  // not with one reader
+    case ReadState::kLost: return fetch(consumer, deadline);  // counted; it goes on elsewhere
     case ReadState::kCorrupt: return Status::kCorrupt;
     case ReadState::kEmpty: break;
   }
@@ -184,6 +198,7 @@ void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexc
   // What a successor of the sender writes behind the end is another stream, for another receiver.
   consumer.pass_end();
   consumer.publish();
+  consumer.leave();
   sleeper_.leave();
   static_cast<void>(ringer.ring());
   seat_->leave(keep_ ? NameAfter::kStays : NameAfter::kGoes);
@@ -191,6 +206,7 @@ void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexc
 
 void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& info) const {
   info.capacity_bytes = consumer.parts().capacity;
+  info.reader_places = consumer.parts().readers;
   seat_->describe(info);
 }
 
@@ -199,7 +215,7 @@ Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordPar
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
     seat->leave(NameAfter::kStays);
-    return corrupt(url, "headers or positions");
+    return ring_is_corrupt(url, "headers or positions");
   }
   auto backend = std::make_unique<RingSender>(std::move(seat), *producer, url, options);
   return SenderParts{*std::move(producer),
@@ -207,12 +223,25 @@ Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordPar
                      std::move(backend)};
 }
 
+namespace {
+
+std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url& url) noexcept {
+  if (parts.readers == 1) return record_ring::Consumer::attach(parts, url.options.acknowledge);
+  ReaderOptions options = url.options.reader;
+  options.name = url.options.reader_name;
+  options.acknowledge = url.options.acknowledge;
+  options.after_loss = options.from == ReaderStart::kNewest ? options.from : ReaderStart::kOldest;
+  return record_ring::Consumer::join(parts, options);
+}
+
+}  // namespace
+
 Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
                                          const Url& url, const OpenOptions& options) {
-  auto consumer = record_ring::Consumer::attach(parts, url.options.acknowledge);
+  auto consumer = take_up(parts, url);
   if (!consumer) {
     seat->leave(NameAfter::kStays);
-    return corrupt(url, "a position or headers");
+    return ring_is_corrupt(url, "a position or headers");
   }
   Ringer ringer(parts.producer->space_waiter, parts.consumer->space_ringer);
   auto backend = std::make_unique<RingReceiver>(std::move(seat), parts, url, options);

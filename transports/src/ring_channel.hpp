@@ -50,6 +50,8 @@ class Seat {
   [[nodiscard]] virtual bool forked() const noexcept = 0;
   // Whether the other side is there now: proved, not guessed.
   [[nodiscard]] virtual bool peer_attached() noexcept = 0;
+  // Whether receiver `i` of several is there now: proved, not guessed.
+  [[nodiscard]] virtual bool reader_attached(std::uint32_t) noexcept { return peer_attached(); }
   // Whether it is there now, or came and died since this seat was taken.
   [[nodiscard]] virtual bool peer_came() noexcept = 0;
   // Whether memory has been taken away from under the ring.
@@ -115,13 +117,23 @@ class RingReceiver final : public ReceiverBackend {
   [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
 
  private:
+  static constexpr std::chrono::milliseconds kUnwatchedSleep{1};
+
+  [[nodiscard]] Deadline unwatched_until(Deadline deadline) const noexcept;
+
   std::unique_ptr<Seat> seat_;
   Sleeper sleeper_;
   WaitStrategy strategy_;
   ProbePacer pacer_;
+  // Of a ring with several readers: whether the sender looks at our bell after each publish.
+  const Atomic<std::uint64_t>* watched_;
+  std::uint64_t watched_bit_;
   bool linger_;
   bool keep_;
 };
+
+// The error of whoever finds a ring to be corrupt.
+[[nodiscard]] Error ring_is_corrupt(const Url& url, std::string_view found);
 
 // Puts an end together once the ring is mapped and the seat taken. Errors: kCorrupt.
 [[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat,

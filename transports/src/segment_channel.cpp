@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "open.hpp"
+#include "readers_channel.hpp"
 #include "ring_channel.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
@@ -19,16 +20,21 @@ constexpr int kTries = 1000;
 
 class SegmentSeat final : public Seat {
  public:
+  // The peers: slots from `peer_slot` on.
   SegmentSeat(Segment segment, Participants participants, const RecordParts& parts,
-              std::uint32_t peer_slot) noexcept
+              std::uint32_t peer_slot, std::uint32_t peers) noexcept
       : segment_(std::move(segment)),
         participants_(std::move(participants)),
         parts_(parts),
         peer_slot_(peer_slot),
+        peers_(peers),
         dead_before_(generation_of_dead_peer()) {}
 
   bool forked() const noexcept override { return participants_.forked(); }
-  bool peer_attached() noexcept override { return participants_.any_alive(peer_slot_, 1); }
+  bool peer_attached() noexcept override { return participants_.any_alive(peer_slot_, peers_); }
+  bool reader_attached(std::uint32_t i) noexcept override {
+    return participants_.any_alive(record_ring::kConsumerSlot + i, 1);
+  }
   bool peer_came() noexcept override {
     came_ = came_ || peer_attached() || generation_of_dead_peer() != dead_before_;
     return came_;
@@ -71,6 +77,7 @@ class SegmentSeat final : public Seat {
   Participants participants_;  // looks into the segment
   RecordParts parts_;
   std::uint32_t peer_slot_;
+  std::uint32_t peers_;
   std::optional<std::uint32_t> dead_before_;
   bool came_ = false;
 };
@@ -81,6 +88,63 @@ SegmentName name_of(const Url& url) {
 
 bool is_passing(ErrorCode code) noexcept {
   return code == ErrorCode::kNotFound || code == ErrorCode::kReplaced;
+}
+
+Error mismatch(const Url& url, const std::string& with, const std::string& wanted) {
+  return Error{ErrorCode::kGeometryMismatch,
+               url.name() + " exists with " + with + ", not " + wanted +
+                   "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
+}
+
+// What the URL asks for and the ring at its name does not have.
+Result<void> check_wishes(const Url& url, const RecordParts& parts) {
+  const ChannelOptions& wishes = url.options;
+  if (wishes.capacity && *wishes.capacity != parts.capacity) {
+    return mismatch(url, "capacity=" + format_size(parts.capacity), format_size(*wishes.capacity));
+  }
+  if (wishes.readers && *wishes.readers != parts.readers) {
+    return mismatch(url, "readers=" + std::to_string(parts.readers),
+                    std::to_string(*wishes.readers));
+  }
+  const bool of_several = wishes.reader.policy != ReaderPolicy::kReliable ||
+                          wishes.reader.from != ReaderStart::kOldest ||
+                          !wishes.reader_name.empty() || wishes.evict;
+  if (of_several && parts.readers == 1) {
+    return Error{ErrorCode::kInvalidOption,
+                 url.name() +
+                     " was made for one receiver, which gets every message; policy=, "
+                     "from=, name= and evict= need a sender with readers=2 or more"};
+  }
+  return {};
+}
+
+// Takes a reader's place: the one that bears its name, else one that nobody wants back, else any.
+Result<Joined> join_readers(Participants& participants, const RecordParts& parts,
+                            const std::string& name, const JoinRequest& request) {
+  const auto take = [&](std::uint32_t i) {
+    JoinRequest one = request;
+    one.first_slot = record_ring::kConsumerSlot + i;
+    return participants.join(one);
+  };
+  const auto refused = [](const Result<Joined>& joined) {
+    return !joined && joined.error().code == ErrorCode::kBusy;
+  };
+  for (const bool unnamed_only : {true, false}) {
+    if (unnamed_only && !name.empty()) {
+      for (std::uint32_t i = 0; i < parts.readers; ++i) {
+        if (bears_name(parts.consumer_at(i), name)) return take(i);
+      }
+    }
+    for (std::uint32_t i = 0; i < parts.readers; ++i) {
+      if (unnamed_only && !bears_name(parts.consumer_at(i), {})) continue;
+      auto joined = take(i);
+      if (!refused(joined)) return joined;
+    }
+  }
+  return Error{ErrorCode::kNoSlot, "all " + std::to_string(parts.readers) +
+                                       " places for receivers are taken; make the ring for more "
+                                       "of them, up to readers=" +
+                                       std::to_string(kMaxReaders)};
 }
 
 struct Found {
@@ -104,24 +168,30 @@ struct Seated {
   RecordParts parts;
 };
 
-// Takes the seat `slot` of a record ring.
-Result<Seated> take_seat(Found found, const Url& url, const OpenOptions& options,
-                         std::uint32_t slot, Role role) {
+// Takes a seat at a record ring.
+Result<Seated> take_seat(Found found, const Url& url, const OpenOptions& options, Role role) {
   const auto parts = record_ring::attach(found.segment.bytes(), url.name());
   if (!parts) return parts.error();
-  if (url.options.capacity && *url.options.capacity != parts->capacity) {
-    return Error{ErrorCode::kGeometryMismatch,
-                 url.name() + " exists with capacity=" + format_size(parts->capacity) + ", not " +
-                     format_size(*url.options.capacity) +
-                     "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
-  }
+  if (auto wishes = check_wishes(url, *parts); !wishes) return wishes.error();
   auto participants = Participants::open(found.segment, found.geometry);
   if (!participants) return std::move(participants).error();
-  const auto joined = participants->join({.first_slot = slot, .role = role, .name = options.name});
+
+  const bool sends = role == Role::kProducer;
+  const JoinRequest request{
+      .first_slot = sends ? record_ring::kProducerSlot : record_ring::kConsumerSlot,
+      .role = role,
+      .name = options.name};
+  const auto joined = sends || parts->readers == 1
+                          ? participants->join(request)
+                          : join_readers(*participants, *parts, url.options.reader_name, request);
   if (!joined) return joined.error();
-  return Seated{std::make_unique<SegmentSeat>(std::move(found.segment),
-                                              std::move(participants).value(), *parts, 1 - slot),
-                *parts};
+  const RecordParts mine =
+      sends ? *parts : parts->of_reader(joined->slot - record_ring::kConsumerSlot);
+  return Seated{
+      std::make_unique<SegmentSeat>(std::move(found.segment), std::move(participants).value(), mine,
+                                    sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
+                                    sends ? parts->readers : 1),
+      mine};
 }
 
 // Takes a place in a slot ring.
@@ -135,9 +205,11 @@ Result<SenderParts> open_found_sender(Found found, const Url& url, const OpenOpt
     if (!seat) return std::move(seat).error();
     return make_slot_sender(std::move(seat).value(), url, options);
   }
-  auto seated =
-      take_seat(std::move(found), url, options, record_ring::kProducerSlot, Role::kProducer);
+  auto seated = take_seat(std::move(found), url, options, Role::kProducer);
   if (!seated) return std::move(seated).error();
+  if (seated->parts.readers > 1) {
+    return make_readers_sender(std::move(seated->seat), seated->parts, url, options);
+  }
   return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
 }
 
@@ -148,8 +220,7 @@ Result<ReceiverParts> open_found_receiver(Found found, const Url& url, const Ope
     return make_slot_receiver(std::move(seat).value(), url, options);
   }
   if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
-  auto seated =
-      take_seat(std::move(found), url, options, record_ring::kConsumerSlot, Role::kConsumer);
+  auto seated = take_seat(std::move(found), url, options, Role::kConsumer);
   if (!seated) return std::move(seated).error();
   return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
 }
@@ -157,18 +228,19 @@ Result<ReceiverParts> open_found_receiver(Found found, const Url& url, const Ope
 Result<void> create(const Url& url) {
   const bool slots = url.options.kind == RingKind::kMpmc;
   const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
+  const RecordParams params{capacity, url.options.readers.value_or(1)};
   std::uint64_t total_bytes = 0;
   if (slots) {
     const auto layout = mpmc_layout_for(slot_params(url));
     if (!layout) return layout.error();
     total_bytes = layout->total_bytes;
   } else {
-    const auto layout = record_ring::layout_for({capacity});
+    const auto layout = record_ring::layout_for(params);
     if (!layout) return layout.error();
     total_bytes = layout->total_bytes;
   }
   const auto fill = [&](std::span<std::byte> bytes) {
-    return slots ? create_slots(bytes, url) : record_ring::create(bytes, {capacity});
+    return slots ? create_slots(bytes, url) : record_ring::create(bytes, params);
   };
   auto segment = Segment::create(name_of(url), total_bytes, url.options.segment, fill);
   if (segment || segment.error().code == ErrorCode::kAlreadyExists) return {};

@@ -132,6 +132,12 @@ Status Sender::wait_for_receiver(Deadline deadline) noexcept {
   return backend_->wait_for_receiver(ringer_, deadline);
 }
 
+Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
+  if (backend_->forked()) return Status::kForked;
+  return backend_->wait_for_receivers(ringer_, count, deadline);
+}
+
 ChannelInfo Sender::info() const {
   ChannelInfo info;
   info.max_message_bytes = max_message_bytes();

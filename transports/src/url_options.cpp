@@ -158,6 +158,62 @@ std::string set_numa(std::string_view value, ChannelOptions& options) {
   return {};
 }
 
+template <class Number>
+bool parse_number(std::string_view text, Number& number) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && rest == end;
+}
+
+std::string set_readers(std::string_view value, ChannelOptions& options) {
+  std::uint32_t readers = 0;
+  if (!parse_number(value, readers) || readers < 1 || readers > kMaxReaders) {
+    return "a number from 1 to " + std::to_string(kMaxReaders);
+  }
+  options.readers = readers;
+  return {};
+}
+
+std::string set_policy(std::string_view value, ChannelOptions& options) {
+  constexpr std::array<std::pair<std::string_view, ReaderPolicy>, 3> kValues{
+      {{"reliable", ReaderPolicy::kReliable},
+       {"lossy", ReaderPolicy::kLossy},
+       {"latest", ReaderPolicy::kLatest}}};
+  for (const auto& [name, policy] : kValues) {
+    if (value != name) continue;
+    options.reader.policy = policy;
+    return {};
+  }
+  return "reliable, lossy or latest";
+}
+
+std::string set_from(std::string_view value, ChannelOptions& options) {
+  if (value == "oldest" || value == "newest") {
+    options.reader.from = value == "oldest" ? ReaderStart::kOldest : ReaderStart::kNewest;
+    return {};
+  }
+  if (!parse_number(value, options.reader.sequence)) {
+    return "oldest, newest, or the number of a message, from 0 up";
+  }
+  options.reader.from = ReaderStart::kSequence;
+  return {};
+}
+
+std::string set_name(std::string_view value, ChannelOptions& options) {
+  if (value.empty() || value.size() > kReaderNameBytes) {
+    return "a name of 1 to " + std::to_string(kReaderNameBytes) + " bytes";
+  }
+  options.reader_name = value;
+  return {};
+}
+
+std::string set_evict(std::string_view value, ChannelOptions& options) {
+  std::uint32_t seconds = 0;
+  if (!parse_number(value, seconds)) return "a number of seconds";
+  options.evict = std::chrono::seconds(seconds);
+  return {};
+}
+
 constexpr std::array kOptions{
     Option{"kind", kRings, kAnyKind, ErrorCode::kInvalidOption, set_kind},
     Option{"capacity", kAll, kRecord, ErrorCode::kInvalidCapacity, set_capacity},
@@ -173,6 +229,11 @@ constexpr std::array kOptions{
     Option{"huge", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_huge},
     Option{"lock", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_lock},
     Option{"numa", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_numa},
+    Option{"readers", kSegments, kRecord, ErrorCode::kInvalidOption, set_readers},
+    Option{"policy", kSegments, kRecord, ErrorCode::kInvalidOption, set_policy},
+    Option{"from", kSegments, kRecord, ErrorCode::kInvalidOption, set_from},
+    Option{"name", kSegments, kRecord, ErrorCode::kInvalidOption, set_name},
+    Option{"evict", kSegments, kRecord, ErrorCode::kInvalidOption, set_evict},
 };
 
 std::string names_for(Scheme scheme) {

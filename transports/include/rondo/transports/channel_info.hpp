@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "rondo/core/participants.hpp"
+#include "rondo/core/record_readers.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/transports/url.hpp"
@@ -25,6 +26,20 @@ struct RecoveredBy {
   [[nodiscard]] bool anything() const noexcept {
     return (tombstones | orphaned | dropped | redelivered) != 0;
   }
+};
+
+// One receiver of a ring with several. All but `alive` is what its part says, true or not.
+// Sent = what went by before it came + received + lost + to_come.
+struct ReaderInfo {
+  std::uint32_t reader = 0;  // its number, from 0
+  std::string name;          // printable; under which it may come back
+  bool alive = false;        // the kernel's word
+  ReaderPolicy policy = ReaderPolicy::kNone;
+  bool evicted = false;  // the sender waits for it no longer
+  std::uint64_t received = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t to_come = 0;
+  std::uint64_t behind_bytes = 0;  // from it to the sender's position
 };
 
 struct ChannelInfo {
@@ -49,6 +64,8 @@ struct ChannelInfo {
   std::uint64_t receivers_left = 0;
   std::uint64_t receivers_died = 0;
   std::vector<RecoveredBy> recovered;  // those who did anything
+  std::uint32_t reader_places = 1;     // receivers that can be attached at once
+  std::vector<ReaderInfo> readers;     // of a ring with several: all who are there or may come back
 };
 
 // What stands at a shm: or file: URL, without taking part in it. Options of the URL are not looked

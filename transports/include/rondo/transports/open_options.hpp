@@ -2,12 +2,22 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "rondo/sync/deadline.hpp"
 
 namespace rondo {
+
+// A receiver for which a sender waits.
+struct SlowReader {
+  std::uint32_t reader = 0;             // its number, from 0
+  std::string name;                     // as it calls itself; may be empty
+  std::uint64_t behind_bytes = 0;       // from it to the sender
+  std::chrono::nanoseconds standing{};  // how long it has held this send back without moving
+};
 
 struct OpenOptions {
   // How long to wait for the other side: a Receiver for the channel to appear, a Sender on fifo:
@@ -21,6 +31,10 @@ struct OpenOptions {
   std::uint64_t senders = 0;
   // Shown to people in the list of participants; at most 32 bytes are kept.
   std::string name{};
+  // A sender with several readers: called now and then while a send waits for a reliable receiver
+  // that lives and does not move. True: it is waited for no longer, goes on as a lossy one, and is
+  // told what it lost. From the sending thread.
+  std::function<bool(const SlowReader&)> on_slow_reader{};
   // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May
   // be set by a signal handler. Outlives the handle.
   const std::atomic<bool>* stop = nullptr;

@@ -57,6 +57,11 @@ class [[nodiscard]] Message {
   [[nodiscard]] std::string_view text() const noexcept {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
+  // Whether the message is still what was sent: what was read of it before this call is whole and
+  // true. Always, unless the receiver is one of several for which the sender does not wait: a lossy
+  // or latest one, or one that was evicted. A message that is not intact when it is given back
+  // counts as lost.
+  [[nodiscard]] bool intact() const noexcept;
   // A copy that nobody else can change.
   [[nodiscard]] std::vector<std::byte> take() const { return {bytes_.begin(), bytes_.end()}; }
   // kind=mpmc: whether another receiver died holding this message, so that it may have been acted
@@ -120,6 +125,13 @@ class Receiver {
   // ring's name away. Detaching again does nothing. Never blocks for long.
   void detach() noexcept;
 
+  // Of one of several receivers: messages that it did not get, and whether the sender, which was to
+  // wait for it, no longer does.
+  [[nodiscard]] std::uint64_t lost() const noexcept { return consumer_.lost(); }
+  [[nodiscard]] bool evicted() const noexcept { return consumer_.evicted(); }
+  // Whether a message can be overwritten while it is read: look at intact() then.
+  [[nodiscard]] bool may_lose() const noexcept { return consumer_.parts().readers > 1; }
+
   [[nodiscard]] std::size_t max_message_bytes() const noexcept;
   [[nodiscard]] ChannelInfo info() const;
 
@@ -162,6 +174,7 @@ class Receiver {
   bool redelivered_ = false;                     // that message
 };
 
+inline bool Message::intact() const noexcept { return receiver_->consumer_.intact(); }
 inline Message::~Message() {
   if (receiver_ != nullptr) receiver_->give_back();
 }

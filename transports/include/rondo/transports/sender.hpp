@@ -169,6 +169,10 @@ class Sender {
   // Waits until a receiver is attached, or has been since this sender came.
   // kOk, kTimedOut, kInterrupted, kClosed or kForked. Progress: blocking.
   [[nodiscard]] Status wait_for_receiver(Deadline deadline = Deadline::never()) noexcept;
+  // Waits until `count` receivers are attached at the same time, on a ring that was made for so
+  // many; on all others as wait_for_receiver().
+  [[nodiscard]] Status wait_for_receivers(std::uint32_t count,
+                                          Deadline deadline = Deadline::never()) noexcept;
   [[nodiscard]] ChannelInfo info() const;
 
  private:

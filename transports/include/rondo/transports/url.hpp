@@ -32,11 +32,22 @@
 //   huge      no try require               shm file             huge pages
 //   lock      0 1                          shm file             keep it in memory
 //   numa      a node's number              shm file             where the memory is taken
+//   readers   1 to 64                      shm file             receivers at once; default 1. From 2
+//                                                               on each gets every message
+//
+// and with several readers:
+//
+//   policy    reliable lossy latest        a receiver's         whether the sender waits for it
+//   from      oldest newest NUMBER         a receiver's         where it starts
+//   name      text                         a receiver's         to go on where that name stopped
+//   evict     seconds                      the sender's         how long it waits for a reliable
+//                                                               receiver that does not move
 //
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
 // a target is written %3F, %26 or %25.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -71,6 +82,10 @@ struct ChannelOptions {
   Acknowledge acknowledge = Acknowledge::kLazily;
   bool linger = false;
   bool keep = false;
+  std::optional<std::uint32_t> readers;  // unset: as found, else 1
+  ReaderOptions reader;                  // policy, from, sequence; name stands in reader_name
+  std::string reader_name;
+  std::optional<std::chrono::seconds> evict;
   SegmentOptions segment;  // mode, huge pages, lock, NUMA node
 };
 

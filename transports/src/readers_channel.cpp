@@ -1,0 +1,189 @@
+#include "readers_channel.hpp"
+
+#include <chrono>
+#include <utility>
+
+namespace rondo::detail {
+namespace {
+
+// A reader sleeps on its own word for space; the producer on that of the slowest.
+class SlowestBell {
+ public:
+  SlowestBell(Sleeper& sleeper, const RecordParts& parts,
+              const record_ring::Producer& producer) noexcept
+      : sleeper_(sleeper), parts_(parts), producer_(producer) {}
+
+  template <class Ready>
+  bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    if (const auto held = producer_.held_back_by()) {
+      sleeper_.listen_to(parts_.consumer_at(held->reader).space_ringer);
+    }
+    return sleeper_.sleep_once(ready, deadline);
+  }
+
+ private:
+  Sleeper& sleeper_;
+  const RecordParts& parts_;
+  const record_ring::Producer& producer_;
+};
+
+Status status_of(WaitResult result, Deadline deadline) noexcept {
+  switch (result) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kCorrupt;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return too_late(deadline);
+}
+
+}  // namespace
+
+ReadersSender::ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
+                             const Url& url, const OpenOptions& options)
+    : SenderBackend(url),
+      seat_(std::move(seat)),
+      parts_(producer.parts()),
+      bell_(parts_.producer->record_ringer),
+      sleeper_(parts_.producer->space_waiter, parts_.consumer_at(0).space_ringer),
+      strategy_(url.options.wait, options.stop),
+      keep_(url.options.keep),
+      evict_(url.options.evict),
+      on_slow_(options.on_slow_reader) {
+  watch_who_joined();
+}
+
+// Readers that are attached, and have joined.
+std::uint32_t ReadersSender::attached() noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
+    // relaxed: a reader that is just coming counts at the next look.
+    const auto policy =
+        reader_state::policy_of(parts_.consumer_at(i).state.load(std::memory_order_relaxed));
+    if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
+    count += seat_->reader_attached(i);
+  }
+  return count;
+}
+
+bool ReadersSender::anybody_came() const noexcept {
+  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
+    // relaxed: as above.
+    if (parts_.consumer_at(i).state.load(std::memory_order_relaxed) != 0) return true;
+  }
+  return false;
+}
+
+// From now on these are looked at after every publish, and may sleep for long.
+void ReadersSender::watch_who_joined() noexcept {
+  // relaxed, all of these: a sleeper that reads its bit passes a heavy fence before it looks at the
+  // ring for the last time, and so finds all that was published before the bit was set.
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const std::uint64_t before = watched_;
+  const std::uint64_t inherited = parts_.producer->watched.load(kRelaxed);
+  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
+    const std::uint64_t bit = std::uint64_t{1} << i;
+    if ((watched_ & bit) != 0) continue;
+    const RecordConsumerPart& part = parts_.consumer_at(i);
+    if ((inherited & bit) == 0 && part.state.load(kRelaxed) == 0) continue;
+    if (bell_.watch(part.record_waiter)) watched_ |= bit;
+  }
+  if (watched_ != before) parts_.producer->watched.store(watched_, kRelaxed);
+}
+
+Status ReadersSender::published(Ringer&, Deadline) noexcept {
+  if (++publishes_ % kPublishesPerLook == 1) watch_who_joined();
+  bell_.notify();
+  return Status::kOk;
+}
+
+bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds standing) {
+  if (evict_ && standing >= *evict_) return true;
+  return on_slow_ && on_slow_({.reader = held.reader,
+                               .name = reader_name(parts_.consumer_at(held.reader)),
+                               .behind_bytes = held.behind_bytes,
+                               .standing = standing});
+}
+
+// Waits no longer for the dead, nor for those of whom we are tired.
+void ReadersSender::look_after_the_slowest(record_ring::Producer& producer) noexcept {
+  while (const auto held = producer.held_back_by()) {
+    if (seat_->reader_attached(held->reader)) {
+      const auto now = Deadline::Clock::now();
+      const bool same =
+          standing_ && standing_->reader == held->reader && standing_->head == held->head;
+      if (!same) since_ = now;
+      standing_ = held;
+      if (!tired_of(*held, now - since_)) return;
+    }
+    producer.evict(held->reader);
+  }
+}
+
+template <class Ready>
+Status ReadersSender::wait(record_ring::Producer& producer, Deadline deadline,
+                           Ready&& ready) noexcept {
+  const auto probe = [&] {
+    if (seat_->damaged()) return true;
+    look_after_the_slowest(producer);
+    watch_who_joined();
+    return false;
+  };
+  SlowestBell bell(sleeper_, parts_, producer);
+  return status_of(strategy_.wait(bell, deadline, ready, probe), deadline);
+}
+
+Status ReadersSender::wait_for_room(record_ring::Producer& producer, Ringer&,
+                                    std::size_t size_bytes, Deadline deadline) noexcept {
+  const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
+  if (deadline != Deadline::now()) return wait(producer, deadline, room);
+  if (!pacer_.due()) return Status::kWouldBlock;
+  if (seat_->damaged()) return Status::kCorrupt;
+  look_after_the_slowest(producer);
+  return room() ? Status::kOk : Status::kWouldBlock;
+}
+
+Status ReadersSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
+  return wait(producer, deadline, [&] { return producer.drained(); });
+}
+
+Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status status,
+                            Deadline) noexcept {
+  if (status != Status::kCorrupt) {
+    producer.close();
+    watch_who_joined();
+    bell_.ring();
+  }
+  // What was sent before anybody came stays for those who are still to come.
+  const bool awaited = producer.sequence() != 0 && !anybody_came();
+  seat_->leave(keep_ || awaited ? NameAfter::kStays : NameAfter::kGoes);
+  return status;
+}
+
+Status ReadersSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept {
+  const auto came = [&] { return attached() >= count; };
+  const auto damaged = [&] { return seat_->damaged(); };
+  const Status status = status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline);
+  watch_who_joined();
+  return status;
+}
+
+void ReadersSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+  info.capacity_bytes = parts_.capacity;
+  seat_->describe(info);
+  look_at_readers(parts_, producer.sequence(), producer.position(), info);
+}
+
+Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
+                                        const Url& url, const OpenOptions& options) {
+  auto producer = record_ring::Producer::attach(parts);
+  if (!producer) {
+    seat->leave(NameAfter::kStays);
+    return ring_is_corrupt(url, "headers or positions");
+  }
+  auto backend = std::make_unique<ReadersSender>(std::move(seat), *producer, url, options);
+  // A ringer bound to nobody: every publish comes to published(), which looks at all readers.
+  return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
+}
+
+}  // namespace rondo::detail

@@ -1,0 +1,79 @@
+// The sending end of a ring with several receivers: for whom it waits, whom it wakes, and who is
+// dead or slow. The receiving end is that of any ring (ring_channel.hpp).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "backend.hpp"
+#include "ring_channel.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::detail {
+
+// Fills in info.readers; info.participants stands already.
+void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
+                     ChannelInfo& info);
+// The name in a reader's part, printable.
+[[nodiscard]] std::string reader_name(const RecordConsumerPart& part);
+
+class ReadersSender final : public SenderBackend {
+ public:
+  // `producer` has just taken up its part; the seat is taken.
+  ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
+                const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_->forked(); }
+  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                       Deadline deadline) noexcept override;
+  Status published(Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer,
+               Deadline deadline) noexcept override;
+  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+               Deadline deadline) noexcept override;
+  bool receiver_attached() noexcept override { return attached() != 0; }
+  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
+    return wait_for_receivers(ringer, 1, deadline);
+  }
+  Status wait_for_receivers(Ringer& ringer, std::uint32_t count,
+                            Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
+
+ private:
+  // Publishes between two looks at who has joined.
+  static constexpr std::uint32_t kPublishesPerLook = 64;
+
+  [[nodiscard]] std::uint32_t attached() noexcept;
+  [[nodiscard]] bool anybody_came() const noexcept;
+  void watch_who_joined() noexcept;
+  void look_after_the_slowest(record_ring::Producer& producer) noexcept;
+  [[nodiscard]] bool tired_of(const HeldBack& held, std::chrono::nanoseconds standing);
+  template <class Ready>
+  Status wait(record_ring::Producer& producer, Deadline deadline, Ready&& ready) noexcept;
+
+  std::unique_ptr<Seat> seat_;
+  RecordParts parts_;
+  GroupRinger bell_;
+  std::uint64_t watched_ = 0;  // readers that bell_ looks after
+  std::uint32_t publishes_ = 0;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  bool keep_;
+  std::optional<std::chrono::seconds> evict_;
+  std::function<bool(const SlowReader&)> on_slow_;
+  ProbePacer pacer_;
+  std::optional<HeldBack> standing_;  // who stood there when we last looked
+  Deadline::Clock::time_point since_{};
+};
+
+// Puts the sending end together once the ring is mapped and the seat taken. Errors: kCorrupt.
+[[nodiscard]] Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat,
+                                                      const RecordParts& parts, const Url& url,
+                                                      const OpenOptions& options);
+
+}  // namespace rondo::detail
