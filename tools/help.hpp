@@ -20,6 +20,9 @@ Options follow a question mark (quote it for the shell):
   'shm:NAME?capacity=16MiB'    size of the ring; the largest message is about half of it
   'shm:NAME?wait=spin'         spin, pause, yield, adaptive or park while waiting
   'shm:NAME?readers=64'        up to 64 receivers at once, each of which gets every message
+  'shm:NAME?kind=mpmc&slots=4096&slot_size=256'
+                               many senders and many receivers share the channel; each message,
+                               up to slot_size bytes, goes to one of the receivers
 
 Exit codes:
   0  done: the stream ended in order        5  the other side was killed, or left early
@@ -43,6 +46,7 @@ Examples:
   ffmpeg ... -f rawvideo - | rondo send -f blocks -b 3110400 'shm:video?capacity=32MiB'
   date | rondo send --keep shm:note          # left for whoever asks later
   ticker | rondo send --receivers 2 shm:ticks  # to everybody, once two are there
+  find . | rondo send 'shm:files?kind=mpmc'  # several of these, and several receivers, may run
 )";
 
 inline constexpr const char* kRecvFooter = R"(Formats:
@@ -58,6 +62,10 @@ Examples:
   rondo recv --count 1 --wait 5 shm:note
   rondo recv --linger shm:log >> all.log     # goes on when the sender is killed and restarted
   rondo recv --policy lossy --from newest shm:ticks  # never holds the others up
+  rondo recv --senders 3 'shm:files?kind=mpmc&slots=1024' > mine  # several may share the work
+
+Receivers that share a channel (kind=mpmc) write each message out before they give it back. If one
+is killed, another gets the message it held, and says that it may have been written twice.
 )";
 
 }  // namespace rondo::program

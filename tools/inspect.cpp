@@ -68,6 +68,29 @@ Json to_json(const SegmentInfo& segment) {
   return json;
 }
 
+// What a participant of a slot ring has put right after the dead.
+std::string recovered_by(const RecoveredBy& by) {
+  std::string text;
+  const auto add = [&](std::uint64_t count, std::string_view what) {
+    if (count == 0) return;
+    if (!text.empty()) text += ", ";
+    text += fmt::format("{} {}", grouped(count), what);
+  };
+  add(by.tombstones, "unfinished messages of dead senders given up");
+  add(by.orphaned, "messages of dead receivers set free");
+  add(by.dropped, "messages of dead receivers dropped");
+  add(by.redelivered, "such messages received");
+  return text;
+}
+
+Json to_json(const RecoveredBy& by) {
+  return {{"slot", by.slot},
+          {"tombstones", by.tombstones},
+          {"orphaned", by.orphaned},
+          {"dropped", by.dropped},
+          {"redelivered", by.redelivered}};
+}
+
 using Row = std::array<std::string, 6>;
 
 Row row_of(const SegmentInfo& segment) {
@@ -143,6 +166,16 @@ void print_reader(const ReaderInfo& reader) {
              grouped(reader.to_come), grouped(reader.behind_bytes));
 }
 
+template <class Print>
+void print_slots(const ChannelInfo& channel, const Print& print) {
+  print("largest message", grouped(channel.max_message_bytes) + " bytes");
+  print("sent", grouped(channel.messages) + " messages, those given up included");
+  print("unread", grouped(channel.pending_messages) + " messages");
+  print("gone", fmt::format("senders: {} closed, {} died; receivers: {} left, {} died",
+                            grouped(channel.senders_closed), grouped(channel.senders_died),
+                            grouped(channel.receivers_left), grouped(channel.receivers_died)));
+}
+
 void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
   const auto print = [](std::string_view key, const std::string& value) {
     fmt::print("{:<16}{}\n", key, value);
@@ -157,7 +190,9 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
       print("capacity", fmt::format("{} slots of {} bytes", grouped(geometry.capacity),
                                     grouped(geometry.slot_bytes)));
     }
-    if (channel != nullptr) {
+    if (channel != nullptr && channel->kind == RingKind::kMpmc) {
+      print_slots(*channel, print);
+    } else if (channel != nullptr) {
       print("largest message", grouped(channel->max_message_bytes) + " bytes");
       print("sent", grouped(channel->messages) + " messages");
       if (channel->reader_places == 1) {
@@ -174,12 +209,19 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
   print("memory", fmt::format("{} bytes, mode {:04o}, owner {}", grouped(segment.size_bytes),
                               segment.mode, segment.owner));
   for (const ParticipantInfo& participant : segment.participants) {
+    const bool many = segment.geometry && segment.geometry->kind == RingKind::kMpmc;
     print(to_string(participant.role),
-          fmt::format("{}, {}, attached {} ago", who(participant),
+          fmt::format("{}{}, {}, attached {} ago", who(participant),
+                      many ? fmt::format(" in slot {}", participant.slot) : "",
                       participant.alive ? "alive" : "did not leave in order",
                       human_seconds(age_seconds(participant.attached_unix_ns))));
   }
   if (segment.participants.empty()) print("participants", "none");
+  if (channel != nullptr) {
+    for (const RecoveredBy& by : channel->recovered) {
+      print("recovered", fmt::format("by slot {}: {}", by.slot, recovered_by(by)));
+    }
+  }
   if (segment.problem) print("problem", segment.problem->message);
 }
 
@@ -217,9 +259,10 @@ int run_info(const InspectOptions& options) {
   if (!name) return fail(name.error());
   auto segment = inspect_segment(*name);
   if (!segment) return fail(segment.error());
-  // Counts are known for rings of records alone.
+  // Counts are known for the rings that channels are made of.
   std::optional<ChannelInfo> channel;
-  if (segment->geometry && segment->geometry->kind == RingKind::kRecord) {
+  if (segment->geometry && (segment->geometry->kind == RingKind::kRecord ||
+                            segment->geometry->kind == RingKind::kMpmc)) {
     auto inspected = inspect(options.url);
     if (inspected) channel = *std::move(inspected);
   }
@@ -232,6 +275,15 @@ int run_info(const InspectOptions& options) {
       json["reader_places"] = channel->reader_places;
       json["readers"] = Json::array();
       for (const ReaderInfo& reader : channel->readers) json["readers"].push_back(to_json(reader));
+    }
+    if (channel && channel->kind == RingKind::kMpmc) {
+      json["pending_messages"] = channel->pending_messages;
+      json["senders_closed"] = channel->senders_closed;
+      json["senders_died"] = channel->senders_died;
+      json["receivers_left"] = channel->receivers_left;
+      json["receivers_died"] = channel->receivers_died;
+      json["recovered"] = Json::array();
+      for (const RecoveredBy& by : channel->recovered) json["recovered"].push_back(to_json(by));
     }
     fmt::print("{}\n", json.dump(2));
   } else {

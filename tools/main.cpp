@@ -30,14 +30,16 @@ Format parse_format(const std::string& text) {
   refuse("--format", text, "it is one of lines, records, blocks");
 }
 
-std::uint64_t parse_count(const std::string& text) {
-  std::uint64_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size() || count == 0) {
-    refuse("--count", text, "give a whole number from 1 up");
+std::uint64_t parse_number(const std::string& option, const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number == 0) {
+    refuse(option, text, "give a whole number from 1 up");
   }
-  return count;
+  return number;
 }
+std::uint64_t parse_count(const std::string& text) { return parse_number("--count", text); }
+std::uint64_t parse_senders(const std::string& text) { return parse_number("--senders", text); }
 
 std::uint32_t parse_receivers(const std::string& text) {
   std::uint32_t receivers = 0;
@@ -129,6 +131,9 @@ void add_recv(CLI::App& app, TransferOptions& options) {
   command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
   command.add_flag("-l,--linger", options.linger,
                    "When the sender dies, wait for another one; without it, exit code 5");
+  add_parsed(command, "-s,--senders", options.senders, parse_senders, "N",
+             "With kind=mpmc: end when N senders have come and gone, and all they sent\n"
+             "has been received; without it, as soon as no sender is left");
   command.footer(kRecvFooter);
 }
 

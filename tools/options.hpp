@@ -24,6 +24,7 @@ struct TransferOptions {
   std::string policy;                        // recv, of several: whether it is waited for
   std::string from;                          // recv, of several: where it starts
   std::string name;                          // recv, of several: under which it comes back
+  std::optional<std::uint64_t> senders;      // recv: end when so many have come and gone
   bool progress = false;
   bool keep = false;    // the channel outlives its last participant
   bool linger = false;  // when the other side dies, wait for another

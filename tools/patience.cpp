@@ -33,6 +33,7 @@ int report_open_error(const Error& error, const Patience& patience) {
 OpenOptions open_options(const TransferOptions& options) {
   OpenOptions wishes;
   wishes.linger = options.linger;
+  wishes.senders = options.senders.value_or(0);
   wishes.name = "rondo";
   wishes.stop = &stop_signal::flag();
   return wishes;

@@ -27,7 +27,11 @@ constexpr std::size_t kOutputBuffer = std::size_t{256} << 10;
 class Pump {
  public:
   Pump(Receiver& receiver, Output& output, Progress& progress, const TransferOptions& options)
-      : receiver_(receiver), output_(output), progress_(progress), options_(options) {}
+      : receiver_(receiver),
+        output_(output),
+        progress_(progress),
+        options_(options),
+        shared_(receiver.info().kind == RingKind::kMpmc) {}
 
   int run() {
     Status status = Status::kOk;
@@ -50,11 +54,24 @@ class Pump {
     return message.status();
   }
 
-  // What may be overwritten while it is read is copied, and written only if it was whole.
   void take(const Message& message) {
+    if (shared_) return take_shared(message);
     if (!receiver_.may_lose()) return write(message.bytes());
+    // What may be overwritten while it is read is copied, and written only if it was whole.
     copy_.assign(message.bytes().begin(), message.bytes().end());
     if (message.intact()) write(copy_);
+  }
+  // Where receivers share the work, a message is written out before it is given back: if this
+  // process is killed, another one gets what has not been.
+  void take_shared(const Message& message) {
+    write(message.bytes());
+    if (message.redelivered()) {
+      say_note(
+          "message {} was in the hands of a receiver that died; it may have been written there, "
+          "too",
+          grouped(received_));
+    }
+    static_cast<void>(output_.flush());
   }
 
   // Failures are kept by output_.
@@ -94,7 +111,13 @@ class Pump {
     if (receiver_.lost() != 0) {
       say_note("received {} messages, lost {}", grouped(received_), grouped(receiver_.lost()));
     }
-    if (code == kPeerVanished) {
+    if (code == kPeerVanished && shared_) {
+      const std::uint64_t died = receiver_.info().senders_died;
+      say_error(
+          "{} sender{} vanished without ending the stream; what {} had sent has been received, {} "
+          "messages of all senders here",
+          grouped(died), died == 1 ? "" : "s", died == 1 ? "it" : "they", grouped(received_));
+    } else if (code == kPeerVanished) {
       say_error(
           "the sender vanished without ending the stream; all {} messages that it had sent "
           "have been written",
@@ -109,6 +132,7 @@ class Pump {
   Output& output_;
   Progress& progress_;
   const TransferOptions& options_;
+  bool shared_;  // others receive from the same channel
   std::uint64_t received_ = 0;
   std::vector<std::byte> copy_;
 };

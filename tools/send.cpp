@@ -124,11 +124,17 @@ class Pump {
   }
   int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
     const std::string size = bytes ? fmt::format(" of {} bytes", grouped(*bytes)) : "";
+    const std::uint64_t needed = capacity_for(bytes);
+    const std::string remedy =
+        sender_.info().kind == RingKind::kMpmc
+            ? fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}'",
+                          channel_name(options_), format_size(needed))
+            : fmt::format("a larger capacity, such as '{}?capacity={}'", channel_name(options_),
+                          format_size(needed));
     say_error(
         "message {} is {}{}, but the largest this channel can carry is {} bytes; give the "
-        "URL a larger capacity, such as '{}?capacity={}'",
-        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()),
-        channel_name(options_), format_size(capacity_for(bytes)));
+        "URL {}",
+        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()), remedy);
     return options_.format == Format::kBlocks ? kUsage : kInOut;
   }
   // A power of two of which such a message takes at most a quarter.
