@@ -19,6 +19,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     RONDO_FUZZ_CHECK(std::has_single_bit(*url->options.capacity));
     RONDO_FUZZ_CHECK(parse_size(format_size(*url->options.capacity)) == url->options.capacity);
   }
+  if (url->options.slots) {
+    RONDO_FUZZ_CHECK(std::has_single_bit(*url->options.slots));
+    RONDO_FUZZ_CHECK(url->options.kind == RingKind::kMpmc);
+  }
+  if (url->options.slot_bytes) RONDO_FUZZ_CHECK(*url->options.slot_bytes != 0);
   // The name without options names the same thing.
   const auto again = Url::parse(url->name());
   RONDO_FUZZ_CHECK(again && again->target == url->target && again->scheme == url->scheme);

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "conformance/channel_fixture.hpp"
+#include "rondo/core/mpmc_ring.hpp"
 #include "rondo/core/segment.hpp"
 
 namespace rondo::testing {
@@ -22,7 +23,8 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::seconds;
 
-class HostileTest : public Watchdog {
+// Once over a record ring, once over a slot ring.
+class HostileTest : public Watchdog, public ::testing::WithParamInterface<const char*> {
  protected:
   ~HostileTest() override { static_cast<void>(remove(url_, true)); }
 
@@ -33,12 +35,26 @@ class HostileTest : public Watchdog {
     return segment_->bytes();
   }
 
-  // Overwrites a word, mostly one that matters: behind the header and the table, before the
-  // records' bulk; with values that are near what is there, or anything.
-  void scribble(std::span<std::byte> bytes) {
+  // One that matters, mostly: behind the header and the table, before the records' bulk; of slots
+  // the positions, the first participants' words, and the slots.
+  std::size_t choose_word(std::span<std::byte> bytes) {
     const std::size_t words = bytes.size() / 8;
-    const std::size_t word =
-        random_() % 4 == 0 ? random_() % words : 1024 + random_() % (words - 1024);
+    if (random_() % 4 == 0) return random_() % words;
+    const auto slots = mpmc_attach(bytes);
+    if (!slots) return 1024 + random_() % (words - 1024);
+    const auto word_at = [&](const void* at) {
+      return static_cast<std::size_t>(static_cast<const std::byte*>(at) - bytes.data()) / 8;
+    };
+    switch (random_() % 3) {
+      case 0: return word_at(slots->positions) + random_() % (sizeof(MpmcPositions) / 8);
+      case 1:
+        return word_at(slots->participants) + random_() % (3 * sizeof(MpmcParticipantPart) / 8);
+      default: return word_at(slots->slots) + random_() % (slots->capacity * slots->stride / 8);
+    }
+  }
+  // Overwrites a word, with values that are near what is there, or anything.
+  void scribble(std::span<std::byte> bytes) {
+    const std::size_t word = choose_word(bytes);
     std::uint64_t value = 0;
     std::memcpy(&value, bytes.data() + word * 8, 8);
     switch (random_() % 4) {
@@ -51,12 +67,19 @@ class HostileTest : public Watchdog {
   }
 
   std::string url_ = "shm:" + fresh_name();
+  std::string small_ = url_ + "?" + GetParam();
   std::mt19937_64 random_{random_seed()};
   std::optional<Segment> segment_;
 };
 
-TEST_F(HostileTest, ATruncatedRingIsReported) {
-  auto pair = open_pair(url_);
+INSTANTIATE_TEST_SUITE_P(Rings, HostileTest,
+                         ::testing::Values("capacity=4KiB", "kind=mpmc&slots=16&slot_size=1000"),
+                         [](const auto& options) {
+                           return options.param[0] == 'k' ? "Slots" : "Records";
+                         });
+
+TEST_P(HostileTest, ATruncatedRingIsReported) {
+  auto pair = open_pair(small_);
   ASSERT_TRUE(pair);
   auto& [sender, receiver] = *pair;
   ASSERT_EQ(sender.send(bytes_of("before")), Status::kOk);
@@ -71,10 +94,10 @@ TEST_F(HostileTest, ATruncatedRingIsReported) {
   EXPECT_EQ(status, Status::kCorrupt);
 }
 
-TEST_F(HostileTest, ScribbledBytesAreSurvived) {
+TEST_P(HostileTest, ScribbledBytesAreSurvived) {
   const std::uint64_t rounds = scaled(300);
   for (std::uint64_t round = 0; round < rounds; ++round) {
-    auto pair = open_pair(url_ + "?capacity=4KiB");
+    auto pair = open_pair(small_);
     ASSERT_TRUE(pair) << pair.error().message;
     auto& [sender, receiver] = *pair;
     const auto bytes = map();
@@ -109,11 +132,11 @@ TEST_F(HostileTest, ScribbledBytesAreSurvived) {
   }
 }
 
-TEST_F(HostileTest, AScribbledRingIsRefusedOrSurvivedWhenOpened) {
+TEST_P(HostileTest, AScribbledRingIsRefusedOrSurvivedWhenOpened) {
   const std::uint64_t rounds = scaled(300);
   for (std::uint64_t round = 0; round < rounds; ++round) {
     {
-      auto sender = Sender::open(url_ + "?capacity=4KiB&keep=1");
+      auto sender = Sender::open(small_ + "&keep=1");
       ASSERT_TRUE(sender) << sender.error().message;
       for (int i = 0; i < 10; ++i) {
         static_cast<void>(sender->try_send(bytes_of(numbered_message(1, random_() % 300))));
