@@ -72,6 +72,14 @@ struct LivenessLock::State {
   State();
   ~State();
 
+  // Takes the descriptor over, and enters the list. The caller holds the mutex.
+  void watch(detail::UniqueFd opened) noexcept {
+    fd = std::move(opened);
+    next = first();
+    if (next != nullptr) next->previous = this;
+    first() = this;
+  }
+
   // Whether this is the process that opened it. Asked before unlocking: a lock belongs to all who
   // have the description, so a child that unlocked would have its parent declared dead. Also true
   // to a child made by a bare clone, without the fork handlers.
@@ -119,10 +127,14 @@ Result<LivenessLock> LivenessLock::open(const Segment& segment) {
   const std::lock_guard lock(State::mutex());
   auto fd = detail::reopen(segment.lock_fd(), segment.access(), what);
   if (!fd) return fd.error();
-  state->fd = std::move(*fd);
-  state->next = State::first();
-  if (state->next != nullptr) state->next->previous = state.get();
-  State::first() = state.get();
+  state->watch(std::move(*fd));
+  return LivenessLock(std::move(state));
+}
+
+LivenessLock LivenessLock::adopt(int fd) {
+  auto state = std::make_unique<State>();
+  const std::lock_guard lock(State::mutex());
+  state->watch(detail::UniqueFd(fd));
   return LivenessLock(std::move(state));
 }
 

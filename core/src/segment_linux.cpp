@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -179,7 +180,9 @@ class SegmentBuilder {
     if (auto filled = fill_file(*state, fd->get(), size_bytes, options, fill); !filled) {
       return filled.error();
     }
-    if (fcntl(fd->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    if (options.sole_writer) seals |= F_SEAL_FUTURE_WRITE;
+    if (fcntl(fd->get(), F_ADD_SEALS, seals) != 0) {
       return system_error(errno, "can't seal " + what);
     }
     state->fd = std::move(*fd);
@@ -292,6 +295,12 @@ Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access
                      " could be truncated under its readers; seal it against growing and "
                      "shrinking (F_SEAL_GROW, F_SEAL_SHRINK)"};
   }
+  if (options.sole_writer && (seals & F_SEAL_FUTURE_WRITE) == 0) {
+    return Error{ErrorCode::kUnsealed,
+                 what +
+                     " could be written by those who are to read it alone; map it, then seal it "
+                     "against that (F_SEAL_FUTURE_WRITE)"};
+  }
   const int mode = fcntl(own.get(), F_GETFL) & O_ACCMODE;
   if (mode == O_WRONLY || (mode == O_RDONLY && access == Access::kReadWrite)) {
     return Error{ErrorCode::kPermission,
@@ -331,6 +340,32 @@ int Segment::fd() const noexcept { return state_->fd.get(); }
 int Segment::lock_fd() const noexcept {
   return state_->fd ? state_->fd.get() : state_->lock_fd.get();
 }
+
+Result<int> Segment::open_anew(Access access) const {
+  const std::string what = to_string(name());
+  if (fd() < 0) return Error{ErrorCode::kUnsupported, what + " has no file to be opened"};
+  auto again = detail::reopen(fd(), access, what);
+  if (!again) return again.error();
+  return again->release();
+}
+
+Result<void> Segment::overlay(std::size_t offset, const Segment& part) {
+  const std::size_t length = part.bytes().size();
+  if (!state_->mapping || offset % state_->mapping->page_bytes() != 0) {
+    return Error{ErrorCode::kMisaligned, "only whole pages of a mapping can show another file"};
+  }
+  if (offset > bytes().size() || round_up(length, kPartAlignment) > bytes().size() - offset) {
+    return Error{ErrorCode::kTooSmall, to_string(name()) + " has no room for " +
+                                           std::to_string(length) + " bytes at " +
+                                           std::to_string(offset)};
+  }
+  void* address = bytes().data() + offset;
+  if (mmap(address, length, PROT_READ, MAP_SHARED | MAP_FIXED, part.fd(), 0) != address) {
+    return system_error(errno, "can't map a part over " + to_string(name()));
+  }
+  return {};
+}
+
 bool Segment::still_at_its_name() const noexcept { return is_at_its_name(state_->identity); }
 bool Segment::truncated() const noexcept { return state_->mapping && state_->mapping->truncated(); }
 

@@ -21,6 +21,9 @@
 // 20. FilesAreFoundFromAnotherWorkingDirectory
 // 21. SegmentsAreListedWithTheirGeometry
 // 22. UnsoundSegmentsAreListedWithTheirProblem
+// 23. OfASoleWritersMemoryNobodyElseCanWriteOrTakeAnything
+// 24. WithoutThatSealItIsRefused
+// 25. PagesCanShowAnothersMemory
 #include "rondo/core/segment.hpp"
 
 #include <fcntl.h>
@@ -329,6 +332,58 @@ TEST(Segment, UnsoundSegmentsAreListedWithTheirProblem) {
   EXPECT_EQ(info->problem->code, ErrorCode::kTooSmall);
   const ShmName other;
   EXPECT_EQ(code_of(inspect_segment(other)), code_of(ErrorCode::kNotFound));
+}
+
+// Every way that the kernel offers, also with a descriptor that is open for writing.
+TEST(Segment, OfASoleWritersMemoryNobodyElseCanWriteOrTakeAnything) {
+  SegmentOptions options;
+  options.sole_writer = true;
+  const Segment created = sound(create_small({Backing::kMemfd, {}}, options));
+  for (const Access access : {Access::kReadOnly, Access::kReadWrite}) {
+    const int fd = created.open_anew(access).value();
+    const char byte = 1;
+    EXPECT_LT(pwrite(fd, &byte, 1, 0), 0);
+    EXPECT_NE(ftruncate(fd, 0), 0);
+    EXPECT_NE(ftruncate(fd, 1 << 20), 0);
+    EXPECT_NE(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), 0);
+    EXPECT_EQ(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+    EXPECT_NE(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+    void* mapped = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    ASSERT_NE(mapped, MAP_FAILED);
+    EXPECT_NE(mprotect(mapped, 4096, PROT_READ | PROT_WRITE), 0);
+    EXPECT_NE(madvise(mapped, 4096, MADV_REMOVE), 0);
+    munmap(mapped, 4096);
+    close(fd);
+  }
+  created.bytes()[5000] = std::byte{9};  // the creator still can
+  const Segment attached = sound(Segment::attach_fd(created.fd(), options, Access::kReadOnly));
+  EXPECT_EQ(attached.bytes()[5000], std::byte{9});
+}
+
+TEST(Segment, WithoutThatSealItIsRefused) {
+  const Segment created = sound(create_small({Backing::kMemfd, {}}));
+  SegmentOptions options;
+  options.sole_writer = true;
+  EXPECT_EQ(code_of(Segment::attach_fd(created.fd(), options, Access::kReadOnly)),
+            code_of(ErrorCode::kUnsealed));
+}
+
+TEST(Segment, PagesCanShowAnothersMemory) {
+  Segment segment = sound(create_small({Backing::kMemfd, {}}));
+  const std::size_t last = segment.bytes().size() - 4096;
+  {
+    const Segment part =
+        sound(Segment::create({Backing::kMemfd, {}}, 4096, {}, [](std::span<std::byte> bytes) {
+          bytes[17] = std::byte{3};
+          return Result<void>();
+        }));
+    EXPECT_EQ(code_of(segment.overlay(100, part)), code_of(ErrorCode::kMisaligned));
+    EXPECT_EQ(code_of(segment.overlay(last + 4096, part)), code_of(ErrorCode::kTooSmall));
+    ASSERT_TRUE(segment.overlay(last, part));
+    part.bytes()[18] = std::byte{4};
+  }
+  EXPECT_EQ(segment.bytes()[last + 17], std::byte{3});  // also when the part is gone
+  EXPECT_EQ(segment.bytes()[last + 18], std::byte{4});
 }
 
 }  // namespace

@@ -33,6 +33,9 @@ class LivenessLock {
  public:
   // Errors: kNoDescriptors, kPermission, kUnsupported (no /proc), kSystem.
   static Result<LivenessLock> open(const Segment& segment);
+  // Over a description that was handed over, and that nobody else uses for locks; takes `fd` over.
+  // To hold a slot takes one that is open for writing.
+  static LivenessLock adopt(int fd);
 
   LivenessLock(LivenessLock&&) noexcept;
   LivenessLock& operator=(LivenessLock&&) noexcept;

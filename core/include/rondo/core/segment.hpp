@@ -71,6 +71,9 @@ struct SegmentOptions {
   bool lock = false;                      // keep it in RAM (mlock)
   int numa_node = -1;                     // place its pages there when creating; -1: anywhere
   bool prefault = true;                   // map all pages now; they are reserved in any case
+  // Memfd: sealed so that nobody but the creator, through the mapping made here, can ever write it
+  // or take memory away from it (F_SEAL_FUTURE_WRITE). Attaching: refused without that seal.
+  bool sole_writer = false;
 };
 
 // What of the options was obtained. Wishes other than HugePages::kRequire may go unfulfilled; notes
@@ -127,7 +130,8 @@ class Segment {
                                 Access access = Access::kReadWrite);
 
   // Maps a memfd that was handed over; `fd` stays the caller's. It has to be sealed against growing
-  // and shrinking. Errors: kForeignObject (no memfd), kUnsealed, and attach()'s.
+  // and shrinking, and with options.sole_writer against writing. Errors: kForeignObject (no memfd),
+  // kUnsealed, and attach()'s.
   static Result<Segment> attach_fd(int fd, const SegmentOptions& options = {},
                                    Access access = Access::kReadWrite);
 
@@ -153,9 +157,17 @@ class Segment {
 
   // The file behind the mapping, to be handed on; -1 for heap and anonymous memory.
   [[nodiscard]] int fd() const noexcept;
+  // Opens that file anew, for a description with an access and locks of its own. The caller closes
+  // it. Errors: kUnsupported (no file, or no /proc), kPermission, kNoDescriptors, kSystem.
+  [[nodiscard]] Result<int> open_anew(Access access) const;
   // The file whose bytes stand for participants (liveness.hpp): fd(), or an empty memfd where there
   // is none.
   [[nodiscard]] int lock_fd() const noexcept;
+
+  // Lets the pages from `offset` on, a multiple of a page, show another memfd's contents instead,
+  // read-only: `part` is mapped there, at once for all threads, and need not be kept. Its size has
+  // to lie within this segment. Errors: kMisaligned, kTooSmall, kSystem.
+  Result<void> overlay(std::size_t offset, const Segment& part);
 
   // Whether the name still leads to this very file. A system call.
   [[nodiscard]] bool still_at_its_name() const noexcept;
