@@ -12,6 +12,7 @@ inline constexpr const char* kSummary =
 
 inline constexpr const char* kMainFooter = R"(Addresses (URL):
   shm:NAME                named shared memory: the fastest
+  shm+guarded:PATH        the same, where the receiver can't write to the ring
   file:PATH               a file mapped into memory by both sides
   fifo:PATH               a named pipe
   unix:PATH               a UNIX stream socket

@@ -30,6 +30,7 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"ShmSlots", "shm:", ChannelCase::Target::kName, true, true, true},
     ChannelCase{"FileSlots", "file:", ChannelCase::Target::kPath, true, true, true},
     ChannelCase{"InprocSlots", "inproc:", ChannelCase::Target::kName, false, true, true},
+    ChannelCase{"Guarded", "shm+guarded:", ChannelCase::Target::kPath, true, true},
     ChannelCase{"Pipe", "pipe:", ChannelCase::Target::kNone, false, false},
     ChannelCase{"Fifo", "fifo:", ChannelCase::Target::kPath, true, false},
     ChannelCase{"Unix", "unix:", ChannelCase::Target::kPath, true, false},

@@ -46,6 +46,7 @@ struct Opener {
 constexpr std::array kOpeners{
     Opener{Scheme::kShm, open_segment_sender, open_segment_receiver, open_segment_pair},
     Opener{Scheme::kFile, open_segment_sender, open_segment_receiver, open_segment_pair},
+    Opener{Scheme::kGuarded, open_guarded_sender, open_guarded_receiver, open_guarded_pair},
     Opener{Scheme::kInproc, open_inproc_sender, open_inproc_receiver, open_inproc_pair},
     Opener{Scheme::kPipe, no_lone_sender, no_lone_receiver, open_pipe_pair},
     Opener{Scheme::kFd, open_fd_sender, open_fd_receiver, no_pair},
@@ -61,8 +62,8 @@ const Opener& opener_for(const Url& url) {
 Result<Url> parse(std::string_view text, const OpenOptions& options) {
   auto url = Url::parse(text);
   if (!url) return url;
-  const bool ring =
-      url->scheme == Scheme::kShm || url->scheme == Scheme::kFile || url->scheme == Scheme::kInproc;
+  const bool ring = url->scheme == Scheme::kShm || url->scheme == Scheme::kFile ||
+                    url->scheme == Scheme::kInproc || url->scheme == Scheme::kGuarded;
   if (!ring || url->options.kind == RingKind::kRecord) {
     if (auto counts = refuse_to_count(*url, options); !counts) return std::move(counts).error();
   }

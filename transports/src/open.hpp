@@ -18,6 +18,12 @@ namespace rondo::detail {
 [[nodiscard]] Result<ReceiverParts> open_segment_receiver(const Url& url,
                                                           const OpenOptions& options);
 
+// shm+guarded: (guarded_channel_linux.cpp)
+[[nodiscard]] Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_guarded_receiver(const Url& url,
+                                                          const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options);
+
 // inproc: (inproc_channel.cpp). Without a name only as a pair.
 [[nodiscard]] Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_inproc_receiver(const Url& url,

@@ -21,7 +21,7 @@ constexpr std::array kSchemes{
     SchemeEntry{Scheme::kShm, "shm"},       SchemeEntry{Scheme::kFile, "file"},
     SchemeEntry{Scheme::kInproc, "inproc"}, SchemeEntry{Scheme::kPipe, "pipe"},
     SchemeEntry{Scheme::kFd, "fd"},         SchemeEntry{Scheme::kFifo, "fifo"},
-    SchemeEntry{Scheme::kUnix, "unix"},
+    SchemeEntry{Scheme::kUnix, "unix"},     SchemeEntry{Scheme::kGuarded, "shm+guarded"},
 };
 
 constexpr std::size_t kMaxName = 200;    // of a shm: or inproc: name, in bytes
@@ -107,7 +107,8 @@ Result<void> check_target(Scheme scheme, const std::string& target) {
       return target.empty() ? Result<void>() : check_name(name, target);
     case Scheme::kFile:
     case Scheme::kFifo: return check_path(name, target, kMaxPath);
-    case Scheme::kUnix: return check_path(name, target, kMaxSocket);
+    case Scheme::kUnix:
+    case Scheme::kGuarded: return check_path(name, target, kMaxSocket);
     case Scheme::kPipe:
       if (target.empty()) return {};
       return Error{ErrorCode::kInvalidName,

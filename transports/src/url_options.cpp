@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace rondo::detail {
 namespace {
@@ -16,11 +17,12 @@ constexpr std::uint64_t kLargestMax = record_ring::max_record_bytes(record_ring:
 
 constexpr unsigned bit(Scheme scheme) noexcept { return 1u << static_cast<unsigned>(scheme); }
 constexpr unsigned kSegments = bit(Scheme::kShm) | bit(Scheme::kFile);
+constexpr unsigned kGuarded = bit(Scheme::kGuarded);
 constexpr unsigned kRings = kSegments | bit(Scheme::kInproc);
 constexpr unsigned kStreams =
     bit(Scheme::kPipe) | bit(Scheme::kFd) | bit(Scheme::kFifo) | bit(Scheme::kUnix);
-constexpr unsigned kFiles = kSegments | bit(Scheme::kFifo) | bit(Scheme::kUnix);
-constexpr unsigned kAll = kRings | kStreams;
+constexpr unsigned kFiles = kSegments | kGuarded | bit(Scheme::kFifo) | bit(Scheme::kUnix);
+constexpr unsigned kAll = kRings | kGuarded | kStreams;
 
 constexpr unsigned bit(RingKind kind) noexcept { return 1u << static_cast<unsigned>(kind); }
 constexpr unsigned kRecord = bit(RingKind::kRecord);
@@ -214,6 +216,32 @@ std::string set_evict(std::string_view value, ChannelOptions& options) {
   return {};
 }
 
+std::string set_ids(std::string_view value, std::vector<std::uint32_t>& ids) {
+  std::vector<std::uint32_t> found;
+  const char* place = value.data();
+  const char* end = value.data() + value.size();
+  for (;;) {
+    std::uint32_t id = 0;
+    const auto [rest, error] = std::from_chars(place, end, id);
+    // The largest number stands for nobody.
+    if (error != std::errc() || id == ~std::uint32_t{0}) break;
+    found.push_back(id);
+    if (rest == end) {
+      ids = std::move(found);
+      return {};
+    }
+    if (*rest != ',') break;
+    place = rest + 1;
+  }
+  return "numbers of users or groups with commas between them, such as 1000,1001";
+}
+std::string set_users(std::string_view value, ChannelOptions& options) {
+  return set_ids(value, options.users);
+}
+std::string set_groups(std::string_view value, ChannelOptions& options) {
+  return set_ids(value, options.groups);
+}
+
 constexpr std::array kOptions{
     Option{"kind", kRings, kAnyKind, ErrorCode::kInvalidOption, set_kind},
     Option{"capacity", kAll, kRecord, ErrorCode::kInvalidCapacity, set_capacity},
@@ -222,18 +250,20 @@ constexpr std::array kOptions{
     Option{"on_consumer_death", kRings, kMpmc, ErrorCode::kInvalidOption, set_on_consumer_death},
     Option{"max", kStreams, kAnyKind, ErrorCode::kInvalidOption, set_max},
     Option{"wait", kAll, kAnyKind, ErrorCode::kInvalidOption, set_wait},
-    Option{"ack", kRings, kRecord, ErrorCode::kInvalidOption, set_acknowledge},
-    Option{"linger", kRings, kAnyKind, ErrorCode::kInvalidOption, set_linger},
+    Option{"ack", kRings | kGuarded, kRecord, ErrorCode::kInvalidOption, set_acknowledge},
+    Option{"linger", kRings | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_linger},
     Option{"keep", kSegments | bit(Scheme::kFifo), kAnyKind, ErrorCode::kInvalidOption, set_keep},
     Option{"mode", kFiles, kAnyKind, ErrorCode::kInvalidOption, set_mode},
     Option{"huge", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_huge},
-    Option{"lock", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_lock},
-    Option{"numa", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_numa},
+    Option{"lock", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_lock},
+    Option{"numa", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_numa},
     Option{"readers", kSegments, kRecord, ErrorCode::kInvalidOption, set_readers},
     Option{"policy", kSegments, kRecord, ErrorCode::kInvalidOption, set_policy},
     Option{"from", kSegments, kRecord, ErrorCode::kInvalidOption, set_from},
     Option{"name", kSegments, kRecord, ErrorCode::kInvalidOption, set_name},
     Option{"evict", kSegments, kRecord, ErrorCode::kInvalidOption, set_evict},
+    Option{"uid", kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_users},
+    Option{"gid", kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_groups},
 };
 
 std::string names_for(Scheme scheme) {

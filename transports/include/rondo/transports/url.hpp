@@ -1,6 +1,8 @@
 // How a channel is named: SCHEME:TARGET?OPTION=VALUE&OPTION=VALUE
 //
 //   shm:NAME      a ring in shared memory, by name
+//   shm+guarded:PATH  a ring in shared memory that its receiver can't write to, handed over the UNIX
+//                 socket at PATH to those whom its sender allows
 //   file:PATH     a ring in a memory-mapped file
 //   inproc:NAME   a ring between threads of this process
 //   pipe:         an anonymous pipe; opened as a pair
@@ -32,6 +34,8 @@
 //   huge      no try require               shm file             huge pages
 //   lock      0 1                          shm file             keep it in memory
 //   numa      a node's number              shm file             where the memory is taken
+//   uid gid   numbers, e.g. 1000,1001      shm+guarded          whose processes are let in beside
+//                                                               our own user's
 //   readers   1 to 64                      shm file             receivers at once; default 1. From 2
 //                                                               on each gets every message
 //
@@ -43,6 +47,8 @@
 //   evict     seconds                      the sender's         how long it waits for a reliable
 //                                                               receiver that does not move
 //
+// shm+guarded also has capacity, wait, ack, linger (sender), mode, lock and numa.
+//
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
 // a target is written %3F, %26 or %25.
 #pragma once
@@ -53,6 +59,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -63,7 +70,7 @@
 
 namespace rondo {
 
-enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUnix };
+enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUnix, kGuarded };
 
 [[nodiscard]] std::string_view to_string(Scheme scheme) noexcept;
 
@@ -87,6 +94,9 @@ struct ChannelOptions {
   std::string reader_name;
   std::optional<std::chrono::seconds> evict;
   SegmentOptions segment;  // mode, huge pages, lock, NUMA node
+  // Guarded rings: users and groups, by number, whose processes are let in beside our own user's.
+  std::vector<std::uint32_t> users;
+  std::vector<std::uint32_t> groups;
 };
 
 // A name taken apart and checked. Whether anything stands at it is not asked.

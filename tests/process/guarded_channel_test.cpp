@@ -1,0 +1,601 @@
+// Guarded rings between processes: who is let in, what may be handed over, and what a hostile or
+// killed side can do to the other.
+//
+//  Who is let in
+//   1. AnotherUserIsTurnedAwayUnlessNamed
+//   2. AReceiverTurnsAwayAnotherUsersSender
+//   3. ASecondReceiverIsTurnedAway
+//   4. WhatIsNoGuardedRingIsRefused
+//   5. AGuestThatSaysNothingKeepsNobodyOut
+//  What is handed over
+//   6. ARingWithoutItsSealsIsRefused
+//   7. APartWithoutItsSealsOrOfAnotherKindIsRefused
+//   8. WhatAReceiverGetsCanOnlyBeRead
+//  Joining a sender that never waits
+//   9. ASenderThatOnlySendsLetsAReceiverIn
+//  10. ASenderThatClosesWaitsForAReceiver
+//  Death
+//  11. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  12. ReceiversKilledAtRandomAreFollowed
+//  13. SendersKilledAtRandomAreNoticed
+//  A hostile receiver
+//  14. AReceiverThatScribblesSpoilsNothingOfAnothers
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "conformance/channel_fixture.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr uid_t kOther = 65534;  // "nobody", where a test that runs as root can become it
+
+Deadline soon() { return Deadline::after(seconds(60)); }
+
+class GuardedChannel : public Watchdog {
+ protected:
+  GuardedChannel() { chmod(directory_.path().c_str(), 0755); }
+
+  [[nodiscard]] std::string path() const { return directory_.path() + "/ring"; }
+  [[nodiscard]] std::string url(const std::string& options = "capacity=4KiB") const {
+    return "shm+guarded:" + path() + "?" + options;
+  }
+  [[nodiscard]] int connect_raw(int type = SOCK_SEQPACKET) const {
+    const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path().copy(address.sun_path, sizeof address.sun_path - 1);
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+    close(fd);
+    return -1;
+  }
+  [[nodiscard]] int listen_raw() const {
+    const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path().copy(address.sun_path, sizeof address.sun_path - 1);
+    if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        listen(fd, 8) != 0) {
+      std::abort();
+    }
+    return fd;
+  }
+
+  ScratchDirectory directory_;
+  std::mt19937_64 random_{random_seed()};
+};
+
+// The wire's messages as bytes, as guarded_wire_linux.hpp lays them out.
+struct Offer {
+  std::uint64_t magic = 0x4452'4755'444E'4F52;
+  std::uint32_t version = 1;
+  std::uint32_t verdict = 0;
+  std::uint64_t start = 0;
+};
+struct Answer {
+  std::uint64_t magic = Offer{}.magic;
+  std::uint32_t version = 1;
+  std::uint32_t reserved = 0;
+};
+struct Welcome {
+  std::uint64_t magic = 0;
+  std::uint32_t verdict = ~0u;
+  std::uint32_t reader = 0;
+};
+
+template <class T>
+void send_with(int socket, const T& value, std::vector<int> fds) {
+  iovec bytes{const_cast<T*>(&value), sizeof value};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  if (!fds.empty()) {
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* part = CMSG_FIRSTHDR(&header);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(part), fds.data(), fds.size() * sizeof(int));
+  }
+  static_cast<void>(sendmsg(socket, &header, MSG_NOSIGNAL));
+}
+
+// The message, and the one descriptor that came with it, or -1.
+template <class T>
+int receive_with(int socket, T& value) {
+  iovec bytes{&value, sizeof value};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  if (recvmsg(socket, &header, 0) < 0) return -1;
+  const cmsghdr* part = CMSG_FIRSTHDR(&header);
+  if (part == nullptr) return -1;
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(part), sizeof fd);
+  return fd;
+}
+
+// A thread in which a sender does nothing but keep its door, by waiting for a receiver.
+template <class Body>
+void beside_a_waiting_sender(const std::string& url, Body&& body) {
+  auto sender = Sender::open(url);
+  ASSERT_TRUE(sender) << sender.error().message;
+  std::atomic<bool> done{false};
+  std::thread serving([&] {
+    while (!done.load(std::memory_order_relaxed)) {
+      static_cast<void>(sender->wait_for_receiver(Deadline::after(milliseconds(5))));
+      static_cast<void>(sender->receiver_attached());
+    }
+  });
+  body();
+  done.store(true, std::memory_order_relaxed);
+  serving.join();
+  static_cast<void>(sender->close(Deadline::now()));
+}
+
+// What opening a receiver comes to, as another user: 0 when it is let in, else 1 + the error.
+int open_as(uid_t user, const std::string& url) {
+  Child child([&] {
+    if (setgid(user) != 0 || setuid(user) != 0) return 250;
+    auto receiver = Receiver::open(url, {.wait = soon()});
+    return receiver ? 0 : 1 + static_cast<int>(receiver.error().code);
+  });
+  return child.join();
+}
+constexpr int failed_with(ErrorCode code) { return 1 + static_cast<int>(code); }
+
+TEST_F(GuardedChannel, AnotherUserIsTurnedAwayUnlessNamed) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  beside_a_waiting_sender(url("mode=0666"), [&] {
+    EXPECT_EQ(open_as(kOther, url("uid=0")), failed_with(ErrorCode::kForeignOwner));
+  });
+  beside_a_waiting_sender(url("mode=0600&uid=65534"), [&] {
+    EXPECT_EQ(open_as(kOther, url("uid=0")), failed_with(ErrorCode::kPermission));
+  });
+  beside_a_waiting_sender(url("mode=0666&uid=65533,65535&gid=12"), [&] {
+    EXPECT_EQ(open_as(kOther, url("uid=0")), failed_with(ErrorCode::kForeignOwner));
+  });
+  beside_a_waiting_sender(url("mode=0666&uid=65533,65534"),
+                          [&] { EXPECT_EQ(open_as(kOther, url("uid=0")), 0); });
+  beside_a_waiting_sender(url("mode=0666&gid=65534"),
+                          [&] { EXPECT_EQ(open_as(kOther, url("uid=0")), 0); });
+}
+
+TEST_F(GuardedChannel, AReceiverTurnsAwayAnotherUsersSender) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  beside_a_waiting_sender(url("mode=0666&uid=65534"), [&] {
+    EXPECT_EQ(open_as(kOther, url()), failed_with(ErrorCode::kForeignOwner));
+  });
+}
+
+TEST_F(GuardedChannel, ASecondReceiverIsTurnedAway) {
+  beside_a_waiting_sender(url(), [&] {
+    auto first = Receiver::open(url(), {.wait = soon()});
+    ASSERT_TRUE(first) << first.error().message;
+    auto second = Receiver::open(url(), {.wait = soon()});
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::kBusy) << second.error().message;
+    auto sender = Sender::open(url());
+    ASSERT_FALSE(sender);
+    EXPECT_EQ(sender.error().code, ErrorCode::kBusy) << sender.error().message;
+  });
+}
+
+TEST_F(GuardedChannel, WhatIsNoGuardedRingIsRefused) {
+  {
+    std::ofstream(path()) << "a file";
+    EXPECT_FALSE(Sender::open(url()));
+    unlink(path().c_str());
+  }
+  {  // a unix: receiver
+    Child other([&] { return Receiver::open("unix:" + path(), {.wait = soon()}) ? 0 : 1; });
+    while (access(path().c_str(), F_OK) != 0) usleep(100);
+    auto receiver = Receiver::open(url(), {.wait = soon()});
+    ASSERT_FALSE(receiver);
+    EXPECT_EQ(receiver.error().code, ErrorCode::kForeignObject) << receiver.error().message;
+    other.signal(SIGKILL);
+    other.join();
+    unlink(path().c_str());
+  }
+  const auto refused_with = [&](const auto& message, std::vector<int> fds) {
+    const int listening = listen_raw();
+    std::thread answering([&] {
+      const int fd = accept(listening, nullptr, nullptr);
+      send_with(fd, message, fds);
+      char byte;
+      static_cast<void>(recv(fd, &byte, 1, 0));
+      close(fd);
+    });
+    auto receiver = Receiver::open(url(), {.wait = Deadline::after(milliseconds(500))});
+    answering.join();
+    close(listening);
+    unlink(path().c_str());
+    EXPECT_FALSE(receiver);
+    return receiver ? ErrorCode::kSystem : receiver.error().code;
+  };
+  EXPECT_EQ(refused_with(Offer{.magic = 5}, {0}), ErrorCode::kBadMagic);
+  EXPECT_EQ(refused_with(Offer{.version = 2}, {0}), ErrorCode::kBadVersion);
+  EXPECT_EQ(refused_with(Offer{.verdict = 77}, {}), ErrorCode::kUnsupported);
+  EXPECT_EQ(refused_with(std::array<char, 100>{'x'}, {}), ErrorCode::kBadMagic);
+  EXPECT_EQ(refused_with(std::array<char, 3>{'x'}, {}), ErrorCode::kBadMagic);
+}
+
+TEST_F(GuardedChannel, AGuestThatSaysNothingKeepsNobodyOut) {
+  beside_a_waiting_sender(url(), [&] {
+    std::vector<int> silent;
+    for (int i = 0; i < 10; ++i) silent.push_back(connect_raw());
+    auto receiver = Receiver::open(url(), {.wait = soon()});
+    EXPECT_TRUE(receiver) << receiver.error().message;
+    for (const int fd : silent) close(fd);
+  });
+}
+
+TEST_F(GuardedChannel, ARingWithoutItsSealsIsRefused) {
+  const std::uint64_t size = record_ring::layout_for({4096})->total_bytes;
+  constexpr int kAll = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+  for (const int missing : {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE, 0}) {
+    const int memory = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    ASSERT_EQ(posix_fallocate(memory, 0, static_cast<off_t>(size)), 0);
+    void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    ASSERT_NE(mapped, MAP_FAILED);
+    // The last one has its seals, but no ring in it.
+    if (missing != 0) {
+      ASSERT_TRUE(record_ring::create({static_cast<std::byte*>(mapped), size}, {4096}));
+    }
+    ASSERT_EQ(fcntl(memory, F_ADD_SEALS, kAll & ~missing), 0);
+    const int listening = listen_raw();
+    std::thread answering([&] {
+      const int fd = accept(listening, nullptr, nullptr);
+      send_with(fd, Offer{}, {memory});
+      char byte;
+      static_cast<void>(recv(fd, &byte, 1, 0));
+      close(fd);
+    });
+    auto receiver = Receiver::open(url(), {.wait = Deadline::after(milliseconds(500))});
+    answering.join();
+    ASSERT_FALSE(receiver);
+    EXPECT_EQ(receiver.error().code, missing != 0 ? ErrorCode::kUnsealed : ErrorCode::kNotReady)
+        << receiver.error().message;
+    munmap(mapped, size);
+    close(memory);
+    close(listening);
+    unlink(path().c_str());
+  }
+}
+
+// A part as a receiver makes it, or as it should not be.
+struct Part {
+  std::size_t size = 4096;
+  int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+  std::uint64_t head = 0;
+  bool lock = true;
+  bool hollow = false;
+};
+int make_part(const Part& wish) {
+  const int fd = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  EXPECT_EQ(ftruncate(fd, static_cast<off_t>(wish.size)), 0);
+  if (!wish.hollow) {
+    EXPECT_EQ(pwrite(fd, &wish.head, sizeof wish.head, 0), 8);
+    const char zero = 0;
+    for (std::size_t at = 4095; at < wish.size; at += 4096) {
+      EXPECT_EQ(pwrite(fd, &zero, 1, static_cast<off_t>(at)), 1);
+    }
+  }
+  EXPECT_EQ(fcntl(fd, F_ADD_SEALS, wish.seals), 0);
+  return fd;
+}
+int open_again(int fd, int flags) {
+  return open(("/proc/self/fd/" + std::to_string(fd)).c_str(), flags | O_CLOEXEC);
+}
+
+TEST_F(GuardedChannel, APartWithoutItsSealsOrOfAnotherKindIsRefused) {
+  beside_a_waiting_sender(url(), [&] {
+    const auto verdict_on = [&](int reading, int locking, int held) {
+      const int socket = connect_raw();
+      Offer offer;
+      const int ring = receive_with(socket, offer);
+      EXPECT_EQ(offer.verdict, 0u);
+      struct flock lock {};
+      lock.l_type = F_WRLCK;
+      lock.l_start = static_cast<off_t>((std::uint64_t{1} << 40) + 1);
+      lock.l_len = 1;
+      if (held >= 0) {
+        EXPECT_EQ(fcntl(held, F_OFD_SETLK, &lock), 0);
+      }
+      send_with(socket, Answer{}, {reading, locking});
+      Welcome welcome;
+      receive_with(socket, welcome);
+      close(ring);
+      close(socket);
+      return welcome.verdict;
+    };
+    const auto verdict = [&](const Part& wish) {
+      const int part = make_part(wish);
+      const int reading = open_again(part, O_RDONLY);
+      const int locking = open_again(part, O_RDWR);
+      const std::uint32_t found = verdict_on(reading, locking, wish.lock ? part : -1);
+      for (const int fd : {part, reading, locking}) close(fd);
+      return found;
+    };
+    constexpr std::uint32_t kUnsound = 3;
+    constexpr int kSealed = Part{}.seals;
+    EXPECT_EQ(verdict({.seals = kSealed & ~F_SEAL_SHRINK}), kUnsound);
+    EXPECT_EQ(verdict({.seals = kSealed & ~F_SEAL_GROW}), kUnsound);
+    EXPECT_EQ(verdict({.seals = kSealed & ~F_SEAL_FUTURE_WRITE}), kUnsound);
+    EXPECT_EQ(verdict({.size = 8192}), kUnsound);
+    EXPECT_EQ(verdict({.size = 2048}), kUnsound);
+    EXPECT_EQ(verdict({.hollow = true}), kUnsound);
+    EXPECT_EQ(verdict({.head = 8}), kUnsound);
+    EXPECT_EQ(verdict({.lock = false}), kUnsound);
+    // Descriptors of two files, of a pipe, and of a directory.
+    const int one = make_part({});
+    const int other = make_part({});
+    EXPECT_EQ(verdict_on(one, other, one), kUnsound);
+    std::array<int, 2> pipes{};
+    ASSERT_EQ(pipe(pipes.data()), 0);
+    EXPECT_EQ(verdict_on(pipes[0], pipes[1], -1), kUnsound);
+    const int folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    EXPECT_EQ(verdict_on(folder, folder, -1), kUnsound);
+    for (const int fd : {one, other, pipes[0], pipes[1], folder}) close(fd);
+    // And as it has to be: none of this was held against anybody.
+    EXPECT_EQ(verdict({}), 0u);
+  });
+}
+
+TEST_F(GuardedChannel, WhatAReceiverGetsCanOnlyBeRead) {
+  beside_a_waiting_sender(url(), [&] {
+    const int socket = connect_raw();
+    Offer offer;
+    const int ring = receive_with(socket, offer);
+    ASSERT_GE(ring, 0);
+    EXPECT_EQ(fcntl(ring, F_GETFL) & O_ACCMODE, O_RDONLY);
+    // As the same user, or root, one can open it for writing; the seals still hold.
+    for (const int fd : {ring, open_again(ring, O_RDWR)}) {
+      ASSERT_GE(fd, 0);
+      const char byte = 1;
+      EXPECT_LT(pwrite(fd, &byte, 1, 0), 0);
+      EXPECT_EQ(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+      EXPECT_NE(ftruncate(fd, 0), 0);
+      EXPECT_NE(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), 0);
+      void* mapped = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd, 0);
+      ASSERT_NE(mapped, MAP_FAILED);
+      EXPECT_NE(mprotect(mapped, 4096, PROT_READ | PROT_WRITE), 0);
+      munmap(mapped, 4096);
+      close(fd);
+    }
+    close(socket);
+  });
+}
+
+TEST_F(GuardedChannel, ASenderThatOnlySendsLetsAReceiverIn) {
+  auto sender = Sender::open(url("capacity=16MiB"));  // it will not come to wait for room
+  ASSERT_TRUE(sender) << sender.error().message;
+  Child child([&] {
+    auto receiver = Receiver::open(url(""), {.wait = soon()});
+    if (!receiver) return 1;
+    return receive(*receiver) == "message" ? 0 : 2;
+  });
+  const Deadline deadline = soon();
+  while (!sender->receiver_attached() && !deadline.passed()) {
+    ASSERT_EQ(sender->try_send("message"), Status::kOk);
+    usleep(1'500);
+  }
+  EXPECT_EQ(child.join(), 0);
+}
+
+TEST_F(GuardedChannel, ASenderThatClosesWaitsForAReceiver) {
+  Child child([&] {
+    auto receiver = Receiver::open(url(""), {.wait = soon()});
+    if (!receiver) return 1;
+    if (receive(*receiver) != "only one") return 2;
+    return receive(*receiver) == kEndOfStreamText ? 0 : 3;
+  });
+  auto sender = Sender::open(url());
+  ASSERT_TRUE(sender) << sender.error().message;
+  ASSERT_EQ(sender->send("only one"), Status::kOk);
+  EXPECT_EQ(sender->close(soon()), Status::kOk);
+  EXPECT_EQ(child.join(), 0);
+
+  auto unheard = Sender::open(url());
+  ASSERT_TRUE(unheard) << unheard.error().message;
+  ASSERT_EQ(unheard->send("nobody comes"), Status::kOk);
+  EXPECT_EQ(unheard->close(Deadline::after(milliseconds(30))), Status::kTimedOut);
+  EXPECT_NE(access(path().c_str(), F_OK), 0);
+}
+
+TEST_F(GuardedChannel, AKilledSendersMessagesArriveAndItsDeathIsTold) {
+  Shared<std::atomic<int>> sent;
+  Child child([&] {
+    auto sender = Sender::open(url());
+    if (!sender || sender->wait_for_receiver() != Status::kOk) return 1;
+    for (int i = 0; i < 10; ++i) {
+      if (sender->send("message " + std::to_string(i)) != Status::kOk) return 2;
+    }
+    sent->store(1);
+    pause();
+    return 0;
+  });
+  auto receiver = Receiver::open(url(), {.wait = soon()});
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  while (sent->load() == 0) usleep(100);
+  child.signal(SIGKILL);
+  EXPECT_EQ(child.join(), -SIGKILL);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(receive(*receiver), "message " + std::to_string(i));
+  EXPECT_EQ(receiver->next(soon()).status(), Status::kPeerDied);
+}
+
+struct World {
+  std::atomic<std::uint64_t> expected{0};
+  std::atomic<std::uint64_t> wrong{0};
+  std::atomic<std::uint64_t> committed{0};
+};
+std::string message_of(std::uint64_t number) {
+  return std::string(reinterpret_cast<const char*>(&number), sizeof number) +
+         numbered_message(number, number % 400);
+}
+std::uint64_t number_of(const Message& message) {
+  std::uint64_t number = ~std::uint64_t{0};
+  if (message.size() >= sizeof number) std::memcpy(&number, message.bytes().data(), sizeof number);
+  return number;
+}
+
+// Reads until the stream is over; counts what is not the next message as it was sent.
+Status read_all(Receiver& receiver, World& world) {
+  std::uint64_t expected = ~std::uint64_t{0};
+  for (const Message& message : receiver) {
+    const std::uint64_t number = number_of(message);
+    const bool follows =
+        expected == ~std::uint64_t{0} ? number <= world.expected : number == expected;
+    if (!follows || message.text() != message_of(number)) ++world.wrong;
+    expected = number + 1;
+    if (expected > world.expected) world.expected = expected;
+  }
+  return receiver.status();
+}
+
+TEST_F(GuardedChannel, ReceiversKilledAtRandomAreFollowed) {
+  Shared<World> world;
+  auto sender = Sender::open(url("capacity=16KiB&linger=1"));
+  ASSERT_TRUE(sender) << sender.error().message;
+  std::uint64_t sent = 0;
+  const std::uint64_t kills = scaled(200);
+  for (std::uint64_t i = 0; i <= kills; ++i) {
+    const bool last = i == kills;
+    Child child([&] {
+      auto receiver = Receiver::open(url(random_() % 2 == 0 ? "ack=eager" : ""), {.wait = soon()});
+      if (!receiver) return 1;
+      return read_all(*receiver, *world) == Status::kEnded && last ? 0 : 2;
+    });
+    const Deadline until = Deadline::after(std::chrono::microseconds(random_() % 4'000));
+    while (!until.passed()) {
+      const Status status = sender->send(message_of(sent), until);
+      if (status == Status::kTimedOut) break;
+      ASSERT_EQ(status, Status::kOk);
+      ++sent;
+    }
+    if (last) {
+      EXPECT_EQ(sender->flush(soon()), Status::kOk);
+      EXPECT_EQ(sender->close(soon()), Status::kOk);
+      EXPECT_EQ(child.join(), 0);
+    } else {
+      child.signal(SIGKILL);
+      ASSERT_EQ(child.join(), -SIGKILL);
+    }
+  }
+  EXPECT_EQ(world->wrong, 0u);
+  EXPECT_EQ(world->expected, sent);
+  std::printf("%llu kills, %llu messages\n", static_cast<unsigned long long>(kills),
+              static_cast<unsigned long long>(sent));
+}
+
+TEST_F(GuardedChannel, SendersKilledAtRandomAreNoticed) {
+  const std::uint64_t kills = scaled(200);
+  std::uint64_t messages = 0;
+  for (std::uint64_t i = 0; i < kills; ++i) {
+    Shared<World> world;
+    Child child([&] {
+      auto sender = Sender::open(url("capacity=16KiB"));
+      if (!sender || sender->wait_for_receiver() != Status::kOk) return 1;
+      for (std::uint64_t number = 0;; ++number) {
+        if (sender->send(message_of(number)) != Status::kOk) return 2;
+        world->committed = number + 1;
+      }
+    });
+    auto receiver = Receiver::open(url(""), {.wait = soon()});
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    std::thread killing([&, after = random_() % 2'500] {
+      usleep(static_cast<unsigned>(after));
+      child.signal(SIGKILL);
+    });
+    EXPECT_EQ(read_all(*receiver, *world), Status::kPeerDied);
+    killing.join();
+    ASSERT_EQ(child.join(), -SIGKILL);
+    EXPECT_EQ(world->wrong, 0u);
+    EXPECT_GE(world->expected, world->committed);
+    messages += world->expected;
+  }
+  std::printf("%llu kills, %llu messages\n", static_cast<unsigned long long>(kills),
+              static_cast<unsigned long long>(messages));
+}
+
+// A receiver of our own making, with nothing but the wire and the kernel: writes anything into the
+// one page that it may write, again and again. The sender must not crash or hang; and it does not
+// take anything from there beyond its bounds (ASan would see).
+TEST_F(GuardedChannel, AReceiverThatScribblesSpoilsNothingOfAnothers) {
+  const std::uint64_t rounds = scaled(40);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    const std::uint64_t seed = random_();
+    Child hostile([&] {
+      std::mt19937_64 random(seed);
+      int socket = -1;
+      while ((socket = connect_raw()) < 0) usleep(100);
+      Offer offer;
+      const int ring = receive_with(socket, offer);
+      const int part = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+      if (ring < 0 || ftruncate(part, 4096) != 0) return 1;
+      auto* words = static_cast<std::atomic<std::uint64_t>*>(
+          mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, part, 0));
+      words[0] = offer.start;
+      if (fcntl(part, F_ADD_SEALS, Part{}.seals) != 0) return 2;
+      struct flock lock {};
+      lock.l_type = F_WRLCK;
+      lock.l_start = static_cast<off_t>((std::uint64_t{1} << 40) + 1);
+      lock.l_len = 1;
+      if (fcntl(part, F_OFD_SETLK, &lock) != 0) return 3;
+      send_with(socket, Answer{}, {open_again(part, O_RDONLY), open_again(part, O_RDWR)});
+      Welcome welcome;
+      receive_with(socket, welcome);
+      if (welcome.verdict != 0) return 4;
+      for (;;) {
+        // Mostly the three words that the sender looks at.
+        constexpr std::array<std::size_t, 4> kAims{0, 16, 32, 40};
+        const std::size_t at = random() % 4 == 0 ? random() % 512 : kAims[random() % 4];
+        const std::uint64_t value = random() >> random() % 64;
+        words[at] = random() % 2 == 0 ? value & ~std::uint64_t{7} : words[at] + 8;
+        if (random() % 16 == 0) usleep(static_cast<unsigned>(random() % 50));
+      }
+    });
+    auto sender = Sender::open(url());
+    ASSERT_TRUE(sender) << sender.error().message;
+    ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+    Status status = Status::kOk;
+    for (std::uint64_t i = 0; i < 2'000 && (status == Status::kOk || status == Status::kTimedOut);
+         ++i) {
+      status = sender->send(message_of(i), Deadline::after(std::chrono::microseconds(200)));
+    }
+    EXPECT_TRUE(status == Status::kOk || status == Status::kTimedOut ||
+                status == Status::kCorrupt || status == Status::kPeerGone)
+        << to_string(status);
+    static_cast<void>(sender->info());
+    static_cast<void>(sender->close(Deadline::now()));
+    hostile.signal(SIGKILL);
+    ASSERT_EQ(hostile.join(), -SIGKILL);
+  }
+}
+
+}  // namespace
+}  // namespace rondo::testing

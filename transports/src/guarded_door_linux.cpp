@@ -1,0 +1,222 @@
+#include "guarded_door_linux.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "name_linux.hpp"
+#include "rondo/core/segment_header.hpp"
+
+namespace rondo::detail {
+namespace {
+
+constexpr int kBacklog = 64;
+// So many may be on their way in at once, each for so long: who says nothing keeps nobody out.
+constexpr std::size_t kMostGuests = 16;
+constexpr std::chrono::seconds kGuestPatience{2};
+// How long a wait may last at most before somebody looks again.
+constexpr std::chrono::milliseconds kWaitSlice{20};
+
+bool same_file(int one, int other) noexcept {
+  struct stat a {};
+  struct stat b {};
+  return fstat(one, &a) == 0 && fstat(other, &b) == 0 && identity_of(a) == identity_of(b);
+}
+
+std::uint64_t unix_now() noexcept {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+}  // namespace
+
+bool is_allowed(const Url& url, const ucred& peer) noexcept {
+  const auto& users = url.options.users;
+  const auto& groups = url.options.groups;
+  return peer.uid == geteuid() || std::ranges::find(users, peer.uid) != users.end() ||
+         std::ranges::find(groups, peer.gid) != groups.end();
+}
+
+Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const OpenOptions& options) {
+  if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPartAlignment)) {
+    return Error{ErrorCode::kUnsupported, url.name() + ": guarded rings need pages of " +
+                                              std::to_string(kPartAlignment) +
+                                              " bytes; use shm:NAME on this machine"};
+  }
+  const RecordParams params{url.options.capacity.value_or(ChannelOptions::kDefaultCapacity)};
+  const auto layout = record_ring::layout_for(params);
+  if (!layout) return layout.error();
+  // The name first: if somebody has it, there is no need for memory.
+  auto listener = listen_at(url, options, SOCK_SEQPACKET, kBacklog, "a sender");
+  if (!listener) return std::move(listener).error();
+  const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedDoor>> {
+    listener->cleanup->run();
+    return error;
+  };
+
+  SegmentOptions wishes = url.options.segment;
+  wishes.mode = 0600;  // the socket's mode says who may come in; what it hands over is open already
+  wishes.sole_writer = true;
+  auto ring = Segment::create(
+      {Backing::kMemfd, {}}, layout->total_bytes, wishes,
+      [&](std::span<std::byte> bytes) { return record_ring::create(bytes, params); });
+  if (!ring) return give_up(std::move(ring).error());
+  const auto parts = record_ring::attach(ring->bytes(), url.name());
+  if (!parts) return give_up(parts.error());
+  const auto fd = ring->open_anew(Access::kReadOnly);
+  if (!fd) return give_up(fd.error());
+  return std::unique_ptr<GuardedDoor>(new GuardedDoor(url, std::move(ring).value(), *parts,
+                                                      OwnedFd(*fd), std::move(listener).value()));
+}
+
+GuardedDoor::GuardedDoor(const Url& url, Segment ring, const RecordParts& parts, OwnedFd ring_fd,
+                         Listener listener)
+    : url_(url),
+      ring_(std::move(ring)),
+      parts_(parts),
+      ring_fd_(std::move(ring_fd)),
+      listener_(std::move(listener)) {
+  guests_.reserve(kMostGuests);
+}
+
+bool GuardedDoor::place_is_free() const noexcept {
+  return !place_.lock || !place_.lock->held_by_other(kGuardedReceiverSlot);
+}
+
+bool GuardedDoor::anyone_alive() const noexcept { return !place_is_free(); }
+
+// Where the next receiver begins: what its predecessor had not given back comes again.
+std::uint64_t GuardedDoor::start() const noexcept {
+  // relaxed: who wrote it is dead, and if it is nonsense, the next receiver will find that.
+  return parts_.consumer->head.load(std::memory_order_relaxed);
+}
+
+void GuardedDoor::service() noexcept {
+  if (!listener_.socket.is_open()) return;
+  while (guests_.size() < kMostGuests) {
+    const int fd = accept4(listener_.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) break;
+    greet(OwnedFd(fd));
+  }
+  std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
+}
+
+// Looks at who it is, and offers the ring.
+void GuardedDoor::greet(OwnedFd socket) noexcept {
+  const auto credentials = credentials_of(url_, socket.get());
+  if (!credentials) return;
+  GuardedOffer offer;
+  offer.start = start();
+  auto verdict = GuardedVerdict::kAdmitted;
+  if (!is_allowed(url_, *credentials)) {
+    verdict = GuardedVerdict::kStranger;
+  } else if (!place_is_free()) {
+    verdict = GuardedVerdict::kFull;
+  }
+  offer.verdict = static_cast<std::uint32_t>(verdict);
+  const int ring_fd = ring_fd_.get();
+  const bool admitted = verdict == GuardedVerdict::kAdmitted;
+  const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const int>();
+  if (send_struct(socket.get(), offer, fds) != Wire::kDone || !admitted) return;
+  guests_.push_back({std::move(socket), *credentials, Deadline::after(kGuestPatience)});
+}
+
+// True when the guest is in, or gone.
+bool GuardedDoor::advance(Guest& guest) noexcept {
+  GuardedAnswer answer;
+  std::array<OwnedFd, 2> fds;
+  switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds))) {
+    case Wire::kNotNow: return guest.deadline.passed();
+    case Wire::kBroken: return true;
+    case Wire::kDone: break;
+  }
+  GuardedWelcome welcome;
+  const bool ours =
+      answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion;
+  const GuardedVerdict verdict =
+      ours ? admit(guest, std::move(fds[0]), std::move(fds[1])) : GuardedVerdict::kUnsound;
+  welcome.verdict = static_cast<std::uint32_t>(verdict);
+  // Should it not arrive, the receiver is gone, and will be found dead.
+  static_cast<void>(send_struct(guest.socket.get(), welcome));
+  return true;
+}
+
+// Maps the receiver's part in place of its predecessor's, once it is proved harmless.
+GuardedVerdict GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept {
+  if (!place_is_free()) return GuardedVerdict::kFull;
+  // Mapped from a description of its own: a mapping keeps the locks of its description alive, also
+  // in a child that was forked.
+  const auto mapped = Segment::attach_fd(part.get(), {.sole_writer = true}, Access::kReadOnly);
+  if (!mapped || mapped->bytes().size() != kPartAlignment || !same_file(part.get(), lock.get())) {
+    return GuardedVerdict::kUnsound;
+  }
+  const auto* consumer = reinterpret_cast<const RecordConsumerPart*>(mapped->bytes().data());
+  // relaxed: the socket orders the receiver's stores before. A head that is changed later on reads
+  // as that of any hostile receiver.
+  if (consumer->head.load(std::memory_order_relaxed) != start()) return GuardedVerdict::kUnsound;
+
+  LivenessLock liveness = LivenessLock::adopt(lock.release());
+  if (!liveness.try_hold(kGuardedSenderSlot) || !liveness.held_by_other(kGuardedReceiverSlot)) {
+    return GuardedVerdict::kUnsound;
+  }
+  const auto offset = reinterpret_cast<std::byte*>(parts_.consumer) - ring_.bytes().data();
+  if (!ring_.overlay(static_cast<std::size_t>(offset), *mapped)) return GuardedVerdict::kUnsound;
+  place_.lock.emplace(std::move(liveness));
+  place_.credentials = guest.credentials;
+  place_.since_unix_ns = unix_now();
+  ++admissions_;
+  return GuardedVerdict::kAdmitted;
+}
+
+void GuardedDoor::wait(Deadline deadline) noexcept {
+  std::array<pollfd, 1 + kMostGuests> polled{};
+  nfds_t count = 0;
+  polled[count++] = {listener_.socket.fd(), POLLIN, 0};
+  for (const Guest& guest : guests_) polled[count++] = {guest.socket.get(), POLLIN, 0};
+  const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
+  static_cast<void>(poll(polled.data(), count, static_cast<int>(left.count())));
+  service();
+}
+
+void GuardedDoor::close() noexcept {
+  if (!listener_.socket.is_open()) return;
+  listener_.cleanup->run();
+  listener_.socket.close();
+  guests_.clear();
+  place_.lock.reset();
+}
+
+bool GuardedDoor::at_its_name() const noexcept { return listener_.socket.is_open(); }
+
+void GuardedDoor::describe(ChannelInfo& info) const {
+  info.memory = ring_.report();
+  if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {
+    info.instance_id = geometry->instance_id;
+  }
+  ParticipantInfo self;
+  self.slot = record_ring::kProducerSlot;
+  self.alive = true;
+  self.pid = static_cast<std::uint32_t>(getpid());
+  self.role = Role::kProducer;
+  info.participants.push_back(std::move(self));
+  if (!place_.lock) return;
+  ParticipantInfo receiver;
+  receiver.slot = record_ring::kConsumerSlot;
+  receiver.alive = anyone_alive();
+  receiver.pid = static_cast<std::uint32_t>(place_.credentials.pid);
+  receiver.role = Role::kConsumer;
+  receiver.generation = static_cast<std::uint32_t>(admissions_);
+  receiver.attached_unix_ns = place_.since_unix_ns;
+  info.participants.push_back(std::move(receiver));
+}
+
+}  // namespace rondo::detail

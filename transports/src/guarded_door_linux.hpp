@@ -1,0 +1,83 @@
+// The sender's side of a guarded ring: the ring itself, the socket at its path, and who has come in
+// through it.
+//
+// There is no thread behind it. service() does what there is to do now and waits for nobody; the
+// sender calls it whenever it waits, and while nobody has come in, at every message.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "guarded_wire_linux.hpp"
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "unix_listener_linux.hpp"
+
+namespace rondo::detail {
+
+// The slots of a receiver's part, each a byte that its owner locks (liveness.hpp).
+inline constexpr std::uint32_t kGuardedSenderSlot = 0;
+inline constexpr std::uint32_t kGuardedReceiverSlot = 1;
+
+// Whether the URL lets a peer with these credentials in: by default oneself alone.
+[[nodiscard]] bool is_allowed(const Url& url, const ucred& peer) noexcept;
+
+class GuardedDoor {
+ public:
+  // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
+  static Result<std::unique_ptr<GuardedDoor>> open(const Url& url, const OpenOptions& options);
+
+  // Accepts who knocks, and goes on with those who are on their way in. Waits for nobody.
+  void service() noexcept;
+  // Waits until there is something to serve, or `deadline`, and serves it.
+  void wait(Deadline deadline) noexcept;
+  // Closes the socket; the name goes. Who is inside stays.
+  void close() noexcept;
+
+  // How often somebody was let in.
+  [[nodiscard]] std::uint64_t admissions() const noexcept { return admissions_; }
+  // Whether a receiver is inside and lives. Asks the kernel.
+  [[nodiscard]] bool anyone_alive() const noexcept;
+  [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
+  [[nodiscard]] bool at_its_name() const noexcept;
+  void describe(ChannelInfo& info) const;
+
+ private:
+  // One on the way in.
+  struct Guest {
+    OwnedFd socket;
+    ucred credentials;
+    Deadline deadline;
+  };
+  // One who came in.
+  struct Place {
+    std::optional<LivenessLock> lock;  // over the receiver's part; our lock and the view of its
+    ucred credentials{};
+    std::uint64_t since_unix_ns = 0;
+  };
+
+  GuardedDoor(const Url& url, Segment ring, const RecordParts& parts, OwnedFd ring_fd,
+              Listener listener);
+  void greet(OwnedFd socket) noexcept;
+  [[nodiscard]] bool advance(Guest& guest) noexcept;
+  [[nodiscard]] GuardedVerdict admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept;
+  [[nodiscard]] bool place_is_free() const noexcept;
+  [[nodiscard]] std::uint64_t start() const noexcept;
+
+  Url url_;
+  Segment ring_;
+  RecordParts parts_;
+  OwnedFd ring_fd_;  // open for reading: what is handed over
+  Listener listener_;
+  std::vector<Guest> guests_;
+  Place place_;
+  std::uint64_t admissions_ = 0;
+};
+
+}  // namespace rondo::detail

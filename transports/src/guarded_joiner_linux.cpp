@@ -1,0 +1,187 @@
+#include "guarded_joiner_linux.hpp"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "guarded_door_linux.hpp"
+#include "rondo/core/segment_header.hpp"
+
+namespace rondo::detail {
+namespace {
+
+constexpr std::chrono::milliseconds kWaitSlice{20};
+
+class GuardedReceiverSeat final : public Seat {
+ public:
+  GuardedReceiverSeat(Segment ring, Segment part, LivenessLock lock) noexcept
+      : ring_(std::move(ring)), part_(std::move(part)), lock_(std::move(lock)) {}
+
+  bool forked() const noexcept override { return lock_.forked(); }
+  bool peer_attached() noexcept override { return lock_.held_by_other(kGuardedSenderSlot); }
+  bool peer_came() noexcept override { return true; }
+  // Sealed: nobody can take memory away.
+  bool damaged() const noexcept override { return false; }
+  bool at_its_name() const noexcept override { return true; }
+  void leave(NameAfter) noexcept override { lock_.drop(kGuardedReceiverSlot); }
+  void describe(ChannelInfo& info) const override {
+    info.memory = ring_.report();
+    if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {
+      info.instance_id = geometry->instance_id;
+    }
+  }
+
+ private:
+  Segment ring_;
+  Segment part_;
+  LivenessLock lock_;
+};
+
+Error no_ring(const Url& url) {
+  return Error{ErrorCode::kBadMagic,
+               url.name() +
+                   ": what answers there is no sender of a guarded ring; choose another "
+                   "path"};
+}
+
+// Why one was not let in.
+Result<void> judge(const Url& url, std::uint32_t verdict) {
+  switch (static_cast<GuardedVerdict>(verdict)) {
+    case GuardedVerdict::kAdmitted: return {};
+    case GuardedVerdict::kStranger:
+      return Error{
+          ErrorCode::kForeignOwner,
+          url.name() + " does not let in the user with the id " + std::to_string(geteuid()) +
+              "; its sender would have to name it, as in uid=" + std::to_string(geteuid())};
+    case GuardedVerdict::kFull:
+      return Error{ErrorCode::kBusy,
+                   url.name() + " has as many receivers as it takes; end one of them first"};
+    case GuardedVerdict::kUnsound: break;
+  }
+  return Error{ErrorCode::kUnsupported, url.name() +
+                                            " did not accept our part of the ring; use "
+                                            "one version of Rondo on both sides"};
+}
+
+}  // namespace
+
+Result<GuardedJoiner> GuardedJoiner::knock(const Url& url) {
+  auto socket = connect_to(url, SOCK_SEQPACKET);
+  if (!socket) return std::move(socket).error();
+  const auto peer = credentials_of(url, socket->fd());
+  if (!peer) return peer.error();
+  if (!is_allowed(url, *peer)) {
+    return Error{ErrorCode::kForeignOwner,
+                 url.name() + ": the sender runs as the user with the id " +
+                     std::to_string(peer->uid) +
+                     "; if you trust it, say uid=" + std::to_string(peer->uid)};
+  }
+  return GuardedJoiner(url, std::move(socket).value());
+}
+
+Result<bool> GuardedJoiner::step() {
+  const auto gone = [&] { return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"}; };
+  if (!ring_) {
+    GuardedOffer offer;
+    std::array<OwnedFd, 1> fd;
+    switch (receive_struct(socket_.fd(), offer, std::span<OwnedFd>(fd))) {
+      case Wire::kNotNow: return false;
+      case Wire::kDone: break;
+      case Wire::kBroken:
+        // A refusal comes without a ring; and nothing at all when the sender is gone.
+        if (offer.magic == 0) return gone();
+        if (offer.verdict == 0) return no_ring(url_);
+        break;
+    }
+    if (auto taken = take_offer(offer, fd[0]); !taken) return taken.error();
+    if (auto answered = answer(offer.start); !answered) return answered.error();
+  }
+  GuardedWelcome welcome;
+  switch (receive_struct(socket_.fd(), welcome)) {
+    case Wire::kNotNow: return false;
+    case Wire::kBroken: return gone();
+    case Wire::kDone: break;
+  }
+  if (welcome.magic != GuardedOffer::kMagic) return no_ring(url_);
+  if (auto judged = judge(url_, welcome.verdict); !judged) return judged.error();
+  return true;
+}
+
+Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd) {
+  if (offer.magic != GuardedOffer::kMagic) return no_ring(url_);
+  if (offer.version != GuardedOffer::kVersion) {
+    return Error{ErrorCode::kBadVersion, url_.name() + " speaks version " +
+                                             std::to_string(offer.version) + ", this program " +
+                                             std::to_string(GuardedOffer::kVersion) +
+                                             "; use one version of Rondo on both sides"};
+  }
+  if (auto judged = judge(url_, offer.verdict); !judged) return judged;
+  SegmentOptions wishes = url_.options.segment;
+  wishes.sole_writer = true;
+  auto ring = Segment::attach_fd(ring_fd.get(), wishes, Access::kReadOnly);
+  if (!ring) {
+    return Error{ring.error().code, url_.name() + ": " + ring.error().message};
+  }
+  const auto parts = record_ring::attach(ring->bytes(), url_.name());
+  if (!parts) return parts.error();
+  if (url_.options.capacity && *url_.options.capacity != parts->capacity) {
+    return Error{ErrorCode::kGeometryMismatch,
+                 url_.name() + " has capacity=" + format_size(parts->capacity) + ", not " +
+                     format_size(*url_.options.capacity) + "; leave the option out"};
+  }
+  parts_ = *parts;
+  ring_.emplace(std::move(ring).value());
+  return {};
+}
+
+// Makes our part of the ring, and hands it over.
+Result<void> GuardedJoiner::answer(std::uint64_t start) {
+  auto part = Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
+                              [start](std::span<std::byte> bytes) -> Result<void> {
+                                auto* consumer = new (bytes.data()) RecordConsumerPart{};
+                                // relaxed: the socket orders it.
+                                consumer->head.store(start, std::memory_order_relaxed);
+                                return {};
+                              });
+  if (!part) return part.error();
+  auto lock = LivenessLock::open(*part);
+  if (!lock) return lock.error();
+  if (!lock->try_hold(kGuardedReceiverSlot)) {
+    return Error{ErrorCode::kSystem, url_.name() + ": can't lock our own part"};
+  }
+  // Descriptions that we don't use ourselves.
+  const auto to_read = part->open_anew(Access::kReadOnly);
+  if (!to_read) return to_read.error();
+  const OwnedFd reading(*to_read);
+  const auto to_lock = part->open_anew(Access::kReadWrite);
+  if (!to_lock) return to_lock.error();
+  const OwnedFd locking(*to_lock);
+  const std::array fds{reading.get(), locking.get()};
+  if (send_struct(socket_.fd(), GuardedAnswer{}, std::span<const int>(fds)) != Wire::kDone) {
+    return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"};
+  }
+  parts_.consumer = std::launder(reinterpret_cast<RecordConsumerPart*>(part->bytes().data()));
+  part_.emplace(std::move(part).value());
+  lock_.emplace(std::move(lock).value());
+  return {};
+}
+
+void GuardedJoiner::wait(Deadline deadline) const noexcept {
+  pollfd polled{socket_.fd(), POLLIN, 0};
+  const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
+  static_cast<void>(poll(&polled, 1, static_cast<int>(left.count())));
+}
+
+GuardedJoiner::Seated GuardedJoiner::sit_down() && {
+  return {std::make_unique<GuardedReceiverSeat>(std::move(*ring_), std::move(*part_),
+                                                std::move(*lock_)),
+          parts_};
+}
+
+}  // namespace rondo::detail

@@ -1,0 +1,49 @@
+// A receiver on its way into a guarded ring, step by step, so that one thread can open both ends.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "guarded_wire_linux.hpp"
+#include "ring_channel.hpp"
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment.hpp"
+#include "unix_listener_linux.hpp"
+
+namespace rondo::detail {
+
+class GuardedJoiner {
+ public:
+  // Knocks. Errors: kNotFound (no sender now), kForeignOwner (a sender whom the URL does not
+  // allow), kForeignObject, kPermission, kSystem.
+  static Result<GuardedJoiner> knock(const Url& url);
+
+  // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),
+  // kForeignOwner (it does not let us in), kBusy (it has a receiver), kBadMagic (it is no guarded
+  // ring), kBadVersion, those of Segment::attach_fd() and record_ring::attach(), kCorrupt.
+  Result<bool> step();
+  // Waits until there is something to do, or `deadline`; at most for a moment.
+  void wait(Deadline deadline) const noexcept;
+
+  struct Seated {
+    std::unique_ptr<Seat> seat;
+    RecordParts parts;
+  };
+  // Once step() has said true.
+  [[nodiscard]] Seated sit_down() &&;
+
+ private:
+  GuardedJoiner(const Url& url, FdStream socket) : url_(url), socket_(std::move(socket)) {}
+  Result<void> take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd);
+  Result<void> answer(std::uint64_t start);
+
+  Url url_;
+  FdStream socket_;
+  std::optional<Segment> ring_;  // none: the offer has not come yet
+  std::optional<Segment> part_;
+  std::optional<LivenessLock> lock_;
+  RecordParts parts_{};
+};
+
+}  // namespace rondo::detail

@@ -1,0 +1,77 @@
+#include "guarded_wire_linux.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace rondo::detail {
+namespace {
+
+constexpr std::size_t kControlBytes = CMSG_SPACE(kMostHandedOver * sizeof(int));
+
+Wire outcome_of_failure() noexcept {
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Wire::kNotNow : Wire::kBroken;
+}
+
+// Moves the descriptors that came with `message` into `fds`, and returns how many came. Those for
+// which there is no room are closed: the kernel may have installed more than were asked for.
+std::size_t take_descriptors(msghdr& message, std::span<OwnedFd> fds) noexcept {
+  std::size_t count = 0;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+       part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t here = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < here; ++i, ++count) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
+      OwnedFd taken(fd);
+      if (count < fds.size()) fds[count] = std::move(taken);
+    }
+  }
+  return count;
+}
+
+}  // namespace
+
+Wire send_message(int socket, std::span<const std::byte> message,
+                  std::span<const int> fds) noexcept {
+  iovec bytes{const_cast<std::byte*>(message.data()), message.size()};
+  alignas(cmsghdr) std::array<std::byte, kControlBytes> control{};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  if (!fds.empty()) {
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* part = CMSG_FIRSTHDR(&header);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(part), fds.data(), fds.size_bytes());
+  }
+  const ssize_t sent = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) return outcome_of_failure();
+  return static_cast<std::size_t>(sent) == message.size() ? Wire::kDone : Wire::kBroken;
+}
+
+Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds) noexcept {
+  iovec bytes{message.data(), message.size()};
+  alignas(cmsghdr) std::array<std::byte, kControlBytes> control{};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  const ssize_t received = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (received < 0) return outcome_of_failure();
+  const std::size_t came = take_descriptors(header, fds);
+  const bool whole = static_cast<std::size_t>(received) == message.size() &&
+                     (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+  return whole && came == fds.size() ? Wire::kDone : Wire::kBroken;
+}
+
+}  // namespace rondo::detail

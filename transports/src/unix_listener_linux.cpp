@@ -1,0 +1,142 @@
+#include "unix_listener_linux.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "name_linux.hpp"
+#include "open.hpp"
+
+namespace rondo::detail {
+namespace {
+
+using Direction = FdStream::Direction;
+
+Result<FdStream> make_socket(const Url& url, int type, Direction direction) {
+  const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return system_error(url, "socket", errno);
+  return FdStream(fd, direction);
+}
+
+// Keeps others from judging and replacing what stands at the name at the same time: a lock on the
+// directory, which ends with its holder.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(const Url& url) {
+    const std::size_t slash = url.target.rfind('/');
+    std::string directory = ".";
+    if (slash != std::string::npos)
+      directory = url.target.substr(0, std::max<std::size_t>(slash, 1));
+    fd_ = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    error_ = fd_ < 0 ? errno : 0;
+  }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  ~DirectoryLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+  [[nodiscard]] int error() const noexcept { return error_; }
+  // False if somebody else has it now.
+  [[nodiscard]] bool try_lock() const noexcept { return flock(fd_, LOCK_EX | LOCK_NB) == 0; }
+
+ private:
+  int fd_ = -1;
+  int error_ = 0;
+};
+
+// Removes a socket that its owner left behind. Errors: kBusy, kForeignObject.
+Result<void> clear_name(const Url& url, std::string_view owner) {
+  struct stat status {};
+  if (lstat(url.target.c_str(), &status) != 0) return {};
+  if (!S_ISSOCK(status.st_mode)) {
+    return Error{ErrorCode::kForeignObject,
+                 url.target + " is no socket; choose another path, or remove it"};
+  }
+  if (somebody_listens(url.target)) {
+    return Error{ErrorCode::kBusy,
+                 url.name() + " has " + std::string(owner) + " already; it takes one at a time"};
+  }
+  if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);
+  return {};
+}
+
+// Exactly the mode asked for. Nobody can connect yet. What is pinned is what is changed, should
+// somebody have put a link in its place.
+void set_mode(const std::string& path, unsigned mode) noexcept {
+  const int pin = open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (pin < 0) return;
+  struct stat status {};
+  if (fstat(pin, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_uid == geteuid()) {
+    // Without /proc it stays as the umask had it.
+    static_cast<void>(chmod(("/proc/self/fd/" + std::to_string(pin)).c_str(), mode));
+  }
+  close(pin);
+}
+
+}  // namespace
+
+Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type, int backlog,
+                           std::string_view owner) {
+  const sockaddr_un address = socket_address(url.target);
+  const DirectoryLock lock(url);
+  if (lock.error() != 0) return system_error(url, "open its directory", lock.error());
+  while (!lock.try_lock()) {
+    if (auto paused = pause_before_retry(options, "the directory of " + url.name()); !paused) {
+      return std::move(paused).error();
+    }
+  }
+  if (auto cleared = clear_name(url, owner); !cleared) return std::move(cleared).error();
+  auto made = make_socket(url, type, Direction::kRead);
+  if (!made) return std::move(made).error();
+  const int fd = made->fd();
+  // The name is made with the mode of the socket, less the umask.
+  fchmod(fd, url.options.segment.mode);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return system_error(url, "bind", errno);
+  }
+  set_mode(url.target, url.options.segment.mode);
+  const auto identity = identity_at(url.target);
+  auto cleanup = std::make_unique<NameCleanup>(url.target, identity.value_or(FileIdentity{}));
+  if (listen(fd, backlog) != 0) {
+    const int error = errno;
+    cleanup->run();
+    return system_error(url, "listen", error);
+  }
+  return Listener{std::move(made).value(), std::move(cleanup)};
+}
+
+Result<FdStream> connect_to(const Url& url, int type) {
+  const sockaddr_un address = socket_address(url.target);
+  auto made = make_socket(url, type, Direction::kWrite);
+  if (!made) return made;
+  if (connect(made->fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    return made;
+  }
+  const int error = errno;
+  const bool may_come =
+      error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
+  if (may_come) return Error{ErrorCode::kNotFound, "nobody listens at " + url.name()};
+  if (error == EPROTOTYPE) {
+    return Error{ErrorCode::kForeignObject,
+                 url.name() + ": the socket there belongs to something else; choose another path"};
+  }
+  return system_error(url, "connect", error);
+}
+
+Result<ucred> credentials_of(const Url& url, int fd) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return system_error(url, "getsockopt", errno);
+  }
+  return credentials;
+}
+
+}  // namespace rondo::detail

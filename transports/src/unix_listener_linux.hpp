@@ -1,0 +1,36 @@
+// Sockets with a name in the file system: listening at one, and connecting to it.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <memory>
+#include <string_view>
+
+#include "fd_stream.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+#include "stream_channel.hpp"
+
+namespace rondo::detail {
+
+struct Listener {
+  FdStream socket;
+  std::unique_ptr<Cleanup> cleanup;  // takes the name away
+};
+
+// Listens at the URL's path, with a socket of `type` that is let in whom its mode lets in. A socket
+// that its owner left behind is replaced. `owner`: who makes the name, for messages: "a receiver".
+// Errors: kBusy (somebody listens there), kForeignObject (it is no socket), kTimedOut, kPermission,
+// kSystem.
+[[nodiscard]] Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
+                                         int backlog, std::string_view owner);
+
+// Connects, without waiting. Errors: kNotFound (nobody listens now), kForeignObject (a socket of
+// another type), kPermission, kSystem.
+[[nodiscard]] Result<FdStream> connect_to(const Url& url, int type);
+
+// Who is at the other end, as the kernel has it: of one who listens, as of the time it began to.
+[[nodiscard]] Result<ucred> credentials_of(const Url& url, int fd);
+
+}  // namespace rondo::detail
