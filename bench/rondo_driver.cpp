@@ -1,7 +1,7 @@
 // Question: how long does a message take from one process to another and back, and how many bytes a
 // second flow, through a ring in shared memory, a pipe and a UNIX socket? The ring is asked through
-// Sender and Receiver, as a program would use it; an spsc_ring shows what the static use of a ring
-// brings, and the bare exchange of two lines bounds what any shared memory can do.
+// Sender and Receiver, as a program would use it; spsc_ring and record_ring show what the static use
+// of a ring brings, and the bare exchange of two lines bounds what any shared memory can do.
 //
 // Not measured: waking a receiver that has been idle for long, more than two processes, cold
 // memory. Every message is written in full and read in full, and checked. Two processes on one core
@@ -40,7 +40,7 @@
 namespace rondo::bench {
 namespace {
 
-enum class Kind : int { kBare, kSlots, kRing, kPipe, kSocket };
+enum class Kind : int { kBare, kSlots, kRecords, kRing, kPipe, kSocket };
 enum class Question : int { kRoundTrip, kThroughput };
 
 // One measurement, as both processes are told it.
@@ -170,6 +170,53 @@ class SlotEnds {
   Ring::Consumer consumer_;
 };
 
+// Both ends of one process, on a record ring each way. Spins.
+class RecordEnds {
+ public:
+  // In the parent, before the child is told: fresh rings.
+  static void make_rings(std::byte* memory, std::size_t bytes) {
+    for (std::size_t way = 0; way < 2; ++way) {
+      const auto ring = memory_of(memory, bytes, way);
+      std::fill(ring.begin(), ring.end(), std::byte{0});
+      if (const auto made = record_ring::create(ring, params(bytes)); !made) {
+        fail(made.error().message);
+      }
+    }
+  }
+
+  RecordEnds(std::byte* memory, std::size_t bytes, bool child)
+      : producer_(record_ring::Producer::attach(parts(memory, bytes, child ? 1 : 0)).value()),
+        consumer_(record_ring::Consumer::attach(parts(memory, bytes, child ? 0 : 1)).value()) {}
+
+  RONDO_ALWAYS_INLINE void send(std::size_t bytes, std::uint64_t i) {
+    std::byte* record;
+    while ((record = producer_.try_reserve(bytes)) == nullptr) cpu_relax();
+    write_message(record, bytes, i);
+    producer_.commit(bytes);
+  }
+  RONDO_ALWAYS_INLINE void receive(Checker& checker, std::size_t bytes, std::uint64_t i) {
+    while (consumer_.try_peek() != ReadState::kRecord) cpu_relax();
+    if (consumer_.size() != bytes) fail("a record of another size arrived");
+    checker.read_message(consumer_.data(), bytes, i);
+    consumer_.give_back();
+  }
+
+ private:
+  static RecordParams params(std::size_t bytes) {
+    return {.capacity = std::max<std::size_t>(bytes * 8, std::size_t{1} << 20)};
+  }
+  static std::span<std::byte> memory_of(std::byte* memory, std::size_t bytes, std::size_t way) {
+    return {memory + way * kSlotsBytes,
+            value_or_fail(record_ring::layout_for(params(bytes))).total_bytes};
+  }
+  static RecordParts parts(std::byte* memory, std::size_t bytes, std::size_t way) {
+    return value_or_fail(record_ring::attach(memory_of(memory, bytes, way)));
+  }
+
+  record_ring::Producer producer_;
+  record_ring::Consumer consumer_;
+};
+
 // Both ends of one process on file descriptors, used as they are: blocking read and write.
 class StreamEnds {
  public:
@@ -286,6 +333,7 @@ std::pair<double, bool> run_parent(Shared& shared, const Task& task, Ends ends) 
       switch (task.kind) {
         case Kind::kBare: break;
         case Kind::kSlots: run_child(shared, task, SlotEnds(slots, task.bytes, true)); break;
+        case Kind::kRecords: run_child(shared, task, RecordEnds(slots, task.bytes, true)); break;
         case Kind::kRing: run_child(shared, task, RingEnds(task, true)); break;
         case Kind::kPipe:
           run_child(shared, task, StreamEnds(streams.back[1], streams.there[0], task.bytes));
@@ -311,6 +359,7 @@ std::string name_of(Kind kind) {
   switch (kind) {
     case Kind::kBare: return "bare exchange";
     case Kind::kSlots: return "spsc_ring";
+    case Kind::kRecords: return "record_ring";
     case Kind::kRing: return "shm ring";
     case Kind::kPipe: return "pipe";
     case Kind::kSocket: return "unix socket";
@@ -318,7 +367,7 @@ std::string name_of(Kind kind) {
   return "?";
 }
 
-bool in_memory(Kind kind) { return kind == Kind::kSlots || kind == Kind::kRing; }
+bool in_memory(Kind kind) { return kind > Kind::kBare && kind <= Kind::kRing; }
 
 // As many messages as take some milliseconds.
 std::uint64_t messages_for(Kind kind, Question question, std::size_t bytes) {
@@ -352,6 +401,7 @@ class Driver {
     task = {row.kind,  question, row.bytes, messages_for(row.kind, question, row.bytes),
             ++number_, false};
     if (row.kind == Kind::kSlots) SlotEnds::make_rings(slots_, row.bytes);
+    if (row.kind == Kind::kRecords) RecordEnds::make_rings(slots_, row.bytes);
     std::pair<double, bool> taken{};
     double before = 0, after = 0;
     shared_->line.wait();
@@ -363,6 +413,9 @@ class Driver {
         case Kind::kBare: break;
         case Kind::kSlots:
           taken = run_parent(*shared_, task, SlotEnds(slots_, row.bytes, false));
+          break;
+        case Kind::kRecords:
+          taken = run_parent(*shared_, task, RecordEnds(slots_, row.bytes, false));
           break;
         case Kind::kRing: taken = run_parent(*shared_, task, RingEnds(task, false)); break;
         case Kind::kPipe:
@@ -488,7 +541,7 @@ int main(int argc, char** argv) {
   setpgid(0, 0);
 
   std::vector<Row> rows{{Kind::kBare, 64, {}, {}}};
-  for (const Kind kind : {Kind::kSlots, Kind::kRing, Kind::kPipe, Kind::kSocket}) {
+  for (const Kind kind : {Kind::kSlots, Kind::kRecords, Kind::kRing, Kind::kPipe, Kind::kSocket}) {
     if (rings && !in_memory(kind)) continue;
     for (const std::size_t bytes : sizes) rows.push_back({kind, bytes, {}, {}});
   }
@@ -522,7 +575,7 @@ int main(int argc, char** argv) {
   if (!demo.empty()) {
     result["rows"] = nlohmann::json::array();
     for (const Row& row : rows) {
-      if (row.kind > Kind::kSlots) result["rows"].push_back(json_of(row, placement_of(row, usual)));
+      if (row.kind >= Kind::kRing) result["rows"].push_back(json_of(row, placement_of(row, usual)));
     }
     std::ofstream(demo) << result.dump(2) << '\n';
   } else {
