@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "rondo/core/atomic.hpp"
+#include "rondo/core/back_off.hpp"
 #include "rondo/core/distance.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_recovery.hpp"
@@ -74,11 +75,6 @@ struct MpmcShape {
 inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
 
-// Lets the winner of a lost race get on. Longer from one loss to the next.
-inline void back_off(std::uint32_t attempt) noexcept {
-  for (std::uint32_t i = std::min(attempt, 31u) + 1; i > 0; --i) cpu_relax();
-}
-
 }  // namespace detail
 
 // Claims positions and publishes them. One claim at a time; one thread at a time.
@@ -101,6 +97,7 @@ class MpmcProducerCore {
     if (detail::read_for_claim(state_at(p)) == parts_.lap_of(p)) [[likely]] {
       if (try_own(p, 1)) [[likely]]
         return true;
+      back_off_.lost();
       return claim_slowly(1, true);
     }
     return claim_slowly(1, false);
@@ -115,6 +112,7 @@ class MpmcProducerCore {
       Position p = next_;
       if (try_own(p, ready)) [[likely]]
         return true;
+      back_off_.lost();
       return claim_slowly(wanted, true, least);
     }
     return claim_slowly(wanted, false, least);
@@ -184,7 +182,7 @@ class MpmcProducerCore {
       if (ready >= least) {
         announced = true;
         if (try_own(p, ready)) return true;
-        detail::back_off(attempt);
+        back_off_.lost();
         continue;
       }
       if (ready != 0) {
@@ -234,6 +232,7 @@ class MpmcProducerCore {
   std::uint32_t count_ = 0;  // of the positions that we own
   MpmcBlocked blocked_ = MpmcBlocked::kNot;
   Position looked_full_;  // where we last ran into consumers
+  BackOff back_off_{detail::kMpmcMaxPauses};
   Distance distance_;
 };
 
@@ -260,6 +259,7 @@ class MpmcConsumerCore {
     if (word == mpmc_state::make(free, SlotKind::kWritten)) [[likely]] {
       if (try_own(p, 1)) [[likely]]
         return true;
+      back_off_.lost();
       return take_slowly(1, true);
     }
     // Polling: still nothing there.
@@ -279,6 +279,7 @@ class MpmcConsumerCore {
       Position p = next_;
       if (try_own(p, ready)) [[likely]]
         return true;
+      back_off_.lost();
       return take_slowly(wanted, true);
     }
     return take_slowly(wanted, false);
@@ -349,7 +350,7 @@ class MpmcConsumerCore {
       if (const std::uint32_t ready = written_from(p, wanted); ready != 0) {
         announced = true;
         if (try_own(p, ready)) return true;
-        detail::back_off(attempt);
+        back_off_.lost();
         continue;
       }
       const std::uint64_t word = detail::read_for_take(state_at(p));
@@ -430,7 +431,8 @@ class MpmcConsumerCore {
   std::uint32_t count_ = 0;  // of the positions that we own
   MpmcBlocked blocked_ = MpmcBlocked::kNot;
   bool redelivered_ = false;
-  Position looked_empty_;               // where we last ran into producers
+  Position looked_empty_;  // where we last ran into producers
+  BackOff back_off_{detail::kMpmcMaxPauses};
   std::uint64_t orphans_known_ = 0;     // all told of up to here were looked for
   std::uint64_t orphans_searched_ = 0;  // what search_from_ belongs to
   Position search_from_ = 0;
