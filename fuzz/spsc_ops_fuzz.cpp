@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Memory memory(Ring::layout_for({.capacity = kCapacity})->total_bytes);
   const auto parts = Ring::create(memory.bytes(), {.capacity = kCapacity}).value();
   std::optional<Ring::Producer> producer(parts);
-  std::optional<Ring::Consumer> consumer(std::in_place, parts, GiveBack::kEagerly);
+  std::optional<Ring::Consumer> consumer(std::in_place, parts, Acknowledge::kEagerly);
   boost::lockfree::spsc_queue<std::uint32_t> boost_queue(kCapacity);
   std::deque<std::uint32_t> model;
 
@@ -101,7 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       }
       case 6: producer.emplace(parts); break;
-      case 7: consumer.emplace(parts, GiveBack::kEagerly); break;
+      case 7: consumer.emplace(parts, Acknowledge::kEagerly); break;
     }
     RONDO_FUZZ_CHECK(!producer->failed() && !consumer->failed());
   }

@@ -84,7 +84,8 @@ class SpscRing {
   };
   class Receiver {
    public:
-    explicit Receiver(SpscRing& engine) : consumer_(engine.parts_, GiveBack::kLazily, kSteering) {}
+    explicit Receiver(SpscRing& engine)
+        : consumer_(engine.parts_, Acknowledge::kLazily, kSteering) {}
     template <class Read>
     RONDO_ALWAYS_INLINE bool try_receive(Read read) {
       const auto* slot = consumer_.try_peek();

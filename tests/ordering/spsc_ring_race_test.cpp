@@ -39,8 +39,8 @@ void send_batches(Ring& ring) {
 }
 
 // The number of messages that arrived whole and in order.
-std::uint64_t receive_singly(Ring& ring, GiveBack give_back, Steering steering) {
-  auto consumer = ring.consumer(give_back, steering);
+std::uint64_t receive_singly(Ring& ring, Acknowledge acknowledge, Steering steering) {
+  auto consumer = ring.consumer(acknowledge, steering);
   for (std::uint64_t i = 0; i < kMessages; ++i) {
     const Message* found;
     while ((found = consumer.try_peek()) == nullptr) std::this_thread::yield();
@@ -50,8 +50,8 @@ std::uint64_t receive_singly(Ring& ring, GiveBack give_back, Steering steering) 
   return kMessages;
 }
 
-std::uint64_t receive_batches(Ring& ring, GiveBack give_back, Steering steering) {
-  auto consumer = ring.consumer(give_back, steering);
+std::uint64_t receive_batches(Ring& ring, Acknowledge acknowledge, Steering steering) {
+  auto consumer = ring.consumer(acknowledge, steering);
   for (std::uint64_t i = 0; i < kMessages;) {
     auto messages = consumer.try_next_some(7);
     if (!messages) {
@@ -68,7 +68,7 @@ std::uint64_t receive_batches(Ring& ring, GiveBack give_back, Steering steering)
   return kMessages;
 }
 
-class SpscRingRace : public ::testing::TestWithParam<std::tuple<GiveBack, Steering>> {
+class SpscRingRace : public ::testing::TestWithParam<std::tuple<Acknowledge, Steering>> {
  protected:
   void SetUp() override { alarm(120); }
   void TearDown() override { alarm(0); }
@@ -89,8 +89,8 @@ TEST_P(SpscRingRace, BatchesAreReadAsWritten) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, SpscRingRace,
-                         ::testing::Combine(::testing::Values(GiveBack::kLazily,
-                                                              GiveBack::kEagerly),
+                         ::testing::Combine(::testing::Values(Acknowledge::kLazily,
+                                                              Acknowledge::kEagerly),
                                             ::testing::Values(Steering::kOff, Steering::kOn)));
 
 }  // namespace

@@ -114,7 +114,7 @@ TEST(SpscRing, APushTouchesNoSlotThatIsNotFree) {
 TEST(SpscRing, ARingOfOneSlotWorks) {
   SpscFixture<int, 1> ring;
   auto producer = ring.producer();
-  auto consumer = ring.consumer(GiveBack::kLazily);
+  auto consumer = ring.consumer(Acknowledge::kLazily);
   for (int i = 0; i < 5; ++i) {
     EXPECT_TRUE(producer.try_push(i));
     EXPECT_FALSE(producer.try_push(99));
@@ -238,7 +238,7 @@ TEST(SpscRing, ManyValuesAreCopiedAroundTheEnd) {
 
 TEST(SpscRing, ALazyConsumerPublishesAfterAnEighth) {
   SpscFixture<int, 16> ring{{.head = 0, .tail = 16}};
-  auto consumer = ring.consumer(GiveBack::kLazily);
+  auto consumer = ring.consumer(Acknowledge::kLazily);
   EXPECT_TRUE(consumer.try_pop());
   EXPECT_EQ(ring.head(), 0u);
   EXPECT_TRUE(consumer.try_pop());
@@ -251,7 +251,7 @@ TEST(SpscRing, ALazyConsumerPublishesAfterAnEighth) {
 
 TEST(SpscRing, ALazyConsumerPublishesWhenItRunsDry) {
   SpscFixture<int, 16> ring{{.head = 0, .tail = 1}};
-  auto consumer = ring.consumer(GiveBack::kLazily);
+  auto consumer = ring.consumer(Acknowledge::kLazily);
   EXPECT_TRUE(consumer.try_pop());
   EXPECT_EQ(ring.head(), 0u);
   EXPECT_FALSE(consumer.try_pop());
@@ -260,7 +260,7 @@ TEST(SpscRing, ALazyConsumerPublishesWhenItRunsDry) {
 
 TEST(SpscRing, AnEagerConsumerPublishesAfterEachMessage) {
   SpscFixture<int, 16> ring{{.head = 0, .tail = 3}};
-  auto consumer = ring.consumer(GiveBack::kEagerly);
+  auto consumer = ring.consumer(Acknowledge::kEagerly);
   for (Position read = 1; read <= 3; ++read) {
     EXPECT_TRUE(consumer.try_pop());
     EXPECT_EQ(ring.head(), read);
@@ -270,7 +270,7 @@ TEST(SpscRing, AnEagerConsumerPublishesAfterEachMessage) {
 TEST(SpscRing, ADestroyedConsumerPublishes) {
   SpscFixture<int, 16> ring{{.head = 0, .tail = 3}};
   {
-    auto consumer = ring.consumer(GiveBack::kLazily);
+    auto consumer = ring.consumer(Acknowledge::kLazily);
     EXPECT_TRUE(consumer.try_pop());
     auto moved = std::move(consumer);
     EXPECT_EQ(ring.head(), 0u);
@@ -280,7 +280,7 @@ TEST(SpscRing, ADestroyedConsumerPublishes) {
 
 TEST(SpscRing, GiveBackSaysWhetherTheProducerCanSeeIt) {
   SpscFixture<int, 16> ring{{.head = 0, .tail = 3}};
-  auto consumer = ring.consumer(GiveBack::kLazily);
+  auto consumer = ring.consumer(Acknowledge::kLazily);
   ASSERT_NE(consumer.try_peek(), nullptr);
   EXPECT_FALSE(consumer.give_back());
   ASSERT_NE(consumer.try_peek(), nullptr);
@@ -322,20 +322,20 @@ TEST(SpscRing, ASuccessorOfTheConsumerSeesAgainWhatWasNotGivenBack) {
   SpscFixture<int, 16> ring{{.head = 0, .tail = 3, .slots = {1, 2, 3}}};
   // A killed consumer's destructor does not run.
   alignas(spsc_ring<int>::Consumer) std::byte memory[sizeof(spsc_ring<int>::Consumer)];
-  auto* killed = new (memory) spsc_ring<int>::Consumer(ring.parts(), GiveBack::kLazily);
+  auto* killed = new (memory) spsc_ring<int>::Consumer(ring.parts(), Acknowledge::kLazily);
   EXPECT_EQ(killed->try_pop(), 1);
 
-  auto successor = ring.consumer(GiveBack::kLazily);
+  auto successor = ring.consumer(Acknowledge::kLazily);
   EXPECT_EQ(successor.try_pop(), 1);
   EXPECT_EQ(successor.try_pop(), 2);
 }
 
 TEST(SpscRing, PositionsMayPassTwoToTheSixtyFour) {
   const Position start = ~Position{0} - 2;
-  for (const GiveBack give_back : {GiveBack::kLazily, GiveBack::kEagerly}) {
+  for (const Acknowledge acknowledge : {Acknowledge::kLazily, Acknowledge::kEagerly}) {
     SpscFixture<int, 4> ring{{.head = start, .tail = start}};
     auto producer = ring.producer();
-    auto consumer = ring.consumer(give_back);
+    auto consumer = ring.consumer(acknowledge);
     for (int i = 0; i < 10; i += 2) {
       EXPECT_TRUE(producer.try_push(i));
       EXPECT_TRUE(producer.try_push(i + 1));
@@ -508,10 +508,10 @@ TEST(SpscRing, ForeignMemoryIsRefused) {
 }
 
 // One ring and a plain queue, driven by the same random operations.
-void drive(std::mt19937_64& random, GiveBack give_back, Steering steering) {
+void drive(std::mt19937_64& random, Acknowledge acknowledge, Steering steering) {
   SpscFixture<std::uint64_t, 8> ring{{.head = ~Position{0} - 20, .tail = ~Position{0} - 20}};
   auto producer = ring.producer();
-  auto consumer = ring.consumer(give_back, steering);
+  auto consumer = ring.consumer(acknowledge, steering);
   std::deque<std::uint64_t> model;
   std::uint64_t next = 0;
   for (int step = 0; step < 4000; ++step) {
@@ -581,7 +581,7 @@ TEST(SpscRing, AnyOperationsAgreeWithAPlainModel) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
   for (int run = 0; run < 20; ++run) {
-    drive(random, run % 2 == 0 ? GiveBack::kLazily : GiveBack::kEagerly,
+    drive(random, run % 2 == 0 ? Acknowledge::kLazily : Acknowledge::kEagerly,
           run % 4 < 2 ? Steering::kOff : Steering::kOn);
     if (::testing::Test::HasFatalFailure()) return;
   }

@@ -32,8 +32,9 @@ struct SpscFixture {
   }
   // Eager, unless told otherwise, so that a test sees at once what was given back.
   [[nodiscard]] typename spsc_ring<T>::Consumer consumer(
-      GiveBack give_back = GiveBack::kEagerly, Steering steering = Steering::kOff) noexcept {
-    return typename spsc_ring<T>::Consumer(parts(), give_back, steering);
+      Acknowledge acknowledge = Acknowledge::kEagerly,
+      Steering steering = Steering::kOff) noexcept {
+    return typename spsc_ring<T>::Consumer(parts(), acknowledge, steering);
   }
   [[nodiscard]] Position tail() const noexcept {
     return producer_part.tail.load(std::memory_order_relaxed);

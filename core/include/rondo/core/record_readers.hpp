@@ -51,6 +51,7 @@
 #include <optional>
 #include <string_view>
 
+#include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/distance.hpp"
 #include "rondo/core/platform.hpp"
@@ -58,12 +59,6 @@
 #include "rondo/core/record_layout.hpp"
 
 namespace rondo {
-
-// When a consumer gives back what it has read.
-enum class Acknowledge : std::uint8_t {
-  kLazily,  // after a share of the capacity, and whenever the ring is empty: the fastest
-  kEagerly  // after each record: at most one is delivered again after a crash
-};
 
 // Where a reader starts, when it joins and after it has lost records.
 enum class ReaderStart : std::uint8_t {

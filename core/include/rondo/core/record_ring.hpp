@@ -35,6 +35,7 @@
 #include <string_view>
 #include <utility>
 
+#include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/distance.hpp"
 #include "rondo/core/line_release.hpp"

@@ -28,6 +28,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/distance.hpp"
 #include "rondo/core/line_release.hpp"
@@ -37,12 +38,6 @@
 #include "rondo/core/spsc_layout.hpp"
 
 namespace rondo {
-
-// When a consumer publishes that it has given slots back.
-enum class GiveBack : std::uint8_t {
-  kLazily,  // after an eighth of the capacity, and whenever the ring is empty: the fastest
-  kEagerly  // after each call: at most that call's messages are seen again after a crash
-};
 
 // `T` is a trivially copyable type, or raw_slots for slots of a size known at run time.
 template <class T>
@@ -197,7 +192,7 @@ class spsc_ring<T>::Consumer {
  public:
   // Takes up the consumer's role at its published position: what a killed predecessor had read but
   // not given back is seen again. The caller holds the role, as for the producer.
-  explicit Consumer(const Parts& parts, GiveBack give_back = GiveBack::kLazily,
+  explicit Consumer(const Parts& parts, Acknowledge acknowledge = Acknowledge::kLazily,
                     Steering steering = Steering::kOn) noexcept
       : parts_(parts),
         // relaxed: the consumer is the only writer of head.
@@ -205,8 +200,9 @@ class spsc_ring<T>::Consumer {
         seen_(head_),
         turn_(head_),
         published_(head_),
-        share_(give_back == GiveBack::kEagerly ? 1
-                                               : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        share_(acknowledge == Acknowledge::kEagerly
+                   ? 1
+                   : std::max<std::uint64_t>(parts.capacity / 8, 1)),
         distance_(steering, head_, parts.capacity / 4),
         release_(steering, parts.capacity * detail::slot_bytes_of(parts)) {
     refresh();

@@ -1,0 +1,13 @@
+// When a consumer tells the producer that it has read.
+#pragma once
+
+#include <cstdint>
+
+namespace rondo {
+
+enum class Acknowledge : std::uint8_t {
+  kLazily,  // after a share of the capacity, and whenever the ring is empty: the fastest
+  kEagerly  // after each call: at most that call's messages are delivered again after a crash
+};
+
+}  // namespace rondo
