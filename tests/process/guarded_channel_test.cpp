@@ -20,6 +20,11 @@
 //  13. SendersKilledAtRandomAreNoticed
 //  A hostile receiver
 //  14. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  Several receivers
+//  15. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  16. OneKilledAmongSeveralIsNotWaitedFor
+//  17. OneThatScribblesAmongSeveralHarmsNobody
+//  18. TooManyReceiversAreTurnedAway
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -49,6 +54,16 @@ using std::chrono::seconds;
 
 constexpr uid_t kOther = 65534;  // "nobody", where a test that runs as root can become it
 
+int connect_raw(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
 Deadline soon() { return Deadline::after(seconds(60)); }
 
 class GuardedChannel : public Watchdog {
@@ -58,15 +73,6 @@ class GuardedChannel : public Watchdog {
   [[nodiscard]] std::string path() const { return directory_.path() + "/ring"; }
   [[nodiscard]] std::string url(const std::string& options = "capacity=4KiB") const {
     return "shm+guarded:" + path() + "?" + options;
-  }
-  [[nodiscard]] int connect_raw(int type = SOCK_SEQPACKET) const {
-    const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path().copy(address.sun_path, sizeof address.sun_path - 1);
-    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
-    close(fd);
-    return -1;
   }
   [[nodiscard]] int listen_raw() const {
     const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -100,6 +106,7 @@ struct Welcome {
   std::uint64_t magic = 0;
   std::uint32_t verdict = ~0u;
   std::uint32_t reader = 0;
+  std::uint64_t state = 0;
 };
 
 template <class T>
@@ -247,7 +254,7 @@ TEST_F(GuardedChannel, WhatIsNoGuardedRingIsRefused) {
 TEST_F(GuardedChannel, AGuestThatSaysNothingKeepsNobodyOut) {
   beside_a_waiting_sender(url(), [&] {
     std::vector<int> silent;
-    for (int i = 0; i < 10; ++i) silent.push_back(connect_raw());
+    for (int i = 0; i < 10; ++i) silent.push_back(connect_raw(path()));
     auto receiver = Receiver::open(url(), {.wait = soon()});
     EXPECT_TRUE(receiver) << receiver.error().message;
     for (const int fd : silent) close(fd);
@@ -315,7 +322,7 @@ int open_again(int fd, int flags) {
 TEST_F(GuardedChannel, APartWithoutItsSealsOrOfAnotherKindIsRefused) {
   beside_a_waiting_sender(url(), [&] {
     const auto verdict_on = [&](int reading, int locking, int held) {
-      const int socket = connect_raw();
+      const int socket = connect_raw(path());
       Offer offer;
       const int ring = receive_with(socket, offer);
       EXPECT_EQ(offer.verdict, 0u);
@@ -368,7 +375,7 @@ TEST_F(GuardedChannel, APartWithoutItsSealsOrOfAnotherKindIsRefused) {
 
 TEST_F(GuardedChannel, WhatAReceiverGetsCanOnlyBeRead) {
   beside_a_waiting_sender(url(), [&] {
-    const int socket = connect_raw();
+    const int socket = connect_raw(path());
     Offer offer;
     const int ring = receive_with(socket, offer);
     ASSERT_GE(ring, 0);
@@ -543,42 +550,49 @@ TEST_F(GuardedChannel, SendersKilledAtRandomAreNoticed) {
 }
 
 // A receiver of our own making, with nothing but the wire and the kernel: writes anything into the
-// one page that it may write, again and again. The sender must not crash or hang; and it does not
-// take anything from there beyond its bounds (ASan would see).
+// one page that it may write, again and again.
+int scribble(const std::string& path, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  int socket = -1;
+  while ((socket = connect_raw(path)) < 0) usleep(100);
+  Offer offer;
+  const int ring = receive_with(socket, offer);
+  const int part = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (ring < 0 || ftruncate(part, 4096) != 0) return 1;
+  auto* words = static_cast<std::atomic<std::uint64_t>*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, part, 0));
+  words[0] = offer.start;
+  if (fcntl(part, F_ADD_SEALS, Part{}.seals) != 0) return 2;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_start = static_cast<off_t>((std::uint64_t{1} << 40) + 1);
+  lock.l_len = 1;
+  if (fcntl(part, F_OFD_SETLK, &lock) != 0) return 3;
+  send_with(socket, Answer{}, {open_again(part, O_RDONLY), open_again(part, O_RDWR)});
+  Welcome welcome;
+  receive_with(socket, welcome);
+  if (welcome.verdict != 0) return 4;
+  for (;;) {
+    // Mostly the words that the sender looks at: head, state, waiter, ringer.
+    constexpr std::array<std::size_t, 4> kAims{0, 1, 16, 32};
+    const std::size_t at = random() % 4 == 0 ? random() % 512 : kAims[random() % 4];
+    const std::uint64_t value = random() >> random() % 64;
+    if (at == 1) {
+      words[at] = value << 8 | random() % 6;  // any policy, and what is none
+    } else {
+      words[at] = random() % 2 == 0 ? value & ~std::uint64_t{7} : words[at] + 8;
+    }
+    if (random() % 16 == 0) usleep(static_cast<unsigned>(random() % 50));
+  }
+}
+
+// The sender must not crash or hang; and it does not take anything from there beyond its bounds
+// (ASan would see).
 TEST_F(GuardedChannel, AReceiverThatScribblesSpoilsNothingOfAnothers) {
   const std::uint64_t rounds = scaled(40);
   for (std::uint64_t round = 0; round < rounds; ++round) {
     const std::uint64_t seed = random_();
-    Child hostile([&] {
-      std::mt19937_64 random(seed);
-      int socket = -1;
-      while ((socket = connect_raw()) < 0) usleep(100);
-      Offer offer;
-      const int ring = receive_with(socket, offer);
-      const int part = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-      if (ring < 0 || ftruncate(part, 4096) != 0) return 1;
-      auto* words = static_cast<std::atomic<std::uint64_t>*>(
-          mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, part, 0));
-      words[0] = offer.start;
-      if (fcntl(part, F_ADD_SEALS, Part{}.seals) != 0) return 2;
-      struct flock lock {};
-      lock.l_type = F_WRLCK;
-      lock.l_start = static_cast<off_t>((std::uint64_t{1} << 40) + 1);
-      lock.l_len = 1;
-      if (fcntl(part, F_OFD_SETLK, &lock) != 0) return 3;
-      send_with(socket, Answer{}, {open_again(part, O_RDONLY), open_again(part, O_RDWR)});
-      Welcome welcome;
-      receive_with(socket, welcome);
-      if (welcome.verdict != 0) return 4;
-      for (;;) {
-        // Mostly the three words that the sender looks at.
-        constexpr std::array<std::size_t, 4> kAims{0, 16, 32, 40};
-        const std::size_t at = random() % 4 == 0 ? random() % 512 : kAims[random() % 4];
-        const std::uint64_t value = random() >> random() % 64;
-        words[at] = random() % 2 == 0 ? value & ~std::uint64_t{7} : words[at] + 8;
-        if (random() % 16 == 0) usleep(static_cast<unsigned>(random() % 50));
-      }
-    });
+    Child hostile([&] { return scribble(path(), seed); });
     auto sender = Sender::open(url());
     ASSERT_TRUE(sender) << sender.error().message;
     ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
@@ -595,6 +609,147 @@ TEST_F(GuardedChannel, AReceiverThatScribblesSpoilsNothingOfAnothers) {
     hostile.signal(SIGKILL);
     ASSERT_EQ(hostile.join(), -SIGKILL);
   }
+}
+
+// Reads a stream of numbered messages to its end. What was lost has to add up.
+int read_with_policy(const std::string& url, bool may_lose, std::uint64_t count) {
+  auto receiver = Receiver::open(url, {.wait = soon()});
+  if (!receiver) return 1;
+  std::uint64_t expected = 0;
+  for (const Message& message : *receiver) {
+    const std::uint64_t number = number_of(message);
+    const std::string copy(message.text());
+    if (may_lose ? number < expected : number != expected) return 2;
+    // In place, a record may be overwritten while it is read; next() would have told.
+    if (!may_lose && copy != message_of(number)) return 3;
+    expected = number + 1;
+  }
+  if (receiver->status() != Status::kEnded) return 4;
+  return may_lose || expected == count ? 0 : 5;
+}
+
+TEST_F(GuardedChannel, EachOfSeveralReceiversGetsWhatItsPolicySays) {
+  constexpr std::uint64_t kCount = 20'000;
+  auto sender = Sender::open(url("capacity=16KiB&readers=4"));
+  ASSERT_TRUE(sender) << sender.error().message;
+  Child one([&] { return read_with_policy(url(""), false, kCount); });
+  Child two([&] { return read_with_policy(url("policy=reliable"), false, kCount); });
+  Child lossy([&] { return read_with_policy(url("policy=lossy"), true, kCount); });
+  Child latest([&] { return read_with_policy(url("policy=latest&from=newest"), true, kCount); });
+  ASSERT_EQ(sender->wait_for_receivers(4, soon()), Status::kOk);
+  for (std::uint64_t i = 0; i < kCount; ++i) {
+    ASSERT_EQ(sender->send(message_of(i), soon()), Status::kOk);
+  }
+  EXPECT_EQ(sender->info().readers.size(), 4u);
+  EXPECT_EQ(sender->close(soon()), Status::kOk);
+  EXPECT_EQ(one.join(), 0);
+  EXPECT_EQ(two.join(), 0);
+  EXPECT_EQ(lossy.join(), 0);
+  EXPECT_EQ(latest.join(), 0);
+}
+
+TEST_F(GuardedChannel, OneKilledAmongSeveralIsNotWaitedFor) {
+  const std::uint64_t kills = scaled(200);
+  auto sender = Sender::open(url("capacity=16KiB&readers=3"));
+  ASSERT_TRUE(sender) << sender.error().message;
+  Shared<std::atomic<std::uint64_t>> total;
+  Child honest([&] {
+    auto receiver = Receiver::open(url(""), {.wait = soon()});
+    if (!receiver) return 1;
+    std::uint64_t expected = 0;
+    for (const Message& message : *receiver) {
+      if (message.text() != message_of(expected)) return 2;
+      ++expected;
+    }
+    return receiver->status() == Status::kEnded && expected == total->load() ? 0 : 3;
+  });
+  ASSERT_EQ(sender->wait_for_receivers(1, soon()), Status::kOk);
+  std::uint64_t sent = 0;
+  for (std::uint64_t i = 0; i < kills; ++i) {
+    Child victim([&] {
+      const char* policy = random_() % 3 == 0 ? "policy=lossy" : "policy=reliable";
+      auto receiver = Receiver::open(url(policy), {.wait = soon()});
+      if (!receiver) return 1;
+      std::uint64_t sum = 0;
+      for (const Message& message : *receiver) sum += number_of(message);
+      return sum == 0 ? 2 : 3;
+    });
+    const Deadline until = Deadline::after(std::chrono::microseconds(random_() % 5'000));
+    while (!until.passed()) {
+      const Status status = sender->send(message_of(sent), until);
+      if (status == Status::kTimedOut) break;
+      ASSERT_EQ(status, Status::kOk);
+      ++sent;
+    }
+    victim.signal(SIGKILL);
+    ASSERT_EQ(victim.join(), -SIGKILL);
+    // The dead one's place, and its share of the space, are there again.
+    for (int more = 0; more < 100; ++more) {
+      ASSERT_EQ(sender->send(message_of(sent), soon()), Status::kOk);
+      ++sent;
+    }
+  }
+  total->store(sent);
+  EXPECT_EQ(sender->close(soon()), Status::kOk);
+  EXPECT_EQ(honest.join(), 0);
+  std::printf("%llu kills, %llu messages\n", static_cast<unsigned long long>(kills),
+              static_cast<unsigned long long>(sent));
+}
+
+TEST_F(GuardedChannel, OneThatScribblesAmongSeveralHarmsNobody) {
+  const std::uint64_t rounds = scaled(20);
+  constexpr std::uint64_t kCount = 3'000;
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    std::uint32_t hostile_reader = ~0u;
+    OpenOptions wishes;
+    wishes.on_slow_reader = [&](const SlowReader& slow) { return slow.reader == hostile_reader; };
+    auto sender = Sender::open(url("capacity=16KiB&readers=3"), wishes);
+    ASSERT_TRUE(sender) << sender.error().message;
+    const std::uint64_t seed = random_();
+    Child hostile([&] { return scribble(path(), seed); });
+    Child reliable([&] { return read_with_policy(url(""), false, kCount); });
+    Child lossy([&] { return read_with_policy(url("policy=lossy"), true, kCount); });
+    const Deadline deadline = soon();
+    while (sender->info().participants.size() < 4 && !deadline.passed()) {
+      static_cast<void>(sender->wait_for_receivers(3, Deadline::after(milliseconds(5))));
+    }
+    for (const ParticipantInfo& info : sender->info().participants) {
+      if (info.pid == static_cast<std::uint32_t>(hostile.pid())) hostile_reader = info.slot - 1;
+    }
+    ASSERT_LT(hostile_reader, 3u);
+    // Inside is not joined: only who has joined is waited for.
+    const auto honest_have_joined = [&] {
+      std::uint32_t joined = 0;
+      for (const ReaderInfo& reader : sender->info().readers) {
+        joined += reader.reader != hostile_reader && reader.policy != ReaderPolicy::kNone;
+      }
+      return joined == 2;
+    };
+    while (!honest_have_joined() && !deadline.passed()) usleep(100);
+    for (std::uint64_t i = 0; i < kCount; ++i) {
+      ASSERT_EQ(sender->send(message_of(i), soon()), Status::kOk);
+    }
+    static_cast<void>(sender->info());
+    EXPECT_EQ(sender->close(soon()), Status::kOk);
+    EXPECT_EQ(reliable.join(), 0);
+    EXPECT_EQ(lossy.join(), 0);
+    hostile.signal(SIGKILL);
+    ASSERT_EQ(hostile.join(), -SIGKILL);
+  }
+}
+
+TEST_F(GuardedChannel, TooManyReceiversAreTurnedAway) {
+  beside_a_waiting_sender(url("capacity=4KiB&readers=2"), [&] {
+    auto first = Receiver::open(url(""), {.wait = soon()});
+    auto second = Receiver::open(url("policy=lossy"), {.wait = soon()});
+    ASSERT_TRUE(first && second);
+    auto third = Receiver::open(url(""), {.wait = soon()});
+    ASSERT_FALSE(third);
+    EXPECT_EQ(third.error().code, ErrorCode::kBusy);
+    first->detach();
+    auto fourth = Receiver::open(url(""), {.wait = soon()});
+    EXPECT_TRUE(fourth) << fourth.error().message;
+  });
 }
 
 }  // namespace

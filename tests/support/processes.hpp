@@ -63,6 +63,7 @@ class Child {
   void signal(int number) const {
     if (pid_ > 0) kill(pid_, number);  // -1 would be everyone
   }
+  [[nodiscard]] pid_t pid() const { return pid_; }
   // Its exit status, or minus the signal that killed it.
   int join() {
     int status = 0;

@@ -1,5 +1,6 @@
 // shm+guarded: a record ring that its receiver can't write to. The sender makes it, and hands it
 // over a socket to those whom it allows (guarded_wire_linux.hpp).
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 #include "guarded_door_linux.hpp"
 #include "guarded_joiner_linux.hpp"
 #include "open.hpp"
+#include "readers_channel.hpp"
 #include "ring_channel.hpp"
 
 namespace rondo::detail {
@@ -14,6 +16,8 @@ namespace {
 
 // How often a sender to whom nobody listens looks at the door while it sends on.
 constexpr std::chrono::milliseconds kServiceInterval{1};
+// How many messages it may send between two looks at the clock.
+constexpr std::uint32_t kMostMessagesPerLook = 64;
 // How long a sender waits for room before it looks at the door.
 constexpr std::chrono::milliseconds kRoomSlice{20};
 
@@ -26,6 +30,7 @@ class GuardedSenderSeat final : public Seat {
     door_.service();
     return door_.anyone_alive();
   }
+  bool reader_attached(std::uint32_t reader) noexcept override { return door_.is_alive(reader); }
   bool peer_came() noexcept override { return door_.admissions() != 0; }
   bool damaged() const noexcept override { return false; }  // sealed
   bool at_its_name() const noexcept override { return door_.at_its_name(); }
@@ -37,7 +42,9 @@ class GuardedSenderSeat final : public Seat {
   std::uint32_t forks_ = fork_count();
 };
 
-// A ring's sender that also keeps the door.
+// A ring's sender that also keeps the door. `Ring`: RingSender, or ReadersSender for several
+// receivers.
+template <class Ring>
 class GuardedSender final : public SenderBackend {
  public:
   GuardedSender(std::unique_ptr<GuardedDoor> door, const record_ring::Producer& producer,
@@ -57,11 +64,7 @@ class GuardedSender final : public SenderBackend {
   }
 
   Status published(Ringer& ringer, Deadline deadline) noexcept override {
-    if (const auto now = Deadline::Clock::now(); now - last_service_ >= kServiceInterval) {
-      last_service_ = now;
-      door_->service();
-      bind(ringer);
-    }
+    if (--messages_to_look_ == 0) look_at_door(ringer);
     return ring_.published(ringer, deadline);
   }
 
@@ -96,10 +99,15 @@ class GuardedSender final : public SenderBackend {
   bool receiver_attached() noexcept override { return ring_.receiver_attached(); }
 
   Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
+    return wait_for_receivers(ringer, 1, deadline);
+  }
+  Status wait_for_receivers(Ringer& ringer, std::uint32_t count,
+                            Deadline deadline) noexcept override {
     for (;;) {
       door_->service();
       bind(ringer);
-      if (door_->admissions() != 0) return Status::kOk;
+      const Status status = ring_.wait_for_receivers(ringer, count, Deadline::now());
+      if (status != Status::kWouldBlock && status != Status::kTimedOut) return status;
       if (stopped()) return Status::kInterrupted;
       if (deadline.passed()) return too_late(deadline);
       door_->wait(deadline);
@@ -122,7 +130,21 @@ class GuardedSender final : public SenderBackend {
     if (bound_ == door_->admissions()) return;
     bound_ = door_->admissions();
     const RecordParts& parts = door_->parts();
+    if (parts.readers > 1) return;  // each message passes by published() anyway
     ringer = Ringer(parts.consumer->record_waiter, parts.producer->record_ringer);
+  }
+
+  // The clock is asked at every message of a sender that sends now and then, and at each of so many
+  // when they come thick and fast.
+  void look_at_door(Ringer& ringer) noexcept {
+    const auto now = Deadline::Clock::now();
+    const bool due = now - last_service_ >= kServiceInterval;
+    stride_ = due ? 1 : std::min(stride_ * 2, kMostMessagesPerLook);
+    messages_to_look_ = stride_;
+    if (!due) return;
+    last_service_ = now;
+    door_->service();
+    bind(ringer);
   }
 
   // Waits in slices, and keeps the door in between: nobody else can let a receiver in.
@@ -149,10 +171,12 @@ class GuardedSender final : public SenderBackend {
   }
 
   std::unique_ptr<GuardedDoor> door_;
-  RingSender ring_;  // its seat looks at the door
+  Ring ring_;  // its seat looks at the door
   const std::atomic<bool>* stop_;
   std::uint64_t bound_ = 0;  // admissions at the time of the last bind()
   Deadline::Clock::time_point last_service_{};
+  std::uint32_t stride_ = 1;
+  std::uint32_t messages_to_look_ = 1;
   ProbePacer pacer_;
 };
 
@@ -162,7 +186,13 @@ Result<SenderParts> make_sender(std::unique_ptr<GuardedDoor> door, const Url& ur
   if (!producer) {
     return Error{ErrorCode::kCorrupt, url.name() + ": a ring just made is not sound"};
   }
-  auto backend = std::make_unique<GuardedSender>(std::move(door), *producer, url, options);
+  std::unique_ptr<SenderBackend> backend;
+  if (door->parts().readers > 1) {
+    backend =
+        std::make_unique<GuardedSender<ReadersSender>>(std::move(door), *producer, url, options);
+  } else {
+    backend = std::make_unique<GuardedSender<RingSender>>(std::move(door), *producer, url, options);
+  }
   return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
 }
 

@@ -51,7 +51,8 @@ Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const Ope
                                               std::to_string(kPartAlignment) +
                                               " bytes; use shm:NAME on this machine"};
   }
-  const RecordParams params{url.options.capacity.value_or(ChannelOptions::kDefaultCapacity)};
+  const RecordParams params{url.options.capacity.value_or(ChannelOptions::kDefaultCapacity),
+                            url.options.readers.value_or(1)};
   const auto layout = record_ring::layout_for(params);
   if (!layout) return layout.error();
   // The name first: if somebody has it, there is no need for memory.
@@ -85,16 +86,32 @@ GuardedDoor::GuardedDoor(const Url& url, Segment ring, const RecordParts& parts,
       ring_fd_(std::move(ring_fd)),
       listener_(std::move(listener)) {
   guests_.reserve(kMostGuests);
+  places_.resize(parts_.readers);
 }
 
-bool GuardedDoor::place_is_free() const noexcept {
-  return !place_.lock || !place_.lock->held_by_other(kGuardedReceiverSlot);
+bool GuardedDoor::is_alive(std::uint32_t reader) const noexcept {
+  const Place& place = places_[reader];
+  return place.lock && place.lock->held_by_other(kGuardedReceiverSlot);
 }
 
-bool GuardedDoor::anyone_alive() const noexcept { return !place_is_free(); }
+std::optional<std::uint32_t> GuardedDoor::free_place() const noexcept {
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    if (!is_alive(i)) return i;
+  }
+  return std::nullopt;
+}
 
-// Where the next receiver begins: what its predecessor had not given back comes again.
+bool GuardedDoor::anyone_alive() const noexcept {
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    if (is_alive(i)) return true;
+  }
+  return false;
+}
+
+// Where the next receiver begins: what its predecessor had not given back comes again. Of several
+// readers each finds its own start.
 std::uint64_t GuardedDoor::start() const noexcept {
+  if (parts_.readers > 1) return 0;
   // relaxed: who wrote it is dead, and if it is nonsense, the next receiver will find that.
   return parts_.consumer->head.load(std::memory_order_relaxed);
 }
@@ -118,7 +135,7 @@ void GuardedDoor::greet(OwnedFd socket) noexcept {
   auto verdict = GuardedVerdict::kAdmitted;
   if (!is_allowed(url_, *credentials)) {
     verdict = GuardedVerdict::kStranger;
-  } else if (!place_is_free()) {
+  } else if (!free_place()) {
     verdict = GuardedVerdict::kFull;
   }
   offer.verdict = static_cast<std::uint32_t>(verdict);
@@ -139,41 +156,45 @@ bool GuardedDoor::advance(Guest& guest) noexcept {
     case Wire::kDone: break;
   }
   GuardedWelcome welcome;
-  const bool ours =
-      answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion;
-  const GuardedVerdict verdict =
-      ours ? admit(guest, std::move(fds[0]), std::move(fds[1])) : GuardedVerdict::kUnsound;
-  welcome.verdict = static_cast<std::uint32_t>(verdict);
+  welcome.verdict = static_cast<std::uint32_t>(GuardedVerdict::kUnsound);
+  if (answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion) {
+    welcome = admit(guest, std::move(fds[0]), std::move(fds[1]));
+  }
   // Should it not arrive, the receiver is gone, and will be found dead.
   static_cast<void>(send_struct(guest.socket.get(), welcome));
   return true;
 }
 
 // Maps the receiver's part in place of its predecessor's, once it is proved harmless.
-GuardedVerdict GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept {
-  if (!place_is_free()) return GuardedVerdict::kFull;
+GuardedWelcome GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept {
+  const auto refuse = [](GuardedVerdict why) {
+    return GuardedWelcome{.verdict = static_cast<std::uint32_t>(why)};
+  };
+  const auto reader = free_place();
+  if (!reader) return refuse(GuardedVerdict::kFull);
   // Mapped from a description of its own: a mapping keeps the locks of its description alive, also
   // in a child that was forked.
   const auto mapped = Segment::attach_fd(part.get(), {.sole_writer = true}, Access::kReadOnly);
   if (!mapped || mapped->bytes().size() != kPartAlignment || !same_file(part.get(), lock.get())) {
-    return GuardedVerdict::kUnsound;
+    return refuse(GuardedVerdict::kUnsound);
   }
   const auto* consumer = reinterpret_cast<const RecordConsumerPart*>(mapped->bytes().data());
   // relaxed: the socket orders the receiver's stores before. A head that is changed later on reads
   // as that of any hostile receiver.
-  if (consumer->head.load(std::memory_order_relaxed) != start()) return GuardedVerdict::kUnsound;
-
+  if (consumer->head.load(std::memory_order_relaxed) != start()) {
+    return refuse(GuardedVerdict::kUnsound);
+  }
   LivenessLock liveness = LivenessLock::adopt(lock.release());
   if (!liveness.try_hold(kGuardedSenderSlot) || !liveness.held_by_other(kGuardedReceiverSlot)) {
-    return GuardedVerdict::kUnsound;
+    return refuse(GuardedVerdict::kUnsound);
   }
-  const auto offset = reinterpret_cast<std::byte*>(parts_.consumer) - ring_.bytes().data();
-  if (!ring_.overlay(static_cast<std::size_t>(offset), *mapped)) return GuardedVerdict::kUnsound;
-  place_.lock.emplace(std::move(liveness));
-  place_.credentials = guest.credentials;
-  place_.since_unix_ns = unix_now();
+  const auto* place = reinterpret_cast<std::byte*>(&parts_.consumer_at(*reader));
+  const auto offset = static_cast<std::size_t>(place - ring_.bytes().data());
+  if (!ring_.overlay(offset, *mapped)) return refuse(GuardedVerdict::kUnsound);
   ++admissions_;
-  return GuardedVerdict::kAdmitted;
+  places_[*reader] = {std::move(liveness), guest.credentials, unix_now(), admissions_};
+  return {.reader = *reader,
+          .state = admissions_ << 32 | static_cast<std::uint64_t>(ReaderPolicy::kDetached)};
 }
 
 void GuardedDoor::wait(Deadline deadline) noexcept {
@@ -192,7 +213,7 @@ void GuardedDoor::close() noexcept {
   listener_.cleanup->run();
   listener_.socket.close();
   guests_.clear();
-  place_.lock.reset();
+  for (Place& place : places_) place.lock.reset();
 }
 
 bool GuardedDoor::at_its_name() const noexcept { return listener_.socket.is_open(); }
@@ -208,15 +229,18 @@ void GuardedDoor::describe(ChannelInfo& info) const {
   self.pid = static_cast<std::uint32_t>(getpid());
   self.role = Role::kProducer;
   info.participants.push_back(std::move(self));
-  if (!place_.lock) return;
-  ParticipantInfo receiver;
-  receiver.slot = record_ring::kConsumerSlot;
-  receiver.alive = anyone_alive();
-  receiver.pid = static_cast<std::uint32_t>(place_.credentials.pid);
-  receiver.role = Role::kConsumer;
-  receiver.generation = static_cast<std::uint32_t>(admissions_);
-  receiver.attached_unix_ns = place_.since_unix_ns;
-  info.participants.push_back(std::move(receiver));
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    const Place& place = places_[i];
+    if (!place.lock) continue;
+    ParticipantInfo receiver;
+    receiver.slot = record_ring::kConsumerSlot + i;
+    receiver.alive = is_alive(i);
+    receiver.pid = static_cast<std::uint32_t>(place.credentials.pid);
+    receiver.role = Role::kConsumer;
+    receiver.generation = static_cast<std::uint32_t>(place.admission);
+    receiver.attached_unix_ns = place.since_unix_ns;
+    info.participants.push_back(std::move(receiver));
+  }
 }
 
 }  // namespace rondo::detail

@@ -42,8 +42,9 @@ class GuardedDoor {
 
   // How often somebody was let in.
   [[nodiscard]] std::uint64_t admissions() const noexcept { return admissions_; }
-  // Whether a receiver is inside and lives. Asks the kernel.
+  // Whether a receiver is inside and lives; whether the one in place `reader` does. Ask the kernel.
   [[nodiscard]] bool anyone_alive() const noexcept;
+  [[nodiscard]] bool is_alive(std::uint32_t reader) const noexcept;
   [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
   [[nodiscard]] bool at_its_name() const noexcept;
   void describe(ChannelInfo& info) const;
@@ -60,14 +61,15 @@ class GuardedDoor {
     std::optional<LivenessLock> lock;  // over the receiver's part; our lock and the view of its
     ucred credentials{};
     std::uint64_t since_unix_ns = 0;
+    std::uint64_t admission = 0;  // its number
   };
 
   GuardedDoor(const Url& url, Segment ring, const RecordParts& parts, OwnedFd ring_fd,
               Listener listener);
   void greet(OwnedFd socket) noexcept;
   [[nodiscard]] bool advance(Guest& guest) noexcept;
-  [[nodiscard]] GuardedVerdict admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept;
-  [[nodiscard]] bool place_is_free() const noexcept;
+  [[nodiscard]] GuardedWelcome admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> free_place() const noexcept;
   [[nodiscard]] std::uint64_t start() const noexcept;
 
   Url url_;
@@ -76,7 +78,7 @@ class GuardedDoor {
   OwnedFd ring_fd_;  // open for reading: what is handed over
   Listener listener_;
   std::vector<Guest> guests_;
-  Place place_;
+  std::vector<Place> places_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;
 };
 

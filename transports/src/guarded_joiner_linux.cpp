@@ -109,6 +109,10 @@ Result<bool> GuardedJoiner::step() {
   }
   if (welcome.magic != GuardedOffer::kMagic) return no_ring(url_);
   if (auto judged = judge(url_, welcome.verdict); !judged) return judged.error();
+  if (welcome.reader >= parts_.readers) return no_ring(url_);
+  parts_.reader = welcome.reader;
+  // relaxed: our own, and nobody is waited for yet.
+  if (parts_.readers > 1) parts_.consumer->state.store(welcome.state, std::memory_order_relaxed);
   return true;
 }
 
@@ -129,11 +133,7 @@ Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd&
   }
   const auto parts = record_ring::attach(ring->bytes(), url_.name());
   if (!parts) return parts.error();
-  if (url_.options.capacity && *url_.options.capacity != parts->capacity) {
-    return Error{ErrorCode::kGeometryMismatch,
-                 url_.name() + " has capacity=" + format_size(parts->capacity) + ", not " +
-                     format_size(*url_.options.capacity) + "; leave the option out"};
-  }
+  if (auto agreed = check_wishes(url_, *parts); !agreed) return agreed;
   parts_ = *parts;
   ring_.emplace(std::move(ring).value());
   return {};
@@ -141,13 +141,18 @@ Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd&
 
 // Makes our part of the ring, and hands it over.
 Result<void> GuardedJoiner::answer(std::uint64_t start) {
-  auto part = Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
-                              [start](std::span<std::byte> bytes) -> Result<void> {
-                                auto* consumer = new (bytes.data()) RecordConsumerPart{};
-                                // relaxed: the socket orders it.
-                                consumer->head.store(start, std::memory_order_relaxed);
-                                return {};
-                              });
+  auto part =
+      Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
+                      [start](std::span<std::byte> bytes) -> Result<void> {
+                        auto* consumer = new (bytes.data()) RecordConsumerPart{};
+                        // relaxed: the socket orders them.
+                        consumer->head.store(start, std::memory_order_relaxed);
+                        // No sleep of ours is taken for one of a predecessor's.
+                        consumer->record_waiter.state.store(
+                            static_cast<std::uint32_t>(new_instance_id()) & ~BellWaiter::kFlags,
+                            std::memory_order_relaxed);
+                        return {};
+                      });
   if (!part) return part.error();
   auto lock = LivenessLock::open(*part);
   if (!lock) return lock.error();

@@ -60,14 +60,16 @@ struct GuardedAnswer {
 //        0     8  magic    kMagic
 //        8     4  verdict  GuardedVerdict
 //       12     4  reader   which of the ring's readers it is now
+//       16     8  state    from where that one's state word goes on: tells it from its predecessors
 struct GuardedWelcome {
   std::uint64_t magic = GuardedOffer::kMagic;
   std::uint32_t verdict = 0;
   std::uint32_t reader = 0;
+  std::uint64_t state = 0;
 };
 static_assert(sizeof(GuardedOffer) == 24 && std::is_trivially_copyable_v<GuardedOffer>);
 static_assert(sizeof(GuardedAnswer) == 16 && std::is_trivially_copyable_v<GuardedAnswer>);
-static_assert(sizeof(GuardedWelcome) == 16 && std::is_trivially_copyable_v<GuardedWelcome>);
+static_assert(sizeof(GuardedWelcome) == 24 && std::is_trivially_copyable_v<GuardedWelcome>);
 
 // Up to this many descriptors come with a message.
 inline constexpr std::size_t kMostHandedOver = 2;

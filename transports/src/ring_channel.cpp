@@ -210,6 +210,37 @@ void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& 
   seat_->describe(info);
 }
 
+namespace {
+
+Error mismatch(const Url& url, const std::string& with, const std::string& wanted) {
+  return Error{ErrorCode::kGeometryMismatch,
+               url.name() + " exists with " + with + ", not " + wanted +
+                   "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
+}
+
+}  // namespace
+
+Result<void> check_wishes(const Url& url, const RecordParts& parts) {
+  const ChannelOptions& wishes = url.options;
+  if (wishes.capacity && *wishes.capacity != parts.capacity) {
+    return mismatch(url, "capacity=" + format_size(parts.capacity), format_size(*wishes.capacity));
+  }
+  if (wishes.readers && *wishes.readers != parts.readers) {
+    return mismatch(url, "readers=" + std::to_string(parts.readers),
+                    std::to_string(*wishes.readers));
+  }
+  const bool of_several = wishes.reader.policy != ReaderPolicy::kReliable ||
+                          wishes.reader.from != ReaderStart::kOldest ||
+                          !wishes.reader_name.empty() || wishes.evict;
+  if (of_several && parts.readers == 1) {
+    return Error{ErrorCode::kInvalidOption,
+                 url.name() +
+                     " was made for one receiver, which gets every message; policy=, "
+                     "from=, name= and evict= need a sender with readers=2 or more"};
+  }
+  return {};
+}
+
 Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
                                      const Url& url, const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);

@@ -135,6 +135,10 @@ class RingReceiver final : public ReceiverBackend {
 // The error of whoever finds a ring to be corrupt.
 [[nodiscard]] Error ring_is_corrupt(const Url& url, std::string_view found);
 
+// What the URL asks for and the ring at its name does not have. Errors: kGeometryMismatch,
+// kInvalidOption.
+[[nodiscard]] Result<void> check_wishes(const Url& url, const RecordParts& parts);
+
 // Puts an end together once the ring is mapped and the seat taken. Errors: kCorrupt.
 [[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat,
                                                    const RecordParts& parts, const Url& url,

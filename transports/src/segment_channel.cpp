@@ -90,34 +90,6 @@ bool is_passing(ErrorCode code) noexcept {
   return code == ErrorCode::kNotFound || code == ErrorCode::kReplaced;
 }
 
-Error mismatch(const Url& url, const std::string& with, const std::string& wanted) {
-  return Error{ErrorCode::kGeometryMismatch,
-               url.name() + " exists with " + with + ", not " + wanted +
-                   "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
-}
-
-// What the URL asks for and the ring at its name does not have.
-Result<void> check_wishes(const Url& url, const RecordParts& parts) {
-  const ChannelOptions& wishes = url.options;
-  if (wishes.capacity && *wishes.capacity != parts.capacity) {
-    return mismatch(url, "capacity=" + format_size(parts.capacity), format_size(*wishes.capacity));
-  }
-  if (wishes.readers && *wishes.readers != parts.readers) {
-    return mismatch(url, "readers=" + std::to_string(parts.readers),
-                    std::to_string(*wishes.readers));
-  }
-  const bool of_several = wishes.reader.policy != ReaderPolicy::kReliable ||
-                          wishes.reader.from != ReaderStart::kOldest ||
-                          !wishes.reader_name.empty() || wishes.evict;
-  if (of_several && parts.readers == 1) {
-    return Error{ErrorCode::kInvalidOption,
-                 url.name() +
-                     " was made for one receiver, which gets every message; policy=, "
-                     "from=, name= and evict= need a sender with readers=2 or more"};
-  }
-  return {};
-}
-
 // Takes a reader's place: the one that bears its name, else one that nobody wants back, else any.
 Result<Joined> join_readers(Participants& participants, const RecordParts& parts,
                             const std::string& name, const JoinRequest& request) {

@@ -47,7 +47,8 @@
 //   evict     seconds                      the sender's         how long it waits for a reliable
 //                                                               receiver that does not move
 //
-// shm+guarded also has capacity, wait, ack, linger (sender), mode, lock and numa.
+// shm+guarded also has capacity, wait, ack, linger (sender), mode, lock, numa, and of several readers
+// all but name.
 //
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
 // a target is written %3F, %26 or %25.
