@@ -180,5 +180,28 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
   }
 }
 
+// Whoever finds the first message of a batch finds all of it.
+TEST(MpmcRingWeak, ABatchBecomesVisibleAtOnce) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions / 3; ++seed) {
+    WeakRing ring(4);
+    std::uint32_t got = 0;
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     Ring::Producer producer(Ring(ring.parts), 0, Steering::kOff);
+                     auto claim = producer.try_claim_all(3);
+                     for (std::uint32_t i = 0; i < 3; ++i) write((*claim)[i], i + 1);
+                     std::move(*claim).commit();
+                   },
+                   [&] {
+                     Ring::Consumer consumer(Ring(ring.parts), 1, Steering::kOff);
+                     for (int look = 0; look < 1'000 && got == 0; ++look) {
+                       if (auto messages = consumer.try_take(3)) got = messages->size();
+                     }
+                   }});
+    if (got == 0) continue;  // it never looked late enough
+    ASSERT_EQ(got, 3u) << "RONDO_SEED=" << seed;
+  }
+}
+
 }  // namespace
 }  // namespace rondo

@@ -11,6 +11,29 @@ namespace detail {
   return static_cast<std::uint32_t>(std::min<std::size_t>(count, mpmc_announcement::kMaxCount));
 }
 
+// The slots that a handle owns just now: what a claim and a message have in common. The handle must
+// outlive it.
+template <class Handle, class Slot>
+class MpmcOwned {
+ public:
+  MpmcOwned(MpmcOwned&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+  MpmcOwned& operator=(MpmcOwned&&) = delete;
+
+  // How many. Positions i and i + 1 are adjacent in the ring's order, not in memory.
+  [[nodiscard]] std::uint32_t size() const noexcept { return owner_->core_.count(); }
+  [[nodiscard]] Slot operator[](std::uint32_t i) const noexcept { return owner_->slot(i); }
+  [[nodiscard]] Slot operator*() const noexcept { return owner_->slot(0); }
+  [[nodiscard]] auto* operator->() const noexcept requires(std::is_reference_v<Slot>) {
+    return &owner_->slot(0);
+  }
+
+ protected:
+  explicit MpmcOwned(Handle* owner) noexcept : owner_(owner) {}
+  ~MpmcOwned() = default;
+
+  Handle* owner_;  // nothing is owned any more if nullptr
+};
+
 }  // namespace detail
 
 // Writes messages. One thread at a time; each handle has a participant slot of its own (or shares
@@ -19,38 +42,33 @@ namespace detail {
 template <class T, class Policy>
 class mpmc_ring<T, Policy>::Producer {
  public:
-  // One claimed slot or several, written in place. Going out of scope without commit() gives them
-  // up: consumers skip them. One claim at a time for each handle, which must outlive it.
-  class [[nodiscard]] Claim {
+  // One claimed slot or several, written in place: claim[i] is all of slot i. Going out of scope
+  // without commit() gives them up: consumers skip them. One claim at a time for each handle.
+  class [[nodiscard]] Claim : public detail::MpmcOwned<Producer, Writable> {
    public:
-    Claim(Claim&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
-    Claim& operator=(Claim&&) = delete;
+    Claim(Claim&&) noexcept = default;
     ~Claim() {
-      if (owner_ != nullptr) [[unlikely]]
-        owner_->core_.publish_first(0);
+      if (this->owner_ != nullptr) [[unlikely]]
+        this->owner_->core_.publish_first(0);
     }
 
-    // Slots claimed. Positions i and i + 1 are adjacent in the ring's order, not in memory.
-    [[nodiscard]] std::uint32_t size() const noexcept { return owner_->core_.count(); }
-    // What to write of message `i`. Raw slots: all of the slot; say how much of it by resize().
-    [[nodiscard]] Writable operator[](std::uint32_t i) const noexcept { return owner_->slot(i); }
-    [[nodiscard]] Writable operator*() const noexcept { return owner_->slot(0); }
-    [[nodiscard]] T* operator->() const noexcept requires(!kSized) { return &owner_->slot(0); }
     // Message `i` is `bytes` long. Without it, a message is as long as the slot.
     void resize(std::uint32_t i, std::size_t bytes) const noexcept requires(kSized) {
-      owner_->set_size(i, bytes);
+      this->owner_->set_size(i, bytes);
     }
 
-    // Publishes all of it, or its first `messages`; the rest is given up. Progress: wait-free.
-    RONDO_ALWAYS_INLINE void commit() && noexcept { std::exchange(owner_, nullptr)->commit_all(); }
+    // Publishes all of it, or its first `messages`; the rest is given up. The first message comes
+    // last, so all of them become visible at once. Progress: wait-free.
+    RONDO_ALWAYS_INLINE void commit() && noexcept {
+      std::exchange(this->owner_, nullptr)->commit_all();
+    }
     void commit(std::uint32_t messages) && noexcept {
-      std::exchange(owner_, nullptr)->core_.publish_first(messages);
+      std::exchange(this->owner_, nullptr)->core_.publish_first(messages);
     }
 
    private:
     friend class Producer;
-    explicit Claim(Producer* owner) noexcept : owner_(owner) {}
-    Producer* owner_;
+    using detail::MpmcOwned<Producer, Writable>::MpmcOwned;
   };
 
   // `participant`: a slot that this process holds the liveness lock of, after recovery has run for
@@ -62,25 +80,18 @@ class mpmc_ring<T, Policy>::Producer {
 
   // Claims the next slot. Empty if the ring is full now; blocked() says more. Progress: lock-free.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim() & noexcept {
-    if (!core_.claim()) return std::nullopt;
-    if constexpr (kSized) set_size(0, core_.parts().slot_bytes);
-    return Claim(this);
+    return core_.claim() ? claimed() : std::nullopt;
   }
   // Claims up to `messages` slots (at most 256) at once, as many as are free now and at least one;
   // nobody else's message comes between them. Empty if the ring is full now. Progress: lock-free.
   [[nodiscard]] std::optional<Claim> try_claim(std::uint32_t messages) & noexcept {
-    if (!core_.claim(messages)) return std::nullopt;
-    if constexpr (kSized) {
-      for (std::uint32_t i = 0; i < core_.count(); ++i) set_size(i, core_.parts().slot_bytes);
-    }
-    return Claim(this);
+    return core_.claim(messages) ? claimed() : std::nullopt;
   }
 
   // Claims exactly `messages` slots, 1 to 256 and no more than the ring has. Empty if they are not
   // free now, all of them. Progress: lock-free.
   [[nodiscard]] std::optional<Claim> try_claim_all(std::uint32_t messages) & noexcept {
-    if (!core_.claim(messages, messages)) return std::nullopt;
-    return Claim(this);
+    return core_.claim(messages, messages) ? claimed() : std::nullopt;
   }
 
   // Copies one value in. False, and nothing changes, if the ring is full. Progress: lock-free.
@@ -138,7 +149,17 @@ class mpmc_ring<T, Policy>::Producer {
     // relaxed: published with the slot.
     size_word(core_.payload(i)).store(bytes, std::memory_order_relaxed);
   }
+  // Messages are as long as their slots, until resized.
+  RONDO_ALWAYS_INLINE std::optional<Claim> claimed() noexcept {
+    if constexpr (kSized) {
+      for (std::uint32_t i = 0; i < core_.count(); ++i) set_size(i, core_.parts().slot_bytes);
+    }
+    return Claim(this);
+  }
   RONDO_ALWAYS_INLINE void commit_all() noexcept { core_.publish_first(core_.count()); }
+
+  template <class Handle, class Slot>
+  friend class detail::MpmcOwned;
 
   MpmcProducerCore<Shape, Policy> core_;
 };
@@ -149,30 +170,21 @@ template <class T, class Policy>
 class mpmc_ring<T, Policy>::Consumer {
  public:
   // One message or several, read in place; given back when it goes out of scope. One at a time for
-  // each handle, which must outlive it. In a ring shared with peers that are not trusted, copy
-  // before checking: they may write while we read.
-  class [[nodiscard]] Message {
+  // each handle. In a ring shared with peers that are not trusted, copy before checking: they may
+  // write while we read.
+  class [[nodiscard]] Message : public detail::MpmcOwned<Consumer, Readable> {
    public:
-    Message(Message&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
-    Message& operator=(Message&&) = delete;
+    Message(Message&&) noexcept = default;
     RONDO_ALWAYS_INLINE ~Message() {
-      if (owner_ != nullptr) owner_->core_.give_back();
+      if (this->owner_ != nullptr) this->owner_->core_.give_back();
     }
 
-    // Messages taken. Adjacent in the ring's order, not in memory.
-    [[nodiscard]] std::uint32_t size() const noexcept { return owner_->core_.count(); }
-    [[nodiscard]] Readable operator[](std::uint32_t i) const noexcept { return owner_->slot(i); }
-    [[nodiscard]] Readable operator*() const noexcept { return owner_->slot(0); }
-    [[nodiscard]] const T* operator->() const noexcept requires(!kSized) {
-      return &owner_->slot(0);
-    }
     // Whether a consumer died holding it: it may have been acted upon already.
-    [[nodiscard]] bool redelivered() const noexcept { return owner_->core_.redelivered(); }
+    [[nodiscard]] bool redelivered() const noexcept { return this->owner_->core_.redelivered(); }
 
    private:
     friend class Consumer;
-    explicit Message(Consumer* owner) noexcept : owner_(owner) {}
-    Consumer* owner_;
+    using detail::MpmcOwned<Consumer, Readable>::MpmcOwned;
   };
 
   // `participant`: as for a Producer.
@@ -250,6 +262,9 @@ class mpmc_ring<T, Policy>::Consumer {
     }
     return true;
   }
+
+  template <class Handle, class Slot>
+  friend class detail::MpmcOwned;
 
   MpmcConsumerCore<Shape, Policy> core_;
 };

@@ -128,10 +128,11 @@ class MpmcProducerCore {
     detail::publish(state_at(first_), mpmc_state::make(parts_.lap_of(first_), kind));
     count_ = 0;
   }
-  // Ends a claim: the first `written` positions become messages, the rest tombstones.
+  // Ends a claim: the first `written` positions become messages, the rest tombstones. Backwards: as
+  // long as the first is not there nobody gets past it, so all of them become visible at once.
   RONDO_ALWAYS_INLINE void publish_first(std::uint32_t written) noexcept {
     assert(written <= count_);
-    for (std::uint32_t i = 0; i < count_; ++i) {
+    for (std::uint32_t i = count_; i-- > 0;) {
       const SlotKind kind = i < written ? SlotKind::kWritten : SlotKind::kTombstone;
       detail::publish(state_at(first_ + i), mpmc_state::make(parts_.lap_of(first_ + i), kind));
     }
