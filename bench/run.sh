@@ -37,6 +37,9 @@ headline "To several consumers, against one ring for each of them"
 headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
 "$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
 
+headline "Between two processes: a guarded ring against a simple one"
+"$bin/guarded_compare" "$rounds"
+
 if [[ -x $bin/mpmc_versus ]]; then
   headline "Many to many, against other queues"
   "$bin/mpmc_versus" "$rounds"
