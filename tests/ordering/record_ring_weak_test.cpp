@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 
+#include "ordering/lossy_reader.hpp"
 #include "support/record_fixture.hpp"
 #include "support/weak_memory.hpp"
 
@@ -62,6 +63,10 @@ TEST(RecordRingWeak, EveryVisibleRecordIsFullyWritten) {
     ASSERT_FALSE(wrong) << "record " << read << ", RONDO_SEED=" << seed;
     ASSERT_EQ(read, kRecords);
   }
+}
+
+TEST(RecordRingWeak, ALossyReaderTakesNoTornRecordForWhole) {
+  testing::a_lossy_reader_takes_no_torn_record_for_whole(first_seed(), kExecutions);
 }
 
 TEST(RecordRingWeak, ABatchIsSeenWholeOrNotAtAll) {

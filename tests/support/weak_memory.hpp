@@ -6,7 +6,8 @@
 // location that it may still read. A load picks any store from there on; reading a release store
 // with acquire joins the views. This is the operational model of "A promising semantics"
 // (Kang et al., POPL 2017) without its promises: it shows stale reads, it does not show
-// load buffering. seq_cst fences order through one global view.
+// load buffering. seq_cst fences order through one global view; acquire and release fences hold back
+// what relaxed loads brought, and put what was known before on all later stores.
 #pragma once
 
 #include <ucontext.h>
@@ -91,7 +92,7 @@ class Execution {
     const std::size_t chosen =
         random_() % 2 == 0 ? newest : known + random_() % (newest - known + 1);
     known = chosen;
-    if (acquires(order)) join(running_->view, stores[chosen].released);
+    learn(stores[chosen].released, order);
     return stores[chosen].value;
   }
 
@@ -105,6 +106,7 @@ class Execution {
               std::memory_order order, View inherited) {
     auto& stores = stores_of(location, initial);
     running_->view[location] = stores.size();
+    join(inherited, running_->at_release_fence);
     if (releases(order)) join(inherited, running_->view);
     stores.push_back({value, std::move(inherited)});
   }
@@ -112,9 +114,18 @@ class Execution {
   void fence(std::memory_order order) {
     yield();
     if (order == std::memory_order_relaxed) return;  // a weakened one (orders.py): no fence at all
-    if (order != std::memory_order_seq_cst) std::abort();  // nothing of ours uses another
-    join(running_->view, fence_view_);
-    fence_view_ = running_->view;
+    if (acquires(order)) join(running_->view, running_->until_acquire_fence);
+    if (order == std::memory_order_seq_cst) {
+      join(running_->view, fence_view_);
+      fence_view_ = running_->view;
+    }
+    if (releases(order)) running_->at_release_fence = running_->view;
+  }
+
+  // A load or read-modify-write of this order has read a store with this view.
+  void learn(const View& released, std::memory_order order) {
+    join(running_->until_acquire_fence, released);
+    if (acquires(order)) join(running_->view, released);
   }
 
   // What membarrier does: every thread passes a seq_cst fence now.
@@ -144,6 +155,8 @@ class Execution {
     std::vector<char> stack;
     ucontext_t context{};
     View view;
+    View until_acquire_fence;  // what the loads so far have brought
+    View at_release_fence;     // what the last release fence puts on all later stores
     std::uint64_t dies_at = 0;
     bool done = false;
   };
@@ -201,11 +214,11 @@ class Modification {
   [[nodiscard]] std::uint64_t newest() const { return newest_; }
   void finish(std::uint64_t value, std::memory_order order) {
     if (!simulated()) return;
-    if (acquires(order)) join(Execution::active()->view(), released_);
+    Execution::active()->learn(released_, order);
     Execution::active()->append(location_, newest_, value, order, released_);
   }
   void abandon(std::memory_order order) {
-    if (simulated() && acquires(order)) join(Execution::active()->view(), released_);
+    if (simulated()) Execution::active()->learn(released_, order);
   }
 
  private:

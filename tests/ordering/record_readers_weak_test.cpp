@@ -1,0 +1,121 @@
+// A record ring with several readers under every reordering that the C++ memory model allows of its
+// loads. Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "ordering/lossy_reader.hpp"
+
+namespace rondo {
+namespace {
+
+using testing::put_weak_word;
+using testing::ReadersFixture;
+using testing::weak_word;
+
+constexpr std::uint64_t kExecutions = 1500;
+
+std::uint64_t first_seed() {
+  const char* given = std::getenv("RONDO_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+}
+
+TEST(RecordReadersWeak, ALossyReaderTakesNoTornRecordForWhole) {
+  testing::a_lossy_reader_takes_no_torn_record_for_whole(first_seed(), kExecutions / 3);
+}
+
+// A reader joins while the producer takes space back: from where it has joined, it misses nothing,
+// and it is waited for. Its part was that of a reader who had come further.
+void reliable_reader_joins(ReaderStart from) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    ReadersFixture ring(64, 2);
+    auto producer = ring.producer();
+    {
+      auto before = ring.join(1, ReaderPolicy::kReliable);
+      for (int i = 0; i < 2; ++i) {
+        put_weak_word(producer);
+        static_cast<void>(before.try_peek());
+        before.give_back();
+      }
+      before.leave();
+    }
+    constexpr std::uint64_t kRecords = 10;
+    const char* wrong = nullptr;
+    std::uint64_t next = 0;
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     while (producer.sequence() < kRecords && wrong == nullptr)
+                       put_weak_word(producer);
+                   },
+                   [&] {
+                     auto reader = record_ring::Consumer::join(
+                         ring.parts().of_reader(1), {.policy = ReaderPolicy::kReliable,
+                                                     .from = from,
+                                                     .acknowledge = Acknowledge::kEagerly,
+                                                     .steering = Steering::kOff});
+                     if (!reader) {
+                       wrong = "could not join";
+                       return;
+                     }
+                     next = reader->sequence();
+                     while (next < kRecords && wrong == nullptr) {
+                       const ReadState state = reader->try_peek();
+                       if (state == ReadState::kEmpty) continue;
+                       if (state != ReadState::kRecord) {
+                         wrong = state == ReadState::kLost ? "lost" : "corrupt";
+                         break;
+                       }
+                       // relaxed: the ring must order it.
+                       const std::uint64_t word =
+                           weak_word(reader->data()).load(std::memory_order_relaxed);
+                       if (word != 1000 + next || !reader->intact()) wrong = "overwritten";
+                       reader->give_back();
+                       ++next;
+                     }
+                   }});
+    ASSERT_EQ(wrong, nullptr) << wrong << " at record " << next << ", RONDO_SEED=" << seed;
+    for (std::uint32_t i = 0; i < ring.readers; ++i) {
+      ASSERT_EQ(ring.producer_part.evicted[i].load(std::memory_order_relaxed), 0u)
+          << "RONDO_SEED=" << seed;
+    }
+  }
+}
+TEST(RecordReadersWeak, AReliableReaderThatJoinsAtTheOldestMissesNothing) {
+  reliable_reader_joins(ReaderStart::kOldest);
+}
+TEST(RecordReadersWeak, AReliableReaderThatJoinsAtTheNewestMissesNothing) {
+  reliable_reader_joins(ReaderStart::kNewest);
+}
+
+// Accounts follow each other while somebody reads them: their words must belong together.
+TEST(RecordReadersWeak, AnAccountIsReadWhole) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + 2 * kExecutions; ++seed) {
+    ReadersFixture ring(64, 2);
+    auto producer = ring.producer();
+    auto reader = ring.join(0, ReaderPolicy::kLossy);
+    bool wrong = false;
+    bool done = false;
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     for (int i = 0; i < 12; ++i) {
+                       put_weak_word(producer);
+                       // Sometimes it falls behind, and loses some.
+                       if (i % 5 < 2) continue;
+                       if (reader.try_peek() == ReadState::kRecord) reader.give_back();
+                     }
+                     done = true;
+                   },
+                   [&] {
+                     while (!done && !wrong) {
+                       const auto account = read_account(ring.part(0));
+                       wrong = account && (account->position != account->next * 16 ||
+                                           account->next != account->received + account->lost);
+                     }
+                   }});
+    ASSERT_FALSE(wrong) << "RONDO_SEED=" << seed;
+    ASSERT_GT(reader.lost(), 0u);
+  }
+}
+
+}  // namespace
+}  // namespace rondo
