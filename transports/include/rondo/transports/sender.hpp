@@ -50,12 +50,12 @@ class [[nodiscard]] Claim {
  public:
   Claim(Sender& sender, std::span<std::byte> bytes, Deadline deadline) noexcept
       : sender_(&sender), bytes_(bytes), deadline_(deadline) {}
-  Claim(Claim&& other) noexcept
+  RONDO_ALWAYS_INLINE Claim(Claim&& other) noexcept
       : sender_(std::exchange(other.sender_, nullptr)),
         bytes_(other.bytes_),
         deadline_(other.deadline_) {}
   Claim& operator=(Claim&&) = delete;
-  ~Claim();
+  RONDO_ALWAYS_INLINE ~Claim();
 
   // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
   // before is anything.
@@ -69,7 +69,7 @@ class [[nodiscard]] Claim {
   // deadline waits until that; what is not written by then is written by later calls, of which
   // flush() is one. Should the receiver have left, the next call on the sender says so. Memory
   // ordering: what the caller did before is visible to whoever receives this message.
-  void commit() && noexcept;
+  RONDO_ALWAYS_INLINE void commit() && noexcept;
 
  private:
   Sender* sender_;
