@@ -2,7 +2,6 @@
 #pragma once
 
 #include "rondo/core/record_ring.hpp"
-#include "rondo/core/record_ring_inl.hpp"
 
 namespace rondo::detail {
 

@@ -498,5 +498,4 @@ inline std::optional<record_ring::Message> record_ring::Consumer::try_next() noe
 
 }  // namespace rondo
 
-#include "rondo/core/record_readers_inl.hpp"  // and those of several readers
-#include "rondo/core/record_ring_inl.hpp"     // the slow paths
+#include "rondo/core/record_ring_inl.hpp"  // the slow paths, and those of several readers

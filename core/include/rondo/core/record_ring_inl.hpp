@@ -229,3 +229,5 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
 }
 
 }  // namespace rondo
+
+#include "rondo/core/record_readers_inl.hpp"  // needs the walk along the headers
