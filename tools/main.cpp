@@ -117,8 +117,8 @@ void add_recv(CLI::App& app, TransferOptions& options) {
   add_transfer_options(command, options);
   command
       .add_option("--policy", options.policy,
-                  "One of several receivers: reliable (default: the sender waits for it), lossy\n"
-                  "(it is told what it lost) or latest (the newest message alone)")
+                  "One of several receivers: reliable (default: the sender waits for it),\n"
+                  "lossy (it is told what it lost) or latest (the newest message alone)")
       ->type_name("POLICY");
   command
       .add_option("--from", options.from,

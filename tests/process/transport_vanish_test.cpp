@@ -139,6 +139,8 @@ TEST_P(VanishTest, AKilledSenderLeavesEverythingItCommitted) {
     for (std::uint64_t i = 0; i < 10; ++i) {
       if (sender.send(bytes_of(numbered_message(i, i % 700))) != Status::kOk) return 1;
     }
+    // A guarded ring is handed over by its sender, who does nothing from here on.
+    if (sender.wait_for_receiver() != Status::kOk) return 2;
     [[maybe_unused]] auto claim = sender.claim(500);  // never committed
     signals->ready = true;
     for (;;) pause();
@@ -164,6 +166,7 @@ TEST_P(VanishTest, ASenderNoticesThatItsReceiverWasKilled) {
   });
   Sender sender = meeting_.sender();
   ASSERT_EQ(sender.send(bytes_of("first")), Status::kOk);
+  ASSERT_EQ(sender.wait_for_receiver(), Status::kOk);
   await(signals->ready);
   child.signal(SIGKILL);
   EXPECT_EQ(child.join(), -SIGKILL);
@@ -182,6 +185,7 @@ TEST_P(VanishTest, AStoppedPeerIsNotTakenForDead) {
   Child child([this, &signals] {
     Sender sender = meeting_.sender();
     if (sender.send(bytes_of("before")) != Status::kOk) return 1;
+    if (sender.wait_for_receiver() != Status::kOk) return 3;
     signals->ready = true;
     await(signals->done);
     return sender.send(bytes_of("after")) == Status::kOk ? 0 : 2;
