@@ -1,7 +1,7 @@
 // Question: how long does a message take from one process to another and back, and how many bytes a
 // second flow, through a ring in shared memory, a pipe and a UNIX socket? The ring is asked through
-// Sender and Receiver, as a program would use it; spsc_ring and record_ring show what the static use
-// of a ring brings, and the bare exchange of two lines bounds what any shared memory can do.
+// Sender and Receiver, as a program would use it; spsc_ring and record_ring show what static use of
+// a ring brings, and the bare exchange of two lines bounds what any shared memory can do.
 //
 // Not measured: waking a receiver that has been idle for long, more than two processes, cold
 // memory. Every message is written in full and read in full, and checked. Two processes on one core

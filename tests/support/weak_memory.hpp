@@ -6,8 +6,8 @@
 // location that it may still read. A load picks any store from there on; reading a release store
 // with acquire joins the views. This is the operational model of "A promising semantics"
 // (Kang et al., POPL 2017) without its promises: it shows stale reads, it does not show
-// load buffering. seq_cst fences order through one global view; acquire and release fences hold back
-// what relaxed loads brought, and put what was known before on all later stores.
+// load buffering. seq_cst fences order through one global view; acquire and release fences hold
+// back what relaxed loads brought, and put what was known before on all later stores.
 #pragma once
 
 #include <ucontext.h>

@@ -35,7 +35,7 @@
 // Ordering. Each label stands at exactly one operation; pairs are mutual. The consumers' half of
 // the code is in record_readers_inl.hpp.
 //
-//   V1 release fence -> V2 in record_ring.hpp      reclaim is seen by who sees what is written after
+//   V1 release fence -> V2 in record_ring.hpp      who sees what is written after sees reclaim
 //   J1 release state -> J2 acquire state           the head of this joining, or a later one
 //   J3 seq_cst fence, J4 seq_cst fence             forbid that producer and reader miss each other
 //   H1 in record_ring.hpp -> L2 acquire head       space given back is fully read

@@ -365,7 +365,8 @@ class record_ring::Consumer {
     release_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
                               position_ - published_);
     published_ = position_;
-    // H1 (release, pairs with H2, L2 in record_readers.hpp): everything before this position has been read.
+    // H1 (release, pairs with H2, L2 in record_readers.hpp): everything before this position has
+    // been read.
     parts_.consumer->head.store(position_, std::memory_order_release);
     return true;
   }

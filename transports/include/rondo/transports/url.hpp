@@ -1,7 +1,8 @@
 // How a channel is named: SCHEME:TARGET?OPTION=VALUE&OPTION=VALUE
 //
 //   shm:NAME      a ring in shared memory, by name
-//   shm+guarded:PATH  a ring in shared memory that its receiver can't write to, handed over the UNIX
+//   shm+guarded:PATH
+//                 a ring in shared memory that its receivers can't write to, handed over the UNIX
 //                 socket at PATH to those whom its sender allows
 //   file:PATH     a ring in a memory-mapped file
 //   inproc:NAME   a ring between threads of this process
@@ -36,8 +37,8 @@
 //   numa      a node's number              shm file             where the memory is taken
 //   uid gid   numbers, e.g. 1000,1001      shm+guarded          whose processes are let in beside
 //                                                               our own user's
-//   readers   1 to 64                      shm file             receivers at once; default 1. From 2
-//                                                               on each gets every message
+//   readers   1 to 64                      shm file             receivers at once (default 1), each
+//                                                               of which gets every message
 //
 // and with several readers:
 //
@@ -47,8 +48,8 @@
 //   evict     seconds                      the sender's         how long it waits for a reliable
 //                                                               receiver that does not move
 //
-// shm+guarded also has capacity, wait, ack, linger (sender), mode, lock, numa, and of several readers
-// all but name.
+// shm+guarded also has capacity, wait, ack, linger (sender), mode, lock, numa, readers, and of
+// several readers all but name.
 //
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
 // a target is written %3F, %26 or %25.
