@@ -143,6 +143,7 @@ inline record_ring::Consumer::Consumer(const RecordParts& parts,
     // Lines are not let go of: other readers are still to come to them.
     : Consumer(parts, 0, 0, options.acknowledge, Steering::kOff) {
   policy_ = options.policy;
+  readers_share_ = std::exchange(share_, 0);
   distance_ = Distance(options.steering);
   after_loss_ = options.after_loss;
 }
@@ -240,11 +241,15 @@ inline void record_ring::Consumer::write_account() noexcept {
   part.account.store(next, std::memory_order_release);
 }
 
-// The record that was read is not what it was.
-inline bool record_ring::Consumer::miss() noexcept {
-  // No header looks like this one: the next look comes to overrun().
-  expected_ |= 15u;
-  return false;
+// Gives back as the only reader whose share is full, or as one of several.
+inline bool record_ring::Consumer::give_back_and_tell() noexcept {
+  if (!intact()) {
+    // No header looks like this one: the next look comes to overrun().
+    expected_ |= 15u;
+    return false;
+  }
+  step();
+  return position_ - published_ >= readers_share_ && publish();
 }
 
 // Space that we have not read has been taken back. Starts again where the options say.

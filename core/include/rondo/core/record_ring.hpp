@@ -335,13 +335,10 @@ class record_ring::Consumer {
   // Memory ordering: the caller's reads of the record come before the producer's reuse of its
   // space.
   RONDO_ALWAYS_INLINE bool give_back() noexcept {
-    if (!intact()) [[unlikely]]
-      return miss();
-    position_ += footprint_;
-    expected_ += record_header::tag(RecordKind::kNothing, 1);
-    if (position_ - published_ < share_) [[likely]]
-      return false;
-    return publish();
+    if (position_ + footprint_ - published_ >= share_) [[unlikely]]
+      return give_back_and_tell();
+    step();
+    return false;
   }
 
   // Whether the record that try_peek() found is still what the producer committed: what was read
@@ -407,27 +404,35 @@ class record_ring::Consumer {
       : parts_(parts),
         position_(position),
         published_(position),
-        share_(acknowledge == Acknowledge::kEagerly
-                   ? 1
-                   : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        share_(share_of(parts, acknowledge)),
         expected_(sequence << 4 | std::uint64_t{1}),
         distance_(steering, sequence),
         release_(steering, parts.capacity) {}
 
   Consumer(const RecordParts& parts, const ReaderOptions& options) noexcept;
 
+  static std::uint64_t share_of(const RecordParts& parts, Acknowledge acknowledge) noexcept {
+    return acknowledge == Acknowledge::kEagerly ? 1 : parts.capacity / 8;
+  }
+
   RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
   RONDO_COLD ReadState peek_newest() noexcept;
   RONDO_COLD ReadState overrun() noexcept;
-  RONDO_COLD bool miss() noexcept;
+  bool give_back_and_tell() noexcept;
+  RONDO_ALWAYS_INLINE void step() noexcept {
+    position_ += footprint_;
+    expected_ += record_header::tag(RecordKind::kNothing, 1);
+  }
   [[nodiscard]] bool start(const ReaderOptions& options) noexcept;
   void move_to(Position position, std::uint64_t sequence) noexcept;
   void write_account() noexcept;
 
   RecordParts parts_;
-  Position position_;       // of the next header
-  Position published_;      // what the producer was told
-  std::uint64_t share_;     // how far position_ may run ahead of published_
+  Position position_;   // of the next header
+  Position published_;  // what the producer was told
+  // How far position_ may run ahead of published_. 0 for one of several readers, whose records are
+  // looked at once more when they are given back; so it costs the only reader nothing.
+  std::uint64_t share_;
   std::uint64_t expected_;  // the next record's sequence and kind, as in a header's low bits
   std::uint32_t size_ = 0;
   std::uint64_t footprint_ = 0;
@@ -438,6 +443,7 @@ class record_ring::Consumer {
   LineRelease release_;
   // Of one of several readers.
   ReaderStart after_loss_ = ReaderStart::kOldest;
+  std::uint64_t readers_share_ = 0;  // as share_
   bool evicted_ = false;
   std::uint64_t origin_ = 0;  // records before the account began
   std::uint64_t lost_ = 0;
