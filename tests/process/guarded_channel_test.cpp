@@ -146,22 +146,28 @@ int receive_with(int socket, T& value) {
   return fd;
 }
 
-// A thread in which a sender does nothing but keep its door, by waiting for a receiver.
+// A process in which a sender does nothing but keep its door, by waiting for a receiver. Not a
+// thread: what is forked beside one may find a lock of the allocator taken for ever.
 template <class Body>
 void beside_a_waiting_sender(const std::string& url, Body&& body) {
-  auto sender = Sender::open(url);
-  ASSERT_TRUE(sender) << sender.error().message;
-  std::atomic<bool> done{false};
-  std::thread serving([&] {
-    while (!done.load(std::memory_order_relaxed)) {
+  enum : int { kOpening, kOpen, kRefused, kDone };
+  Shared<std::atomic<int>> state;
+  Child serving([&] {
+    auto sender = Sender::open(url);
+    *state = sender ? kOpen : kRefused;
+    if (!sender) return 1;
+    while (*state != kDone) {
       static_cast<void>(sender->wait_for_receiver(Deadline::after(milliseconds(5))));
       static_cast<void>(sender->receiver_attached());
     }
+    static_cast<void>(sender->close(Deadline::now()));
+    return 0;
   });
+  while (*state == kOpening) usleep(100);  // the watchdog bounds it
+  ASSERT_EQ(*state, kOpen);
   body();
-  done.store(true, std::memory_order_relaxed);
-  serving.join();
-  static_cast<void>(sender->close(Deadline::now()));
+  *state = kDone;
+  EXPECT_EQ(serving.join(), 0);
 }
 
 // What opening a receiver comes to, as another user: 0 when it is let in, else 1 + the error.
