@@ -87,9 +87,11 @@ TEST(RecordReadersWeak, AReliableReaderThatJoinsAtTheNewestMissesNothing) {
   reliable_reader_joins(ReaderStart::kNewest);
 }
 
-// Accounts follow each other while somebody reads them: their words must belong together.
+// Somebody who comes late and sees little of what has happened reads an account that a later one has
+// taken the place of: its words must belong together. Few accounts and many executions, because one
+// new word among three old ones is drawn rarely.
 TEST(RecordReadersWeak, AnAccountIsReadWhole) {
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + 2 * kExecutions; ++seed) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + 100 * kExecutions; ++seed) {
     ReadersFixture ring(64, 2);
     auto producer = ring.producer();
     auto reader = ring.join(0, ReaderPolicy::kLossy);
@@ -97,23 +99,20 @@ TEST(RecordReadersWeak, AnAccountIsReadWhole) {
     bool done = false;
     weak::Execution execution(seed);
     execution.run({[&] {
-                     for (int i = 0; i < 12; ++i) {
+                     for (int i = 0; i < 6; ++i) {
                        put_weak_word(producer);
-                       // Sometimes it falls behind, and loses some.
-                       if (i % 5 < 2) continue;
-                       if (reader.try_peek() == ReadState::kRecord) reader.give_back();
+                       // It falls behind at first, and loses some.
+                       if (i > 3 && reader.try_peek() == ReadState::kRecord) reader.give_back();
                      }
                      done = true;
                    },
                    [&] {
-                     while (!done && !wrong) {
-                       const auto account = read_account(ring.part(0));
-                       wrong = account && (account->position != account->next * 16 ||
-                                           account->next != account->received + account->lost);
-                     }
+                     while (!done) execution.yield();
+                     const auto account = read_account(ring.part(0));
+                     wrong = account && (account->position != account->next * 16 ||
+                                         account->next != account->received + account->lost);
                    }});
     ASSERT_FALSE(wrong) << "RONDO_SEED=" << seed;
-    ASSERT_GT(reader.lost(), 0u);
   }
 }
 
