@@ -16,6 +16,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -306,8 +307,18 @@ class ShareKillTest : public ShareTest {
     }
     *stop = true;
     for (auto& child : senders) EXPECT_EQ(child->join(), 0);
+    // One that comes when all have gone begins a new stream, and waits for its senders.
+    while (attached_receivers() != kWorkers) usleep(100);
     ASSERT_EQ(open_stream.close(), Status::kOk);
     for (auto& child : receivers) EXPECT_EQ(child->join(), 0);
+  }
+
+  [[nodiscard]] std::uint32_t attached_receivers() const {
+    const auto info = inspect(name_);
+    if (!info) return 0;
+    return static_cast<std::uint32_t>(std::ranges::count_if(
+        info->participants,
+        [](const ParticipantInfo& one) { return one.alive && one.role == Role::kConsumer; }));
   }
 
   // Every committed message arrived; a second time only where it was marked.
