@@ -4,7 +4,7 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <vector>
 
 #include "commands.hpp"
@@ -101,7 +101,8 @@ class Pump {
   int output_failed() const {
     // A reader that has left is no failure of ours: end silently, as it expects (see run_recv).
     if (output_.error() != EPIPE) {
-      say_error("standard output can't be written: {}", std::strerror(output_.error()));
+      say_error("standard output can't be written: {}",
+                std::generic_category().message(output_.error()));
     }
     return kInOut;
   }

@@ -5,7 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstdlib>
-#include <cstring>
+#include <system_error>
 
 #include "commands.hpp"
 #include "exit_code.hpp"
@@ -109,7 +109,7 @@ class Pump {
 
   int input_ended() const {
     if (input_.state() != Input::State::kFailed) return kSuccess;
-    say_error("standard input can't be read: {}", std::strerror(input_.error()));
+    say_error("standard input can't be read: {}", std::generic_category().message(input_.error()));
     return kInOut;
   }
   int record_cut_short() const {

@@ -57,6 +57,7 @@ Result<std::vector<SegmentInfo>> list_segments() {
                                                     &closedir);
   if (!entries) return detail::system_error(errno, "can't list shared memory");
   std::vector<SegmentInfo> result;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is our own.
   while (const dirent* entry = readdir(entries.get())) {
     const std::string_view file(entry->d_name);
     if (file.substr(0, kSharedMemoryPrefix.size()) != kSharedMemoryPrefix) continue;

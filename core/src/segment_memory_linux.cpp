@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <fstream>
 #include <string_view>
+#include <system_error>
 
 #include "rondo/core/position.hpp"
 #include "system_linux.hpp"
@@ -84,7 +85,7 @@ void place_on_node(const Mapping& mapping, int node, SegmentReport& report) {
     report.numa_node = node;
   } else {
     report.notes.push_back("not placed on NUMA node " + std::to_string(node) + ": " +
-                           std::strerror(errno));
+                           std::generic_category().message(errno));
   }
 }
 
@@ -92,8 +93,8 @@ void lock_in_ram(const Mapping& mapping, SegmentReport& report) {
   if (mlock(mapping.address(), mapping.length()) == 0) {
     report.locked = true;
   } else {
-    report.notes.push_back(std::string("not locked in RAM: ") + std::strerror(errno) +
-                           "; raise `ulimit -l`");
+    report.notes.push_back(std::string("not locked in RAM: ") +
+                           std::generic_category().message(errno) + "; raise `ulimit -l`");
   }
 }
 

@@ -27,6 +27,7 @@ struct sigaction previous_action;
 // Replaces [address, address + length) by private zeros.
 bool put_zeros(std::uintptr_t address, std::size_t length, bool writable) noexcept {
   const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel told the address as a number.
   return mmap(reinterpret_cast<void*>(address), length, protection,
               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }

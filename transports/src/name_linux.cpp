@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include "remove_name.hpp"
 
@@ -77,7 +77,8 @@ Error system_error(const Url& url, std::string_view call, int error) {
     case ELOOP: code = ErrorCode::kForeignObject; break;
     default: break;
   }
-  return Error{code, url.name() + ": " + std::string(call) + ": " + std::strerror(error)};
+  return Error{
+      code, url.name() + ": " + std::string(call) + ": " + std::generic_category().message(error)};
 }
 
 }  // namespace rondo::detail

@@ -5,8 +5,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "open.hpp"
@@ -28,7 +28,7 @@ Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options) {
   if (pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
     const bool full = errno == EMFILE || errno == ENFILE;
     return Error{full ? ErrorCode::kNoDescriptors : ErrorCode::kSystem,
-                 std::string("pipe2: ") + std::strerror(errno)};
+                 std::string("pipe2: ") + std::generic_category().message(errno)};
   }
   FdStream reading(ends[0], FdStream::Direction::kRead);
   FdStream writing(ends[1], FdStream::Direction::kWrite);
