@@ -67,7 +67,7 @@ void die_of(int signal) noexcept {
   sigset_t only;
   ::sigemptyset(&only);
   ::sigaddset(&only, signal);
-  ::sigprocmask(SIG_UNBLOCK, &only, nullptr);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
   ::raise(signal);
   ::_exit(128 + signal);  // not reached unless the signal is not one that ends a process
 }
