@@ -105,8 +105,9 @@ class mpmc_ring<T, Policy>::Producer {
   [[nodiscard]] std::uint32_t try_push(std::span<const T> values) noexcept requires(!kSized) {
     if (values.empty() || !core_.claim(detail::bounded_batch(values.size()))) return 0;
     const std::uint32_t count = core_.count();
-    for (std::uint32_t i = 0; i < count; ++i) slot(i) = values[i];
-    core_.publish_first(count);
+    core_.publish_each([values](std::uint32_t i, std::byte* payload) {
+      *reinterpret_cast<T*>(payload) = values[i];
+    });
     return count;
   }
   // Copies one message of bytes in. False, and nothing changes, if the ring is full; longer than a
@@ -217,8 +218,9 @@ class mpmc_ring<T, Policy>::Consumer {
   [[nodiscard]] std::uint32_t try_pop(std::span<T> values) noexcept requires(!kSized) {
     if (values.empty() || !core_.take(detail::bounded_batch(values.size()))) return 0;
     const std::uint32_t count = core_.count();
-    for (std::uint32_t i = 0; i < count; ++i) values[i] = slot(i);
-    core_.give_back();
+    core_.give_back_each([values](std::uint32_t i, const std::byte* payload) {
+      values[i] = *reinterpret_cast<const T*>(payload);
+    });
     return count;
   }
 

@@ -251,6 +251,9 @@ struct MpmcParts {
   [[nodiscard]] std::uint64_t lap_of(Position position) const noexcept {
     return mpmc_state::lap_of(position, capacity_bits);
   }
+  [[nodiscard]] std::uint32_t at_most_a_lap(std::uint32_t slots_wanted) const noexcept {
+    return slots_wanted < capacity ? slots_wanted : static_cast<std::uint32_t>(capacity);
+  }
 };
 
 // The parts of a ring at `base`, with parameters that are known to be sound.

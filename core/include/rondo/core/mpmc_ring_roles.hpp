@@ -40,33 +40,86 @@ namespace detail {
 // Where slots lie, at compile time or (zero) as the segment says.
 template <std::uint32_t kStride, std::uint32_t kPayloadOffset>
 struct MpmcShape {
+  RONDO_ALWAYS_INLINE static std::uint32_t stride(const MpmcParts& parts) noexcept {
+    return kStride == 0 ? parts.stride : kStride;
+  }
+  RONDO_ALWAYS_INLINE static std::uint32_t payload_offset(const MpmcParts& parts) noexcept {
+    return kStride == 0 ? parts.payload_offset : kPayloadOffset;
+  }
   RONDO_ALWAYS_INLINE static std::byte* slot_at(const MpmcParts& parts, Position p) noexcept {
-    if constexpr (kStride == 0) return parts.slot_at(p);
-    return parts.slots + index_of(p, parts.capacity) * kStride;
+    return parts.slots + index_of(p, parts.capacity) * stride(parts);
+  }
+  RONDO_ALWAYS_INLINE static std::byte* end_of(const MpmcParts& parts) noexcept {
+    return parts.slots + parts.capacity * stride(parts);
   }
   RONDO_ALWAYS_INLINE static SlotWord& state_at(const MpmcParts& parts, Position p) noexcept {
     return *reinterpret_cast<SlotWord*>(slot_at(parts, p));
   }
   RONDO_ALWAYS_INLINE static std::byte* payload_at(const MpmcParts& parts, Position p) noexcept {
-    if constexpr (kStride == 0) return slot_at(parts, p) + parts.payload_offset;
-    return slot_at(parts, p) + kPayloadOffset;
+    return slot_at(parts, p) + payload_offset(parts);
   }
-  // Asks for the lines that the next call or so will write: `count` slots' worth, a little ahead of
-  // `next`, so that their way here passes while this call's work is done. Both roles write.
+  // Asks for the lines that the next calls will write: `count` slots' worth, a little ahead of
+  // `next`, so that their way here passes while this call's work is done. Both roles write. Small
+  // slots are done with sooner, so their lines are asked for earlier.
   RONDO_ALWAYS_INLINE static void prefetch(const MpmcParts& parts, Position next,
                                            std::uint32_t count) noexcept {
-    constexpr std::uint32_t kAhead = 128;  // bytes
-    constexpr std::uint32_t kLine = 64;
+    constexpr std::uint32_t kAhead = kStride < kLineBytes ? 256 : 128;  // bytes
     if constexpr (kStride == 0) {
-      prefetch_for_write(parts.slot_at(next + 1));
+      prefetch_for_write(slot_at(parts, next + 1));
     } else {
       constexpr std::uint32_t kSlots = std::max(1u, kAhead / kStride);
       const std::byte* const at = slot_at(parts, next + kSlots);
-      for (std::uint32_t i = 0; i < count * std::min(kStride, kAhead); i += kLine) {
+      for (std::uint32_t i = 0; i < count * std::min(kStride, kAhead); i += kLineBytes) {
         prefetch_for_write(at + i);
       }
     }
   }
+};
+
+// Stands at one slot of several that follow each other, and steps to its neighbours. Only what
+// depends on the slot is computed on the way.
+template <class Shape>
+class MpmcCursor {
+ public:
+  RONDO_ALWAYS_INLINE MpmcCursor(const MpmcParts& parts, Position p) noexcept
+      : begin_(parts.slots),
+        end_(Shape::end_of(parts)),
+        at_(Shape::slot_at(parts, p)),
+        lap_(parts.lap_of(p)),
+        stride_(Shape::stride(parts)),
+        payload_offset_(Shape::payload_offset(parts)) {}
+
+  RONDO_ALWAYS_INLINE void forward() noexcept {
+    at_ += stride_;
+    if (at_ == end_) [[unlikely]] {
+      at_ = begin_;
+      lap_ += mpmc_state::kLap;
+    }
+  }
+  RONDO_ALWAYS_INLINE void backward() noexcept {
+    if (at_ == begin_) [[unlikely]] {
+      at_ = end_;
+      lap_ -= mpmc_state::kLap;
+    }
+    at_ -= stride_;
+  }
+
+  [[nodiscard]] RONDO_ALWAYS_INLINE SlotWord& state() const noexcept {
+    return *reinterpret_cast<SlotWord*>(at_);
+  }
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* payload() const noexcept {
+    return at_ + payload_offset_;
+  }
+  // As mpmc_state::lap_of.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t lap() const noexcept { return lap_; }
+
+ private:
+  std::byte* begin_;
+  std::byte* end_;
+  std::byte* at_;
+  std::uint64_t lap_;
+  std::uint32_t stride_;
+  std::uint32_t payload_offset_;
 };
 
 // The longest stay away from the other side, in pauses (distance.hpp): some 10 microseconds. Longer
@@ -132,9 +185,21 @@ class MpmcProducerCore {
   // long as the first is not there nobody gets past it, so all of them become visible at once.
   RONDO_ALWAYS_INLINE void publish_first(std::uint32_t written) noexcept {
     assert(written <= count_);
-    for (std::uint32_t i = count_; i-- > 0;) {
+    detail::MpmcCursor<Shape> at(parts_, first_ + count_ - 1);
+    for (std::uint32_t i = count_; i-- > 0; at.backward()) {
       const SlotKind kind = i < written ? SlotKind::kWritten : SlotKind::kTombstone;
-      detail::publish(state_at(first_ + i), mpmc_state::make(parts_.lap_of(first_ + i), kind));
+      detail::publish(at.state(), mpmc_state::make(at.lap(), kind));
+    }
+    count_ = 0;
+  }
+  // Ends a claim: `write(i, payload)` writes message i, which is published at once after it. Also
+  // backwards, as above.
+  template <class Write>
+  RONDO_ALWAYS_INLINE void publish_each(Write write) noexcept {
+    detail::MpmcCursor<Shape> at(parts_, first_ + count_ - 1);
+    for (std::uint32_t i = count_; i-- > 0; at.backward()) {
+      write(i, at.payload());
+      detail::publish(at.state(), mpmc_state::make(at.lap(), SlotKind::kWritten));
     }
     count_ = 0;
   }
@@ -152,10 +217,11 @@ class MpmcProducerCore {
 
   // How many slots from `p` on are free, up to `wanted` and to one lap.
   RONDO_ALWAYS_INLINE std::uint32_t free_from(Position p, std::uint32_t wanted) const noexcept {
+    const std::uint32_t most = parts_.at_most_a_lap(wanted);
+    detail::MpmcCursor<Shape> at(parts_, p);
     std::uint32_t ready = 0;
-    while (ready < wanted && ready < parts_.capacity &&
-           detail::read_for_claim(state_at(p + ready)) == parts_.lap_of(p + ready)) {
-      ++ready;
+    for (; ready < most; ++ready, at.forward()) {
+      if (detail::read_for_claim(at.state()) != at.lap()) break;
     }
     return ready;
   }
@@ -293,7 +359,17 @@ class MpmcConsumerCore {
   [[nodiscard]] bool redelivered() const noexcept { return redelivered_; }
 
   RONDO_ALWAYS_INLINE void give_back() noexcept {
-    for (std::uint32_t i = 0; i < count_; ++i) give_back_slot(first_ + i);
+    give_back_each([](std::uint32_t, const std::byte*) {});
+  }
+  // `read(i, payload)` reads message i, which is given back at once after it.
+  template <class Read>
+  RONDO_ALWAYS_INLINE void give_back_each(Read read) noexcept {
+    const std::uint32_t count = count_;
+    detail::MpmcCursor<Shape> at(parts_, first_);
+    for (std::uint32_t i = 0; i < count; ++i, at.forward()) {
+      read(i, at.payload());
+      detail::give_back(at.state(), at.lap() + mpmc_state::kLap);
+    }
     count_ = 0;
   }
   RONDO_ALWAYS_INLINE void give_back_one() noexcept {
@@ -319,11 +395,12 @@ class MpmcConsumerCore {
 
   // How many messages stand from `p` on, up to `wanted` and to one lap.
   RONDO_ALWAYS_INLINE std::uint32_t written_from(Position p, std::uint32_t wanted) const noexcept {
+    const std::uint32_t most = parts_.at_most_a_lap(wanted);
+    detail::MpmcCursor<Shape> at(parts_, p);
     std::uint32_t ready = 0;
-    while (ready < wanted && ready < parts_.capacity &&
-           detail::read_for_take(state_at(p + ready)) ==
-               mpmc_state::make(parts_.lap_of(p + ready), SlotKind::kWritten)) {
-      ++ready;
+    for (; ready < most; ++ready, at.forward()) {
+      const std::uint64_t written = mpmc_state::make(at.lap(), SlotKind::kWritten);
+      if (detail::read_for_take(at.state()) != written) break;
     }
     return ready;
   }
