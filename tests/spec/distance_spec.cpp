@@ -8,6 +8,7 @@
 //  6. CountsMayPassTwoToTheSixtyFour
 //  7. SmallGiveBacksAndSmallRingsAreLeftAlone
 //  8. ALapIsTriedTheOtherWayAndTheContentsStay
+//  9. RingsOfAFittingSizeBeginWithEviction
 #include "rondo/core/distance.hpp"
 
 #include <gtest/gtest.h>
@@ -90,13 +91,29 @@ TEST(LineRelease, ALapIsTriedTheOtherWayAndTheContentsStay) {
   for (std::size_t i = 0; i < ring.size(); ++i) ring[i] = static_cast<std::byte>(i * 7);
   LineRelease release(Steering::kOn, ring.size());
   bool released = false;
+  bool kept = false;
   for (int i = 0; i < 1000; ++i) {
     release.before_give_back(ring.data(), static_cast<std::uint64_t>(i) * 24000 % ring.size(),
                              24000);
     released |= release.releasing();
+    kept |= !release.releasing();
   }
   EXPECT_EQ(released, can_evict_lines());
+  EXPECT_TRUE(kept);
   for (std::size_t i = 0; i < ring.size(); ++i) ASSERT_EQ(ring[i], static_cast<std::byte>(i * 7));
+}
+
+TEST(LineRelease, RingsOfAFittingSizeBeginWithEviction) {
+  alignas(64) static std::array<std::byte, LineRelease::kGuessTo + 1> ring{};
+  const auto releases_at_once = [](std::uint64_t ring_bytes) {
+    LineRelease release(Steering::kOn, ring_bytes);
+    release.before_give_back(ring.data(), 0, LineRelease::kMinBytes);
+    return release.releasing();
+  };
+  EXPECT_FALSE(releases_at_once(LineRelease::kGuessFrom - 1));
+  EXPECT_EQ(releases_at_once(LineRelease::kGuessFrom), can_evict_lines());
+  EXPECT_EQ(releases_at_once(LineRelease::kGuessTo), can_evict_lines());
+  EXPECT_FALSE(releases_at_once(LineRelease::kGuessTo + 1));
 }
 
 }  // namespace
