@@ -4,11 +4,12 @@
 //  2. AStreamThatRunsDryStaysAwayOnce
 //  3. SwitchedOffItNeverStaysAway
 //  4. StaysGrowWhileTheyYieldLittleAndShrinkWhenTheyYieldMuch
-//  5. FruitlessStaysMakeTheNextOneRarer
-//  6. CountsMayPassTwoToTheSixtyFour
-//  7. SmallGiveBacksAndSmallRingsAreLeftAlone
-//  8. ALapIsTriedTheOtherWayAndTheContentsStay
-//  9. RingsOfAFittingSizeBeginWithEviction
+//  5. ACallerWhoSeesWhatAStayYieldedDecidesTheNextOne
+//  6. FruitlessStaysMakeTheNextOneRarer
+//  7. CountsMayPassTwoToTheSixtyFour
+//  8. SmallGiveBacksAndSmallRingsAreLeftAlone
+//  9. ALapIsTriedTheOtherWayAndTheContentsStay
+// 10. RingsOfAFittingSizeBeginWithEviction
 #include "rondo/core/distance.hpp"
 
 #include <gtest/gtest.h>
@@ -51,6 +52,20 @@ TEST(Distance, StaysGrowWhileTheyYieldLittleAndShrinkWhenTheyYieldMuch) {
   EXPECT_TRUE(distance.stay_away(messages += 150));
   EXPECT_EQ(distance.pauses(), Distance::kMaxPauses);
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(distance.stay_away(messages += 300));
+  EXPECT_EQ(distance.pauses(), Distance::kMinPauses);
+}
+
+TEST(Distance, ACallerWhoSeesWhatAStayYieldedDecidesTheNextOne) {
+  Distance distance(Steering::kOn, 0, Distance::kJudged);
+  const std::uint32_t first = distance.pauses();
+  std::uint64_t messages = 0;
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(distance.stay_away(messages += 20));
+  EXPECT_EQ(distance.pauses(), first);  // runs alone say nothing
+  for (int i = 0; i < 10; ++i) distance.yielded(false);
+  EXPECT_EQ(distance.pauses(), Distance::kMaxPauses);
+  distance.yielded(true);
+  EXPECT_EQ(distance.pauses(), Distance::kMaxPauses / 2);
+  for (int i = 0; i < 10; ++i) distance.yielded(true);
   EXPECT_EQ(distance.pauses(), Distance::kMinPauses);
 }
 

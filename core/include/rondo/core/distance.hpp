@@ -13,9 +13,11 @@
 // stream has passed. A message that somebody waits for alone is never delayed.
 //
 // How long a stay is best depends on the machine and on the work, so it adapts to what the last one
-// yielded; and where a stay yields nothing, as with a sender that waits for answers, the stream has
-// to be longer before the next one. All of this happens where the ring looks empty; passing a
-// message costs nothing.
+// yielded: the length of the run after it, or, where the caller sees how far ahead the other side
+// got meanwhile, what it says of that (yielded()). The latter is better where both sides are nearly
+// as fast: then even a short distance makes a long run. And where a stay yields nothing, as with a
+// sender that waits for answers, the stream has to be longer before the next one. All of this
+// happens where the ring looks empty; passing a message costs nothing.
 #pragma once
 
 #include <algorithm>
@@ -37,6 +39,8 @@ class Distance {
   // More messages than this in a row make a stream; more than kLongStream always do.
   static constexpr std::uint64_t kStream = 8;
   static constexpr std::uint64_t kLongStream = 256;
+  // An aim: the caller judges each stay.
+  static constexpr std::uint64_t kJudged = ~std::uint64_t{0};
   // Bounds of a stay, in pauses (cpu_relax(), some 10 to 40 ns each).
   static constexpr std::uint32_t kMinPauses = 4;
   static constexpr std::uint32_t kMaxPauses = 128;
@@ -66,13 +70,18 @@ class Distance {
     }
     if (stayed_) stream_ = kStream;
     stayed_ = true;
-    if (run < aim_) {
-      pauses_ = std::min(pauses_ * 2, max_pauses_);
-    } else if (run > 2 * aim_) {
-      pauses_ = std::max(pauses_ / 2, kMinPauses);
+    if (aim_ != kJudged) {
+      if (run < aim_) yielded(false);
+      if (run > 2 * aim_) yielded(true);
     }
     for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
     return true;
+  }
+
+  // With kJudged, to be called after each stay: if it was enough the next one is shorter, else
+  // longer. Progress: wait-free.
+  constexpr void yielded(bool enough) noexcept {
+    pauses_ = enough ? std::max(pauses_ / 2, kMinPauses) : std::min(pauses_ * 2, max_pauses_);
   }
 
   [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }

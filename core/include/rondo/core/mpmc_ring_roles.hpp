@@ -139,7 +139,7 @@ class MpmcProducerCore {
         record_(&parts.participants[participant].claiming),
         next_(detail::guess_tail(*parts.positions)),
         looked_full_(next_ - 1),
-        distance_(steering, next_, parts.capacity / 2, detail::kMpmcMaxPauses) {
+        distance_(steering, next_, Distance::kJudged, detail::kMpmcMaxPauses) {
     assert(participant < parts.participant_count);
   }
 
@@ -267,7 +267,7 @@ class MpmcProducerCore {
         }
         if (p != looked_full_ || stayed) {
           looked_full_ = p;
-          stayed = distance_.stay_away(p);
+          stayed = stay_away(p);
           if (stayed) continue;
         }
         return give_up(MpmcBlocked::kFull, announced);
@@ -281,6 +281,15 @@ class MpmcProducerCore {
       next_ = tail;
     }
     return give_up(MpmcBlocked::kContended, announced);
+  }
+
+  // Whether it stayed. It was enough if the consumers have given back a quarter of the ring
+  // meanwhile: as the next stay is twice or half as long, they get a quarter to a half ahead.
+  bool stay_away(Position p) noexcept {
+    if (!distance_.stay_away(p)) return false;
+    const Position q = p + parts_.capacity / 4;
+    distance_.yielded(detail::glance(state_at(q)) == parts_.lap_of(q));
+    return true;
   }
 
   bool give_up(MpmcBlocked why, bool announced) noexcept {
@@ -312,7 +321,7 @@ class MpmcConsumerCore {
         record_(&parts.participants[participant].taking),
         next_(detail::guess_head(*parts.positions)),
         looked_empty_(next_ - 1),
-        distance_(steering, next_, parts.capacity / 2, detail::kMpmcMaxPauses),
+        distance_(steering, next_, Distance::kJudged, detail::kMpmcMaxPauses),
         participant_(participant) {
     assert(participant < parts.participant_count);
   }
@@ -447,7 +456,7 @@ class MpmcConsumerCore {
         if (p != looked_empty_ || stayed) {
           looked_empty_ = p;
           blocked_ = MpmcBlocked::kEmpty;
-          stayed = distance_.stay_away(p);
+          stayed = stay_away(p);
           if (stayed) continue;
         }
         if (adopt_orphan(announced)) return true;
@@ -491,6 +500,15 @@ class MpmcConsumerCore {
     }
     orphans_known_ = told;
     return false;
+  }
+
+  // Whether it stayed. It was enough if the producers have written a quarter of the ring meanwhile.
+  bool stay_away(Position p) noexcept {
+    if (!distance_.stay_away(p)) return false;
+    const Position q = p + parts_.capacity / 4;
+    const std::uint64_t word = detail::glance(state_at(q));
+    distance_.yielded(static_cast<std::int64_t>(word - parts_.lap_of(q)) > 0);
+    return true;
   }
 
   bool give_up(MpmcBlocked why, bool announced) noexcept {
