@@ -1,0 +1,158 @@
+// What the conformance tests of channels with several receivers share: one sender, and a crowd of
+// receivers, each with a policy of its own.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <ostream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "conformance/channel_fixture.hpp"
+
+namespace rondo::testing {
+
+struct CrowdCase {
+  ChannelCase channel;
+  std::uint32_t receivers;
+};
+inline void PrintTo(const CrowdCase& crowd, std::ostream* out) {
+  *out << crowd.channel.name << crowd.receivers;
+}
+
+// Of the channels, those that take several receivers; each with so many of them.
+inline std::vector<CrowdCase> crowd_cases() {
+  std::vector<CrowdCase> cases;
+  for (const ChannelCase& channel : kChannelCases) {
+    if (!channel.processes || !channel.ring || channel.slots) continue;
+    for (const std::uint32_t receivers : {1u, 2u, 8u, 64u}) cases.push_back({channel, receivers});
+  }
+  return cases;
+}
+
+inline Deadline soon() { return Deadline::after(std::chrono::seconds(120)); }
+
+// The receiver's place in the stream, and whether all that it saw was right.
+class CrowdReader {
+ public:
+  CrowdReader(Receiver receiver, ReaderPolicy policy)
+      : receiver_(std::move(receiver)), policy_(policy) {}
+
+  [[nodiscard]] ReaderPolicy policy() const noexcept { return policy_; }
+  [[nodiscard]] bool is_reliable() const noexcept { return policy_ == ReaderPolicy::kReliable; }
+  [[nodiscard]] Receiver& receiver() noexcept { return receiver_; }
+  // Of the next message, or, after the end, how many there were.
+  [[nodiscard]] std::uint64_t sequence() const { return receiver_.info().messages; }
+  [[nodiscard]] std::uint64_t messages() const noexcept { return messages_; }
+  // The one after the last message that was intact when it was looked at.
+  [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
+
+  // Reads up to the end, or to the first error; `text(i)` is what message i has to be.
+  template <class Text>
+  void read_to_the_end(const Text& text, Deadline deadline = soon()) {
+    while (read(text, deadline) == Status::kOk) {
+    }
+  }
+  template <class Text>
+  Status read(const Text& text, Deadline deadline = soon()) {
+    auto message = receiver_.next(deadline);
+    if (!message) return message.status();
+    const std::string copy(message->text());
+    // What is not intact may be anything, and will count as lost.
+    if (!message->intact()) return Status::kOk;
+    // Of 64 receivers each one's info() asks the kernel about all of them.
+    const std::uint64_t at = is_reliable() ? next_ : sequence();
+    EXPECT_GE(at, next_) << "a message came again";
+    EXPECT_EQ(copy, text(at)) << "message " << at;
+    next_ = at + 1;
+    ++messages_;
+    return ::testing::Test::HasFailure() ? Status::kCorrupt : Status::kOk;
+  }
+  // It is not the first message that comes first.
+  void expect_next(std::uint64_t sequence) noexcept { next_ = sequence; }
+
+ private:
+  Receiver receiver_;
+  ReaderPolicy policy_;
+  std::uint64_t next_ = 0;
+  std::uint64_t messages_ = 0;  // that were intact when they were looked at
+};
+
+class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
+ protected:
+  CrowdTest() { alarm(280); }
+  ~CrowdTest() override { alarm(0); }
+
+  static constexpr std::array kPolicies{ReaderPolicy::kReliable, ReaderPolicy::kLossy,
+                                        ReaderPolicy::kLatest};
+  static constexpr std::array<std::string_view, 3> kPolicyNames{"reliable", "lossy", "latest"};
+
+  [[nodiscard]] static std::uint32_t crowd() { return GetParam().receivers; }
+  [[nodiscard]] static bool guarded() { return GetParam().channel.name == "Guarded"; }
+  // Receiver i is reliable, lossy, or wants the newest, by turns.
+  [[nodiscard]] static std::string options_of_receiver(std::uint32_t i) {
+    return "policy=" + std::string(kPolicyNames[i % 3]);
+  }
+
+  // The sender, with places for the crowd (a ring for one alone knows no policies).
+  Sender& open_sender(std::uint64_t capacity, const OpenOptions& wishes = {}) {
+    static const ScratchDirectory directory;
+    url_ = fresh_url(GetParam().channel, directory.path());
+    const std::uint32_t places = std::max(crowd(), 2u);
+    auto sender = Sender::open(
+        url_ + "?capacity=" + std::to_string(capacity) + "&readers=" + std::to_string(places),
+        wishes);
+    if (!sender) throw std::runtime_error(sender.error().message);
+    return sender_.emplace(std::move(sender).value());
+  }
+
+  // What opening a receiver comes to, while the sender waits: one that guards its ring lets nobody
+  // in but in its own calls.
+  Result<Receiver> try_to_come(const std::string& options) {
+    std::atomic<bool> done = false;
+    std::optional<Result<Receiver>> came;
+    std::thread coming([&] {
+      came.emplace(Receiver::open(url_ + "?" + options, {.wait = soon()}));
+      done = true;
+    });
+    while (!done) {
+      // More than can be: it waits as long as it may.
+      static_cast<void>(sender_->wait_for_receivers(kMaxReaders + 1,
+                                                    Deadline::after(std::chrono::milliseconds(1))));
+    }
+    coming.join();
+    return std::move(*came);
+  }
+  CrowdReader come(const std::string& options, ReaderPolicy policy) {
+    auto receiver = try_to_come(options);
+    if (!receiver) throw std::runtime_error(receiver.error().message);
+    return {std::move(receiver).value(), policy};
+  }
+  // The whole crowd, each with its policy.
+  std::vector<CrowdReader> all_come() {
+    std::vector<CrowdReader> readers;
+    for (std::uint32_t i = 0; i < crowd(); ++i) {
+      readers.push_back(come(options_of_receiver(i), kPolicies[i % 3]));
+    }
+    EXPECT_EQ(sender_->wait_for_receivers(crowd(), soon()), Status::kOk);
+    return readers;
+  }
+
+  [[nodiscard]] Sender& sender() { return *sender_; }
+  [[nodiscard]] const std::string& url() const { return url_; }
+
+ private:
+  std::string url_;
+  std::optional<Sender> sender_;
+};
+
+}  // namespace rondo::testing
