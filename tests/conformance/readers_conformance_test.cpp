@@ -71,7 +71,7 @@ TEST_P(CrowdTest, EachGetsWhatItsPolicyPromises) {
   Sender& sender = open_sender(16 << 10);
   auto readers = all_come();
   std::mt19937_64 random(random_seed());
-  std::vector<std::size_t> sizes(200 + scaled(8'000) / crowd());
+  std::vector<std::size_t> sizes(50 + scaled(1'000) / crowd());
   for (std::size_t& size : sizes)
     size = random() % (sender.max_message_bytes() + 1) >> random() % 8;
   send_to_all(sender, readers, sizes);
@@ -240,7 +240,7 @@ void expect_sound_accounts(const ChannelInfo& info, std::vector<std::uint64_t>& 
 TEST_P(CrowdTest, AccountsAddUpWhoeverLooksAndWhenever) {
   Sender& sender = open_sender(8 << 10);
   auto readers = all_come();
-  const std::uint64_t count = 200 + scaled(20'000) / crowd();
+  const std::uint64_t count = 200 + scaled(4'000) / crowd();
   std::atomic<std::size_t> reading = readers.size();
   std::vector<std::thread> threads;
   for (CrowdReader& reader : readers) {
