@@ -18,13 +18,14 @@
 //  11. AKilledSendersMessagesArriveAndItsDeathIsTold
 //  12. ReceiversKilledAtRandomAreFollowed
 //  13. SendersKilledAtRandomAreNoticed
+//  14. ASenderIsToldThatItsOnlyReceiverDied
 //  A hostile receiver
-//  14. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  15. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  15. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  16. OneKilledAmongSeveralIsNotWaitedFor
-//  17. OneThatScribblesAmongSeveralHarmsNobody
-//  18. TooManyReceiversAreTurnedAway
+//  16. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  17. OneKilledAmongSeveralIsNotWaitedFor
+//  18. OneThatScribblesAmongSeveralHarmsNobody
+//  19. TooManyReceiversAreTurnedAway
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -557,6 +558,27 @@ TEST_F(GuardedChannel, SendersKilledAtRandomAreNoticed) {
   }
   std::printf("%llu kills, %llu messages\n", static_cast<unsigned long long>(kills),
               static_cast<unsigned long long>(messages));
+}
+
+TEST_F(GuardedChannel, ASenderIsToldThatItsOnlyReceiverDied) {
+  for (const bool flushes : {false, true}) {
+    auto sender = Sender::open(url());
+    ASSERT_TRUE(sender) << sender.error().message;
+    Child child([&] {
+      auto receiver = Receiver::open(url(""), {.wait = soon()});
+      if (receiver) pause();
+      return 1;
+    });
+    ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+    ASSERT_EQ(sender->send(message_of(0)), Status::kOk);
+    child.signal(SIGKILL);
+    ASSERT_EQ(child.join(), -SIGKILL);
+    Status status = Status::kOk;
+    for (std::uint64_t i = 1; status == Status::kOk && i < 1'000; ++i) {
+      status = flushes ? sender->flush(soon()) : sender->send(message_of(i), soon());
+    }
+    EXPECT_EQ(status, Status::kPeerDied) << to_string(status);
+  }
 }
 
 // A receiver of our own making, with nothing but the wire and the kernel: writes anything into the

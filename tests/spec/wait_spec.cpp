@@ -6,11 +6,12 @@
 //  5. EveryModeNoticesThatThePeerIsGone
 //  6. WhatAPeerPublishedBeforeItDiedIsDelivered
 //  7. ThePeerIsAskedForBeforeTheFirstSleep
-//  8. TheStopFlagEndsEveryWait
-//  9. OnlyTheParkingModesSleep
-// 10. NoSleepOutlastsDeadlineOrProbe
-// 11. TheAdaptiveModeLooksForLessAfterLongWaits
-// 12. ModesAreParsedByName
+//  8. AWaitTooShortToAskAsksAtItsEnd
+//  9. TheStopFlagEndsEveryWait
+// 10. OnlyTheParkingModesSleep
+// 11. NoSleepOutlastsDeadlineOrProbe
+// 12. TheAdaptiveModeLooksForLessAfterLongWaits
+// 13. ModesAreParsedByName
 #include "rondo/sync/wait.hpp"
 
 #include <vector>
@@ -120,6 +121,24 @@ TEST_F(Wait, ThePeerIsAskedForBeforeTheFirstSleep) {
     EXPECT_EQ(WaitStrategy(mode).wait(fresh, Deadline::never(), kNeverReady, [] { return true; }),
               WaitResult::kPeerGone);
     EXPECT_TRUE(fresh.deadlines.empty());
+  }
+}
+
+TEST_F(Wait, AWaitTooShortToAskAsksAtItsEnd) {
+  for (const WaitMode mode : kModes) {
+    EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::after(1ns), kNeverReady, [] { return true; }),
+              WaitResult::kPeerGone);
+    bool room = false;
+    EXPECT_EQ(WaitStrategy(mode).wait(
+                  bell, Deadline::after(1ns), [&] { return room; },
+                  [&] {
+                    room = true;
+                    return false;
+                  }),
+              WaitResult::kReady);
+    // Whoever does not wait at all is not kept by the kernel either.
+    EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::now(), kNeverReady, [] { return true; }),
+              WaitResult::kTimedOut);
   }
 }
 

@@ -20,6 +20,8 @@ constexpr std::chrono::milliseconds kServiceInterval{1};
 constexpr std::uint32_t kMostMessagesPerLook = 64;
 // How long a sender waits for room before it looks at the door.
 constexpr std::chrono::milliseconds kRoomSlice{20};
+// The same while nobody is inside: just long enough to find out who has died.
+constexpr std::chrono::microseconds kGlance{1};
 
 class GuardedSenderSeat final : public Seat {
  public:
@@ -161,8 +163,8 @@ class GuardedSender final : public SenderBackend {
       door_->service();
       bind(ringer);
       const bool anyone = door_->anyone_alive();
-      const Deadline slice = anyone ? earlier(deadline, Deadline::after(kRoomSlice))
-                                    : Deadline::after(Deadline::Clock::duration::zero());
+      const Deadline slice =
+          anyone ? earlier(deadline, Deadline::after(kRoomSlice)) : Deadline::after(kGlance);
       const Status status = wait_once(slice);
       if (status != Status::kTimedOut && status != Status::kWouldBlock) return status;
       if (deadline.passed()) return too_late(deadline);

@@ -68,9 +68,11 @@ class WaitStrategy {
   // Waits until `ready()` holds, for the reasons above, and says why it stopped.
   //   bell       a Sleeper or CrowdSleeper of the one who waits (only the parking modes use it)
   //   ready      bool(): looks at the ring, with acquire; without effect, called any number of
-  //   times peer_gone  bool(): asks the kernel whether the other side lives; may be a system call.
-  //   Called
-  //              every kProbeInterval at least, and before the first sleep.
+  //              times
+  //   peer_gone  bool(): asks the kernel whether the other side lives; may be a system call.
+  //              Called every kProbeInterval at least, before the first sleep, and once by a wait
+  //              that ends before either (but not for Deadline::now()): so whoever waits again
+  //              and again, each time for a moment, finds out too.
   // After kReady from a crowd's bell the caller has to try to take what is there.
   // Progress: blocking. Memory ordering: that of `ready`.
   template <class Bell, class Ready, class Probe>
@@ -108,6 +110,7 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
   Clock::time_point now = start;
   Clock::time_point next_probe = mode_ == WaitMode::kPark ? start : start + kProbeInterval;
   int yields = kAdaptiveYields;
+  bool asked = false;
 
   for (;;) {
     // Reasons to stop; each time `ready` has the last word.
@@ -115,9 +118,14 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
     if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) {
       return ready() ? WaitResult::kReady : WaitResult::kInterrupted;
     }
-    if (deadline.passed_at(now)) return ready() ? WaitResult::kReady : WaitResult::kTimedOut;
-    if (now >= next_probe) {
+    const bool passed = deadline.passed_at(now);
+    if (passed && (asked || deadline == Deadline::now())) {
+      return ready() ? WaitResult::kReady : WaitResult::kTimedOut;
+    }
+    if (passed || now >= next_probe) {
+      asked = true;
       if (peer_gone()) return ready() ? WaitResult::kReady : WaitResult::kPeerGone;
+      if (passed) continue;
       now = Clock::now();
       next_probe = now + kProbeInterval;
     }
