@@ -105,8 +105,11 @@ bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds stan
                                .standing = standing});
 }
 
-// Waits no longer for the dead, nor for those of whom we are tired.
-void ReadersSender::look_after_the_slowest(record_ring::Producer& producer) noexcept {
+// Waits no longer for the dead, nor for those of whom we are tired, until it is `enough`: the next
+// slowest may not be slow at all.
+template <class Enough>
+void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
+                                           Enough&& enough) noexcept {
   while (const auto held = producer.held_back_by()) {
     if (seat_->reader_attached(held->reader)) {
       const auto now = Deadline::Clock::now();
@@ -117,6 +120,7 @@ void ReadersSender::look_after_the_slowest(record_ring::Producer& producer) noex
       if (!tired_of(*held, now - since_)) return;
     }
     producer.evict(held->reader);
+    if (enough()) return;
   }
 }
 
@@ -125,7 +129,7 @@ Status ReadersSender::wait(record_ring::Producer& producer, Deadline deadline,
                            Ready&& ready) noexcept {
   const auto probe = [&] {
     if (seat_->damaged()) return true;
-    look_after_the_slowest(producer);
+    look_after_the_slowest(producer, ready);
     watch_who_joined();
     return false;
   };
@@ -139,7 +143,7 @@ Status ReadersSender::wait_for_room(record_ring::Producer& producer, Ringer&,
   if (deadline != Deadline::now()) return wait(producer, deadline, room);
   if (!pacer_.due()) return Status::kWouldBlock;
   if (seat_->damaged()) return Status::kCorrupt;
-  look_after_the_slowest(producer);
+  look_after_the_slowest(producer, room);
   return room() ? Status::kOk : Status::kWouldBlock;
 }
 

@@ -51,7 +51,8 @@ class ReadersSender final : public SenderBackend {
   [[nodiscard]] std::uint32_t attached() noexcept;
   [[nodiscard]] bool anybody_came() const noexcept;
   void watch_who_joined() noexcept;
-  void look_after_the_slowest(record_ring::Producer& producer) noexcept;
+  template <class Enough>
+  void look_after_the_slowest(record_ring::Producer& producer, Enough&& enough) noexcept;
   [[nodiscard]] bool tired_of(const HeldBack& held, std::chrono::nanoseconds standing);
   template <class Ready>
   Status wait(record_ring::Producer& producer, Deadline deadline, Ready&& ready) noexcept;
