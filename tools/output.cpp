@@ -6,12 +6,17 @@
 #include <cerrno>
 
 namespace rondo::program {
+namespace {
+
+constexpr std::size_t kWrittenAtOnce = std::size_t{32} << 10;
+
+}  // namespace
 
 bool Output::put(std::span<const std::byte> bytes) {
-  if (bytes.size() > buffer_.capacity() - buffer_.size()) [[unlikely]] {
-    if (!flush()) return false;
-    if (bytes.size() > buffer_.capacity() / 2) return write_all(bytes);
-  }
+  // A copy of this size costs more than a system call.
+  if (bytes.size() >= kWrittenAtOnce) return flush() && write_all(bytes);
+  if (bytes.size() > buffer_.capacity() - buffer_.size() && !flush()) [[unlikely]]
+    return false;
   buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   return true;
 }
