@@ -141,7 +141,7 @@ TEST(SegmentHeader, AnotherKindIsRefused) {
 
 TEST(SegmentHeader, AnUnknownKindIsRefused) {
   HeaderFixture segment;
-  for (const std::uint32_t kind : {0u, 5u, 0xFFFF'FFFFu}) {
+  for (const std::uint32_t kind : {0u, 6u, 0xFFFF'FFFFu}) {
     segment.header().kind = kind;
     EXPECT_EQ(segment.refused(), ErrorCode::kBadKind);
   }

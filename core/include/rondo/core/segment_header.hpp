@@ -43,7 +43,13 @@
 
 namespace rondo {
 
-enum class RingKind : std::uint32_t { kSpsc = 1, kRecord = 2, kMpmc = 3, kLatest = 4 };
+enum class RingKind : std::uint32_t {
+  kSpsc = 1,
+  kRecord = 2,
+  kMpmc = 3,
+  kLatest = 4,
+  kFramePool = 5
+};
 
 // As it stands in URLs and in what `rondo info` prints.
 [[nodiscard]] constexpr std::string_view to_string(RingKind kind) noexcept {
@@ -52,6 +58,7 @@ enum class RingKind : std::uint32_t { kSpsc = 1, kRecord = 2, kMpmc = 3, kLatest
     case RingKind::kRecord: return "record";
     case RingKind::kMpmc: return "mpmc";
     case RingKind::kLatest: return "latest";
+    case RingKind::kFramePool: return "frames";
   }
   return "unknown";
 }
@@ -153,7 +160,8 @@ namespace detail {
 // Why the geometry of a header that is otherwise sound is impossible; empty if it is possible.
 // Every product is bounded before it is formed.
 [[nodiscard]] inline std::string header_objection(const Geometry& geometry) {
-  const bool power_of_two = geometry.kind != RingKind::kLatest;
+  const bool power_of_two =
+      geometry.kind != RingKind::kLatest && geometry.kind != RingKind::kFramePool;
   if (geometry.total_bytes > kMaxSegmentBytes) {
     return "its size is " + std::to_string(geometry.total_bytes) + " bytes, more than 2^46";
   }
@@ -225,8 +233,8 @@ namespace detail {
 //
 // Returns the process's own copy. Every field is read once. What holds of it: total_bytes is the
 // size of `segment`, the participant table and capacity * slot_bytes fit into it, the capacity is
-// not zero, and a power of two except in kind latest. The ring still compares total_bytes with its
-// own layout_for(), and feature_bits with those it knows.
+// not zero, and a power of two except in the kinds latest and frames. The ring still compares
+// total_bytes with its own layout_for(), and feature_bits with those it knows.
 //
 // Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadVersion (also for
 // another word size), kBadKind, kSizeMismatch, kBadGeometry.

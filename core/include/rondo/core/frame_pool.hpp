@@ -1,0 +1,306 @@
+// frame_pool: large frames in place, from one producer to many readers, each of which may hold some
+// of them for as long as it likes. A slow reader pins one frame, and not the ring.
+//
+// A frame's reference count is the number of pins that name it. Nobody shares a counter: each
+// reader has pin words of its own, and writes the ticket of the frame that it holds into one of
+// them. The producer, when it wants a frame back, looks at all of them.
+//
+//   producer, who wants frame f back         reader, who wants ticket t of frame f
+//   ------------------------------------     ------------------------------------------
+//   state[f] = t | taken                     pin = t
+//   fence        (K1)                        fence        (K2)
+//   any pin == t? (U2)                       if (state[f] == t) it is held
+//   then state[f] = t, and another one       else pin = 0, and another one
+//   else state[f] = 0, write
+//
+// One of the two sees the other. A ticket never comes again, so a pin that a reader is about to
+// clear, or that a hostile one made up, holds back at most that one frame.
+//
+// Death. A dead reader's pins hold its frames until its slot's lock is free: then whoever takes it
+// clears them (recover_dead_readers(), or the successor). A producer may die at any instruction:
+// all that it counted in `newest` is still there; a frame that was taken back but not yet written
+// is restored by its successor, since somebody may just have pinned it.
+//
+// No reader can harm another one or the producer: hostile pins hold `pins` frames at most.
+//
+// Ordering. Each label stands at exactly one operation below; pairs are mutual.
+//
+//   N1, N3 release newest  ->  N2, N4 acquire newest   all frames up to that one are fully written
+//   U1 release pin         ->  U2 acquire pin          a frame that nobody pins is fully read
+//   K1 seq_cst fence, K2 seq_cst fence   forbid that producer and reader miss each other
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bitset>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/frame_pool_layout.hpp"
+#include "rondo/core/latest.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/result.hpp"
+
+namespace rondo {
+
+// What a reader meets.
+enum class FrameRead : std::uint8_t {
+  kFrame,    // one more frame, pinned
+  kNothing,  // no newer one is there yet
+  kEnd,      // nor will there be
+  kNoPin,    // all pins of this reader hold frames; let go of one
+  kBusy,     // the producer took frames back faster than they could be pinned, again and again
+  kCorrupt   // words that no honest producer writes
+};
+
+// Where a reader starts.
+enum class FrameStart : std::uint8_t {
+  kOldest,  // at the oldest frame that is still there
+  kNewest,  // at the newest one
+  kNext,    // at the first one to be published from now on
+  kResume   // behind the last one that the slot's owner before got; those gone by now are lost.
+            // Where nobody was: at the oldest
+};
+
+// A frame that a reader holds: it stays as it is until this object lets go of it. Thread-safe as a
+// pointer is; any thread may let go. Must not outlive the mapping.
+class [[nodiscard]] PinnedFrame {
+ public:
+  PinnedFrame() noexcept = default;
+  PinnedFrame(PinnedFrame&& other) noexcept { *this = std::move(other); }
+  PinnedFrame& operator=(PinnedFrame&& other) noexcept {
+    if (this == &other) return *this;
+    release();
+    pin_ = std::exchange(other.pin_, nullptr);
+    bytes_ = std::exchange(other.bytes_, {});
+    number_ = std::exchange(other.number_, 0);
+    return *this;
+  }
+  ~PinnedFrame() { release(); }
+
+  // Lets go of the frame. Progress: wait-free. Memory ordering: what was read of it, was read
+  // before the producer writes there again.
+  void release() noexcept;
+
+  [[nodiscard]] explicit operator bool() const noexcept { return pin_ != nullptr; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  // Counted from 1; 0: it holds none.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+
+ private:
+  friend class frame_pool;
+  Atomic<std::uint64_t>* pin_ = nullptr;
+  std::span<const std::byte> bytes_;
+  std::uint64_t number_ = 0;
+};
+
+class frame_pool {
+ public:
+  using Parts = FramePoolParts;
+  class Producer;
+  class Reader;
+
+  static constexpr std::uint32_t kProducerSlot = 0;
+  static constexpr std::uint32_t kFirstReaderSlot = 1;
+
+  // Where everything lies in a pool with these parameters. Errors: kInvalidCapacity.
+  [[nodiscard]] static Result<FramePoolLayout> layout_for(const FramePoolParams& params);
+  // Makes an empty pool in `memory`: zero, layout.total_bytes long, aligned to kSharingRange, and
+  // seen by nobody else yet. The header is finished last. Errors: kInvalidCapacity, kTooSmall,
+  // kSizeMismatch, kMisaligned.
+  [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory,
+                                            const FramePoolParams& params);
+  // Checks what lies in `memory`, hostile until proved sound. `what` names the segment in messages.
+  // Errors: check_header()'s, kBadGeometry.
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
+                                            std::string_view what = "the pool");
+
+ private:
+  static void hold(PinnedFrame& frame, Atomic<std::uint64_t>& pin, std::span<const std::byte> bytes,
+                   std::uint64_t number) noexcept {
+    frame.release();
+    frame.pin_ = &pin;
+    frame.bytes_ = bytes;
+    frame.number_ = number;
+  }
+};
+
+namespace detail {
+
+// All ways to clear a pin come through here.
+RONDO_ALWAYS_INLINE void unpin(Atomic<std::uint64_t>& pin) noexcept {
+  // U1 (release, pairs with U2): the frame has been fully read. A later pin in this word is made by
+  // a read-modify-write, which hands this on.
+  pin.store(0, std::memory_order_release);
+}
+
+// Calls f(reader, ticket) for each pin that is set, true or not.
+template <class F>
+void for_each_pin(const FramePoolParts& parts, F&& f) noexcept {
+  for (std::uint32_t i = 0; i < parts.reader_count; ++i) {
+    for (std::uint32_t p = 0; p < parts.pin_count; ++p) {
+      // U2 (acquire, pairs with U1): what this pin held before has been fully read.
+      const std::uint64_t ticket = parts.reader(i).pins[p].load(std::memory_order_acquire);
+      if (ticket != 0) f(i, ticket);
+    }
+  }
+}
+
+}  // namespace detail
+
+inline void PinnedFrame::release() noexcept {
+  if (pin_ == nullptr) return;
+  detail::unpin(*std::exchange(pin_, nullptr));
+  bytes_ = {};
+  number_ = 0;
+}
+
+// The one who publishes. Not thread-safe: one thread at a time.
+class frame_pool::Producer {
+ public:
+  // Takes up the producer's part where a predecessor left it, killed or not. The caller holds the
+  // producer's role (participants.hpp).
+  explicit Producer(const Parts& parts) noexcept;
+
+  // A frame to write in place, frame_bytes long, or an empty span when all are pinned; again the
+  // same one until it is published or given up. It is a free one, or the oldest that nobody pins.
+  // The newest is never taken, so that there is always one to read. With readers * pins + 2 frames
+  // it never fails. Progress: wait-free; one fence, and reads a line per reader.
+  [[nodiscard]] std::span<std::byte> try_claim() noexcept;
+  // Publishes the claimed frame with its first `size_bytes` bytes, at most frame_bytes. Progress:
+  // wait-free. Memory ordering: what the caller did before is visible to who gets this frame.
+  void commit(std::size_t size_bytes) noexcept;
+  // Gives the claimed frame up, unpublished; what it held before is gone.
+  void discard() noexcept { claimed_ = kNone; }
+  // Says that nothing more will come; the next commit takes it back.
+  void close() noexcept;
+
+  // The number of the last frame published, those of predecessors included.
+  [[nodiscard]] std::uint64_t number() const noexcept { return frame_ticket::number_of(newest_); }
+  [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
+
+ private:
+  using Frames = std::bitset<kMaxFrames>;
+  static constexpr std::uint32_t kNone = kMaxFrames;
+
+  [[nodiscard]] Atomic<std::uint64_t>& state(std::uint32_t f) const noexcept {
+    return parts_.producer->states[f];
+  }
+  [[nodiscard]] std::uint64_t ticket_in(std::uint32_t f) const noexcept;
+  [[nodiscard]] Frames pinned() const noexcept;
+  [[nodiscard]] std::uint32_t oldest(const Frames& except) const noexcept;
+  [[nodiscard]] std::uint32_t take_back(const Frames& frames) noexcept;
+  [[nodiscard]] std::uint32_t find() noexcept;
+
+  Parts parts_;
+  std::uint64_t newest_;  // ticket, without the flag
+  std::uint32_t claimed_ = kNone;
+};
+
+// One who reads. Each slot has one at a time; not thread-safe.
+class frame_pool::Reader {
+ public:
+  // Takes reader `index`'s part, below reader_count, whose slot the caller holds; clears what a
+  // predecessor had pinned.
+  Reader(const Parts& parts, std::uint32_t index, FrameStart from = FrameStart::kOldest) noexcept;
+
+  // The oldest frame that is still there after the last one, or the newest; those passed over are
+  // counted as lost. `frame` keeps what it holds when there is no newer one (kNothing, kEnd), and
+  // lets go of it before otherwise. Progress: bounded; kBusy only if one frame after the other was
+  // taken back while it was being pinned. Memory ordering: what the producer did before it
+  // published the frame is visible.
+  [[nodiscard]] FrameRead try_next(PinnedFrame& frame) noexcept { return read(frame, false); }
+  [[nodiscard]] FrameRead try_newest(PinnedFrame& frame) noexcept { return read(frame, true); }
+
+  // Whether try_next() would say something else than kNothing: for who waits. Progress: wait-free.
+  [[nodiscard]] bool changed() const noexcept {
+    // relaxed: read() looks again, and orders what it reads.
+    const std::uint64_t newest = parts_.producer->newest.load(std::memory_order_relaxed);
+    return (newest & frame_ticket::kFlag) != 0 || frame_ticket::number_of(newest) > account_.last;
+  }
+
+  [[nodiscard]] const FrameAccount& account() const noexcept { return account_; }
+  [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
+  [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
+
+ private:
+  [[nodiscard]] FrameRead read(PinnedFrame& frame, bool newest_only) noexcept;
+  [[nodiscard]] std::uint64_t oldest_between(std::uint64_t after, std::uint64_t upto) noexcept;
+  [[nodiscard]] bool try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept;
+  [[nodiscard]] Atomic<std::uint64_t>* free_pin() const noexcept;
+  void begin(FrameStart from) noexcept;
+  void write_account() noexcept;
+
+  Parts parts_;
+  std::uint32_t index_;
+  FrameAccount account_{};
+  latest<FrameAccount>::Writer account_writer_;
+};
+
+// A pin, for people and for those who want a slow reader named. Caller: anyone.
+struct HeldFrame {
+  std::uint32_t reader;  // its participant slot is kFirstReaderSlot + reader
+  std::uint64_t number;  // of what it holds
+  std::uint64_t behind;  // frames published since
+};
+
+// Calls f(HeldFrame) for each frame that is held now. Progress: wait-free. Caller: anyone.
+template <class F>
+void for_each_held(const FramePoolParts& parts, F&& f) noexcept {
+  detail::for_each_pin(parts, [&](std::uint32_t reader, std::uint64_t ticket) {
+    const std::uint32_t frame = frame_ticket::frame_of(ticket);
+    if (frame >= parts.frame_count) return;
+    // relaxed, both: a report, true for some moment.
+    const std::uint64_t state = parts.producer->states[frame].load(std::memory_order_relaxed);
+    if ((state & ~frame_ticket::kFlag) != ticket) return;
+    const std::uint64_t newest = parts.producer->newest.load(std::memory_order_relaxed);
+    const std::uint64_t number = frame_ticket::number_of(ticket);
+    f(HeldFrame{reader, number, frame_ticket::number_of(newest) - number});
+  });
+}
+
+// What reader `index` has got so far; all zero if nobody ever was. Empty beside a hostile one.
+// Progress: bounded. Caller: anyone.
+[[nodiscard]] inline std::optional<FrameAccount> read_frame_account(const FramePoolParts& parts,
+                                                                    std::uint32_t index) noexcept {
+  FrameAccount account{};
+  latest<FrameAccount>::Reader reader(parts.account(index));
+  if (reader.try_load(account) == LatestRead::kBusy) return std::nullopt;
+  return account;
+}
+
+// Lets go of all that reader `index` had pinned. Caller: holds its slot's lock, as its owner or
+// because the owner is dead.
+inline void clear_pins(const FramePoolParts& parts, std::uint32_t index) noexcept {
+  for (Atomic<std::uint64_t>& pin : parts.reader(index).pins) detail::unpin(pin);
+}
+
+// Lets go of what dead readers had pinned. `liveness`: Participants, or what else has is_dead(),
+// try_lock_dead() and unlock() as it does. Returns how many readers that were. Progress: one system
+// call for each reader that holds a frame. Caller: anyone with write access to the readers' parts;
+// meant for a producer that found nothing to claim.
+template <class Liveness>
+std::uint32_t recover_dead_readers(const FramePoolParts& parts, Liveness& liveness) noexcept {
+  std::bitset<kMaxFrameReaders> holders;
+  detail::for_each_pin(parts, [&](std::uint32_t reader, std::uint64_t) { holders.set(reader); });
+  std::uint32_t recovered = 0;
+  for (std::uint32_t i = 0; i < parts.reader_count; ++i) {
+    const std::uint32_t slot = frame_pool::kFirstReaderSlot + i;
+    if (!holders[i] || !liveness.try_lock_dead(slot)) continue;
+    clear_pins(parts, i);
+    liveness.unlock(slot);
+    ++recovered;
+  }
+  return recovered;
+}
+
+}  // namespace rondo
+
+#include "rondo/core/frame_pool_inl.hpp"  // the roles' work

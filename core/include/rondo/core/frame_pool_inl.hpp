@@ -1,0 +1,225 @@
+// The work of a frame pool's two roles; the protocol is told in frame_pool.hpp.
+#pragma once
+
+#include "rondo/core/frame_pool.hpp"
+
+namespace rondo {
+
+inline frame_pool::Producer::Producer(const Parts& parts) noexcept
+    : parts_(parts),
+      // relaxed, this and the next ones: the role came through the kernel's lock; we are the only
+      // writer now. What readers may see of it is restored, never new.
+      newest_(parts.producer->newest.load(std::memory_order_relaxed) & ~frame_ticket::kFlag) {
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    const std::uint64_t now = state(f).load(std::memory_order_relaxed);
+    const std::uint64_t ticket = now & ~frame_ticket::kFlag;
+    // Published in full and never counted, or nothing that an honest predecessor left.
+    const bool counted = frame_ticket::number_of(ticket) - 1 < number();
+    const std::uint64_t next = counted && frame_ticket::frame_of(ticket) == f ? ticket : 0;
+    // relaxed: as above.
+    if (next != now) state(f).store(next, std::memory_order_relaxed);
+  }
+}
+
+inline std::span<std::byte> frame_pool::Producer::try_claim() noexcept {
+  if (claimed_ == kNone) claimed_ = find();
+  if (claimed_ == kNone) return {};
+  return {parts_.frame(claimed_), parts_.frame_bytes};
+}
+
+inline std::uint32_t frame_pool::Producer::find() noexcept {
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    // relaxed: ours alone. Nobody reads a free frame: it was found unpinned when it became one.
+    if (state(f).load(std::memory_order_relaxed) == 0) return f;
+  }
+  const std::uint32_t first = oldest(pinned());
+  if (first == kNone) return kNone;
+  const std::uint32_t taken = take_back(Frames().set(first));
+  if (taken != kNone) return taken;
+  // A reader has just pinned it. While we go on to the next one, that reader could come there
+  // first, and so on; so all are taken back at once, and no pin can move any more.
+  return take_back(Frames().set());
+}
+
+// 0 for the newest, which is not to be taken.
+inline std::uint64_t frame_pool::Producer::ticket_in(std::uint32_t f) const noexcept {
+  // relaxed: ours alone.
+  const std::uint64_t ticket = state(f).load(std::memory_order_relaxed) & ~frame_ticket::kFlag;
+  return ticket == newest_ ? 0 : ticket;
+}
+
+inline auto frame_pool::Producer::pinned() const noexcept -> Frames {
+  Frames pinned;
+  detail::for_each_pin(parts_, [&](std::uint32_t, std::uint64_t ticket) {
+    const std::uint32_t f = frame_ticket::frame_of(ticket);
+    if (f < parts_.frame_count && ticket_in(f) == ticket) pinned.set(f);
+  });
+  return pinned;
+}
+
+inline std::uint32_t frame_pool::Producer::oldest(const Frames& except) const noexcept {
+  std::uint32_t found = kNone;
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    if (ticket_in(f) == 0 || except[f]) continue;
+    if (found == kNone ||
+        ticket_in(f) >> frame_ticket::kFrameBits < ticket_in(found) >> frame_ticket::kFrameBits) {
+      found = f;
+    }
+  }
+  return found;
+}
+
+// Takes the oldest of `frames` that nobody pins, and leaves the others as they were. None of them
+// can be pinned from the fence on; a pin made before is seen.
+inline std::uint32_t frame_pool::Producer::take_back(const Frames& frames) noexcept {
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    const std::uint64_t ticket = frames[f] ? ticket_in(f) : 0;
+    // relaxed: K1 orders it before we look at the pins. The ticket stays: should we be killed, our
+    // successor knows that the frame is as it was, and that somebody may hold it.
+    if (ticket != 0) state(f).store(ticket | frame_ticket::kFlag, std::memory_order_relaxed);
+  }
+  // K1 (seq_cst, forbids that we miss a reader's pin and it misses that the frame is taken back).
+  atomic_fence(std::memory_order_seq_cst);
+  const std::uint32_t taken = oldest(pinned() | ~frames);
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    const std::uint64_t ticket = frames[f] ? ticket_in(f) : 0;
+    // relaxed: who reads a ticket again knows its frame by N2 already.
+    if (ticket != 0) state(f).store(f == taken ? 0 : ticket, std::memory_order_relaxed);
+  }
+  // For our successor alone, who comes through the kernel's lock: no byte is written before the
+  // state says that the frame is free. Only the compiler could turn that round.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return taken;
+}
+
+inline void frame_pool::Producer::commit(std::size_t size_bytes) noexcept {
+  assert(claimed_ != kNone && size_bytes <= parts_.frame_bytes);
+  const std::uint64_t ticket = frame_ticket::make(number() + 1, claimed_);
+  // relaxed, both: N1 publishes them; nobody believes in a number beyond newest.
+  parts_.producer->sizes[claimed_].store(size_bytes, std::memory_order_relaxed);
+  state(claimed_).store(ticket, std::memory_order_relaxed);
+  claimed_ = kNone;
+  newest_ = ticket;
+  // N1 (release, pairs with N2, N4): the frame, its size and its state are written.
+  parts_.producer->newest.store(ticket, std::memory_order_release);
+}
+
+inline void frame_pool::Producer::close() noexcept {
+  // N3 (release, pairs with N2, N4): as N1, for who sees this word alone.
+  parts_.producer->newest.store(newest_ | frame_ticket::kFlag, std::memory_order_release);
+}
+
+inline frame_pool::Reader::Reader(const Parts& parts, std::uint32_t index, FrameStart from) noexcept
+    : parts_(parts), index_(index), account_writer_(parts.account(index)) {
+  assert(index < parts.reader_count);
+  clear_pins(parts_, index_);
+  begin(from);
+  write_account();
+}
+
+inline void frame_pool::Reader::write_account() noexcept {
+  // A cell's store, no atomic's: latest.hpp has its orders.
+  std::invoke(&latest<FrameAccount>::Writer::store, account_writer_, account_);
+}
+
+inline void frame_pool::Reader::begin(FrameStart from) noexcept {
+  // N4 (acquire, pairs with N1, N3): the states of all frames up to this one.
+  const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
+  const std::uint64_t newest = frame_ticket::number_of(seen);
+  if (from == FrameStart::kResume && account_writer_.version() != 0) {
+    const auto account = read_frame_account(parts_, index_);
+    // The owner before may have been anybody.
+    if (account && account->last <= newest && account->origin <= account->last &&
+        account->received + account->lost == account->last - account->origin) {
+      account_ = *account;
+      return;
+    }
+  }
+  std::uint64_t before = newest;
+  if (from == FrameStart::kNewest && newest != 0) before = newest - 1;
+  if (from == FrameStart::kOldest || from == FrameStart::kResume) {
+    // None, beside a producer that has just taken them all back: at the next one.
+    const std::uint64_t oldest = frame_ticket::number_of(oldest_between(0, newest));
+    if (oldest != 0) before = oldest - 1;
+  }
+  account_ = {before, before, 0, 0};
+}
+
+// The ticket of the oldest frame with a number beyond `after` that is there, none beyond `upto`; 0:
+// none.
+inline std::uint64_t frame_pool::Reader::oldest_between(std::uint64_t after,
+                                                        std::uint64_t upto) noexcept {
+  std::uint64_t found = 0;
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    // relaxed: N2 has brought all of them that count; the others are no matter.
+    const std::uint64_t ticket = parts_.producer->states[f].load(std::memory_order_relaxed);
+    const std::uint64_t number = frame_ticket::number_of(ticket);
+    if ((ticket & frame_ticket::kFlag) != 0 || number <= after || number > upto) continue;
+    if (found == 0 || number < frame_ticket::number_of(found)) found = ticket;
+  }
+  return found;
+}
+
+inline Atomic<std::uint64_t>* frame_pool::Reader::free_pin() const noexcept {
+  FrameReaderPart& part = parts_.reader(index_);
+  for (std::uint32_t p = 0; p < parts_.pin_count; ++p) {
+    // relaxed: whoever let go of it, it was this reader's frame.
+    if (part.pins[p].load(std::memory_order_relaxed) == 0) return &part.pins[p];
+  }
+  return nullptr;
+}
+
+inline bool frame_pool::Reader::try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept {
+  // relaxed: K2 orders it before we look at the state. An exchange and no store, as it goes on with
+  // what U1 says of this word's last frame.
+  static_cast<void>(pin.exchange(ticket, std::memory_order_relaxed));
+  // K2 (seq_cst, forbids that we miss that the frame is taken back and the producer our pin).
+  atomic_fence(std::memory_order_seq_cst);
+  const Atomic<std::uint64_t>& state = parts_.producer->states[frame_ticket::frame_of(ticket)];
+  // relaxed: the ticket's frame is known by N2; whether it still is there, the fences tell.
+  if (state.load(std::memory_order_relaxed) == ticket) return true;
+  detail::unpin(pin);
+  return false;
+}
+
+inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) noexcept {
+  // Whatever is gone when we come to it was taken back for a newer one; so each turn begins behind
+  // the one before, and only a producer that runs away makes another one necessary.
+  std::uint64_t after = account_.last;
+  for (std::uint32_t turn = 0; turn < 2 * kMaxFrames; ++turn) {
+    // N2 (acquire, pairs with N1, N3): what all frames up to this one hold, and their states.
+    const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
+    const std::uint64_t newest = seen & ~frame_ticket::kFlag;
+    const std::uint64_t upto = frame_ticket::number_of(newest);
+    if (upto <= account_.last) return newest == seen ? FrameRead::kNothing : FrameRead::kEnd;
+    frame.release();
+    Atomic<std::uint64_t>* pin = free_pin();
+    if (pin == nullptr) return FrameRead::kNoPin;
+
+    const bool direct = newest_only || upto == after + 1;
+    const std::uint64_t ticket = direct ? newest : oldest_between(after, upto);
+    if (ticket == 0) continue;
+    const std::uint32_t f = frame_ticket::frame_of(ticket);
+    if (f >= parts_.frame_count) return FrameRead::kCorrupt;
+    const std::uint64_t number = frame_ticket::number_of(ticket);
+    if (!try_pin(*pin, ticket)) {
+      if (!newest_only) after = number;
+      continue;
+    }
+    // relaxed: N2 orders it. Read once: it is the producer's word.
+    const std::uint64_t size = parts_.producer->sizes[f].load(std::memory_order_relaxed);
+    if (size > parts_.frame_bytes) {
+      detail::unpin(*pin);
+      return FrameRead::kCorrupt;
+    }
+    hold(frame, *pin, {parts_.frame(f), static_cast<std::size_t>(size)}, number);
+    account_.lost += number - account_.last - 1;
+    account_.last = number;
+    ++account_.received;
+    write_account();
+    return FrameRead::kFrame;
+  }
+  return FrameRead::kBusy;
+}
+
+}  // namespace rondo

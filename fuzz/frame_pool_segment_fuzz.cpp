@@ -1,0 +1,111 @@
+// Any bytes as a frame pool's segment: attaching, publishing, pinning and looking on stay inside
+// the memory, and come to an end, whatever stands there. As long as nobody scribbles, what is held
+// stays as it was.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+
+#include "input.hpp"
+#include "rondo/core/frame_pool.hpp"
+
+using namespace rondo;
+
+namespace {
+
+constexpr std::size_t kHeld = 3;
+
+// Nobody is alive: every pin may be cleared.
+struct AllDead {
+  static bool is_dead(std::uint32_t) noexcept { return true; }
+  static bool try_lock_dead(std::uint32_t) noexcept { return true; }
+  static void unlock(std::uint32_t) noexcept {}
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::Input input(data, size);
+  FramePoolParams params;
+  params.frames = 2u + input.take<std::uint8_t>() % 6;
+  params.frame_bytes = 1u + input.take<std::uint8_t>();
+  params.readers = 1u + input.take<std::uint8_t>() % 3;
+  params.pins = 1u + input.take<std::uint8_t>() % 2;
+  const auto layout = frame_pool::layout_for(params);
+  fuzz::Memory memory(layout->total_bytes);
+  if (!frame_pool::create(memory.bytes(), params)) __builtin_trap();
+
+  std::optional<FramePoolParts> parts;
+  std::optional<frame_pool::Producer> producer;
+  std::optional<frame_pool::Reader> reader;
+  std::array<PinnedFrame, kHeld> held;
+  bool honest = true;  // nobody has scribbled, and each role had one owner
+  while (!input.empty()) {
+    const auto drawn = input.take<std::uint8_t>();
+    PinnedFrame& frame = held[drawn / 16 % kHeld];
+    switch (drawn % 9) {
+      case 0:
+        memory.scribble(input, layout->producer);
+        honest = false;
+        break;
+      case 1:
+        if (auto attached = frame_pool::attach(memory.bytes())) parts = *attached;
+        break;
+      case 2:
+        if (parts) producer.emplace(*parts);
+        break;
+      case 3:
+        if (parts) {
+          // Its predecessor's frames are nobody's any more.
+          for (PinnedFrame& each : held) each.release();
+          reader.emplace(*parts, drawn / 16 % parts->reader_count,
+                         static_cast<FrameStart>(drawn / 64));
+        }
+        break;
+      case 4:
+      case 5:
+        if (producer) {
+          if (const auto bytes = producer->try_claim(); !bytes.empty()) {
+            const std::uint64_t next = producer->number() + 1;
+            std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(next));
+            producer->commit(drawn / 16 % (bytes.size() + 1));
+          } else if (honest) {
+            RONDO_FUZZ_CHECK(params.frames < params.readers * params.pins + 2);
+          }
+        }
+        break;
+      case 6:
+      case 7:
+        if (reader) {
+          const FrameAccount before = reader->account();
+          const FrameRead read =
+              drawn % 9 == 6 ? reader->try_next(frame) : reader->try_newest(frame);
+          if (honest) {
+            RONDO_FUZZ_CHECK(read != FrameRead::kCorrupt && read != FrameRead::kBusy);
+            const FrameAccount& now = reader->account();
+            RONDO_FUZZ_CHECK(now.received + now.lost == now.last - now.origin);
+            RONDO_FUZZ_CHECK(now.received - before.received == (read == FrameRead::kFrame ? 1 : 0));
+          }
+        }
+        break;
+      case 8:
+        if (parts) {
+          for_each_held(*parts, [&](const HeldFrame& each) {
+            RONDO_FUZZ_CHECK(each.reader < parts->reader_count);
+          });
+          static_cast<void>(read_frame_account(*parts, drawn / 16 % parts->reader_count));
+          AllDead liveness;
+          if (drawn >= 128 && !reader) recover_dead_readers(*parts, liveness);
+        }
+        break;
+    }
+    for (const PinnedFrame& each : held) {
+      // Read to the last byte, for AddressSanitizer.
+      const auto bytes = each.bytes();
+      const auto expected = static_cast<std::byte>(each.number());
+      const auto same = std::count(bytes.begin(), bytes.end(), expected);
+      if (honest) RONDO_FUZZ_CHECK(same == static_cast<std::ptrdiff_t>(bytes.size()));
+    }
+  }
+  return 0;
+}
