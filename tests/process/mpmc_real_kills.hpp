@@ -120,9 +120,10 @@ inline void kill_victim_everywhere(const Story<MpmcSound>& story, std::uint64_t 
 
 // As before; then a recoverer, asking the kernel who is dead, is killed after every
 // `recoverer_stride`-th of its instructions. Victim's instructions that leave the memory as the one
-// before did are passed over.
+// before did are passed over, and of the others all but each `image_stride`-th.
 inline void kill_recoverer_everywhere(const Story<MpmcSound>& story, std::uint64_t first,
-                                      std::uint64_t recoverer_stride, KillCounts& counts) {
+                                      std::uint64_t recoverer_stride, std::size_t image_stride,
+                                      KillCounts& counts) {
   RealWorld real;
   story.arrange(real.world());
   std::vector<std::vector<std::byte>> left_behind{real.image()};
@@ -136,9 +137,9 @@ inline void kill_recoverer_everywhere(const Story<MpmcSound>& story, std::uint64
       if (auto image = real.image(); image != left_behind.back()) left_behind.push_back(image);
     }
   }
-  for (const auto& image : left_behind) {
+  for (std::size_t i = first % image_stride; i < left_behind.size(); i += image_stride) {
     for (std::uint64_t n = first;; n += recoverer_stride) {
-      real.restore(image);  // the victim is dead: nobody holds its lock
+      real.restore(left_behind[i]);  // the victim is dead: nobody holds its lock
       Stepper recoverer([&] {
         Participants me = real.joined(kRecoverer);
         Stepper::begin();

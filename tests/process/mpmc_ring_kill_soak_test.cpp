@@ -42,7 +42,9 @@ TEST(MpmcKillSoak, AParticipantKilledAtEachInstructionIsHealed) {
 }
 
 TEST(MpmcKillSoak, ARecovererKilledAtEachInstructionIsReplaced) {
-  kill_everywhere("recoverers", 397, kill_recoverer_everywhere);
+  kill_everywhere("recoverers", 397, [](const auto& story, auto first, auto stride, auto& counts) {
+    kill_recoverer_everywhere(story, first, stride, 1, counts);
+  });
 }
 
 TEST(MpmcKillSoak, AParticipantKilledWhileAttachingOrDetachingLeavesNothingBehind) {

@@ -14,6 +14,7 @@ namespace {
 // AddressSanitizer adds makes many times as many instructions of the same steps.
 constexpr std::uint64_t kVictimStride = kAddressSanitizer ? 101 : 17;
 constexpr std::uint64_t kRecovererStride = kAddressSanitizer ? 1999 : 397;
+constexpr std::size_t kImageStride = kAddressSanitizer ? 4 : 1;
 
 std::uint64_t somewhere_below(std::uint64_t stride) {
   const std::uint64_t first = std::random_device{}() % stride;
@@ -38,7 +39,7 @@ TEST(MpmcKill, ARecovererKilledAtAnyInstructionIsReplaced) {
   KillCounts counts;
   const std::uint64_t first = somewhere_below(kRecovererStride);
   for (const auto& story : all_stories<MpmcSound>()) {
-    kill_recoverer_everywhere(story, first, kRecovererStride, counts);
+    kill_recoverer_everywhere(story, first, kRecovererStride, kImageStride, counts);
   }
   report("recoverers", counts);
   EXPECT_EQ(counts.failures, 0u) << counts.first_failure;
