@@ -34,6 +34,9 @@ headline "Between two threads: messages per second, against other queues"
 headline "To several consumers, against one ring for each of them"
 "$bin/readers_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/readers.json"
 
+headline "Large frames in place, through a frame pool and a record ring, against memcpy"
+"$bin/frames_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/frames.json"
+
 headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
 "$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
 

@@ -1,0 +1,157 @@
+// A camera, and three processes that look at its 4K frames where they lie, in a pool of eight: one
+// gets every frame, one holds a frame for long and goes on at the newest, one dies with two frames
+// in its hands. The camera waits for none of them.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <rondo/core/frame_pool.hpp>
+#include <rondo/core/participants.hpp>
+#include <rondo/core/segment.hpp>
+#include <rondo/sync/deadline.hpp>
+#include <rondo/sync/doorbell.hpp>
+#include <span>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+using namespace std::chrono_literals;
+using rondo::frame_pool;
+
+const rondo::SegmentName kName{rondo::Backing::kSharedMemory, "example-camera"};
+// With 5 = readers * pins + 2 the camera always finds a frame, whatever the readers hold; 3 more
+// are for readers that fall behind.
+const rondo::FramePoolParams kParams{
+    .frames = 8, .frame_bytes = 3840 * 2160 * 3 / 2, .readers = 3, .pins = 1};
+
+template <class T>
+T must(rondo::Result<T> result) {
+  if (result) return std::move(result.value());
+  std::cerr << result.error().message << '\n';
+  std::exit(1);
+}
+
+// The pool at kName. The camera makes it if there is none, the others wait for it.
+rondo::Segment open(rondo::Role role) {
+  const auto patience = rondo::Deadline::after(5s);
+  for (;; std::this_thread::sleep_for(1ms)) {
+    auto found = rondo::Segment::attach(kName);
+    const bool missing = !found && found.error().code == rondo::ErrorCode::kNotFound;
+    if (!missing || patience.passed()) return must(std::move(found));
+    if (role != rondo::Role::kProducer) continue;
+    auto params = kParams;
+    params.instance_id = rondo::new_instance_id();
+    return must(rondo::Segment::create(kName, must(frame_pool::layout_for(params)).total_bytes, {},
+                                       [&](std::span<std::byte> memory) -> rondo::Result<void> {
+                                         if (auto made = frame_pool::create(memory, params); !made)
+                                           return made.error();
+                                         return {};
+                                       }));
+  }
+}
+
+// A process that takes part. Leaves in order, and the last one removes the name.
+struct Member {
+  rondo::Segment segment;
+  rondo::FramePoolParts parts;
+  rondo::Participants participants;
+  rondo::Joined joined;
+
+  Member(rondo::Role role, std::string_view name, std::uint32_t first_slot, std::uint32_t slots)
+      : segment(open(role)),
+        parts(must(frame_pool::attach(segment.bytes()))),
+        participants(must(rondo::Participants::open(
+            segment, must(rondo::check_header(segment.bytes(), rondo::RingKind::kFramePool,
+                                              to_string(kName)))))),
+        joined(must(participants.join(
+            {.first_slot = first_slot, .slot_count = slots, .role = role, .name = name}))) {}
+  ~Member() { participants.leave(true); }
+};
+
+int film() {
+  Member me(rondo::Role::kProducer, "camera", frame_pool::kProducerSlot, 1);
+  frame_pool::Producer camera(me.parts);
+  rondo::GroupRinger bell(me.parts.producer->publish_ringer);
+  for (std::uint32_t i = 0; i < me.parts.reader_count; ++i) {
+    static_cast<void>(bell.watch(me.parts.reader(i).publish_waiter));
+  }
+  auto next = std::chrono::steady_clock::now();
+  for (int n = 1; n <= 60; ++n) {
+    const auto frame = camera.try_claim();
+    if (frame.empty()) return std::cerr << "all frames are held\n", 1;  // kParams forbid it
+    std::memset(frame.data(), static_cast<int>(camera.number() + 1), frame.size());
+    camera.commit(frame.size());
+    bell.notify();
+    if (n % 30 == 0) {
+      rondo::for_each_held(me.parts, [](const rondo::HeldFrame& held) {
+        std::cout << "camera: reader " << held.reader << " holds frame " << held.number << ", "
+                  << held.behind << " behind\n";
+      });
+      const auto dead = rondo::recover_dead_readers(me.parts, me.participants);
+      if (dead != 0) std::cout << "camera: got back what " << dead << " dead reader(s) held\n";
+    }
+    std::this_thread::sleep_until(next += 20ms);
+  }
+  camera.close();
+  bell.notify();
+  std::cout << "camera: " << camera.number() << " frames" << std::endl;
+  return 0;
+}
+
+// Looks at each frame, from its first byte to its last, for as long as `look` takes.
+template <class Next, class Look>
+int watch(std::string_view name, Next next, Look look) {
+  Member me(rondo::Role::kConsumer, name, frame_pool::kFirstReaderSlot, kParams.readers);
+  frame_pool::Reader reader(me.parts, me.joined.slot - frame_pool::kFirstReaderSlot);
+  rondo::Sleeper sleeper(me.parts.reader(reader.index()).publish_waiter,
+                         me.parts.producer->publish_ringer);
+  rondo::PinnedFrame frame;
+  auto patience = rondo::Deadline::after(5s);
+  for (;;) {
+    const auto read = (reader.*next)(frame);
+    if (read == rondo::FrameRead::kFrame) {
+      look(frame);
+      const auto whole = std::count(frame.bytes().begin(), frame.bytes().end(),
+                                    static_cast<std::byte>(frame.number()));
+      if (static_cast<std::size_t>(whole) != frame.bytes().size()) return 2;  // never
+      frame.release();
+      patience = rondo::Deadline::after(5s);
+    } else if (read != rondo::FrameRead::kNothing || patience.passed()) {
+      break;
+    } else {
+      static_cast<void>(sleeper.sleep_once([&] { return reader.changed(); }, patience));
+    }
+  }
+  sleeper.leave();
+  std::cout << name << ": got " << reader.account().received << ", lost " << reader.account().lost
+            << std::endl;
+  return 0;
+}
+
+template <class Work>
+void start(Work work) {
+  if (fork() == 0) std::exit(work());
+}
+
+int main() {
+  using Reader = frame_pool::Reader;
+  using Frame = rondo::PinnedFrame;
+  start([] { return watch("fast", &Reader::try_next, [](const Frame&) {}); });
+  start([] {
+    return watch("slow", &Reader::try_newest,
+                 [](const Frame&) { std::this_thread::sleep_for(300ms); });
+  });
+  start([] {
+    return watch("crashing", &Reader::try_next, [](const Frame& frame) {
+      if (frame.number() >= 20) std::_Exit(0);
+    });
+  });
+  start(film);
+  int failed = 0;
+  for (int status = 0; wait(&status) > 0;) failed |= status;
+  return failed == 0 ? 0 : 1;
+}
