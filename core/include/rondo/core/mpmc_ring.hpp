@@ -10,7 +10,9 @@
 //
 //   mpmc_ring_layout.hpp     bytes, parameters, the words' encoding
 //   mpmc_ring_words.hpp      every access to a shared word, and all memory orderings
-//   mpmc_ring_roles.hpp      owning, publishing and giving back positions
+//   mpmc_ring_slots.hpp      where slots lie
+//   mpmc_ring_producer.hpp   owning and publishing positions
+//   mpmc_ring_consumer.hpp   taking and giving back positions
 //   mpmc_ring_recovery.hpp   what the dead leave behind
 //   mpmc_ring_sleepers.hpp   who sleeps, for those who wake
 //   mpmc_ring_attendance.hpp who takes part, and how those who did have gone
@@ -30,11 +32,13 @@
 #include <utility>
 
 #include "rondo/core/mpmc_ring_attendance.hpp"
+#include "rondo/core/mpmc_ring_consumer.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
+#include "rondo/core/mpmc_ring_producer.hpp"
 #include "rondo/core/mpmc_ring_recovery.hpp"
-#include "rondo/core/mpmc_ring_roles.hpp"
 #include "rondo/core/mpmc_ring_segment.hpp"
 #include "rondo/core/mpmc_ring_sleepers.hpp"
+#include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 

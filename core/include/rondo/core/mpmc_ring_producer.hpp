@@ -1,0 +1,210 @@
+// The producer's role in an MPMC slot ring, in positions: which to own, and publishing them. The
+// typed handle that users hold is in mpmc_ring_handles.hpp.
+//
+// It keeps a guess of the next free position and lets the slot's state word judge it, so a handle
+// that is alone on its side never loads the shared position: the word says whether the guess is
+// right, stale, or ahead of the other side. A position is owned by advancing the tail from it by
+// compare-and-swap, after announcing it (mpmc_ring_words.hpp has the orderings).
+//
+// Nothing here trusts a word: every loop is bounded, every index masked, and a state that no honest
+// participant leaves is reported as corrupt.
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+
+#include "rondo/core/back_off.hpp"
+#include "rondo/core/distance.hpp"
+#include "rondo/core/mpmc_ring_layout.hpp"
+#include "rondo/core/mpmc_ring_slots.hpp"
+#include "rondo/core/mpmc_ring_words.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+
+namespace rondo {
+
+// Claims positions and publishes them. One claim at a time; one thread at a time.
+template <class Shape, class Policy>
+class MpmcProducerCore {
+ public:
+  MpmcProducerCore(const MpmcParts& parts, std::uint32_t participant, Steering steering) noexcept
+      : parts_(parts),
+        record_(&parts.participants[participant].claiming),
+        next_(detail::guess_tail(*parts.positions)),
+        looked_full_(next_ - 1),
+        distance_(steering, next_, Distance::kJudged, detail::kMpmcMaxPauses) {
+    assert(participant < parts.participant_count);
+  }
+
+  // Claims one position. Progress: lock-free.
+  RONDO_ALWAYS_INLINE bool claim() noexcept {
+    assert(count_ == 0);
+    Position p = next_;
+    if (detail::read_for_claim(state_at(p)) == parts_.lap_of(p)) [[likely]] {
+      if (try_own(p, 1)) [[likely]]
+        return true;
+      back_off_.lost();
+      return claim_slowly(1, true);
+    }
+    return claim_slowly(1, false);
+  }
+
+  // Claims `least` to `wanted` adjacent positions, as many as are free now. Progress: lock-free.
+  bool claim(std::uint32_t wanted, std::uint32_t least = 1) noexcept {
+    assert(count_ == 0 && 0 < least && least <= wanted && least <= mpmc_announcement::kMaxCount);
+    wanted = std::min(wanted, mpmc_announcement::kMaxCount);
+    const std::uint32_t ready = free_from(next_, wanted);
+    if (ready >= least) [[likely]] {
+      Position p = next_;
+      if (try_own(p, ready)) [[likely]]
+        return true;
+      back_off_.lost();
+      return claim_slowly(wanted, true, least);
+    }
+    return claim_slowly(wanted, false, least);
+  }
+
+  // The claimed positions are first() to first() + count() - 1.
+  [[nodiscard]] Position first() const noexcept { return first_; }
+  [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
+
+  // Ends a claim of one position.
+  RONDO_ALWAYS_INLINE void publish(SlotKind kind) noexcept {
+    assert(count_ == 1);
+    detail::publish(state_at(first_), mpmc_state::make(parts_.lap_of(first_), kind));
+    count_ = 0;
+  }
+  // Ends a claim: the first `written` positions become messages, the rest tombstones. Backwards: as
+  // long as the first is not there nobody gets past it, so all of them become visible at once.
+  RONDO_ALWAYS_INLINE void publish_first(std::uint32_t written) noexcept {
+    assert(written <= count_);
+    detail::MpmcCursor<Shape> at(parts_, first_ + count_ - 1);
+    for (std::uint32_t i = count_; i-- > 0; at.backward()) {
+      const SlotKind kind = i < written ? SlotKind::kWritten : SlotKind::kTombstone;
+      detail::publish(at.state(), mpmc_state::make(at.lap(), kind));
+    }
+    count_ = 0;
+  }
+  // Ends a claim: `write(i, payload)` writes message i, which is published at once after it. Also
+  // backwards, as above.
+  template <class Write>
+  RONDO_ALWAYS_INLINE void publish_each(Write write) noexcept {
+    detail::MpmcCursor<Shape> at(parts_, first_ + count_ - 1);
+    for (std::uint32_t i = count_; i-- > 0; at.backward()) {
+      write(i, at.payload());
+      detail::publish(at.state(), mpmc_state::make(at.lap(), SlotKind::kWritten));
+    }
+    count_ = 0;
+  }
+
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* payload(std::uint32_t i) const noexcept {
+    return Shape::payload_at(parts_, first_ + i);
+  }
+  [[nodiscard]] MpmcBlocked blocked() const noexcept { return blocked_; }
+  [[nodiscard]] const MpmcParts& parts() const noexcept { return parts_; }
+
+ private:
+  RONDO_ALWAYS_INLINE detail::SlotWord& state_at(Position p) const noexcept {
+    return Shape::state_at(parts_, p);
+  }
+
+  // How many slots from `p` on are free, up to `wanted` and to one lap.
+  RONDO_ALWAYS_INLINE std::uint32_t free_from(Position p, std::uint32_t wanted) const noexcept {
+    const std::uint32_t most = parts_.at_most_a_lap(wanted);
+    detail::MpmcCursor<Shape> at(parts_, p);
+    std::uint32_t ready = 0;
+    for (; ready < most; ++ready, at.forward()) {
+      if (detail::read_for_claim(at.state()) != at.lap()) break;
+    }
+    return ready;
+  }
+
+  // Announces and claims. On failure next_ is the tail.
+  RONDO_ALWAYS_INLINE bool try_own(Position p, std::uint32_t count) noexcept {
+    if constexpr (Policy::kAnnounce) detail::announce(*record_, p, count);
+    if (!detail::advance_tail(*parts_.positions, p, count)) [[unlikely]] {
+      next_ = p;
+      return false;
+    }
+    first_ = p;
+    count_ = count;
+    next_ = p + count;
+    Shape::prefetch(parts_, next_, count);
+    return true;
+  }
+
+  RONDO_COLD bool claim_slowly(std::uint32_t wanted, bool announced,
+                               std::uint32_t least = 1) noexcept {
+    bool stayed = false;
+    for (std::uint32_t attempt = 0; attempt < detail::kMpmcMaxAttempts; ++attempt) {
+      const Position p = next_;
+      const std::uint32_t ready = free_from(p, wanted);
+      if (ready >= least) {
+        announced = true;
+        if (try_own(p, ready)) return true;
+        back_off_.lost();
+        continue;
+      }
+      if (ready != 0) {
+        // Some are free, unless somebody owns them already and is still writing.
+        next_ = detail::guess_tail(*parts_.positions);
+        if (next_ == p) return give_up(MpmcBlocked::kFull, announced);
+        continue;
+      }
+      const std::uint64_t word = detail::read_for_claim(state_at(p));
+      const auto ahead = static_cast<std::int64_t>(mpmc_state::lap_in(word) - parts_.lap_of(p));
+      if (ahead < 0) {
+        // The lap before: still held or unread. Anything older was never ours to wait for.
+        if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
+          return give_up(MpmcBlocked::kCorrupt, announced);
+        }
+        if (p != looked_full_ || stayed) {
+          looked_full_ = p;
+          stayed = stay_away(p);
+          if (stayed) continue;
+        }
+        return give_up(MpmcBlocked::kFull, announced);
+      }
+      if (word == parts_.lap_of(p)) continue;  // given back since
+      // Somebody has owned p already, so the tail is beyond it.
+      const Position tail = detail::guess_tail(*parts_.positions);
+      if (static_cast<std::int64_t>(tail - p) <= 0) {
+        return give_up(MpmcBlocked::kCorrupt, announced);
+      }
+      next_ = tail;
+    }
+    return give_up(MpmcBlocked::kContended, announced);
+  }
+
+  // Whether it stayed. It was enough if the consumers have given back a quarter of the ring
+  // meanwhile: as the next stay is twice or half as long, they get a quarter to a half ahead.
+  bool stay_away(Position p) noexcept {
+    if (!distance_.stay_away(p)) return false;
+    const Position q = p + parts_.capacity / 4;
+    distance_.yielded(detail::glance(state_at(q)) == parts_.lap_of(q));
+    return true;
+  }
+
+  bool give_up(MpmcBlocked why, bool announced) noexcept {
+    blocked_ = why;
+    // Only a call in progress may hold a stale announcement.
+    if (Policy::kAnnounce && announced) detail::announce_nothing(*record_);
+    // After corruption start anew: the guess may be what misled us.
+    if (why == MpmcBlocked::kCorrupt) next_ = detail::guess_tail(*parts_.positions);
+    return false;
+  }
+
+  MpmcParts parts_;
+  detail::AnnounceWord* record_;  // ours alone
+  Position next_;                 // a guess of the tail
+  Position first_ = 0;
+  std::uint32_t count_ = 0;  // of the positions that we own
+  MpmcBlocked blocked_ = MpmcBlocked::kNot;
+  Position looked_full_;  // where we last ran into consumers
+  BackOff back_off_{detail::kMpmcMaxPauses};
+  Distance distance_;
+};
+
+}  // namespace rondo

@@ -1,0 +1,120 @@
+// What the producer's and the consumer's role in an MPMC slot ring have in common: where the slots
+// lie, known at compile time if the type of the messages says it, and why a call got nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "rondo/core/mpmc_ring_layout.hpp"
+#include "rondo/core/mpmc_ring_words.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/position.hpp"
+
+namespace rondo {
+
+// Why the last attempt to own a position got nothing.
+enum class MpmcBlocked : std::uint8_t {
+  kNot,        // it got something
+  kFull,       // the next slot is still held or unread
+  kEmpty,      // no message is waiting; perhaps one is on the way
+  kContended,  // others were faster too many times in a row: try again at once
+  kCorrupt     // a word holds what no honest participant writes
+};
+
+namespace detail {
+
+// Where slots lie, at compile time or (zero) as the segment says.
+template <std::uint32_t kStride, std::uint32_t kPayloadOffset>
+struct MpmcShape {
+  RONDO_ALWAYS_INLINE static std::uint32_t stride(const MpmcParts& parts) noexcept {
+    return kStride == 0 ? parts.stride : kStride;
+  }
+  RONDO_ALWAYS_INLINE static std::uint32_t payload_offset(const MpmcParts& parts) noexcept {
+    return kStride == 0 ? parts.payload_offset : kPayloadOffset;
+  }
+  RONDO_ALWAYS_INLINE static std::byte* slot_at(const MpmcParts& parts, Position p) noexcept {
+    return parts.slots + index_of(p, parts.capacity) * stride(parts);
+  }
+  RONDO_ALWAYS_INLINE static std::byte* end_of(const MpmcParts& parts) noexcept {
+    return parts.slots + parts.capacity * stride(parts);
+  }
+  RONDO_ALWAYS_INLINE static SlotWord& state_at(const MpmcParts& parts, Position p) noexcept {
+    return *reinterpret_cast<SlotWord*>(slot_at(parts, p));
+  }
+  RONDO_ALWAYS_INLINE static std::byte* payload_at(const MpmcParts& parts, Position p) noexcept {
+    return slot_at(parts, p) + payload_offset(parts);
+  }
+  // Asks for the lines that the next calls will write: `count` slots' worth, a little ahead of
+  // `next`, so that their way here passes while this call's work is done. Both roles write. Small
+  // slots are done with sooner, so their lines are asked for earlier.
+  RONDO_ALWAYS_INLINE static void prefetch(const MpmcParts& parts, Position next,
+                                           std::uint32_t count) noexcept {
+    constexpr std::uint32_t kAhead = kStride < kLineBytes ? 256 : 128;  // bytes
+    if constexpr (kStride == 0) {
+      prefetch_for_write(slot_at(parts, next + 1));
+    } else {
+      constexpr std::uint32_t kSlots = std::max(1u, kAhead / kStride);
+      const std::byte* const at = slot_at(parts, next + kSlots);
+      for (std::uint32_t i = 0; i < count * std::min(kStride, kAhead); i += kLineBytes) {
+        prefetch_for_write(at + i);
+      }
+    }
+  }
+};
+
+// Stands at one slot of several that follow each other, and steps to its neighbours. Only what
+// depends on the slot is computed on the way.
+template <class Shape>
+class MpmcCursor {
+ public:
+  RONDO_ALWAYS_INLINE MpmcCursor(const MpmcParts& parts, Position p) noexcept
+      : begin_(parts.slots),
+        end_(Shape::end_of(parts)),
+        at_(Shape::slot_at(parts, p)),
+        lap_(parts.lap_of(p)),
+        stride_(Shape::stride(parts)),
+        payload_offset_(Shape::payload_offset(parts)) {}
+
+  RONDO_ALWAYS_INLINE void forward() noexcept {
+    at_ += stride_;
+    if (at_ == end_) [[unlikely]] {
+      at_ = begin_;
+      lap_ += mpmc_state::kLap;
+    }
+  }
+  RONDO_ALWAYS_INLINE void backward() noexcept {
+    if (at_ == begin_) [[unlikely]] {
+      at_ = end_;
+      lap_ -= mpmc_state::kLap;
+    }
+    at_ -= stride_;
+  }
+
+  [[nodiscard]] RONDO_ALWAYS_INLINE SlotWord& state() const noexcept {
+    return *reinterpret_cast<SlotWord*>(at_);
+  }
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* payload() const noexcept {
+    return at_ + payload_offset_;
+  }
+  // As mpmc_state::lap_of.
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t lap() const noexcept { return lap_; }
+
+ private:
+  std::byte* begin_;
+  std::byte* end_;
+  std::byte* at_;
+  std::uint64_t lap_;
+  std::uint32_t stride_;
+  std::uint32_t payload_offset_;
+};
+
+// The longest stay away from the other side, in pauses (distance.hpp): some 10 microseconds. Longer
+// than in the single-producer rings, as a message takes longer here; for 64-byte messages that is
+// twice the rate where the cores are far apart.
+inline constexpr std::uint32_t kMpmcMaxPauses = 512;
+inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
+
+}  // namespace detail
+
+}  // namespace rondo
