@@ -154,11 +154,6 @@ class mpmc_ring {
                                    static_cast<std::uint32_t>(alignof(T)), false),
       kSized ? 0 : mpmc_limits::payload_offset(static_cast<std::uint32_t>(alignof(T)), false)>;
 
-  // The size of the message in a sized slot, just before its payload at offset 16.
-  static Atomic<std::uint64_t>& size_word(std::byte* payload) noexcept {
-    return *reinterpret_cast<Atomic<std::uint64_t>*>(payload - 8);
-  }
-
   MpmcParts parts_;
 };
 

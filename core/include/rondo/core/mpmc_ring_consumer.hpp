@@ -28,7 +28,8 @@ class MpmcConsumerCore {
         next_(detail::guess_head(*parts.positions)),
         looked_empty_(next_ - 1),
         distance_(steering, next_, Distance::kJudged, detail::kMpmcMaxPauses),
-        participant_(participant) {
+        participant_(participant),
+        touches_(Shape::touches(parts)) {
     assert(participant < parts.participant_count);
   }
 
@@ -80,15 +81,18 @@ class MpmcConsumerCore {
   template <class Read>
   RONDO_ALWAYS_INLINE void give_back_each(Read read) noexcept {
     const std::uint32_t count = count_;
+    const bool touch = touches_ && streaming();
     detail::MpmcCursor<Shape> at(parts_, first_);
     for (std::uint32_t i = 0; i < count; ++i, at.forward()) {
       read(i, at.payload());
+      if (touch) Shape::touch(parts_, at.payload());
       detail::give_back(at.state(), at.lap() + mpmc_state::kLap);
     }
     count_ = 0;
   }
   RONDO_ALWAYS_INLINE void give_back_one() noexcept {
     assert(count_ == 1);
+    if (touches_ && streaming()) Shape::touch(parts_, payload(0));
     give_back_slot(first_);
     count_ = 0;
   }
@@ -120,6 +124,12 @@ class MpmcConsumerCore {
     return ready;
   }
 
+  // Whether messages come one after the other. Lines are asked for and touched then only: who waits
+  // for one message must not take its line from the producer.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool streaming() const noexcept {
+    return next_ - looked_empty_ > Distance::kStream;
+  }
+
   // Announces and takes. On failure next_ is the head.
   RONDO_ALWAYS_INLINE bool try_own(Position p, std::uint32_t count) noexcept {
     if constexpr (Policy::kAnnounce) detail::announce(*record_, p, count);
@@ -131,8 +141,7 @@ class MpmcConsumerCore {
     count_ = count;
     next_ = p + count;
     redelivered_ = false;
-    // In a stream only: who waits for one message must not take the line from its producer.
-    if (next_ - looked_empty_ > Distance::kStream) Shape::prefetch(parts_, next_, count);
+    if (streaming()) Shape::prefetch(parts_, next_, count);
     return true;
   }
 
@@ -150,7 +159,10 @@ class MpmcConsumerCore {
       const std::uint64_t free = parts_.lap_of(p);
       if (word == mpmc_state::make(free, SlotKind::kTombstone)) {
         announced = true;
-        if (try_own(p, 1)) give_back_one();
+        if (try_own(p, 1)) {
+          give_back_slot(p);
+          count_ = 0;
+        }
         continue;
       }
       const auto ahead = static_cast<std::int64_t>(mpmc_state::lap_in(word) - free);
@@ -240,6 +252,7 @@ class MpmcConsumerCore {
   Position search_from_ = 0;
   Distance distance_;
   std::uint32_t participant_;
+  bool touches_;  // what was read
 };
 
 }  // namespace rondo

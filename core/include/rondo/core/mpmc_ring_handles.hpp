@@ -148,7 +148,7 @@ class mpmc_ring<T, Policy>::Producer {
   RONDO_ALWAYS_INLINE void set_size(std::uint32_t i, std::size_t bytes) noexcept {
     assert(bytes <= core_.parts().slot_bytes);
     // relaxed: published with the slot.
-    size_word(core_.payload(i)).store(bytes, std::memory_order_relaxed);
+    detail::size_word(core_.payload(i)).store(bytes, std::memory_order_relaxed);
   }
   // Messages are as long as their slots, until resized.
   RONDO_ALWAYS_INLINE std::optional<Claim> claimed() noexcept {
@@ -251,7 +251,7 @@ class mpmc_ring<T, Policy>::Consumer {
   }
   [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t size_of(std::uint32_t i) const noexcept {
     // relaxed: published with the slot.
-    return size_word(core_.payload(i)).load(std::memory_order_relaxed);
+    return detail::size_word(core_.payload(i)).load(std::memory_order_relaxed);
   }
   // A message with a size that no honest producer writes is given back unread.
   RONDO_ALWAYS_INLINE bool is_sound() noexcept {

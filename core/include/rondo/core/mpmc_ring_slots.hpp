@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "rondo/core/atomic.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
@@ -24,9 +25,15 @@ enum class MpmcBlocked : std::uint8_t {
 
 namespace detail {
 
+// The size of the message in a sized slot, just before its payload.
+RONDO_ALWAYS_INLINE Atomic<std::uint64_t>& size_word(std::byte* payload) noexcept {
+  return *reinterpret_cast<Atomic<std::uint64_t>*>(payload - 8);
+}
+
 // Where slots lie, at compile time or (zero) as the segment says.
 template <std::uint32_t kStride, std::uint32_t kPayloadOffset>
-struct MpmcShape {
+class MpmcShape {
+ public:
   RONDO_ALWAYS_INLINE static std::uint32_t stride(const MpmcParts& parts) noexcept {
     return kStride == 0 ? parts.stride : kStride;
   }
@@ -60,6 +67,32 @@ struct MpmcShape {
         prefetch_for_write(at + i);
       }
     }
+  }
+  // Whether consumers touch what they have read. Not in rings that the caches of two cores can't
+  // hold: there a line that was only read is dropped, and a touched one is written to memory.
+  RONDO_ALWAYS_INLINE static bool touches(const MpmcParts& parts) noexcept {
+    constexpr std::uint64_t kMost = std::uint64_t{2} << 20;  // bytes
+    return (kStride == 0 || kStride > kLineBytes) && parts.capacity * stride(parts) <= kMost;
+  }
+  // Writes a byte of each line of a message back as it is, save the line of its state. A line that
+  // both sides write goes to the writer in one crossing; one that the consumer has only read stays
+  // shared, and the producer's store to it takes several times as long.
+  RONDO_ALWAYS_INLINE static void touch(const MpmcParts& parts, std::byte* payload) noexcept {
+    std::byte* const slot = payload - payload_offset(parts);
+    std::uint64_t used = kStride;
+    if constexpr (kStride == 0) {
+      // relaxed: published with the slot; and a hostile peer may have changed it since.
+      const std::uint64_t size = size_word(payload).load(std::memory_order_relaxed);
+      used = payload_offset(parts) + std::min<std::uint64_t>(size, parts.slot_bytes);
+      if (used > kLineBytes) rewrite(slot + used - 1);
+    }
+    for (std::uint64_t at = kLineBytes; at < used; at += kLineBytes) rewrite(slot + at);
+  }
+
+ private:
+  RONDO_ALWAYS_INLINE static void rewrite(std::byte* byte) noexcept {
+    volatile std::byte* const unknown = byte;  // to the compiler
+    *unknown = *unknown;
   }
 };
 
