@@ -31,7 +31,8 @@ namespace rondo::bench {
 namespace {
 
 constexpr std::size_t kSlots = 1024;
-constexpr std::uint64_t kMessages = 400'000;
+constexpr std::uint64_t kFirstMessages = 100'000;  // by which the length of a sample is estimated
+constexpr double kSampleSeconds = 0.01;            // regimes show, and the start does not matter
 constexpr std::uint32_t kBatch = 16;
 
 template <std::size_t kBytes>
@@ -148,11 +149,11 @@ class TwoCores {
 
 constexpr double kDisturbed = 0;
 
-// Million messages per second.
+// Million messages per second, in a run of `messages`.
 template <class Queue, class T>
-double throughput(int pairs, std::uint32_t batch) {
+double throughput_of(std::uint64_t messages, int pairs, std::uint32_t batch) {
   auto queue = std::make_unique<Queue>(kSlots);
-  const std::uint64_t each = kMessages / static_cast<std::uint64_t>(pairs);
+  const std::uint64_t each = messages / static_cast<std::uint64_t>(pairs);
   std::atomic<std::uint64_t> left{each * static_cast<std::uint64_t>(pairs)};
   std::atomic<std::uint64_t> sum{0};
   std::atomic<int> ready{0};
@@ -189,6 +190,14 @@ double throughput(int pairs, std::uint32_t batch) {
   }
   if (!cores.ours(seconds)) return kDisturbed;
   return static_cast<double>(each) * pairs / seconds / 1e6;
+}
+
+template <class Queue, class T>
+double throughput(int pairs, std::uint32_t batch) {
+  const double first = throughput_of<Queue, T>(kFirstMessages, pairs, batch);
+  if (first == kDisturbed) return kDisturbed;
+  const auto messages = static_cast<std::uint64_t>(first * 1e6 * kSampleSeconds);
+  return throughput_of<Queue, T>(std::max(messages, kFirstMessages), pairs, batch);
 }
 
 // Nanoseconds there and back, through two rings.

@@ -4,7 +4,7 @@
 //  2. AStreamThatRunsDryStaysAwayOnce
 //  3. SwitchedOffItNeverStaysAway
 //  4. StaysGrowWhileTheyYieldLittleAndShrinkWhenTheyYieldMuch
-//  5. ACallerWhoSeesWhatAStayYieldedDecidesTheNextOne
+//  5. AStayEndsWhenItHasYieldedEnough
 //  6. FruitlessStaysMakeTheNextOneRarer
 //  7. CountsMayPassTwoToTheSixtyFour
 //  8. SmallGiveBacksAndSmallRingsAreLeftAlone
@@ -55,18 +55,19 @@ TEST(Distance, StaysGrowWhileTheyYieldLittleAndShrinkWhenTheyYieldMuch) {
   EXPECT_EQ(distance.pauses(), Distance::kMinPauses);
 }
 
-TEST(Distance, ACallerWhoSeesWhatAStayYieldedDecidesTheNextOne) {
-  Distance distance(Steering::kOn, 0, Distance::kJudged);
-  const std::uint32_t first = distance.pauses();
+TEST(Distance, AStayEndsWhenItHasYieldedEnough) {
+  Distance distance(Steering::kOn);
+  int asked = 0;
+  const auto never = [&] { return ++asked < 0; };
   std::uint64_t messages = 0;
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(distance.stay_away(messages += 20));
-  EXPECT_EQ(distance.pauses(), first);  // runs alone say nothing
-  for (int i = 0; i < 10; ++i) distance.yielded(false);
+  EXPECT_FALSE(distance.stay_away_until(messages += Distance::kStream, never));
+  EXPECT_EQ(asked, 0);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(distance.stay_away_until(messages += 20, never));
   EXPECT_EQ(distance.pauses(), Distance::kMaxPauses);
-  distance.yielded(true);
-  EXPECT_EQ(distance.pauses(), Distance::kMaxPauses / 2);
-  for (int i = 0; i < 10; ++i) distance.yielded(true);
-  EXPECT_EQ(distance.pauses(), Distance::kMinPauses);
+  asked = 0;
+  EXPECT_TRUE(distance.stay_away_until(messages += 20, [&] { return ++asked == 2; }));
+  EXPECT_EQ(asked, 2);
+  EXPECT_EQ(distance.pauses(), 4 * 2 * Distance::kMinPauses);  // the next one's bound
 }
 
 TEST(Distance, FruitlessStaysMakeTheNextOneRarer) {

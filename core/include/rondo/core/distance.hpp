@@ -13,11 +13,11 @@
 // stream has passed. A message that somebody waits for alone is never delayed.
 //
 // How long a stay is best depends on the machine and on the work, so it adapts to what the last one
-// yielded: the length of the run after it, or, where the caller sees how far ahead the other side
-// got meanwhile, what it says of that (yielded()). The latter is better where both sides are nearly
-// as fast: then even a short distance makes a long run. And where a stay yields nothing, as with a
-// sender that waits for answers, the stream has to be longer before the next one. All of this
-// happens where the ring looks empty; passing a message costs nothing.
+// yielded, the length of the run after it. Or, where the caller sees how far the other side has
+// got, it ends when that is far enough (stay_away_until()), which is better where both sides are
+// nearly as fast: then even a short distance makes a long run. And where a stay yields nothing, as
+// with a sender that waits for answers, the stream has to be longer before the next one. All of
+// this happens where the ring looks empty; passing a message costs nothing.
 #pragma once
 
 #include <algorithm>
@@ -39,15 +39,13 @@ class Distance {
   // More messages than this in a row make a stream; more than kLongStream always do.
   static constexpr std::uint64_t kStream = 8;
   static constexpr std::uint64_t kLongStream = 256;
-  // An aim: the caller judges each stay.
-  static constexpr std::uint64_t kJudged = ~std::uint64_t{0};
   // Bounds of a stay, in pauses (cpu_relax(), some 10 to 40 ns each).
   static constexpr std::uint32_t kMinPauses = 4;
   static constexpr std::uint32_t kMaxPauses = 128;
 
   // `messages` is the caller's running count of messages now, for instance its position in slots.
-  // A stay should yield `aim` messages, a fair share of what the ring holds, and takes `max_pauses`
-  // at most.
+  // A stay_away() should yield `aim` messages, a fair share of what the ring holds. No stay takes
+  // more than `max_pauses`.
   constexpr explicit Distance(Steering steering, std::uint64_t messages = 0,
                               std::uint64_t aim = 256,
                               std::uint32_t max_pauses = kMaxPauses) noexcept
@@ -62,6 +60,37 @@ class Distance {
   // Progress: wait-free, at most max_pauses pauses.
   RONDO_COLD bool stay_away(std::uint64_t messages) noexcept {
     const std::uint64_t run = messages - at_last_dry_spell_;
+    if (!is_stream(messages)) return false;
+    if (run < aim_) pauses_ = std::min(pauses_ * 2, max_pauses_);
+    if (run > 2 * aim_) pauses_ = std::max(pauses_ / 2, kMinPauses);
+    for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
+    return true;
+  }
+
+  // The same, but the stay ends as soon as `enough()` holds, which is asked after every few pauses.
+  // The next one then takes four times as long at most; if it never held, twice as long.
+  // Progress: wait-free if enough() is, at most max_pauses pauses.
+  template <class Enough>
+  RONDO_COLD bool stay_away_until(std::uint64_t messages, Enough enough) noexcept {
+    if (!is_stream(messages)) return false;
+    for (std::uint32_t i = 1; i <= pauses_; ++i) {
+      cpu_relax();
+      if (i % kMinPauses != 0 || !enough()) continue;
+      pauses_ = std::min(i * 4, max_pauses_);
+      return true;
+    }
+    pauses_ = std::min(pauses_ * 2, max_pauses_);
+    return true;
+  }
+
+  [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }
+  // How long the next stay would be, at most.
+  [[nodiscard]] constexpr std::uint32_t pauses() const noexcept { return pauses_; }
+
+ private:
+  // Whether so many messages have come since the last dry spell that the next may be waited for.
+  bool is_stream(std::uint64_t messages) noexcept {
+    const std::uint64_t run = messages - at_last_dry_spell_;
     at_last_dry_spell_ = messages;
     if (run <= stream_ || steering_ == Steering::kOff) {
       if (run == 0 && stayed_) stream_ = std::min(stream_ * 2, kLongStream);
@@ -70,25 +99,9 @@ class Distance {
     }
     if (stayed_) stream_ = kStream;
     stayed_ = true;
-    if (aim_ != kJudged) {
-      if (run < aim_) yielded(false);
-      if (run > 2 * aim_) yielded(true);
-    }
-    for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
     return true;
   }
 
-  // With kJudged, to be called after each stay: if it was enough the next one is shorter, else
-  // longer. Progress: wait-free.
-  constexpr void yielded(bool enough) noexcept {
-    pauses_ = enough ? std::max(pauses_ / 2, kMinPauses) : std::min(pauses_ * 2, max_pauses_);
-  }
-
-  [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }
-  // How long the next stay would be, at most.
-  [[nodiscard]] constexpr std::uint32_t pauses() const noexcept { return pauses_; }
-
- private:
   std::uint64_t at_last_dry_spell_;
   std::uint64_t aim_;
   std::uint64_t stream_ = kStream;

@@ -27,7 +27,7 @@ class MpmcConsumerCore {
         record_(&parts.participants[participant].taking),
         next_(detail::guess_head(*parts.positions)),
         looked_empty_(next_ - 1),
-        distance_(steering, next_, Distance::kJudged, detail::kMpmcMaxPauses),
+        distance_(steering, next_, /*aim=*/0, detail::kMpmcMaxPauses),
         participant_(participant),
         touches_(Shape::touches(parts)) {
     assert(participant < parts.participant_count);
@@ -220,13 +220,12 @@ class MpmcConsumerCore {
     return false;
   }
 
-  // Whether it stayed. It was enough if the producers have written a quarter of the ring meanwhile.
+  // Whether it stayed: until the producers have written half of the ring, or for so long.
   bool stay_away(Position p) noexcept {
-    if (!distance_.stay_away(p)) return false;
-    const Position q = p + parts_.capacity / 4;
-    const std::uint64_t word = detail::glance(state_at(q));
-    distance_.yielded(static_cast<std::int64_t>(word - parts_.lap_of(q)) > 0);
-    return true;
+    const Position q = p + detail::distance_in(parts_);
+    return distance_.stay_away_until(p, [&] {
+      return static_cast<std::int64_t>(detail::glance(state_at(q)) - parts_.lap_of(q)) > 0;
+    });
   }
 
   bool give_up(MpmcBlocked why, bool announced) noexcept {

@@ -34,7 +34,7 @@ class MpmcProducerCore {
         record_(&parts.participants[participant].claiming),
         next_(detail::guess_tail(*parts.positions)),
         looked_full_(next_ - 1),
-        distance_(steering, next_, Distance::kJudged, detail::kMpmcMaxPauses) {
+        distance_(steering, next_, /*aim=*/0, detail::kMpmcMaxPauses) {
     assert(participant < parts.participant_count);
   }
 
@@ -178,13 +178,11 @@ class MpmcProducerCore {
     return give_up(MpmcBlocked::kContended, announced);
   }
 
-  // Whether it stayed. It was enough if the consumers have given back a quarter of the ring
-  // meanwhile: as the next stay is twice or half as long, they get a quarter to a half ahead.
+  // Whether it stayed: until the consumers have given back half of the ring, or for so long.
   bool stay_away(Position p) noexcept {
-    if (!distance_.stay_away(p)) return false;
-    const Position q = p + parts_.capacity / 4;
-    distance_.yielded(detail::glance(state_at(q)) == parts_.lap_of(q));
-    return true;
+    const Position q = p + detail::distance_in(parts_);
+    return distance_.stay_away_until(
+        p, [&] { return detail::glance(state_at(q)) == parts_.lap_of(q); });
   }
 
   bool give_up(MpmcBlocked why, bool announced) noexcept {

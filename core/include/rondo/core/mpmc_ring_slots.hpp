@@ -146,6 +146,11 @@ class MpmcCursor {
 // than in the single-producer rings, as a message takes longer here; for 64-byte messages that is
 // twice the rate where the cores are far apart.
 inline constexpr std::uint32_t kMpmcMaxPauses = 512;
+// How far apart the two sides keep in a stream, in slots: as far as they can. In a long ring that
+// would only be a longer stay.
+[[nodiscard]] inline std::uint64_t distance_in(const MpmcParts& parts) noexcept {
+  return std::min<std::uint64_t>(parts.capacity / 2, 1024);
+}
 inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
 
 }  // namespace detail
