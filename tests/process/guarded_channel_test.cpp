@@ -19,15 +19,18 @@
 //  12. ReceiversKilledAtRandomAreFollowed
 //  13. SendersKilledAtRandomAreNoticed
 //  14. ASenderIsToldThatItsOnlyReceiverDied
+//  15. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  16. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  15. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  17. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  16. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  17. OneKilledAmongSeveralIsNotWaitedFor
-//  18. OneThatScribblesAmongSeveralHarmsNobody
-//  19. TooManyReceiversAreTurnedAway
+//  18. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  19. OneKilledAmongSeveralIsNotWaitedFor
+//  20. OneThatScribblesAmongSeveralHarmsNobody
+//  21. TooManyReceiversAreTurnedAway
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -579,6 +582,58 @@ TEST_F(GuardedChannel, ASenderIsToldThatItsOnlyReceiverDied) {
     }
     EXPECT_EQ(status, Status::kPeerDied) << to_string(status);
   }
+}
+
+// The next sender is one that is killed where it stands.
+int let_in_by_another_sender(const std::string& url) {
+  auto receiver = Receiver::open(url, {.wait = soon()});
+  if (!receiver) return 1;
+  return receive(*receiver) == "from the next one" ? 0 : 2;
+}
+
+TEST_F(GuardedChannel, ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram) {
+  const int listening = listen_raw();
+  Child knocking([&] {
+    close(listening);
+    return let_in_by_another_sender(url(""));
+  });
+  pollfd waiting{listening, POLLIN, 0};
+  ASSERT_EQ(poll(&waiting, 1, 60'000), 1);
+  close(listening);  // with the connection that nobody has accepted
+  auto sender = Sender::open(url());
+  ASSERT_TRUE(sender) << sender.error().message;
+  ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+  ASSERT_EQ(sender->send("from the next one"), Status::kOk);
+  EXPECT_EQ(knocking.join(), 0);
+}
+
+TEST_F(GuardedChannel, ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor) {
+  const std::uint64_t size = record_ring::layout_for({4096})->total_bytes;
+  const int memory = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  ASSERT_EQ(posix_fallocate(memory, 0, static_cast<off_t>(size)), 0);
+  void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  ASSERT_NE(mapped, MAP_FAILED);
+  ASSERT_TRUE(record_ring::create({static_cast<std::byte*>(mapped), size}, {4096}));
+  ASSERT_EQ(fcntl(memory, F_ADD_SEALS, Part{}.seals), 0);
+  const int listening = listen_raw();
+  Child knocking([&] {
+    close(listening);
+    return let_in_by_another_sender(url(""));
+  });
+  const int guest = accept(listening, nullptr, nullptr);
+  send_with(guest, Offer{}, {memory});
+  Answer answer;
+  const int part = receive_with(guest, answer);
+  EXPECT_GE(part, 0);
+  // Its lock on the part was freed by its death: it never holds one.
+  send_with(guest, Welcome{.magic = Offer{}.magic, .verdict = 0}, {});
+  for (const int fd : {guest, listening, part, memory}) close(fd);
+  munmap(mapped, size);
+  auto sender = Sender::open(url());
+  ASSERT_TRUE(sender) << sender.error().message;
+  ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+  ASSERT_EQ(sender->send("from the next one"), Status::kOk);
+  EXPECT_EQ(knocking.join(), 0);
 }
 
 // A receiver of our own making, with nothing but the wire and the kernel: writes anything into the

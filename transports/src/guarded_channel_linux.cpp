@@ -232,7 +232,13 @@ Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& o
         joiner = in.error();
         break;
       }
-      if (*in) return make_receiver(std::move(joiner).value(), url, options);
+      if (*in) {
+        auto receiver = make_receiver(std::move(joiner).value(), url, options);
+        // The sender died as soon as it had let us in: there may be another one.
+        if (receiver || receiver.error().code != ErrorCode::kReplaced) return receiver;
+        joiner = Error{ErrorCode::kNotFound, std::move(receiver).error().message};
+        break;
+      }
       joiner->wait(options.wait);
       const bool stopped = options.stop != nullptr &&
                            // relaxed: the flag orders nothing.

@@ -152,6 +152,7 @@ bool GuardedDoor::advance(Guest& guest) noexcept {
   std::array<OwnedFd, 2> fds;
   switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds))) {
     case Wire::kNotNow: return guest.deadline.passed();
+    case Wire::kGone:
     case Wire::kBroken: return true;
     case Wire::kDone: break;
   }

@@ -27,7 +27,8 @@ class GuardedReceiverSeat final : public Seat {
   bool peer_came() noexcept override { return true; }
   // Sealed: nobody can take memory away.
   bool damaged() const noexcept override { return false; }
-  bool at_its_name() const noexcept override { return true; }
+  // The ring goes with its sender.
+  bool at_its_name() const noexcept override { return lock_.held_by_other(kGuardedSenderSlot); }
   void leave(NameAfter) noexcept override { lock_.drop(kGuardedReceiverSlot); }
   void describe(ChannelInfo& info) const override {
     info.memory = ring_.report();
@@ -92,9 +93,9 @@ Result<bool> GuardedJoiner::step() {
     switch (receive_struct(socket_.fd(), offer, std::span<OwnedFd>(fd))) {
       case Wire::kNotNow: return false;
       case Wire::kDone: break;
+      case Wire::kGone: return gone();
       case Wire::kBroken:
-        // A refusal comes without a ring; and nothing at all when the sender is gone.
-        if (offer.magic == 0) return gone();
+        // A refusal comes without a ring.
         if (offer.verdict == 0) return no_ring(url_);
         break;
     }
@@ -104,7 +105,8 @@ Result<bool> GuardedJoiner::step() {
   GuardedWelcome welcome;
   switch (receive_struct(socket_.fd(), welcome)) {
     case Wire::kNotNow: return false;
-    case Wire::kBroken: return gone();
+    case Wire::kGone: return gone();
+    case Wire::kBroken: return no_ring(url_);
     case Wire::kDone: break;
   }
   if (welcome.magic != GuardedOffer::kMagic) return no_ring(url_);

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kControlBytes = CMSG_SPACE(kMostHandedOver * sizeof(int));
 
 Wire outcome_of_failure() noexcept {
-  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Wire::kNotNow : Wire::kBroken;
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Wire::kNotNow : Wire::kGone;
 }
 
 // Moves the descriptors that came with `message` into `fds`, and returns how many came. Those for
@@ -68,7 +68,9 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
   header.msg_controllen = control.size();
   const ssize_t received = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0) return outcome_of_failure();
+  // First: an empty message may bring descriptors too.
   const std::size_t came = take_descriptors(header, fds);
+  if (received == 0) return Wire::kGone;
   const bool whole = static_cast<std::size_t>(received) == message.size() &&
                      (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
   return whole && came == fds.size() ? Wire::kDone : Wire::kBroken;

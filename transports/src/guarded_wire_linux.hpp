@@ -77,7 +77,8 @@ inline constexpr std::size_t kMostHandedOver = 2;
 enum class Wire : std::uint8_t {
   kDone,
   kNotNow,  // it would have to wait
-  kBroken   // the other side is gone, or sent what is no such message
+  kGone,    // the other side is
+  kBroken   // it sent what is no such message
 };
 
 // Sends `message` and copies of `fds` with it.
