@@ -50,14 +50,13 @@ class Atomic {
   bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
                                std::memory_order failure) noexcept {
     weak::Modification change(&value_, pack(value_));
-    const T old = unpack(change.newest());
+    const T old = unpack(change.read());
     if (old != expected) {
       change.abandon(failure);
       expected = old;
       return false;
     }
-    change.finish(pack(desired), success);
-    value_ = desired;
+    if (change.finish(pack(desired), success)) value_ = desired;
     return true;
   }
   bool compare_exchange_weak(T& expected, T desired, std::memory_order success,
@@ -69,10 +68,9 @@ class Atomic {
   template <class Change>
   T modify(std::memory_order order, Change&& how) noexcept {
     weak::Modification change(&value_, pack(value_));
-    const T old = unpack(change.newest());
+    const T old = unpack(change.read());
     const T desired = how(old);
-    change.finish(pack(desired), order);
-    value_ = desired;
+    if (change.finish(pack(desired), order)) value_ = desired;
     return old;
   }
   static std::uint64_t pack(T value) noexcept {

@@ -6,14 +6,18 @@
 // location that it may still read. A load picks any store from there on; reading a release store
 // with acquire joins the views. This is the operational model of "A promising semantics"
 // (Kang et al., POPL 2017) without its promises: it shows stale reads, it does not show
-// load buffering. seq_cst fences order through one global view; acquire and release fences hold
-// back what relaxed loads brought, and put what was known before on all later stores.
+// load buffering. Stores of a location take effect in the order in which they are executed, but a
+// test may let read-modify-writes come in between (Modifications::kAnywhere): then a store that
+// nobody is known to have seen is overtaken, as by a later store of its own thread. seq_cst fences
+// order through one global view; acquire and release fences hold back what relaxed loads brought,
+// and put what was known before on all later stores.
 #pragma once
 
 #include <ucontext.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -25,19 +29,27 @@
 
 namespace rondo::weak {
 
-// For each location, the index of the oldest store that may still be read.
-using View = std::map<const void*, std::size_t>;
+// For each location, the time of the oldest store that may still be read.
+using View = std::map<const void*, double>;
 
 inline void join(View& into, const View& from) {
-  for (const auto& [location, index] : from) {
+  for (const auto& [location, time] : from) {
     auto& known = into[location];
-    known = std::max(known, index);
+    known = std::max(known, time);
   }
 }
 
 struct Store {
   std::uint64_t value;
-  View released;  // what an acquiring reader comes to know
+  View released;      // what an acquiring reader comes to know
+  double time;        // its place among all stores of the location
+  bool modification;  // nothing comes between it and the store before, which it has read
+};
+
+// Which store a read-modify-write reads.
+enum class Modifications : std::uint8_t {
+  kNewest,   // the one executed last
+  kAnywhere  // any that it may still read, unless another one has; later ones then follow its own
 };
 
 inline bool acquires(std::memory_order order) noexcept {
@@ -51,7 +63,8 @@ inline bool releases(std::memory_order order) noexcept {
 
 class Execution {
  public:
-  explicit Execution(std::uint64_t seed) : random_(seed) {}
+  explicit Execution(std::uint64_t seed, Modifications modifications = Modifications::kNewest)
+      : random_(seed), modifications_(modifications) {}
 
   // Runs the threads to their ends, interleaved by the seed. A thread that is killed stops at the
   // access after which kill() was drawn, and never runs again.
@@ -86,12 +99,12 @@ class Execution {
   std::uint64_t load(const void* location, std::uint64_t initial, std::memory_order order) {
     yield();
     auto& stores = stores_of(location, initial);
-    std::size_t& known = running_->view[location];
+    const std::size_t known = oldest_readable(stores, location);
     const std::size_t newest = stores.size() - 1;
     // Half the time the newest, so that polling loops get on.
     const std::size_t chosen =
         random_() % 2 == 0 ? newest : known + random_() % (newest - known + 1);
-    known = chosen;
+    running_->view[location] = stores[chosen].time;
     learn(stores[chosen].released, order);
     return stores[chosen].value;
   }
@@ -99,16 +112,33 @@ class Execution {
   void store(const void* location, std::uint64_t initial, std::uint64_t value,
              std::memory_order order) {
     yield();
-    append(location, initial, value, order, {});
+    auto& stores = stores_of(location, initial);
+    insert(location, stores, stores.size(), value, order, {}, false);
   }
 
-  void append(const void* location, std::uint64_t initial, std::uint64_t value,
-              std::memory_order order, View inherited) {
-    auto& stores = stores_of(location, initial);
-    running_->view[location] = stores.size();
+  // A store that becomes number `at` of `stores`.
+  void insert(const void* location, std::vector<Store>& stores, std::size_t at, std::uint64_t value,
+              std::memory_order order, View inherited, bool modification) {
+    const double before = stores[at - 1].time;
+    const double time = at == stores.size() ? before + 1 : (before + stores[at].time) / 2;
+    running_->view[location] = time;
     join(inherited, running_->at_release_fence);
     if (releases(order)) join(inherited, running_->view);
-    stores.push_back({value, std::move(inherited)});
+    stores.insert(stores.begin() + static_cast<std::ptrdiff_t>(at),
+                  {value, std::move(inherited), time, modification});
+  }
+
+  // The store that a read-modify-write of the running thread reads.
+  std::size_t choose_to_modify(const void* location, const std::vector<Store>& stores) {
+    const std::size_t newest = stores.size() - 1;
+    std::size_t chosen = newest;
+    if (modifications_ == Modifications::kAnywhere && random_() % 2 != 0) {
+      const std::size_t known = oldest_readable(stores, location);
+      chosen = known + random_() % (newest - known + 1);
+      while (chosen != newest && stores[chosen + 1].modification) ++chosen;
+    }
+    running_->view[location] = stores[chosen].time;
+    return chosen;
   }
 
   void fence(std::memory_order order) {
@@ -137,10 +167,9 @@ class Execution {
 
   std::vector<Store>& stores_of(const void* location, std::uint64_t initial) {
     auto& stores = stores_[location];
-    if (stores.empty()) stores.push_back({initial, {}});
+    if (stores.empty()) stores.push_back({initial, {}, 0, false});
     return stores;
   }
-  View& view() { return running_->view; }
   std::mt19937_64& random() { return random_; }
   [[nodiscard]] bool in_thread() const { return running_ != nullptr; }
 
@@ -161,6 +190,14 @@ class Execution {
     bool done = false;
   };
 
+  // Of the stores that the running thread may still read, the number of the first.
+  std::size_t oldest_readable(const std::vector<Store>& stores, const void* location) {
+    const double known = running_->view[location];
+    std::size_t i = stores.size() - 1;
+    while (i > 0 && stores[i - 1].time >= known) --i;
+    return i;
+  }
+
   static void enter() {
     Execution& self = *active();
     self.running_->body();
@@ -177,6 +214,7 @@ class Execution {
   }
 
   std::mt19937_64 random_;
+  Modifications modifications_;
   std::vector<std::unique_ptr<Thread>> threads_;
   std::unordered_map<const void*, std::vector<Store>> stores_;
   View fence_view_;
@@ -200,22 +238,26 @@ inline void fence(std::memory_order order) {
   if (simulated()) Execution::active()->fence(order);
 }
 
-// A read-modify-write in two halves: it reads the newest store, and nobody runs in between.
+// A read-modify-write in two halves; nobody runs in between.
 class Modification {
  public:
-  Modification(const void* location, std::uint64_t now) : location_(location), newest_(now) {
+  Modification(const void* location, std::uint64_t now) : location_(location), read_(now) {
     if (!simulated()) return;
     Execution::active()->yield();
     auto& stores = Execution::active()->stores_of(location, now);
-    newest_ = stores.back().value;
-    released_ = stores.back().released;
-    Execution::active()->view()[location] = stores.size() - 1;
+    chosen_ = Execution::active()->choose_to_modify(location, stores);
+    read_ = stores[chosen_].value;
+    released_ = stores[chosen_].released;
   }
-  [[nodiscard]] std::uint64_t newest() const { return newest_; }
-  void finish(std::uint64_t value, std::memory_order order) {
-    if (!simulated()) return;
+  // What it has read.
+  [[nodiscard]] std::uint64_t read() const { return read_; }
+  // Stores `value`. Returns whether that is the newest store now.
+  bool finish(std::uint64_t value, std::memory_order order) {
+    if (!simulated()) return true;
     Execution::active()->learn(released_, order);
-    Execution::active()->append(location_, newest_, value, order, released_);
+    auto& stores = Execution::active()->stores_of(location_, read_);
+    Execution::active()->insert(location_, stores, chosen_ + 1, value, order, released_, true);
+    return chosen_ + 2 == stores.size();
   }
   void abandon(std::memory_order order) {
     if (simulated()) Execution::active()->learn(released_, order);
@@ -223,7 +265,8 @@ class Modification {
 
  private:
   const void* location_;
-  std::uint64_t newest_;
+  std::uint64_t read_;
+  std::size_t chosen_ = 0;
   View released_;
 };
 
