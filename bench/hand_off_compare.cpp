@@ -5,7 +5,8 @@
 // is written in full and read in full, and checked for order and sum. Two threads on one core each;
 // the engines take turns, each sample on a fresh queue, bracketed by a probe of the cores'
 // placement; a sample that was interrupted is dropped; medians within a placement. The ring both
-// wraps and fills. Ratios are to the best of Boost's queue and the textbook ring.
+// wraps and fills. Ratios are to the best of Boost's queue and the textbook ring. For 1 KiB, what a
+// hand-over without any ring reaches is measured as well.
 //
 //   hand_off_compare [--json FILE] [--rounds N] [--real-time] [--bytes B...]
 #include <fmt/core.h>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "support/engines.hpp"
+#include "support/halves.hpp"
 #include "support/machine.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
@@ -99,11 +101,15 @@ std::unique_ptr<Contest> contest(std::size_t slots) {
   made->add<SpscRing<kBytes, Steering::kOff>>(messages);
   made->add<SpscRing<kBytes>>(messages);
   made->add<RecordRing<kBytes>>(messages);
-  if constexpr (kBytes >= 1024) made->add<RecordRing<kBytes, std::size_t{64} << 10>>(messages);
   made->add<Channel<kBytes>>(messages);
 #if RONDO_BENCH_MOODYCAMEL
   made->add<Moodycamel<kBytes>>(messages);
 #endif
+  if constexpr (kBytes >= 1024) {
+    const std::uint64_t whole = messages / slots * slots;
+    made->add<Halves<kBytes, false>>(whole);
+    made->add<Halves<kBytes, true>>(whole);
+  }
   return made;
 }
 
@@ -161,7 +167,9 @@ int main(int argc, char** argv) {
   contests.push_back(contest<8>(1024));
   contests.push_back(contest<64>(1024));
   contests.push_back(contest<256>(1024));
+  contests.push_back(contest<1024>(64));
   contests.push_back(contest<1024>(1024));
+  contests.push_back(contest<1024>(8192));  // 8 MiB: beyond the second-level caches
   {
     Pair pair(real_time);
     for (int round = 0; round < rounds; ++round) {

@@ -104,18 +104,15 @@ class SpscRing {
   SpscParts<Message<kBytes>> parts_;
 };
 
-// As many bytes as the slot rings have, or kCapacity.
-template <std::size_t kMessageBytes, std::size_t kCapacity = 0>
+// As many bytes as the slot rings have.
+template <std::size_t kMessageBytes>
 class RecordRing {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
 
-  static std::string name() {
-    return kCapacity == 0 ? "record_ring"
-                          : "record_ring of " + std::to_string(kCapacity / 1024) + " KiB";
-  }
+  static std::string name() { return "record_ring"; }
   explicit RecordRing(std::size_t slots) : pages_(layout(slots).total_bytes) {
-    if (!record_ring::create(pages_.bytes(), {.capacity = capacity(slots)})) std::abort();
+    if (!record_ring::create(pages_.bytes(), {.capacity = slots * kBytes})) std::abort();
     parts_ = record_ring::attach(pages_.bytes()).value();
   }
 
@@ -153,11 +150,8 @@ class RecordRing {
   };
 
  private:
-  static std::size_t capacity(std::size_t slots) {
-    return kCapacity == 0 ? slots * kBytes : kCapacity;
-  }
   static RecordLayout layout(std::size_t slots) {
-    return record_ring::layout_for({.capacity = capacity(slots)}).value();
+    return record_ring::layout_for({.capacity = slots * kBytes}).value();
   }
 
   Pages pages_;
