@@ -9,7 +9,7 @@
 //  7. CountsMayPassTwoToTheSixtyFour
 //  8. SmallGiveBacksAndSmallRingsAreLeftAlone
 //  9. ALapIsTriedTheOtherWayAndTheContentsStay
-// 10. RingsOfAFittingSizeBeginWithEviction
+// 10. LargerRingsBeginWithEviction
 #include "rondo/core/distance.hpp"
 
 #include <gtest/gtest.h>
@@ -119,8 +119,8 @@ TEST(LineRelease, ALapIsTriedTheOtherWayAndTheContentsStay) {
   for (std::size_t i = 0; i < ring.size(); ++i) ASSERT_EQ(ring[i], static_cast<std::byte>(i * 7));
 }
 
-TEST(LineRelease, RingsOfAFittingSizeBeginWithEviction) {
-  alignas(64) static std::array<std::byte, LineRelease::kGuessTo + 1> ring{};
+TEST(LineRelease, LargerRingsBeginWithEviction) {
+  alignas(64) static std::array<std::byte, LineRelease::kMinBytes> ring{};
   const auto releases_at_once = [](std::uint64_t ring_bytes) {
     LineRelease release(Steering::kOn, ring_bytes);
     release.before_give_back(ring.data(), 0, LineRelease::kMinBytes);
@@ -128,8 +128,7 @@ TEST(LineRelease, RingsOfAFittingSizeBeginWithEviction) {
   };
   EXPECT_FALSE(releases_at_once(LineRelease::kGuessFrom - 1));
   EXPECT_EQ(releases_at_once(LineRelease::kGuessFrom), can_evict_lines());
-  EXPECT_EQ(releases_at_once(LineRelease::kGuessTo), can_evict_lines());
-  EXPECT_FALSE(releases_at_once(LineRelease::kGuessTo + 1));
+  EXPECT_EQ(releases_at_once(LineRelease::kSureTo + 1), can_evict_lines());
 }
 
 }  // namespace

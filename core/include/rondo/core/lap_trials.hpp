@@ -1,0 +1,109 @@
+// Which of two ways to run the laps of a ring is the faster one, found out by trying.
+//
+// Now and then a trial runs two laps the other way. The first one tells nothing, as its lines were
+// treated the way before; the other way is kept if the second one was faster by an eighth. A lap
+// the wrong way can take as long as twenty the right way. So a trial ends as soon as it has failed,
+// and the dearer it was, the later comes the next one.
+//
+// A way can be fast in a trial and fall into lock step soon after it. So what a lap took the other
+// way is remembered: two laps in a row that took more than twice as long, and the other way is
+// taken at once. Each relapse makes the next trial later.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace rondo {
+
+// Times are in any unit, the same one in all calls. Nothing of it is shared.
+class LapTrials {
+ public:
+  // Laps between trials: at first, and after one that the other way has won.
+  static constexpr std::uint32_t kFirstPatience = 2;
+  static constexpr std::uint32_t kMinPatience = 8;
+  // If the first way is sure to be the right one; and after a relapse.
+  static constexpr std::uint32_t kSurePatience = 64;
+  static constexpr std::uint32_t kMaxPatience = 512;
+  // How many times a trial's loss passes at least until the next one.
+  static constexpr double kLossesApart = 32;
+
+  // The first lap is to be run this way. Not calling it is begin(false, false).
+  void begin(bool way, bool sure) noexcept {
+    way_ = way;
+    patience_ = sure ? kSurePatience : kFirstPatience;
+  }
+
+  // How the next lap is to be run, or the one under way.
+  [[nodiscard]] bool way() const noexcept { return way_; }
+
+  // A lap has taken `time`.
+  void end_lap(std::uint64_t time) noexcept {
+    ++laps_;
+    if (!trying_) {
+      const std::uint64_t faster = std::min(last_, time);
+      last_ = time;
+      // The better of the last laps, so that a lap that was interrupted does not count.
+      usual_ = laps_ <= 2 ? time : std::min(usual_ + usual_ / 8, time);
+      if (laps_ >= 2 && other_ != 0 && faster / 2 > other_) return relapse(faster);
+      if (laps_ >= patience_) begin_trial();
+    } else if (laps_ >= 2) {
+      if (time < usual_ - usual_ / 8) {
+        keep(time);
+      } else {
+        fail(time);
+      }
+    }
+  }
+
+  // The lap under way has taken `time` for this part of it, more than 0. True if a trial has failed
+  // by that, and ended: then a new lap begins.
+  [[nodiscard]] bool cut_short(std::uint64_t time, double part) noexcept {
+    if (!trying_ || laps_ == 0 || time <= usual_) return false;
+    fail(static_cast<std::uint64_t>(static_cast<double>(time) / part));
+    return true;
+  }
+
+ private:
+  void begin_trial() noexcept {
+    trying_ = true;
+    switch_way();
+  }
+  void keep(std::uint64_t time) noexcept {
+    trying_ = false;
+    other_ = usual_;
+    usual_ = last_ = time;
+    patience_ = kMinPatience;
+    laps_ = 0;
+  }
+  void fail(std::uint64_t time) noexcept {
+    trying_ = false;
+    other_ = time;
+    const double lost = static_cast<double>(time) / static_cast<double>(usual_ | 1) - 1;
+    const double patience = std::max(2.0 * patience_, kLossesApart * lost);
+    patience_ = static_cast<std::uint32_t>(std::min<double>(patience, kMaxPatience));
+    switch_way();
+  }
+  void relapse(std::uint64_t time) noexcept {
+    if (laps_ < relapse_patience_) {
+      relapse_patience_ = std::min(2 * relapse_patience_, kMaxPatience);
+    }
+    patience_ = relapse_patience_;
+    other_ = time;
+    switch_way();
+  }
+  void switch_way() noexcept {
+    way_ = !way_;
+    laps_ = 0;
+  }
+
+  std::uint64_t usual_ = 0;  // what a lap takes this way; during a trial, the way before
+  std::uint64_t other_ = 0;  // what one took the other way, when that was known last; 0: never
+  std::uint64_t last_ = 0;   // the last lap
+  std::uint32_t laps_ = 0;   // since the way was chosen
+  std::uint32_t patience_ = kFirstPatience;
+  std::uint32_t relapse_patience_ = kSurePatience;
+  bool way_ = false;
+  bool trying_ = false;
+};
+
+}  // namespace rondo

@@ -1,0 +1,176 @@
+// Contract of LapTrials. Each line has a test of the same name, in this order.
+//
+//  1. BeginsTheWayItIsTold
+//  2. KeepsToTheFasterWay
+//  3. TheFirstLapOfATrialTellsNothing
+//  4. NearlyAsFastIsNotEnough
+//  5. ATrialEndsAsSoonAsItHasFailed
+//  6. TheDearerATrialTheLaterTheNextOne
+//  7. ASureGuessIsLeftAloneForLong
+//  8. AnInterruptedLapChangesNothing
+//  9. AWayThatFallsIntoLockStepIsLeftAtOnce
+// 10. RelapsesMakeTrialsRarer
+#include "rondo/core/lap_trials.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+
+namespace rondo {
+namespace {
+
+struct World {
+  std::uint64_t time[2];  // of a lap, by way
+
+  // Runs laps, of which each is cut short where that is possible. How many went the way `way`.
+  int run(LapTrials& trials, int laps, bool way) const {
+    int count = 0;
+    for (int i = 0; i < laps; ++i) {
+      count += trials.way() == way ? 1 : 0;
+      lap(trials);
+    }
+    return count;
+  }
+  // Looks at the clock at each quarter. How many quarters the lap had.
+  int lap(LapTrials& trials) const {
+    const std::uint64_t whole = time[trials.way() ? 1 : 0];
+    for (int quarter = 1; quarter < 4; ++quarter) {
+      const auto taken = whole * static_cast<std::uint64_t>(quarter) / 4;
+      if (trials.cut_short(taken, 0.25 * quarter)) return quarter;
+    }
+    trials.end_lap(whole);
+    return 4;
+  }
+};
+
+TEST(LapTrials, BeginsTheWayItIsTold) {
+  LapTrials untold, one, other;
+  one.begin(true, false);
+  other.begin(false, true);
+  EXPECT_FALSE(untold.way());
+  EXPECT_TRUE(one.way());
+  EXPECT_FALSE(other.way());
+}
+
+TEST(LapTrials, KeepsToTheFasterWay) {
+  for (const bool faster : {false, true}) {
+    for (const bool begun : {false, true}) {
+      World world{{1000, 1000}};
+      world.time[faster ? 1 : 0] = 500;
+      LapTrials trials;
+      trials.begin(begun, false);
+      EXPECT_GE(world.run(trials, 1000, faster), 970) << faster << begun;
+    }
+  }
+}
+
+TEST(LapTrials, TheFirstLapOfATrialTellsNothing) {
+  LapTrials trials;
+  while (!trials.way()) trials.end_lap(1000);
+  trials.end_lap(9000);  // the lines were treated the other way
+  EXPECT_TRUE(trials.way());
+  trials.end_lap(500);
+  for (std::uint32_t i = 1; i < LapTrials::kMinPatience; ++i) {
+    EXPECT_TRUE(trials.way());
+    trials.end_lap(500);
+  }
+
+  LapTrials lucky;
+  while (!lucky.way()) lucky.end_lap(1000);
+  lucky.end_lap(100);
+  lucky.end_lap(1000);
+  EXPECT_FALSE(lucky.way());
+}
+
+TEST(LapTrials, NearlyAsFastIsNotEnough) {
+  LapTrials trials;
+  EXPECT_LE((World{{1000, 900}}.run(trials, 1000, true)), 20);
+  LapTrials enough;
+  EXPECT_GE((World{{1000, 800}}.run(enough, 1000, true)), 970);
+}
+
+TEST(LapTrials, ATrialEndsAsSoonAsItHasFailed) {
+  const World world{{1000, 8000}};
+  LapTrials trials;
+  while (!trials.way()) world.lap(trials);
+  EXPECT_EQ(world.lap(trials), 4);  // the lap that tells nothing
+  EXPECT_TRUE(trials.way());
+  EXPECT_EQ(world.lap(trials), 1);  // 2000 for a quarter
+  EXPECT_FALSE(trials.way());
+}
+
+TEST(LapTrials, TheDearerATrialTheLaterTheNextOne) {
+  const auto laps_to_second_trial = [](std::uint64_t wrong) {
+    const World world{{1000, wrong}};
+    LapTrials trials;
+    while (!trials.way()) world.lap(trials);
+    while (trials.way()) world.lap(trials);
+    int laps = 0;
+    for (; !trials.way(); ++laps) world.lap(trials);
+    return laps;
+  };
+  EXPECT_EQ(laps_to_second_trial(1000), 4);  // twice as many as before the first one
+  EXPECT_NEAR(laps_to_second_trial(2000), 32, 1);
+  EXPECT_NEAR(laps_to_second_trial(9000), 256, 1);
+  EXPECT_EQ(laps_to_second_trial(90000), LapTrials::kMaxPatience);
+}
+
+TEST(LapTrials, ASureGuessIsLeftAloneForLong) {
+  LapTrials trials;
+  trials.begin(true, true);
+  for (std::uint32_t i = 0; i < LapTrials::kSurePatience; ++i) {
+    EXPECT_TRUE(trials.way());
+    trials.end_lap(1000);
+  }
+  EXPECT_FALSE(trials.way());
+}
+
+TEST(LapTrials, AnInterruptedLapChangesNothing) {
+  const World world{{1000, 1500}};
+  LapTrials trials;
+  world.run(trials, 100, false);
+  for (int i = 0; i < 200; ++i) {
+    const bool way = trials.way();
+    if (!way) trials.end_lap(1'000'000);
+    // A trial may be due, but two laps in a row were not slow.
+    if (trials.way()) {
+      while (trials.way()) world.lap(trials);
+    }
+    world.lap(trials);
+    world.lap(trials);
+    EXPECT_TRUE(!trials.way() || !way);
+  }
+  EXPECT_GE(world.run(trials, 1000, false), 970);
+}
+
+TEST(LapTrials, AWayThatFallsIntoLockStepIsLeftAtOnce) {
+  LapTrials trials;
+  const World good{{600, 400}};
+  EXPECT_GE(good.run(trials, 8, true), 4);
+  ASSERT_TRUE(trials.way());
+  trials.end_lap(2000);
+  ASSERT_TRUE(trials.way());  // it may have been an interruption
+  trials.end_lap(2000);
+  EXPECT_FALSE(trials.way());
+}
+
+TEST(LapTrials, RelapsesMakeTrialsRarer) {
+  // The other way is fast while it is tried, and slow ever after.
+  LapTrials trials;
+  std::uint32_t before = 0;
+  for (int relapse = 0; relapse < 6; ++relapse) {
+    std::uint32_t laps = 0;
+    for (; !trials.way(); ++laps) trials.end_lap(600);
+    EXPECT_GE(laps, before);
+    before = laps;
+    trials.end_lap(400);
+    trials.end_lap(400);
+    int slow = 0;
+    for (; trials.way(); ++slow) trials.end_lap(2000);
+    EXPECT_LE(slow, 2);
+  }
+  EXPECT_EQ(before, LapTrials::kMaxPatience);
+}
+
+}  // namespace
+}  // namespace rondo
