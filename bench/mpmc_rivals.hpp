@@ -66,6 +66,42 @@ struct MpmcUnannounced : MpmcSound {
   static constexpr bool kAnnounce = false;
 };
 
+// No queue: slots as large as ours that one thread fills and another reads, and nobody looks whether
+// there is room. The round trip through two of these is what as many lines take to cross.
+template <class T>
+class BareSlots {
+ public:
+  struct Handle {
+    std::uint64_t pushed = 0;
+    std::uint64_t popped = 0;
+  };
+
+  explicit BareSlots(std::size_t slots) : slots_(new Slot[slots]), mask_(slots - 1) {}
+  Handle handle(std::uint32_t) { return {}; }
+
+  bool push(Handle& handle, const T& value) {
+    Slot& slot = slots_[handle.pushed & mask_];
+    slot.value = value;
+    slot.count.store(++handle.pushed, std::memory_order_release);
+    return true;
+  }
+  bool pop(Handle& handle, T& value) {
+    Slot& slot = slots_[handle.popped & mask_];
+    if (slot.count.load(std::memory_order_acquire) != handle.popped + 1) return false;
+    value = slot.value;
+    ++handle.popped;
+    return true;
+  }
+
+ private:
+  struct Slot {
+    std::atomic<std::uint64_t> count{0};
+    T value;
+  };
+  std::unique_ptr<Slot[]> slots_;
+  std::uint64_t mask_;
+};
+
 // The classical ring: a ticket by compare-and-swap, and a turn counter in a slot on lines of its
 // own, as in rigtorp's MPMCQueue.
 template <class T>

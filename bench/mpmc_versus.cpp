@@ -269,6 +269,7 @@ std::vector<Engine> engines() {
       {"mpmc_ring", &throughput<Ours, T>, &round_trip<Ours, T>},
       {"mpmc_ring, not announced", &throughput<Unannounced, T>, &round_trip<Unannounced, T>},
       {"mpmc_ring, batches of 16", &throughput<Ours, T>, nullptr, kBatch},
+      {"bare slots, no queue", nullptr, &round_trip<BareSlots<T>, T>},
       engine<TicketRing, T>("ticket and turn ring"),
       engine<BoostLockfree, T>("Boost.Lockfree queue"),
       engine<XeniumVyukov, T>("xenium vyukov_bounded_queue"),
@@ -319,7 +320,7 @@ void compare(std::string_view title, int rounds, std::string_view only) {
       // Nobody always comes after the same one: what uses much time is given less of it afterwards.
       Row& row = rows[(k + static_cast<std::size_t>(round)) % rows.size()];
       for (std::size_t i = 0; i < kPairs.size(); ++i) {
-        if (kPairs[i] > row.engine.most_pairs) continue;
+        if (row.engine.throughput == nullptr || kPairs[i] > row.engine.most_pairs) continue;
         take_sample(row.samples[i], bare, row.engine.throughput, kPairs[i], row.engine.batch);
       }
       if (row.engine.round_trip != nullptr) {
