@@ -66,8 +66,8 @@ struct MpmcUnannounced : MpmcSound {
   static constexpr bool kAnnounce = false;
 };
 
-// No queue: slots as large as ours that one thread fills and another reads, and nobody looks whether
-// there is room. The round trip through two of these is what as many lines take to cross.
+// No queue: slots as large as ours that one thread fills and another reads, and nobody looks
+// whether there is room. The round trip through two of these is what as many lines take to cross.
 template <class T>
 class BareSlots {
  public:
