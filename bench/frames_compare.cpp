@@ -7,8 +7,8 @@
 //   pool, it waits     the producer looks at its readers' accounts, and waits before one loses any
 //   pool               it never waits; each reader gets the oldest frame that is still there
 //
-// Every frame is written in full where it lies, read in full and checked. 8 frames in the pool; the
-// ring's capacity is the next power of two.
+// Every frame is written in full where it lies, read in full and checked. The ring's capacity is the
+// power of two into which 8 frames fit; the pool has as many as fit there, 8 or 10.
 //
 // Not measured: process boundaries, wake-ups, frames that are held for long. The producer has a
 // core for itself. The readers share the other one, in one thread, and take turns after each frame,
@@ -44,11 +44,14 @@
 namespace rondo::bench {
 namespace {
 
-constexpr std::uint32_t kFrames = 8;
+constexpr std::uint32_t kFrames = 8;  // at least
 
 struct Contest {
   std::uint32_t bytes;
   std::uint32_t readers;
+  [[nodiscard]] std::uint64_t ring_capacity() const {
+    return std::bit_ceil(std::uint64_t{bytes} * kFrames);
+  }
   // Of one sample: some 400 MB, and several laps.
   [[nodiscard]] std::uint64_t frames() const { return 400'000'000 / bytes; }
 };
@@ -111,8 +114,7 @@ class Ring {
  private:
   // A part more than there are readers, so that a lone one goes the same way.
   static RecordParams params(const Contest& contest) {
-    return {.capacity = std::bit_ceil(std::uint64_t{contest.bytes} * kFrames),
-            .readers = contest.readers + 1};
+    return {.capacity = contest.ring_capacity(), .readers = contest.readers + 1};
   }
 
   std::uint32_t bytes_;
@@ -137,7 +139,8 @@ class Pool {
   void write(std::uint64_t i) {
     for (std::uint32_t r = 0; kWaits && r < parts_.reader_count; ++r) {
       // What it has not read, the frame that it holds, and the one to be written.
-      while (producer_.number() - read_frame_account(parts_, r).value().last > kFrames - 2) {
+      while (producer_.number() - read_frame_account(parts_, r).value().last >
+             parts_.frame_count - 2) {
         cpu_relax();
       }
     }
@@ -157,7 +160,9 @@ class Pool {
 
  private:
   static FramePoolParams params(const Contest& contest) {
-    return {.frames = kFrames, .frame_bytes = contest.bytes, .readers = contest.readers};
+    return {.frames = static_cast<std::uint32_t>(contest.ring_capacity() / contest.bytes),
+            .frame_bytes = contest.bytes,
+            .readers = contest.readers};
   }
 
   std::uint32_t bytes_;

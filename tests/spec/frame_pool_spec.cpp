@@ -29,15 +29,16 @@
 //  22. HostilePinsHoldAsManyFramesAsTheyAreAndNoMore
 //  23. StatesAndSizesBeyondThePoolAreReported
 //  24. ANewestThatIsNowhereIsNeverWaitedForForever
-//  25. ASuccessorTakesImpossibleStatesForFree
+//  25. AFrameThatIsNotCountedYetIsNotRead
+//  26. ASuccessorTakesImpossibleStatesForFree
 //  Life cycle
-//  26. APoolIsCreatedOnceAndAttachedToByOthers
-//  27. ImpossiblePoolsAreRefused
-//  28. ForeignMemoryIsRefused
-//  29. AttachRefusesEveryGeometryThatDoesNotAddUp
+//  27. APoolIsCreatedOnceAndAttachedToByOthers
+//  28. ImpossiblePoolsAreRefused
+//  29. ForeignMemoryIsRefused
+//  30. AttachRefusesEveryGeometryThatDoesNotAddUp
 //  Waiting
-//  30. AReaderIsWokenByTheNextFrame
-//  31. AProducerIsWokenWhenAFrameIsLetGoOf
+//  31. AReaderIsWokenByTheNextFrame
+//  32. AProducerIsWokenWhenAFrameIsLetGoOf
 #include "rondo/core/frame_pool.hpp"
 
 #include <gmock/gmock.h>
@@ -527,6 +528,30 @@ TEST(FramePool, ANewestThatIsNowhereIsNeverWaitedForForever) {
   EXPECT_EQ(reader.try_next(frame), FrameRead::kBusy);
   EXPECT_EQ(reader.try_newest(frame), FrameRead::kBusy);
   EXPECT_EQ(pool.pin(0), 0u);
+}
+
+// What a reader sees that was overtaken while it looked: all that it knows to be counted is gone, and
+// in one of those frames stands the next one, of which it does not know yet that it is written.
+TEST(FramePool, AFrameThatIsNotCountedYetIsNotRead) {
+  FramePoolFixture pool(kFour);
+  frame_pool::Producer producer(pool.parts);
+  ASSERT_TRUE(put_frame(producer));
+  frame_pool::Reader reader(pool.parts, 0);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(put_frame(producer));
+  const std::uint64_t second = pool.state(1);
+  const std::uint64_t third = pool.state(2);
+  pool.producer_part.newest.store(second, std::memory_order_relaxed);
+  pool.set_state(0, 0);
+  pool.set_state(1, second | kFlag);
+  PinnedFrame frame;
+  EXPECT_EQ(reader.try_next(frame), FrameRead::kBusy);
+  EXPECT_EQ(pool.pin(0), 0u);
+  EXPECT_EQ(reader.account().last, 0u);
+
+  pool.producer_part.newest.store(third, std::memory_order_relaxed);
+  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  EXPECT_EQ(frame.number(), 3u);
+  EXPECT_EQ(reader.account().lost, 2u);
 }
 
 TEST(FramePool, ASuccessorTakesImpossibleStatesForFree) {
