@@ -7,8 +7,8 @@
 //   pool, it waits     the producer looks at its readers' accounts, and waits before one loses any
 //   pool               it never waits; each reader gets the oldest frame that is still there
 //
-// Every frame is written in full where it lies, read in full and checked. The ring's capacity is the
-// power of two into which 8 frames fit; the pool has as many as fit there, 8 or 10.
+// Every frame is written in full where it lies, read in full and checked. The ring's capacity is
+// the power of two into which 8 frames fit; the pool has as many as fit there, 8 or 10.
 //
 // Not measured: process boundaries, wake-ups, frames that are held for long. The producer has a
 // core for itself. The readers share the other one, in one thread, and take turns after each frame,

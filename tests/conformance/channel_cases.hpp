@@ -19,6 +19,7 @@ struct ChannelCase {
   bool processes = true;  // both ends may be in different processes, which find it by its name
   bool ring = false;      // the channel is a ring: the far end's state is known exactly
   bool slots = false;     // kind=mpmc
+  bool frames = false;    // kind=frames
 };
 
 inline void PrintTo(const ChannelCase& channel, std::ostream* out) { *out << channel.name; }
@@ -34,6 +35,13 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Pipe", "pipe:", ChannelCase::Target::kNone, false, false},
     ChannelCase{"Fifo", "fifo:", ChannelCase::Target::kPath, true, false},
     ChannelCase{"Unix", "unix:", ChannelCase::Target::kPath, true, false},
+};
+
+// Those whose sender waits for no receiver: they owe the contract of several receivers alone
+// (readers_conformance_test), as far as it is about lossy ones.
+inline constexpr std::array kLossyChannelCases{
+    ChannelCase{"ShmFrames", "shm:", ChannelCase::Target::kName, true, true, false, true},
+    ChannelCase{"FileFrames", "file:", ChannelCase::Target::kPath, true, true, false, true},
 };
 
 // A directory for the paths of this test program, removed with it.

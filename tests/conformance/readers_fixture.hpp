@@ -36,6 +36,9 @@ inline std::vector<CrowdCase> crowd_cases() {
     if (!channel.processes || !channel.ring || channel.slots) continue;
     for (const std::uint32_t receivers : {1u, 2u, 8u, 64u}) cases.push_back({channel, receivers});
   }
+  for (const ChannelCase& channel : kLossyChannelCases) {
+    for (const std::uint32_t receivers : {1u, 2u, 8u, 64u}) cases.push_back({channel, receivers});
+  }
   return cases;
 }
 
@@ -98,9 +101,15 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
 
   [[nodiscard]] static std::uint32_t crowd() { return GetParam().receivers; }
   [[nodiscard]] static bool guarded() { return GetParam().channel.name == "Guarded"; }
-  // Receiver i is reliable, lossy, or wants the newest, by turns.
+  [[nodiscard]] static bool frames() { return GetParam().channel.frames; }
+  // Receiver i is reliable, lossy, or wants the newest, by turns; in a pool of frames one of the
+  // latter two.
+  [[nodiscard]] static std::uint32_t turn(std::uint32_t i) { return frames() ? 1 + i % 2 : i % 3; }
+  [[nodiscard]] static ReaderPolicy policy_of_receiver(std::uint32_t i) {
+    return kPolicies[turn(i)];
+  }
   [[nodiscard]] static std::string options_of_receiver(std::uint32_t i) {
-    return "policy=" + std::string(kPolicyNames[i % 3]);
+    return "policy=" + std::string(kPolicyNames[turn(i)]);
   }
 
   // The sender, with places for the crowd (a ring for one alone knows no policies).
@@ -108,9 +117,11 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
     static const ScratchDirectory directory;
     url_ = fresh_url(GetParam().channel, directory.path());
     const std::uint32_t places = std::max(crowd(), 2u);
-    auto sender = Sender::open(
-        url_ + "?capacity=" + std::to_string(capacity) + "&readers=" + std::to_string(places),
-        wishes);
+    // Frames as large as the largest message of such a ring, about as many as it has short ones.
+    const std::string size =
+        frames() ? "kind=frames&frames=80&frame_size=" + std::to_string(capacity / 2 - 64)
+                 : "capacity=" + std::to_string(capacity);
+    auto sender = Sender::open(url_ + "?" + size + "&readers=" + std::to_string(places), wishes);
     if (!sender) throw std::runtime_error(sender.error().message);
     return sender_.emplace(std::move(sender).value());
   }
@@ -141,7 +152,7 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
   std::vector<CrowdReader> all_come() {
     std::vector<CrowdReader> readers;
     for (std::uint32_t i = 0; i < crowd(); ++i) {
-      readers.push_back(come(options_of_receiver(i), kPolicies[i % 3]));
+      readers.push_back(come(options_of_receiver(i), policy_of_receiver(i)));
     }
     EXPECT_EQ(sender_->wait_for_receivers(crowd(), soon()), Status::kOk);
     return readers;

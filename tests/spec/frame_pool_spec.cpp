@@ -530,8 +530,8 @@ TEST(FramePool, ANewestThatIsNowhereIsNeverWaitedForForever) {
   EXPECT_EQ(pool.pin(0), 0u);
 }
 
-// What a reader sees that was overtaken while it looked: all that it knows to be counted is gone, and
-// in one of those frames stands the next one, of which it does not know yet that it is written.
+// What a reader sees that was overtaken while it looked: all that it knows to be counted is gone,
+// and in their place stands the next one, of which it does not know yet that it is written.
 TEST(FramePool, AFrameThatIsNotCountedYetIsNotRead) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);

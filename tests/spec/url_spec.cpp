@@ -245,7 +245,7 @@ TEST(Url, ARingOfSlotsHasOptionsOfItsOwn) {
   EXPECT_EQ(Url::parse("shm:x")->options.kind, std::nullopt);
   EXPECT_EQ(Url::parse("inproc:x?kind=record&capacity=4KiB")->options.kind, RingKind::kRecord);
 
-  EXPECT_THAT(refusal("shm:x?kind=spsc"), HasSubstr("record or mpmc"));
+  EXPECT_THAT(refusal("shm:x?kind=spsc"), HasSubstr("record, mpmc or frames"));
   EXPECT_THAT(refusal("pipe:?kind=mpmc"), HasSubstr("has no option 'kind'"));
   EXPECT_THAT(refusal("shm:x?slots=64"), HasSubstr("say kind=mpmc"));
   EXPECT_THAT(refusal("shm:x?kind=record&slot_size=64"), HasSubstr("say kind=mpmc"));

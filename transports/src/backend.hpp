@@ -137,6 +137,8 @@ class OwnRingReceiver : public ReceiverBackend {
   // Takes the next message, waiting until `deadline`. After kOk, give_back() ends with it.
   [[nodiscard]] virtual Status fetch(Fetched& message, Deadline deadline) noexcept = 0;
   virtual void give_back() noexcept = 0;
+  // Messages that it did not get.
+  [[nodiscard]] virtual std::uint64_t lost() const noexcept { return 0; }
 
   // Of record rings only.
   Status fetch(record_ring::Consumer&, Deadline) noexcept final { return Status::kWouldBlock; }

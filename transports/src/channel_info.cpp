@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "frame_pool_channel.hpp"
 #include "readers_channel.hpp"
 #include "remove_name.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -78,6 +79,10 @@ namespace {
 void look_into_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
   if (info.kind == RingKind::kMpmc) {
     if (const auto slots = mpmc_attach(segment.bytes())) detail::describe_slots(*slots, info);
+    return;
+  }
+  if (info.kind == RingKind::kFramePool) {
+    if (const auto pool = frame_pool::attach(segment.bytes())) detail::describe_pool(*pool, info);
     return;
   }
   const auto parts = record_ring::attach(segment.bytes(), url.name());

@@ -64,7 +64,7 @@ Result<Url> parse(std::string_view text, const OpenOptions& options) {
   if (!url) return url;
   const bool ring = url->scheme == Scheme::kShm || url->scheme == Scheme::kFile ||
                     url->scheme == Scheme::kInproc || url->scheme == Scheme::kGuarded;
-  if (!ring || url->options.kind == RingKind::kRecord) {
+  if (!ring || url->options.kind.value_or(RingKind::kMpmc) != RingKind::kMpmc) {
     if (auto counts = refuse_to_count(*url, options); !counts) return std::move(counts).error();
   }
   if (ring || !options.linger) return url;
@@ -95,12 +95,12 @@ Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
 }
 
 Result<void> agree_on_kind(const Url& url, RingKind found) {
-  if (found != RingKind::kRecord && found != RingKind::kMpmc) {
+  if (found != RingKind::kRecord && found != RingKind::kMpmc && found != RingKind::kFramePool) {
     return Error{ErrorCode::kBadKind, url.name() + " holds a ring of kind " +
                                           std::string(to_string(found)) +
                                           ", which no channel is made of; choose another name"};
   }
-  const bool capacity_of_slots = found == RingKind::kMpmc && url.options.capacity;
+  const bool capacity_of_slots = found != RingKind::kRecord && url.options.capacity;
   if (url.options.kind.value_or(found) == found && !capacity_of_slots) return {};
   return Error{ErrorCode::kGeometryMismatch,
                url.name() + " exists with kind=" + std::string(to_string(found)) + ", not " +

@@ -104,6 +104,10 @@ void Receiver::detach() noexcept {
   own_ring_ = nullptr;
 }
 
+std::uint64_t Receiver::lost() const noexcept {
+  return own_ring_ != nullptr ? own_ring_->lost() : consumer_.lost();
+}
+
 std::size_t Receiver::max_message_bytes() const noexcept {
   return own_ring_ != nullptr ? own_ring_->max_message_bytes() : consumer_.max_record_bytes();
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "frame_pool_channel.hpp"
 #include "open.hpp"
 #include "readers_channel.hpp"
 #include "ring_channel.hpp"
@@ -177,6 +178,11 @@ Result<SenderParts> open_found_sender(Found found, const Url& url, const OpenOpt
     if (!seat) return std::move(seat).error();
     return make_slot_sender(std::move(seat).value(), url, options);
   }
+  if (found.geometry.kind == RingKind::kFramePool) {
+    auto seat = PoolSeat::take(std::move(found.segment), url, options, Role::kProducer);
+    if (!seat) return std::move(seat).error();
+    return make_pool_sender(std::move(seat).value(), url, options);
+  }
   auto seated = take_seat(std::move(found), url, options, Role::kProducer);
   if (!seated) return std::move(seated).error();
   if (seated->parts.readers > 1) {
@@ -192,29 +198,47 @@ Result<ReceiverParts> open_found_receiver(Found found, const Url& url, const Ope
     return make_slot_receiver(std::move(seat).value(), url, options);
   }
   if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
+  if (found.geometry.kind == RingKind::kFramePool) {
+    auto seat = PoolSeat::take(std::move(found.segment), url, options, Role::kConsumer);
+    if (!seat) return std::move(seat).error();
+    return make_pool_receiver(std::move(seat).value(), url, options);
+  }
   auto seated = take_seat(std::move(found), url, options, Role::kConsumer);
   if (!seated) return std::move(seated).error();
   return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
 }
 
-Result<void> create(const Url& url) {
-  const bool slots = url.options.kind == RingKind::kMpmc;
-  const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
-  const RecordParams params{capacity, url.options.readers.value_or(1)};
-  std::uint64_t total_bytes = 0;
-  if (slots) {
-    const auto layout = mpmc_layout_for(slot_params(url));
+RecordParams record_params(const Url& url) noexcept {
+  return {url.options.capacity.value_or(ChannelOptions::kDefaultCapacity),
+          url.options.readers.value_or(1)};
+}
+
+// How large the segment of the ring that `url` asks for is.
+Result<std::uint64_t> size_for(const Url& url) {
+  const auto total_bytes = [](const auto& layout) -> Result<std::uint64_t> {
     if (!layout) return layout.error();
-    total_bytes = layout->total_bytes;
-  } else {
-    const auto layout = record_ring::layout_for(params);
-    if (!layout) return layout.error();
-    total_bytes = layout->total_bytes;
-  }
-  const auto fill = [&](std::span<std::byte> bytes) {
-    return slots ? create_slots(bytes, url) : record_ring::create(bytes, params);
+    return layout->total_bytes;
   };
-  auto segment = Segment::create(name_of(url), total_bytes, url.options.segment, fill);
+  switch (url.options.kind.value_or(RingKind::kRecord)) {
+    case RingKind::kMpmc: return total_bytes(mpmc_layout_for(slot_params(url)));
+    case RingKind::kFramePool: return total_bytes(frame_pool::layout_for(pool_params(url)));
+    default: return total_bytes(record_ring::layout_for(record_params(url)));
+  }
+}
+
+Result<void> fill(std::span<std::byte> bytes, const Url& url) {
+  switch (url.options.kind.value_or(RingKind::kRecord)) {
+    case RingKind::kMpmc: return create_slots(bytes, url);
+    case RingKind::kFramePool: return create_pool(bytes, url);
+    default: return record_ring::create(bytes, record_params(url));
+  }
+}
+
+Result<void> create(const Url& url) {
+  const auto size = size_for(url);
+  if (!size) return size.error();
+  auto segment = Segment::create(name_of(url), *size, url.options.segment,
+                                 [&](std::span<std::byte> bytes) { return fill(bytes, url); });
   if (segment || segment.error().code == ErrorCode::kAlreadyExists) return {};
   return std::move(segment).error();
 }

@@ -27,6 +27,7 @@ constexpr unsigned kAll = kRings | kGuarded | kStreams;
 constexpr unsigned bit(RingKind kind) noexcept { return 1u << static_cast<unsigned>(kind); }
 constexpr unsigned kRecord = bit(RingKind::kRecord);
 constexpr unsigned kMpmc = bit(RingKind::kMpmc);
+constexpr unsigned kFrames = bit(RingKind::kFramePool);
 constexpr unsigned kAnyKind = ~0u;
 
 // An option and what it holds. `set` takes the value in; if it can't, returns what would be right.
@@ -60,9 +61,12 @@ std::string set_capacity(std::string_view value, ChannelOptions& options) {
 }
 
 std::string set_kind(std::string_view value, ChannelOptions& options) {
-  if (value != "record" && value != "mpmc") return "record or mpmc";
-  options.kind = value == "mpmc" ? RingKind::kMpmc : RingKind::kRecord;
-  return {};
+  for (const RingKind kind : {RingKind::kRecord, RingKind::kMpmc, RingKind::kFramePool}) {
+    if (value != to_string(kind)) continue;
+    options.kind = kind;
+    return {};
+  }
+  return "record, mpmc or frames";
 }
 
 std::string set_slots(std::string_view value, ChannelOptions& options) {
@@ -84,6 +88,24 @@ std::string set_slot_size(std::string_view value, ChannelOptions& options) {
     return "a size from 1 to 1GiB, such as 64 or 4KiB";
   }
   options.slot_bytes = static_cast<std::uint32_t>(*bytes);
+  return {};
+}
+
+std::string set_frames(std::string_view value, ChannelOptions& options) {
+  const auto frames = parse_size(value);
+  if (!frames || *frames < 2 || *frames > kMaxFrames) {
+    return "a number from 2 to " + std::to_string(kMaxFrames);
+  }
+  options.frames = static_cast<std::uint32_t>(*frames);
+  return {};
+}
+
+std::string set_frame_size(std::string_view value, ChannelOptions& options) {
+  const auto bytes = parse_size(value);
+  if (!bytes || *bytes == 0 || *bytes > ~std::uint32_t{0}) {
+    return "a size below 4GiB, such as 12MiB";
+  }
+  options.frame_bytes = static_cast<std::uint32_t>(*bytes);
   return {};
 }
 
@@ -184,6 +206,7 @@ std::string set_policy(std::string_view value, ChannelOptions& options) {
   for (const auto& [name, policy] : kValues) {
     if (value != name) continue;
     options.reader.policy = policy;
+    options.policy_given = true;
     return {};
   }
   return "reliable, lossy or latest";
@@ -248,6 +271,8 @@ constexpr std::array kOptions{
     Option{"slots", kRings, kMpmc, ErrorCode::kInvalidCapacity, set_slots},
     Option{"slot_size", kRings, kMpmc, ErrorCode::kInvalidCapacity, set_slot_size},
     Option{"on_consumer_death", kRings, kMpmc, ErrorCode::kInvalidOption, set_on_consumer_death},
+    Option{"frames", kSegments, kFrames, ErrorCode::kInvalidCapacity, set_frames},
+    Option{"frame_size", kSegments, kFrames, ErrorCode::kInvalidCapacity, set_frame_size},
     Option{"max", kStreams, kAnyKind, ErrorCode::kInvalidOption, set_max},
     Option{"wait", kAll, kAnyKind, ErrorCode::kInvalidOption, set_wait},
     Option{"ack", kRings | kGuarded, kRecord, ErrorCode::kInvalidOption, set_acknowledge},
@@ -257,9 +282,11 @@ constexpr std::array kOptions{
     Option{"huge", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_huge},
     Option{"lock", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_lock},
     Option{"numa", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_numa},
-    Option{"readers", kSegments | kGuarded, kRecord, ErrorCode::kInvalidOption, set_readers},
-    Option{"policy", kSegments | kGuarded, kRecord, ErrorCode::kInvalidOption, set_policy},
-    Option{"from", kSegments | kGuarded, kRecord, ErrorCode::kInvalidOption, set_from},
+    Option{"readers", kSegments | kGuarded, kRecord | kFrames, ErrorCode::kInvalidOption,
+           set_readers},
+    Option{"policy", kSegments | kGuarded, kRecord | kFrames, ErrorCode::kInvalidOption,
+           set_policy},
+    Option{"from", kSegments | kGuarded, kRecord | kFrames, ErrorCode::kInvalidOption, set_from},
     Option{"name", kSegments, kRecord, ErrorCode::kInvalidOption, set_name},
     Option{"evict", kSegments | kGuarded, kRecord, ErrorCode::kInvalidOption, set_evict},
     Option{"uid", kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_users},
@@ -305,13 +332,34 @@ Result<void> parse_option(Scheme scheme, std::string_view text, ChannelOptions& 
 // any kind may be found at the name, but options tell of one.
 Result<void> check_kind(std::string_view text, const std::optional<RingKind>& kind) {
   const Option& option = *find_option(text);
-  if ((option.kinds & bit(kind.value_or(RingKind::kRecord))) != 0) return {};
-  const bool for_mpmc = (option.kinds & kMpmc) != 0;
+  const RingKind asked = kind.value_or(RingKind::kRecord);
+  if ((option.kinds & bit(asked)) != 0) return {};
   std::string message = "the option " + std::string(option.name) + " is for kind=";
-  message += for_mpmc ? "mpmc" : "record";
-  message += for_mpmc ? "; say kind=mpmc, or leave it out"
-                      : "; with kind=mpmc, slots and slot_size say how large the ring is";
+  for (const RingKind other : {RingKind::kRecord, RingKind::kMpmc, RingKind::kFramePool}) {
+    if ((option.kinds & bit(other)) == 0) continue;
+    message += to_string(other);
+    if (asked == RingKind::kRecord) {
+      message.append("; say kind=").append(to_string(other)).append(", or leave it out");
+    }
+    break;
+  }
+  if (asked == RingKind::kMpmc) {
+    message += "; with kind=mpmc, slots and slot_size say how large the ring is";
+  }
+  if (asked == RingKind::kFramePool) {
+    message += "; with kind=frames, frames and frame_size say how large the pool is";
+  }
   return Error{ErrorCode::kInvalidOption, std::move(message)};
+}
+
+// What no pool of frames does: wait for a reader, or keep track of one that is not there.
+Result<void> check_frames(Scheme scheme, const ChannelOptions& options) {
+  if (options.kind != RingKind::kFramePool) return {};
+  if ((kSegments & bit(scheme)) == 0) {
+    return Error{ErrorCode::kInvalidOption, "kind=frames is for shm: and file:, not for " +
+                                                std::string(to_string(scheme)) + ':'};
+  }
+  return refuse_of_frames(options);
 }
 
 // Calls `check` for each option in "a=1&b=2", up to the first error.
@@ -328,12 +376,31 @@ Result<void> for_each_option(std::string_view text, Check&& check) {
 
 }  // namespace
 
+Result<void> refuse_of_frames(const ChannelOptions& options) {
+  if (options.policy_given && options.reader.policy == ReaderPolicy::kReliable) {
+    return Error{ErrorCode::kInvalidOption,
+                 "the sender of a pool of frames waits for nobody: policy=reliable is not "
+                 "possible; policy=lossy gets every frame that is still there, and readers=N "
+                 "without kind=frames makes a ring whose sender waits"};
+  }
+  if (options.reader.from == ReaderStart::kSequence) {
+    return Error{ErrorCode::kInvalidOption,
+                 "in a pool of frames one starts at from=oldest or from=newest"};
+  }
+  if (options.reader_name.empty() && !options.evict && !options.capacity) return {};
+  return Error{ErrorCode::kInvalidOption,
+               "a pool of frames has no capacity=, name= or evict=; frames=, frame_size= and "
+               "readers= say how large it is"};
+}
+
 Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions& options) {
   Result<void> parsed = for_each_option(
       text, [&](std::string_view option) { return parse_option(scheme, option, options); });
   if (!parsed) return parsed;
-  return for_each_option(text,
-                         [&](std::string_view option) { return check_kind(option, options.kind); });
+  Result<void> fits = for_each_option(
+      text, [&](std::string_view option) { return check_kind(option, options.kind); });
+  if (!fits) return fits;
+  return check_frames(scheme, options);
 }
 
 }  // namespace rondo::detail

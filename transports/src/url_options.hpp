@@ -13,6 +13,10 @@ namespace rondo::detail {
 [[nodiscard]] Result<void> parse_options(Scheme scheme, std::string_view text,
                                          ChannelOptions& options);
 
+// Errors: kInvalidOption when what `options` ask of a receiver or of the ring is nothing that a
+// pool of frames has.
+[[nodiscard]] Result<void> refuse_of_frames(const ChannelOptions& options);
+
 // The smallest capacity of a ring in which records of `max_bytes` always fit.
 [[nodiscard]] constexpr std::uint64_t capacity_for(std::uint64_t max_bytes) noexcept {
   std::uint64_t capacity = record_ring::kMinCapacity;

@@ -86,6 +86,8 @@ static_assert(std::is_trivially_destructible_v<FrameProducerPart>);
 //      256     4  unpin_ringer      rung when it let go of a frame
 //      384   256  account           LatestWriterPart of the cell
 //      640   128  account_words[16] the cell's four buffers of a FrameAccount
+//      768     8  policy            a ReaderPolicy: what the reader is here for. For people, and
+//                                   for who waits until readers have come; the pool does not ask
 inline constexpr std::uint32_t kFrameAccountBuffers = 4;
 inline constexpr std::uint32_t kFrameAccountWords = 4;
 
@@ -95,13 +97,15 @@ struct FrameReaderPart {
   alignas(kSharingRange) BellRinger unpin_ringer;
   alignas(kSharingRange) LatestWriterPart account;
   Atomic<std::uint64_t> account_words[kFrameAccountBuffers * kFrameAccountWords];
+  Atomic<std::uint64_t> policy;
 };
 static_assert(offsetof(FrameReaderPart, pins) == 0);
 static_assert(offsetof(FrameReaderPart, publish_waiter) == 128);
 static_assert(offsetof(FrameReaderPart, unpin_ringer) == 256);
 static_assert(offsetof(FrameReaderPart, account) == 384);
 static_assert(offsetof(FrameReaderPart, account_words) == 640);
-static_assert(sizeof(FrameReaderPart) == 768);
+static_assert(offsetof(FrameReaderPart, policy) == 768);
+static_assert(sizeof(FrameReaderPart) == 896);
 static_assert(std::is_standard_layout_v<FrameReaderPart>);
 static_assert(std::is_trivially_destructible_v<FrameReaderPart>);
 

@@ -39,7 +39,8 @@ struct ReaderInfo {
   std::uint64_t received = 0;
   std::uint64_t lost = 0;
   std::uint64_t to_come = 0;
-  std::uint64_t behind_bytes = 0;  // from it to the sender's position
+  std::uint64_t behind_bytes = 0;  // from it to the sender's position; of a ring
+  std::uint32_t frames_held = 0;   // of a pool of frames
 };
 
 struct ChannelInfo {
@@ -56,7 +57,7 @@ struct ChannelInfo {
   std::uint64_t pending_bytes = 0;      // published and not given back, headers included
   std::vector<ParticipantInfo> participants;
 
-  // Slot rings only (kind=mpmc), inproc: included.
+  // Slot rings (kind=mpmc), inproc: included; `slots` also the frames of a pool (kind=frames).
   std::uint64_t slots = 0;
   std::uint64_t pending_messages = 0;  // claimed and not taken, more or less
   std::uint64_t senders_closed = 0;    // who have gone from this stream

@@ -50,7 +50,8 @@ class [[nodiscard]] Message {
   ~Message();
 
   // The message where it lies, aligned to 8. On shm: and file: the sender can still write there:
-  // look at bytes in place only if you trust it, else take() them first.
+  // look at bytes in place only if you trust it, else take() them first. kind=frames: the frame is
+  // held as long as this object lives, and no longer.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
   // bytes() as text.
@@ -127,7 +128,7 @@ class Receiver {
 
   // Of one of several receivers: messages that it did not get, and whether the sender, which was to
   // wait for it, no longer does.
-  [[nodiscard]] std::uint64_t lost() const noexcept { return consumer_.lost(); }
+  [[nodiscard]] std::uint64_t lost() const noexcept;
   [[nodiscard]] bool evicted() const noexcept { return consumer_.evicted(); }
   // Whether a message can be overwritten while it is read: look at intact() then.
   [[nodiscard]] bool may_lose() const noexcept { return consumer_.parts().readers > 1; }

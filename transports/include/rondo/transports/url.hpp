@@ -12,9 +12,11 @@
 //   unix:PATH     a UNIX stream socket
 //
 //   option    value                        for                  meaning
-//   kind      record mpmc                  shm file inproc      which ring: record (default), one
+//   kind      record mpmc frames           shm file inproc      which ring: record (default), one
 //                                                               sender and one receiver; mpmc,
-//                                                               many of both share the messages.
+//                                                               many of both share the messages;
+//                                                               frames (shm file), large ones to
+//                                                               many receivers, who may hold them.
 //                                                               Unset: as found, else record
 //   capacity  a power of two, e.g. 1MiB    all (kind=record)    bytes of the ring; default 1MiB
 //   slots     a power of two, e.g. 1024    kind=mpmc            messages in the ring; default 4096
@@ -22,6 +24,10 @@
 //   on_consumer_death                      kind=mpmc            what a receiver held that was
 //             redeliver drop                                    killed: another one gets it,
 //                                                               marked, or nobody does
+//   frames    2 to 1024                    kind=frames          frames in the pool; default 8, or
+//                                                               readers + 2 if that is more
+//   frame_size                             kind=frames          the largest frame; default 1MiB
+//             e.g. 12MiB
 //   max       e.g. 64KiB                   pipe fd fifo unix    messages up to this size shall fit
 //   wait      spin pause yield adaptive    all                  how to wait; default adaptive
 //             park
@@ -40,7 +46,8 @@
 //   readers   1 to 64                      shm file             receivers at once (default 1), each
 //                                                               of which gets every message
 //
-// and with several readers:
+// and with several readers (of kind=frames: policy=lossy, which is the default there, or latest;
+// and from=oldest or newest):
 //
 //   policy    reliable lossy latest        a receiver's         whether the sender waits for it
 //   from      oldest newest NUMBER         a receiver's         where it starts
@@ -63,6 +70,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rondo/core/frame_pool_layout.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/result.hpp"
@@ -80,6 +88,8 @@ struct ChannelOptions {
   static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{1} << 20;
   static constexpr std::uint64_t kDefaultSlots = 4096;
   static constexpr std::uint32_t kDefaultSlotBytes = 256;
+  static constexpr std::uint32_t kDefaultFrames = 8;
+  static constexpr std::uint32_t kDefaultFrameBytes = 1 << 20;
 
   std::optional<RingKind> kind;            // unset: as found, else kRecord
   std::optional<std::uint64_t> capacity;   // bytes of the ring; unset: as found, else the default
@@ -87,12 +97,15 @@ struct ChannelOptions {
   std::optional<std::uint64_t> slots;      // kMpmc; unset: as found, else the default
   std::optional<std::uint32_t> slot_bytes;
   std::optional<OnConsumerDeath> on_consumer_death;
+  std::optional<std::uint32_t> frames;  // kFramePool; unset: as found, else the default
+  std::optional<std::uint32_t> frame_bytes;
   WaitMode wait = WaitMode::kAdaptive;
   Acknowledge acknowledge = Acknowledge::kLazily;
   bool linger = false;
   bool keep = false;
   std::optional<std::uint32_t> readers;  // unset: as found, else 1
   ReaderOptions reader;                  // policy, from, sequence; name stands in reader_name
+  bool policy_given = false;             // else it is what the kind of ring makes of it
   std::string reader_name;
   std::optional<std::chrono::seconds> evict;
   SegmentOptions segment;  // mode, huge pages, lock, NUMA node
