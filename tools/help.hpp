@@ -24,6 +24,9 @@ Options follow a question mark (quote it for the shell):
   'shm:NAME?kind=mpmc&slots=4096&slot_size=256'
                                many senders and many receivers share the channel; each message,
                                up to slot_size bytes, goes to one of the receivers
+  'shm:NAME?kind=frames&frames=8&frame_size=12MiB&readers=4'
+                               large frames to each receiver, who may hold one; the sender waits
+                               for nobody, and who is late is told how many frames it lost
 
 Exit codes:
   0  done: the stream ended in order        5  the other side was killed, or left early
@@ -45,6 +48,8 @@ Examples:
   ls | rondo send shm:names
   rondo send --format blocks --progress 'shm:big?capacity=16MiB' < archive.tar
   ffmpeg ... -f rawvideo - | rondo send -f blocks -b 3110400 'shm:video?capacity=32MiB'
+  ffmpeg ... -f rawvideo - | rondo send -f blocks -b 3110400 --receivers 1 \
+    'shm:video?kind=frames&frame_size=3110400'  # to viewers who get what they can keep up with
   date | rondo send --keep shm:note          # left for whoever asks later
   ticker | rondo send --receivers 2 shm:ticks  # to everybody, once two are there
   find . | rondo send 'shm:files?kind=mpmc'  # several of these, and several receivers, may run

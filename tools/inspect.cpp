@@ -155,15 +155,20 @@ Json to_json(const ReaderInfo& reader) {
           {"received", reader.received},
           {"lost", reader.lost},
           {"to_come", reader.to_come},
-          {"behind_bytes", reader.behind_bytes}};
+          {"behind_bytes", reader.behind_bytes},
+          {"frames_held", reader.frames_held}};
 }
 
-void print_reader(const ReaderInfo& reader) {
+void print_reader(const ReaderInfo& reader, RingKind kind) {
   const std::string name = reader.name.empty() ? "" : " " + reader.name;
-  fmt::print("{:<16}{}, {}: {} received, {} lost, {} to come ({} bytes behind)\n",
+  const std::string place =
+      kind == RingKind::kFramePool
+          ? fmt::format("holds {} frame{}", reader.frames_held, reader.frames_held == 1 ? "" : "s")
+          : fmt::format("{} bytes behind", grouped(reader.behind_bytes));
+  fmt::print("{:<16}{}, {}: {} received, {} lost, {} to come ({})\n",
              fmt::format("reader {}{}", reader.reader, name), policy_name(reader),
              reader.alive ? "alive" : "not there", grouped(reader.received), grouped(reader.lost),
-             grouped(reader.to_come), grouped(reader.behind_bytes));
+             grouped(reader.to_come), place);
 }
 
 template <class Print>
@@ -187,7 +192,8 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
     if (geometry.slot_bytes == 0) {
       print("capacity", binary_size(geometry.capacity));
     } else {
-      print("capacity", fmt::format("{} slots of {} bytes", grouped(geometry.capacity),
+      print("capacity", fmt::format("{} {} of {} bytes", grouped(geometry.capacity),
+                                    geometry.kind == RingKind::kFramePool ? "frames" : "slots",
                                     grouped(geometry.slot_bytes)));
     }
     if (channel != nullptr && channel->kind == RingKind::kMpmc) {
@@ -195,13 +201,15 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
     } else if (channel != nullptr) {
       print("largest message", grouped(channel->max_message_bytes) + " bytes");
       print("sent", grouped(channel->messages) + " messages");
-      if (channel->reader_places == 1) {
+      if (channel->kind == RingKind::kFramePool) {
+        print("receivers", fmt::format("up to {}, each may hold a frame", channel->reader_places));
+      } else if (channel->reader_places == 1) {
         print("unread", grouped(channel->pending_bytes) + " bytes, headers included");
       } else {
         print("receivers",
               fmt::format("up to {}, each gets every message", channel->reader_places));
       }
-      for (const ReaderInfo& reader : channel->readers) print_reader(reader);
+      for (const ReaderInfo& reader : channel->readers) print_reader(reader, channel->kind);
     }
     print("created", human_seconds(age_seconds(geometry.created_unix_ns)) + " ago");
     print("instance", fmt::format("{:016x}", geometry.instance_id));
@@ -261,8 +269,9 @@ int run_info(const InspectOptions& options) {
   if (!segment) return fail(segment.error());
   // Counts are known for the rings that channels are made of.
   std::optional<ChannelInfo> channel;
-  if (segment->geometry && (segment->geometry->kind == RingKind::kRecord ||
-                            segment->geometry->kind == RingKind::kMpmc)) {
+  if (segment->geometry &&
+      (segment->geometry->kind == RingKind::kRecord || segment->geometry->kind == RingKind::kMpmc ||
+       segment->geometry->kind == RingKind::kFramePool)) {
     auto inspected = inspect(options.url);
     if (inspected) channel = *std::move(inspected);
   }

@@ -83,8 +83,10 @@ class Pump {
   // Each read goes straight into the ring.
   int blocks() {
     const std::size_t most = sender_.max_message_bytes();
-    const std::size_t size =
-        options_.block_bytes.value_or(std::clamp(most / 4, kSmallestBlock, kLargestBlock));
+    // Of a pool of frames a whole one.
+    const bool frames = sender_.info().kind == RingKind::kFramePool;
+    const std::size_t size = options_.block_bytes.value_or(
+        frames ? most : std::clamp(most / 4, kSmallestBlock, kLargestBlock));
     if (size > most) return too_large("a block", size);
     while (!enough()) {
       auto claim = sender_.claim(size);
@@ -125,12 +127,15 @@ class Pump {
   int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
     const std::string size = bytes ? fmt::format(" of {} bytes", grouped(*bytes)) : "";
     const std::uint64_t needed = capacity_for(bytes);
+    const RingKind kind = sender_.info().kind;
     const std::string remedy =
-        sender_.info().kind == RingKind::kMpmc
-            ? fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}'",
+        kind == RingKind::kFramePool
+            ? fmt::format("larger frames, such as '{}?kind=frames&frame_size={}'",
                           channel_name(options_), format_size(needed))
-            : fmt::format("a larger capacity, such as '{}?capacity={}'", channel_name(options_),
-                          format_size(needed));
+        : kind == RingKind::kMpmc ? fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}'",
+                                                channel_name(options_), format_size(needed))
+                                  : fmt::format("a larger capacity, such as '{}?capacity={}'",
+                                                channel_name(options_), format_size(needed));
     say_error(
         "message {} is {}{}, but the largest this channel can carry is {} bytes; give the "
         "URL {}",

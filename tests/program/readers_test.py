@@ -85,6 +85,42 @@ class Readers(ProgramTest):
         self.assertEqual(self.finish(other)[:2], (OK, LINES))
         self.assertEqual(self.finish(sender)[0], OK)
 
+    def test_frames_reach_each_that_keeps_up_and_a_slow_one_holds_but_one(self):
+        # More than a pipe and the output's buffer hold: who is not read from keeps its frame.
+        frame = 300000
+        pool = self.url + f"?kind=frames&frames=6&frame_size={frame}&readers=3"
+        sender = self.start("send", "-f", "blocks", "-b", str(frame), "--receivers", "2", pool)
+        until(self.exists, "the segment")
+        slow = self.start("recv", "-f", "blocks", self.url)
+        fast = self.start("recv", "-f", "blocks", self.url)
+        self.await_readers(2)
+        for i in range(20):
+            self.write(sender, bytes([i]) * frame)
+            self.assertEqual(self.read(fast, frame), bytes([i]) * frame)
+        until(lambda: sum(r["frames_held"] for r in self.readers()) == 1, "one that holds a frame")
+        _, said, _ = self.run_rondo("info", self.url)
+        self.assertIn(b"6 frames of 300,000 bytes", said)
+        self.assertIn(b"holds 1 frame)", said)
+        self.assertIn(b"frames ", self.run_rondo("ls")[1])
+        self.feed(sender, b"")
+        code, out, said = self.finish(slow)
+        got = [out[at] for at in range(0, len(out), frame)]
+        self.assertEqual((code, len(out) % frame, got), (OK, 0, sorted(set(got))))
+        self.assertEqual(got[-1], 19)
+        self.assertIn(f"lost {20 - len(got)}", said)
+        self.assertEqual(self.finish(fast)[:2], (OK, b""))
+        self.assertEqual(self.finish(sender)[0], OK)
+        self.assertFalse(self.exists())
+
+    def test_what_no_pool_of_frames_does_is_refused(self):
+        code, _, said = self.run_rondo("recv", "--policy", "reliable", self.url + "?kind=frames")
+        self.assertEqual(code, USAGE, said)
+        self.assertIn("policy=lossy", said)
+        pool = self.url + "?kind=frames&frame_size=10"
+        code, _, said = self.run_rondo("send", "--keep", "-f", "blocks", "-b", "11", pool, data=b"x")
+        self.assertEqual(code, USAGE, said)
+        self.assertIn("kind=frames&frame_size=", said)
+
     def test_what_can_not_be_meant_is_refused(self):
         sender = self.start("send", self.url)
         until(self.exists, "the segment")
