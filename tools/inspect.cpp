@@ -130,6 +130,12 @@ Result<SegmentName> segment_name_of(const std::string& text) {
   if (!url) return url.error();
   if (url->scheme == Scheme::kShm) return SegmentName{Backing::kSharedMemory, url->target};
   if (url->scheme == Scheme::kFile) return SegmentName{Backing::kFile, url->target};
+  if (url->scheme == Scheme::kGuarded) {
+    return Error{ErrorCode::kInvalidUrl,
+                 fmt::format("{} can't be looked into from outside: only the sender sees all of a "
+                             "guarded ring; the sender's own info() tells",
+                             url->name())};
+  }
   return Error{ErrorCode::kInvalidUrl,
                fmt::format("{} keeps nothing that could be looked at; info is for shm: and file:",
                            url->name())};

@@ -3,7 +3,7 @@
 import json
 import os
 
-from support import CANNOT_OPEN, OK, ProgramTest, main
+from support import CANNOT_OPEN, OK, ProgramTest, main, until
 
 
 class Ls(ProgramTest):
@@ -99,6 +99,28 @@ class Rm(ProgramTest):
         self.assertTrue(self.exists())
         self.assertEqual(self.run_rondo("rm", self.url)[0], OK)
         self.assertFalse(self.exists())
+
+    def test_of_a_guarded_ring_what_a_killed_sender_left_behind(self):
+        path = self.path("ring")
+        url = "shm+guarded:" + path
+        sender = self.start("send", url)
+        until(lambda: os.path.exists(path) and self.run_rondo("rm", url)[0] == CANNOT_OPEN,
+              "its sender listens")
+        code, _, said = self.run_rondo("rm", url)
+        self.assertEqual(code, CANNOT_OPEN)
+        self.assertIn("has a sender", said)
+        sender.kill()
+        sender.wait()
+        self.assertTrue(os.path.exists(path))
+        self.assertEqual(self.run_rondo("rm", url), (OK, b"", ""))
+        self.assertFalse(os.path.exists(path))
+
+    def test_of_a_guarded_ring_nothing_else(self):
+        path = self.path("ring")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("precious")
+        self.assertEqual(self.run_rondo("rm", "--force", "shm+guarded:" + path)[0], CANNOT_OPEN)
+        self.assertTrue(os.path.exists(path))
 
 
 if __name__ == "__main__":

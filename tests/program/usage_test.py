@@ -67,6 +67,7 @@ class Refused(ProgramTest):
             self.refused(command, "shm:a/b", saying=["a/b"])
             self.refused(command, "shm:x?colour=red", saying=["colour", "capacity"])
         self.refused("info", "unix:/tmp/x", saying=["shm:", "file:"])
+        self.refused("info", "shm+guarded:/tmp/x", saying=["sender's own info()"])
 
     def test_capacities(self):
         for capacity in ("0", "1", "1000", "-1", "much", "1EiB"):

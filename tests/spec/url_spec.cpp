@@ -15,7 +15,8 @@
 //  14. PercentSignsEscape
 //  15. Sizes
 //  16. HostileTextIsShownHarmless
-//  17. ARingOfSlotsHasOptionsOfItsOwn
+//  17. WhatAGuardedRingCannotDoIsRefusedWithTheReason
+//  18. ARingOfSlotsHasOptionsOfItsOwn
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -232,6 +233,13 @@ TEST(Url, HostileTextIsShownHarmless) {
   const std::string message = refusal("\x1b[2Jevil\n" + std::string(100'000, 'x'));
   EXPECT_LT(message.size(), 500u);
   for (const char c : message) EXPECT_GE(c, ' ');
+}
+
+TEST(Url, WhatAGuardedRingCannotDoIsRefusedWithTheReason) {
+  EXPECT_THAT(refusal("shm+guarded:/x?huge=try"), HasSubstr("one small page"));
+  EXPECT_THAT(refusal("shm+guarded:/x?name=desk"), HasSubstr("say from=SEQ"));
+  EXPECT_THAT(refusal("shm+guarded:/x?keep=1"), HasSubstr("the ring goes with its sender"));
+  EXPECT_THAT(refusal("shm+guarded:/x?colour=red"), HasSubstr("has no option 'colour'; it has"));
 }
 
 TEST(Url, ARingOfSlotsHasOptionsOfItsOwn) {

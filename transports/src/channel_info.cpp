@@ -143,10 +143,12 @@ Result<ChannelInfo> inspect(std::string_view text) {
 Result<void> remove(std::string_view text, bool even_if_used) {
   const auto url = Url::parse(text);
   if (!url) return url.error();
-  if (url->scheme == Scheme::kFifo || url->scheme == Scheme::kUnix) {
+  if (url->scheme == Scheme::kFifo || url->scheme == Scheme::kUnix ||
+      url->scheme == Scheme::kGuarded) {
     return detail::remove_special_file(*url, even_if_used);
   }
-  if (!is_segment(*url)) return not_possible(*url, "removed", "shm:, file:, fifo: and unix:");
+  if (!is_segment(*url))
+    return not_possible(*url, "removed", "shm:, file:, fifo:, unix: and shm+guarded:");
   if (!even_if_used) {
     if (auto unused = refuse_if_used(*url); !unused) return unused;
   }

@@ -47,15 +47,17 @@ Result<void> remove_special_file(const Url& url, bool even_if_used) {
     if (errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
     return system_error(url, "lstat", errno);
   }
-  const bool socket = url.scheme == Scheme::kUnix;
+  const bool guarded = url.scheme == Scheme::kGuarded;
+  const bool socket = url.scheme == Scheme::kUnix || guarded;
   if (socket ? !S_ISSOCK(status.st_mode) : !S_ISFIFO(status.st_mode)) {
     return Error{ErrorCode::kForeignObject,
                  url.target + (socket ? " is no socket" : " is no FIFO") + "; it stays"};
   }
   if (socket && !even_if_used && somebody_listens(url.target)) {
     return Error{ErrorCode::kBusy, url.name() +
-                                       " has a receiver that waits for its sender; end it "
-                                       "first, or remove the name all the same"};
+                                       (guarded ? " has a sender that lets receivers in"
+                                                : " has a receiver that waits for its sender") +
+                                       "; end it first, or remove the name all the same"};
   }
   if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);
   return {};

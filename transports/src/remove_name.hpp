@@ -6,7 +6,7 @@
 
 namespace rondo::detail {
 
-// Errors: kNotFound, kForeignObject (something else stands there), kBusy (a receiver listens),
+// Errors: kNotFound, kForeignObject (something else stands there), kBusy (somebody listens),
 // kPermission, kSystem.
 [[nodiscard]] Result<void> remove_special_file(const Url& url, bool even_if_used);
 

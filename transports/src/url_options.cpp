@@ -303,6 +303,22 @@ std::string names_for(Scheme scheme) {
   return names;
 }
 
+// Options that one may miss, and why they are not there.
+std::string_view why_not(Scheme scheme, std::string_view name) noexcept {
+  if (scheme != Scheme::kGuarded) return {};
+  if (name == "huge") {
+    return "a receiver's part is one small page within the sender's mapping of the ring, which "
+           "huge "
+           "pages can't be; use lock=1, or huge= with shm:NAME. ";
+  }
+  if (name == "name") {
+    return "a receiver's account lies in a page of its own that goes with its process, so there is "
+           "nothing to come back to; say from=SEQ with the number of the next message. ";
+  }
+  if (name == "keep") return "the ring goes with its sender, who alone can hand it over. ";
+  return {};
+}
+
 const Option* find_option(std::string_view text) noexcept {
   const std::string_view name = text.substr(0, std::min(text.find('='), std::size_t{80}));
   const auto* option = std::ranges::find(kOptions, name, &Option::name);
@@ -314,8 +330,10 @@ Result<void> parse_option(Scheme scheme, std::string_view text, ChannelOptions& 
   const std::string name(text.substr(0, std::min(equals, std::size_t{80})));
   const Option* option = find_option(text);
   if (option == nullptr || (option->schemes & bit(scheme)) == 0) {
-    return Error{ErrorCode::kInvalidOption, std::string(to_string(scheme)) + ": has no option '" +
-                                                name + "'; it has " + names_for(scheme)};
+    std::string message = std::string(to_string(scheme)) + ": has no option '" + name + "'";
+    const std::string_view why = why_not(scheme, name);
+    message += why.empty() ? "; it has " : (": " + std::string(why) + "It has ");
+    return Error{ErrorCode::kInvalidOption, message + names_for(scheme)};
   }
   if (equals == std::string_view::npos) {
     return Error{ErrorCode::kInvalidOption,

@@ -73,7 +73,8 @@ struct ChannelInfo {
 // at. Errors: as those of attaching a segment; kUnsupported for other schemes.
 [[nodiscard]] Result<ChannelInfo> inspect(std::string_view url);
 
-// Takes the name of a shm:, file:, fifo: or unix: URL away. Those who are attached go on.
+// Takes the name of a shm:, file:, fifo:, unix: or shm+guarded: URL away. Those who are attached go
+// on.
 // Errors: kNotFound, kBusy when live participants are attached and `even_if_used` is false, and
 // those of the segment; kUnsupported for schemes without a name.
 [[nodiscard]] Result<void> remove(std::string_view url, bool even_if_used = false);
