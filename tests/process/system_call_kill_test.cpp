@@ -74,7 +74,14 @@ class KilledAtASystemCall : public Watchdog {
   }
 
   Directory directory_;
-  std::string url_ = "file:" + directory_.path("channel") + "?capacity=4KiB";
+  std::string name_ = "file:" + directory_.path("channel");
+  std::string url_ = name_ + "?capacity=4KiB";
+};
+
+// The same, where the channel is a pool of frames.
+class PoolKilledAtASystemCall : public KilledAtASystemCall {
+ protected:
+  PoolKilledAtASystemCall() { url_ = name_ + "?kind=frames&frames=4&frame_size=64"; }
 };
 
 TEST_F(KilledAtASystemCall, ACreatorLeavesACompleteSegmentOrNothing) {
@@ -123,6 +130,43 @@ TEST_F(KilledAtASystemCall, AReceiverFromOpeningToLeaving) {
       [&] {
         Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
         static_cast<void>(receiver.next(Deadline::now()));
+        receiver.detach();
+      },
+      [&] {
+        expect_that_life_goes_on();
+        leave_a_stream();
+      });
+  std::printf("%d moments\n", moments);
+  EXPECT_GT(moments, 20);
+  static_cast<void>(remove(url_, true));
+}
+
+TEST_F(PoolKilledAtASystemCall, ASenderFromOpeningToClosing) {
+  const int moments = at_each_system_call(
+      [&] {
+        Sender sender = opened(Sender::open(url_));
+        static_cast<void>(sender.send("before"));
+        static_cast<void>(sender.close());
+      },
+      [&] { expect_that_life_goes_on(); });
+  std::printf("%d moments\n", moments);
+  EXPECT_GT(moments, 20);
+}
+
+// Dies with a frame in its hands, too: info() asks the kernel about each participant meanwhile.
+TEST_F(PoolKilledAtASystemCall, AReceiverFromOpeningToLeaving) {
+  const auto leave_a_stream = [this] {
+    Sender sender = opened(Sender::open(url_));
+    static_cast<void>(sender.send("for the next victim"));
+  };
+  leave_a_stream();
+  const int moments = at_each_system_call(
+      [&] {
+        Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
+        {
+          const auto held = receiver.next(Deadline::now());
+          static_cast<void>(receiver.info());
+        }
         receiver.detach();
       },
       [&] {
