@@ -17,6 +17,7 @@
 //  16. HostileTextIsShownHarmless
 //  17. WhatAGuardedRingCannotDoIsRefusedWithTheReason
 //  18. ARingOfSlotsHasOptionsOfItsOwn
+//  19. APoolOfFramesHasOptionsOfItsOwn
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -268,6 +269,32 @@ TEST(Url, ARingOfSlotsHasOptionsOfItsOwn) {
     EXPECT_THAT(refusal(std::string("shm:x?kind=mpmc&slot_size=") + size), HasSubstr("1 to 1GiB"));
   }
   EXPECT_THAT(refusal("shm:x?kind=mpmc&on_consumer_death=keep"), HasSubstr("redeliver or drop"));
+}
+
+TEST(Url, APoolOfFramesHasOptionsOfItsOwn) {
+  const auto url = Url::parse(
+      "file:/x?frames=8&frame_size=12MiB&kind=frames&readers=4&policy=latest&from=newest");
+  ASSERT_TRUE(url) << url.error().message;
+  EXPECT_EQ(url->options.kind, RingKind::kFramePool);
+  EXPECT_EQ(url->options.frames, 8u);
+  EXPECT_EQ(url->options.frame_bytes, 12u << 20);
+  EXPECT_EQ(url->options.readers, 4u);
+  EXPECT_EQ(url->options.reader.policy, ReaderPolicy::kLatest);
+  EXPECT_EQ(Url::parse("shm:x?kind=frames")->options.frames, std::nullopt);
+
+  EXPECT_THAT(refusal("shm:x?frames=8"), HasSubstr("say kind=frames"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&frame_size=8"), HasSubstr("is for kind=frames"));
+  EXPECT_THAT(refusal("shm:x?kind=frames&slots=8"), HasSubstr("frames and frame_size"));
+  EXPECT_THAT(refusal("shm:x?kind=frames&policy=reliable"), HasSubstr("policy=lossy"));
+  EXPECT_THAT(refusal("inproc:x?kind=frames"), HasSubstr("is for shm: and file:"));
+  for (const char* frames : {"0", "1", "1025", "many"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?kind=frames&frames=") + frames),
+                AllOf(HasSubstr(code(ErrorCode::kInvalidCapacity)), HasSubstr("2 to 1024")));
+  }
+  for (const char* size : {"0", "4GiB", "-1", ""}) {
+    EXPECT_THAT(refusal(std::string("shm:x?kind=frames&frame_size=") + size),
+                HasSubstr("such as 12MiB"));
+  }
 }
 
 }  // namespace
