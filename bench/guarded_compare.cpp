@@ -1,12 +1,13 @@
 // Question: what does a guarded ring cost beside a simple one? Messages per second from one process
-// to another, through Sender and Receiver, over shm: and over shm+guarded:, sample by sample in
-// turns, each on a fresh channel; and the ratio of the two within each pair of samples.
+// to another, or to several that share a core, through Sender and Receiver, over shm: and over
+// shm+guarded:, sample by sample in turns, each on a fresh channel; and the ratio of the two within
+// each pair of samples.
 //
 // Not measured: opening, which takes a handshake more; waking. Each message is written in full and
 // read in full, and checked. Where the host has put the two cores decides the figures, not the
 // ratio: look at that alone.
 //
-//   guarded_compare [PAIRS]      default 31
+//   guarded_compare [PAIRS [READERS]]      default 31, 1
 #include <fmt/core.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,13 +45,16 @@ int receive_all(const std::string& url, std::size_t bytes) {
 }
 
 // Messages per second of one sample; 0 if it was not sound.
-double sample(const std::string& url, std::size_t bytes) {
-  const pid_t child = fork();
-  if (child == 0) _exit(receive_all(url, bytes));
+double sample(const std::string& url, std::size_t bytes, std::uint32_t readers) {
+  std::vector<pid_t> children(readers);
+  for (pid_t& child : children) {
+    child = fork();
+    if (child == 0) _exit(receive_all(url, bytes));
+  }
   double rate = 0;
   {
-    auto sender = Sender::open(url + "?capacity=1MiB");
-    if (!sender || sender->wait_for_receiver() != Status::kOk) std::abort();
+    auto sender = Sender::open(fmt::format("{}?capacity=1MiB&readers={}", url, readers));
+    if (!sender || sender->wait_for_receivers(readers) != Status::kOk) std::abort();
     const auto start = Clock::now();
     std::uint64_t i = 0;
     for (auto now = start; now - start < kSample; now = Clock::now()) {
@@ -65,9 +69,12 @@ double sample(const std::string& url, std::size_t bytes) {
     rate = static_cast<double>(i) / std::chrono::duration<double>(Clock::now() - start).count();
     if (sender->close() != Status::kOk) std::abort();
   }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? rate : 0;
+  for (const pid_t child : children) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) rate = 0;
+  }
+  return rate;
 }
 
 double median(std::vector<double> values) {
@@ -76,7 +83,7 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-void compare(std::size_t bytes, int pairs) {
+void compare(std::size_t bytes, int pairs, std::uint32_t readers) {
   const std::string simple_url = fmt::format("shm:guarded-compare-{}", getpid());
   const std::string guarded_url = fmt::format("shm+guarded:/tmp/guarded-compare-{}", getpid());
   std::vector<double> simple;
@@ -86,7 +93,7 @@ void compare(std::size_t bytes, int pairs) {
     // Either first, by turns.
     double rates[2];
     for (const int which : {i % 2, 1 - i % 2}) {
-      rates[which] = sample(which == 0 ? simple_url : guarded_url, bytes);
+      rates[which] = sample(which == 0 ? simple_url : guarded_url, bytes, readers);
     }
     if (rates[0] == 0 || rates[1] == 0) {
       fmt::print(stderr, "a sample of {} bytes was torn, out of order or incomplete\n", bytes);
@@ -105,9 +112,11 @@ void compare(std::size_t bytes, int pairs) {
 
 int main(int argc, char** argv) {
   const int pairs = argc > 1 ? std::atoi(argv[1]) : 31;
+  const int readers = argc > 2 ? std::atoi(argv[2]) : 1;
   rondo::bench::pin_to(0);
   for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-    rondo::bench::compare(bytes, std::max(pairs, 1));
+    rondo::bench::compare(bytes, std::max(pairs, 1),
+                          static_cast<std::uint32_t>(std::max(readers, 1)));
   }
   return 0;
 }
