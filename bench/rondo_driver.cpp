@@ -97,6 +97,11 @@ T value_or_fail(Result<T>&& result) {
   return std::move(result).value();
 }
 
+// Of each ring. Eight of the largest message have to fit.
+std::size_t capacity_for(std::size_t message_bytes) {
+  return std::max<std::size_t>(message_bytes * 8, ChannelOptions::kDefaultCapacity);
+}
+
 // Both ends of one process, on a ring each way.
 class RingEnds {
  public:
@@ -120,10 +125,9 @@ class RingEnds {
   }
 
  private:
-  // Eight of the largest message have to fit.
   static std::string url(const Task& task, const char* way) {
-    const std::size_t capacity = std::max<std::size_t>(task.bytes * 8, std::size_t{1} << 20);
-    return fmt::format("shm:bench-{}-{}-{}?capacity={}", getpgrp(), task.number, way, capacity);
+    return fmt::format("shm:bench-{}-{}-{}?capacity={}", getpgrp(), task.number, way,
+                       capacity_for(task.bytes));
   }
 
   std::string there_, back_;
@@ -163,8 +167,7 @@ class SlotEnds {
  private:
   // As many bytes as the other ring has, and at most 1024 slots.
   static SpscParams params(std::size_t bytes) {
-    const std::size_t total = std::max<std::size_t>(bytes * 8, std::size_t{1} << 20);
-    return {.capacity = std::min<std::size_t>(total / bytes, 1024),
+    return {.capacity = std::min<std::size_t>(capacity_for(bytes) / bytes, 1024),
             .slot_bytes = static_cast<std::uint32_t>(bytes)};
   }
   static std::span<std::byte> memory_of(std::byte* memory, std::size_t bytes, std::size_t way) {
@@ -207,9 +210,7 @@ class RecordEnds {
   }
 
  private:
-  static RecordParams params(std::size_t bytes) {
-    return {.capacity = std::max<std::size_t>(bytes * 8, std::size_t{1} << 20)};
-  }
+  static RecordParams params(std::size_t bytes) { return {.capacity = capacity_for(bytes)}; }
   static std::span<std::byte> memory_of(std::byte* memory, std::size_t bytes, std::size_t way) {
     return {memory + way * kSlotsBytes,
             value_or_fail(record_ring::layout_for(params(bytes))).total_bytes};

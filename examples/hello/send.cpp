@@ -2,7 +2,7 @@
 #include <rondo/rondo.hpp>
 
 int main() {
-  auto sender = rondo::Sender::open("shm:hello?capacity=1MiB");
+  auto sender = rondo::Sender::open("shm:hello");
   if (!sender) return std::cerr << sender.error().message << '\n', 1;
   for (const char* word : {"hello", "shared", "memory"}) {
     if (sender->send(word) != rondo::Status::kOk) return 1;

@@ -14,7 +14,7 @@ constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
 std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
   if (options.capacity) return *options.capacity;
   if (options.max_bytes) return capacity_for(*options.max_bytes);
-  return ChannelOptions::kDefaultCapacity;
+  return ChannelOptions::kDefaultStaging;
 }
 
 Result<Staging> make_staging(const Url& url, std::size_t chunk_bytes) {

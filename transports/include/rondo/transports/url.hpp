@@ -18,7 +18,8 @@
 //                                                               frames (shm file), large ones to
 //                                                               many receivers, who may hold them.
 //                                                               Unset: as found, else record
-//   capacity  a power of two, e.g. 1MiB    all (kind=record)    bytes of the ring; default 1MiB
+//   capacity  a power of two, e.g. 1MiB    all (kind=record)    bytes of the ring; default 4MiB,
+//                                                               1MiB for pipe fd fifo unix
 //   slots     a power of two, e.g. 1024    kind=mpmc            messages in the ring; default 4096
 //   slot_size e.g. 256, 4KiB               kind=mpmc            the largest message; default 256
 //   on_consumer_death                      kind=mpmc            what a receiver held that was
@@ -85,7 +86,10 @@ enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUni
 [[nodiscard]] std::string_view to_string(Scheme scheme) noexcept;
 
 struct ChannelOptions {
-  static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{1} << 20;
+  // More than the private caches of two cores hold (docs/performance.md, the size of the ring).
+  static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{4} << 20;
+  // Of a ring that one thread fills and empties, between a stream and its messages.
+  static constexpr std::uint64_t kDefaultStaging = std::uint64_t{1} << 20;
   static constexpr std::uint64_t kDefaultSlots = 4096;
   static constexpr std::uint32_t kDefaultSlotBytes = 256;
   static constexpr std::uint32_t kDefaultFrames = 8;
