@@ -7,27 +7,29 @@
 //   3. ASecondReceiverIsTurnedAway
 //   4. WhatIsNoGuardedRingIsRefused
 //   5. AGuestThatSaysNothingKeepsNobodyOut
+//   6. AQueueOfThoseWhoAreTurnedAwayDoesNotHoldTheSender
+//   7. WhoAsksForReceiversLetsThemIn
 //  What is handed over
-//   6. ARingWithoutItsSealsIsRefused
-//   7. APartWithoutItsSealsOrOfAnotherKindIsRefused
-//   8. WhatAReceiverGetsCanOnlyBeRead
+//   8. ARingWithoutItsSealsIsRefused
+//   9. APartWithoutItsSealsOrOfAnotherKindIsRefused
+//  10. WhatAReceiverGetsCanOnlyBeRead
 //  Joining a sender that never waits
-//   9. ASenderThatOnlySendsLetsAReceiverIn
-//  10. ASenderThatClosesWaitsForAReceiver
+//  11. ASenderThatOnlySendsLetsAReceiverIn
+//  12. ASenderThatClosesWaitsForAReceiver
 //  Death
-//  11. AKilledSendersMessagesArriveAndItsDeathIsTold
-//  12. ReceiversKilledAtRandomAreFollowed
-//  13. SendersKilledAtRandomAreNoticed
-//  14. ASenderIsToldThatItsOnlyReceiverDied
-//  15. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  16. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  13. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  14. ReceiversKilledAtRandomAreFollowed
+//  15. SendersKilledAtRandomAreNoticed
+//  16. ASenderIsToldThatItsOnlyReceiverDied
+//  17. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  18. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  17. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  19. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  18. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  19. OneKilledAmongSeveralIsNotWaitedFor
-//  20. OneThatScribblesAmongSeveralHarmsNobody
-//  21. TooManyReceiversAreTurnedAway
+//  20. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  21. OneKilledAmongSeveralIsNotWaitedFor
+//  22. OneThatScribblesAmongSeveralHarmsNobody
+//  23. TooManyReceiversAreTurnedAway
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -37,6 +39,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -269,6 +272,41 @@ TEST_F(GuardedChannel, AGuestThatSaysNothingKeepsNobodyOut) {
     EXPECT_TRUE(receiver) << receiver.error().message;
     for (const int fd : silent) close(fd);
   });
+}
+
+// Each is refused as all places are taken, so none of them becomes a guest.
+TEST_F(GuardedChannel, AQueueOfThoseWhoAreTurnedAwayDoesNotHoldTheSender) {
+  auto pair = open_pair(url());
+  ASSERT_TRUE(pair) << pair.error().message;
+  std::vector<int> strangers;
+  for (int i = 0; i < 50; ++i) strangers.push_back(connect_raw(path()));
+  const auto answered = [&] {
+    return std::ranges::count_if(strangers, [](int stranger) {
+      Offer offer;
+      return recv(stranger, &offer, sizeof offer, MSG_PEEK | MSG_DONTWAIT) > 0;
+    });
+  };
+  EXPECT_TRUE(pair->first.receiver_attached());
+  EXPECT_GT(answered(), 0);
+  EXPECT_LT(answered(), 40);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(pair->first.receiver_attached());
+  EXPECT_EQ(answered(), 50);
+  for (const int stranger : strangers) close(stranger);
+}
+
+TEST_F(GuardedChannel, WhoAsksForReceiversLetsThemIn) {
+  for (const char* options : {"capacity=4KiB", "capacity=4KiB&readers=2"}) {
+    Child child([&] {
+      auto sender = Sender::open(url(options));
+      if (!sender) return 1;
+      while (!sender->receiver_attached()) usleep(100);  // the watchdog bounds it
+      return sender->close(soon()) == Status::kOk ? 0 : 2;
+    });
+    auto receiver = Receiver::open(url(), {.wait = soon()});
+    ASSERT_TRUE(receiver) << options << receiver.error().message;
+    EXPECT_EQ(receiver->next(soon()).status(), Status::kEnded);
+    EXPECT_EQ(child.join(), 0);
+  }
 }
 
 TEST_F(GuardedChannel, ARingWithoutItsSealsIsRefused) {

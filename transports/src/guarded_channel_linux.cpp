@@ -98,7 +98,10 @@ class GuardedSender final : public SenderBackend {
     return waited == Status::kOk ? closed : waited;
   }
 
-  bool receiver_attached() noexcept override { return ring_.receiver_attached(); }
+  bool receiver_attached() noexcept override {
+    door_->service();
+    return ring_.receiver_attached();
+  }
 
   Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
     return wait_for_receivers(ringer, 1, deadline);
