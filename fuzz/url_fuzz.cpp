@@ -24,6 +24,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     RONDO_FUZZ_CHECK(url->options.kind == RingKind::kMpmc);
   }
   if (url->options.slot_bytes) RONDO_FUZZ_CHECK(*url->options.slot_bytes != 0);
+  if (url->options.frames) RONDO_FUZZ_CHECK(*url->options.frames >= 2);
+  if (url->options.frame_bytes) RONDO_FUZZ_CHECK(*url->options.frame_bytes != 0);
+  if (url->options.frames || url->options.frame_bytes) {
+    RONDO_FUZZ_CHECK(url->options.kind == RingKind::kFramePool);
+  }
   // The name without options names the same thing.
   const auto again = Url::parse(url->name());
   RONDO_FUZZ_CHECK(again && again->target == url->target && again->scheme == url->scheme);
