@@ -14,8 +14,10 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <string>
 #include <utility>
 
+#include "conformance/channel_cases.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "support/processes.hpp"
@@ -123,18 +125,30 @@ TEST_F(PublishSystemCalls, AreNotMadeByRecordRings) {
   }));
 }
 
-TEST_F(PublishSystemCalls, AreNotMadeBySenderAndReceiver) {
-  // Opened in the child: a handle does not survive a fork. Only the passing is without calls.
+// `channel` is opened in the child: a forked handle refuses.
+int status_of_a_channel(const std::string& url) {
   std::optional<std::pair<Sender, Receiver>> channel;
-  expect_passed(status_without_system_calls([&](std::uint64_t i) {
-    if (!channel) channel = open_pair("inproc:?capacity=64KiB").value();
+  return status_without_system_calls([&](std::uint64_t i) {
+    if (!channel) channel = open_pair(url).value();
     auto& [sender, receiver] = *channel;
     std::array<std::byte, 64> bytes{};
     std::memcpy(bytes.data(), &i, sizeof i);
     if (sender.try_send(bytes) != Status::kOk) return false;
     const auto message = receiver.try_next();
     return message && std::memcmp(message->bytes().data(), bytes.data(), bytes.size()) == 0;
-  }));
+  });
+}
+
+TEST_F(PublishSystemCalls, AreNotMadeBySenderAndReceiver) {
+  // Opened in the child: a handle does not survive a fork. Only the passing is without calls.
+  const testing::ScratchDirectory directory;
+  const std::string path = directory.path() + "/ring";
+  expect_passed(status_of_a_channel("inproc:?capacity=64KiB"));
+  expect_passed(status_of_a_channel("file:" + path + "1?capacity=64KiB"));
+  expect_passed(status_of_a_channel("file:" + path + "2?capacity=64KiB&readers=2"));
+  expect_passed(status_of_a_channel("shm+guarded:" + path + "3?capacity=64KiB"));
+  expect_passed(status_of_a_channel("file:" + path + "4?kind=mpmc&slots=64"));
+  expect_passed(status_of_a_channel("file:" + path + "5?kind=frames&frame_size=64"));
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ class PoolSeat {
   [[nodiscard]] const FramePoolParts& parts() const noexcept { return parts_; }
   // Of a receiver.
   [[nodiscard]] std::uint32_t reader() const noexcept;
-  [[nodiscard]] bool forked() const noexcept { return participants_.forked(); }
+  [[nodiscard]] bool forked() const noexcept { return fork_count() != forks_; }
   // Whether memory has been taken away from under the pool.
   [[nodiscard]] bool damaged() const noexcept { return segment_.truncated(); }
   [[nodiscard]] bool at_its_name() const noexcept { return segment_.still_at_its_name(); }
@@ -59,6 +59,7 @@ class PoolSeat {
       : segment_(std::move(segment)), participants_(std::move(participants)), parts_(parts) {}
 
   Segment segment_;
+  std::uint32_t forks_ = fork_count();
   Participants participants_;  // looks into the segment
   FramePoolParts parts_;
 };

@@ -31,7 +31,8 @@ class SegmentSeat final : public Seat {
         peers_(peers),
         dead_before_(generation_of_dead_peer()) {}
 
-  bool forked() const noexcept override { return participants_.forked(); }
+  // Asked at every publish to several readers: so not by getpid(), which is a system call.
+  bool forked() const noexcept override { return fork_count() != forks_; }
   bool peer_attached() noexcept override { return participants_.any_alive(peer_slot_, peers_); }
   bool reader_attached(std::uint32_t i) noexcept override {
     return participants_.any_alive(record_ring::kConsumerSlot + i, 1);
@@ -79,6 +80,7 @@ class SegmentSeat final : public Seat {
   RecordParts parts_;
   std::uint32_t peer_slot_;
   std::uint32_t peers_;
+  std::uint32_t forks_ = fork_count();
   std::optional<std::uint32_t> dead_before_;
   bool came_ = false;
 };

@@ -54,7 +54,7 @@ class SlotSeat {
 
   [[nodiscard]] const SlotRing& ring() const noexcept { return ring_; }
   [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
-  [[nodiscard]] bool forked() const noexcept { return participants_.forked(); }
+  [[nodiscard]] bool forked() const noexcept { return fork_count() != forks_; }
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] bool damaged() const noexcept { return segment_->truncated(); }
   [[nodiscard]] bool at_its_name() const noexcept { return segment_->still_at_its_name(); }
@@ -80,6 +80,7 @@ class SlotSeat {
   [[nodiscard]] bool take_over(std::uint32_t slot) noexcept;
 
   std::shared_ptr<Segment> segment_;
+  std::uint32_t forks_ = fork_count();
   Participants participants_;  // looks into the segment
   SlotRing ring_;
   NameKeeper keeper_;
