@@ -1,4 +1,6 @@
 // rondo: messages between processes, from the command line.
+#include <fcntl.h>
+
 #include <charconv>
 #include <cstdint>
 #include <exception>
@@ -218,10 +220,20 @@ int run(int argc, const char* const* argv) {
   return run_rm(inspect);
 }
 
+// A standard stream that was closed stays of no use, but its number is taken: what is written to it
+// must not go into a file that was opened since. (Files opened with O_PATH can't be read or
+// written: EBADF, as before.)
+void take_closed_streams() {
+  for (const int stream : {0, 1, 2}) {
+    if (::fcntl(stream, F_GETFD) == -1) static_cast<void>(::open("/", O_PATH | O_CLOEXEC));
+  }
+}
+
 }  // namespace
 }  // namespace rondo::program
 
 int main(int argc, char** argv) {
+  rondo::program::take_closed_streams();
   try {
     return rondo::program::run(argc, argv);
   } catch (const std::exception& error) {  // out of memory, in the main

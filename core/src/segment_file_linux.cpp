@@ -63,7 +63,7 @@ Result<void> judge(const struct stat& status, const std::string& what, unsigned 
 }
 
 int open_flags(Access access) noexcept {
-  return (access == Access::kReadOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY;
+  return (access == Access::kReadOnly ? O_RDONLY : O_RDWR) | O_NOCTTY;
 }
 
 std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
@@ -71,8 +71,7 @@ std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 // Without /proc: by its path, and it has to be the file that was judged.
 Result<UniqueFd> open_again(const std::string& path, const struct stat& judged, Access access,
                             const std::string& what) {
-  UniqueFd fd(retry_interrupted(
-      [&] { return ::open(path.c_str(), open_flags(access) | O_NOFOLLOW | O_NONBLOCK); }));
+  UniqueFd fd = open_file(path.c_str(), open_flags(access) | O_NOFOLLOW | O_NONBLOCK);
   if (!fd) return system_error(errno, "can't open " + what);
   struct stat opened = {};
   if (fstat(fd.get(), &opened) != 0) return system_error(errno, "can't look at " + what);
@@ -121,23 +120,20 @@ std::string path_of(const SegmentName& name) {
 Result<UniqueFd> open_judged(const std::string& path, const std::string& what, Access access,
                              unsigned mode) {
   // O_PATH pins the file without opening it: what is judged is what is opened afterwards.
-  const UniqueFd pin(
-      retry_interrupted([&] { return ::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); }));
+  const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
   if (!pin) return system_error(errno, "can't open " + what);
   struct stat status = {};
   if (fstat(pin.get(), &status) != 0) return system_error(errno, "can't look at " + what);
   if (auto judged = judge(status, what, mode); !judged) return judged.error();
 
-  UniqueFd fd(
-      retry_interrupted([&] { return ::open(proc_path(pin.get()).c_str(), open_flags(access)); }));
+  UniqueFd fd = open_file(proc_path(pin.get()).c_str(), open_flags(access));
   if (fd) return fd;
   if (errno == ENOENT || errno == ENOTDIR) return open_again(path, status, access, what);
   return system_error(errno, "can't open " + what);
 }
 
 Result<UniqueFd> reopen(int fd, Access access, const std::string& what) {
-  UniqueFd again(
-      retry_interrupted([&] { return ::open(proc_path(fd).c_str(), open_flags(access)); }));
+  UniqueFd again = open_file(proc_path(fd).c_str(), open_flags(access));
   if (again) return again;
   if (errno == ENOENT || errno == ENOTDIR) {
     return Error{ErrorCode::kUnsupported,
@@ -148,15 +144,12 @@ Result<UniqueFd> reopen(int fd, Access access, const std::string& what) {
 
 Result<NewFile> NewFile::create(const std::string& path, const std::string& what, unsigned mode) {
   const std::string directory = directory_of(path);
-  UniqueFd fd(retry_interrupted(
-      [&] { return ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, mode); }));
+  UniqueFd fd = open_file(directory.c_str(), O_TMPFILE | O_RDWR, mode);
   std::string temporary;
   // EISDIR is what kernels and file systems say that don't know O_TMPFILE (open(2)).
   if (!fd && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
     temporary = directory + "/.rondo-tmp-" + std::to_string(new_instance_id());
-    fd = UniqueFd(retry_interrupted([&] {
-      return ::open(temporary.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
-    }));
+    fd = open_file(temporary.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode);
   }
   if (!fd) return system_error(errno, "can't create " + what + " in " + directory);
   NewFile file(std::move(fd), path, std::move(temporary), what);
@@ -194,9 +187,9 @@ Result<UniqueFd> NewFile::publish() && {
 }
 
 Result<UniqueFd> make_memfd(const std::string& what, unsigned mode, bool huge) {
-  const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0U);
-  UniqueFd fd(memfd_create("rondo", flags | kNoExecSeal));
-  if (!fd && errno == EINVAL) fd = UniqueFd(memfd_create("rondo", flags));  // before Linux 6.3
+  const unsigned flags = MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0U);
+  UniqueFd fd = open_memory("rondo", flags | kNoExecSeal);
+  if (!fd && errno == EINVAL) fd = open_memory("rondo", flags);  // before Linux 6.3
   if (!fd) return system_error(errno, "can't create " + what);
   if (fchmod(fd.get(), mode) != 0) return system_error(errno, "can't set the mode of " + what);
   return fd;

@@ -1,6 +1,7 @@
 #include "rondo/core/segment_info.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -53,8 +54,11 @@ Result<SegmentInfo> inspect_segment(const SegmentName& name) {
 Result<std::vector<SegmentInfo>> list_segments() {
   const std::string directory = detail::path_of({Backing::kSharedMemory, ""});
   const std::size_t slash = directory.rfind('/');
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(directory.substr(0, slash).c_str()),
+  detail::UniqueFd opened =
+      detail::open_file(directory.substr(0, slash).c_str(), O_RDONLY | O_DIRECTORY);
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opened ? fdopendir(opened.get()) : nullptr,
                                                     &closedir);
+  if (entries) static_cast<void>(opened.release());  // closedir() closes it
   if (!entries) return detail::system_error(errno, "can't list shared memory");
   std::vector<SegmentInfo> result;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is our own.

@@ -283,7 +283,7 @@ Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& o
 
 Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access access) {
   const std::string what = "fd " + std::to_string(fd);
-  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  UniqueFd own = detail::duplicate(fd);
   if (!own) return system_error(errno, "can't take over " + what);
   const int seals = fcntl(own.get(), F_GET_SEALS);
   if (seals < 0) {

@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
-#include <fstream>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -39,7 +39,7 @@ std::uint64_t kilobytes_in(const std::string& line, std::string_view name) {
 std::size_t huge_bytes_in(const Mapping& mapping) {
   constexpr std::array<std::string_view, 5> kFields = {
       "AnonHugePages:", "ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:"};
-  std::ifstream smaps("/proc/self/smaps");
+  std::istringstream smaps(read_text("/proc/self/smaps"));
   const auto begin = reinterpret_cast<std::uintptr_t>(mapping.address());
   std::uint64_t kilobytes = 0;
   bool inside = false;
@@ -182,7 +182,7 @@ Mapping::~Mapping() {
 }
 
 Result<void> check_memory_left(std::size_t size_bytes, const std::string& what) {
-  std::ifstream meminfo("/proc/meminfo");
+  std::istringstream meminfo(read_text("/proc/meminfo"));
   for (std::string line; std::getline(meminfo, line);) {
     const std::uint64_t available = kilobytes_in(line, "MemAvailable:") << 10;
     if (available == 0 || size_bytes <= available) continue;

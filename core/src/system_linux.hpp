@@ -1,38 +1,16 @@
-// What the Linux sources of core share: descriptors, and system errors in words.
+// What the Linux sources of core share: descriptors, small files of the system, and its errors in
+// words.
 #pragma once
-
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <utility>
 
+#include "rondo/core/descriptor.hpp"
 #include "rondo/core/result.hpp"
 
 namespace rondo::detail {
-
-// Owns a descriptor.
-class UniqueFd {
- public:
-  UniqueFd() = default;
-  explicit UniqueFd(int fd) noexcept : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  UniqueFd& operator=(UniqueFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~UniqueFd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-
-  [[nodiscard]] int get() const noexcept { return fd_; }
-  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-  explicit operator bool() const noexcept { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 [[nodiscard]] inline ErrorCode code_for(int error) noexcept {
   switch (error) {
@@ -68,6 +46,9 @@ class UniqueFd {
   }
   return Error{code_for(error), std::move(message)};
 }
+
+// What stands in a file of the system, such as /proc/meminfo; empty if it can't be read.
+[[nodiscard]] std::string read_text(const std::string& path);
 
 // Repeats a system call that a signal interrupted.
 template <class Call>

@@ -27,7 +27,7 @@ _numbers = itertools.count()
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent():
+def die_with_parent():
     PR_SET_PDEATHSIG = 1
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -91,8 +91,8 @@ class ProgramTest(unittest.TestCase):
     def start_program(self, *arguments, **options):
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, subprocess.PIPE)
-        process = subprocess.Popen(
-            [str(argument) for argument in arguments], preexec_fn=_die_with_parent, **options)
+        options.setdefault("preexec_fn", die_with_parent)
+        process = subprocess.Popen([str(argument) for argument in arguments], **options)
         self.processes.append(process)
         return process
 

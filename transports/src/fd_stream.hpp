@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <span>
 
+#include "rondo/core/descriptor.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/wait.hpp"
@@ -30,7 +31,7 @@ class FdStream {
 
   FdStream() noexcept = default;
   // Takes `fd` over; it is closed with this object.
-  FdStream(int fd, Direction direction) noexcept;
+  FdStream(UniqueFd fd, Direction direction) noexcept;
   FdStream(FdStream&& other) noexcept;
   FdStream& operator=(FdStream&& other) noexcept;
   ~FdStream();
@@ -46,14 +47,14 @@ class FdStream {
   // True if the other side is known to be gone. A system call.
   [[nodiscard]] bool peer_gone() const noexcept;
 
-  [[nodiscard]] int fd() const noexcept { return fd_; }
-  [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(fd_); }
   void close() noexcept;
 
  private:
   void take_pipe() noexcept;
 
-  int fd_ = -1;
+  UniqueFd fd_;
   Direction direction_ = Direction::kRead;
   bool socket_ = false;
   bool blocks_ = false;             // neither a socket nor O_NONBLOCK: a terminal, a file

@@ -90,27 +90,22 @@ timespec to_timespec(Deadline::Clock::duration duration) noexcept {
 
 }  // namespace
 
-FdStream::FdStream(int fd, Direction direction) noexcept : fd_(fd), direction_(direction) {
+FdStream::FdStream(UniqueFd fd, Direction direction) noexcept
+    : fd_(std::move(fd)), direction_(direction) {
   struct stat status {};
-  if (fstat(fd, &status) != 0) return;
+  if (fstat(fd_.get(), &status) != 0) return;
   socket_ = S_ISSOCK(status.st_mode);
   if (S_ISFIFO(status.st_mode)) take_pipe();
-  blocks_ = !socket_ && (fcntl(fd_, F_GETFL) & O_NONBLOCK) == 0;
+  blocks_ = !socket_ && (fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) == 0;
   guard_pipe_signal_ = direction == Direction::kWrite && !socket_ && !pipe_signal_is_ignored();
 }
 
-FdStream::FdStream(FdStream&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      direction_(other.direction_),
-      socket_(other.socket_),
-      blocks_(other.blocks_),
-      guard_pipe_signal_(other.guard_pipe_signal_),
-      restore_blocking_(other.restore_blocking_) {}
+FdStream::FdStream(FdStream&& other) noexcept = default;
 
 FdStream& FdStream::operator=(FdStream&& other) noexcept {
   if (this == &other) return *this;
   close();
-  fd_ = std::exchange(other.fd_, -1);
+  fd_ = std::move(other.fd_);
   direction_ = other.direction_;
   socket_ = other.socket_;
   blocks_ = other.blocks_;
@@ -125,26 +120,22 @@ FdStream::~FdStream() { close(); }
 // pipeline). So a pipe is opened anew, for a description of our own; where that fails, the flag is
 // put back at the end.
 void FdStream::take_pipe() noexcept {
-  const int flags = fcntl(fd_, F_GETFL);
+  const int flags = fcntl(fd_.get(), F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return;
   const int access = direction_ == Direction::kRead ? O_RDONLY : O_WRONLY;
-  const std::string path = "/proc/self/fd/" + std::to_string(fd_);
-  const int own = open(path.c_str(), access | O_NONBLOCK | O_CLOEXEC);
-  if (own >= 0) {
-    ::close(fd_);
-    fd_ = own;
+  const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
+  if (UniqueFd own = open_file(path.c_str(), access | O_NONBLOCK)) {
+    fd_ = std::move(own);
     return;
   }
-  restore_blocking_ = fcntl(fd_, F_SETFL, flags | O_NONBLOCK) == 0;
+  restore_blocking_ = fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
 void FdStream::close() noexcept {
-  if (fd_ < 0) return;
-  if (restore_blocking_) {
-    const int flags = fcntl(fd_, F_GETFL);
-    if (flags >= 0) fcntl(fd_, F_SETFL, flags & ~O_NONBLOCK);
-  }
-  ::close(std::exchange(fd_, -1));
+  const UniqueFd closed = std::move(fd_);
+  if (!closed || !restore_blocking_) return;
+  const int flags = fcntl(closed.get(), F_GETFL);
+  if (flags >= 0) fcntl(closed.get(), F_SETFL, flags & ~O_NONBLOCK);
 }
 
 FdStream::Moved FdStream::write(std::span<const std::span<const std::byte>> pieces) noexcept {
@@ -154,25 +145,25 @@ FdStream::Moved FdStream::write(std::span<const std::span<const std::byte>> piec
     vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
   }
   const PipeSignalGuard guard(guard_pipe_signal_);
-  if (!socket_) return judge(writev(fd_, vectors.data(), static_cast<int>(count)));
+  if (!socket_) return judge(writev(fd_.get(), vectors.data(), static_cast<int>(count)));
   msghdr message{};
   message.msg_iov = vectors.data();
   message.msg_iovlen = count;
-  return judge(sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+  return judge(sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 FdStream::Moved FdStream::read(const std::array<std::span<std::byte>, 2>& room) noexcept {
   std::array<iovec, 2> vectors{iovec{room[0].data(), room[0].size()},
                                iovec{room[1].data(), room[1].size()}};
   if (!socket_) {
-    pollfd poll{fd_, POLLIN, 0};
+    pollfd poll{fd_.get(), POLLIN, 0};
     if (blocks_ && ::poll(&poll, 1, 0) == 0) return {Outcome::kNotNow, 0};
-    return judge(readv(fd_, vectors.data(), static_cast<int>(vectors.size())));
+    return judge(readv(fd_.get(), vectors.data(), static_cast<int>(vectors.size())));
   }
   msghdr message{};
   message.msg_iov = vectors.data();
   message.msg_iovlen = vectors.size();
-  return judge(recvmsg(fd_, &message, MSG_DONTWAIT));
+  return judge(recvmsg(fd_.get(), &message, MSG_DONTWAIT));
 }
 
 WaitResult FdStream::wait(Deadline deadline, WaitMode mode,
@@ -191,7 +182,8 @@ WaitResult FdStream::wait(Deadline deadline, WaitMode mode,
     if (stop != nullptr) slice = std::min<Deadline::Clock::duration>(slice, kStopInterval);
     const bool forever = slice == Deadline::Clock::duration::max();
     const timespec timeout = forever ? timespec{} : to_timespec(slice);
-    pollfd poll{fd_, static_cast<short>(direction_ == Direction::kRead ? POLLIN : POLLOUT), 0};
+    pollfd poll{fd_.get(), static_cast<short>(direction_ == Direction::kRead ? POLLIN : POLLOUT),
+                0};
     const int ready = ppoll(&poll, 1, forever ? nullptr : &timeout, nullptr);
     // Errors other than EINTR are found by the read or write that follows.
     if (ready > 0 || (ready < 0 && errno != EINTR)) return WaitResult::kReady;
@@ -199,7 +191,7 @@ WaitResult FdStream::wait(Deadline deadline, WaitMode mode,
 }
 
 bool FdStream::peer_gone() const noexcept {
-  pollfd poll{fd_, POLLRDHUP, 0};
+  pollfd poll{fd_.get(), POLLRDHUP, 0};
   return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
 }
 

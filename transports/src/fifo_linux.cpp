@@ -59,12 +59,13 @@ bool take_role(int fd, Direction direction) noexcept {
 Result<Opened> open_fifo(const Url& url, Direction direction) {
   const bool reading = direction == Direction::kRead;
   const int access = reading ? O_RDONLY : O_WRONLY;
-  const int fd = open(url.target.c_str(), access | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0) {
+  UniqueFd opened = open_file(url.target.c_str(), access | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+  if (!opened) {
     if (errno == ENXIO) return Error{ErrorCode::kNotFound, "no receiver yet"};
     return system_error(url, "open", errno);
   }
-  FdStream stream(fd, direction);
+  const int fd = opened.get();
+  FdStream stream(std::move(opened), direction);
   struct stat status {};
   if (fstat(fd, &status) != 0) return system_error(url, "fstat", errno);
   if (!S_ISFIFO(status.st_mode)) {

@@ -120,9 +120,9 @@ void GuardedDoor::service() noexcept {
   if (!listener_.socket.is_open()) return;
   // Not more in one call: those who are turned away can come again faster than that takes.
   for (std::size_t i = 0; i < kMostGuests && guests_.size() < kMostGuests; ++i) {
-    const int fd = accept4(listener_.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) break;
-    greet(OwnedFd(fd));
+    OwnedFd guest = accept_from(listener_.socket.fd());
+    if (!guest) break;
+    greet(std::move(guest));
   }
   std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
 }

@@ -28,7 +28,7 @@ std::size_t take_descriptors(msghdr& message, std::span<OwnedFd> fds) noexcept {
     for (std::size_t i = 0; i < here; ++i, ++count) {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-      OwnedFd taken(fd);
+      OwnedFd taken = take_over(fd);
       if (count < fds.size()) fds[count] = std::move(taken);
     }
   }

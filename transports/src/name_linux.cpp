@@ -33,11 +33,11 @@ sockaddr_un socket_address(const std::string& path) noexcept {
 
 bool somebody_listens(const std::string& path) noexcept {
   const sockaddr_un address = socket_address(path);
-  const int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (probe < 0) return true;
-  const int result = connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const UniqueFd probe = open_socket(SOCK_DGRAM);
+  if (!probe) return true;
+  const int result =
+      connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const bool dead = result != 0 && (errno == ECONNREFUSED || errno == ENOENT);
-  close(probe);
   return !dead;
 }
 

@@ -1,31 +1,10 @@
-// Owns a descriptor whose flags are nobody's business.
+// The descriptors of guarded rings.
 #pragma once
 
-#include <unistd.h>
-
-#include <utility>
+#include "rondo/core/descriptor.hpp"
 
 namespace rondo::detail {
 
-class OwnedFd {
- public:
-  OwnedFd() noexcept = default;
-  explicit OwnedFd(int fd) noexcept : fd_(fd) {}
-  OwnedFd(OwnedFd&& other) noexcept : fd_(other.release()) {}
-  OwnedFd& operator=(OwnedFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~OwnedFd() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  [[nodiscard]] int get() const noexcept { return fd_; }
-  // Gives it to the caller, who closes it.
-  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-
- private:
-  int fd_ = -1;
-};
+using OwnedFd = UniqueFd;
 
 }  // namespace rondo::detail

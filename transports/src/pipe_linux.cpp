@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <string>
@@ -24,14 +23,15 @@ int number_of(const Url& url) noexcept {
 }  // namespace
 
 Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options) {
-  std::array<int, 2> ends{-1, -1};
-  if (pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
+  UniqueFd from;
+  UniqueFd to;
+  if (!open_pipe(from, to)) {
     const bool full = errno == EMFILE || errno == ENFILE;
     return Error{full ? ErrorCode::kNoDescriptors : ErrorCode::kSystem,
                  std::string("pipe2: ") + std::generic_category().message(errno)};
   }
-  FdStream reading(ends[0], FdStream::Direction::kRead);
-  FdStream writing(ends[1], FdStream::Direction::kWrite);
+  FdStream reading(std::move(from), FdStream::Direction::kRead);
+  FdStream writing(std::move(to), FdStream::Direction::kWrite);
   auto sender = make_stream_sender(std::move(writing), nullptr, url, options);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(),
@@ -43,7 +43,8 @@ Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {
   if (auto checked = check_fd(fd, FdStream::Direction::kWrite); !checked) {
     return std::move(checked).error();
   }
-  return make_stream_sender(FdStream(fd, FdStream::Direction::kWrite), nullptr, url, options);
+  return make_stream_sender(FdStream(UniqueFd(fd), FdStream::Direction::kWrite), nullptr, url,
+                            options);
 }
 
 Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options) {
@@ -51,7 +52,8 @@ Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& option
   if (auto checked = check_fd(fd, FdStream::Direction::kRead); !checked) {
     return std::move(checked).error();
   }
-  return make_stream_receiver(FdStream(fd, FdStream::Direction::kRead), nullptr, url, options);
+  return make_stream_receiver(FdStream(UniqueFd(fd), FdStream::Direction::kRead), nullptr, url,
+                              options);
 }
 
 }  // namespace rondo::detail

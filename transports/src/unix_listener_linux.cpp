@@ -20,9 +20,9 @@ namespace {
 using Direction = FdStream::Direction;
 
 Result<FdStream> make_socket(const Url& url, int type, Direction direction) {
-  const int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return system_error(url, "socket", errno);
-  return FdStream(fd, direction);
+  UniqueFd fd = open_socket(type | SOCK_NONBLOCK);
+  if (!fd) return system_error(url, "socket", errno);
+  return FdStream(std::move(fd), direction);
 }
 
 // Keeps others from judging and replacing what stands at the name at the same time: a lock on the
@@ -34,20 +34,15 @@ class DirectoryLock {
     std::string directory = ".";
     if (slash != std::string::npos)
       directory = url.target.substr(0, std::max<std::size_t>(slash, 1));
-    fd_ = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    error_ = fd_ < 0 ? errno : 0;
-  }
-  DirectoryLock(const DirectoryLock&) = delete;
-  DirectoryLock& operator=(const DirectoryLock&) = delete;
-  ~DirectoryLock() {
-    if (fd_ >= 0) close(fd_);
+    fd_ = open_file(directory.c_str(), O_RDONLY | O_DIRECTORY);
+    error_ = fd_ ? 0 : errno;
   }
   [[nodiscard]] int error() const noexcept { return error_; }
   // False if somebody else has it now.
-  [[nodiscard]] bool try_lock() const noexcept { return flock(fd_, LOCK_EX | LOCK_NB) == 0; }
+  [[nodiscard]] bool try_lock() const noexcept { return flock(fd_.get(), LOCK_EX | LOCK_NB) == 0; }
 
  private:
-  int fd_ = -1;
+  UniqueFd fd_;
   int error_ = 0;
 };
 
@@ -70,14 +65,13 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
 // Exactly the mode asked for. Nobody can connect yet. What is pinned is what is changed, should
 // somebody have put a link in its place.
 void set_mode(const std::string& path, unsigned mode) noexcept {
-  const int pin = open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (pin < 0) return;
+  const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
+  if (!pin) return;
   struct stat status {};
-  if (fstat(pin, &status) == 0 && S_ISSOCK(status.st_mode) && status.st_uid == geteuid()) {
+  if (fstat(pin.get(), &status) == 0 && S_ISSOCK(status.st_mode) && status.st_uid == geteuid()) {
     // Without /proc it stays as the umask had it.
-    static_cast<void>(chmod(("/proc/self/fd/" + std::to_string(pin)).c_str(), mode));
+    static_cast<void>(chmod(("/proc/self/fd/" + std::to_string(pin.get())).c_str(), mode));
   }
-  close(pin);
 }
 
 }  // namespace

@@ -40,12 +40,13 @@ Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Liste
       return Error{ErrorCode::kTimedOut,
                    "no sender came to " + url.name() + " in time; start one, or wait longer"};
     }
-    const int fd = accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
+    UniqueFd accepted = accept_from(listener.socket.fd());
+    if (!accepted) {
       if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) continue;
       return system_error(url, "accept", errno);
     }
-    FdStream stream(fd, Direction::kRead);
+    const int fd = accepted.get();
+    FdStream stream(std::move(accepted), Direction::kRead);
     if (!check_peer(url, fd)) continue;  // a stranger; our sender may still come
     if (send(fd, &kWelcome, 1, MSG_NOSIGNAL) == 1) return stream;
   }
@@ -70,9 +71,9 @@ Result<FdStream> connect_to_receiver(const Url& url) {
 // True once the receiver has taken the connection; false if it never will.
 Result<bool> await_welcome(const Url& url, const OpenOptions& options, const FdStream& stream) {
   // Reading on a stream that is there for writing.
-  const int fd = dup(stream.fd());
-  if (fd < 0) return system_error(url, "dup", errno);
-  FdStream reading(fd, Direction::kRead);
+  UniqueFd copy = duplicate(stream.fd());
+  if (!copy) return system_error(url, "dup", errno);
+  FdStream reading(std::move(copy), Direction::kRead);
   for (;;) {
     std::array<std::byte, 1> byte{};
     const auto moved = reading.read({std::span(byte), std::span<std::byte>{}});

@@ -1,0 +1,56 @@
+// The descriptors that Rondo opens and is handed. For its own sources: nothing else in them makes a
+// descriptor (`./dev lint` looks).
+//
+// All of them are at least 3. In a program whose standard streams are closed, the kernel would give
+// a new file the number of one of them, and the program's next log line would go into that file: a
+// ring. And all are closed on exec, so that no program started from this one holds what is ours.
+//
+// The kernel gives the lowest number that is free, and a file is moved up from there. So there is a
+// moment in which it has a low number; it is short, and nothing in Rondo happens in it. Occupying
+// the low numbers first would be worse: another thread may be about to put its own file there.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+namespace rondo::detail {
+
+// Owns a descriptor.
+class UniqueFd {
+ public:
+  UniqueFd() noexcept = default;
+  // Takes `fd` over; -1: none.
+  explicit UniqueFd(int fd) noexcept : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~UniqueFd();
+
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  // Gives it to the caller, who closes it.
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+// Each of these gives a descriptor, or none, and then errno says why. Calls that a signal
+// interrupts are repeated, but for accept_from(). `flags`: of open(2), without O_CLOEXEC.
+[[nodiscard]] UniqueFd open_file(const char* path, int flags, unsigned mode = 0) noexcept;
+// `flags`: of memfd_create(2), without MFD_CLOEXEC.
+[[nodiscard]] UniqueFd open_memory(const char* name, unsigned flags) noexcept;
+// A socket of the family AF_UNIX. `type`: of socket(2), without SOCK_CLOEXEC.
+[[nodiscard]] UniqueFd open_socket(int type) noexcept;
+// The next connection, which does not block.
+[[nodiscard]] UniqueFd accept_from(int listener) noexcept;
+// Another descriptor of the same description.
+[[nodiscard]] UniqueFd duplicate(int fd) noexcept;
+// A pipe that does not block; false: none, and both ends are empty.
+[[nodiscard]] bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept;
+// One that the kernel has put among ours, as it does with those that come over a socket.
+[[nodiscard]] UniqueFd take_over(int fd) noexcept;
+
+}  // namespace rondo::detail

@@ -1,0 +1,72 @@
+#include "rondo/core/descriptor.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "system_linux.hpp"
+
+namespace rondo::detail {
+namespace {
+
+// The first number that is not a standard stream's.
+constexpr int kLowest = STDERR_FILENO + 1;
+
+}  // namespace
+
+UniqueFd::~UniqueFd() {
+  if (fd_ < 0) return;
+  const int saved = errno;  // often that of the call because of which it is given up
+  close(fd_);
+  errno = saved;
+}
+
+UniqueFd take_over(int fd) noexcept {
+  UniqueFd taken(fd);
+  if (fd < 0 || fd >= kLowest) return taken;
+  return duplicate(fd);
+}
+
+UniqueFd open_file(const char* path, int flags, unsigned mode) noexcept {
+  return take_over(retry_interrupted([&] { return open(path, flags | O_CLOEXEC, mode); }));
+}
+
+UniqueFd open_memory(const char* name, unsigned flags) noexcept {
+  return take_over(memfd_create(name, flags | MFD_CLOEXEC));
+}
+
+UniqueFd open_socket(int type) noexcept {
+  return take_over(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+}
+
+UniqueFd accept_from(int listener) noexcept {
+  return take_over(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+UniqueFd duplicate(int fd) noexcept {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, kLowest));
+  if (!copy && errno == EINVAL) errno = EMFILE;  // the limit is kLowest at most (fcntl(2))
+  return copy;
+}
+
+bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept {
+  std::array<int, 2> ends{-1, -1};
+  if (pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC) != 0) return false;
+  UniqueFd first = take_over(ends[0]);
+  int error = first ? 0 : errno;
+  UniqueFd second = take_over(ends[1]);
+  if (!second) error = errno;
+  if (error != 0) {
+    errno = error;
+    return false;
+  }
+  reading = std::move(first);
+  writing = std::move(second);
+  return true;
+}
+
+}  // namespace rondo::detail

@@ -1,0 +1,23 @@
+#include "system_linux.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+
+namespace rondo::detail {
+
+std::string read_text(const std::string& path) {
+  const UniqueFd file = open_file(path.c_str(), O_RDONLY);
+  std::string text;
+  if (!file) return text;
+  std::array<char, 4096> piece;
+  for (;;) {
+    const ssize_t size =
+        retry_interrupted([&] { return read(file.get(), piece.data(), piece.size()); });
+    if (size <= 0) return text;
+    text.append(piece.data(), static_cast<std::size_t>(size));
+  }
+}
+
+}  // namespace rondo::detail
