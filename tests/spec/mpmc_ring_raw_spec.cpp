@@ -2,8 +2,9 @@
 // has a test of the same name, in this order.
 //  1. RawMessagesKeepTheirSize
 //  2. AnImpossibleSizeIsNotRead
-//  3. GivingBackChangesNoPayload
-//  4. GivingBackStaysInBoundsWhateverTheSize
+//  3. SizesAreReadOnceForEachTaking
+//  4. GivingBackChangesNoPayload
+//  5. GivingBackStaysInBoundsWhateverTheSize
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -59,6 +60,29 @@ TEST(MpmcRawRing, AnImpossibleSizeIsNotRead) {
   EXPECT_EQ(consumer.blocked(), MpmcBlocked::kCorrupt);
   EXPECT_EQ(consumer.try_peek().size(), 4u);
   consumer.give_back();
+}
+
+TEST(MpmcRawRing, SizesAreReadOnceForEachTaking) {
+  MpmcParams params = mpmc_ring<>::params(4);
+  params.slot_bytes = 32;
+  MpmcFixture<std::byte> ring(params);
+  mpmc_ring<>::Producer producer(ring.ring, 0);
+  mpmc_ring<>::Consumer consumer(ring.ring, 1);
+  const auto change_size = [&](Position p) {
+    *reinterpret_cast<std::uint64_t*>(ring.parts.slot_at(p) + 8) = std::uint64_t{1} << 40;
+  };
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(producer.try_push(std::as_bytes(std::span("good", 4))));
+
+  {
+    const auto message = consumer.try_take();
+    change_size(0);
+    EXPECT_EQ((**message).size(), 4u);
+  }
+  const auto messages = consumer.try_take(2);
+  change_size(1);
+  change_size(2);
+  EXPECT_EQ((*messages)[0].size(), 4u);
+  EXPECT_EQ((*messages)[1].size(), 4u);
 }
 
 // A message of several lines, of a size that differs from slot to slot.

@@ -172,7 +172,7 @@ class mpmc_ring<T, Policy>::Consumer {
  public:
   // One message or several, read in place; given back when it goes out of scope. One at a time for
   // each handle. In a ring shared with peers that are not trusted, copy before checking: they may
-  // write while we read.
+  // write while we read. Where the bytes lie, and how many, does not change after the taking.
   class [[nodiscard]] Message : public detail::MpmcOwned<Consumer, Readable> {
    public:
     Message(Message&&) noexcept = default;
@@ -204,6 +204,9 @@ class mpmc_ring<T, Policy>::Consumer {
   // with a null pointer. Progress: lock-free.
   [[nodiscard]] std::optional<Message> try_take(std::uint32_t messages) & noexcept {
     if (!core_.take(messages)) return std::nullopt;
+    if constexpr (kSized) {
+      for (std::uint32_t i = 0; i < core_.count(); ++i) fetch_size(i);
+    }
     return Message(this);
   }
 
@@ -241,22 +244,24 @@ class mpmc_ring<T, Policy>::Consumer {
  private:
   [[nodiscard]] RONDO_ALWAYS_INLINE Readable slot(std::uint32_t i) const noexcept {
     if constexpr (kSized) {
-      const std::uint64_t bytes = size_of(i);
-      if (bytes > core_.parts().slot_bytes) [[unlikely]]
+      if (sizes_[i] > core_.parts().slot_bytes) [[unlikely]]
         return {};
-      return {core_.payload(i), bytes};
+      return {core_.payload(i), sizes_[i]};
     } else {
       return *reinterpret_cast<const T*>(core_.payload(i));
     }
   }
-  [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t size_of(std::uint32_t i) const noexcept {
+  // The size words are read here, once for each taking: a hostile peer may change them at any time.
+  RONDO_ALWAYS_INLINE void fetch_size(std::uint32_t i) noexcept requires(kSized) {
     // relaxed: published with the slot.
-    return detail::size_word(core_.payload(i)).load(std::memory_order_relaxed);
+    const std::uint64_t bytes = detail::size_word(core_.payload(i)).load(std::memory_order_relaxed);
+    sizes_[i] = static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, kImpossibleSize));
   }
-  // A message with a size that no honest producer writes is given back unread.
+  // Of the one message taken. One with a size that no honest producer writes is given back unread.
   RONDO_ALWAYS_INLINE bool is_sound() noexcept {
     if constexpr (kSized) {
-      if (size_of(0) > core_.parts().slot_bytes) [[unlikely]] {
+      fetch_size(0);
+      if (sizes_[0] > core_.parts().slot_bytes) [[unlikely]] {
         core_.give_back();
         core_.report_corrupt();
         return false;
@@ -265,10 +270,15 @@ class mpmc_ring<T, Policy>::Consumer {
     return true;
   }
 
+  static constexpr std::uint32_t kImpossibleSize = ~std::uint32_t{0};
+  static_assert(mpmc_limits::kMaxSlotBytes < kImpossibleSize);
+
   template <class Handle, class Slot>
   friend class detail::MpmcOwned;
 
   MpmcConsumerCore<Shape, Policy> core_;
+  // Of the messages taken; the first count() mean something.
+  std::array<std::uint32_t, kSized ? mpmc_announcement::kMaxCount : 0> sizes_;
 };
 
 }  // namespace rondo
