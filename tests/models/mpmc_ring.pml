@@ -10,7 +10,8 @@
  * that weaker orders suffice is the business of tests/ordering and of docs/mpmc.md.
  *
  * Mutants: -DNO_ANNOUNCE (nobody's claim is on record), -DNO_SCAN (recovery doesn't look at live
- * participants), -DRECORDS_FIRST (recovery clears the record, then turns the slots).
+ * participants), -DRECORDS_FIRST (recovery clears the record, then turns the slots), -DLOOK_FIRST
+ * (recovery looks at positions and records, then asks who is dead).
  */
 #ifndef NP
 #define NP 2
@@ -92,29 +93,72 @@ inline clear_if_stale() {
   fi
 }
 
+/* One pass. The dead are locked first and stay so; then everything is looked at, once. */
 inline recover() {
+#ifdef LOOK_FIRST
+  look();
+#endif
   d = 0;
   do
   :: d < MORTALS ->
-     won = 0;
      if
      :: d != me ->
         STEP
           if
-          :: IS_DEAD(d) && record[d] != 0 -> lock_of[d] = me + 1; won = 1
+          :: IS_DEAD(d) && record[d] != 0 -> lock_of[d] = me + 1; locked = locked | (1 << d)
           :: else
           fi
         PETS
      :: else
      fi;
-     if
-     :: won -> recover_one(); STEP lock_of[d] = 0; PETS
-     :: else
-     fi;
      d++
   :: else -> break
   od;
-  d = 0; won = 0
+  if
+  :: locked ->
+#ifndef LOOK_FIRST
+     look();
+#endif
+     d = 0;
+     do
+     :: d < MORTALS ->
+        if
+        :: (locked >> d) & 1 -> recover_one()
+        :: else
+        fi;
+        d++
+     :: else -> break
+     od;
+     d = 0;
+     do
+     :: d < MORTALS ->
+        if
+        :: (locked >> d) & 1 -> STEP lock_of[d] = 0; PETS
+        :: else
+        fi;
+        d++
+     :: else -> break
+     od
+  :: else
+  fi;
+  atomic { d = 0; locked = 0; tail_seen = 0; head_seen = 0; o = 0; do :: o < ALL -> seen[o] = 0; o++ :: else -> break od; o = 0 }
+}
+
+/* The positions reached, and what those who are not known to be dead have on record. */
+inline look() {
+  STEP tail_seen = tail; PETS;
+  STEP head_seen = head; PETS;
+  o = 0;
+  do
+  :: o < ALL ->
+     if
+     :: (locked >> o) & 1 -> seen[o] = 0
+     :: else -> STEP seen[o] = record[o]; PETS
+     fi;
+     o++
+  :: else -> break
+  od;
+  o = 0
 }
 
 inline recover_one() {
@@ -122,7 +166,7 @@ inline recover_one() {
 #ifdef RECORDS_FIRST
   STEP record[d] = 0; PETS;
 #endif
-  STEP if :: d < NP -> reached = tail :: else -> reached = head fi; PETS;
+  if :: d < NP -> reached = tail_seen :: else -> reached = head_seen fi;
   settled = 1;
   j = 0;
   do
@@ -148,26 +192,19 @@ inline settle() {
   if
   :: (d < NP && s == WORD(q, FREE)) || (d >= NP && (s == WORD(q, WRITTEN) || s == WORD(q, TOMBSTONE))) ->
 #ifndef NO_SCAN
-     o = 0;
-     do
-     :: o < ALL ->
-        if
-        :: o != d && ((o < NP) == (d < NP)) ->
-           STEP robbing = COVERS(record[o], q); PETS;
-           if
-           :: robbing -> STEP robbing = (o == me || !IS_DEAD(o)); PETS
-           :: else
-           fi;
-           if
-           :: robbing -> break
-           :: else
-           fi
-        :: else
-        fi;
-        o++
-     :: else -> break
-     od;
-     o = 0;
+     atomic {
+       o = 0;
+       do
+       :: o < ALL ->
+          if
+          :: o != d && ((o < NP) == (d < NP)) && COVERS(seen[o], q) -> robbing = 1
+          :: else
+          fi;
+          o++
+       :: else -> break
+       od;
+       o = 0
+     }
 #endif
      if
      :: robbing -> settled = 0
@@ -282,8 +319,9 @@ inline adopt() {
 }
 
 proctype producer(byte me) {
-  byte p, n, k, i, w, d, r, j, q, o, s, reached, vain;
-  bit stale, won, settled, robbing;
+  byte p, n, k, i, w, d, r, j, q, o, s, reached, vain, locked, tail_seen, head_seen;
+  byte seen[ALL];
+  bit stale, settled, robbing;
   do
   :: k < SENDS && vain < TRIES ->
      STEP w = state[p % N]; PETS;
@@ -329,12 +367,14 @@ proctype producer(byte me) {
   clear_if_stale();
 stop:
   atomic { p = 0; n = 0; k = 0; i = 0; w = 0; d = 0; r = 0; j = 0; q = 0; o = 0; s = 0; reached = 0; vain = 0;
-    stale = 0; won = 0; settled = 0; robbing = 0; ended++ }
+    stale = 0; settled = 0; robbing = 0; locked = 0; tail_seen = 0; head_seen = 0;
+    o = 0; do :: o < ALL -> seen[o] = 0; o++ :: else -> break od; o = 0; ended++ }
 }
 
 proctype consumer(byte me) {
-  byte p, n, i, w, m, d, r, j, q, o, s, reached, vain;
-  bit stale, won, settled, robbing, got;
+  byte p, n, i, w, m, d, r, j, q, o, s, reached, vain, locked, tail_seen, head_seen;
+  byte seen[ALL];
+  bit stale, settled, robbing, got;
   do
   :: vain < TRIES ->
      take();
@@ -347,7 +387,8 @@ proctype consumer(byte me) {
   clear_if_stale();
 stop:
   atomic { p = 0; n = 0; i = 0; w = 0; m = 0; d = 0; r = 0; j = 0; q = 0; o = 0; s = 0; reached = 0; vain = 0;
-    stale = 0; won = 0; settled = 0; robbing = 0; got = 0; ended++ }
+    stale = 0; settled = 0; robbing = 0; locked = 0; tail_seen = 0; head_seen = 0;
+    o = 0; do :: o < ALL -> seen[o] = 0; o++ :: else -> break od; o = 0; got = 0; ended++ }
 }
 
 proctype killer() {
@@ -375,8 +416,9 @@ proctype killer() {
 
 init {
   byte me = SURVIVOR;
-  byte p, n, i, w, m, d, r, j, q, o, s, reached, vain;
-  bit stale, won, settled, robbing, got;
+  byte p, n, i, w, m, d, r, j, q, o, s, reached, vain, locked, tail_seen, head_seen;
+  byte seen[ALL];
+  bit stale, settled, robbing, got;
   atomic {
     for (i : 0 .. N - 1) { state[i] = WORD(i, FREE) }
     for (i : 0 .. NP - 1) { run producer(i) }

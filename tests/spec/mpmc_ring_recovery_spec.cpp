@@ -19,11 +19,15 @@
 // 17. ASlotIsReusableAfterRecoveryOnly
 // 18. DeadSleepersAreForgotten
 // 19. OrphansBehindManyMessagesAreFound
+// 20. NobodyIsAskedForTwiceInOnePass
+// 21. WhoTakesASlotOverAsksForNobodyTwice
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <new>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -359,6 +363,67 @@ TEST_F(MpmcRecovery, OrphansBehindManyMessagesAreFound) {
   EXPECT_FALSE(producer.try_push(9));
   Fixture::Consumer third(ring.ring, 4);
   EXPECT_THAT(drain(third), ElementsAre(2));
+}
+
+// How often the kernel would be asked.
+struct CountingLiveness : FakeLiveness {
+  std::map<std::uint32_t, int> tries, unlocks;
+  bool is_dead(std::uint32_t who) {
+    ++tries[who];
+    return FakeLiveness::is_dead(who);
+  }
+  bool try_lock_dead(std::uint32_t who) {
+    ++tries[who];
+    return FakeLiveness::try_lock_dead(who);
+  }
+  void unlock(std::uint32_t who) {
+    ++unlocks[who];
+    FakeLiveness::unlock(who);
+  }
+};
+
+// What a hostile peer may write: everybody has every position of the ring on record, on both sides.
+struct MpmcForgedRecords : ::testing::Test {
+  static constexpr std::uint32_t kParticipants = mpmc_limits::kMaxParticipants;
+  static constexpr std::uint32_t kAlive = 255;
+  static constexpr std::uint64_t kCapacity = 256;
+
+  MpmcForgedRecords() {
+    for (std::uint32_t i = 0; i < kParticipants; ++i) {
+      ring.parts.participants[i].claiming = mpmc_announcement::make(0, 256);
+      ring.parts.participants[i].taking = mpmc_announcement::make(0, 256);
+      if (i != kMe && i != kAlive) liveness.dead.insert(i);
+    }
+    ring.parts.positions->tail = kCapacity;
+    ring.parts.positions->head = kCapacity;
+  }
+  void expect_nobody_asked_for_twice() const {
+    for (std::uint32_t i = 0; i < kParticipants; ++i) {
+      EXPECT_LE(liveness.tries.contains(i) ? liveness.tries.at(i) : 0, 1) << i;
+      EXPECT_LE(liveness.unlocks.contains(i) ? liveness.unlocks.at(i) : 0, 1) << i;
+    }
+  }
+
+  MpmcFixture<std::uint64_t> ring{kCapacity, kParticipants};
+  CountingLiveness liveness;
+};
+
+TEST_F(MpmcForgedRecords, NobodyIsAskedForTwiceInOnePass) {
+  const MpmcRecovered done = ring.ring.recovery(kMe).all(liveness);
+
+  EXPECT_TRUE(done.pending);
+  EXPECT_EQ(done.tombstones, 0u) << "somebody alive has them all on record";
+  expect_nobody_asked_for_twice();
+  EXPECT_TRUE(liveness.locked.empty());
+}
+
+TEST_F(MpmcForgedRecords, WhoTakesASlotOverAsksForNobodyTwice) {
+  liveness.locked.insert(3);  // the newcomer holds it
+
+  EXPECT_TRUE(ring.ring.recovery(3).one(3, liveness).pending);
+
+  expect_nobody_asked_for_twice();
+  EXPECT_EQ(liveness.locked, std::set<std::uint32_t>{3});
 }
 
 }  // namespace

@@ -7,6 +7,9 @@
 namespace rondo::detail {
 namespace {
 
+// How many slots that can't be taken over yet a newcomer looks into.
+constexpr int kMostUnrecovered = 16;
+
 // Says what of the ring there is not as `url` has it; empty if all is.
 std::string disagreement(const Url& url, const MpmcParts& found) {
   std::string there;
@@ -101,8 +104,15 @@ Result<SlotSeat> SlotSeat::take(std::shared_ptr<Segment> segment, const Url& url
 Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
   const JoinRequest request{
       .slot_count = participants_.count(), .role = role, .name = options.name};
-  const auto joined =
-      participants_.join(request, [this](std::uint32_t slot) { return take_over(slot); });
+  // Each slot that has to wait for a live participant costs a pass over all; a hostile one can make
+  // all of them such.
+  int unrecovered = 0;
+  const auto joined = participants_.join(request, [&](std::uint32_t slot) {
+    if (unrecovered == kMostUnrecovered) return false;
+    const bool taken = take_over(slot);
+    unrecovered += taken ? 0 : 1;
+    return taken;
+  });
   if (!joined) return joined.error();
   slot_ = joined->slot;
   return {};

@@ -11,8 +11,15 @@
 //   announcement goes last. So a recoverer may die anywhere, and the next one begins anew.
 // - An announcement a live participant shares stays. It is that of a call in progress, possibly
 //   of a paused process; recovery is tried again later.
+//
+// One pass asks the kernel about each participant at most once, before anything else, and holds the
+// locks of the dead until its end. So all of them stay dead; whoever else is on record counts as
+// alive, if only as being recovered by another one. The positions that were claimed, and then what
+// the living have on record, are read after that: the order on which the argument rests.
 #pragma once
 
+#include <array>
+#include <bitset>
 #include <concepts>
 #include <cstdint>
 
@@ -27,12 +34,10 @@ namespace rondo {
 
 // The kernel's word on who lives. Participants are numbered from 0.
 //
-//   is_dead(i)        nobody holds participant i's liveness lock
 //   try_lock_dead(i)  takes it, if nobody holds it: true means i is dead, and stays so until
 //   unlock(i)         gives it back
 template <class L>
 concept MpmcLiveness = requires(L& liveness, std::uint32_t participant) {
-  { liveness.is_dead(participant) } -> std::same_as<bool>;
   { liveness.try_lock_dead(participant) } -> std::same_as<bool>;
   {liveness.unlock(participant)};
 };
@@ -75,78 +80,133 @@ class basic_mpmc_recovery {
         self_(self) {}
 
   // Recovers all who are dead. For whoever is blocked, from time to time.
-  // Progress: lock-free; bounded by participants times the largest batch.
+  // Progress: lock-free; two system calls for each participant at most, and bounded by the dead
+  // times the largest batch times the living, whatever a hostile peer has put on record.
   template <MpmcLiveness L>
   MpmcRecovered all(L& liveness) noexcept {
     MpmcRecovered result;
+    const Participants dead = lock_the_dead(liveness, self_, &basic_mpmc_recovery::has_traces);
+    if (dead.none()) return result;
+    look(dead);
     for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
-      if (i == self_ || !has_traces(i) || !liveness.try_lock_dead(i)) continue;
-      recover(i, liveness, result);
-      liveness.unlock(i);
+      if (dead[i]) recover(i, result);
     }
+    unlock(dead, liveness);
     return result;
   }
 
   // Recovers one participant, whose liveness lock the caller holds: in order to take the slot over.
   // It may be `self`, the slot that the caller is about to have. The slot may be used unless the
-  // result is pending.
+  // result is pending. Progress: as all().
   template <MpmcLiveness L>
   MpmcRecovered one(std::uint32_t dead, L& liveness) noexcept {
     MpmcRecovered result;
-    recover(dead, liveness, result);
+    Participants others;
+    if (has_record(dead)) {
+      others = lock_the_dead(liveness, dead, &basic_mpmc_recovery::has_record);
+    }
+    look(Participants(others).set(dead));
+    recover(dead, result);
+    unlock(others, liveness);
     return result;
   }
 
  private:
   enum class Side : bool { kProducer, kConsumer };
 
-  [[nodiscard]] bool has_traces(std::uint32_t i) const noexcept {
+  using Participants = std::bitset<mpmc_limits::kMaxParticipants>;
+
+  // One side as a pass sees it.
+  struct View {
+    Position reached = 0;  // the tail or the head
+    std::uint32_t records = 0;
+    // Of those who are not known to be dead.
+    std::array<std::uint64_t, mpmc_limits::kMaxParticipants> record;
+    std::array<std::uint32_t, mpmc_limits::kMaxParticipants> owner;
+  };
+
+  [[nodiscard]] bool has_record(std::uint32_t i) const noexcept {
     return detail::read_announcement(word(i, Side::kProducer)) != mpmc_announcement::kNone ||
-           detail::read_announcement(word(i, Side::kConsumer)) != mpmc_announcement::kNone ||
-           producers_.asleep(i) || consumers_.asleep(i) || producing_.present(i) ||
+           detail::read_announcement(word(i, Side::kConsumer)) != mpmc_announcement::kNone;
+  }
+  [[nodiscard]] bool has_traces(std::uint32_t i) const noexcept {
+    return has_record(i) || producers_.asleep(i) || consumers_.asleep(i) || producing_.present(i) ||
            consuming_.present(i);
   }
 
+  // Those of whom `asked` holds, save `not_this`, and who are dead. They are locked now.
   template <MpmcLiveness L>
-  void recover(std::uint32_t dead, L& liveness, MpmcRecovered& result) noexcept {
+  [[nodiscard]] Participants lock_the_dead(L& liveness, std::uint32_t not_this,
+                                           bool (basic_mpmc_recovery::*asked)(std::uint32_t)
+                                               const noexcept) const noexcept {
+    Participants dead;
+    for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
+      if (i == self_ || i == not_this || !(this->*asked)(i)) continue;
+      if (liveness.try_lock_dead(i)) dead.set(i);
+    }
+    return dead;
+  }
+  template <MpmcLiveness L>
+  void unlock(const Participants& dead, L& liveness) const noexcept {
+    for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
+      if (dead[i]) liveness.unlock(i);
+    }
+  }
+
+  // To be called when `dead` are known to be: what they claimed lies before what is read here. After
+  // a position was seen below the tail (or head), nobody can come to own it any more; so what the
+  // living have on record is read then, and for all positions at once.
+  void look(const Participants& dead) noexcept {
+    claimed_.reached = detail::tail_for_recovery(*parts_.positions);
+    taken_.reached = detail::head_for_recovery(*parts_.positions);
+    for (const Side side : {Side::kProducer, Side::kConsumer}) {
+      View& view = view_of(side);
+      view.records = 0;
+      for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
+        if (dead[i]) continue;
+        const std::uint64_t record = detail::read_announcement(word(i, side));
+        if (mpmc_announcement::count_in(record) == 0) continue;
+        view.record[view.records] = record;
+        view.owner[view.records++] = i;
+      }
+    }
+  }
+
+  void recover(std::uint32_t dead, MpmcRecovered& result) noexcept {
     if (producers_.asleep(dead)) producers_.leave(dead);
     if (consumers_.asleep(dead)) consumers_.leave(dead);
-    recover_side(dead, Side::kProducer, liveness, result);
-    recover_side(dead, Side::kConsumer, liveness, result);
+    recover_side(dead, Side::kProducer, result);
+    recover_side(dead, Side::kConsumer, result);
     // Last: who sees them counted finds the slots turned.
     result.buried += static_cast<std::uint32_t>(producing_.bury(dead)) +
                      static_cast<std::uint32_t>(consuming_.bury(dead));
   }
 
-  template <MpmcLiveness L>
-  void recover_side(std::uint32_t dead, Side side, L& liveness, MpmcRecovered& result) noexcept {
+  void recover_side(std::uint32_t dead, Side side, MpmcRecovered& result) noexcept {
     detail::AnnounceWord& record = word(dead, side);
     const std::uint64_t announced = detail::read_announcement(record);
     if (announced == mpmc_announcement::kNone) return;
     if constexpr (!Policy::kSlotsBeforeRecords) detail::announce_nothing(record);
 
-    const Position reached = side == Side::kProducer ? detail::tail_for_recovery(*parts_.positions)
-                                                     : detail::head_for_recovery(*parts_.positions);
+    const Position reached = view_of(side).reached;
     const Position first = mpmc_announcement::first_in(announced, reached);
     bool settled = true;
     for (std::uint32_t i = 0; i < mpmc_announcement::count_in(announced); ++i) {
       const Position position = first + i;
       // Only what was claimed, and not more than a lap ago, can still be anyone's.
       if (reached - position - 1 >= parts_.capacity) continue;
-      settled &= side == Side::kProducer ? settle_claimed(position, dead, liveness, result)
-                                         : settle_taken(position, dead, liveness, result);
+      settled &= side == Side::kProducer ? settle_claimed(position, result)
+                                         : settle_taken(position, dead, result);
     }
     if (settled) detail::announce_nothing(record);
   }
 
   // The slot of a position that a dead producer announced. False if it has to stay as it is.
-  template <MpmcLiveness L>
-  bool settle_claimed(Position position, std::uint32_t dead, L& liveness,
-                      MpmcRecovered& result) noexcept {
+  bool settle_claimed(Position position, MpmcRecovered& result) noexcept {
     detail::SlotWord& state = parts_.state_at(position);
     const std::uint64_t free = parts_.lap_of(position);
     if (detail::glance(state) != free) return true;
-    if (a_live_one_announces(position, dead, Side::kProducer, liveness, result)) return false;
+    if (a_live_one_announces(position, Side::kProducer, result)) return false;
     if (detail::turn(state, free, mpmc_state::make(free, SlotKind::kTombstone))) {
       ++result.tombstones;
       detail::count_up(mine().tombstones, 1);
@@ -155,9 +215,7 @@ class basic_mpmc_recovery {
   }
 
   // The slot of a position that a dead consumer announced. False if it has to stay as it is.
-  template <MpmcLiveness L>
-  bool settle_taken(Position position, std::uint32_t dead, L& liveness,
-                    MpmcRecovered& result) noexcept {
+  bool settle_taken(Position position, std::uint32_t dead, MpmcRecovered& result) noexcept {
     detail::SlotWord& state = parts_.state_at(position);
     const std::uint64_t lap = parts_.lap_of(position);
     const std::uint64_t adopted = mpmc_state::make(lap, SlotKind::kAdopted, dead);
@@ -173,10 +231,7 @@ class basic_mpmc_recovery {
       return true;
     }
     // An adopted message names its owner; of the others it is known only who announced them.
-    if (seen != adopted &&
-        a_live_one_announces(position, dead, Side::kConsumer, liveness, result)) {
-      return false;
-    }
+    if (seen != adopted && a_live_one_announces(position, Side::kConsumer, result)) return false;
     const bool drop = parts_.on_consumer_death == OnConsumerDeath::kDrop;
     const std::uint64_t next_lap = lap + mpmc_state::kLap;
     if (!detail::turn(state, seen, seen == tombstone || drop ? next_lap : orphaned)) return true;
@@ -193,23 +248,22 @@ class basic_mpmc_recovery {
     return true;
   }
 
-  // Whether anyone alive, other than `dead`, has `position` on record. Asked after the position was
-  // seen below the tail (or head): from then on nobody can come to own it any more.
-  template <MpmcLiveness L>
-  bool a_live_one_announces(Position position, std::uint32_t dead, Side side, L& liveness,
-                            MpmcRecovered& result) noexcept {
+  // Whether anyone alive has `position` on record.
+  bool a_live_one_announces(Position position, Side side, MpmcRecovered& result) noexcept {
     if constexpr (!Policy::kScanLive) return false;
-    for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
-      if (i == dead) continue;
-      if (!mpmc_announcement::covers(detail::read_announcement(word(i, side)), position)) continue;
-      if (i != self_ && liveness.is_dead(i)) continue;
+    const View& view = view_of(side);
+    for (std::uint32_t i = 0; i < view.records; ++i) {
+      if (!mpmc_announcement::covers(view.record[i], position)) continue;
       result.pending = true;
-      result.awaited = i;
+      result.awaited = view.owner[i];
       return true;
     }
     return false;
   }
 
+  [[nodiscard]] View& view_of(Side side) noexcept {
+    return side == Side::kProducer ? claimed_ : taken_;
+  }
   [[nodiscard]] detail::AnnounceWord& word(std::uint32_t i, Side side) const noexcept {
     return side == Side::kProducer ? parts_.participants[i].claiming
                                    : parts_.participants[i].taking;
@@ -222,6 +276,8 @@ class basic_mpmc_recovery {
   MpmcAttendance producing_;
   MpmcAttendance consuming_;
   std::uint32_t self_;
+  View claimed_;
+  View taken_;
 };
 
 using mpmc_recovery = basic_mpmc_recovery<MpmcSound>;
