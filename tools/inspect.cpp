@@ -42,6 +42,11 @@ std::string those_with(Role role, const std::vector<ParticipantInfo>& participan
   return cell.empty() ? "-" : cell;
 }
 
+// Whether all who took part have died: nobody is there, and nobody has left in order since.
+bool all_died(const std::vector<ParticipantInfo>& participants) {
+  return !participants.empty() && std::ranges::none_of(participants, &ParticipantInfo::alive);
+}
+
 Json to_json(const ParticipantInfo& participant) {
   return {{"slot", participant.slot},   {"role", to_string(participant.role)},
           {"alive", participant.alive}, {"pid", participant.pid},
@@ -64,6 +69,7 @@ Json to_json(const SegmentInfo& segment) {
   for (const ParticipantInfo& participant : segment.participants) {
     json["participants"].push_back(to_json(participant));
   }
+  json["abandoned"] = all_died(segment.participants);
   if (segment.problem) json["problem"] = segment.problem->message;
   return json;
 }
@@ -95,7 +101,9 @@ using Row = std::array<std::string, 6>;
 
 Row row_of(const SegmentInfo& segment) {
   if (!segment.geometry) {
-    return {to_string(segment.name), "unsound", "-", "-", "-", "-"};
+    // Whether it is sound, only those can tell who may read it.
+    const bool hidden = segment.problem && segment.problem->code == ErrorCode::kPermission;
+    return {to_string(segment.name), hidden ? "not readable" : "unsound", "-", "-", "-", "-"};
   }
   const Geometry& geometry = *segment.geometry;
   const std::string capacity =
@@ -156,13 +164,22 @@ Json to_json(const ReaderInfo& reader) {
   return {{"reader", reader.reader},
           {"name", reader.name},
           {"alive", reader.alive},
+          {"pid", reader.pid},
+          {"participant", reader.participant},
           {"policy", policy_name(reader)},
           {"evicted", reader.evicted},
+          {"before", reader.before},
           {"received", reader.received},
           {"lost", reader.lost},
           {"to_come", reader.to_come},
           {"behind_bytes", reader.behind_bytes},
           {"frames_held", reader.frames_held}};
+}
+
+// A key too long for its column still stands apart from its value.
+void print_line(std::string_view key, std::string_view value) {
+  constexpr std::size_t kColumn = 16;
+  fmt::print("{:<{}}{}\n", key, std::max(kColumn, key.size() + 2), value);
 }
 
 void print_reader(const ReaderInfo& reader, RingKind kind) {
@@ -171,10 +188,13 @@ void print_reader(const ReaderInfo& reader, RingKind kind) {
       kind == RingKind::kFramePool
           ? fmt::format("holds {} frame{}", reader.frames_held, reader.frames_held == 1 ? "" : "s")
           : fmt::format("{} bytes behind", grouped(reader.behind_bytes));
-  fmt::print("{:<16}{}, {}: {} received, {} lost, {} to come ({})\n",
-             fmt::format("reader {}{}", reader.reader, name), policy_name(reader),
-             reader.alive ? "alive" : "not there", grouped(reader.received), grouped(reader.lost),
-             grouped(reader.to_come), place);
+  const std::string process =
+      reader.pid == 0 ? "" : fmt::format(" ({} {})", reader.participant, reader.pid);
+  const std::string_view life = reader.alive ? "alive" : reader.pid != 0 ? "died" : "not there";
+  print_line(fmt::format("reader {}{}", reader.reader, name),
+             fmt::format("{}, {}{}: {} received, {} lost, {} to come ({})", policy_name(reader),
+                         life, process, grouped(reader.received), grouped(reader.lost),
+                         grouped(reader.to_come), place));
 }
 
 template <class Print>
@@ -188,9 +208,7 @@ void print_slots(const ChannelInfo& channel, const Print& print) {
 }
 
 void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
-  const auto print = [](std::string_view key, const std::string& value) {
-    fmt::print("{:<16}{}\n", key, value);
-  };
+  const auto& print = print_line;
   print("channel", to_string(segment.name));
   if (segment.geometry) {
     const Geometry& geometry = *segment.geometry;
@@ -214,6 +232,8 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
       } else {
         print("receivers",
               fmt::format("up to {}, each gets every message", channel->reader_places));
+        print("unread", grouped(channel->pending_bytes) +
+                            " bytes, headers included, by the slowest that is waited for");
       }
       for (const ReaderInfo& reader : channel->readers) print_reader(reader, channel->kind);
     }
@@ -231,6 +251,11 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
                       human_seconds(age_seconds(participant.attached_unix_ns))));
   }
   if (segment.participants.empty()) print("participants", "none");
+  if (all_died(segment.participants)) {
+    print("abandoned", fmt::format("all who took part have died; who opens it next takes up what "
+                                   "they left (rondo rm {} does away with it)",
+                                   to_string(segment.name)));
+  }
   if (channel != nullptr) {
     for (const RecoveredBy& by : channel->recovered) {
       print("recovered", fmt::format("by slot {}: {}", by.slot, recovered_by(by)));

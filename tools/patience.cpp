@@ -34,7 +34,7 @@ OpenOptions open_options(const TransferOptions& options) {
   OpenOptions wishes;
   wishes.linger = options.linger;
   wishes.senders = options.senders.value_or(0);
-  wishes.name = "rondo";
+  wishes.name = options.name.empty() ? "rondo" : options.name;
   wishes.stop = &stop_signal::flag();
   return wishes;
 }

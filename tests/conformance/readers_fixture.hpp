@@ -76,18 +76,25 @@ class CrowdReader {
     const std::uint64_t at = is_reliable() ? next_ : sequence();
     EXPECT_GE(at, next_) << "a message came again";
     EXPECT_EQ(copy, text(at)) << "message " << at;
+    // What the numbers leave out is what it is told that it lost.
+    EXPECT_EQ(receiver_.lost() - lost_before_, at - next_) << "message " << at;
+    lost_before_ = receiver_.lost();
     next_ = at + 1;
     ++messages_;
     return ::testing::Test::HasFailure() ? Status::kCorrupt : Status::kOk;
   }
   // It is not the first message that comes first.
-  void expect_next(std::uint64_t sequence) noexcept { next_ = sequence; }
+  void expect_next(std::uint64_t sequence) noexcept {
+    next_ = sequence;
+    lost_before_ = receiver_.lost();
+  }
 
  private:
   Receiver receiver_;
   ReaderPolicy policy_;
   std::uint64_t next_ = 0;
-  std::uint64_t messages_ = 0;  // that were intact when they were looked at
+  std::uint64_t lost_before_ = 0;  // when next_ was set
+  std::uint64_t messages_ = 0;     // that were intact when they were looked at
 };
 
 class CrowdTest : public ::testing::TestWithParam<CrowdCase> {

@@ -30,6 +30,7 @@
 //  21. OneKilledAmongSeveralIsNotWaitedFor
 //  22. OneThatScribblesAmongSeveralHarmsNobody
 //  23. TooManyReceiversAreTurnedAway
+//  24. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -876,6 +877,30 @@ TEST_F(GuardedChannel, TooManyReceiversAreTurnedAway) {
     auto fourth = Receiver::open(url(""), {.wait = soon()});
     EXPECT_TRUE(fourth) << fourth.error().message;
   });
+}
+
+TEST_F(GuardedChannel, NamesOfParticipantsReachTheSendersInfo) {
+  for (const std::uint32_t readers : {1u, 2u}) {
+    auto sender = Sender::open(url("capacity=4KiB&readers=" + std::to_string(readers)),
+                               {.name = "the one who sends"});
+    ASSERT_TRUE(sender) << sender.error().message;
+    Child receiving([&] {
+      auto receiver = Receiver::open(url(""), {.wait = soon(), .name = "the one who reads"});
+      return receiver && receiver->next(soon()).status() == Status::kEnded ? 0 : 1;
+    });
+    ASSERT_EQ(sender->wait_for_receivers(1, soon()), Status::kOk);
+    const ChannelInfo info = sender->info();
+    ASSERT_EQ(info.participants.size(), 2u);
+    EXPECT_EQ(info.participants[0].name, "the one who sends");
+    EXPECT_EQ(info.participants[1].name, "the one who reads");
+    if (readers == 2) {
+      ASSERT_EQ(info.readers.size(), 1u);
+      EXPECT_EQ(info.readers[0].name, "the one who reads");
+      EXPECT_EQ(info.readers[0].pid, static_cast<std::uint32_t>(receiving.pid()));
+    }
+    sender->close(soon());
+    EXPECT_EQ(receiving.join(), 0);
+  }
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 
 from support import CANNOT_OPEN, OK, ProgramTest, main, until
 
@@ -34,6 +36,17 @@ class Ls(ProgramTest):
         self.assertIn(f"{sender.pid}", line)
         self.assertIn(f"{receiver.pid} (died)", line)
 
+    def test_one_that_may_not_be_read_is_not_called_unsound(self):
+        self.run_rondo("send", "--keep", self.url, data=b"one\n")
+        os.chmod(self.file_of(self.name), 0)
+        # Root may read everything: so it looks as somebody else then.
+        other = {"user": 65533, "group": 65533} if os.geteuid() == 0 else {}
+        code, out, _ = self.run_rondo("ls", **other)
+        self.assertEqual(code, OK)
+        line = [line for line in out.decode().splitlines() if line.startswith(self.url + " ")][0]
+        self.assertIn("not readable", line)
+        self.assertNotIn("unsound", line)
+
     def test_what_is_gone_is_not_listed(self):
         self.assertIsNone(self.entry())
 
@@ -58,6 +71,43 @@ class Info(ProgramTest):
         json_info = self.info()
         self.assertEqual((json_info["messages"], json_info["capacity"]), (2, 131072))
         self.assertGreater(json_info["pending_bytes"], 6)
+
+    def test_of_each_of_several_readers_its_process_and_how_far_it_is_behind(self):
+        sender = self.start("send", "--receivers", "1", self.url + "?readers=3")
+        receiver = self.start("recv", "--name", "slowpoke", self.url, stdout=subprocess.PIPE)
+        self.await_alive("consumer", receiver.pid)
+        receiver.send_signal(signal.SIGSTOP)
+        self.write(sender, b"line\n" * 10000)
+        self.await_messages(10000)
+        info = self.info()
+        reader = info["readers"][0]
+        self.assertEqual((reader["name"], reader["participant"], reader["pid"], reader["alive"]),
+                         ("slowpoke", "slowpoke", receiver.pid, True))
+        self.assertGreaterEqual(info["pending_bytes"], 10000 * 8)
+        self.assertEqual(info["pending_bytes"], reader["behind_bytes"])
+        self.assertEqual(reader["before"] + reader["received"] + reader["lost"]
+                         + reader["to_come"], 10000)
+        shown = self.run_rondo("info", self.url)[1].decode()
+        self.assertRegex(shown, rf"reader 0 slowpoke +reliable, alive \(slowpoke {receiver.pid}\): ")
+        self.assertRegex(shown, r"unread +[0-9,]{6,} bytes, headers included, by the slowest")
+
+    def test_says_so_when_all_have_died(self):
+        sender = self.start("send", self.url + "?readers=2")
+        receiver = self.start("recv", self.url)
+        self.await_alive("consumer", receiver.pid)
+        self.assertFalse(self.info()["abandoned"])
+        self.assertNotIn("abandoned", self.run_rondo("info", self.url)[1].decode())
+        for process in (sender, receiver):
+            process.kill()
+            process.wait()
+        info = self.info()
+        self.assertTrue(info["abandoned"])
+        # It is still waited for, so it is still shown, with the process that it was.
+        self.assertEqual([(r["alive"], r["pid"]) for r in info["readers"]],
+                         [(False, receiver.pid)])
+        shown = self.run_rondo("info", self.url)[1].decode()
+        self.assertIn("abandoned       all who took part have died", shown)
+        self.assertIn(f"died (rondo {receiver.pid})", shown)
 
     def test_works_on_files(self):
         url = "file:" + self.path("ring")

@@ -29,6 +29,15 @@ Error not_possible(const Url& url, std::string_view what, std::string_view where
 
 }  // namespace
 
+void detail::say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
+                           ReaderInfo& reader) {
+  const auto found = std::ranges::find(participants, slot, &ParticipantInfo::slot);
+  if (found == participants.end()) return;
+  reader.alive = found->alive;
+  reader.pid = found->pid;
+  reader.participant = found->name;
+}
+
 void detail::look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
                              ChannelInfo& info) {
   info.reader_places = parts.readers;
@@ -42,19 +51,22 @@ void detail::look_at_readers(const RecordParts& parts, std::uint64_t sent, Posit
     reader.reader = i;
     reader.policy = reader_state::policy_of(state);
     if (reader.policy == ReaderPolicy::kNone) continue;
-    reader.alive = std::ranges::any_of(info.participants, [i](const ParticipantInfo& other) {
-      return other.slot == record_ring::kConsumerSlot + i && other.alive;
-    });
+    say_who_it_is(info.participants, record_ring::kConsumerSlot + i, reader);
     reader.evicted = parts.producer->evicted[i].load(kRelaxed) == state;
     reader.name = reader_name(part);
-    // A detached one without a name will not come back.
-    if (!reader.alive && reader.name.empty()) continue;
+    // One without a name that has left will not come back.
+    const bool left = reader.policy == ReaderPolicy::kDetached;
+    if (left && !reader.alive && reader.name.empty()) continue;
     if (const auto account = read_account(part)) {
+      reader.before = account->next - account->received - account->lost;
       reader.received = account->received;
       reader.lost = account->lost;
       reader.to_come = account->next <= sent ? sent - account->next : 0;
       const std::uint64_t behind = tail - account->position;
       reader.behind_bytes = behind < std::uint64_t{1} << 63 ? behind : 0;
+    }
+    if (reader.policy == ReaderPolicy::kReliable && !reader.evicted) {
+      info.pending_bytes = std::max(info.pending_bytes, reader.behind_bytes);
     }
     info.readers.push_back(std::move(reader));
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "frame_pool_channel.hpp"
+#include "readers_channel.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "url_options.hpp"
 
@@ -75,12 +76,11 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
     reader.reader = i;
     reader.policy = policy_of(parts.reader(i));
     reader.frames_held = held[i];
-    reader.alive = std::ranges::any_of(info.participants, [i](const ParticipantInfo& other) {
-      return other.slot == frame_pool::kFirstReaderSlot + i && other.alive;
-    });
+    say_who_it_is(info.participants, frame_pool::kFirstReaderSlot + i, reader);
     // Who has left will not come back.
     if (!reads(reader.policy) && held[i] == 0) continue;
     if (const auto account = read_frame_account(parts, i)) {
+      reader.before = account->last - account->received - account->lost;
       reader.received = account->received;
       reader.lost = account->lost;
       reader.to_come = account->last <= info.messages ? info.messages - account->last : 0;

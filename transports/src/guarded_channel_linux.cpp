@@ -204,7 +204,10 @@ Result<SenderParts> make_sender(std::unique_ptr<GuardedDoor> door, const Url& ur
 Result<ReceiverParts> make_receiver(GuardedJoiner joiner, const Url& url,
                                     const OpenOptions& options) {
   auto seated = std::move(joiner).sit_down();
-  return make_ring_receiver(std::move(seated.seat), seated.parts, url, options);
+  // Nobody comes back to a part of a guarded ring: its name is for people alone.
+  Url named = url;
+  named.options.reader_name = options.name;
+  return make_ring_receiver(std::move(seated.seat), seated.parts, named, options);
 }
 
 // A receiver can wait for a successor of a sender that has left, but not of one whose ring it has:
@@ -228,7 +231,7 @@ Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& optio
 Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& options) {
   if (auto checked = check_receiver(url, options); !checked) return std::move(checked).error();
   for (;;) {
-    auto joiner = GuardedJoiner::knock(url);
+    auto joiner = GuardedJoiner::knock(url, options.name);
     while (joiner) {
       const auto in = joiner->step();
       if (!in) {
@@ -267,7 +270,7 @@ Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) 
   GuardedDoor& served = **door;
   auto sender = make_sender(std::move(door).value(), url, options);
   if (!sender) return std::move(sender).error();
-  auto joiner = GuardedJoiner::knock(url);
+  auto joiner = GuardedJoiner::knock(url, options.name);
   if (!joiner) return make_pair(std::move(sender).value(), std::move(joiner).error());
   for (;;) {
     served.service();

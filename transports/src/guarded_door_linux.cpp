@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <utility>
 
 #include "name_linux.hpp"
+#include "readers_channel.hpp"
 #include "rondo/core/segment_header.hpp"
 
 namespace rondo::detail {
@@ -74,13 +76,15 @@ Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const Ope
   if (!parts) return give_up(parts.error());
   const auto fd = ring->open_anew(Access::kReadOnly);
   if (!fd) return give_up(fd.error());
-  return std::unique_ptr<GuardedDoor>(new GuardedDoor(url, std::move(ring).value(), *parts,
-                                                      OwnedFd(*fd), std::move(listener).value()));
+  return std::unique_ptr<GuardedDoor>(new GuardedDoor(url, options.name, std::move(ring).value(),
+                                                      *parts, OwnedFd(*fd),
+                                                      std::move(listener).value()));
 }
 
-GuardedDoor::GuardedDoor(const Url& url, Segment ring, const RecordParts& parts, OwnedFd ring_fd,
-                         Listener listener)
+GuardedDoor::GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
+                         OwnedFd ring_fd, Listener listener)
     : url_(url),
+      name_(name.empty() ? program_invocation_short_name : std::move(name)),
       ring_(std::move(ring)),
       parts_(parts),
       ring_fd_(std::move(ring_fd)),
@@ -230,6 +234,7 @@ void GuardedDoor::describe(ChannelInfo& info) const {
   self.alive = true;
   self.pid = static_cast<std::uint32_t>(getpid());
   self.role = Role::kProducer;
+  self.name = name_;
   info.participants.push_back(std::move(self));
   for (std::uint32_t i = 0; i < places_.size(); ++i) {
     const Place& place = places_[i];
@@ -239,6 +244,7 @@ void GuardedDoor::describe(ChannelInfo& info) const {
     receiver.alive = is_alive(i);
     receiver.pid = static_cast<std::uint32_t>(place.credentials.pid);
     receiver.role = Role::kConsumer;
+    receiver.name = reader_name(parts_.consumer_at(i));
     receiver.generation = static_cast<std::uint32_t>(place.admission);
     receiver.attached_unix_ns = place.since_unix_ns;
     info.participants.push_back(std::move(receiver));

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "guarded_wire_linux.hpp"
@@ -64,8 +65,8 @@ class GuardedDoor {
     std::uint64_t admission = 0;  // its number
   };
 
-  GuardedDoor(const Url& url, Segment ring, const RecordParts& parts, OwnedFd ring_fd,
-              Listener listener);
+  GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
+              OwnedFd ring_fd, Listener listener);
   void greet(OwnedFd socket) noexcept;
   [[nodiscard]] bool advance(Guest& guest) noexcept;
   [[nodiscard]] GuardedWelcome admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept;
@@ -73,6 +74,7 @@ class GuardedDoor {
   [[nodiscard]] std::uint64_t start() const noexcept;
 
   Url url_;
+  std::string name_;  // ours, for people
   Segment ring_;
   RecordParts parts_;
   OwnedFd ring_fd_;  // open for reading: what is handed over

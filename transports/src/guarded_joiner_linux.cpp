@@ -71,7 +71,7 @@ Result<void> judge(const Url& url, std::uint32_t verdict) {
 
 }  // namespace
 
-Result<GuardedJoiner> GuardedJoiner::knock(const Url& url) {
+Result<GuardedJoiner> GuardedJoiner::knock(const Url& url, const std::string& name) {
   auto socket = connect_to(url, SOCK_SEQPACKET);
   if (!socket) return std::move(socket).error();
   const auto peer = credentials_of(url, socket->fd());
@@ -82,7 +82,7 @@ Result<GuardedJoiner> GuardedJoiner::knock(const Url& url) {
                      std::to_string(peer->uid) +
                      "; if you trust it, say uid=" + std::to_string(peer->uid)};
   }
-  return GuardedJoiner(url, std::move(socket).value());
+  return GuardedJoiner(url, name, std::move(socket).value());
 }
 
 Result<bool> GuardedJoiner::step() {
@@ -145,8 +145,10 @@ Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd&
 Result<void> GuardedJoiner::answer(std::uint64_t start) {
   auto part =
       Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
-                      [start](std::span<std::byte> bytes) -> Result<void> {
+                      [this, start](std::span<std::byte> bytes) -> Result<void> {
                         auto* consumer = new (bytes.data()) RecordConsumerPart{};
+                        // One of several writes its name when it joins them.
+                        if (parts_.readers == 1) write_name(*consumer, name_);
                         // relaxed: the socket orders them.
                         consumer->head.store(start, std::memory_order_relaxed);
                         // No sleep of ours is taken for one of a predecessor's.

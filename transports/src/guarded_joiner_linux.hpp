@@ -15,9 +15,9 @@ namespace rondo::detail {
 
 class GuardedJoiner {
  public:
-  // Knocks. Errors: kNotFound (no sender now), kForeignOwner (a sender whom the URL does not
+  // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now), kForeignOwner (a sender whom the URL does not
   // allow), kForeignObject, kPermission, kSystem.
-  static Result<GuardedJoiner> knock(const Url& url);
+  static Result<GuardedJoiner> knock(const Url& url, const std::string& name);
 
   // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),
   // kForeignOwner (it does not let us in), kBusy (it has a receiver), kBadMagic (it is no guarded
@@ -34,11 +34,13 @@ class GuardedJoiner {
   [[nodiscard]] Seated sit_down() &&;
 
  private:
-  GuardedJoiner(const Url& url, FdStream socket) : url_(url), socket_(std::move(socket)) {}
+  GuardedJoiner(const Url& url, std::string name, FdStream socket)
+      : url_(url), name_(std::move(name)), socket_(std::move(socket)) {}
   Result<void> take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd);
   Result<void> answer(std::uint64_t start);
 
   Url url_;
+  std::string name_;
   FdStream socket_;
   std::optional<Segment> ring_;  // none: the offer has not come yet
   std::optional<Segment> part_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backend.hpp"
 #include "ring_channel.hpp"
@@ -16,7 +17,10 @@
 
 namespace rondo::detail {
 
-// Fills in info.readers; info.participants stands already.
+// Who sits in the slot of that reader: whether it lives, its process and what it is called.
+void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
+                   ReaderInfo& reader);
+// Fills in info.readers and, for them, info.pending_bytes; info.participants stands already.
 void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
                      ChannelInfo& info);
 // The name in a reader's part, printable.

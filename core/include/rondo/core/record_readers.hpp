@@ -195,19 +195,34 @@ struct ReaderAccount {
   return std::nullopt;
 }
 
+namespace detail {
+// The eight bytes of a name from `at` on, as a part holds them.
+[[nodiscard]] constexpr std::uint64_t name_word(std::string_view name, std::size_t at) noexcept {
+  std::uint64_t word = 0;
+  for (std::size_t i = at; i < at + 8 && i < name.size(); ++i) {
+    word |= std::uint64_t{static_cast<unsigned char>(name[i])} << (i - at) * 8;
+  }
+  return word;
+}
+}  // namespace detail
+
 // Whether the part's last owner bore this name. Caller: anyone.
 [[nodiscard]] inline bool bears_name(const RecordConsumerPart& part,
                                      std::string_view name) noexcept {
-  name = name.substr(0, kReaderNameBytes);
   for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
-    std::uint64_t word = 0;
-    for (std::size_t i = at; i < at + 8 && i < name.size(); ++i) {
-      word |= std::uint64_t{static_cast<unsigned char>(name[i])} << (i - at) * 8;
-    }
     // relaxed: a hint about who it was; all else is proved.
-    if (part.name[at / 8].load(std::memory_order_relaxed) != word) return false;
+    const std::uint64_t word = part.name[at / 8].load(std::memory_order_relaxed);
+    if (word != detail::name_word(name, at)) return false;
   }
   return true;
+}
+
+// Gives the part's owner this name; what does not fit is cut off. Caller: the owner.
+inline void write_name(RecordConsumerPart& part, std::string_view name) noexcept {
+  for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
+    // relaxed: as in bears_name().
+    part.name[at / 8].store(detail::name_word(name, at), std::memory_order_relaxed);
+  }
 }
 
 }  // namespace rondo

@@ -202,13 +202,7 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     atomic_fence(std::memory_order_seq_cst);
     if (detail::is_before(found->from, parts_.producer->intent.load(kRelaxed))) continue;
     distance_ = Distance(distance_.steering(), sequence);
-    for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
-      std::uint64_t word = 0;
-      for (std::size_t i = at; i < at + 8 && i < options.name.size(); ++i) {
-        word |= std::uint64_t{static_cast<unsigned char>(options.name[i])} << (i - at) * 8;
-      }
-      part.name[at / 8].store(word, kRelaxed);
-    }
+    write_name(part, options.name);
     return true;
   }
   part.state.store(reader_state::next(joined_, ReaderPolicy::kNone), kRelaxed);
@@ -243,7 +237,8 @@ inline void record_ring::Consumer::write_account() noexcept {
 
 // Gives back as the only reader whose share is full, or as one of several.
 inline bool record_ring::Consumer::give_back_and_tell() noexcept {
-  if (!intact()) {
+  // What the caller was told, and acts upon, stays true.
+  if (!not_taken_back() && said_intact_at_ != position_) {
     // No header looks like this one: the next look comes to overrun().
     expected_ |= 15u;
     return false;
@@ -269,7 +264,7 @@ inline ReadState record_ring::Consumer::overrun() noexcept {
     const Position was_at = position_;
     const std::uint64_t was_next = sequence();
     move_to(found->from, was_next);
-    const bool sound = intact();
+    const bool sound = not_taken_back();
     if (!sound || found->start.sequence < was_next) {
       move_to(was_at, was_next);
       continue;
@@ -299,7 +294,7 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
     }
     const auto walk = detail::walk_records(parts_, from.position, from.sequence, std::nullopt);
     const Position own = std::exchange(position_, from.position);
-    const bool whole = intact();
+    const bool whole = not_taken_back();
     position_ = own;
     if (!whole) continue;
     if (!walk.sound) break;

@@ -341,17 +341,15 @@ class record_ring::Consumer {
   }
 
   // Whether the record that try_peek() found is still what the producer committed: what was read
-  // of it before this call is whole and true. One that is not intact when it is given back counts
-  // as lost. Always true in a ring with one reader, and for a reliable reader that was not evicted.
+  // of it before this call is whole and true. What it says last decides whether the record counts
+  // as received or as lost; of one that nobody asked about, whether it is intact when it is given
+  // back. Always true in a ring with one reader, and for a reliable reader that was not evicted.
   // Progress: wait-free; a load of a line that changes several times a lap.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool intact() const noexcept {
     if (policy_ == ReaderPolicy::kNone) return true;
-    // V2 (acquire, pairs with V1 in record_readers.hpp): what was read was there before we look, so
-    // whoever read a byte of a later lap finds its space taken back.
-    atomic_fence(std::memory_order_acquire);
-    // relaxed: V2 orders it behind the reads.
-    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
-    return static_cast<std::int64_t>(reclaim - position_) <= 0;
+    const bool intact = not_taken_back();
+    said_intact_at_ = intact ? position_ : ~Position{0};  // off the headers: of no record
+    return intact;
   }
 
   // Gives back to the producer all that was read. True if there was anything to give back.
@@ -414,6 +412,16 @@ class record_ring::Consumer {
     return acknowledge == Acknowledge::kEagerly ? 1 : parts.capacity / 8;
   }
 
+  // As intact(), of the header at our position, and tells nobody.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool not_taken_back() const noexcept {
+    if (policy_ == ReaderPolicy::kNone) return true;
+    // V2 (acquire, pairs with V1 in record_readers.hpp): what was read was there before we look, so
+    // whoever read a byte of a later lap finds its space taken back.
+    atomic_fence(std::memory_order_acquire);
+    // relaxed: V2 orders it behind the reads.
+    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+    return static_cast<std::int64_t>(reclaim - position_) <= 0;
+  }
   RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
   RONDO_COLD ReadState peek_newest() noexcept;
   RONDO_COLD ReadState overrun() noexcept;
@@ -444,7 +452,8 @@ class record_ring::Consumer {
   ReaderStart after_loss_ = ReaderStart::kOldest;
   std::uint64_t readers_share_ = 0;  // as share_
   bool evicted_ = false;
-  std::uint64_t origin_ = 0;  // records before the account began
+  mutable Position said_intact_at_ = ~Position{0};  // the record of which intact() said so last
+  std::uint64_t origin_ = 0;                        // records before the account began
   std::uint64_t lost_ = 0;
   std::uint64_t joined_ = 0;  // the state word
 };

@@ -201,7 +201,7 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
   if (policy_ == ReaderPolicy::kLatest) return peek_newest();
   for (;;) {
     // A header that has been overwritten can be anything.
-    if (!intact()) return overrun();
+    if (!not_taken_back()) return overrun();
     const RecordHeaderView header = judge_header(word, position_, sequence(), parts_.capacity);
     switch (header.verdict) {
       case Verdict::kRecord:

@@ -28,14 +28,17 @@ struct RecoveredBy {
   }
 };
 
-// One receiver of a ring with several. All but `alive` is what its part says, true or not.
-// Sent = what went by before it came + received + lost + to_come.
+// One receiver of a ring with several. All but `alive` is what its part and the table of
+// participants say, true or not. Sent = before + received + lost + to_come.
 struct ReaderInfo {
   std::uint32_t reader = 0;  // its number, from 0
   std::string name;          // printable; under which it may come back
   bool alive = false;        // the kernel's word
+  std::uint32_t pid = 0;     // of the one who is there, or who died there; 0: nobody
+  std::string participant;   // what it is called (OpenOptions::name), printable
   ReaderPolicy policy = ReaderPolicy::kNone;
-  bool evicted = false;  // the sender waits for it no longer
+  bool evicted = false;      // the sender waits for it no longer
+  std::uint64_t before = 0;  // messages that went by before it came
   std::uint64_t received = 0;
   std::uint64_t lost = 0;
   std::uint64_t to_come = 0;
@@ -54,7 +57,9 @@ struct ChannelInfo {
   // Rings in segments only.
   std::optional<SegmentReport> memory;  // what was obtained: size, pages, locking, node
   std::uint64_t instance_id = 0;        // of this segment; random
-  std::uint64_t pending_bytes = 0;      // published and not given back, headers included
+  // Published and not given back, headers included; of a ring with several receivers, by the one
+  // that is furthest behind of those for whom the sender waits.
+  std::uint64_t pending_bytes = 0;
   std::vector<ParticipantInfo> participants;
 
   // Slot rings (kind=mpmc), inproc: included; `slots` also the frames of a pool (kind=frames).

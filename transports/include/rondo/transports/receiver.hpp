@@ -60,8 +60,9 @@ class [[nodiscard]] Message {
   }
   // Whether the message is still what was sent: what was read of it before this call is whole and
   // true. Always, unless the receiver is one of several for which the sender does not wait: a lossy
-  // or latest one, or one that was evicted. A message that is not intact when it is given back
-  // counts as lost.
+  // or latest one, or one that was evicted. What it says last decides whether the message counts as
+  // received or as lost; of one that was not asked about, whether it is intact when it is given
+  // back. So lost() grows by as many as the numbers of those that were intact leave out.
   [[nodiscard]] bool intact() const noexcept;
   // A copy that nobody else can change.
   [[nodiscard]] std::vector<std::byte> take() const { return {bytes_.begin(), bytes_.end()}; }
@@ -126,7 +127,7 @@ class Receiver {
   // ring's name away. Detaching again does nothing. Never blocks for long.
   void detach() noexcept;
 
-  // Of one of several receivers: messages that it did not get, and whether the sender, which was to
+  // Of one of several receivers: messages that it did not get, or not intact, and whether the sender, which was to
   // wait for it, no longer does.
   [[nodiscard]] std::uint64_t lost() const noexcept;
   [[nodiscard]] bool evicted() const noexcept { return consumer_.evicted(); }
