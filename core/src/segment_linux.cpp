@@ -140,6 +140,11 @@ class SegmentBuilder {
       return Error{ErrorCode::kBadGeometry,
                    what + " has " + std::to_string(size) + " bytes, more than 2^46; remove it"};
     }
+    if (options.file_bytes != 0 && size != options.file_bytes) {
+      return Error{ErrorCode::kSizeMismatch, what + " has " + std::to_string(size) +
+                                                 " bytes; it has to have " +
+                                                 std::to_string(options.file_bytes)};
+    }
     constexpr std::uint64_t kBlockBytes = 512;
     const bool complete = static_cast<std::uint64_t>(status.st_blocks) * kBlockBytes >= size;
     if (!complete && in_memory(fd.get())) {
@@ -234,7 +239,8 @@ class SegmentBuilder {
   // Whether the kernel keeps the file in memory, where each byte of its size owns a block.
   static bool in_memory(int fd) noexcept {
     struct statfs file_system = {};
-    return fstatfs(fd, &file_system) == 0 && file_system.f_type == TMPFS_MAGIC;
+    return fstatfs(fd, &file_system) == 0 &&
+           (file_system.f_type == TMPFS_MAGIC || file_system.f_type == HUGETLBFS_MAGIC);
   }
 
   // A file of huge pages is larger than its segment. How large that is, its header says; if that
@@ -260,6 +266,9 @@ Result<Segment> Segment::create(const SegmentName& name, std::size_t size_bytes,
     return Error{ErrorCode::kInvalidCapacity, "a segment can't have " + std::to_string(size_bytes) +
                                                   " bytes; possible are 1 to 2^46"};
   }
+  if (options.sole_writer && options.huge_pages != HugePages::kNo) {
+    return Error{ErrorCode::kUnsupported, "a segment with a sole writer has no huge pages"};
+  }
   switch (name.backing) {
     case Backing::kSharedMemory:
     case Backing::kFile: return SegmentBuilder::create_file(name, size_bytes, options, fill);
@@ -283,9 +292,10 @@ Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& o
 
 Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access access) {
   const std::string what = "fd " + std::to_string(fd);
-  UniqueFd own = detail::duplicate(fd);
-  if (!own) return system_error(errno, "can't take over " + what);
-  const int seals = fcntl(own.get(), F_GET_SEALS);
+  // First, and of the very descriptor: it may be anything, and to look at it in another way, or to
+  // close a duplicate of it, may wait for whoever is behind it (FUSE, a lingering socket).
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0 && errno == EBADF) return system_error(errno, "can't take over " + what);
   if (seals < 0) {
     return Error{ErrorCode::kForeignObject, what + " is not a memfd; hand over one that is"};
   }
@@ -301,11 +311,18 @@ Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access
                      " could be written by those who are to read it alone; map it, then seal it "
                      "against that (F_SEAL_FUTURE_WRITE)"};
   }
-  const int mode = fcntl(own.get(), F_GETFL) & O_ACCMODE;
+  if (options.sole_writer && detail::page_bytes_of(fd) != detail::system_page_bytes()) {
+    return Error{ErrorCode::kUnsupported, what + " has pages of " +
+                                              std::to_string(detail::page_bytes_of(fd)) +
+                                              " bytes; hand over a memfd without MFD_HUGETLB"};
+  }
+  const int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
   if (mode == O_WRONLY || (mode == O_RDONLY && access == Access::kReadWrite)) {
     return Error{ErrorCode::kPermission,
                  what + " is not open for " + (mode == O_WRONLY ? "reading" : "writing")};
   }
+  UniqueFd own = detail::duplicate(fd);
+  if (!own) return system_error(errno, "can't take over " + what);
   return SegmentBuilder::map_existing(SegmentBuilder::start({Backing::kMemfd, {}}, access),
                                       std::move(own), options);
 }
@@ -350,11 +367,16 @@ Result<int> Segment::open_anew(Access access) const {
 }
 
 Result<void> Segment::overlay(std::size_t offset, const Segment& part) {
-  const std::size_t length = part.bytes().size();
-  if (!state_->mapping || offset % state_->mapping->page_bytes() != 0) {
-    return Error{ErrorCode::kMisaligned, "only whole pages of a mapping can show another file"};
+  // The kernel maps whole pages of the part's file, whatever its header or its Segment says: a file
+  // of larger pages would replace what lies behind the part as well.
+  const std::size_t page_bytes = state_->mapping ? state_->mapping->page_bytes() : 0;
+  if (page_bytes == 0 || offset % page_bytes != 0 || part.fd() < 0 ||
+      detail::page_bytes_of(part.fd()) != page_bytes) {
+    return Error{ErrorCode::kMisaligned,
+                 "only whole pages of a mapping can show another file, of pages of that size"};
   }
-  if (offset > bytes().size() || round_up(length, kPartAlignment) > bytes().size() - offset) {
+  const std::size_t length = round_up(part.bytes().size(), page_bytes);
+  if (offset > bytes().size() || length > bytes().size() - offset) {
     return Error{ErrorCode::kTooSmall, to_string(name()) + " has no room for " +
                                            std::to_string(length) + " bytes at " +
                                            std::to_string(offset)};

@@ -277,6 +277,14 @@ TEST_F(OpenSegment, SealedMemfdsThatAreEmptyOrHollow) {
   }
 }
 
+TEST_F(OpenSegment, SealedMemfdOfAnotherSizeThanAsked) {
+  const Segment created = sound(create_small({Backing::kMemfd, {}}));
+  const std::size_t size = created.bytes().size();
+  EXPECT_EQ(code_of(Segment::attach_fd(created.fd(), {.file_bytes = size - 4096})),
+            code_of(ErrorCode::kSizeMismatch));
+  EXPECT_TRUE(Segment::attach_fd(created.fd(), {.file_bytes = size}));
+}
+
 TEST_F(OpenSegment, DescriptorsOfTheWrongType) {
   int pipes[2];
   ASSERT_EQ(pipe(pipes), 0);
@@ -310,8 +318,9 @@ TEST_F(OpenSegment, DescriptorForReadingOnly) {
 TEST_F(OpenSegment, NoDescriptorsLeft) {
   if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer itself needs what runs out here";
   const Segment created = sound(create_small(file_));
+  const Segment handed_over = sound(create_small({Backing::kMemfd, {}}));
   Child child([&] {
-    const rlimit none{static_cast<rlim_t>(created.fd()) + 4, 1024};
+    const rlimit none{static_cast<rlim_t>(handed_over.fd()) + 4, 1024};
     if (setrlimit(RLIMIT_NOFILE, &none) != 0) return 1;
     std::vector<int> all;
     for (int fd; (fd = dup(0)) >= 0;) all.push_back(fd);
@@ -320,7 +329,7 @@ TEST_F(OpenSegment, NoDescriptorsLeft) {
     if (code_of(create_small(directory_.name("b"))) != expected) return 3;
     if (code_of(create_small({Backing::kMemfd, {}})) != expected) return 4;
     if (code_of(create_small({Backing::kHeap, {}})) != expected) return 5;
-    if (code_of(Segment::attach_fd(created.fd())) != expected) return 6;
+    if (code_of(Segment::attach_fd(handed_over.fd())) != expected) return 6;
     if (code_of(LivenessLock::open(created)) != expected) return 7;
     // With few left, whatever succeeds in part is undone.
     for (std::size_t spare = 1; spare <= 3 && !all.empty(); ++spare) {

@@ -4,15 +4,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
 #include <utility>
 
+#include "rondo/core/position.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
@@ -107,6 +110,46 @@ TEST_F(HugePageTest, AMemfdThatThePoolCannotHoldIsRefusedOrMadeOfSmallOnes) {
                                               {.huge_pages = HugePages::kTry}, leave_empty));
   EXPECT_FALSE(small.report().huge_pages);
   EXPECT_THAT(small.report().notes, Not(IsEmpty()));
+}
+
+// The file's header says that the segment in it has 4096 bytes; what would be mapped is 2 MiB.
+TEST_F(HugePageTest, AFileOfThemIsNotMappedOverAPart) {
+  Segment segment = sound(
+      Segment::create({Backing::kMemfd, {}}, 3 * kHugePage, {}, [](std::span<std::byte> bytes) {
+        std::ranges::fill(bytes, std::byte{7});
+        return Result<void>();
+      }));
+  const auto begin = reinterpret_cast<std::uintptr_t>(segment.bytes().data());
+  const std::size_t place = round_up(begin, kHugePage) - begin;  // where such a page fits
+
+  const int fd = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+  ASSERT_EQ(ftruncate(fd, kHugePage), 0);
+  auto* words = static_cast<std::uint64_t*>(
+      mmap(nullptr, kHugePage, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+  ASSERT_NE(words, MAP_FAILED);
+  words[32 / sizeof *words] = 4096;
+  munmap(words, kHugePage);
+  ASSERT_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE), 0);
+
+  const Segment part = sound(Segment::attach_fd(fd, {}, Access::kReadOnly));
+  EXPECT_EQ(part.bytes().size(), 4096u);
+  EXPECT_EQ(code_of(segment.overlay(place, part)), code_of(ErrorCode::kMisaligned));
+  for (const std::size_t at : {place, place + 4096, place + kHugePage - 1}) {
+    EXPECT_EQ(segment.bytes()[at], std::byte{7});
+  }
+  // Nor is it taken for what a guarded ring's other side hands over.
+  EXPECT_EQ(code_of(Segment::attach_fd(fd, {.sole_writer = true}, Access::kReadOnly)),
+            code_of(ErrorCode::kUnsupported));
+  close(fd);
+}
+
+// Its holes would be filled from the pool by whoever looks at them.
+TEST_F(HugePageTest, AHollowFileOfThemIsRefused) {
+  const int fd = memfd_create("hollow", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+  ASSERT_EQ(ftruncate(fd, kHugePage), 0);
+  ASSERT_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+  EXPECT_EQ(code_of(Segment::attach_fd(fd)), code_of(ErrorCode::kTooSmall));
+  close(fd);
 }
 
 TEST_F(HugePageTest, AnonymousMemoryTakesTransparentOnesWhereAdvised) {

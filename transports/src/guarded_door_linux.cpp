@@ -180,8 +180,9 @@ GuardedWelcome GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock
   if (!reader) return refuse(GuardedVerdict::kFull);
   // Mapped from a description of its own: a mapping keeps the locks of its description alive, also
   // in a child that was forked.
-  const auto mapped = Segment::attach_fd(part.get(), {.sole_writer = true}, Access::kReadOnly);
-  if (!mapped || mapped->bytes().size() != kPartAlignment || !same_file(part.get(), lock.get())) {
+  const auto mapped = Segment::attach_fd(
+      part.get(), {.sole_writer = true, .file_bytes = kPartAlignment}, Access::kReadOnly);
+  if (!mapped || !same_file(part.get(), lock.get())) {
     return refuse(GuardedVerdict::kUnsound);
   }
   const auto* consumer = reinterpret_cast<const RecordConsumerPart*>(mapped->bytes().data());

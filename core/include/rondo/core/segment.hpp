@@ -72,8 +72,10 @@ struct SegmentOptions {
   int numa_node = -1;                     // place its pages there when creating; -1: anywhere
   bool prefault = true;                   // map all pages now; they are reserved in any case
   // Memfd: sealed so that nobody but the creator, through the mapping made here, can ever write it
-  // or take memory away from it (F_SEAL_FUTURE_WRITE). Attaching: refused without that seal.
+  // or take memory away from it (F_SEAL_FUTURE_WRITE), and of pages of the system's size. Attaching:
+  // refused without that seal, or with other pages.
   bool sole_writer = false;
+  std::size_t file_bytes = 0;  // attaching: the size that the file has to have; 0: any
 };
 
 // What of the options was obtained. Wishes other than HugePages::kRequire may go unfulfilled; notes
@@ -125,13 +127,14 @@ class Segment {
   // Maps the segment that stands at a name (shared memory and files only). Waits for nobody.
   // Errors: kInvalidName, kNotFound, kForeignObject (no regular file, or with several links),
   // kForeignOwner, kTooSmall (less than a page, or less memory behind it than its size),
-  // kReplaced (while it was opened), kPermission, kNoSpace, kNoDescriptors, kSystem.
+  // kSizeMismatch (options.file_bytes), kReplaced (while it was opened), kPermission, kNoSpace, kNoDescriptors, kSystem.
   static Result<Segment> attach(const SegmentName& name, const SegmentOptions& options = {},
                                 Access access = Access::kReadWrite);
 
   // Maps a memfd that was handed over; `fd` stays the caller's. It has to be sealed against growing
-  // and shrinking, and with options.sole_writer against writing. Errors: kForeignObject (no memfd),
-  // kUnsealed, and attach()'s.
+  // and shrinking, and with options.sole_writer against writing. What is no memfd is refused before
+  // anything is done with it that might wait. Errors: kForeignObject (no memfd), kUnsealed,
+  // kUnsupported (of huge pages, with options.sole_writer), and attach()'s.
   static Result<Segment> attach_fd(int fd, const SegmentOptions& options = {},
                                    Access access = Access::kReadWrite);
 
@@ -165,8 +168,9 @@ class Segment {
   [[nodiscard]] int lock_fd() const noexcept;
 
   // Lets the pages from `offset` on, a multiple of a page, show another memfd's contents instead,
-  // read-only: `part` is mapped there, at once for all threads, and need not be kept. Its size has
-  // to lie within this segment. Errors: kMisaligned, kTooSmall, kSystem.
+  // read-only: `part` is mapped there, at once for all threads, and need not be kept. Its whole
+  // pages have to lie within this segment. Errors: kMisaligned (also: it has pages of another size),
+  // kTooSmall, kSystem.
   Result<void> overlay(std::size_t offset, const Segment& part);
 
   // Whether the name still leads to this very file. A system call.
