@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "rondo/core/memory_left.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/segment.hpp"
@@ -59,12 +60,12 @@ class SegmentBuilder {
   static Result<Segment> create_file(const SegmentName& name, std::size_t size_bytes,
                                      const SegmentOptions& options, const Segment::Fill& fill) {
     const std::string what = to_string(name);
-    if (name.backing == Backing::kSharedMemory) {
-      if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
-    }
     const std::string path = detail::path_of(name);
     auto file = detail::NewFile::create(path, what, options.mode);
     if (!file) return file.error();
+    if (in_memory(file->fd())) {
+      if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+    }
     auto state = start(name, Access::kReadWrite);
     state->identity.path = path;
     if (auto filled = fill_file(*state, file->fd(), size_bytes, options, fill); !filled) {

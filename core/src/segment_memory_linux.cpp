@@ -27,8 +27,6 @@ constexpr std::size_t kTransparentHugePage = std::size_t{2} << 20;
 constexpr int kPopulateRead = 22;   // MADV_POPULATE_READ, since Linux 5.14
 constexpr int kPopulateWrite = 23;  // MADV_POPULATE_WRITE
 
-std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
-
 // The value of "NAME:   123 kB" in a line of /proc; 0 if the line is another.
 std::uint64_t kilobytes_in(const std::string& line, std::string_view name) {
   if (line.rfind(name, 0) != 0) return 0;
@@ -179,18 +177,6 @@ Mapping::Mapping(Mapping&& other) noexcept
 Mapping::~Mapping() {
   guard_ = SigbusGuard();  // swaps: the old one goes here, before the mapping does
   if (address_ != nullptr) munmap(address_, length_);
-}
-
-Result<void> check_memory_left(std::size_t size_bytes, const std::string& what) {
-  std::istringstream meminfo(read_text("/proc/meminfo"));
-  for (std::string line; std::getline(meminfo, line);) {
-    const std::uint64_t available = kilobytes_in(line, "MemAvailable:") << 10;
-    if (available == 0 || size_bytes <= available) continue;
-    return Error{ErrorCode::kNoSpace, "no memory for " + what + ": asked for " + mib(size_bytes) +
-                                          ", available " + mib(available) +
-                                          "; ask for a smaller capacity"};
-  }
-  return {};
 }
 
 Result<void> reserve(const Mapping& mapping, int fd, const SegmentOptions& options,

@@ -44,10 +44,6 @@ class Mapping {
   SigbusGuard guard_;
 };
 
-// Fails with kNoSpace if the machine has not this much memory left: to reserve more than that would
-// not be refused, but end with some process being killed.
-[[nodiscard]] Result<void> check_memory_left(std::size_t size_bytes, const std::string& what);
-
 // What `create` does to a new mapping: place, reserve (in the file `fd`, unless it is -1),
 // populate, lock. Errors: kNoSpace, kUnsupported, kSystem.
 [[nodiscard]] Result<void> reserve(const Mapping& mapping, int fd, const SegmentOptions& options,

@@ -9,6 +9,7 @@
 
 #include "open.hpp"
 #include "ring_channel.hpp"
+#include "rondo/core/memory_left.hpp"
 #include "rondo/transports/local_memory.hpp"
 #include "slot_channel.hpp"
 
@@ -98,6 +99,9 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
   const auto layout = record_ring::layout_for({capacity});
   if (!layout) return layout.error();
+  if (auto left = check_memory_left(layout->total_bytes, url.name()); !left) {
+    return std::move(left).error();
+  }
   const auto memory = ring->memory.take_zeroed(layout->total_bytes, kPartAlignment);
   if (memory.empty()) {
     return Error{ErrorCode::kNoSpace,

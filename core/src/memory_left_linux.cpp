@@ -1,0 +1,191 @@
+#include "rondo/core/memory_left.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <optional>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "system_linux.hpp"
+
+namespace rondo {
+namespace {
+
+// The files of one version of control groups.
+struct Files {
+  struct Pair {
+    const char* limit;
+    const char* usage;
+  };
+  std::array<Pair, 2> pairs;
+  std::array<std::string_view, 3> cache;  // the lines of memory.stat that count as left
+};
+constexpr Files kVersion1{{{{"memory.limit_in_bytes", "memory.usage_in_bytes"},
+                            {"memory.memsw.limit_in_bytes", "memory.memsw.usage_in_bytes"}}},
+                          {"total_active_file ", "total_inactive_file ", ""}};
+constexpr Files kVersion2{{{{"memory.max", "memory.current"}, {"memory.high", "memory.current"}}},
+                          {"active_file ", "inactive_file ", "slab_reclaimable "}};
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::istringstream text(detail::read_text(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  return lines;
+}
+
+// The number at the start of a text; none for "max" and for what is not there.
+std::optional<std::uint64_t> number_in(std::string_view text) {
+  const std::string copy(text);
+  char* end = nullptr;
+  const std::uint64_t number = std::strtoull(copy.c_str(), &end, 10);
+  if (end == copy.c_str()) return std::nullopt;
+  return number;
+}
+
+// The words of a line, separated by one space each.
+std::vector<std::string> words_of(const std::string& line) {
+  std::istringstream text(line);
+  std::vector<std::string> words;
+  for (std::string word; text >> word;) words.push_back(word);
+  return words;
+}
+
+// A path as the kernel writes it in mountinfo, where \040 is a space.
+std::string unescaped(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escaped = text[i] == '\\' && i + 3 < text.size();
+    if (escaped) {
+      result += static_cast<char>(std::strtol(text.substr(i + 1, 3).c_str(), nullptr, 8));
+      i += 3;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
+bool in_list(std::string_view list, std::string_view word) {
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    if (list.substr(begin, end - begin) == word) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+// Where control groups of a version are mounted, and which of them stands at the mount's root.
+struct Mount {
+  std::string point;
+  std::string top;
+};
+
+// mountinfo: id, parent, device, root, mount point, options, optional fields, "-", type, source,
+// options of the file system.
+std::optional<Mount> find_mount(const std::string& root, std::string_view type) {
+  for (const std::string& line : lines_of(root + "/proc/self/mountinfo")) {
+    const std::vector<std::string> words = words_of(line);
+    const auto dash = std::find(words.begin(), words.end(), "-");
+    if (words.size() < 5 || words.end() - dash < 4 || dash[1] != type) continue;
+    if (type == "cgroup" && !in_list(dash[3], "memory")) continue;
+    return Mount{unescaped(words[4]), unescaped(words[3])};
+  }
+  return std::nullopt;
+}
+
+// The path of this process's group: a line "NUMBER:CONTROLLERS:PATH"; of version 2, "0::PATH".
+std::optional<std::string> find_group(const std::string& root, bool version2) {
+  for (const std::string& line : lines_of(root + "/proc/self/cgroup")) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string_view controllers =
+        std::string_view(line).substr(first + 1, second - first - 1);
+    if (version2 ? controllers.empty() : in_list(controllers, "memory")) {
+      return line.substr(second + 1);
+    }
+  }
+  return std::nullopt;
+}
+
+// The group's path below the mount's root; the root itself when it lies outside, as seen from a
+// container with a view of its own.
+std::string below(const std::string& group, const std::string& top) {
+  if (group.find("/..") != std::string::npos) return {};
+  if (top == "/") return group == "/" ? std::string() : group;
+  if (group.rfind(top, 0) != 0) return {};
+  const std::string rest = group.substr(top.size());
+  return rest.empty() || rest[0] == '/' ? rest : std::string();
+}
+
+void tighten(MemoryLeft& left, std::uint64_t bytes, const std::string& limit) {
+  if (bytes < left.bytes) left = {bytes, limit};
+}
+
+// What one group leaves.
+void look_at_group(const std::string& root, const std::string& folder, const Files& files,
+                   MemoryLeft& left) {
+  std::uint64_t cache = 0;
+  for (const std::string& line : lines_of(root + folder + "/memory.stat")) {
+    for (const std::string_view name : files.cache) {
+      if (name.empty() || line.rfind(name, 0) != 0) continue;
+      cache += number_in(std::string_view(line).substr(name.size())).value_or(0);
+    }
+  }
+  for (const auto& [limit_file, usage_file] : files.pairs) {
+    const std::string path = folder + "/" + limit_file;
+    const auto limit = number_in(detail::read_text(root + path));
+    const auto usage = number_in(detail::read_text(root + folder + "/" + usage_file));
+    if (!limit || !usage) continue;
+    const std::uint64_t held = *usage - std::min(*usage, cache);
+    tighten(left, *limit - std::min(*limit, held), path);
+  }
+}
+
+void look_at_groups(const std::string& root, bool version2, MemoryLeft& left) {
+  const auto mount = find_mount(root, version2 ? "cgroup2" : "cgroup");
+  const auto group = find_group(root, version2);
+  if (!mount || !group) return;
+  // Each limit holds for all groups below, so the ancestors' count as well.
+  for (std::string path = below(*group, mount->top);; path.resize(path.rfind('/'))) {
+    look_at_group(root, mount->point + path, version2 ? kVersion2 : kVersion1, left);
+    if (path.find('/') == std::string::npos) return;
+  }
+}
+
+std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+}  // namespace
+
+MemoryLeft memory_left(const std::string& root) {
+  MemoryLeft left;
+  constexpr std::string_view kAvailable = "MemAvailable:";
+  for (const std::string& line : lines_of(root + "/proc/meminfo")) {
+    if (line.rfind(kAvailable, 0) != 0) continue;
+    const auto kilobytes = number_in(std::string_view(line).substr(kAvailable.size()));
+    if (kilobytes) tighten(left, *kilobytes << 10, {});
+  }
+  look_at_groups(root, true, left);
+  look_at_groups(root, false, left);
+  return left;
+}
+
+namespace detail {
+
+Result<void> check_memory_left(std::size_t size_bytes, const std::string& what) {
+  // Page tables, the file's index of its pages: two words for a page of 4096 bytes, and some.
+  constexpr std::size_t kBytesForOneOfAccounts = 128;
+  const std::uint64_t needed = size_bytes + size_bytes / kBytesForOneOfAccounts;
+  const MemoryLeft left = memory_left();
+  if (needed <= left.bytes) return {};
+  const std::string under = left.limit.empty() ? "" : " under the limit in " + left.limit;
+  const std::string remedy = left.limit.empty() ? "" : ", or raise the limit";
+  return Error{ErrorCode::kNoSpace, "no memory for " + what + ": asked for " + mib(size_bytes) +
+                                        ", available " + mib(left.bytes) + under +
+                                        "; ask for a smaller capacity" + remedy};
+}
+
+}  // namespace detail
+}  // namespace rondo
