@@ -10,6 +10,8 @@
 #include <climits>
 #include <filesystem>
 
+#include "rondo/core/user_ids.hpp"
+
 namespace rondo::detail {
 namespace {
 
@@ -44,10 +46,10 @@ Result<void> judge(const struct stat& status, const std::string& what, unsigned 
   if (status.st_nlink == 0) {
     return Error{ErrorCode::kReplaced, what + " was removed while it was being opened; try again"};
   }
-  if (status.st_uid != geteuid() && (mode & kOthersMayAnything) == 0) {
-    return Error{ErrorCode::kForeignOwner,
-                 what + " belongs to user " + std::to_string(status.st_uid) + ", this is user " +
-                     std::to_string(geteuid()) + "; share it on purpose with mode=0660"};
+  if (!is_own_user(status.st_uid) && (mode & kOthersMayAnything) == 0) {
+    return Error{ErrorCode::kForeignOwner, what + " belongs to " + user_in_words(status.st_uid) +
+                                               ", this is user " + std::to_string(geteuid()) +
+                                               "; share it on purpose with mode=0660"};
   }
   if ((status.st_mode & kOthersMayWrite & ~mode) != 0) {
     return Error{ErrorCode::kForeignOwner, what + " may be written by others (its mode is " +

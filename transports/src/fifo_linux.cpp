@@ -16,6 +16,7 @@
 
 #include "name_linux.hpp"
 #include "open.hpp"
+#include "rondo/core/user_ids.hpp"
 #include "stream_channel.hpp"
 
 namespace rondo::detail {
@@ -73,9 +74,9 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
                  url.target + " is no FIFO; choose another path, or remove it"};
   }
   const bool shared = (url.options.segment.mode & 0077) != 0;
-  if (!shared && status.st_uid != geteuid()) {
-    return Error{ErrorCode::kForeignOwner, url.target + " belongs to the user with the id " +
-                                               std::to_string(status.st_uid) +
+  if (!shared && !is_own_user(status.st_uid)) {
+    return Error{ErrorCode::kForeignOwner, url.target + " belongs to " +
+                                               user_in_words(status.st_uid) +
                                                "; mode=0660 or so lets others in"};
   }
   if (!take_role(fd, direction)) {

@@ -15,6 +15,7 @@
 #include "name_linux.hpp"
 #include "readers_channel.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/user_ids.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -43,8 +44,9 @@ std::uint64_t unix_now() noexcept {
 bool is_allowed(const Url& url, const ucred& peer) noexcept {
   const auto& users = url.options.users;
   const auto& groups = url.options.groups;
-  return peer.uid == geteuid() || std::ranges::find(users, peer.uid) != users.end() ||
-         std::ranges::find(groups, peer.gid) != groups.end();
+  return is_own_user(peer.uid) ||
+         std::ranges::any_of(users, [&](auto user) { return is_user(peer.uid, user); }) ||
+         std::ranges::any_of(groups, [&](auto group) { return is_group(peer.gid, group); });
 }
 
 Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const OpenOptions& options) {

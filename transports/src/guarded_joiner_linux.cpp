@@ -11,6 +11,7 @@
 
 #include "guarded_door_linux.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/user_ids.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -78,8 +79,7 @@ Result<GuardedJoiner> GuardedJoiner::knock(const Url& url, const std::string& na
   if (!peer) return peer.error();
   if (!is_allowed(url, *peer)) {
     return Error{ErrorCode::kForeignOwner,
-                 url.name() + ": the sender runs as the user with the id " +
-                     std::to_string(peer->uid) +
+                 url.name() + ": the sender runs as " + user_in_words(peer->uid) +
                      "; if you trust it, say uid=" + std::to_string(peer->uid)};
   }
   return GuardedJoiner(url, name, std::move(socket).value());

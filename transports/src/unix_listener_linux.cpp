@@ -13,6 +13,7 @@
 
 #include "name_linux.hpp"
 #include "open.hpp"
+#include "rondo/core/user_ids.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -68,7 +69,7 @@ void set_mode(const std::string& path, unsigned mode) noexcept {
   const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
   if (!pin) return;
   struct stat status {};
-  if (fstat(pin.get(), &status) == 0 && S_ISSOCK(status.st_mode) && status.st_uid == geteuid()) {
+  if (fstat(pin.get(), &status) == 0 && S_ISSOCK(status.st_mode) && is_own_user(status.st_uid)) {
     // Without /proc it stays as the umask had it.
     static_cast<void>(chmod(("/proc/self/fd/" + std::to_string(pin.get())).c_str(), mode));
   }

@@ -12,6 +12,7 @@
 
 #include "name_linux.hpp"
 #include "open.hpp"
+#include "rondo/core/user_ids.hpp"
 #include "stream_channel.hpp"
 #include "unix_listener_linux.hpp"
 
@@ -27,10 +28,10 @@ Result<void> check_peer(const Url& url, int fd) {
   if ((url.options.segment.mode & 0077) != 0) return {};
   const auto peer = credentials_of(url, fd);
   if (!peer) return peer.error();
-  if (peer->uid == geteuid()) return {};
-  return Error{ErrorCode::kForeignOwner,
-               url.name() + ": the other side runs as the user with the id " +
-                   std::to_string(peer->uid) + "; mode=0660 or so on both sides lets it in"};
+  if (is_own_user(peer->uid)) return {};
+  return Error{ErrorCode::kForeignOwner, url.name() + ": the other side runs as " +
+                                             user_in_words(peer->uid) +
+                                             "; mode=0660 or so on both sides lets it in"};
 }
 
 Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Listener& listener) {
