@@ -1,6 +1,7 @@
 #include "rondo/transports/channel_info.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,9 @@
 
 namespace rondo {
 namespace {
+
+// How long a ring is looked into whose headers are in motion; one walk is made in any case.
+constexpr std::chrono::milliseconds kWalkPatience{50};
 
 bool is_segment(const Url& url) noexcept {
   return url.scheme == Scheme::kShm || url.scheme == Scheme::kFile;
@@ -103,7 +107,8 @@ void look_into_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
   info.reader_places = parts->readers;
   // A walk from the last checkpoint, where a successor of the sender would start.
   auto producer = record_ring::Producer::attach(*parts);
-  for (int tries = 0; tries < 100 && !producer; ++tries) {
+  const Deadline patience = Deadline::after(kWalkPatience);
+  for (int tries = 0; tries < 100 && !producer && !patience.passed(); ++tries) {
     producer = record_ring::Producer::attach(*parts);
   }
   if (!producer) return;

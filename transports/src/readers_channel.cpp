@@ -110,7 +110,10 @@ bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds stan
 template <class Enough>
 void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
                                            Enough&& enough) noexcept {
-  while (const auto held = producer.held_back_by()) {
+  // One whose state word never stands still is held for a newcomer again and again.
+  for (std::uint32_t turn = 0; turn < kMaxReaders; ++turn) {
+    const auto held = producer.held_back_by();
+    if (!held) return;
     if (seat_->reader_attached(held->reader)) {
       const auto now = Deadline::Clock::now();
       const bool same =

@@ -8,6 +8,8 @@ namespace rondo::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kNameCheckInterval{50};
+// How often one look of fetch() follows the reader to where it goes on after a loss.
+constexpr int kLooksAfterLoss = 8;
 
 std::uint64_t pending_bytes(const RecordParts& parts, Position tail) noexcept {
   // relaxed: for people.
@@ -151,7 +153,15 @@ Deadline RingReceiver::unwatched_until(Deadline deadline) const noexcept {
 
 Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   ReadState state = ReadState::kEmpty;
-  const auto ready = [&] { return (state = consumer.try_peek()) != ReadState::kEmpty; };
+  const auto ready = [&] {
+    // What is lost is counted, and there is something to read elsewhere; but with a hostile peer
+    // that may go on for ever, so the deadline is looked at now and then.
+    for (int look = 0; look < kLooksAfterLoss; ++look) {
+      state = consumer.try_peek();
+      if (state != ReadState::kLost) break;
+    }
+    return state != ReadState::kEmpty && state != ReadState::kLost;
+  };
   const auto lost = [&] { return seat_->damaged() || (!linger_ && !seat_->peer_attached()); };
   if (deadline == Deadline::now()) {
     if (!ready() && pacer_.due_by_time() && lost()) {
@@ -171,8 +181,8 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
     case ReadState::kEnd: return Status::kEnded;
-    case ReadState::kLost: return fetch(consumer, deadline);  // counted; it goes on elsewhere
     case ReadState::kCorrupt: return Status::kCorrupt;
+    case ReadState::kLost:
     case ReadState::kEmpty: break;
   }
   return too_late(deadline);

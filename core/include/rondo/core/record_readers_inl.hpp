@@ -31,7 +31,7 @@ inline std::optional<RecordStart> checkpoint_from(
 
 // Whether the position in an account is one of the ring, with that sequence: its owner may have
 // been anybody.
-inline bool is_record_start(const RecordParts& parts, Position bound,
+inline bool is_record_start(const RecordParts& parts, RecordStride& stride, Position bound,
                             const ReaderAccount& account) noexcept {
   const auto checkpoint = read_checkpoint(*parts.producer);
   if (!checkpoint || !is_header_position(account.position) || is_before(account.position, bound)) {
@@ -39,21 +39,30 @@ inline bool is_record_start(const RecordParts& parts, Position bound,
   }
   if (!is_before(account.position, checkpoint->position)) {
     const auto walk =
-        walk_records(parts, checkpoint->position, checkpoint->sequence, account.position);
+        walk_records(parts, stride, checkpoint->position, checkpoint->sequence, account.position);
     return walk.sound && walk.sequence == account.next;
   }
-  const auto walk = walk_records(parts, account.position, account.next, checkpoint->position);
+  const auto walk =
+      walk_records(parts, stride, account.position, account.next, checkpoint->position);
   return walk.sound && walk.sequence == checkpoint->sequence;
 }
 
-// Where the options lead, among what lies at or after `bound`. Not proved yet: the caller looks
-// whether `from`, where the walk began, has been taken back meanwhile.
+// The newest record that a walk passed; or, if it passed none, the place for the next one.
+inline RecordStart newest_of(const RecordWalk& walk, std::uint64_t first_sequence) noexcept {
+  if (walk.sequence == first_sequence) return {walk.position, walk.sequence};
+  return {walk.last, walk.sequence - 1};
+}
+
+// Where the options lead, among what lies at or after `bound`; if the stride is too short for the
+// newest record, the newest that it came to. Not proved yet: the caller looks whether `from`, where
+// the walk began, has been taken back meanwhile.
 struct FoundStart {
   RecordStart start;
   Position from;
 };
-inline std::optional<FoundStart> find_start(const RecordParts& parts, Position bound,
-                                            ReaderStart from, std::uint64_t sequence) noexcept {
+inline std::optional<FoundStart> find_start(const RecordParts& parts, RecordStride& stride,
+                                            Position bound, ReaderStart from,
+                                            std::uint64_t sequence) noexcept {
   if (from == ReaderStart::kOldest) {
     const auto oldest = checkpoint_from(parts, bound);
     if (!oldest) return std::nullopt;
@@ -64,7 +73,7 @@ inline std::optional<FoundStart> find_start(const RecordParts& parts, Position b
     if (!before) return std::nullopt;
     if (before->sequence >= sequence) return FoundStart{*before, before->position};
     const auto walk =
-        walk_records(parts, before->position, before->sequence, std::nullopt, sequence);
+        walk_records(parts, stride, before->position, before->sequence, std::nullopt, sequence);
     if (!walk.sound) return std::nullopt;
     return FoundStart{{walk.position, walk.sequence}, before->position};
   }
@@ -72,19 +81,18 @@ inline std::optional<FoundStart> find_start(const RecordParts& parts, Position b
   for (const std::uint64_t back : {0u, 1u}) {
     const auto checkpoint = read_checkpoint(*parts.producer, back);
     if (!checkpoint || is_before(checkpoint->position, bound)) break;
-    const auto walk = walk_records(parts, checkpoint->position, checkpoint->sequence, std::nullopt);
+    const auto walk =
+        walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
     if (!walk.sound) return std::nullopt;
-    if (walk.sequence != checkpoint->sequence) {
-      return FoundStart{{walk.last, walk.sequence - 1}, checkpoint->position};
-    }
-    if (back == 1 || checkpoint->sequence == 0) {
-      return FoundStart{{walk.position, walk.sequence}, checkpoint->position};
+    const bool found = walk.sequence != checkpoint->sequence;
+    if (found || back == 1 || checkpoint->sequence == 0) {
+      return FoundStart{newest_of(walk, checkpoint->sequence), checkpoint->position};
     }
   }
   // It has been taken back: from the next one on.
   const auto newest = read_checkpoint(*parts.producer);
   if (!newest) return std::nullopt;
-  const auto walk = walk_records(parts, newest->position, newest->sequence, std::nullopt);
+  const auto walk = walk_records(parts, stride, newest->position, newest->sequence, std::nullopt);
   if (!walk.sound) return std::nullopt;
   return FoundStart{{walk.position, walk.sequence}, newest->position};
 }
@@ -175,15 +183,18 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     from = ReaderStart::kSequence;
     sequence = account->next;
   }
+  // Apart, as proving an account may take a lap, and the search for another start has to follow.
+  auto proof = detail::RecordStride::of_open(parts_);
+  auto search = detail::RecordStride::of_open(parts_);
   for (int tries = 0; tries < 64; ++tries) {
     // Beside a producer at full speed the oldest record may be gone before we are there.
     if (tries >= 16) from = ReaderStart::kNewest;
     const Position intent = parts_.producer->intent.load(kRelaxed);
     std::optional<detail::FoundStart> found;
-    if (tries < 16 && account && detail::is_record_start(parts_, intent, *account)) {
+    if (tries < 16 && account && detail::is_record_start(parts_, proof, intent, *account)) {
       found = {{account->position, account->next}, account->position};
     } else {
-      found = detail::find_start(parts_, intent, from, sequence);
+      found = detail::find_start(parts_, search, intent, from, sequence);
     }
     if (!found) continue;
     const bool asked = account || options.from == ReaderStart::kSequence;
@@ -256,10 +267,11 @@ inline ReadState record_ring::Consumer::overrun() noexcept {
     // relaxed: nobody waits for us as it is.
     parts_.consumer->state.store(joined_, std::memory_order_relaxed);
   }
-  for (int tries = 0; tries < 1000; ++tries) {
+  auto stride = detail::RecordStride::of_look();
+  for (int tries = 0; tries < detail::kRecordTries; ++tries) {
     // relaxed: a later one makes the walk fail below.
     const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
-    const auto found = detail::find_start(parts_, reclaim, after_loss_, 0);
+    const auto found = detail::find_start(parts_, stride, reclaim, after_loss_, 0);
     if (!found) continue;
     const Position was_at = position_;
     const std::uint64_t was_next = sequence();
@@ -272,15 +284,23 @@ inline ReadState record_ring::Consumer::overrun() noexcept {
     move_to(found->start.position, found->start.sequence);
     lost_ += found->start.sequence - was_next;
     publish();
+    vain_tries_ = 0;
     return state_ = ReadState::kLost;
   }
-  return state_ = ReadState::kCorrupt;
+  return look_again_later();
+}
+
+// Nothing was found while words moved. Nor will there be, if that has happened too often in a row.
+inline ReadState record_ring::Consumer::look_again_later() noexcept {
+  vain_tries_ += detail::kRecordTries;
+  return state_ = vain_tries_ >= detail::kMostVainTries ? ReadState::kCorrupt : ReadState::kEmpty;
 }
 
 // For a reader of the newest record alone: walks there from the checkpoint before the last, or from
-// its own position if that is nearer.
+// its own position if that is nearer. A long way is gone in several calls.
 inline ReadState record_ring::Consumer::peek_newest() noexcept {
-  for (int tries = 0; tries < 1000; ++tries) {
+  auto stride = detail::RecordStride::of_look();
+  for (int tries = 0; tries < detail::kRecordTries; ++tries) {
     // relaxed: a later one makes the walk fail below.
     const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
     detail::RecordStart from{position_, sequence()};
@@ -292,18 +312,23 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
       from = {checkpoint->position, checkpoint->sequence};
       break;
     }
-    const auto walk = detail::walk_records(parts_, from.position, from.sequence, std::nullopt);
+    if (detail::is_before(from.position, reclaim)) continue;
+    const auto walk =
+        detail::walk_records(parts_, stride, from.position, from.sequence, std::nullopt);
     const Position own = std::exchange(position_, from.position);
     const bool whole = not_taken_back();
     position_ = own;
     if (!whole) continue;
-    if (!walk.sound) break;
+    if (!walk.sound) return state_ = ReadState::kCorrupt;
     const bool found = walk.sequence != from.sequence;
+    if (walk.cut && !found) break;
     if (found) from = {walk.last, walk.sequence - 1};
     lost_ += from.sequence - sequence();
     move_to(from.position, from.sequence);
-    if (!found) {
+    vain_tries_ = 0;
+    if (!found || walk.cut) {
       publish();
+      if (walk.cut) return state_ = ReadState::kLost;
       return state_ = walk.after_end ? ReadState::kEnd : ReadState::kEmpty;
     }
     size_ = walk.bytes;
@@ -311,7 +336,7 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
     data_ = parts_.records + index_of(position_, parts_.capacity) + record_header::kBytes;
     return state_ = ReadState::kRecord;
   }
-  return state_ = ReadState::kCorrupt;
+  return look_again_later();
 }
 
 }  // namespace rondo

@@ -52,7 +52,7 @@ enum class ReadState : std::uint8_t {
   kRecord,  // a record lies there
   kEmpty,   // nothing yet
   kEnd,     // the producer closed the stream in order
-  kLost,    // records were overwritten before they were read; lost() has grown; look again
+  kLost,    // records were overwritten or passed over unread; lost() has grown; look again
   kCorrupt  // bytes that no honest producer writes; the consumer stays failed
 };
 
@@ -425,6 +425,7 @@ class record_ring::Consumer {
   RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
   RONDO_COLD ReadState peek_newest() noexcept;
   RONDO_COLD ReadState overrun() noexcept;
+  ReadState look_again_later() noexcept;
   bool give_back_and_tell() noexcept;
   RONDO_ALWAYS_INLINE void step() noexcept {
     position_ += footprint_;
@@ -453,6 +454,7 @@ class record_ring::Consumer {
   std::uint64_t readers_share_ = 0;  // as share_
   bool evicted_ = false;
   mutable Position said_intact_at_ = ~Position{0};  // the record of which intact() said so last
+  std::uint32_t vain_tries_ = 0;                    // since a place to go on from was found
   std::uint64_t origin_ = 0;                        // records before the account began
   std::uint64_t lost_ = 0;
   std::uint64_t joined_ = 0;  // the state word

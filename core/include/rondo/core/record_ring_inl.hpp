@@ -5,6 +5,28 @@
 
 namespace rondo::detail {
 
+// How many headers a call may still walk past. Whatever a hostile peer lays out for us to walk
+// along, again and again, a call comes back to a caller who may have a deadline.
+struct RecordStride {
+  std::uint64_t headers;
+
+  // Of a look at the ring: some tenths of a millisecond.
+  static constexpr RecordStride of_look() noexcept { return {std::uint64_t{1} << 16}; }
+  // Of a single walk that needs no other bound: a lap of empty records.
+  static constexpr RecordStride of_lap(const RecordParts& parts) noexcept {
+    return {parts.capacity / record_header::kBytes + 1};
+  }
+  // Of who opens the ring, who may have to begin anew beside a producer at full speed.
+  static constexpr RecordStride of_open(const RecordParts& parts) noexcept {
+    return {4 * of_lap(parts).headers + (std::uint64_t{1} << 20)};
+  }
+};
+
+// How often a call that finds words in motion begins anew before it comes back.
+inline constexpr int kRecordTries = 16;
+// After so many vain tries in a row, in all calls together, nobody honest is at work there.
+inline constexpr std::uint32_t kMostVainTries = 1024;
+
 // Where a walk along the headers ended.
 struct RecordWalk {
   bool sound;
@@ -13,18 +35,22 @@ struct RecordWalk {
   bool after_end;           // the last header passed was an end mark
   Position last = 0;        // of the last record passed
   std::uint32_t bytes = 0;  // of it
+  bool cut = false;         // it ended as the stride was used up; what it passed was sound
 };
 
 // Walks from a committed header to the position `stop` or to record `stop_sequence`, or to the end
-// of what is published. A walk is sound if every header on the way is, and if it takes no more than
-// one lap.
-inline RecordWalk walk_records(const RecordParts& parts, Position position, std::uint64_t sequence,
-                               std::optional<Position> stop,
+// of what is published. A walk is sound if every header on the way is, if it takes no more than one
+// lap, and, where it shall stop somewhere, if it comes there.
+inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, Position position,
+                               std::uint64_t sequence, std::optional<Position> stop,
                                std::optional<std::uint64_t> stop_sequence = {}) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   const Position start = position;
   RecordWalk walk{true, position, sequence, false};
   while (stop != position && stop_sequence != sequence) {
+    walk.cut = stride.headers == 0;
+    if (walk.cut) break;
+    --stride.headers;
     // R3 (acquire, pairs with R1, R5): the header after a visible record is zero or newer.
     const std::uint64_t word = parts.header_at(position).load(std::memory_order_acquire);
     const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
@@ -41,7 +67,7 @@ inline RecordWalk walk_records(const RecordParts& parts, Position position, std:
       return walk;
     }
   }
-  walk.sound = !stop || stop == position;
+  walk.sound = (!stop || stop == position) && !(walk.cut && stop_sequence);
   walk.position = position;
   walk.sequence = sequence;
   return walk;
@@ -57,7 +83,7 @@ struct RecordCheckpointView {
 // if there was none, or if it never stood still, which only a hostile producer brings about.
 inline std::optional<RecordCheckpointView> read_checkpoint(const RecordProducerPart& part,
                                                            std::uint64_t back = 0) noexcept {
-  for (int tries = 0; tries < 1000; ++tries) {
+  for (int tries = 0; tries < kRecordTries; ++tries) {
     // K2 (acquire, pairs with K1): the checkpoint that it names is fully written.
     const std::uint64_t current = part.current.load(std::memory_order_acquire);
     if (current < back) return std::nullopt;
@@ -88,8 +114,9 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
     const RecordParts& parts) noexcept {
   const auto checkpoint = detail::read_checkpoint(*parts.producer);
   if (!checkpoint) return std::nullopt;
+  auto stride = detail::RecordStride::of_lap(parts);
   const auto end =
-      detail::walk_records(parts, checkpoint->position, checkpoint->sequence, std::nullopt);
+      detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
   if (!end.sound) return std::nullopt;
 
   Producer producer(parts);
@@ -169,20 +196,21 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(
   // live producer may overwrite what lies before the head meanwhile. It then has moved its
   // checkpoint to the head or beyond, where it is safe while the head stands still; the tries are
   // for that to become visible here.
+  auto stride = detail::RecordStride::of_open(parts);
   for (int tries = 0; tries < 64; ++tries) {
     const auto checkpoint = detail::read_checkpoint(*parts.producer);
     if (!checkpoint) return std::nullopt;
     const std::uint64_t ahead = head - checkpoint->position;  // wraps when the head is behind
     if (ahead <= parts.capacity) {
       const auto walk =
-          detail::walk_records(parts, checkpoint->position, checkpoint->sequence, head);
+          detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, head);
       if (walk.sound) return Consumer(parts, head, walk.sequence, acknowledge, steering);
     } else if (checkpoint->position - head <= parts.capacity) {
       // Backwards: take the sequence that the header at the head bears, and see it arrive.
       // relaxed: all before the checkpoint is ordered by K2.
       const std::uint64_t word = parts.header_at(head).load(std::memory_order_relaxed);
       const std::uint64_t claimed = record_header::tag_of(word) >> 4;
-      const auto walk = detail::walk_records(parts, head, claimed, checkpoint->position);
+      const auto walk = detail::walk_records(parts, stride, head, claimed, checkpoint->position);
       const std::uint64_t records = walk.sequence - claimed;
       const std::uint64_t sequence = checkpoint->sequence - records;
       const bool agrees = record_header::tag(RecordKind::kNothing, sequence) ==
