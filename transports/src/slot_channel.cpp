@@ -23,6 +23,19 @@ struct Nap {
   }
 };
 
+// Who was told to try again at once does not sleep.
+template <class Handle>
+struct Restless {
+  SlotSleeper& sleeper;
+  const Handle& handle;
+
+  template <class Ready>
+  [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    const bool again = handle.blocked() == MpmcBlocked::kContended;
+    return again ? ready() : sleeper.sleep_once(ready, deadline);
+  }
+};
+
 }  // namespace
 
 SlotSender::SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options)
@@ -113,7 +126,8 @@ std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcep
   };
   // Who polls asks after the dead now and then.
   const bool polls = deadline == Deadline::now() && !pacer_.due();
-  refusal = polls ? Status::kWouldBlock : wait(sleeper_, deadline, ready);
+  Restless<SlotRing::Producer> bell{sleeper_, producer_};
+  refusal = polls ? Status::kWouldBlock : wait(bell, deadline, ready);
   if (deadline == Deadline::now() && !polls && refusal == Status::kWouldBlock) {
     refusal = nobody_to_wait_for();
     if (ready()) refusal = Status::kOk;
@@ -165,15 +179,16 @@ Status SlotSender::commit_batch(Deadline deadline) noexcept {
   return Status::kOk;
 }
 
-bool SlotSender::all_read() noexcept {
+// Looks at `most` slots; false if there are more of them.
+bool SlotSender::all_read(std::uint64_t most) noexcept {
   if (sent_ == 0) return true;
   const Position until = std::max(sent_to_, producer_.first() + 1);
-  return seat_.ring().given_back(read_to_, until);
+  return seat_.ring().given_back(read_to_, until, most);
 }
 
 Status SlotSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
   Nap nap;
-  return wait(nap, deadline, [&] { return all_read(); });
+  return wait(nap, deadline, [&] { return all_read(kMpmcSlotsPerSearch); });
 }
 
 Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
@@ -254,7 +269,7 @@ bool SlotReceiver::over() noexcept {
     news_ = news;
     return false;
   }
-  return ring.given_back(read_to_, ring.claimed());
+  return ring.given_back(read_to_, ring.claimed(), kMpmcSlotsPerSearch);
 }
 
 Status SlotReceiver::how_it_ended() noexcept {
@@ -280,9 +295,10 @@ Status SlotReceiver::wait_for_message(Fetched& message, Deadline deadline) noexc
     if (recovery_pacer_.due_by_time()) seat_.recover();
     return seat_.damaged() || (ended = ended || over());
   };
+  Restless<SlotRing::Consumer> bell{sleeper_, consumer_};
   if (deadline == Deadline::now()) {
     if (!ready() && pacer_.due() && lost()) ready();
-  } else if (strategy_.wait(sleeper_, deadline, ready, lost) == WaitResult::kInterrupted) {
+  } else if (strategy_.wait(bell, deadline, ready, lost) == WaitResult::kInterrupted) {
     return Status::kInterrupted;
   }
   if (message.bytes.data() != nullptr) return Status::kOk;

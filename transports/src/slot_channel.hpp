@@ -111,7 +111,7 @@ class SlotSender final : public OwnRingSender {
   [[nodiscard]] bool deserted() const noexcept;
   [[nodiscard]] Status why_deserted() const noexcept;
   [[nodiscard]] Status nobody_to_wait_for() noexcept;
-  [[nodiscard]] bool all_read() noexcept;
+  [[nodiscard]] bool all_read(std::uint64_t most = mpmc_limits::kMaxCapacity) noexcept;
   template <class Bell, class Ready>
   Status wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept;
 

@@ -114,12 +114,15 @@ class mpmc_ring {
 
   // Whether every position before `until` has been given back. Moves `from`, which the caller keeps
   // for its next look and which starts anywhere (at 0), past those that have; so a look costs
-  // little. `until` is at most claimed(). Progress: wait-free, one lap of slots at most.
+  // little. Who must not stay long looks at `most` slots in one call, and is told false if there are
+  // more of them. `until` is at most claimed(). Progress: wait-free, one lap of slots at most.
   // Memory ordering: what the consumers did before they gave the slots back is visible.
-  [[nodiscard]] bool given_back(Position& from, Position until) const noexcept {
+  [[nodiscard]] bool given_back(Position& from, Position until,
+                                std::uint64_t most = mpmc_limits::kMaxCapacity) const noexcept {
     const Position oldest = until - parts_.capacity;  // those before it are overwritten
     if (until - from > parts_.capacity) from = oldest;
-    for (; from != until; ++from) {
+    for (std::uint64_t looked = 0; from != until; ++from, ++looked) {
+      if (looked == most) return false;
       const std::uint64_t next_lap = parts_.lap_of(from) + mpmc_state::kLap;
       const std::uint64_t seen = mpmc_state::lap_in(detail::read_for_claim(parts_.state_at(from)));
       if (static_cast<std::int64_t>(seen - next_lap) < 0) return false;

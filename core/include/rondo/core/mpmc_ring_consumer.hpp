@@ -147,12 +147,13 @@ class MpmcConsumerCore {
 
   RONDO_COLD bool take_slowly(std::uint32_t wanted, bool announced) noexcept {
     bool stayed = false;
-    for (std::uint32_t attempt = 0; attempt < detail::kMpmcMaxAttempts; ++attempt) {
+    for (std::uint32_t work = 0; work < detail::kMpmcMaxWork; ++work) {
       const Position p = next_;
       if (const std::uint32_t ready = written_from(p, wanted); ready != 0) {
         announced = true;
         if (try_own(p, ready)) return true;
         back_off_.lost();
+        work += ready + back_off_.pauses();
         continue;
       }
       const std::uint64_t word = detail::read_for_take(state_at(p));
@@ -173,12 +174,13 @@ class MpmcConsumerCore {
         }
         if (p != looked_empty_ || stayed) {
           looked_empty_ = p;
-          blocked_ = MpmcBlocked::kEmpty;
+          work += distance_.pauses();
           stayed = stay_away(p);
           if (stayed) continue;
         }
         if (adopt_orphan(announced)) return true;
-        return give_up(MpmcBlocked::kEmpty, announced);
+        const bool searched = !detail::more_orphans_than(*parts_.positions, orphans_known_);
+        return give_up(searched ? MpmcBlocked::kEmpty : MpmcBlocked::kContended, announced);
       }
       if (word == mpmc_state::make(free, SlotKind::kWritten)) continue;  // written since
       // Somebody has owned p already, so the head is beyond it.
@@ -192,7 +194,7 @@ class MpmcConsumerCore {
   }
 
   // Looks for a message whose consumer died, through one lap of slots behind the head. Only after
-  // somebody told of orphans; goes on where the last search found one.
+  // somebody told of orphans; goes on where the last search found one, or had looked long enough.
   bool adopt_orphan(bool& announced) noexcept {
     if (!detail::more_orphans_than(*parts_.positions, orphans_known_)) return false;
     const std::uint64_t told = detail::heard_of_orphans(*parts_.positions);
@@ -200,7 +202,11 @@ class MpmcConsumerCore {
     Position q = head - parts_.capacity;
     if (told == orphans_searched_ && head - search_from_ < parts_.capacity) q = search_from_;
     orphans_searched_ = told;
-    for (; q != head; ++q) {
+    for (std::uint32_t looked = 0; q != head; ++q, ++looked) {
+      if (looked == detail::kMpmcSlotsPerSearch) {
+        search_from_ = q;
+        return false;
+      }
       detail::SlotWord& state = state_at(q);
       const std::uint64_t orphaned = mpmc_state::make(parts_.lap_of(q), SlotKind::kOrphaned);
       if (detail::glance(state) != orphaned) continue;

@@ -138,13 +138,15 @@ class MpmcProducerCore {
   RONDO_COLD bool claim_slowly(std::uint32_t wanted, bool announced,
                                std::uint32_t least = 1) noexcept {
     bool stayed = false;
-    for (std::uint32_t attempt = 0; attempt < detail::kMpmcMaxAttempts; ++attempt) {
+    for (std::uint32_t work = 0; work < detail::kMpmcMaxWork; ++work) {
       const Position p = next_;
       const std::uint32_t ready = free_from(p, wanted);
+      work += ready;
       if (ready >= least) {
         announced = true;
         if (try_own(p, ready)) return true;
         back_off_.lost();
+        work += back_off_.pauses();
         continue;
       }
       if (ready != 0) {
@@ -162,6 +164,7 @@ class MpmcProducerCore {
         }
         if (p != looked_full_ || stayed) {
           looked_full_ = p;
+          work += distance_.pauses();
           stayed = stay_away(p);
           if (stayed) continue;
         }

@@ -19,7 +19,8 @@ enum class MpmcBlocked : std::uint8_t {
   kNot,        // it got something
   kFull,       // the next slot is still held or unread
   kEmpty,      // no message is waiting; perhaps one is on the way
-  kContended,  // others were faster too many times in a row: try again at once
+  kContended,  // others were faster too many times in a row, or there is more to search than one
+               // call does: try again at once
   kCorrupt     // a word holds what no honest participant writes
 };
 
@@ -151,7 +152,11 @@ inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 [[nodiscard]] inline std::uint64_t distance_in(const MpmcParts& parts) noexcept {
   return std::min<std::uint64_t>(parts.capacity / 2, 1024);
 }
-inline constexpr std::uint32_t kMpmcMaxAttempts = 4096;  // then it is called contended
+// Slots looked at and pauses made by one call that tries to own something, a millisecond or so; then
+// it is called contended. And those that one search for orphans, or for slots not given back, looks
+// at.
+inline constexpr std::uint32_t kMpmcMaxWork = 1u << 15;
+inline constexpr std::uint32_t kMpmcSlotsPerSearch = 1u << 16;
 
 }  // namespace detail
 
