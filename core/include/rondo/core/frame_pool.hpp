@@ -231,6 +231,9 @@ class frame_pool::Reader {
   [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
 
  private:
+  // Of all frames' words, in one call; a pool of the largest size is searched 64 times.
+  static constexpr std::uint32_t kMostSearched = 64 * kMaxFrames;
+
   [[nodiscard]] FrameRead read(PinnedFrame& frame, bool newest_only) noexcept;
   [[nodiscard]] std::uint64_t oldest_between(std::uint64_t after, std::uint64_t upto) noexcept;
   [[nodiscard]] bool try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept;

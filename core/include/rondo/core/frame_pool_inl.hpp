@@ -186,7 +186,8 @@ inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) 
   // Whatever is gone when we come to it was taken back for a newer one; so each turn begins behind
   // the one before, and only a producer that runs away makes another one necessary.
   std::uint64_t after = account_.last;
-  for (std::uint32_t turn = 0; turn < 2 * kMaxFrames; ++turn) {
+  std::uint32_t searched = 0;
+  for (std::uint32_t turn = 0; turn < 2 * kMaxFrames && searched < kMostSearched; ++turn) {
     // N2 (acquire, pairs with N1, N3): what all frames up to this one hold, and their states.
     const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
     const std::uint64_t newest = seen & ~frame_ticket::kFlag;
@@ -198,6 +199,7 @@ inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) 
 
     const bool direct = newest_only || upto == after + 1;
     const std::uint64_t ticket = direct ? newest : oldest_between(after, upto);
+    searched += direct ? 0 : parts_.frame_count;
     if (ticket == 0) continue;
     const std::uint32_t f = frame_ticket::frame_of(ticket);
     if (f >= parts_.frame_count) return FrameRead::kCorrupt;

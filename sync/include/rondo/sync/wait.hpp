@@ -81,12 +81,18 @@ class WaitStrategy {
  private:
   using Clock = Deadline::Clock;
   static constexpr int kLooksPerTurn = 64;
+  // A look takes nanoseconds, but a hostile peer can make it take a thousand times as long: a turn
+  // that has taken so much, in cpu_ticks(), is over, and the deadline is looked at.
+  static constexpr int kLooksPerTick = 8;
+  static constexpr std::uint64_t kLongTurn = 1'000'000;
 
   template <class Ready>
   static bool look(int times, bool pausing, Ready& ready) {
-    for (int i = 0; i < times; ++i) {
+    const std::uint64_t begin = cpu_ticks();
+    for (int i = 1; i <= times; ++i) {
       if (pausing) cpu_relax();
       if (ready()) return true;
+      if (i % kLooksPerTick == 0 && cpu_ticks() - begin > kLongTurn) break;
     }
     return false;
   }
