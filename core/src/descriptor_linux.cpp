@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 
+#include "rondo/core/uncancelled.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::detail {
@@ -20,6 +21,7 @@ constexpr int kLowest = STDERR_FILENO + 1;
 
 UniqueFd::~UniqueFd() {
   if (fd_ < 0) return;
+  const Uncancelled here;
   const int saved = errno;  // often that of the call because of which it is given up
   close(fd_);
   errno = saved;
@@ -32,6 +34,7 @@ UniqueFd take_over(int fd) noexcept {
 }
 
 UniqueFd open_file(const char* path, int flags, unsigned mode) noexcept {
+  const Uncancelled here;
   return take_over(retry_interrupted([&] { return open(path, flags | O_CLOEXEC, mode); }));
 }
 
@@ -44,6 +47,7 @@ UniqueFd open_socket(int type) noexcept {
 }
 
 UniqueFd accept_from(int listener) noexcept {
+  const Uncancelled here;
   return take_over(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 

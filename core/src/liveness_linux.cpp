@@ -12,6 +12,7 @@
 
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/uncancelled.hpp"
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
@@ -55,6 +56,7 @@ int lock_byte_within(int fd, std::uint64_t byte, std::chrono::nanoseconds patien
     const int error = lock_byte(fd, byte);
     if (error != EAGAIN && error != EACCES) return error;
     if (Clock::now() - start >= patience) return error;
+    const Uncancelled here;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);
   }

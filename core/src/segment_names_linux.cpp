@@ -9,6 +9,7 @@
 #include "liveness_linux.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/uncancelled.hpp"
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
@@ -64,6 +65,7 @@ bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept {
 }
 
 std::uint64_t new_instance_id() noexcept {
+  const detail::Uncancelled here;
   std::uint64_t id = 0;
   while (id == 0) {
     if (getrandom(&id, sizeof id, 0) == sizeof id) continue;

@@ -5,9 +5,12 @@
 
 #include <array>
 
+#include "rondo/core/uncancelled.hpp"
+
 namespace rondo::detail {
 
 std::string read_text(const std::string& path) {
+  const Uncancelled here;
   const UniqueFd file = open_file(path.c_str(), O_RDONLY);
   std::string text;
   if (!file) return text;

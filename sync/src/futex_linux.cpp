@@ -8,6 +8,8 @@
 #include <chrono>
 #include <ctime>
 
+#include "rondo/core/uncancelled.hpp"
+
 namespace rondo {
 namespace {
 
@@ -33,6 +35,7 @@ timespec timespec_of(Deadline deadline) noexcept {
 void nap(Deadline deadline) noexcept {
   const timespec until =
       timespec_of(earlier(deadline, Deadline::after(std::chrono::milliseconds(1))));
+  const detail::Uncancelled here;
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
 

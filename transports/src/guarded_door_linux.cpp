@@ -15,6 +15,7 @@
 #include "name_linux.hpp"
 #include "readers_channel.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::detail {
@@ -213,6 +214,7 @@ void GuardedDoor::wait(Deadline deadline) noexcept {
   for (const Guest& guest : guests_) polled[count++] = {guest.socket.get(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
+  const Uncancelled here;
   static_cast<void>(poll(polled.data(), count, static_cast<int>(left.count())));
   service();
 }

@@ -11,6 +11,7 @@
 
 #include "guarded_door_linux.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::detail {
@@ -184,6 +185,7 @@ void GuardedJoiner::wait(Deadline deadline) const noexcept {
   pollfd polled{socket_.fd(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
+  const Uncancelled here;
   static_cast<void>(poll(&polled, 1, static_cast<int>(left.count())));
 }
 

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "rondo/core/uncancelled.hpp"
+
 namespace rondo::detail {
 namespace {
 
@@ -53,6 +55,7 @@ Wire send_message(int socket, std::span<const std::byte> message,
     part->cmsg_len = CMSG_LEN(fds.size_bytes());
     std::memcpy(CMSG_DATA(part), fds.data(), fds.size_bytes());
   }
+  const Uncancelled here;
   const ssize_t sent = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return outcome_of_failure();
   return static_cast<std::size_t>(sent) == message.size() ? Wire::kDone : Wire::kBroken;
@@ -66,6 +69,7 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
   header.msg_iovlen = 1;
   header.msg_control = control.data();
   header.msg_controllen = control.size();
+  const Uncancelled here;
   const ssize_t received = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0) return outcome_of_failure();
   // First: an empty message may bring descriptors too.

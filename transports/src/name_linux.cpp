@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "remove_name.hpp"
+#include "rondo/core/uncancelled.hpp"
 
 namespace rondo::detail {
 
@@ -32,6 +33,7 @@ sockaddr_un socket_address(const std::string& path) noexcept {
 }
 
 bool somebody_listens(const std::string& path) noexcept {
+  const Uncancelled here;
   const sockaddr_un address = socket_address(path);
   const UniqueFd probe = open_socket(SOCK_DGRAM);
   if (!probe) return true;

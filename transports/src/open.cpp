@@ -6,6 +6,8 @@
 #include <string>
 #include <thread>
 
+#include "rondo/core/uncancelled.hpp"
+
 namespace rondo::detail {
 namespace {
 
@@ -77,18 +79,21 @@ Result<Url> parse(std::string_view text, const OpenOptions& options) {
 }  // namespace
 
 Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options) {
+  const Uncancelled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).sender(*parsed, options);
 }
 
 Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options) {
+  const Uncancelled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).receiver(*parsed, options);
 }
 
 Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
+  const Uncancelled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return opener_for(*parsed).pair(*parsed, options);

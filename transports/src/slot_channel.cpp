@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "rondo/core/uncancelled.hpp"
+
 namespace rondo::detail {
 namespace {
 
@@ -18,6 +20,7 @@ struct Nap {
 
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    const Uncancelled here;
     std::this_thread::sleep_for(std::min<Deadline::Clock::duration>(kLength, deadline.remaining()));
     return ready();
   }

@@ -1,0 +1,10 @@
+#include "rondo/core/uncancelled.hpp"
+
+#include <pthread.h>
+
+namespace rondo::detail {
+
+Uncancelled::Uncancelled() noexcept { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
+Uncancelled::~Uncancelled() { pthread_setcancelstate(before_, nullptr); }
+
+}  // namespace rondo::detail
