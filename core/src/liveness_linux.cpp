@@ -37,7 +37,9 @@ void unlock_all(int fd) noexcept { set_lock(fd, F_UNLCK, 0, 0); }  // length 0: 
 
 bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
   struct flock lock = {};
-  lock.l_type = F_WRLCK;
+  // As if to read: what is in the way of that is an exclusive lock, which takes a descriptor that is
+  // open for writing. Who may only read the file can take shared ones, and is nobody.
+  lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(first);
   lock.l_len = static_cast<off_t>(count);
@@ -166,6 +168,10 @@ bool LivenessLock::any_held_by_other(std::uint32_t first, std::uint32_t count) c
 bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
   return state_->ours() &&
          detail::lock_byte_within(state_->fd.get(), kMembershipByte, patience) == 0;
+}
+
+bool LivenessLock::membership_held_by_other() const noexcept {
+  return !state_->ours() || detail::bytes_locked_by_other(state_->fd.get(), kMembershipByte, 1);
 }
 
 void LivenessLock::unlock_membership() noexcept {

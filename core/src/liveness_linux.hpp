@@ -12,7 +12,8 @@ namespace rondo::detail {
 void unlock_byte(int fd, std::uint64_t byte) noexcept;
 void unlock_all(int fd) noexcept;
 
-// Whether another open file description has a lock on any byte of the range; true when the kernel
+// Whether another open file description has an exclusive lock on any byte of the range: a shared
+// one, which those can take who may only read the file, does not count. True when the kernel
 // gives no answer.
 [[nodiscard]] bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept;
 

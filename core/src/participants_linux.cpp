@@ -121,6 +121,7 @@ Result<Joined> Participants::join(const JoinRequest& request, const Recover& rec
                                          " participant slots, none that could be given here"};
   }
   if (!lock_.lock_membership(request.patience)) {
+    if (!lock_.membership_held_by_other()) return barred();
     return Error{ErrorCode::kTimedOut, "someone is joining or leaving " + what_ +
                                            " and does not finish; look for a stopped process"};
   }
@@ -137,15 +138,24 @@ Result<Joined> Participants::take_slot(const JoinRequest& request, const Recover
                                            "it again"};
   }
   std::uint32_t unrecovered = 0;
+  std::uint32_t readers_locks = 0;
   for (std::uint32_t i = 0; i < request.slot_count; ++i) {
     const std::uint32_t slot = request.first_slot + i;
-    if (!lock_.try_hold(slot)) continue;
+    if (!lock_.try_hold(slot)) {
+      if (lock_.held_by_other(slot)) continue;
+      // Nobody's, and yet not to be had; unless it was let go of just now.
+      if (!lock_.try_hold(slot)) {
+        ++readers_locks;
+        continue;
+      }
+    }
     slot_ = slot;  // before recover, to which we are alive from now on
     if (!recover || recover(slot)) return enter(slot, request);
     slot_.reset();
     lock_.drop(slot);
     ++unrecovered;
   }
+  if (unrecovered == 0 && readers_locks != 0) return barred();
   return all_taken(request, unrecovered);
 }
 
@@ -165,6 +175,15 @@ Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexc
   entry.generation.store(generation, kRelaxed);
   entry.pid.store(static_cast<std::uint32_t>(getpid()), kRelaxed);
   return {slot, generation, predecessor_died};
+}
+
+Error Participants::barred() const {
+  return Error{
+      ErrorCode::kBusy,
+      what_ +
+          " can't be joined, as a process that may only read it holds a lock on it; end "
+          "that process (fuser tells who has it open), or let none read it who may not write it "
+          "(mode=0600, mode=0660)"};
 }
 
 Error Participants::all_taken(const JoinRequest& request, std::uint32_t unrecovered) const {

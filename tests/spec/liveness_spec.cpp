@@ -11,9 +11,10 @@
 // 10. WaitingForMembershipEnds
 // 11. MembershipGoesToAWaiterWhenItIsFree
 // 12. ReadersCanAskButNotHold
-// 13. TheSegmentMayBeRemovedMeanwhile
-// 14. ClosingOtherDescriptorsOfTheFileKeepsTheLocks
-// 15. EveryBackingWithSeveralParticipantsHasLocks
+// 13. AReadersLockPassesForNobodysLife
+// 14. TheSegmentMayBeRemovedMeanwhile
+// 15. ClosingOtherDescriptorsOfTheFileKeepsTheLocks
+// 16. EveryBackingWithSeveralParticipantsHasLocks
 #include "rondo/core/liveness.hpp"
 
 #include <fcntl.h>
@@ -142,6 +143,32 @@ TEST_F(Liveness, ReadersCanAskButNotHold) {
   EXPECT_FALSE(reader.held_by_other(1));
   EXPECT_FALSE(reader.try_hold(1));
   EXPECT_FALSE(reader.lock_membership(milliseconds(0)));
+}
+
+// Shared locks on every byte there is, by a descriptor that is open for reading alone.
+TEST_F(Liveness, AReadersLockPassesForNobodysLife) {
+  const int reading = open(name_.path().c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_TRUE(one_.try_hold(0));
+  struct flock lock {};
+  lock.l_type = F_RDLCK;
+  lock.l_start = static_cast<off_t>(kMembershipByte);
+  lock.l_len = 1;
+  ASSERT_EQ(fcntl(reading, F_OFD_SETLK, &lock), 0);
+  lock.l_start = static_cast<off_t>(kLockBase + 1);
+  lock.l_len = 0;  // to the end
+  ASSERT_EQ(fcntl(reading, F_OFD_SETLK, &lock), 0);
+
+  EXPECT_TRUE(two_.held_by_other(0));
+  EXPECT_FALSE(two_.held_by_other(1));
+  EXPECT_FALSE(two_.any_held_by_other(1, 8));
+  EXPECT_FALSE(two_.membership_held_by_other());
+  // What it can do is to keep others from holding.
+  EXPECT_FALSE(two_.try_hold(1));
+  EXPECT_FALSE(two_.lock_membership(milliseconds(0)));
+  close(reading);
+  EXPECT_TRUE(two_.try_hold(1));
+  EXPECT_TRUE(two_.lock_membership(milliseconds(0)));
+  EXPECT_TRUE(one_.membership_held_by_other());
 }
 
 TEST_F(Liveness, TheSegmentMayBeRemovedMeanwhile) {

@@ -21,7 +21,10 @@
 // 20. NamesAreCutAtWholeCharacters
 // 21. ScribbledTablesAreShownWithoutHarmAndDecideNothing
 // 22. TooSmallSegmentsHaveNoTable
+// 23. AReadersLockIsToldFromALiveParticipants
 #include "rondo/core/participants.hpp"
+
+#include <fcntl.h>
 
 #include <cstring>
 #include <random>
@@ -348,6 +351,35 @@ TEST_F(ParticipantsOf, TooSmallSegmentsHaveNoTable) {
   for (const std::uint32_t count : {kMaxParticipants, kMaxParticipants + 1, ~0u}) {
     geometry.participants = count;
     EXPECT_EQ(code_of(Participants::open(segment_, geometry)), code_of(ErrorCode::kTooSmall));
+  }
+}
+
+// A process that may only read the segment: shared locks on the membership byte, on the slots.
+TEST_F(ParticipantsOf, AReadersLockIsToldFromALiveParticipants) {
+  Participants one = open();
+  ASSERT_TRUE(one.join(kProducerSlot));
+  for (const std::uint64_t first : {kMembershipByte, kLockBase}) {
+    const int reading = ::open(name_.path().c_str(), O_RDONLY | O_CLOEXEC);
+    struct flock lock {};
+    lock.l_type = F_RDLCK;
+    lock.l_start = static_cast<off_t>(first == kLockBase ? first + 1 : first);
+    lock.l_len = first == kLockBase ? 3 : 1;
+    ASSERT_EQ(fcntl(reading, F_OFD_SETLK, &lock), 0);
+
+    Participants late = open();
+    JoinRequest request = kAnySlot;
+    request.patience = milliseconds(1);
+    const auto joined = late.join(request);
+    ASSERT_FALSE(joined);
+    EXPECT_EQ(joined.error().code, ErrorCode::kBusy);
+    EXPECT_THAT(joined.error().message, HasSubstr("may only read it"));
+    EXPECT_TRUE(late.is_dead(1));
+    EXPECT_FALSE(late.is_dead(0));
+    if (first == kLockBase) {  // the producer's slot has a live owner, who is named
+      EXPECT_THAT(message_of(late.join(kProducerSlot)), HasSubstr("live producer"));
+    }
+    close(reading);
+    EXPECT_TRUE(late.join(request));
   }
 }
 

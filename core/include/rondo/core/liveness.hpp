@@ -6,6 +6,11 @@
 // descriptor of the description is closed, which the end of the process does in every case, and
 // lets anyone probe them. A process that is stopped still holds its locks: it is paused, not dead.
 //
+// Who may read the file but not write it can take shared locks on it. Those pass for nobody's life,
+// but while they last the kernel grants no exclusive one beside them: such a process can keep
+// newcomers out, and put off what is to be recovered of the dead. So let those alone read a segment
+// who may write it (mode 0600 or 0660) where that matters; an error says when it happens.
+//
 // Each LivenessLock opens the file anew, for a description of its own: several handles in one
 // process exclude each other like processes do. A forked child inherits descriptors, and would keep
 // its parent's locks alive; so every child closes them all before fork() returns (pthread_atfork),
@@ -46,7 +51,7 @@ class LivenessLock {
   // Gives the lock of `slot` back. Nothing happens if it is not held.
   void drop(std::uint32_t slot) noexcept;
 
-  // Whether another LivenessLock, in this process or any other, holds `slot`. What this object
+  // Whether another LivenessLock, in this process or any other, holds `slot` (exclusively). What this object
   // holds itself does not count. When the kernel gives no answer: true, as nobody may be declared
   // dead without proof.
   [[nodiscard]] bool held_by_other(std::uint32_t slot) const noexcept;
@@ -58,6 +63,8 @@ class LivenessLock {
   // stopped does not.
   [[nodiscard]] bool lock_membership(std::chrono::nanoseconds patience) noexcept;
   void unlock_membership() noexcept;
+  // Whether another one holds it.
+  [[nodiscard]] bool membership_held_by_other() const noexcept;
 
   // Whether this object was inherited by fork. It holds nothing then, and never will: open another.
   [[nodiscard]] bool forked() const noexcept;

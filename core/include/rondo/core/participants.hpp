@@ -118,7 +118,8 @@ class Participants {
   ~Participants();  // a participant who did not leave() counts as dead
 
   // Takes one slot. Blocking, for the request's patience at most. At most once per object.
-  // Errors: kBusy (the one slot asked for is held by a live participant; the message says whom),
+  // Errors: kBusy (the one slot asked for is held by a live participant; the message says whom; or
+  // a process that may only read the segment has locked it: see liveness.hpp),
   // kNoSlot (all of several are, or can't be recovered yet), kReplaced (the name is gone or leads
   // elsewhere: open it again), kTimedOut (someone holds the membership lock for too long), kForked,
   // kPermission (a read-only segment).
@@ -153,6 +154,7 @@ class Participants {
                const Segment& segment);
   [[nodiscard]] Result<Joined> take_slot(const JoinRequest& request, const Recover& recover);
   [[nodiscard]] Joined enter(std::uint32_t slot, const JoinRequest& request) noexcept;
+  [[nodiscard]] Error barred() const;
   [[nodiscard]] Error all_taken(const JoinRequest& request, std::uint32_t unrecovered) const;
   [[nodiscard]] ParticipantInfo info(std::uint32_t slot) const;
 
