@@ -1,8 +1,14 @@
 // fifo: a pipe with a name. Whoever comes first makes it, and takes it away when it closes; a lock
 // on the file keeps a second sender and a second receiver out.
+//
+// One sender and one receiver belong together, from the sender's hello on: the bytes of one stream
+// are never read as the rest of another. When one of them has gone, the next one waits until the
+// other has noticed: a sender comes in only to a receiver that has met nobody, and to an empty
+// pipe; a receiver begins with a hello, or not at all.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,14 +52,38 @@ Result<std::unique_ptr<Cleanup>> make_fifo(const Url& url) {
   return std::unique_ptr<Cleanup>(std::make_unique<NameCleanup>(url.target, identity_of(status)));
 }
 
+// Bytes of the file that are locked: the sender's role, and a receiver that has met its sender.
+constexpr off_t kSenderByte = 0;
+constexpr off_t kMetByte = 1;
+
+struct flock lock_of(off_t byte, short type) noexcept {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return lock;
+}
+
 // The one sender locks a byte, the one receiver the file: two kinds of lock that do not meet.
 bool take_role(int fd, Direction direction) noexcept {
   if (direction == Direction::kRead) return flock(fd, LOCK_EX | LOCK_NB) == 0;
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_len = 1;
+  struct flock lock = lock_of(kSenderByte, F_WRLCK);
   return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+// A receiver says so before it reads the first byte. A lock for reading, as its descriptor is.
+bool say_met(int fd) noexcept {
+  struct flock lock = lock_of(kMetByte, F_RDLCK);
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+// Whether another sender's stream is still on its way to the receiver, or with it.
+bool still_anothers(int fd) noexcept {
+  int unread = 0;
+  struct flock lock = lock_of(kMetByte, F_WRLCK);
+  return ioctl(fd, FIONREAD, &unread) != 0 || unread != 0 || fcntl(fd, F_OFD_GETLK, &lock) != 0 ||
+         lock.l_type != F_UNLCK;
 }
 
 // kNotFound: nothing there now, or (for a sender) no receiver yet.
@@ -83,6 +113,7 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
     return Error{ErrorCode::kBusy, url.name() + " has a " + (reading ? "receiver" : "sender") +
                                        " already; it takes one at a time"};
   }
+  if (!reading && still_anothers(fd)) return Error{ErrorCode::kNotFound, "no receiver yet"};
   return Opened{std::move(stream), identity_of(status)};
 }
 
@@ -129,6 +160,16 @@ Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptio
   }
 }
 
+// Whether what comes is a stream from its beginning, and not the rest of one that another receiver
+// left, nor the end of a sender that never spoke.
+bool begins_a_stream(FdStream& stream) noexcept {
+  if (!say_met(stream.fd())) return false;
+  std::uint32_t first = 0;
+  const auto bytes = std::as_writable_bytes(std::span(&first, 1));
+  const FdStream::Moved moved = stream.read({bytes, std::span<std::byte>()});
+  return moved.bytes == sizeof first && first == kHello;
+}
+
 }  // namespace
 
 Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options) {
@@ -142,12 +183,19 @@ Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options)
 Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options) {
   std::unique_ptr<Cleanup> cleanup;
   for (;;) {
-    auto opened = open_when_there(url, options, Direction::kRead, cleanup);
-    if (!opened) return std::move(opened).error();
-    const auto came = wait_for_sender(*opened, url, options);
-    if (!came) return with_cleanup(came.error(), cleanup.get());
-    if (*came) {
-      return make_stream_receiver(std::move(opened->stream), std::move(cleanup), url, options);
+    {
+      auto opened = open_when_there(url, options, Direction::kRead, cleanup);
+      if (!opened) return std::move(opened).error();
+      const auto came = wait_for_sender(*opened, url, options);
+      if (!came) return with_cleanup(came.error(), cleanup.get());
+      if (!*came) continue;
+      if (begins_a_stream(opened->stream)) {
+        return make_stream_receiver(std::move(opened->stream), std::move(cleanup), url, options);
+      }
+    }
+    // Closed meanwhile, so that a sender whose receiver has gone learns of it.
+    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
+      return with_cleanup(std::move(paused).error(), cleanup.get());
     }
   }
 }
@@ -158,6 +206,7 @@ Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
   if (!reading) return std::move(reading).error();
   auto sender = open_fifo_sender(url, options);
   if (!sender) return with_cleanup(std::move(sender).error(), cleanup.get());
+  static_cast<void>(begins_a_stream(reading->stream));
   return make_pair(
       std::move(sender).value(),
       make_stream_receiver(std::move(reading->stream), std::move(cleanup), url, options));
