@@ -151,7 +151,8 @@ void GuardedDoor::greet(OwnedFd socket) noexcept {
   const bool admitted = verdict == GuardedVerdict::kAdmitted;
   const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const int>();
   if (send_struct(socket.get(), offer, fds) != Wire::kDone || !admitted) return;
-  guests_.push_back({std::move(socket), *credentials, Deadline::after(kGuestPatience)});
+  guests_.push_back(
+      {std::move(socket), *credentials, Deadline::after(kGuestPatience), offer.start});
 }
 
 // True when the guest is in, or gone.
@@ -167,15 +168,20 @@ bool GuardedDoor::advance(Guest& guest) noexcept {
   GuardedWelcome welcome;
   welcome.verdict = static_cast<std::uint32_t>(GuardedVerdict::kUnsound);
   if (answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion) {
-    welcome = admit(guest, std::move(fds[0]), std::move(fds[1]));
+    const auto judged = admit(guest, std::move(fds[0]), std::move(fds[1]));
+    if (!judged) return true;
+    welcome = *judged;
   }
   // Should it not arrive, the receiver is gone, and will be found dead.
   static_cast<void>(send_struct(guest.socket.get(), welcome));
   return true;
 }
 
-// Maps the receiver's part in place of its predecessor's, once it is proved harmless.
-GuardedWelcome GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept {
+// Maps the receiver's part in place of its predecessor's, once it is proved harmless. Empty if
+// another one has been in and out since the offer, so that it begins at the wrong place: it finds
+// the door shut, and knocks again.
+std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd part,
+                                                 OwnedFd lock) noexcept {
   const auto refuse = [](GuardedVerdict why) {
     return GuardedWelcome{.verdict = static_cast<std::uint32_t>(why)};
   };
@@ -191,9 +197,10 @@ GuardedWelcome GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock
   const auto* consumer = reinterpret_cast<const RecordConsumerPart*>(mapped->bytes().data());
   // relaxed: the socket orders the receiver's stores before. A head that is changed later on reads
   // as that of any hostile receiver.
-  if (consumer->head.load(std::memory_order_relaxed) != start()) {
+  if (consumer->head.load(std::memory_order_relaxed) != guest.start) {
     return refuse(GuardedVerdict::kUnsound);
   }
+  if (guest.start != start()) return std::nullopt;
   LivenessLock liveness = LivenessLock::adopt(lock.release());
   if (!liveness.try_hold(kGuardedSenderSlot) || !liveness.held_by_other(kGuardedReceiverSlot)) {
     return refuse(GuardedVerdict::kUnsound);
@@ -203,8 +210,9 @@ GuardedWelcome GuardedDoor::admit(const Guest& guest, OwnedFd part, OwnedFd lock
   if (!ring_.overlay(offset, *mapped)) return refuse(GuardedVerdict::kUnsound);
   ++admissions_;
   places_[*reader] = {std::move(liveness), guest.credentials, unix_now(), admissions_};
-  return {.reader = *reader,
-          .state = admissions_ << 32 | static_cast<std::uint64_t>(ReaderPolicy::kDetached)};
+  return GuardedWelcome{
+      .reader = *reader,
+      .state = admissions_ << 32 | static_cast<std::uint64_t>(ReaderPolicy::kDetached)};
 }
 
 void GuardedDoor::wait(Deadline deadline) noexcept {

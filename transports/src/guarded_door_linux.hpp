@@ -56,6 +56,7 @@ class GuardedDoor {
     OwnedFd socket;
     ucred credentials;
     Deadline deadline;
+    std::uint64_t start;  // that was offered
   };
   // One who came in.
   struct Place {
@@ -69,7 +70,8 @@ class GuardedDoor {
               OwnedFd ring_fd, Listener listener);
   void greet(OwnedFd socket) noexcept;
   [[nodiscard]] bool advance(Guest& guest) noexcept;
-  [[nodiscard]] GuardedWelcome admit(const Guest& guest, OwnedFd part, OwnedFd lock) noexcept;
+  [[nodiscard]] std::optional<GuardedWelcome> admit(const Guest& guest, OwnedFd part,
+                                                    OwnedFd lock) noexcept;
   [[nodiscard]] std::optional<std::uint32_t> free_place() const noexcept;
   [[nodiscard]] std::uint64_t start() const noexcept;
 
