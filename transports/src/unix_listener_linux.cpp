@@ -59,7 +59,8 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
     return Error{ErrorCode::kBusy,
                  url.name() + " has " + std::string(owner) + " already; it takes one at a time"};
   }
-  if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);
+  // Its owner may be taking it away in this moment.
+  if (unlink(url.target.c_str()) != 0 && errno != ENOENT) return system_error(url, "unlink", errno);
   return {};
 }
 
