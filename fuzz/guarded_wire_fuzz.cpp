@@ -193,7 +193,7 @@ void attack_the_door(fuzz::Input& input, const Url& url) {
       door->service();
       if (producer->try_reserve(100) != nullptr) producer->commit(100);
       for (std::uint32_t i = 0; i < door->parts().readers; ++i)
-        static_cast<void>(door->is_alive(i));
+        static_cast<void>(door->presence(i));
     }
   }
   auto honest = GuardedJoiner::knock(url);
@@ -206,12 +206,12 @@ void attack_the_door(fuzz::Input& input, const Url& url) {
     in = *step;
   }
   RONDO_FUZZ_CHECK(in);
-  RONDO_FUZZ_CHECK(door->anyone_alive());
+  RONDO_FUZZ_CHECK(door->presence() == Presence::kPresent);
   door->close();
 }
 
 void read_some(const GuardedJoiner::Seated& seated) {
-  static_cast<void>(seated.seat->peer_attached());
+  static_cast<void>(seated.seat->peer());
   const RecordParts& parts = seated.parts;
   auto reader = parts.readers == 1 ? record_ring::Consumer::attach(parts)
                                    : record_ring::Consumer::join(parts, {});

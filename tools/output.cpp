@@ -35,6 +35,7 @@ bool Output::flush() {
 
 // A request to stop does not cut what was taken from the channel: it is written to the end.
 bool Output::write_all(std::span<const std::byte> bytes) {
+  if (!bytes.empty()) ++writes_;
   while (!bytes.empty()) {
     const ssize_t count = ::write(fd_, bytes.data(), bytes.size());
     if (count >= 0) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,8 @@ class Output {
   [[nodiscard]] bool put(char character);
   [[nodiscard]] bool flush();
   [[nodiscard]] bool empty() const noexcept { return buffer_.empty(); }
+  // How often something was written: each time, all that was appended before the last put().
+  [[nodiscard]] std::uint64_t writes() const noexcept { return writes_; }
   // The system's error number; EPIPE when the reader has left.
   [[nodiscard]] int error() const noexcept { return error_; }
 
@@ -26,6 +29,7 @@ class Output {
 
   int fd_;
   int error_ = 0;
+  std::uint64_t writes_ = 0;
   std::vector<std::byte> buffer_;
 };
 

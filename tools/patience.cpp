@@ -33,6 +33,7 @@ int report_open_error(const Error& error, const Patience& patience) {
 OpenOptions open_options(const TransferOptions& options) {
   OpenOptions wishes;
   wishes.linger = options.linger;
+  wishes.acknowledge = Acknowledge::kExplicitly;
   wishes.senders = options.senders.value_or(0);
   wishes.name = options.name.empty() ? "rondo" : options.name;
   wishes.stop = &stop_signal::flag();

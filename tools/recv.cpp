@@ -2,8 +2,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <vector>
 
@@ -31,24 +33,30 @@ class Pump {
         output_(output),
         progress_(progress),
         options_(options),
-        shared_(receiver.info().kind == RingKind::kMpmc) {}
+        shared_(receiver.info().kind == RingKind::kMpmc),
+        eager_(acknowledges_eagerly(options)) {}
 
   int run() {
     Status status = Status::kOk;
     while (status == Status::kOk && output_.error() == 0 && !enough()) status = move_one();
-    if (output_.error() == 0) static_cast<void>(output_.flush());
+    if (output_.error() == 0 && output_.flush()) receiver_.acknowledge();
     progress_.finish();
     return output_.error() != 0 ? output_failed() : ended(status);
   }
 
  private:
+  // The sender is told that messages have arrived when they have been written out, not before: who
+  // can't write them has not received them.
   Status move_one() {
-    if (const auto message = receiver_.try_next()) [[likely]] {
+    if (auto message = receiver_.try_next()) [[likely]] {
       take(*message);
+      message.reset();
+      if (output_.empty() && output_.error() == 0) receiver_.acknowledge();
       return Status::kOk;
     }
     // Nothing for the moment: let those who read from us go on.
     if (!output_.flush()) return Status::kIoError;
+    receiver_.acknowledge();
     auto message = receiver_.next();
     if (message) take(*message);
     return message.status();
@@ -71,7 +79,11 @@ class Pump {
           "too",
           grouped(received_));
     }
-    static_cast<void>(output_.flush());
+    if (output_.flush()) return;
+    // Not by way of the destructor, which would give the message back as received.
+    const int code = output_failed();
+    if (output_.error() == EPIPE) stop_signal::die_of(SIGPIPE);
+    std::_Exit(code);
   }
 
   // Failures are kept by output_.
@@ -92,6 +104,16 @@ class Pump {
     }
     ++received_;
     progress_.count(written);
+    if (eager_) static_cast<void>(output_.flush());
+    // What came before this message has been written with it.
+    if (output_.writes() != writes_ && output_.error() == 0) receiver_.acknowledge();
+    writes_ = output_.writes();
+  }
+
+  // ack=eager: at most one message comes again if this process is killed.
+  static bool acknowledges_eagerly(const TransferOptions& options) {
+    const auto url = Url::parse(options.url);
+    return url && url->options.acknowledge == Acknowledge::kEagerly;
   }
 
   [[nodiscard]] bool enough() const noexcept {
@@ -120,9 +142,9 @@ class Pump {
           grouped(died), died == 1 ? "" : "s", died == 1 ? "it" : "they", grouped(received_));
     } else if (code == kPeerVanished) {
       say_error(
-          "the sender vanished without ending the stream; all {} messages that it had sent "
-          "have been written",
-          grouped(received_));
+          "the sender {} without ending the stream; all {} messages that it had sent have been "
+          "written",
+          status == Status::kPeerGone ? "gave up" : "vanished", grouped(received_));
     } else if (code != kSuccess) {
       say_error("after {} messages: {}", grouped(received_), to_string(status));
     }
@@ -134,15 +156,28 @@ class Pump {
   Progress& progress_;
   const TransferOptions& options_;
   bool shared_;  // others receive from the same channel
+  bool eager_;   // each message is written and acknowledged before the next one is taken
+  std::uint64_t writes_ = 0;  // of output_, when the sender was last told
   std::uint64_t received_ = 0;
   std::vector<std::byte> copy_;
 };
+
+// Who reads what an earlier sender has left, and perhaps nothing else, is told so.
+void say_what_was_found(const Receiver& receiver, const TransferOptions& options) {
+  const ChannelInfo found = receiver.info();
+  if (found.participants.empty()) return;  // of byte streams nothing is known
+  const bool sender = std::ranges::any_of(found.participants, [](const ParticipantInfo& other) {
+    return other.alive && other.role == Role::kProducer;
+  });
+  if (!sender) say_note("no sender is at {}; this is what one has left", channel_name(options));
+}
 
 int receive(const TransferOptions& options, Output& output) {
   const Patience patience(options, "a sender");
   auto receiver =
       open_patiently<Receiver>(url_with_options(options), open_options(options), patience);
   if (!receiver) return report_open_error(receiver.error(), patience);
+  say_what_was_found(*receiver, options);
   Progress progress("rondo recv", options.progress, std::nullopt);
   return Pump(*receiver, output, progress, options).run();
 }

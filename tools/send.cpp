@@ -182,11 +182,28 @@ int finish(Sender& sender, const TransferOptions& options) {
   return exit_code_of(status);
 }
 
-// What the vanished receiver left unread must not be met by those who use the name next.
-void discard_channel(const TransferOptions& options) {
+// What the vanished receiver left unread must not be met by those who use the name next. Refused if
+// somebody has come since: then it is theirs, as it is if they have made another one.
+void discard_channel(const TransferOptions& options, std::uint64_t instance_id) {
   const auto url = Url::parse(options.url);
   if (!url || (url->scheme != Scheme::kShm && url->scheme != Scheme::kFile)) return;
-  static_cast<void>(remove(url->name()));  // refused if a successor has come: then it is theirs
+  const auto there = inspect(url->name());
+  if (there && there->instance_id == instance_id) static_cast<void>(remove(url->name()));
+}
+
+// Who takes up what an earlier sender has left is told so.
+void say_what_was_found(const Sender& sender, const TransferOptions& options) {
+  const ChannelInfo found = sender.info();
+  const bool shared = found.kind == RingKind::kMpmc;
+  if (shared ? found.pending_messages == 0 : found.messages == 0) return;
+  if (shared && found.participants.size() > 1) return;
+  say_note("{} is taken up as it was left: {}, {}; with 'start=fresh' it would begin anew",
+           channel_name(options),
+           shared ? fmt::format("{} messages unread", grouped(found.pending_messages))
+                  : fmt::format("{} messages sent before", grouped(found.messages)),
+           shared || found.pending_bytes != 0
+               ? fmt::format("{} bytes unread", grouped(found.pending_bytes))
+               : std::string("nothing unread"));
 }
 
 int send(const TransferOptions& options) {
@@ -194,20 +211,18 @@ int send(const TransferOptions& options) {
   auto sender = open_patiently<Sender>(url_with_options(options), open_options(options), patience);
   if (!sender) return report_open_error(sender.error(), patience);
 
+  say_what_was_found(*sender, options);
   int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience);
-  if (code != kSuccess) return code;
-  {
+  if (code == kSuccess) {
     Input input(STDIN_FILENO);
     Progress progress("rondo send", options.progress, input.remaining_bytes());
     code = Pump(*sender, input, progress, options).run();
     if (code == kSuccess) code = finish(*sender, options);
   }
-  // Half a stream must not look like a whole one: it is left open, as if this process had died.
-  if (code == kInOut) std::_Exit(code);
-  if (code == kPeerVanished && !options.keep) {
-    static_cast<void>(sender->close());
-    discard_channel(options);
-  }
+  // Half a stream must not look like a whole one.
+  const std::uint64_t instance_id = sender->info().instance_id;
+  if (code != kSuccess) sender->break_off();
+  if (code == kPeerVanished && !options.keep) discard_channel(options, instance_id);
   return code;
 }
 

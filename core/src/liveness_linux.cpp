@@ -35,7 +35,7 @@ int lock_byte(int fd, std::uint64_t byte) noexcept { return set_lock(fd, F_WRLCK
 void unlock_byte(int fd, std::uint64_t byte) noexcept { set_lock(fd, F_UNLCK, byte); }
 void unlock_all(int fd) noexcept { set_lock(fd, F_UNLCK, 0, 0); }  // length 0: to the end
 
-bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
+Presence bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
   struct flock lock = {};
   // As if to read: what is in the way of that is an exclusive lock, which takes a descriptor that is
   // open for writing. Who may only read the file can take shared ones, and is nobody.
@@ -43,8 +43,10 @@ bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noe
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(first);
   lock.l_len = static_cast<off_t>(count);
-  if (retry_interrupted([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) != 0) return true;
-  return lock.l_type != F_UNLCK;
+  if (retry_interrupted([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) != 0) {
+    return Presence::kUnknown;
+  }
+  return lock.l_type == F_UNLCK ? Presence::kAbsent : Presence::kPresent;
 }
 
 int lock_byte_within(int fd, std::uint64_t byte, std::chrono::nanoseconds patience) noexcept {
@@ -155,14 +157,11 @@ void LivenessLock::drop(std::uint32_t slot) noexcept {
   if (state_->ours()) detail::unlock_byte(state_->fd.get(), kLockBase + slot);
 }
 
-bool LivenessLock::held_by_other(std::uint32_t slot) const noexcept {
-  return any_held_by_other(slot, 1);
-}
-
-bool LivenessLock::any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept {
+Presence LivenessLock::presence(std::uint32_t first, std::uint32_t count) const noexcept {
+  if (!state_->ours()) return Presence::kUnknown;
   // A range of length 0 would mean: to the end of the file.
-  if (!state_->ours()) return true;
-  return count != 0 && detail::bytes_locked_by_other(state_->fd.get(), kLockBase + first, count);
+  if (count == 0) return Presence::kAbsent;
+  return detail::bytes_locked_by_other(state_->fd.get(), kLockBase + first, count);
 }
 
 bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
@@ -171,7 +170,8 @@ bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
 }
 
 bool LivenessLock::membership_held_by_other() const noexcept {
-  return !state_->ours() || detail::bytes_locked_by_other(state_->fd.get(), kMembershipByte, 1);
+  return !state_->ours() ||
+         detail::bytes_locked_by_other(state_->fd.get(), kMembershipByte, 1) != Presence::kAbsent;
 }
 
 void LivenessLock::unlock_membership() noexcept {

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "rondo/core/liveness.hpp"
+
 namespace rondo::detail {
 
 // Takes the exclusive lock of one byte, or gives it back. 0, or the error: EAGAIN if another open
@@ -13,9 +15,9 @@ void unlock_byte(int fd, std::uint64_t byte) noexcept;
 void unlock_all(int fd) noexcept;
 
 // Whether another open file description has an exclusive lock on any byte of the range: a shared
-// one, which those can take who may only read the file, does not count. True when the kernel
-// gives no answer.
-[[nodiscard]] bool bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept;
+// one, which those can take who may only read the file, does not count.
+[[nodiscard]] Presence bytes_locked_by_other(int fd, std::uint64_t first,
+                                             std::uint64_t count) noexcept;
 
 // Takes the lock of one byte, again and again for `patience` at most. 0, or the last error.
 [[nodiscard]] int lock_byte_within(int fd, std::uint64_t byte,

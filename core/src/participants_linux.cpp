@@ -203,12 +203,12 @@ Error Participants::all_taken(const JoinRequest& request, std::uint32_t unrecove
                                      "); let it end, or choose another name"};
 }
 
-bool Participants::leave(bool remove_name, std::chrono::nanoseconds patience) noexcept {
+bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds patience) noexcept {
   if (!slot_ || forked()) return false;
   table_[*slot_].pid.store(0, kRelaxed);
   const bool ordered = lock_.lock_membership(patience);
-  const bool last = ordered && !lock_.any_held_by_other(0, count_);
-  if (last && remove_name) remove_if_at_its_name(identity_);
+  const bool last = ordered && lock_.presence(0, count_) == Presence::kAbsent;
+  if (last && name_goes()) remove_if_at_its_name(identity_);
   lock_.drop(*slot_);
   slot_.reset();
   if (ordered) lock_.unlock_membership();
@@ -227,8 +227,8 @@ void Participants::unlock(std::uint32_t slot) noexcept {
   if (slot != slot_) lock_.drop(slot);
 }
 
-bool Participants::any_alive(std::uint32_t first_slot, std::uint32_t slot_count) const noexcept {
-  return lock_.any_held_by_other(first_slot, slot_count);
+Presence Participants::presence(std::uint32_t first_slot, std::uint32_t slot_count) const noexcept {
+  return lock_.presence(first_slot, slot_count);
 }
 
 ParticipantInfo Participants::info(std::uint32_t slot) const {

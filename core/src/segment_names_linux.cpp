@@ -9,6 +9,7 @@
 #include "liveness_linux.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/segment_header.hpp"
 #include "rondo/core/uncancelled.hpp"
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
@@ -78,7 +79,7 @@ std::uint64_t new_instance_id() noexcept {
   return id;
 }
 
-Result<void> Segment::remove(const SegmentName& name) {
+Result<void> Segment::remove(const SegmentName& name, Remove how) {
   if (auto named = detail::check_named(name); !named) return named.error();
   const std::string what = to_string(name);
   const std::string path = detail::path_of(name);
@@ -92,12 +93,18 @@ Result<void> Segment::remove(const SegmentName& name) {
   constexpr unsigned kAnyone = 07777;
   constexpr auto kPatience = std::chrono::milliseconds(200);
   const auto file = detail::open_judged(path, what, Access::kReadWrite, kAnyone);
-  if (file) static_cast<void>(detail::lock_byte_within(file->get(), kMembershipByte, kPatience));
-  const int error = unlink(path.c_str()) == 0 ? 0 : errno;
+  const bool locked =
+      file && detail::lock_byte_within(file->get(), kMembershipByte, kPatience) == 0;
+  const bool unused = locked && detail::bytes_locked_by_other(
+                                    file->get(), kLockBase, kMaxParticipants) == Presence::kAbsent;
+  const bool goes = how == Remove::kAlways || unused;
+  const int error = !goes || unlink(path.c_str()) == 0 ? 0 : errno;
   // By its own call: closing is not enough if another thread forks just now.
   if (file) detail::unlock_byte(file->get(), kMembershipByte);
   if (error != 0) return detail::system_error(error, "can't remove " + what);
-  return {};
+  if (goes) return {};
+  if (!file) return file.error();
+  return Error{ErrorCode::kBusy, what + " is in use; end those who are attached first"};
 }
 
 }  // namespace rondo

@@ -290,8 +290,8 @@ TEST_F(ParticipantsOf, OnesOwnSlotIsNeverDead) {
   EXPECT_FALSE(one.try_lock_dead(0));
   one.unlock(0);  // nothing happens
   EXPECT_FALSE(open().is_dead(0));
-  EXPECT_FALSE(one.any_alive(0, 4));  // other than itself
-  EXPECT_TRUE(open().any_alive(0, 4));
+  EXPECT_EQ(one.presence(0, 4), Presence::kAbsent);  // other than itself
+  EXPECT_EQ(open().presence(0, 4), Presence::kPresent);
 }
 
 TEST_F(ParticipantsOf, ADeadSlotIsLockedByOneAtATime) {

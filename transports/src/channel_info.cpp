@@ -169,7 +169,8 @@ Result<void> remove(std::string_view text, bool even_if_used) {
   if (!even_if_used) {
     if (auto unused = refuse_if_used(*url); !unused) return unused;
   }
-  return Segment::remove(segment_name(*url));
+  return Segment::remove(segment_name(*url),
+                         even_if_used ? Segment::Remove::kAlways : Segment::Remove::kIfUnused);
 }
 
 }  // namespace rondo

@@ -58,7 +58,9 @@ std::optional<std::uint32_t> PoolSender::somebody_at_it() const noexcept {
   if (holder) return holder;
   for (std::uint32_t i = 0; i < parts.reader_count; ++i) {
     const auto account = read_frame_account(parts, i);
-    if (account && account->last < producer_.number() && seat_.reader_attached(i)) return i;
+    if (account && account->last < producer_.number() && seat_.reader(i) != Presence::kAbsent) {
+      return i;
+    }
   }
   return std::nullopt;
 }
@@ -119,19 +121,18 @@ Status PoolSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noe
 }
 
 Status PoolSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
-  if (status != Status::kCorrupt) {
-    producer_.close();
-    bell_.ring();
-  }
-  // What was sent before anybody came stays for those who are still to come.
-  const bool awaited = producer_.number() != 0 && !seat_.anybody_came();
-  seat_.leave(!keep_ && !awaited);
+  // Who failed or gave up does not say that this was all.
+  if (status == Status::kOk) producer_.close();
+  bell_.ring();
+  seat_.leave(keep_, false);
   return status;
 }
 
 std::uint32_t PoolSender::attached() const noexcept {
   std::uint32_t count = 0;
-  for (std::uint32_t i = 0; i < seat_.parts().reader_count; ++i) count += seat_.reader_attached(i);
+  for (std::uint32_t i = 0; i < seat_.parts().reader_count; ++i) {
+    count += seat_.reader(i) == Presence::kPresent ? 1 : 0;
+  }
   return count;
 }
 
@@ -175,7 +176,9 @@ Status PoolReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
     // A sender that runs away while we look stays ahead; so we look again.
     return read != FrameRead::kNothing && read != FrameRead::kBusy;
   };
-  const auto lost = [&] { return seat_.damaged() || (!linger_ && !seat_.sender_attached()); };
+  const auto lost = [&] {
+    return seat_.damaged() || (!linger_ && seat_.sender() == Presence::kAbsent);
+  };
   WaitResult result = WaitResult::kTimedOut;
   if (deadline != Deadline::now()) {
     result = strategy_.wait(sleeper_, deadline, ready, lost);
@@ -202,7 +205,7 @@ void PoolReceiver::give_back() noexcept {
 }
 
 Status PoolReceiver::wait_for_sender(Deadline deadline) noexcept {
-  const auto came = [&] { return seat_.sender_attached() || reader_.changed(); };
+  const auto came = [&] { return seat_.sender() == Presence::kPresent || reader_.changed(); };
   for (;;) {
     const Deadline slice = earlier(deadline, Deadline::after(kNameCheckInterval));
     switch (strategy_.wait(sleeper_, slice, came, [&] { return !seat_.at_its_name(); })) {
@@ -219,7 +222,8 @@ void PoolReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
   frame_.release();
   say(ReaderPolicy::kDetached);
   static_cast<void>(bell_.ring());
-  seat_.leave(!keep_);
+  // Without a sender nobody is told what we have not read: it stays for another receiver.
+  seat_.leave(keep_, true);
 }
 
 void PoolReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {

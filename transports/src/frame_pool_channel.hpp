@@ -43,20 +43,23 @@ class PoolSeat {
   [[nodiscard]] bool damaged() const noexcept { return segment_.truncated(); }
   [[nodiscard]] bool at_its_name() const noexcept { return segment_.still_at_its_name(); }
 
-  [[nodiscard]] bool sender_attached() const noexcept;
-  // Whether reader `i` has begun to read and is there: proved, not guessed.
-  [[nodiscard]] bool reader_attached(std::uint32_t i) const noexcept;
-  // Whether anybody has ever begun to read.
-  [[nodiscard]] bool anybody_came() const noexcept;
+  // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
+  [[nodiscard]] Presence sender() const noexcept;
+  [[nodiscard]] Presence reader(std::uint32_t i) const noexcept;
 
   // Lets go of what dead readers hold.
   void recover() noexcept { recover_dead_readers(parts_, participants_); }
-  void leave(bool name_goes) noexcept { participants_.leave(name_goes); }
+  // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
+  // to be kept, or frames lie there that a receiver could still come for: all, if nobody has ever
+  // come; and, when a sender had gone before (`deserted`), those behind what any reader has seen.
+  void leave(bool keep, bool deserted) noexcept;
   void describe(ChannelInfo& info) const;
 
  private:
   PoolSeat(Segment segment, Participants participants, const FramePoolParts& parts) noexcept
       : segment_(std::move(segment)), participants_(std::move(participants)), parts_(parts) {}
+
+  [[nodiscard]] bool anything_unread(bool deserted) const noexcept;
 
   Segment segment_;
   std::uint32_t forks_ = fork_count();

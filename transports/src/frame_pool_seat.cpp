@@ -128,20 +128,30 @@ std::uint32_t PoolSeat::reader() const noexcept {
   return participants_.slot().value_or(0) - frame_pool::kFirstReaderSlot;
 }
 
-bool PoolSeat::sender_attached() const noexcept {
-  return participants_.any_alive(frame_pool::kProducerSlot, 1);
+Presence PoolSeat::sender() const noexcept {
+  return participants_.presence(frame_pool::kProducerSlot, 1);
 }
 
-bool PoolSeat::reader_attached(std::uint32_t i) const noexcept {
-  return reads(policy_of(parts_.reader(i))) &&
-         participants_.any_alive(frame_pool::kFirstReaderSlot + i, 1);
+Presence PoolSeat::reader(std::uint32_t i) const noexcept {
+  if (!reads(policy_of(parts_.reader(i)))) return Presence::kAbsent;
+  return participants_.presence(frame_pool::kFirstReaderSlot + i, 1);
 }
 
-bool PoolSeat::anybody_came() const noexcept {
+void PoolSeat::leave(bool keep, bool deserted) noexcept {
+  participants_.leave([&] { return !keep && !anything_unread(deserted); });
+}
+
+bool PoolSeat::anything_unread(bool deserted) const noexcept {
+  // relaxed: the membership lock, which the caller holds, orders what others did.
+  const std::uint64_t newest =
+      frame_ticket::number_of(parts_.producer->newest.load(std::memory_order_relaxed));
+  std::optional<std::uint64_t> furthest;
   for (std::uint32_t i = 0; i < parts_.reader_count; ++i) {
-    if (policy_of(parts_.reader(i)) != ReaderPolicy::kNone) return true;
+    if (policy_of(parts_.reader(i)) == ReaderPolicy::kNone) continue;
+    const auto account = read_frame_account(parts_, i);
+    furthest = std::max(furthest.value_or(0), account ? account->last : 0);
   }
-  return false;
+  return furthest ? deserted && *furthest < newest : newest != 0;
 }
 
 void PoolSeat::describe(ChannelInfo& info) const {

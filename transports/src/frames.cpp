@@ -6,9 +6,6 @@
 namespace rondo::detail {
 namespace {
 
-constexpr std::array<std::byte, kFrameHeaderBytes> kEndFrame{std::byte{0xFF}, std::byte{0xFF},
-                                                             std::byte{0xFF}, std::byte{0xFF}};
-
 struct Walked {
   RecordHeaderView header;
   Position position;  // of that header, padding skipped
@@ -43,7 +40,7 @@ std::span<const FrameWriter::Piece> FrameWriter::pieces() noexcept {
     position = next.position + next.header.footprint_bytes;
     ++sequence;
   }
-  if (count < kMaxPieces && finishing_ && !finished_) pieces_[count++] = kEndFrame;
+  if (count < kMaxPieces && finishing_ && !finished_) pieces_[count++] = mark_;
   if (count > 0) pieces_[0] = pieces_[0].subspan(written_);
   return std::span(pieces_).first(count);
 }
@@ -60,7 +57,7 @@ void FrameWriter::written(std::size_t bytes) noexcept {
     position_ = next.position + next.header.footprint_bytes;
     ++sequence_;
   }
-  if (!at_record && written_ == kEndFrame.size()) {
+  if (!at_record && written_ == kFrameHeaderBytes) {
     finished_ = true;
     written_ = 0;
   }
@@ -94,8 +91,8 @@ bool FrameReader::begin_message() noexcept {
     std::memcpy(&size, chunk_.data() + begin_, sizeof size);
     if (size == kHello) begin_ += kFrameHeaderBytes;
   }
-  if (size == kEndOfStream) {
-    state_ = State::kEnded;
+  if (size == kEndOfStream || size == kBrokenStream) {
+    state_ = size == kEndOfStream ? State::kEnded : State::kBrokenOff;
     return false;
   }
   if (size > producer_->max_record_bytes()) {
@@ -129,7 +126,7 @@ bool FrameReader::take_in() noexcept {
 void FrameReader::start_anew() noexcept {
   message_ = nullptr;
   begin_ = end_ = 0;
-  if (state_ == State::kEnded) state_ = State::kOpen;
+  if (state_ != State::kCorrupt) state_ = State::kOpen;
 }
 
 }  // namespace rondo::detail

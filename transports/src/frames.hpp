@@ -4,6 +4,7 @@
 //   frame   u32 little-endian length of the message, then its bytes
 //   end     the length 0xFFFFFFFF: the sender closed the stream in order; nothing follows
 //   hello   the length 0xFFFFFFFE: nothing; tells a reader that somebody is there
+//   broken  the length 0xFFFFFFFD: the sender gave up, and more should have come; nothing follows
 //
 // A record of the ring holds its length right before its bytes (record_layout.hpp), in this very
 // form, so frames are written straight from the ring.
@@ -13,6 +14,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "rondo/core/record_ring.hpp"
@@ -24,6 +26,7 @@ static_assert(std::endian::native == std::endian::little,
 
 inline constexpr std::uint32_t kEndOfStream = 0xFFFFFFFF;
 inline constexpr std::uint32_t kHello = 0xFFFFFFFE;
+inline constexpr std::uint32_t kBrokenStream = 0xFFFFFFFD;
 inline constexpr std::size_t kFrameHeaderBytes = 4;
 
 // Frames out: walks the records that a Producer of the same thread has committed. It is the ring's
@@ -41,8 +44,11 @@ class FrameWriter {
   [[nodiscard]] std::span<const Piece> pieces() noexcept;
   // The first `bytes` of them have been written.
   void written(std::size_t bytes) noexcept;
-  // From now on the end mark follows the last record.
-  void finish() noexcept { finishing_ = true; }
+  // From now on `mark`, kEndOfStream or kBrokenStream, follows the last record.
+  void finish(std::uint32_t mark) noexcept {
+    finishing_ = true;
+    std::memcpy(mark_.data(), &mark, sizeof mark);
+  }
 
  private:
   RecordParts parts_;
@@ -50,6 +56,7 @@ class FrameWriter {
   std::uint64_t sequence_ = 0;  // of the record there
   std::size_t written_ = 0;     // bytes of the first piece that have been written
   bool finishing_ = false;
+  std::array<std::byte, kFrameHeaderBytes> mark_{};
   bool finished_ = false;
   std::array<Piece, kMaxPieces> pieces_;
 };
@@ -57,7 +64,7 @@ class FrameWriter {
 // Frames in: puts what arrives into a ring as records.
 class FrameReader {
  public:
-  enum class State : std::uint8_t { kOpen, kEnded, kCorrupt };
+  enum class State : std::uint8_t { kOpen, kEnded, kBrokenOff, kCorrupt };
 
   // `chunk` is read into before anything is known of its contents; it outlives this object, as does
   // `producer`, which nobody else uses.

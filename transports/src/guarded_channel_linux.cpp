@@ -28,15 +28,15 @@ class GuardedSenderSeat final : public Seat {
   explicit GuardedSenderSeat(GuardedDoor& door) noexcept : door_(door) {}
 
   bool forked() const noexcept override { return fork_count() != forks_; }
-  bool peer_attached() noexcept override {
+  Presence peer() noexcept override {
     door_.service();
-    return door_.anyone_alive();
+    return door_.presence();
   }
-  bool reader_attached(std::uint32_t reader) noexcept override { return door_.is_alive(reader); }
+  Presence reader(std::uint32_t i) noexcept override { return door_.presence(i); }
   bool peer_came() noexcept override { return door_.admissions() != 0; }
   bool damaged() const noexcept override { return false; }  // sealed
   bool at_its_name() const noexcept override { return door_.at_its_name(); }
-  void leave(NameAfter) noexcept override { door_.close(); }
+  void leave(const Participants::NameGoes&) noexcept override { door_.close(); }
   void describe(ChannelInfo& info) const override { door_.describe(info); }
 
  private:
@@ -165,7 +165,7 @@ class GuardedSender final : public SenderBackend {
     for (;;) {
       door_->service();
       bind(ringer);
-      const bool anyone = door_->anyone_alive();
+      const bool anyone = door_->presence() == Presence::kPresent;
       const Deadline slice =
           anyone ? earlier(deadline, Deadline::after(kRoomSlice)) : Deadline::after(kGlance);
       const Status status = wait_once(slice);

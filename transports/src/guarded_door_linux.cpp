@@ -96,23 +96,26 @@ GuardedDoor::GuardedDoor(const Url& url, std::string name, Segment ring, const R
   places_.resize(parts_.readers);
 }
 
-bool GuardedDoor::is_alive(std::uint32_t reader) const noexcept {
+Presence GuardedDoor::presence(std::uint32_t reader) const noexcept {
   const Place& place = places_[reader];
-  return place.lock && place.lock->held_by_other(kGuardedReceiverSlot);
+  return place.lock ? place.lock->presence(kGuardedReceiverSlot) : Presence::kAbsent;
 }
 
 std::optional<std::uint32_t> GuardedDoor::free_place() const noexcept {
   for (std::uint32_t i = 0; i < places_.size(); ++i) {
-    if (!is_alive(i)) return i;
+    if (presence(i) == Presence::kAbsent) return i;
   }
   return std::nullopt;
 }
 
-bool GuardedDoor::anyone_alive() const noexcept {
+Presence GuardedDoor::presence() const noexcept {
+  Presence all = Presence::kAbsent;
   for (std::uint32_t i = 0; i < places_.size(); ++i) {
-    if (is_alive(i)) return true;
+    const Presence one = presence(i);
+    if (one == Presence::kPresent) return one;
+    if (one == Presence::kUnknown) all = one;
   }
-  return false;
+  return all;
 }
 
 // Where the next receiver begins: what its predecessor had not given back comes again. Of several
@@ -254,7 +257,7 @@ void GuardedDoor::describe(ChannelInfo& info) const {
     if (!place.lock) continue;
     ParticipantInfo receiver;
     receiver.slot = record_ring::kConsumerSlot + i;
-    receiver.alive = is_alive(i);
+    receiver.alive = presence(i) != Presence::kAbsent;
     receiver.pid = static_cast<std::uint32_t>(place.credentials.pid);
     receiver.role = Role::kConsumer;
     receiver.name = reader_name(parts_.consumer_at(i));

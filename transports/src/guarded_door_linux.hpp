@@ -44,8 +44,8 @@ class GuardedDoor {
   // How often somebody was let in.
   [[nodiscard]] std::uint64_t admissions() const noexcept { return admissions_; }
   // Whether a receiver is inside and lives; whether the one in place `reader` does. Ask the kernel.
-  [[nodiscard]] bool anyone_alive() const noexcept;
-  [[nodiscard]] bool is_alive(std::uint32_t reader) const noexcept;
+  [[nodiscard]] Presence presence() const noexcept;
+  [[nodiscard]] Presence presence(std::uint32_t reader) const noexcept;
   [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
   [[nodiscard]] bool at_its_name() const noexcept;
   void describe(ChannelInfo& info) const;

@@ -25,13 +25,13 @@ class GuardedReceiverSeat final : public Seat {
       : ring_(std::move(ring)), part_(std::move(part)), lock_(std::move(lock)) {}
 
   bool forked() const noexcept override { return lock_.forked(); }
-  bool peer_attached() noexcept override { return lock_.held_by_other(kGuardedSenderSlot); }
+  Presence peer() noexcept override { return lock_.presence(kGuardedSenderSlot); }
   bool peer_came() noexcept override { return true; }
   // Sealed: nobody can take memory away.
   bool damaged() const noexcept override { return false; }
   // The ring goes with its sender.
   bool at_its_name() const noexcept override { return lock_.held_by_other(kGuardedSenderSlot); }
-  void leave(NameAfter) noexcept override { lock_.drop(kGuardedReceiverSlot); }
+  void leave(const Participants::NameGoes&) noexcept override { lock_.drop(kGuardedReceiverSlot); }
   void describe(ChannelInfo& info) const override {
     info.memory = ring_.report();
     if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {

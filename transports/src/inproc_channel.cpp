@@ -50,23 +50,19 @@ class InprocSeat final : public Seat {
       : ring_(std::move(ring)), side_(side) {}
 
   bool forked() const noexcept override { return fork_count() != forks_; }
-  bool peer_attached() noexcept override {
+  Presence peer() noexcept override {
     const std::lock_guard lock(InprocTable::instance().mutex);
     came_ = came_ || ring_->attached[1 - side_];
-    return ring_->attached[1 - side_];
+    return ring_->attached[1 - side_] ? Presence::kPresent : Presence::kAbsent;
   }
-  bool peer_came() noexcept override { return peer_attached() || came_; }
+  bool peer_came() noexcept override { return peer() == Presence::kPresent || came_; }
   bool damaged() const noexcept override { return false; }
   bool at_its_name() const noexcept override { return true; }
-  void leave(NameAfter name) noexcept override {
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
     InprocTable& table = InprocTable::instance();
     const std::lock_guard lock(table.mutex);
     ring_->attached[side_] = false;
-    if (ring_->attached[1 - side_] || name == NameAfter::kStays) return;
-    // relaxed: the mutex orders the receiver's farewell before.
-    const std::uint32_t state =
-        ring_->parts.consumer->record_waiter.state.load(std::memory_order_relaxed);
-    if (name == NameAfter::kGoesIfReceiverLeft && (state & BellWaiter::kGone) == 0) return;
+    if (ring_->attached[1 - side_] || !name_goes()) return;
     const auto entry = table.rings.find(ring_->name);
     if (entry != table.rings.end() && entry->second == ring_) table.rings.erase(entry);
   }

@@ -61,17 +61,9 @@ std::uint32_t ReadersSender::attached() noexcept {
     const auto policy =
         reader_state::policy_of(parts_.consumer_at(i).state.load(std::memory_order_relaxed));
     if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
-    count += seat_->reader_attached(i);
+    count += seat_->reader(i) == Presence::kPresent ? 1 : 0;
   }
   return count;
-}
-
-bool ReadersSender::anybody_came() const noexcept {
-  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
-    // relaxed: as above.
-    if (parts_.consumer_at(i).state.load(std::memory_order_relaxed) != 0) return true;
-  }
-  return false;
 }
 
 // From now on these are looked at after every publish, and may sleep for long.
@@ -114,7 +106,7 @@ void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
   for (std::uint32_t turn = 0; turn < kMaxReaders; ++turn) {
     const auto held = producer.held_back_by();
     if (!held) return;
-    if (seat_->reader_attached(held->reader)) {
+    if (seat_->reader(held->reader) != Presence::kAbsent) {
       const auto now = Deadline::Clock::now();
       const bool same =
           standing_ && standing_->reader == held->reader && standing_->head == held->head;
@@ -156,14 +148,15 @@ Status ReadersSender::flush(record_ring::Producer& producer, Ringer&, Deadline d
 
 Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status status,
                             Deadline) noexcept {
-  if (status != Status::kCorrupt) {
+  // Who failed or gave up does not say that this was all.
+  if (status == Status::kOk) {
     producer.close();
-    watch_who_joined();
-    bell_.ring();
+  } else if (status != Status::kCorrupt) {
+    producer.break_off();
   }
-  // What was sent before anybody came stays for those who are still to come.
-  const bool awaited = producer.sequence() != 0 && !anybody_came();
-  seat_->leave(keep_ || awaited ? NameAfter::kStays : NameAfter::kGoes);
+  watch_who_joined();
+  bell_.ring();
+  seat_->leave([&] { return !keep_ && !anything_unread(parts_, false); });
   return status;
 }
 
@@ -185,7 +178,7 @@ Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const Record
                                         const Url& url, const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    seat->leave(NameAfter::kStays);
+    seat->leave([] { return false; });
     return ring_is_corrupt(url, "headers or positions");
   }
   auto backend = std::make_unique<ReadersSender>(std::move(seat), *producer, url, options);

@@ -53,7 +53,6 @@ class ReadersSender final : public SenderBackend {
   static constexpr std::uint32_t kPublishesPerLook = 64;
 
   [[nodiscard]] std::uint32_t attached() noexcept;
-  [[nodiscard]] bool anybody_came() const noexcept;
   void watch_who_joined() noexcept;
   template <class Enough>
   void look_after_the_slowest(record_ring::Producer& producer, Enough&& enough) noexcept;

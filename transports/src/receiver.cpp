@@ -92,6 +92,11 @@ Status Receiver::fetch_from_own_ring(Deadline deadline) noexcept {
 }
 void Receiver::give_back_to_own_ring() noexcept { own_ring_->give_back(); }
 
+void Receiver::acknowledge() noexcept {
+  if (backend_ == nullptr || own_ring_ != nullptr || backend_->forked()) return;
+  if (consumer_.publish() && ringer_.wanted()) ring();
+}
+
 void Receiver::ring() noexcept { static_cast<void>(ringer_.ring()); }
 
 void Receiver::detach() noexcept {

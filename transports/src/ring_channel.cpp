@@ -11,6 +11,10 @@ constexpr std::chrono::milliseconds kNameCheckInterval{50};
 // How often one look of fetch() follows the reader to where it goes on after a loss.
 constexpr int kLooksAfterLoss = 8;
 
+Acknowledge acknowledge_of(const Url& url, const OpenOptions& options) noexcept {
+  return options.acknowledge.value_or(url.options.acknowledge);
+}
+
 std::uint64_t pending_bytes(const RecordParts& parts, Position tail) noexcept {
   // relaxed: for people.
   const std::uint64_t pending = tail - parts.consumer->head.load(std::memory_order_relaxed);
@@ -53,7 +57,7 @@ bool RingSender::receiver_left() const noexcept {
 
 // Whether a receiver came while this sender was there, and is dead now. Asks the kernel.
 bool RingSender::receiver_died() noexcept {
-  if (seat_->peer_attached()) return false;
+  if (seat_->peer() != Presence::kAbsent) return false;
   // Who said farewell did not die, whosever receiver it was.
   return !farewell_stands() && seat_->peer_came();
 }
@@ -98,23 +102,24 @@ Status RingSender::flush(record_ring::Producer& producer, Ringer&, Deadline dead
 
 Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status status,
                          Deadline) noexcept {
-  const bool unread = !producer.drained();
-  if (status != Status::kCorrupt) {
+  // Who failed, gave up or lost its peer does not say that this was all.
+  if (status == Status::kOk) {
     producer.close();
-    static_cast<void>(ringer.ring());
+  } else if (status != Status::kCorrupt) {
+    producer.break_off();
   }
-  const bool left = receiver_left();
-  // What was committed and not read stays for a receiver that is still to come.
-  NameAfter name = NameAfter::kGoes;
-  if (unread && !left) name = NameAfter::kGoesIfReceiverLeft;
-  if (keep_ || (unread && !left && farewell_stands())) name = NameAfter::kStays;
-  seat_->leave(name);
+  static_cast<void>(ringer.ring());
+  const auto refused = [&] { return !linger_ && receiver_left() && !producer.drained(); };
+  const bool unread = refused();
+  // What was committed and not read stays for a receiver that is still to come; unless ours did not
+  // want it, which the caller is told.
+  seat_->leave([&] { return !keep_ && (producer.drained() || refused()); });
   if (status != Status::kOk) return status;
-  return left && unread ? Status::kPeerGone : Status::kOk;
+  return unread ? Status::kPeerGone : Status::kOk;
 }
 
 Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
-  const auto came = [&] { return seat_->peer_attached() || receiver_left() || seat_->peer_came(); };
+  const auto came = [&] { return seat_->peer_came() || receiver_left(); };
   // A receiver that comes rings.
   switch (strategy_.wait(sleeper_, deadline, came, [&] { return seat_->damaged(); })) {
     case WaitResult::kReady: return Status::kOk;
@@ -155,18 +160,26 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   ReadState state = ReadState::kEmpty;
   const auto ready = [&] {
     // What is lost is counted, and there is something to read elsewhere; but with a hostile peer
-    // that may go on for ever, so the deadline is looked at now and then.
+    // that may go on for ever, so the deadline is looked at now and then. A successor of a sender
+    // that gave up is waited for as that of one that was killed.
     for (int look = 0; look < kLooksAfterLoss; ++look) {
       state = consumer.try_peek();
-      if (state != ReadState::kLost) break;
+      if (linger_ && state == ReadState::kBrokenOff) {
+        consumer.pass_end();
+        state = ReadState::kEmpty;
+      } else if (state != ReadState::kLost) {
+        break;
+      }
     }
     return state != ReadState::kEmpty && state != ReadState::kLost;
   };
-  const auto lost = [&] { return seat_->damaged() || (!linger_ && !seat_->peer_attached()); };
+  const auto lost = [&] {
+    return seat_->damaged() || (!linger_ && seat_->peer() == Presence::kAbsent);
+  };
   if (deadline == Deadline::now()) {
     if (!ready() && pacer_.due_by_time() && lost()) {
       // What was published before the death comes first.
-      if (!ready()) return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
+      if (!ready()) return how_it_ended(consumer);
     }
   } else {
     WaitResult result;
@@ -174,13 +187,12 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
       result = strategy_.wait(sleeper_, unwatched_until(deadline), ready, lost);
     } while (result == WaitResult::kTimedOut && !deadline.passed());
     if (result == WaitResult::kInterrupted) return Status::kInterrupted;
-    if (result == WaitResult::kPeerGone) {
-      return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
-    }
+    if (result == WaitResult::kPeerGone) return how_it_ended(consumer);
   }
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
     case ReadState::kEnd: return Status::kEnded;
+    case ReadState::kBrokenOff: return Status::kPeerGone;
     case ReadState::kCorrupt: return Status::kCorrupt;
     case ReadState::kLost:
     case ReadState::kEmpty: break;
@@ -188,10 +200,19 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   return too_late(deadline);
 }
 
+// No sender is there, and nothing to read. One that closed the ring just as we came in has left its
+// mark before the place where we began.
+Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer) noexcept {
+  if (seat_->damaged()) return Status::kCorrupt;
+  const ReadState mark = seat_->peer_left() ? consumer.mark_before() : ReadState::kEmpty;
+  if (mark == ReadState::kEnd) return Status::kEnded;
+  return mark == ReadState::kBrokenOff ? Status::kPeerGone : Status::kPeerDied;
+}
+
 Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   for (;;) {
     const auto came = [&] {
-      return seat_->peer_attached() || consumer.try_peek() != ReadState::kEmpty;
+      return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
     };
     const Deadline slice = earlier(deadline, Deadline::after(kNameCheckInterval));
     switch (strategy_.wait(sleeper_, slice, came, [&] { return !seat_->at_its_name(); })) {
@@ -207,11 +228,15 @@ Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline d
 void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
   // What a successor of the sender writes behind the end is another stream, for another receiver.
   consumer.pass_end();
-  consumer.publish();
   consumer.leave();
   sleeper_.leave();
   static_cast<void>(ringer.ring());
-  seat_->leave(keep_ ? NameAfter::kStays : NameAfter::kGoes);
+  // Without a sender nobody is told what we have not read: it stays for another receiver.
+  const RecordParts& parts = consumer.parts();
+  seat_->leave([&] {
+    if (keep_) return false;
+    return parts.readers == 1 ? !consumer.anything_unread() : !anything_unread(parts, true);
+  });
 }
 
 void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& info) const {
@@ -239,14 +264,16 @@ Result<void> check_wishes(const Url& url, const RecordParts& parts) {
     return mismatch(url, "readers=" + std::to_string(parts.readers),
                     std::to_string(*wishes.readers));
   }
-  const bool of_several = wishes.reader.policy != ReaderPolicy::kReliable ||
-                          wishes.reader.from != ReaderStart::kOldest ||
-                          !wishes.reader_name.empty() || wishes.evict;
+  const bool of_several =
+      wishes.reader.policy != ReaderPolicy::kReliable ||
+      (wishes.reader.from != ReaderStart::kOldest && wishes.reader.from != ReaderStart::kNext) ||
+      !wishes.reader_name.empty() || wishes.evict;
   if (of_several && parts.readers == 1) {
-    return Error{ErrorCode::kInvalidOption,
-                 url.name() +
-                     " was made for one receiver, which gets every message; policy=, "
-                     "from=, name= and evict= need a sender with readers=2 or more"};
+    return Error{
+        ErrorCode::kInvalidOption,
+        url.name() +
+            " was made for one receiver, which gets every message; policy=, "
+            "from= (but oldest and next), name= and evict= need a sender with readers=2 or more"};
   }
   return {};
 }
@@ -255,7 +282,7 @@ Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordPar
                                      const Url& url, const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    seat->leave(NameAfter::kStays);
+    seat->leave([] { return false; });
     return ring_is_corrupt(url, "headers or positions");
   }
   auto backend = std::make_unique<RingSender>(std::move(seat), *producer, url, options);
@@ -266,11 +293,17 @@ Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordPar
 
 namespace {
 
-std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url& url) noexcept {
-  if (parts.readers == 1) return record_ring::Consumer::attach(parts, url.options.acknowledge);
+std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url& url,
+                                             Acknowledge acknowledge) noexcept {
+  if (parts.readers == 1) {
+    auto consumer = record_ring::Consumer::attach(parts, acknowledge);
+    const bool skip = url.options.reader.from == ReaderStart::kNext;
+    if (consumer && skip && !consumer->skip_all()) return std::nullopt;
+    return consumer;
+  }
   ReaderOptions options = url.options.reader;
   options.name = url.options.reader_name;
-  options.acknowledge = url.options.acknowledge;
+  options.acknowledge = acknowledge;
   options.after_loss = options.from == ReaderStart::kNewest ? options.from : ReaderStart::kOldest;
   return record_ring::Consumer::join(parts, options);
 }
@@ -279,9 +312,9 @@ std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url
 
 Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
                                          const Url& url, const OpenOptions& options) {
-  auto consumer = take_up(parts, url);
+  auto consumer = take_up(parts, url, acknowledge_of(url, options));
   if (!consumer) {
-    seat->leave(NameAfter::kStays);
+    seat->leave([] { return false; });
     return ring_is_corrupt(url, "a position or headers");
   }
   Ringer ringer(parts.producer->space_waiter, parts.consumer->space_ringer);

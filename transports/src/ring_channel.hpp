@@ -7,18 +7,13 @@
 #include <memory>
 
 #include "backend.hpp"
+#include "rondo/core/participants.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
 namespace rondo::detail {
-
-enum class NameAfter : std::uint8_t {
-  kStays,
-  kGoes,
-  kGoesIfReceiverLeft  // in order, between the caller's look and its leaving
-};
 
 // When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
 // asking is a system call.
@@ -48,18 +43,21 @@ class Seat {
   virtual ~Seat() = default;
 
   [[nodiscard]] virtual bool forked() const noexcept = 0;
-  // Whether the other side is there now: proved, not guessed.
-  [[nodiscard]] virtual bool peer_attached() noexcept = 0;
-  // Whether receiver `i` of several is there now: proved, not guessed.
-  [[nodiscard]] virtual bool reader_attached(std::uint32_t) noexcept { return peer_attached(); }
+  // Whether the other side is there now, any of it: proved, not guessed.
+  [[nodiscard]] virtual Presence peer() noexcept = 0;
+  // Whether receiver `i` of several is.
+  [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
   // Whether it is there now, or came and died since this seat was taken.
   [[nodiscard]] virtual bool peer_came() noexcept = 0;
+  // Of a peer that is absent: whether it says that it left in order.
+  [[nodiscard]] virtual bool peer_left() noexcept { return true; }
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] virtual bool damaged() const noexcept = 0;
   // Whether the channel's name still leads to this ring.
   [[nodiscard]] virtual bool at_its_name() const noexcept = 0;
-  // Gives the seat back; what happens to the name if nobody is left then.
-  virtual void leave(NameAfter name) noexcept = 0;
+  // Gives the seat back. If nobody else is left, `name_goes` decides about the name, while nobody
+  // can come; it is called at most once, here.
+  virtual void leave(const Participants::NameGoes& name_goes) noexcept = 0;
   virtual void describe(ChannelInfo& info) const = 0;
 };
 
@@ -77,7 +75,7 @@ class RingSender final : public SenderBackend {
                Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                Deadline deadline) noexcept override;
-  bool receiver_attached() noexcept override { return seat_->peer_attached(); }
+  bool receiver_attached() noexcept override { return seat_->peer() == Presence::kPresent; }
   Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
@@ -119,6 +117,7 @@ class RingReceiver final : public ReceiverBackend {
  private:
   static constexpr std::chrono::milliseconds kUnwatchedSleep{1};
 
+  [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer) noexcept;
   [[nodiscard]] Deadline unwatched_until(Deadline deadline) const noexcept;
 
   std::unique_ptr<Seat> seat_;

@@ -22,34 +22,30 @@ constexpr int kTries = 1000;
 class SegmentSeat final : public Seat {
  public:
   // The peers: slots from `peer_slot` on.
-  SegmentSeat(Segment segment, Participants participants, const RecordParts& parts,
-              std::uint32_t peer_slot, std::uint32_t peers) noexcept
+  SegmentSeat(Segment segment, Participants participants, std::uint32_t peer_slot,
+              std::uint32_t peers) noexcept
       : segment_(std::move(segment)),
         participants_(std::move(participants)),
-        parts_(parts),
         peer_slot_(peer_slot),
         peers_(peers),
         dead_before_(generation_of_dead_peer()) {}
 
   // Asked at every publish to several readers: so not by getpid(), which is a system call.
   bool forked() const noexcept override { return fork_count() != forks_; }
-  bool peer_attached() noexcept override { return participants_.any_alive(peer_slot_, peers_); }
-  bool reader_attached(std::uint32_t i) noexcept override {
-    return participants_.any_alive(record_ring::kConsumerSlot + i, 1);
+  Presence peer() noexcept override { return participants_.presence(peer_slot_, peers_); }
+  Presence reader(std::uint32_t i) noexcept override {
+    return participants_.presence(record_ring::kConsumerSlot + i, 1);
   }
   bool peer_came() noexcept override {
-    came_ = came_ || peer_attached() || generation_of_dead_peer() != dead_before_;
+    came_ = came_ || peer() == Presence::kPresent || generation_of_dead_peer() != dead_before_;
     return came_;
   }
+  // The table's word, which a peer could have scribbled over; it only tells an end from an end.
+  bool peer_left() noexcept override { return !generation_of_dead_peer(); }
   bool damaged() const noexcept override { return segment_.truncated(); }
   bool at_its_name() const noexcept override { return segment_.still_at_its_name(); }
-  void leave(NameAfter name) noexcept override {
-    const bool last = participants_.leave(name == NameAfter::kGoes);
-    if (!last || name != NameAfter::kGoesIfReceiverLeft) return;
-    // relaxed: the membership lock, which both of us took, orders the receiver's farewell before.
-    const std::uint32_t state =
-        parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
-    if ((state & BellWaiter::kGone) != 0) join_and_leave();
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
+    participants_.leave(name_goes);
   }
   void describe(ChannelInfo& info) const override {
     info.memory = segment_.report();
@@ -59,13 +55,6 @@ class SegmentSeat final : public Seat {
   }
 
  private:
-  // Takes the name away after all, unless somebody else has come.
-  void join_and_leave() noexcept {
-    if (auto joined = participants_.join({.first_slot = 1 - peer_slot_}); joined) {
-      participants_.leave(true);
-    }
-  }
-
   // What the table says of a peer that is dead; none if it is alive or has left. Told to people by
   // the table, and here only used to tell one death from another.
   [[nodiscard]] std::optional<std::uint32_t> generation_of_dead_peer() const noexcept {
@@ -77,7 +66,6 @@ class SegmentSeat final : public Seat {
 
   Segment segment_;
   Participants participants_;  // looks into the segment
-  RecordParts parts_;
   std::uint32_t peer_slot_;
   std::uint32_t peers_;
   std::uint32_t forks_ = fork_count();
@@ -163,7 +151,7 @@ Result<Seated> take_seat(Found found, const Url& url, const OpenOptions& options
   const RecordParts mine =
       sends ? *parts : parts->of_reader(joined->slot - record_ring::kConsumerSlot);
   return Seated{
-      std::make_unique<SegmentSeat>(std::move(found.segment), std::move(participants).value(), mine,
+      std::make_unique<SegmentSeat>(std::move(found.segment), std::move(participants).value(),
                                     sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
                                     sends ? parts->readers : 1),
       mine};
@@ -236,13 +224,20 @@ Result<void> fill(std::span<std::byte> bytes, const Url& url) {
   }
 }
 
+// Makes the ring. One that has come to be meanwhile is as good, unless the URL wants a new one.
 Result<void> create(const Url& url) {
   const auto size = size_for(url);
   if (!size) return size.error();
   auto segment = Segment::create(name_of(url), *size, url.options.segment,
                                  [&](std::span<std::byte> bytes) { return fill(bytes, url); });
-  if (segment || segment.error().code == ErrorCode::kAlreadyExists) return {};
-  return std::move(segment).error();
+  if (segment) return {};
+  if (segment.error().code != ErrorCode::kAlreadyExists) return std::move(segment).error();
+  if (url.options.start != Start::kNew) return {};
+  return Error{
+      ErrorCode::kAlreadyExists,
+      url.name() +
+          " is there already, and start=new wants one that is not; start=fresh throws away "
+          "what an earlier life left, start=any takes it up"};
 }
 
 // A receiver makes a ring that it knows the size of: of a ring of slots either side may come first.
@@ -250,14 +245,40 @@ bool receiver_creates(const Url& url) noexcept {
   return url.options.kind == RingKind::kMpmc && (url.options.slots || url.options.slot_bytes);
 }
 
+// With start=fresh, throws away what an earlier life left. Errors: kBusy, and Segment::remove()'s.
+Result<void> clear_away(const Url& url) {
+  if (url.options.start != Start::kFresh) return {};
+  auto removed = Segment::remove(name_of(url), Segment::Remove::kIfUnused);
+  if (removed || removed.error().code == ErrorCode::kNotFound) return {};
+  if (removed.error().code != ErrorCode::kBusy) return removed;
+  return Error{ErrorCode::kBusy, url.name() +
+                                     " is in use, so that it can't be made anew (start=fresh); end "
+                                     "those who are attached (rondo info " +
+                                     url.name() + "), or choose another name"};
+}
+
+Error nothing_to_join(const Url& url) {
+  return Error{ErrorCode::kNotFound,
+               "there is no " + url.name() + " to join (start=join); start the other side first"};
+}
+
 }  // namespace
 
 Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options) {
+  if (auto cleared = clear_away(url); !cleared) return std::move(cleared).error();
+  const Start start = url.options.start;
+  bool made = start != Start::kNew;  // or it need not be new
   for (int tries = 0; tries < kTries; ++tries) {
+    if (!std::exchange(made, true)) {
+      if (auto created = create(url); !created) return std::move(created).error();
+    }
     auto found = find(url);
     auto parts = found ? open_found_sender(std::move(found).value(), url, options)
                        : Result<SenderParts>(std::move(found).error());
     if (parts || !is_passing(parts.error().code)) return parts;
+    if (start == Start::kJoin && parts.error().code == ErrorCode::kNotFound) {
+      return nothing_to_join(url);
+    }
     if (auto created = create(url); !created) return std::move(created).error();
   }
   return Error{ErrorCode::kReplaced,
@@ -265,11 +286,23 @@ Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& optio
 }
 
 Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& options) {
+  if (url.options.start == Start::kNew) {
+    return Error{ErrorCode::kInvalidOption,
+                 "start=new is a sender's: it makes the ring; a receiver has start=fresh, which "
+                 "throws away what an earlier sender left"};
+  }
+  // Whoever is attached already is as fresh as can be.
+  if (auto cleared = clear_away(url); !cleared && cleared.error().code != ErrorCode::kBusy) {
+    return std::move(cleared).error();
+  }
   for (;;) {
     auto found = find(url);
     auto parts = found ? open_found_receiver(std::move(found).value(), url, options)
                        : Result<ReceiverParts>(std::move(found).error());
     if (parts || !is_passing(parts.error().code)) return parts;
+    if (parts.error().code == ErrorCode::kNotFound && url.options.start == Start::kJoin) {
+      return nothing_to_join(url);
+    }
     if (parts.error().code == ErrorCode::kNotFound && receiver_creates(url)) {
       if (auto created = create(url); !created) return std::move(created).error();
       continue;

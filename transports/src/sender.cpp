@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <exception>
 
 #include "backend.hpp"
 #include "open.hpp"
@@ -23,6 +24,7 @@ Result<Sender> Sender::open(std::string_view url, const OpenOptions& options) {
 Sender::Sender(detail::SenderParts&& parts) noexcept
     : producer_(std::move(parts.producer)),
       ringer_(parts.ringer),
+      exceptions_(std::uncaught_exceptions()),
       backend_(std::move(parts.backend)),
       own_ring_(parts.own_ring) {}
 
@@ -31,6 +33,7 @@ Sender::Sender(Sender&& other) noexcept
       ringer_(other.ringer_),
       refusal_(other.refusal_),
       status_(other.status_),
+      exceptions_(other.exceptions_),
       backend_(std::move(other.backend_)),
       own_ring_(std::exchange(other.own_ring_, nullptr)) {
   other.stop(Status::kClosed);
@@ -43,13 +46,20 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   ringer_ = other.ringer_;
   refusal_ = other.refusal_;
   status_ = other.status_;
+  exceptions_ = other.exceptions_;
   backend_ = std::move(other.backend_);
   own_ring_ = std::exchange(other.own_ring_, nullptr);
   other.stop(Status::kClosed);
   return *this;
 }
 
-Sender::~Sender() { static_cast<void>(close(Deadline::after(kPatienceOfDestructor))); }
+Sender::~Sender() {
+  if (std::uncaught_exceptions() > exceptions_) {
+    break_off();
+  } else {
+    static_cast<void>(close(Deadline::after(kPatienceOfDestructor)));
+  }
+}
 
 void Sender::stop(Status status) noexcept {
   if (status_ == Status::kOk) status_ = status;
@@ -105,10 +115,18 @@ Status Sender::flush(Deadline deadline) noexcept {
   return status;
 }
 
-Status Sender::close(Deadline deadline) noexcept {
+Status Sender::close(Deadline deadline) noexcept { return leave(status_, deadline); }
+
+void Sender::break_off() noexcept {
+  const Status status = status_ == Status::kOk ? Status::kClosed : status_;
+  static_cast<void>(leave(status, Deadline::after(kPatienceOfDestructor)));
+}
+
+// `status`: kOk if the stream has ended well.
+Status Sender::leave(Status status, Deadline deadline) noexcept {
   if (backend_ == nullptr) return Status::kOk;
   Status result = Status::kForked;
-  if (!backend_->forked()) result = backend_->close(producer_, ringer_, status_, deadline);
+  if (!backend_->forked()) result = backend_->close(producer_, ringer_, status, deadline);
   stop(Status::kClosed);
   ringer_ = Ringer();  // its words go away with the backend
   backend_ = nullptr;

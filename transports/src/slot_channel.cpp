@@ -197,15 +197,16 @@ Status SlotSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noe
 Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
   const SlotRing& ring = seat_.ring();
   const bool lost = deserted() && !all_read();
-  Position from = 0;
-  const bool unread = !ring.given_back(from, ring.claimed());
-  ring.producing().leave(seat_.slot());
+  // Who failed, gave up or lost its peer does not say that this was all.
+  if (status == Status::kOk) {
+    ring.producing().leave(seat_.slot());
+  } else {
+    ring.producing().give_up(seat_.slot());
+  }
   receivers_bell_.ring(kEverybody);
-  // What was committed and not read stays for a receiver that is still to come.
-  const auto left_in_order = [&] { return deserted() && why_deserted() == Status::kPeerGone; };
-  const bool goes = !keep_ && (!unread || left_in_order());
-  // The last receiver may have left between our look and our leaving.
-  if (seat_.leave(goes) && !goes && !keep_ && left_in_order()) seat_.remove_name();
+  // What was committed and not read stays for a receiver that is still to come; unless ours did not
+  // want it, which the caller is told.
+  seat_.leave(keep_, [&] { return !linger_ && deserted() && why_deserted() == Status::kPeerGone; });
   if (status != Status::kOk) return status;
   return lost ? why_deserted() : Status::kOk;
 }
@@ -339,7 +340,8 @@ void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
   // Senders may wait for room that nobody will make, receivers for what this one still held.
   senders_bell_.ring(kEverybody);
   SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
-  seat_.leave(!keep_);
+  // Without a sender nobody is told what we have not read: it stays for another receiver.
+  seat_.leave(keep_, [] { return false; });
 }
 
 void SlotReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {

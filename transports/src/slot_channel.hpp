@@ -61,11 +61,10 @@ class SlotSeat {
 
   // Puts right what the dead have left, and wakes those who can go on then. For whoever is blocked.
   void recover() noexcept;
-  // Gives the participant's slot back. True if nobody else was left; then the name is gone if
-  // `name_goes`.
-  bool leave(bool name_goes) noexcept;
-  // Takes the name away after all, unless somebody has come since.
-  void remove_name() noexcept;
+  // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
+  // to be kept, or something lies there unread that `discards` does not give up. That is asked
+  // while nobody can come.
+  void leave(bool keep, const Participants::NameGoes& discards) noexcept;
   void describe(ChannelInfo& info) const;
 
  private:
@@ -78,6 +77,7 @@ class SlotSeat {
 
   [[nodiscard]] Result<void> join(const OpenOptions& options, Role role);
   [[nodiscard]] bool take_over(std::uint32_t slot) noexcept;
+  [[nodiscard]] bool anything_unread() noexcept;
 
   std::shared_ptr<Segment> segment_;
   std::uint32_t forks_ = fork_count();

@@ -122,7 +122,7 @@ Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
 bool SlotSeat::take_over(std::uint32_t slot) noexcept {
   auto recovery = ring_.recovery(slot);
   if (recovery.one(slot, participants_).pending) return false;
-  if (participants_.any_alive(0, participants_.count())) return true;
+  if (participants_.presence(0, participants_.count()) != Presence::kAbsent) return true;
   if (recovery.all(participants_).pending) return true;
   Position from = 0;
   if (!ring_.given_back(from, ring_.claimed())) return true;
@@ -137,16 +137,22 @@ void SlotSeat::recover() noexcept {
   SlotRinger(ring_.sleeping_consumers()).ring(mpmc_limits::kMaxParticipants);
 }
 
-bool SlotSeat::leave(bool name_goes) noexcept {
+void SlotSeat::leave(bool keep, const Participants::NameGoes& discards) noexcept {
   std::unique_lock<std::mutex> naming;
   if (keeper_.mutex != nullptr) naming = std::unique_lock(*keeper_.mutex);
-  const bool last = participants_.leave(name_goes);
-  if (last && name_goes && keeper_.forget) keeper_.forget();
-  return last;
+  participants_.leave([&] {
+    const bool goes = !keep && (!anything_unread() || discards());
+    if (goes && keeper_.forget) keeper_.forget();
+    return goes;
+  });
 }
 
-void SlotSeat::remove_name() noexcept {
-  if (participants_.join({.slot_count = participants_.count()})) leave(true);
+// Under the membership lock, when nobody else is attached: what the dead held is set free, and so
+// is unread.
+bool SlotSeat::anything_unread() noexcept {
+  if (ring_.recovery(slot_).all(participants_).pending) return true;
+  Position from = 0;
+  return !ring_.given_back(from, ring_.claimed());
 }
 
 void SlotSeat::describe(ChannelInfo& info) const {

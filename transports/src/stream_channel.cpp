@@ -111,8 +111,9 @@ Status StreamSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) n
 
 Status StreamSender::close(record_ring::Producer&, Ringer&, Status status,
                            Deadline deadline) noexcept {
-  if (status == Status::kOk) {
-    writer_.finish();
+  // kClosed: the user breaks it off. Else nobody reads any more.
+  if (status == Status::kOk || status == Status::kClosed) {
+    writer_.finish(status == Status::kOk ? kEndOfStream : kBrokenStream);
     status = write_all(deadline);
   }
   stream_.close();
@@ -151,6 +152,7 @@ Status StreamReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline)
     if (consumer.try_peek() == ReadState::kRecord) return Status::kOk;
     if (!drained) continue;  // the ring is empty now, and there is more to take in
     if (reader_.state() == FrameReader::State::kEnded) return Status::kEnded;
+    if (reader_.state() == FrameReader::State::kBrokenOff) return Status::kPeerGone;
     if (reader_.state() == FrameReader::State::kCorrupt) return Status::kCorrupt;
     if (gone) return Status::kPeerDied;
 

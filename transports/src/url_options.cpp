@@ -133,9 +133,16 @@ std::string set_wait(std::string_view value, ChannelOptions& options) {
 }
 
 std::string set_acknowledge(std::string_view value, ChannelOptions& options) {
-  if (value != "lazy" && value != "eager") return "lazy or eager";
-  options.acknowledge = value == "eager" ? Acknowledge::kEagerly : Acknowledge::kLazily;
-  return {};
+  constexpr std::array<std::pair<std::string_view, Acknowledge>, 3> kValues{
+      {{"lazy", Acknowledge::kLazily},
+       {"eager", Acknowledge::kEagerly},
+       {"explicit", Acknowledge::kExplicitly}}};
+  for (const auto& [name, acknowledge] : kValues) {
+    if (value != name) continue;
+    options.acknowledge = acknowledge;
+    return {};
+  }
+  return "lazy, eager or explicit";
 }
 
 std::string set_linger(std::string_view value, ChannelOptions& options) {
@@ -144,6 +151,19 @@ std::string set_linger(std::string_view value, ChannelOptions& options) {
 std::string set_keep(std::string_view value, ChannelOptions& options) {
   return set_flag(value, options.keep);
 }
+std::string set_start(std::string_view value, ChannelOptions& options) {
+  constexpr std::array<std::pair<std::string_view, Start>, 4> kValues{{{"any", Start::kAny},
+                                                                       {"new", Start::kNew},
+                                                                       {"fresh", Start::kFresh},
+                                                                       {"join", Start::kJoin}}};
+  for (const auto& [name, start] : kValues) {
+    if (value != name) continue;
+    options.start = start;
+    return {};
+  }
+  return "any, new, fresh or join";
+}
+
 std::string set_lock(std::string_view value, ChannelOptions& options) {
   return set_flag(value, options.segment.lock);
 }
@@ -213,12 +233,17 @@ std::string set_policy(std::string_view value, ChannelOptions& options) {
 }
 
 std::string set_from(std::string_view value, ChannelOptions& options) {
-  if (value == "oldest" || value == "newest") {
-    options.reader.from = value == "oldest" ? ReaderStart::kOldest : ReaderStart::kNewest;
+  constexpr std::array<std::pair<std::string_view, ReaderStart>, 3> kValues{
+      {{"oldest", ReaderStart::kOldest},
+       {"newest", ReaderStart::kNewest},
+       {"next", ReaderStart::kNext}}};
+  for (const auto& [name, from] : kValues) {
+    if (value != name) continue;
+    options.reader.from = from;
     return {};
   }
   if (!parse_number(value, options.reader.sequence)) {
-    return "oldest, newest, or the number of a message, from 0 up";
+    return "oldest, newest, next, or the number of a message, from 0 up";
   }
   options.reader.from = ReaderStart::kSequence;
   return {};
@@ -278,6 +303,7 @@ constexpr std::array kOptions{
     Option{"ack", kRings | kGuarded, kRecord, ErrorCode::kInvalidOption, set_acknowledge},
     Option{"linger", kRings | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_linger},
     Option{"keep", kSegments | bit(Scheme::kFifo), kAnyKind, ErrorCode::kInvalidOption, set_keep},
+    Option{"start", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_start},
     Option{"mode", kFiles, kAnyKind, ErrorCode::kInvalidOption, set_mode},
     Option{"huge", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_huge},
     Option{"lock", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_lock},
@@ -286,7 +312,7 @@ constexpr std::array kOptions{
            set_readers},
     Option{"policy", kSegments | kGuarded, kRecord | kFrames, ErrorCode::kInvalidOption,
            set_policy},
-    Option{"from", kSegments | kGuarded, kRecord | kFrames, ErrorCode::kInvalidOption, set_from},
+    Option{"from", kRings | kGuarded, kRecord | kFrames, ErrorCode::kInvalidOption, set_from},
     Option{"name", kSegments, kRecord, ErrorCode::kInvalidOption, set_name},
     Option{"evict", kSegments | kGuarded, kRecord, ErrorCode::kInvalidOption, set_evict},
     Option{"uid", kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_users},
@@ -401,7 +427,7 @@ Result<void> refuse_of_frames(const ChannelOptions& options) {
                  "possible; policy=lossy gets every frame that is still there, and readers=N "
                  "without kind=frames makes a ring whose sender waits"};
   }
-  if (options.reader.from == ReaderStart::kSequence) {
+  if (options.reader.from == ReaderStart::kSequence || options.reader.from == ReaderStart::kNext) {
     return Error{ErrorCode::kInvalidOption,
                  "in a pool of frames one starts at from=oldest or from=newest"};
   }

@@ -6,8 +6,9 @@
 namespace rondo {
 
 enum class Acknowledge : std::uint8_t {
-  kLazily,  // after a share of the capacity, and whenever the ring is empty: the fastest
-  kEagerly  // after each call: at most that call's messages are delivered again after a crash
+  kLazily,     // after a share of the capacity, and whenever the ring is empty: the fastest
+  kEagerly,    // after each call: at most that call's messages are delivered again after a crash
+  kExplicitly  // when the reader says so: what it has read and not acknowledged comes again
 };
 
 }  // namespace rondo

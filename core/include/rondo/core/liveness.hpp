@@ -33,6 +33,10 @@ class Segment;
 inline constexpr std::uint64_t kLockBase = std::uint64_t{1} << 40;
 inline constexpr std::uint64_t kMembershipByte = kLockBase - 1;
 
+// What the kernel says of a slot, or of several. A question that failed is answered neither yes nor
+// no: nobody is declared dead by it, and nobody counts as there.
+enum class Presence : std::uint8_t { kAbsent, kPresent, kUnknown };
+
 // Not thread-safe: belongs to one handle.
 class LivenessLock {
  public:
@@ -51,12 +55,16 @@ class LivenessLock {
   // Gives the lock of `slot` back. Nothing happens if it is not held.
   void drop(std::uint32_t slot) noexcept;
 
-  // Whether another LivenessLock, in this process or any other, holds `slot` (exclusively). What this object
-  // holds itself does not count. When the kernel gives no answer: true, as nobody may be declared
-  // dead without proof.
-  [[nodiscard]] bool held_by_other(std::uint32_t slot) const noexcept;
-  // The same for any of the slots from `first` on, with one system call.
-  [[nodiscard]] bool any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept;
+  // Whether another LivenessLock, in this process or any other, holds any of the slots from `first`
+  // on, exclusively. What this object holds itself does not count. One system call.
+  [[nodiscard]] Presence presence(std::uint32_t first, std::uint32_t count = 1) const noexcept;
+  // Whether it is so, or the kernel gives no answer: for those who decide on a death.
+  [[nodiscard]] bool held_by_other(std::uint32_t slot) const noexcept {
+    return any_held_by_other(slot, 1);
+  }
+  [[nodiscard]] bool any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept {
+    return presence(first, count) != Presence::kAbsent;
+  }
 
   // The lock that orders joining, leaving and the removal of the name. Blocking, for `patience` at
   // most; false when it passed, or in a forked child. A holder that dies frees it; one that is

@@ -5,7 +5,7 @@
 //
 //   bits  0      whether its owner is there
 //   bits  1-31   how many of its owners have left in order
-//   bits 32-63   how many have died
+//   bits 32-63   how many have died, or given up
 //
 // Only the owner writes it, and after the owner's death whoever recovers it, who holds its liveness
 // lock. One store says that an owner is gone and how, so that no kill comes in between: killed
@@ -66,15 +66,19 @@ class MpmcAttendance {
     word(me).store((now & ~(kLeftMask | kPresent)) | left, std::memory_order_release);
     tell();
   }
+  // Leaves for good, and is counted with the dead: not all that it had to send was sent. Memory
+  // ordering: as leave().
+  void give_up(std::uint32_t me) noexcept { static_cast<void>(bury(me)); }
   // Leaves without being counted: one who has found nobody and never took part.
   void withdraw(std::uint32_t me) noexcept {
     // relaxed, both: we are the only writer, and have published nothing.
     word(me).store(word(me).load(std::memory_order_relaxed) & ~kPresent, std::memory_order_relaxed);
     tell();
   }
-  // Counts the owner of `dead` as dead, if it was there. The caller holds its liveness lock.
+  // Counts the owner of `dead` as dead, if it was there. The caller holds its liveness lock, or is
+  // that owner.
   bool bury(std::uint32_t dead) noexcept {
-    // relaxed: the lock makes us the only writer.
+    // relaxed: we are the only writer.
     const std::uint64_t now = word(dead).load(std::memory_order_relaxed);
     if ((now & kPresent) == 0) return false;
     // P3 (release, pairs with P2): what the dead one published, and became of it, is there for

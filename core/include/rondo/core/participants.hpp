@@ -19,7 +19,7 @@
 //   join                                     leave
 //     membership lock, bounded wait            say farewell in the table
 //     is the name still this file's?           membership lock, bounded wait
-//     take the first free slot's lock          anyone else there? if not, remove the name
+//     take the first free slot's lock          anyone else there? if not, does the name go?
 //     recover what its dead owner left         give the slot's lock back
 //     write the table entry                    membership unlock
 //     membership unlock
@@ -125,11 +125,20 @@ class Participants {
   // kPermission (a read-only segment).
   Result<Joined> join(const JoinRequest& request, const Recover& recover = {});
 
-  // Gives the slot back. Returns whether nobody else was left; then, with `remove_name`, the name
-  // is gone. Blocking, for `patience` at most; when it passes, the slot is given back all the same,
-  // and the name stays. Nothing happens if not joined, or in a forked child.
-  bool leave(bool remove_name,
+  // Decides whether the name goes. Called at most once, under the membership lock, when nobody else
+  // is attached: so nobody comes or leaves meanwhile, and all that those who left in order wrote
+  // before is visible.
+  using NameGoes = std::function<bool()>;
+
+  // Gives the slot back. Returns whether nobody else was left, proved by the kernel; then the name
+  // goes if `name_goes` says so. Blocking, for `patience` at most; when it passes, the slot is given
+  // back all the same, and the name stays. Nothing happens if not joined, or in a forked child.
+  bool leave(const NameGoes& name_goes,
              std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
+  bool leave(bool remove_name,
+             std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept {
+    return leave(NameGoes([remove_name] { return remove_name; }), patience);
+  }
 
   [[nodiscard]] std::optional<std::uint32_t> slot() const noexcept { return slot_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
@@ -143,8 +152,9 @@ class Participants {
   [[nodiscard]] bool try_lock_dead(std::uint32_t slot) noexcept;
   void unlock(std::uint32_t slot) noexcept;
 
-  // Whether a live participant, other than this one, holds any slot of the range.
-  [[nodiscard]] bool any_alive(std::uint32_t first_slot, std::uint32_t slot_count) const noexcept;
+  // Whether a live participant, other than this one, holds any slot of the range. One system call.
+  [[nodiscard]] Presence presence(std::uint32_t first_slot,
+                                  std::uint32_t slot_count) const noexcept;
 
   // All slots that are held, or whose last owner died.
   [[nodiscard]] std::vector<ParticipantInfo> snapshot() const;

@@ -12,9 +12,12 @@
 // A record is an 8-byte header word followed by its bytes, padded to 8. It never wraps: a padding
 // record fills the end of the ring. The header word, from the low bits up:
 //
-//   bits   0-3   kind       0 nothing yet, 1 record, 2 padding, 3 end of stream
+//   bits   0-3   kind       0 nothing yet, 1 record, 2 padding, 3 end of stream, 4 broken off
 //   bits   4-31  sequence   low 28 bits of the number of records published before this header
-//   bits  32-63  size       bytes of the record, or of the padding; 0 for an end of stream
+//   bits  32-63  size       bytes of the record, or of the padding; 0 for the other two
+//
+// Two marks close a stream. End of stream: its producer ended well, and this is all. Broken off: the
+// producer gave up, and more should have come. One that is killed leaves neither.
 #pragma once
 
 #include <bit>
@@ -29,7 +32,13 @@
 
 namespace rondo {
 
-enum class RecordKind : std::uint8_t { kNothing = 0, kRecord = 1, kPadding = 2, kEnd = 3 };
+enum class RecordKind : std::uint8_t {
+  kNothing = 0,
+  kRecord = 1,
+  kPadding = 2,
+  kEnd = 3,
+  kBrokenOff = 4
+};
 
 namespace record_header {
 
@@ -198,7 +207,7 @@ struct RecordParts {
 
 // What the word at `position` turns out to be, with every bound checked against our own geometry.
 struct RecordHeaderView {
-  enum class Verdict : std::uint8_t { kNothing, kRecord, kPadding, kEnd, kCorrupt };
+  enum class Verdict : std::uint8_t { kNothing, kRecord, kPadding, kEnd, kBrokenOff, kCorrupt };
   Verdict verdict;
   std::uint32_t size_bytes;       // of a record
   std::uint64_t footprint_bytes;  // from this header to the next
@@ -226,6 +235,9 @@ struct RecordHeaderView {
   }
   if (tag == record_header::tag(RecordKind::kEnd, sequence) && size == 0) {
     return {Verdict::kEnd, 0, footprint};
+  }
+  if (tag == record_header::tag(RecordKind::kBrokenOff, sequence) && size == 0) {
+    return {Verdict::kBrokenOff, 0, footprint};
   }
   return kCorrupt;
 }

@@ -64,6 +64,7 @@ namespace rondo {
 enum class ReaderStart : std::uint8_t {
   kOldest,   // at the oldest record that is still there
   kNewest,   // at the newest one
+  kNext,     // behind it: only what is published from now on
   kSequence  // at a given one; those that are gone by then count as lost
 };
 

@@ -77,24 +77,57 @@ inline std::optional<FoundStart> find_start(const RecordParts& parts, RecordStri
     if (!walk.sound) return std::nullopt;
     return FoundStart{{walk.position, walk.sequence}, before->position};
   }
-  // The newest record may be the last one before the newest checkpoint.
-  for (const std::uint64_t back : {0u, 1u}) {
-    const auto checkpoint = read_checkpoint(*parts.producer, back);
-    if (!checkpoint || is_before(checkpoint->position, bound)) break;
-    const auto walk =
-        walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
-    if (!walk.sound) return std::nullopt;
-    const bool found = walk.sequence != checkpoint->sequence;
-    if (found || back == 1 || checkpoint->sequence == 0) {
-      return FoundStart{newest_of(walk, checkpoint->sequence), checkpoint->position};
+  if (from == ReaderStart::kNewest) {
+    // The newest record may be the last one before the newest checkpoint.
+    for (const std::uint64_t back : {0u, 1u}) {
+      const auto checkpoint = read_checkpoint(*parts.producer, back);
+      if (!checkpoint || is_before(checkpoint->position, bound)) break;
+      const auto walk =
+          walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
+      if (!walk.sound) return std::nullopt;
+      const bool found = walk.sequence != checkpoint->sequence;
+      if (found || back == 1 || checkpoint->sequence == 0) {
+        return FoundStart{newest_of(walk, checkpoint->sequence), checkpoint->position};
+      }
     }
   }
-  // It has been taken back: from the next one on.
+  // That is what was asked for, or it has been taken back: from the next one on.
   const auto newest = read_checkpoint(*parts.producer);
   if (!newest) return std::nullopt;
   const auto walk = walk_records(parts, stride, newest->position, newest->sequence, std::nullopt);
   if (!walk.sound) return std::nullopt;
   return FoundStart{{walk.position, walk.sequence}, newest->position};
+}
+
+// Whether records lie in a ring that nobody is attached to any more but the caller, and a reader
+// could still come for them: what a reliable reader had not read when it was killed; all, if nobody
+// has ever come; and, when the producer had gone before (`deserted`), what no reader has passed. A
+// reader that leaves while there is a producer gives up what it has not read.
+// Caller: holds the membership lock, and has left the ring if it is a reader.
+inline bool anything_unread(const RecordParts& parts, bool deserted) noexcept {
+  const auto checkpoint = read_checkpoint(*parts.producer);
+  if (!checkpoint) return false;
+  auto stride = RecordStride::of_lap(parts);
+  const auto walk =
+      walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
+  if (!walk.sound) return false;
+  const Position end = walk.position - (walk.after_mark ? record_header::kBytes : 0);
+  // relaxed, all of these: the membership lock orders what those who have left wrote, and the
+  // kernel has proved that the others are dead.
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  const Position reclaim = parts.producer->reclaim.load(kRelaxed);
+  std::optional<Position> furthest;
+  for (std::uint32_t i = 0; i < parts.readers; ++i) {
+    const RecordConsumerPart& part = parts.consumer_at(i);
+    const std::uint64_t state = part.state.load(kRelaxed);
+    if (state == 0) continue;
+    const Position head = part.head.load(kRelaxed);
+    const bool behind = is_before(head, end) && !is_before(head, reclaim);
+    if (behind && reader_state::policy_of(state) == ReaderPolicy::kReliable) return true;
+    if (!furthest || is_before(*furthest, head)) furthest = head;
+  }
+  if (!furthest) return walk.sequence != 0;
+  return deserted && is_before(*furthest, end);
 }
 
 }  // namespace rondo::detail
@@ -151,6 +184,7 @@ inline record_ring::Consumer::Consumer(const RecordParts& parts,
     // Lines are not let go of: other readers are still to come to them.
     : Consumer(parts, 0, 0, options.acknowledge, Steering::kOff) {
   policy_ = options.policy;
+  if (policy_ != ReaderPolicy::kReliable) acknowledge_unasked();
   readers_share_ = std::exchange(share_, 0);
   distance_ = Distance(options.steering);
   after_loss_ = options.after_loss;
@@ -221,8 +255,8 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
 }
 
 inline void record_ring::Consumer::leave() noexcept {
+  publish_unasked();
   if (policy_ == ReaderPolicy::kNone) return;
-  publish();
   // relaxed: whoever sees it late waits a little longer.
   parts_.consumer->state.store(reader_state::next(joined_, ReaderPolicy::kDetached),
                                std::memory_order_relaxed);
@@ -262,6 +296,7 @@ inline bool record_ring::Consumer::give_back_and_tell() noexcept {
 inline ReadState record_ring::Consumer::overrun() noexcept {
   if (policy_ == ReaderPolicy::kReliable) {
     evicted_ = true;
+    acknowledge_unasked();
     policy_ = ReaderPolicy::kLossy;
     joined_ = reader_state::next(joined_, policy_);
     // relaxed: nobody waits for us as it is.
@@ -329,7 +364,8 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
     if (!found || walk.cut) {
       publish();
       if (walk.cut) return state_ = ReadState::kLost;
-      return state_ = walk.after_end ? ReadState::kEnd : ReadState::kEmpty;
+      if (!walk.after_mark) return state_ = ReadState::kEmpty;
+      return state_ = walk.broken_off ? ReadState::kBrokenOff : ReadState::kEnd;
     }
     size_ = walk.bytes;
     footprint_ = record_header::footprint(size_);

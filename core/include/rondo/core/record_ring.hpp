@@ -33,6 +33,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
@@ -49,11 +50,12 @@ namespace rondo {
 
 // What a consumer meets at its position.
 enum class ReadState : std::uint8_t {
-  kRecord,  // a record lies there
-  kEmpty,   // nothing yet
-  kEnd,     // the producer closed the stream in order
-  kLost,    // records were overwritten or passed over unread; lost() has grown; look again
-  kCorrupt  // bytes that no honest producer writes; the consumer stays failed
+  kRecord,     // a record lies there
+  kEmpty,      // nothing yet
+  kEnd,        // the producer closed the stream in order
+  kBrokenOff,  // the producer gave up: not all of the stream came
+  kLost,       // records were overwritten or passed over unread; lost() has grown; look again
+  kCorrupt     // bytes that no honest producer writes; the consumer stays failed
 };
 
 class record_ring {
@@ -172,24 +174,9 @@ class record_ring::Producer {
 
   // Ends the stream: a reader that has read everything meets the end. There is always room for it.
   // A successor may go on writing behind it. Closing twice is closing once.
-  void close() noexcept {
-    if (in_batch_) abandon_batch();
-    if (ended_at_ == tail_) return;
-    if (parts_.readers > 1) {
-      if (static_cast<std::int64_t>(limit_ - tail_) < 0 && !make_room(0)) return;
-    } else if (tail_ - head_seen_ > parts_.capacity - kReserve) {
-      refresh_head();
-      // Every record leaves room for an end mark, so what took it is the end mark of a predecessor.
-      if (tail_ - head_seen_ > parts_.capacity - kReserve) return;
-    }
-    const Position next = tail_ + record_header::kBytes;
-    padding_ = 0;
-    // relaxed: as in commit().
-    parts_.header_at(next).store(0, std::memory_order_relaxed);
-    publish_header(record_header::make(RecordKind::kEnd, sequence_, 0));
-    tail_ = next;
-    ended_at_ = next;
-  }
+  void close() noexcept { end_with(RecordKind::kEnd); }
+  // As close(), but a reader is told that more should have come.
+  void break_off() noexcept { end_with(RecordKind::kBrokenOff); }
 
   // Takes no more records from here on, as if the ring stayed full, and leaves the shared words
   // alone: for a handle that has given its role away.
@@ -200,7 +187,7 @@ class record_ring::Producer {
 
   // Bytes of the largest record that fits.
   [[nodiscard]] std::size_t max_record_bytes() const noexcept { return max_record_bytes_; }
-  // True if the last thing in the ring is an end mark: closed, and nothing written behind it yet.
+  // True if the last thing in the ring is a mark: closed or broken off, nothing behind it yet.
   [[nodiscard]] bool ended() const noexcept { return ended_at_ == tail_; }
   // Records ever published in this ring, those of predecessors included.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
@@ -260,6 +247,7 @@ class record_ring::Producer {
     parts_.header_at(tail_ + kLineBytes).store(0, std::memory_order_relaxed);
   }
 
+  void end_with(RecordKind mark) noexcept;
   RONDO_COLD bool make_room(std::uint64_t bytes) noexcept;
   bool make_room_among_readers(std::uint64_t bytes) noexcept;
   Position look_at_readers() noexcept;
@@ -299,7 +287,8 @@ class record_ring::Consumer {
   // producer ran away again and again. Takes time in the number of records of one lap.
   [[nodiscard]] static std::optional<Consumer> join(const RecordParts& parts,
                                                     const ReaderOptions& options) noexcept;
-  // Leaves the ring in order: nobody waits for this reader any more. Its account and name stay.
+  // Leaves the ring in order: what was read is given back, as Acknowledge has it. Nobody waits any
+  // more for one of several readers; its account and name stay.
   void leave() noexcept;
 
   Consumer(Consumer&&) noexcept = default;
@@ -352,7 +341,8 @@ class record_ring::Consumer {
     return intact;
   }
 
-  // Gives back to the producer all that was read. True if there was anything to give back.
+  // Gives back to the producer all that was read; with Acknowledge::kExplicitly nothing else does.
+  // True if there was anything to give back.
   bool publish() noexcept {
     if (published_ == position_) return false;
     if (policy_ != ReaderPolicy::kNone) write_account();
@@ -370,13 +360,28 @@ class record_ring::Consumer {
   [[nodiscard]] std::optional<Message> try_next() noexcept;
   [[nodiscard]] ReadState state() const noexcept { return state_; }
 
-  // Steps over an end mark at this position, to read what a successor of the producer writes.
+  // Steps over the mark that try_peek() met, to read what a successor of the producer writes.
   void pass_end() noexcept {
-    if (state_ != ReadState::kEnd) return;
+    if (state_ != ReadState::kEnd && state_ != ReadState::kBrokenOff) return;
+    const bool acknowledged = published_ == position_;
     position_ += record_header::kBytes;
     state_ = ReadState::kEmpty;
-    publish();
+    if (acknowledged) {
+      publish();
+    } else {
+      publish_unasked();
+    }
   }
+
+  // Gives back all that lies in the ring, unread. Of the only reader. False if the headers are
+  // corrupt. Takes time in the number of records of one lap.
+  [[nodiscard]] bool skip_all() noexcept;
+  // Whether the ring holds a record that was not given back, marks passed over. Takes nothing. Of
+  // the only reader. Progress: wait-free.
+  [[nodiscard]] bool anything_unread() const noexcept;
+  // Whether the last thing in the ring, right before this position, is a mark: kEnd or kBrokenOff,
+  // else kEmpty. Progress: wait-free; a walk along the headers, for cold paths.
+  [[nodiscard]] ReadState mark_before() const noexcept;
 
   // What was chosen at joining; kNone in a ring with one reader, and kLossy once evicted.
   [[nodiscard]] ReaderPolicy policy() const noexcept { return policy_; }
@@ -401,6 +406,7 @@ class record_ring::Consumer {
       : parts_(parts),
         position_(position),
         published_(position),
+        explicit_(acknowledge == Acknowledge::kExplicitly),
         share_(share_of(parts, acknowledge)),
         expected_(sequence << 4 | std::uint64_t{1}),
         distance_(steering, sequence),
@@ -409,7 +415,12 @@ class record_ring::Consumer {
   Consumer(const RecordParts& parts, const ReaderOptions& options) noexcept;
 
   static std::uint64_t share_of(const RecordParts& parts, Acknowledge acknowledge) noexcept {
-    return acknowledge == Acknowledge::kEagerly ? 1 : parts.capacity / 8;
+    switch (acknowledge) {
+      case Acknowledge::kEagerly: return 1;
+      case Acknowledge::kExplicitly: return ~std::uint64_t{0};
+      case Acknowledge::kLazily: break;
+    }
+    return parts.capacity / 8;
   }
 
   // As intact(), of the header at our position, and tells nobody.
@@ -427,6 +438,14 @@ class record_ring::Consumer {
   RONDO_COLD ReadState overrun() noexcept;
   ReadState look_again_later() noexcept;
   bool give_back_and_tell() noexcept;
+  void publish_unasked() noexcept {
+    if (!explicit_) publish();
+  }
+  // Of a reader that nobody waits for: what it acknowledges, and when, makes no difference.
+  void acknowledge_unasked() noexcept {
+    if (!std::exchange(explicit_, false)) return;
+    (share_ != 0 ? share_ : readers_share_) = share_of(parts_, Acknowledge::kLazily);
+  }
   RONDO_ALWAYS_INLINE void step() noexcept {
     position_ += footprint_;
     expected_ += record_header::tag(RecordKind::kNothing, 1);
@@ -438,6 +457,7 @@ class record_ring::Consumer {
   RecordParts parts_;
   Position position_;   // of the next header
   Position published_;  // what the producer was told
+  bool explicit_;       // it is told when the caller says so, and else of nothing
   // How far position_ may run ahead of published_. 0 for one of several readers, whose records are
   // looked at once more when they are given back; so it costs the only reader nothing.
   std::uint64_t share_;

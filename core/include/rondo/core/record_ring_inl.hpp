@@ -32,7 +32,8 @@ struct RecordWalk {
   bool sound;
   Position position;        // of the first header that is zero, or of what was asked for
   std::uint64_t sequence;   // of the record that goes or lies there
-  bool after_end;           // the last header passed was an end mark
+  bool after_mark = false;  // the last header passed closed or broke off a stream
+  bool broken_off = false;  // it broke it off
   Position last = 0;        // of the last record passed
   std::uint32_t bytes = 0;  // of it
   bool cut = false;         // it ended as the stride was used up; what it passed was sound
@@ -46,7 +47,7 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
                                std::optional<std::uint64_t> stop_sequence = {}) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   const Position start = position;
-  RecordWalk walk{true, position, sequence, false};
+  RecordWalk walk{.sound = true, .position = position, .sequence = sequence};
   while (stop != position && stop_sequence != sequence) {
     walk.cut = stride.headers == 0;
     if (walk.cut) break;
@@ -55,7 +56,8 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
     const std::uint64_t word = parts.header_at(position).load(std::memory_order_acquire);
     const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
     if (header.verdict == Verdict::kNothing) break;
-    walk.after_end = header.verdict == Verdict::kEnd;
+    walk.broken_off = header.verdict == Verdict::kBrokenOff;
+    walk.after_mark = walk.broken_off || header.verdict == Verdict::kEnd;
     if (header.verdict == Verdict::kRecord) {
       walk.last = position;
       walk.bytes = header.size_bytes;
@@ -122,7 +124,7 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
   Producer producer(parts);
   producer.tail_ = end.position;
   producer.sequence_ = end.sequence;
-  if (end.after_end) producer.ended_at_ = end.position;
+  if (end.after_mark) producer.ended_at_ = end.position;
   producer.checkpoint_ = checkpoint->position;
   if (parts.readers > 1) {
     // relaxed, both: our predecessor's lock, which we hold, orders them.
@@ -141,6 +143,25 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
   if (producer.failed_) return std::nullopt;
   producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
   return producer;
+}
+
+inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
+  if (in_batch_) abandon_batch();
+  if (ended_at_ == tail_) return;
+  if (parts_.readers > 1) {
+    if (static_cast<std::int64_t>(limit_ - tail_) < 0 && !make_room(0)) return;
+  } else if (tail_ - head_seen_ > parts_.capacity - kReserve) {
+    refresh_head();
+    // Every record leaves room for a mark, so what took it is the mark of a predecessor.
+    if (tail_ - head_seen_ > parts_.capacity - kReserve) return;
+  }
+  const Position next = tail_ + record_header::kBytes;
+  padding_ = 0;
+  // relaxed: as in commit().
+  parts_.header_at(next).store(0, std::memory_order_relaxed);
+  publish_header(record_header::make(mark, sequence_, 0));
+  tail_ = next;
+  ended_at_ = next;
 }
 
 inline void record_ring::Producer::refresh_head() noexcept {
@@ -221,6 +242,34 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(
   return std::nullopt;
 }
 
+inline bool record_ring::Consumer::skip_all() noexcept {
+  auto stride = detail::RecordStride::of_lap(parts_);
+  const auto walk = detail::walk_records(parts_, stride, position_, sequence(), std::nullopt);
+  if (!walk.sound) return false;
+  move_to(walk.position, walk.sequence);
+  state_ = ReadState::kEmpty;
+  publish();
+  return true;
+}
+
+inline bool record_ring::Consumer::anything_unread() const noexcept {
+  if (published_ != position_) return true;
+  auto stride = detail::RecordStride::of_lap(parts_);
+  const auto walk =
+      detail::walk_records(parts_, stride, position_, sequence(), std::nullopt, sequence() + 1);
+  return walk.sequence != sequence();
+}
+
+inline ReadState record_ring::Consumer::mark_before() const noexcept {
+  const auto checkpoint = detail::read_checkpoint(*parts_.producer);
+  if (!checkpoint) return ReadState::kEmpty;
+  auto stride = detail::RecordStride::of_lap(parts_);
+  const auto walk = detail::walk_records(parts_, stride, checkpoint->position, checkpoint->sequence,
+                                         std::nullopt);
+  if (!walk.sound || !walk.after_mark || walk.position != position_) return ReadState::kEmpty;
+  return walk.broken_off ? ReadState::kBrokenOff : ReadState::kEnd;
+}
+
 // Nothing there, padding, the end, or bytes that no honest producer writes.
 inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexcept {
   using Verdict = RecordHeaderView::Verdict;
@@ -241,11 +290,12 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
         if (std::exchange(padded, true)) return state_ = ReadState::kCorrupt;
         position_ += header.footprint_bytes;
         break;
-      case Verdict::kEnd: publish(); return state_ = ReadState::kEnd;
+      case Verdict::kEnd: publish_unasked(); return state_ = ReadState::kEnd;
+      case Verdict::kBrokenOff: publish_unasked(); return state_ = ReadState::kBrokenOff;
       case Verdict::kCorrupt: return state_ = ReadState::kCorrupt;
       case Verdict::kNothing:
         // The producer may be waiting for what we have read; tell before staying away.
-        publish();
+        publish_unasked();
         if (std::exchange(looked_again, true) || !distance_.stay_away(sequence())) {
           return state_ = ReadState::kEmpty;
         }

@@ -143,9 +143,11 @@ class Segment {
   // Errors: kMisaligned, kNoDescriptors, kSystem.
   static Result<Segment> over(std::span<std::byte> memory, std::function<void()> release = {});
 
-  // Removes a name, whether anyone is attached or not: those who are keep the segment.
-  // Errors: kInvalidName, kNotFound, kForeignObject, kPermission, kSystem.
-  static Result<void> remove(const SegmentName& name);
+  // Removes a name, whether anyone is attached or not: those who are keep the segment. With
+  // Remove::kIfUnused nothing is removed while somebody is, and nobody can come in between.
+  // Errors: kInvalidName, kNotFound, kForeignObject, kBusy, kPermission, kSystem.
+  enum class Remove : std::uint8_t { kAlways, kIfUnused };
+  static Result<void> remove(const SegmentName& name, Remove how = Remove::kAlways);
 
   Segment(Segment&&) noexcept;
   Segment& operator=(Segment&&) noexcept;

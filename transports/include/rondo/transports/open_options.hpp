@@ -5,8 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
+#include "rondo/core/acknowledge.hpp"
 #include "rondo/sync/deadline.hpp"
 
 namespace rondo {
@@ -29,6 +31,9 @@ struct OpenOptions {
   // kind=mpmc, a Receiver: the stream ends when so many senders have come and gone and all that
   // they sent has been read; 0: as soon as no sender is left. kInvalidOption elsewhere.
   std::uint64_t senders = 0;
+  // A Receiver of a ring of records: when space is given back, in place of the URL's ack=. Without
+  // effect elsewhere.
+  std::optional<Acknowledge> acknowledge{};
   // Shown to people in the list of participants; at most 32 bytes are kept.
   std::string name{};
   // A sender with several readers: called now and then while a send waits for a reliable receiver

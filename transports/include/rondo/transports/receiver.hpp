@@ -114,8 +114,8 @@ class Receiver {
     return Polled<Message>(std::in_place, *this, peeked());
   }
 
-  // kOk while messages may still come; else why not: kEnded, kPeerDied, kCorrupt, kIoError,
-  // kClosed, kForked.
+  // kOk while messages may still come; else why not: kEnded; kPeerGone (the sender broke the stream
+  // off), kPeerDied, kCorrupt, kIoError, kClosed, kForked.
   [[nodiscard]] Status status() const noexcept { return status_; }
 
   // The messages as a range, waiting for each, until no more can come (or the stop flag is set).
@@ -127,8 +127,14 @@ class Receiver {
   // ring's name away. Detaching again does nothing. Never blocks for long.
   void detach() noexcept;
 
-  // Of one of several receivers: messages that it did not get, or not intact, and whether the sender, which was to
-  // wait for it, no longer does.
+  // Tells the sender that all messages given back so far have been dealt with: with ack=explicit
+  // nothing else does, and what was not acknowledged comes again, to this receiver's successor. So
+  // a full ring stays full until this is called. On channels without such a choice it does nothing.
+  // Progress: wait-free, but for a system call if the sender sleeps.
+  void acknowledge() noexcept;
+
+  // Of one of several receivers: messages that it did not get, or not intact, and whether the
+  // sender, which was to wait for it, no longer does.
   [[nodiscard]] std::uint64_t lost() const noexcept;
   [[nodiscard]] bool evicted() const noexcept { return consumer_.evicted(); }
   // Whether a message can be overwritten while it is read: look at intact() then.

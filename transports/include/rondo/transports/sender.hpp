@@ -92,7 +92,8 @@ class Sender {
 
   Sender(Sender&& other) noexcept;
   Sender& operator=(Sender&& other) noexcept;
-  // As close(), but gives up on a byte stream that takes nothing for a few seconds.
+  // As close(), but gives up on a byte stream that takes nothing for a few seconds. While an
+  // exception that came since is being handled, as break_off(): what was to be sent was not.
   ~Sender();
 
   // Claims room for a message of `size_bytes`. Empty if there is no room now, or never will be:
@@ -160,6 +161,12 @@ class Sender {
   // blocking on byte streams.
   Status close(Deadline deadline = Deadline::never()) noexcept;
 
+  // Ends the stream for one who can't finish it: what was sent stays readable, and behind it the
+  // receiver is told that more should have come (kPeerGone; kPeerDied on kind=mpmc and
+  // kind=frames). So half a stream never looks like a whole one. Afterwards as after close().
+  // Progress: blocking on byte streams, for a few seconds at most.
+  void break_off() noexcept;
+
   // The largest message; at least this much fits whatever the ring's state, once it is drained.
   [[nodiscard]] std::size_t max_message_bytes() const noexcept;
   // kOk while the channel is open, else why it is not.
@@ -213,11 +220,13 @@ class Sender {
   void begin_batch() noexcept;
   void abandon_batch() noexcept;
   void stop(Status status) noexcept;
+  Status leave(Status status, Deadline deadline) noexcept;
 
   record_ring::Producer producer_;
   Ringer ringer_;
   Status refusal_ = Status::kOk;  // why the last reservation failed
   Status status_ = Status::kOk;
+  int exceptions_;  // on their way when it was opened
   std::unique_ptr<detail::SenderBackend> backend_;
   detail::OwnRingSender* own_ring_ = nullptr;  // the backend, if it has a ring of its own
 };

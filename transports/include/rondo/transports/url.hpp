@@ -32,12 +32,22 @@
 //   max       e.g. 64KiB                   pipe fd fifo unix    messages up to this size shall fit
 //   wait      spin pause yield adaptive    all                  how to wait; default adaptive
 //             park
-//   ack       lazy eager                   shm file inproc      when the receiver gives space back
-//                                          (kind=record)
+//   ack       lazy eager explicit          shm file inproc      when the receiver gives space back;
+//                                          (kind=record)        explicit: in acknowledge() alone
 //   linger    0 1                          shm file inproc      wait for a successor of a peer that
 //                                                               died or left
 //   keep      0 1                          shm file fifo        leave the name when the last one
 //                                                               goes
+//   start     any new fresh join           shm file             what to do with what is there: any:
+//                                                               take it up, or make it; new: make
+//                                                               it, or fail (a sender's); fresh:
+//                                                               throw away what an earlier life
+//                                                               left, fail if somebody is attached
+//                                                               (a receiver then joins); join:
+//                                                               take it up, or fail
+//   from      oldest next                  a receiver's         next: only what is sent from now on;
+//                                          (kind=record)        what lies there is thrown away, if
+//                                                               there is one receiver
 //   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
 //   huge      no try require               shm file             huge pages
 //   lock      0 1                          shm file             keep it in memory
@@ -51,7 +61,7 @@
 // and from=oldest or newest):
 //
 //   policy    reliable lossy latest        a receiver's         whether the sender waits for it
-//   from      oldest newest NUMBER         a receiver's         where it starts
+//   from      oldest newest next NUMBER    a receiver's         where it starts
 //   name      text                         a receiver's         to go on where that name stopped
 //   evict     seconds                      the sender's         how long it waits for a reliable
 //                                                               receiver that does not move
@@ -85,6 +95,14 @@ enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUni
 
 [[nodiscard]] std::string_view to_string(Scheme scheme) noexcept;
 
+// What an opener does with what an earlier life left at the name.
+enum class Start : std::uint8_t {
+  kAny,    // takes it up; makes it if there is none
+  kNew,    // makes it; an error if there is one
+  kFresh,  // throws it away, unless somebody is attached; makes it
+  kJoin    // takes it up; an error if there is none
+};
+
 struct ChannelOptions {
   // More than the private caches of two cores hold (docs/performance.md, the size of the ring).
   static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{4} << 20;
@@ -107,6 +125,7 @@ struct ChannelOptions {
   Acknowledge acknowledge = Acknowledge::kLazily;
   bool linger = false;
   bool keep = false;
+  Start start = Start::kAny;
   std::optional<std::uint32_t> readers;  // unset: as found, else 1
   ReaderOptions reader;                  // policy, from, sequence; name stands in reader_name
   bool policy_given = false;             // else it is what the kind of ring makes of it
