@@ -100,18 +100,15 @@ inline recover() {
 #endif
   d = 0;
   do
-  :: d < MORTALS ->
-     if
-     :: d != me ->
-        STEP
-          if
-          :: IS_DEAD(d) && record[d] != 0 -> lock_of[d] = me + 1; locked = locked | (1 << d)
-          :: else
-          fi
-        PETS
-     :: else
-     fi;
-     d++
+  :: d < MORTALS && d == me -> d++
+  :: d < MORTALS && d != me ->
+     STEP
+       if
+       :: IS_DEAD(d) && record[d] != 0 -> lock_of[d] = me + 1; locked = locked | (1 << d)
+       :: else
+       fi;
+       d++
+     PETS
   :: else -> break
   od;
   if
@@ -121,22 +118,14 @@ inline recover() {
 #endif
      d = 0;
      do
-     :: d < MORTALS ->
-        if
-        :: (locked >> d) & 1 -> recover_one()
-        :: else
-        fi;
-        d++
+     :: d < MORTALS && ((locked >> d) & 1) -> recover_one(); d++
+     :: d < MORTALS && !((locked >> d) & 1) -> d++
      :: else -> break
      od;
      d = 0;
      do
-     :: d < MORTALS ->
-        if
-        :: (locked >> d) & 1 -> STEP lock_of[d] = 0; PETS
-        :: else
-        fi;
-        d++
+     :: d < MORTALS && ((locked >> d) & 1) -> STEP lock_of[d] = 0; d++ PETS
+     :: d < MORTALS && !((locked >> d) & 1) -> d++
      :: else -> break
      od
   :: else
@@ -144,18 +133,27 @@ inline recover() {
   atomic { d = 0; locked = 0; tail_seen = 0; head_seen = 0; o = 0; do :: o < ALL -> seen[o] = 0; o++ :: else -> break od; o = 0 }
 }
 
+/* Looks on a side where nobody is locked come to nothing; they are left out. */
+#ifdef LOOK_FIRST
+#define CONCERNS(who) 1
+#else
+#define CONCERNS(who) ((who) < NP -> locked & ((1 << NP) - 1) : locked >> NP)
+#endif
+
 /* The positions reached, and what those who are not known to be dead have on record. */
 inline look() {
-  STEP tail_seen = tail; PETS;
-  STEP head_seen = head; PETS;
+  if
+  :: CONCERNS(0) -> STEP tail_seen = tail; PETS
+  :: else
+  fi;
+  if
+  :: CONCERNS(NP) -> STEP head_seen = head; PETS
+  :: else
+  fi;
   o = 0;
   do
-  :: o < ALL ->
-     if
-     :: (locked >> o) & 1 -> seen[o] = 0
-     :: else -> STEP seen[o] = record[o]; PETS
-     fi;
-     o++
+  :: o < ALL && CONCERNS(o) && !((locked >> o) & 1) -> STEP seen[o] = record[o]; o++ PETS
+  :: o < ALL && !(CONCERNS(o) && !((locked >> o) & 1)) -> o++
   :: else -> break
   od;
   o = 0
