@@ -12,31 +12,39 @@
 //  What is handed over
 //   8. ARingWithoutItsSealsIsRefused
 //   9. APartWithoutItsSealsOrOfAnotherKindIsRefused
-//  10. WhatAReceiverGetsCanOnlyBeRead
+//  10. AStrangersDescriptorDoesNotHoldTheSender
+//  11. AGuestsDescriptorDoesNotHoldTheSender
+//  12. ADescriptorInTheQueueDoesNotHoldTheSendersEnd
+//  13. WhatAReceiverGetsCanOnlyBeRead
 //  Joining a sender that never waits
-//  11. ASenderThatOnlySendsLetsAReceiverIn
-//  12. ASenderThatClosesWaitsForAReceiver
+//  14. ASenderThatOnlySendsLetsAReceiverIn
+//  15. ASenderThatClosesWaitsForAReceiver
 //  Death
-//  13. AKilledSendersMessagesArriveAndItsDeathIsTold
-//  14. ReceiversKilledAtRandomAreFollowed
-//  15. SendersKilledAtRandomAreNoticed
-//  16. ASenderIsToldThatItsOnlyReceiverDied
-//  17. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  18. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  16. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  17. ReceiversKilledAtRandomAreFollowed
+//  18. SendersKilledAtRandomAreNoticed
+//  19. ASenderIsToldThatItsOnlyReceiverDied
+//  20. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  21. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  19. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  22. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  20. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  21. OneKilledAmongSeveralIsNotWaitedFor
-//  22. OneThatScribblesAmongSeveralHarmsNobody
-//  23. TooManyReceiversAreTurnedAway
-//  24. NamesOfParticipantsReachTheSendersInfo
+//  23. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  24. OneKilledAmongSeveralIsNotWaitedFor
+//  25. OneThatScribblesAmongSeveralHarmsNobody
+//  26. TooManyReceiversAreTurnedAway
+//  27. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -46,9 +54,12 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -118,9 +129,9 @@ struct Welcome {
 };
 
 template <class T>
-void send_with(int socket, const T& value, std::vector<int> fds) {
+bool send_with(int socket, const T& value, std::vector<int> fds) {
   iovec bytes{const_cast<T*>(&value), sizeof value};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(256 * sizeof(int))> control{};
   msghdr header{};
   header.msg_iov = &bytes;
   header.msg_iovlen = 1;
@@ -133,14 +144,14 @@ void send_with(int socket, const T& value, std::vector<int> fds) {
     part->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
     std::memcpy(CMSG_DATA(part), fds.data(), fds.size() * sizeof(int));
   }
-  static_cast<void>(sendmsg(socket, &header, MSG_NOSIGNAL));
+  return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
 }
 
 // The message, and the one descriptor that came with it, or -1.
 template <class T>
 int receive_with(int socket, T& value) {
   iovec bytes{&value, sizeof value};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(256 * sizeof(int))> control{};
   msghdr header{};
   header.msg_iov = &bytes;
   header.msg_iovlen = 1;
@@ -420,6 +431,170 @@ TEST_F(GuardedChannel, APartWithoutItsSealsOrOfAnotherKindIsRefused) {
     // And as it has to be: none of this was held against anybody.
     EXPECT_EQ(verdict({}), 0u);
   });
+}
+
+// A TCP connection whose closing takes an hour, as the other end does not read what was sent.
+class Lingering {
+ public:
+  Lingering() {
+    const int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* any = reinterpret_cast<sockaddr*>(&address);
+    if (bind(listening, any, size) != 0 || listen(listening, 1) != 0 ||
+        getsockname(listening, any, &size) != 0) {
+      std::abort();
+    }
+    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    static_cast<void>(connect(fd_, any, size));
+    other_ = accept(listening, nullptr, nullptr);
+    close(listening);
+    const linger hour{1, 3600};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &hour, sizeof hour);
+    const std::vector<char> bytes(1 << 20);
+    while (send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0) {
+    }
+  }
+  Lingering(const Lingering&) = delete;
+  Lingering& operator=(const Lingering&) = delete;
+  ~Lingering() {
+    close(other_);  // resets, so nobody waits any more
+    if (fd_ >= 0) close(fd_);
+  }
+  [[nodiscard]] int fd() const { return fd_; }
+  // Ours goes: whoever has been given a copy is the last one.
+  void give_away() { close(std::exchange(fd_, -1)); }
+
+ private:
+  int fd_ = -1;
+  int other_ = -1;
+};
+
+// As on kernels that can't refuse descriptors on a socket (before Linux 6.16).
+void forbid_refusing_descriptors() {
+  constexpr std::uint32_t kPassRights = 83;
+  std::array<sock_filter, 6> program{
+      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 3),
+      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kPassRights, 0, 1),
+      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOPROTOOPT),
+      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+    _exit(252);
+  }
+}
+
+// The attackers' sides are all in this process, and the sender in a child, which would stand still.
+class GuardedHandover : public GuardedChannel {
+ protected:
+  // Sends an answer for each of `sizes`, with so many descriptors whose closing lingers. Those that
+  // could be sent are closed here, so that whoever has got them would be the last.
+  void send_lingering(int socket, const std::vector<std::size_t>& sizes) {
+    for (const std::size_t copies : sizes) {
+      Lingering& lingering = *lingering_.emplace_back(std::make_unique<Lingering>());
+      if (send_with(socket, Answer{}, std::vector<int>(copies, lingering.fd())) && copies != 0) {
+        lingering.give_away();
+      }
+    }
+  }
+  // Serves until told to end; exits with 0 if it was in order.
+  template <class Body>
+  void beside(bool old_kernel, const std::string& options, Body&& body) {
+    Shared<std::atomic<int>> state;
+    Child serving([&] {
+      if (old_kernel) forbid_refusing_descriptors();
+      auto sender = Sender::open(url(options));
+      *state = sender ? 1 : 2;
+      while (sender && *state == 1) {
+        static_cast<void>(sender->wait_for_receivers(2, Deadline::after(milliseconds(5))));
+        ++*turns_;
+      }
+      return sender && sender->close(Deadline::now()) == Status::kOk ? 0 : 1;
+    });
+    while (*state == 0) usleep(100);
+    ASSERT_EQ(*state, 1);
+    body();
+    *state = 2;
+    EXPECT_EQ(serving.join(), 0);
+  }
+  // Returns once the sender has been through its door several times since.
+  void await_turns() {
+    for (const int until = *turns_ + 5; *turns_ < until;) usleep(100);
+  }
+
+  std::vector<std::unique_ptr<Lingering>> lingering_;
+  Shared<std::atomic<int>> turns_;
+};
+
+TEST_F(GuardedHandover, AStrangersDescriptorDoesNotHoldTheSender) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  for (const bool old_kernel : {false, true}) {
+    beside(old_kernel, "capacity=4KiB&mode=0666", [&] {
+      for (int i = 0; i < 3; ++i) {
+        Child stranger([&] {
+          if (setgid(kOther) != 0 || setuid(kOther) != 0) return 250;
+          const int socket = connect_raw(path());
+          send_lingering(socket, {1});
+          Offer offer;
+          receive_with(socket, offer);
+          return static_cast<int>(offer.verdict);
+        });
+        EXPECT_EQ(stranger.join(), 1);
+        await_turns();
+      }
+      auto receiver = Receiver::open(url(""), {.wait = soon()});
+      EXPECT_TRUE(receiver) << receiver.error().message;
+    });
+  }
+}
+
+// What is allowed in, and hands over something else than its part: instead of it, too much of it,
+// behind it.
+TEST_F(GuardedHandover, AGuestsDescriptorDoesNotHoldTheSender) {
+  for (const bool old_kernel : {false, true}) {
+    beside(old_kernel, "capacity=4KiB&readers=2", [&] {
+      for (const std::vector<std::size_t>& sizes :
+           {std::vector<std::size_t>{1}, {2}, {3}, {200}, {0, 1}, {1, 1}}) {
+        const int socket = connect_raw(path());
+        Offer offer;
+        close(receive_with(socket, offer));
+        EXPECT_EQ(offer.verdict, 0u);
+        send_lingering(socket, sizes);
+        await_turns();
+        Welcome welcome;
+        receive_with(socket, welcome);
+        EXPECT_NE(welcome.verdict, 0u);
+        close(socket);
+      }
+      auto receiver = Receiver::open(url(""), {.wait = soon()});
+      EXPECT_TRUE(receiver) << receiver.error().message;
+    });
+  }
+}
+
+// Who knocks when nobody looks any more.
+TEST_F(GuardedHandover, ADescriptorInTheQueueDoesNotHoldTheSendersEnd) {
+  for (const bool old_kernel : {false, true}) {
+    Shared<std::atomic<int>> state;
+    Child closing([&] {
+      if (old_kernel) forbid_refusing_descriptors();
+      auto sender = Sender::open(url());
+      *state = sender ? 1 : 3;
+      while (*state == 1) usleep(100);
+      return sender && sender->close(Deadline::now()) == Status::kOk ? 0 : 1;
+    });
+    while (*state == 0) usleep(100);
+    const int socket = connect_raw(path());
+    send_lingering(socket, {1});
+    *state = 2;
+    EXPECT_EQ(closing.join(), 0);
+    close(socket);
+  }
 }
 
 TEST_F(GuardedChannel, WhatAReceiverGetsCanOnlyBeRead) {

@@ -50,6 +50,8 @@ class FdStream {
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(fd_); }
   void close() noexcept;
+  // Gives the descriptor away, as it is.
+  [[nodiscard]] UniqueFd release() && noexcept { return std::move(fd_); }
 
  private:
   void take_pipe() noexcept;

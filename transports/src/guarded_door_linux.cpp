@@ -130,15 +130,16 @@ void GuardedDoor::service() noexcept {
   if (!listener_.socket.is_open()) return;
   // Not more in one call: those who are turned away can come again faster than that takes.
   for (std::size_t i = 0; i < kMostGuests && guests_.size() < kMostGuests; ++i) {
+    if (!can_leave_open()) break;
     OwnedFd guest = accept_from(listener_.socket.fd());
     if (!guest) break;
-    greet(std::move(guest));
+    greet(Connection(std::move(guest)));
   }
   std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
 }
 
 // Looks at who it is, and offers the ring.
-void GuardedDoor::greet(OwnedFd socket) noexcept {
+void GuardedDoor::greet(Connection socket) noexcept {
   const auto credentials = credentials_of(url_, socket.get());
   if (!credentials) return;
   GuardedOffer offer;
@@ -152,6 +153,7 @@ void GuardedDoor::greet(OwnedFd socket) noexcept {
   offer.verdict = static_cast<std::uint32_t>(verdict);
   const int ring_fd = ring_fd_.get();
   const bool admitted = verdict == GuardedVerdict::kAdmitted;
+  if (admitted) take_descriptors(socket.get(), true);
   const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const int>();
   if (send_struct(socket.get(), offer, fds) != Wire::kDone || !admitted) return;
   guests_.push_back(
@@ -164,8 +166,8 @@ bool GuardedDoor::advance(Guest& guest) noexcept {
   std::array<OwnedFd, 2> fds;
   switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds))) {
     case Wire::kNotNow: return guest.deadline.passed();
-    case Wire::kGone:
-    case Wire::kBroken: return true;
+    case Wire::kGone: return true;
+    case Wire::kBroken: answer.magic = 0; break;
     case Wire::kDone: break;
   }
   GuardedWelcome welcome;
@@ -233,6 +235,13 @@ void GuardedDoor::wait(Deadline deadline) noexcept {
 void GuardedDoor::close() noexcept {
   if (!listener_.socket.is_open()) return;
   listener_.cleanup->run();
+  // Those who have knocked and were not looked at yet go one by one, as they may have sent something.
+  static_cast<void>(shutdown(listener_.socket.fd(), SHUT_RD));
+  for (int i = 0; i <= kBacklog; ++i) {
+    OwnedFd guest = accept_from(listener_.socket.fd());
+    if (!guest) break;
+    let_go(std::move(guest));
+  }
   listener_.socket.close();
   guests_.clear();
   for (Place& place : places_) place.lock.reset();

@@ -18,6 +18,7 @@
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/sync/deadline.hpp"
+#include "strangers_linux.hpp"
 #include "unix_listener_linux.hpp"
 
 namespace rondo::detail {
@@ -53,7 +54,7 @@ class GuardedDoor {
  private:
   // One on the way in.
   struct Guest {
-    OwnedFd socket;
+    Connection socket;
     ucred credentials;
     Deadline deadline;
     std::uint64_t start;  // that was offered
@@ -68,7 +69,7 @@ class GuardedDoor {
 
   GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
               OwnedFd ring_fd, Listener listener);
-  void greet(OwnedFd socket) noexcept;
+  void greet(Connection socket) noexcept;
   [[nodiscard]] bool advance(Guest& guest) noexcept;
   [[nodiscard]] std::optional<GuardedWelcome> admit(const Guest& guest, OwnedFd part,
                                                     OwnedFd lock) noexcept;

@@ -76,14 +76,15 @@ Result<void> judge(const Url& url, std::uint32_t verdict) {
 Result<GuardedJoiner> GuardedJoiner::knock(const Url& url, const std::string& name) {
   auto socket = connect_to(url, SOCK_SEQPACKET);
   if (!socket) return std::move(socket).error();
-  const auto peer = credentials_of(url, socket->fd());
+  GuardedJoiner joiner(url, name, std::move(socket).value());
+  const auto peer = credentials_of(url, joiner.socket_.get());
   if (!peer) return peer.error();
   if (!is_allowed(url, *peer)) {
     return Error{ErrorCode::kForeignOwner,
                  url.name() + ": the sender runs as " + user_in_words(peer->uid) +
                      "; if you trust it, say uid=" + std::to_string(peer->uid)};
   }
-  return GuardedJoiner(url, name, std::move(socket).value());
+  return joiner;
 }
 
 Result<bool> GuardedJoiner::step() {
@@ -91,20 +92,20 @@ Result<bool> GuardedJoiner::step() {
   if (!ring_) {
     GuardedOffer offer;
     std::array<OwnedFd, 1> fd;
-    switch (receive_struct(socket_.fd(), offer, std::span<OwnedFd>(fd))) {
+    switch (receive_struct(socket_.get(), offer, std::span<OwnedFd>(fd))) {
       case Wire::kNotNow: return false;
       case Wire::kDone: break;
       case Wire::kGone: return gone();
       case Wire::kBroken:
-        // A refusal comes without a ring.
-        if (offer.verdict == 0) return no_ring(url_);
+        // A refusal comes without a ring, another version with what this one can't judge.
+        if (offer.verdict == 0 && offer.version == GuardedOffer::kVersion) return no_ring(url_);
         break;
     }
     if (auto taken = take_offer(offer, fd[0]); !taken) return taken.error();
     if (auto answered = answer(offer.start); !answered) return answered.error();
   }
   GuardedWelcome welcome;
-  switch (receive_struct(socket_.fd(), welcome)) {
+  switch (receive_struct(socket_.get(), welcome)) {
     case Wire::kNotNow: return false;
     case Wire::kGone: return gone();
     case Wire::kBroken: return no_ring(url_);
@@ -172,7 +173,7 @@ Result<void> GuardedJoiner::answer(std::uint64_t start) {
   if (!to_lock) return to_lock.error();
   const OwnedFd locking(*to_lock);
   const std::array fds{reading.get(), locking.get()};
-  if (send_struct(socket_.fd(), GuardedAnswer{}, std::span<const int>(fds)) != Wire::kDone) {
+  if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const int>(fds)) != Wire::kDone) {
     return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"};
   }
   parts_.consumer = std::launder(reinterpret_cast<RecordConsumerPart*>(part->bytes().data()));
@@ -182,7 +183,7 @@ Result<void> GuardedJoiner::answer(std::uint64_t start) {
 }
 
 void GuardedJoiner::wait(Deadline deadline) const noexcept {
-  pollfd polled{socket_.fd(), POLLIN, 0};
+  pollfd polled{socket_.get(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
   const Uncancelled here;

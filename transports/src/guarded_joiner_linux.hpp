@@ -9,14 +9,15 @@
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
+#include "strangers_linux.hpp"
 #include "unix_listener_linux.hpp"
 
 namespace rondo::detail {
 
 class GuardedJoiner {
  public:
-  // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now), kForeignOwner (a sender whom the URL does not
-  // allow), kForeignObject, kPermission, kSystem.
+  // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
+  // kForeignOwner (a sender whom the URL does not allow), kForeignObject, kPermission, kSystem.
   static Result<GuardedJoiner> knock(const Url& url, const std::string& name);
 
   // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),
@@ -35,13 +36,13 @@ class GuardedJoiner {
 
  private:
   GuardedJoiner(const Url& url, std::string name, FdStream socket)
-      : url_(url), name_(std::move(name)), socket_(std::move(socket)) {}
+      : url_(url), name_(std::move(name)), socket_(std::move(socket).release()) {}
   Result<void> take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd);
   Result<void> answer(std::uint64_t start);
 
   Url url_;
   std::string name_;
-  FdStream socket_;
+  Connection socket_;
   std::optional<Segment> ring_;  // none: the offer has not come yet
   std::optional<Segment> part_;
   std::optional<LivenessLock> lock_;

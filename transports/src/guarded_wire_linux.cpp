@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "rondo/core/uncancelled.hpp"
+#include "strangers_linux.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -19,10 +20,11 @@ Wire outcome_of_failure() noexcept {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Wire::kNotNow : Wire::kGone;
 }
 
-// Moves the descriptors that came with `message` into `fds`, and returns how many came. Those for
-// which there is no room are closed: the kernel may have installed more than were asked for.
-std::size_t take_descriptors(msghdr& message, std::span<OwnedFd> fds) noexcept {
+// Moves the descriptors that came with `message` into `fds`. Whether they are as many as there is
+// room for, and memory all of them; what is not is left open.
+bool take_memory(msghdr& message, std::span<OwnedFd> fds) noexcept {
   std::size_t count = 0;
+  bool sound = true;
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
        part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
@@ -31,10 +33,15 @@ std::size_t take_descriptors(msghdr& message, std::span<OwnedFd> fds) noexcept {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
       OwnedFd taken = take_over(fd);
-      if (count < fds.size()) fds[count] = std::move(taken);
+      if (!is_memory(taken.get())) {
+        sound = false;
+        leave_open(std::move(taken));
+      } else if (count < fds.size()) {
+        fds[count] = std::move(taken);
+      }
     }
   }
-  return count;
+  return sound && count == fds.size();
 }
 
 }  // namespace
@@ -67,17 +74,21 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
   msghdr header{};
   header.msg_iov = &bytes;
   header.msg_iovlen = 1;
-  header.msg_control = control.data();
-  header.msg_controllen = control.size();
-  const Uncancelled here;
-  const ssize_t received = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (!fds.empty()) {
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_LEN(fds.size_bytes());
+  }
+  // A look first: what is not as expected stays in the queue, for let_go().
+  const ssize_t received = recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0) return outcome_of_failure();
-  // First: an empty message may bring descriptors too.
-  const std::size_t came = take_descriptors(header, fds);
+  const bool sound = take_memory(header, fds);
   if (received == 0) return Wire::kGone;
   const bool whole = static_cast<std::size_t>(received) == message.size() &&
                      (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-  return whole && came == fds.size() ? Wire::kDone : Wire::kBroken;
+  if (!whole || !sound) return Wire::kBroken;
+  // Out of the queue; the copies of the descriptors there are memory too.
+  static_cast<void>(recv(socket, message.data(), message.size(), MSG_DONTWAIT));
+  return Wire::kDone;
 }
 
 }  // namespace rondo::detail

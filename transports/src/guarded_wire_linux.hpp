@@ -84,8 +84,8 @@ enum class Wire : std::uint8_t {
 // Sends `message` and copies of `fds` with it.
 [[nodiscard]] Wire send_message(int socket, std::span<const std::byte> message,
                                 std::span<const int> fds) noexcept;
-// Receives a message of just this size, with as many descriptors as `fds` has room for. All others
-// that may come with it are closed.
+// Receives a message of just this size, with as many descriptors as `fds` has room for, all of
+// memory. What is anything else stays in the queue (strangers_linux.hpp).
 [[nodiscard]] Wire receive_message(int socket, std::span<std::byte> message,
                                    std::span<OwnedFd> fds) noexcept;
 

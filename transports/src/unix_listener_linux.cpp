@@ -14,6 +14,7 @@
 #include "name_linux.hpp"
 #include "open.hpp"
 #include "rondo/core/user_ids.hpp"
+#include "strangers_linux.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -92,6 +93,7 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
   auto made = make_socket(url, type, Direction::kRead);
   if (!made) return std::move(made).error();
   const int fd = made->fd();
+  take_descriptors(fd, false);
   // The name is made with the mode of the socket, less the umask.
   fchmod(fd, url.options.segment.mode);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {

@@ -13,6 +13,7 @@
 #include "name_linux.hpp"
 #include "open.hpp"
 #include "rondo/core/user_ids.hpp"
+#include "strangers_linux.hpp"
 #include "stream_channel.hpp"
 #include "unix_listener_linux.hpp"
 
@@ -47,8 +48,11 @@ Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Liste
       return system_error(url, "accept", errno);
     }
     const int fd = accepted.get();
+    if (!check_peer(url, fd)) {  // a stranger; our sender may still come
+      let_go(std::move(accepted));
+      continue;
+    }
     FdStream stream(std::move(accepted), Direction::kRead);
-    if (!check_peer(url, fd)) continue;  // a stranger; our sender may still come
     if (send(fd, &kWelcome, 1, MSG_NOSIGNAL) == 1) return stream;
   }
 }
@@ -65,7 +69,11 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
 Result<FdStream> connect_to_receiver(const Url& url) {
   auto made = connect_to(url, SOCK_STREAM);
   if (!made) return made;
-  if (auto checked = check_peer(url, made->fd()); !checked) return std::move(checked).error();
+  if (auto checked = check_peer(url, made->fd()); !checked) {
+    let_go(std::move(*made).release());
+    return std::move(checked).error();
+  }
+  take_descriptors(made->fd(), false);
   return made;
 }
 
