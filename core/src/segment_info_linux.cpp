@@ -21,7 +21,7 @@ Result<void> look_inside(const SegmentName& name, SegmentInfo& info) {
   const SegmentOptions anyone{.mode = 0777, .prefault = false};
   auto segment = Segment::attach(name, anyone, Access::kReadOnly);
   if (!segment) return segment.error();
-  const auto geometry = check_header(segment->bytes(), std::nullopt, to_string(name));
+  const auto geometry = check_header(segment->bytes(), kAnyKind, to_string(name));
   if (!geometry) return geometry.error();
   auto participants = Participants::open(*segment, *geometry);
   if (!participants) return participants.error();

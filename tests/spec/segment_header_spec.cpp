@@ -52,10 +52,8 @@ struct HeaderFixture {
     finish_header(memory);
   }
   SegmentHeader& header() { return *reinterpret_cast<SegmentHeader*>(memory); }
-  Result<Geometry> check(std::optional<RingKind> kind = std::nullopt) {
-    return check_header(memory, kind, "shm:x");
-  }
-  ErrorCode refused(std::optional<RingKind> kind = std::nullopt) {
+  Result<Geometry> check(RingKind kind = kAnyKind) { return check_header(memory, kind, "shm:x"); }
+  ErrorCode refused(RingKind kind = kAnyKind) {
     const auto result = check(kind);
     EXPECT_FALSE(result);
     return result ? ErrorCode::kSystem : result.error().code;
@@ -92,7 +90,7 @@ TEST(SegmentHeader, AnUnfinishedSegmentIsNotReady) {
 TEST(SegmentHeader, TooFewBytesForAHeaderAreTooSmall) {
   HeaderFixture segment;
   for (const std::size_t size : {std::size_t{0}, std::size_t{71}, kPartAlignment - 1}) {
-    const auto read = check_header(std::span(segment.memory, size), std::nullopt, "shm:x");
+    const auto read = check_header(std::span(segment.memory, size), kAnyKind, "shm:x");
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().code, ErrorCode::kTooSmall);
   }
@@ -100,7 +98,7 @@ TEST(SegmentHeader, TooFewBytesForAHeaderAreTooSmall) {
 
 TEST(SegmentHeader, MemoryOffTheSharingRangeIsMisaligned) {
   HeaderFixture segment;
-  const auto read = check_header(std::span(segment.memory).subspan(8), std::nullopt, "shm:x");
+  const auto read = check_header(std::span(segment.memory).subspan(8), kAnyKind, "shm:x");
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, ErrorCode::kMisaligned);
 }

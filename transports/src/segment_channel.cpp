@@ -120,7 +120,7 @@ struct Found {
 Result<Found> find(const Url& url) {
   auto segment = Segment::attach(name_of(url), url.options.segment);
   if (!segment) return std::move(segment).error();
-  const auto geometry = check_header(segment->bytes(), std::nullopt, url.name());
+  const auto geometry = check_header(segment->bytes(), kAnyKind, url.name());
   if (!geometry) return geometry.error();
   if (auto agreed = agree_on_kind(url, geometry->kind); !agreed) return std::move(agreed).error();
   return Found{std::move(segment).value(), *geometry};

@@ -30,7 +30,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,6 +49,10 @@ enum class RingKind : std::uint32_t {
   kLatest = 4,
   kFramePool = 5
 };
+
+// For check_header(). A value and not an empty optional: compilers branch on what an empty one holds
+// before they ask whether it is empty, and valgrind tells the user that.
+inline constexpr RingKind kAnyKind{};
 
 // As it stands in URLs and in what `rondo info` prints.
 [[nodiscard]] constexpr std::string_view to_string(RingKind kind) noexcept {
@@ -229,7 +232,7 @@ namespace detail {
 }  // namespace detail
 
 // Judges the header of `segment`, which is hostile until proved sound. `expected`: the kind it has
-// to be; none if any will do. `what` names the segment in messages, e.g. "shm:prices".
+// to be, or kAnyKind. `what` names the segment in messages, e.g. "shm:prices".
 //
 // Returns the process's own copy. Every field is read once. What holds of it: total_bytes is the
 // size of `segment`, the participant table and capacity * slot_bytes fit into it, the capacity is
@@ -241,8 +244,7 @@ namespace detail {
 //
 // Memory ordering: what the creator wrote before finish_header() is visible afterwards.
 [[nodiscard]] inline Result<Geometry> check_header(std::span<const std::byte> segment,
-                                                   std::optional<RingKind> expected,
-                                                   std::string_view what) {
+                                                   RingKind expected, std::string_view what) {
   const std::string name(what);
   if (segment.size() < kPartAlignment) {
     return Error{ErrorCode::kTooSmall, name + " has " + std::to_string(segment.size()) +
@@ -271,10 +273,10 @@ namespace detail {
     return Error{ErrorCode::kBadKind,
                  name + " holds a ring of the unknown kind " + std::to_string(kind)};
   }
-  if (expected && geometry.kind != *expected) {
+  if (expected != kAnyKind && geometry.kind != expected) {
     return Error{ErrorCode::kBadKind, name + " holds a ring of kind " +
                                           std::string(to_string(geometry.kind)) + ", not " +
-                                          std::string(to_string(*expected))};
+                                          std::string(to_string(expected))};
   }
   if (geometry.total_bytes != segment.size()) {
     const bool truncated = geometry.total_bytes > segment.size();
