@@ -3,8 +3,12 @@ include(CMakePackageConfigHelpers)
 
 get_property(targets GLOBAL PROPERTY RONDO_INSTALLED_TARGETS)
 install(TARGETS ${targets} EXPORT rondo-targets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+
+list(TRANSFORM targets REPLACE "^rondo_" "" OUTPUT_VARIABLE components)
+list(JOIN components ", " RONDO_COMPONENTS)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/rondo)
 install(EXPORT rondo-targets NAMESPACE rondo:: DESTINATION ${package_dir})
@@ -15,6 +19,14 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/rondo-config-version.cmak
 install(FILES ${PROJECT_BINARY_DIR}/rondo-config.cmake
   ${PROJECT_BINARY_DIR}/rondo-config-version.cmake DESTINATION ${package_dir})
 
+# All for a static link, the order included; shared libraries need no more, and mind nothing.
+list(REMOVE_ITEM targets rondo_rondo)
+list(REVERSE targets)
+list(TRANSFORM targets PREPEND "-l" OUTPUT_VARIABLE RONDO_PC_LIBS)
+if(RONDO_MIMALLOC)
+  list(APPEND RONDO_PC_LIBS -lmimalloc)
+endif()
+list(JOIN RONDO_PC_LIBS " " RONDO_PC_LIBS)
 file(RELATIVE_PATH RONDO_PC_TO_PREFIX
   ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
 configure_file(${CMAKE_CURRENT_LIST_DIR}/rondo.pc.in ${PROJECT_BINARY_DIR}/rondo.pc @ONLY)

@@ -16,10 +16,23 @@ function(rondo_module name)
     set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cpp)
   endif()
 
-  add_library(rondo_${name} STATIC ${sources})
+  add_library(rondo_${name} ${sources})  # static, unless BUILD_SHARED_LIBS says otherwise
   add_library(rondo::${name} ALIAS rondo_${name})
-  # Installed as librondo_NAME.a, imported as rondo::NAME.
-  set_target_properties(rondo_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX)
+  # Installed as librondo_NAME, imported as rondo::NAME. As long as the major version is 0, another
+  # minor one is another library.
+  set_target_properties(rondo_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX
+    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  # Shared ones find each other, wherever the tree is moved to.
+  if(NOT DEFINED CMAKE_INSTALL_RPATH)
+    set_target_properties(rondo_${name} PROPERTIES INSTALL_RPATH "$ORIGIN")
+  endif()
+  # So that archives go into plugins and other shared libraries, too.
+  if(NOT DEFINED CMAKE_POSITION_INDEPENDENT_CODE)
+    set_target_properties(rondo_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  endif()
+  # That alone would keep g++ from inlining what another library might replace; nobody does.
+  target_compile_options(rondo_${name} PRIVATE
+    $<$<CXX_COMPILER_ID:GNU,Clang>:-fno-semantic-interposition>)
   target_sources(rondo_${name} PUBLIC FILE_SET HEADERS BASE_DIRS include FILES ${headers})
   target_compile_features(rondo_${name} PUBLIC cxx_std_20)
   target_link_libraries(rondo_${name} PUBLIC ${arg_DEPENDS})

@@ -1,10 +1,10 @@
 #include "rondo/transports/local_memory.hpp"
 
-#include <mimalloc.h>
-
 #include <atomic>
 #include <new>
 #include <utility>
+
+#include "local_heap.hpp"
 
 namespace rondo {
 namespace {
@@ -20,7 +20,8 @@ std::uint64_t this_thread_number() noexcept {
 
 }  // namespace
 
-LocalMemory::LocalMemory() noexcept : heap_(mi_heap_new()), made_by_(this_thread_number()) {}
+LocalMemory::LocalMemory() noexcept
+    : heap_(detail::make_local_heap()), made_by_(this_thread_number()) {}
 
 LocalMemory::LocalMemory(LocalMemory&& other) noexcept
     : heap_(std::exchange(other.heap_, nullptr)),
@@ -48,9 +49,7 @@ std::span<std::byte> LocalMemory::take_zeroed(std::size_t size_bytes,
   }
   // A heap allocates only on the thread that made it; elsewhere the thread's own heap serves.
   const bool at_home = heap_ != nullptr && made_by_ == this_thread_number();
-  void* block = at_home
-                    ? mi_heap_zalloc_aligned(static_cast<mi_heap_t*>(heap_), size_bytes, alignment)
-                    : mi_zalloc_aligned(size_bytes, alignment);
+  void* block = detail::take_local_block(at_home ? heap_ : nullptr, size_bytes, alignment);
   if (block == nullptr) return {};
   blocks_.push_back(block);
   return {static_cast<std::byte*>(block), size_bytes};
@@ -59,10 +58,10 @@ std::span<std::byte> LocalMemory::take_zeroed(std::size_t size_bytes,
 void LocalMemory::release() noexcept {
   // Blocks may be freed by any thread, a heap only by its own. One that stays behind is empty then,
   // and goes when its thread ends.
-  for (void* block : blocks_) mi_free(block);
+  for (void* block : blocks_) detail::give_back_local_block(block);
   blocks_.clear();
   if (heap_ != nullptr && made_by_ == this_thread_number()) {
-    mi_heap_destroy(static_cast<mi_heap_t*>(heap_));
+    detail::end_local_heap(heap_);
   }
   heap_ = nullptr;
 }

@@ -1,6 +1,6 @@
 // Memory that only this process uses: the storage of in-process rings, the staging rings of byte
-// streams. The one seam to the allocator (mimalloc): a heap per channel, made with it and destroyed
-// with it, so that channels share no allocator state and a channel's memory comes back in one go.
+// streams. The one seam to the allocator: the program's own calloc() and free(), or, where Rondo was
+// configured with RONDO_MIMALLOC, a heap of mimalloc for each channel, made and destroyed with it.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ class LocalMemory {
  private:
   void release() noexcept;
 
-  void* heap_ = nullptr;       // mi_heap_t; belongs to the thread that made it
+  void* heap_ = nullptr;       // belongs to the thread that made it; null: there are none
   std::uint64_t made_by_ = 0;  // that thread
   std::vector<void*> blocks_;
 };

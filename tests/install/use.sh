@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Uses what is installed below a folder as somebody else's project would: use.sh CMAKE CXX FLAGS PREFIX
+set -euo pipefail
+cmake=$1 cxx=$2 flags=$3 prefix=$4
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+consumer=("$cmake" -S "$here/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$prefix"
+  -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="$flags")
+
+echo "find_package(rondo)"
+"${consumer[@]}" -B "$work/build" >/dev/null
+"$cmake" --build "$work/build" -- --quiet
+"$work/build/all_modules"
+"$work/build/core_alone"
+
+echo "the program's own allocator"
+"$work/build/own_allocator"
+
+echo "inside a plugin"
+"$work/build/plugin_host" "$work"/build/libplugin.so
+
+echo "find_package(rondo COMPONENTS marmalade) says what there is"
+if "${consumer[@]}" -B "$work/refused" -DWANTED=marmalade >"$work/said" 2>&1; then
+  echo "it was found" && exit 1
+fi
+said=$(tr -s ' \n' ' ' <"$work/said")  # CMake breaks lines where it likes
+for words in "no component 'marmalade'" core sync transports; do
+  [[ $said == *"$words"* ]] || { cat "$work/said" && exit 1; }
+done
+
+echo "pkg-config rondo"
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name rondo.pc)")
+export PKG_CONFIG_PATH
+# shellcheck disable=SC2046,SC2086  # flags are several words
+"$cxx" $flags -std=c++20 "$here/consumer/all_modules.cpp" $(pkg-config --cflags --libs rondo) \
+  -Wl,-rpath,"$(pkg-config --variable=libdir rondo)" -o "$work/all_modules"
+"$work/all_modules"
+[[ -z $(find "$prefix" -name 'librondo_*.a') ]] && exit
+
+echo "a static program"
+# shellcheck disable=SC2046,SC2086
+"$cxx" $flags -std=c++20 -static "$here/consumer/all_modules.cpp" \
+  $(pkg-config --cflags --static --libs rondo) -o "$work/all_static"
+"$work/all_static"
