@@ -44,3 +44,29 @@ echo "a static program"
 "$cxx" $flags -std=c++20 -static "$here/consumer/all_modules.cpp" \
   $(pkg-config --cflags --static --libs rondo) -o "$work/all_static"
 "$work/all_static"
+
+# What a user's first test run shows: nothing.
+channels=(inproc: "inproc:few?capacity=64KiB" "inproc:shared?kind=mpmc&slots=16"
+  pipe: "unix:$work/socket" "shm+guarded:$work/guarded")
+for segment in "shm:install-$$" "file:$work/ring"; do
+  channels+=("$segment" "$segment-many?readers=4" "$segment-shared?kind=mpmc&slots=16"
+    "$segment-pool?kind=frames&frames=4&frame_size=4KiB&readers=2")
+done
+# shellcheck disable=SC2046,SC2086
+build_threads() {
+  "$cxx" $flags -std=c++20 -g -O1 "$@" "$here/consumer/threads.cpp" \
+    $(pkg-config --cflags --libs rondo) -o "$work/threads"
+}
+
+echo "under ThreadSanitizer, against a library that is built without it"
+build_threads -fsanitize=thread
+# That of g++ 12 needs mappings near each other.
+watched=(env TSAN_OPTIONS=halt_on_error=1 setarch "$(uname -m)" -R "$work/threads")
+"${watched[@]}" "${channels[@]}"
+if "${watched[@]}" --race inproc: >/dev/null 2>&1; then
+  echo "a race in the user's own code was not reported" && exit 1
+fi
+
+echo "under valgrind"
+build_threads
+valgrind --quiet --error-exitcode=99 "$work/threads" "${channels[@]}"

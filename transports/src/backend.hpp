@@ -40,6 +40,7 @@ namespace rondo::detail {
 class Named {
  public:
   explicit Named(const Url& url) : scheme_(url.scheme), name_(url.name()) {}
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
   void name(ChannelInfo& info) const {
     info.scheme = scheme_;
     info.name = name_;
@@ -49,6 +50,9 @@ class Named {
   Scheme scheme_;
   std::string name_;
 };
+
+// What ThreadSanitizer is told of the channel; see hand_over.hpp. Nothing without a channel.
+[[nodiscard]] HandOver hand_over_of(const Named* channel) noexcept;
 
 // The handle passes its own ring end and bell in, so that they can be its members and move with it.
 class SenderBackend : public Named {

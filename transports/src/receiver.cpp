@@ -113,6 +113,10 @@ std::uint64_t Receiver::lost() const noexcept {
   return own_ring_ != nullptr ? own_ring_->lost() : consumer_.lost();
 }
 
+detail::HandOver Receiver::hand_over() const noexcept {
+  return detail::hand_over_of(backend_.get());
+}
+
 std::size_t Receiver::max_message_bytes() const noexcept {
   return own_ring_ != nullptr ? own_ring_->max_message_bytes() : consumer_.max_record_bytes();
 }

@@ -3,6 +3,9 @@
 #include <array>
 #include <chrono>
 #include <exception>
+#include <cstdint>
+#include <functional>
+#include <string>
 
 #include "backend.hpp"
 #include "open.hpp"
@@ -107,7 +110,7 @@ Status Sender::published(Deadline deadline) noexcept {
   return status;
 }
 
-Status Sender::flush(Deadline deadline) noexcept {
+Status Sender::wait_until_read(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   const Status status =
       backend_->forked() ? Status::kForked : backend_->flush(producer_, ringer_, deadline);
@@ -137,6 +140,8 @@ Status Sender::leave(Status status, Deadline deadline) noexcept {
 std::size_t Sender::max_message_bytes() const noexcept {
   return own_ring_ != nullptr ? own_ring_->max_message_bytes() : producer_.max_record_bytes();
 }
+
+detail::HandOver Sender::hand_over() const noexcept { return detail::hand_over_of(backend_.get()); }
 
 Status Sender::status() const noexcept { return status_; }
 
@@ -174,7 +179,7 @@ void Sender::abandon_batch() noexcept {
   own_ring_->abandon_batch();
 }
 
-std::byte* Sender::Batch::try_add(std::size_t size_bytes) noexcept {
+std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
   if (sender_->own_ring_ != nullptr) {
     sender_->refusal_ = sender_->status_;
     if (sender_->status_ != Status::kOk) return nullptr;
@@ -189,7 +194,7 @@ std::byte* Sender::Batch::try_add(std::size_t size_bytes) noexcept {
   return bytes;
 }
 
-Status Sender::Batch::commit(Deadline deadline) && noexcept {
+Status Sender::Batch::send_all(Deadline deadline) noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
   if (sender.own_ring_ != nullptr) {
     if (sender.status_ != Status::kOk) return sender.status_;
@@ -206,6 +211,14 @@ Status Sender::Batch::commit(Deadline deadline) && noexcept {
 }  // namespace rondo
 
 namespace rondo::detail {
+
+HandOver hand_over_of(const Named* channel) noexcept {
+  constexpr std::size_t kChannels = 512;
+  static std::array<std::array<std::uint64_t, 2>, kChannels> words;  // never written
+  if (RONDO_THREAD_SANITIZER != 0 || channel == nullptr) return {};
+  auto& [messages, room] = words[std::hash<std::string>{}(channel->name()) % kChannels];
+  return {&messages, &room};
+}
 
 record_ring::Producer shut_producer() noexcept {
   static RecordProducerPart producer{};

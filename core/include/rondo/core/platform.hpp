@@ -20,6 +20,15 @@
 #define RONDO_THREAD_SANITIZER 0
 #endif
 
+#if RONDO_THREAD_SANITIZER
+extern "C" {  // of its run-time library
+void __tsan_acquire(void* address);
+void __tsan_release(void* address);
+void AnnotateIgnoreWritesBegin(const char* file, int line);
+void AnnotateIgnoreWritesEnd(const char* file, int line);
+}
+#endif
+
 // For the few functions whose inlining a hot path stands or falls with.
 #define RONDO_ALWAYS_INLINE [[gnu::always_inline]] inline
 // For slow paths that must stay out of the caller's instruction stream. Not noinline as well: gcc
@@ -100,6 +109,25 @@ RONDO_ALWAYS_INLINE std::uint64_t cpu_ticks() noexcept {
   return ticks;
 #else
   return 0;
+#endif
+}
+
+// Tell ThreadSanitizer of an order that it can't see, and not to look at this thread's writes; where
+// it is not there, nothing.
+RONDO_ALWAYS_INLINE void tsan_acquire([[maybe_unused]] void* address) noexcept {
+#if RONDO_THREAD_SANITIZER
+  __tsan_acquire(address);
+#endif
+}
+RONDO_ALWAYS_INLINE void tsan_release([[maybe_unused]] void* address) noexcept {
+#if RONDO_THREAD_SANITIZER
+  __tsan_release(address);
+#endif
+}
+RONDO_ALWAYS_INLINE void tsan_ignore_writes([[maybe_unused]] bool ignore) noexcept {
+#if RONDO_THREAD_SANITIZER
+  ignore ? AnnotateIgnoreWritesBegin(__FILE__, __LINE__)
+         : AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
 #endif
 }
 

@@ -24,6 +24,7 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/hand_over.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 
@@ -97,8 +98,10 @@ class Receiver {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_next() noexcept {
     if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
       if (fetch_slowly(Deadline::now()) != Status::kOk) return std::nullopt;
+      message_came();
       return std::optional<Message>(std::in_place, *this, fetched());
     }
+    message_came();
     return std::optional<Message>(std::in_place, *this, peeked());
   }
 
@@ -108,9 +111,11 @@ class Receiver {
   RONDO_ALWAYS_INLINE Polled<Message> next(Deadline deadline = Deadline::never()) noexcept {
     if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
       const Status status = fetch_slowly(deadline);
+      message_came();
       if (status != Status::kOk) return Polled<Message>(status);
       return Polled<Message>(std::in_place, *this, fetched());
     }
+    message_came();
     return Polled<Message>(std::in_place, *this, peeked());
   }
 
@@ -157,7 +162,17 @@ class Receiver {
   [[nodiscard]] std::span<const std::byte> fetched() const noexcept {
     return own_ring_ == nullptr ? peeked() : own_bytes_;
   }
+  // For ThreadSanitizer alone (hand_over.hpp).
+  [[nodiscard]] detail::HandOver hand_over() const noexcept;
+  RONDO_ALWAYS_INLINE void message_came() const noexcept {
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::takes_over(hand_over().messages);
+  }
+  RONDO_ALWAYS_INLINE void room_leaves() const noexcept {
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::gives(hand_over().room);
+  }
+
   RONDO_ALWAYS_INLINE void give_back() noexcept {
+    room_leaves();
     if (own_ring_ != nullptr) [[unlikely]]
       return give_back_to_own_ring();
     // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
@@ -211,10 +226,13 @@ class Receiver::Iterator {
  private:
   void fetch() noexcept {
     if (receiver_->consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
-      if (receiver_->fetch_slowly(Deadline::never()) != Status::kOk) return;
+      const Status status = receiver_->fetch_slowly(Deadline::never());
+      receiver_->message_came();
+      if (status != Status::kOk) return;
       message_.emplace(*receiver_, receiver_->fetched());
       return;
     }
+    receiver_->message_came();
     message_.emplace(*receiver_, receiver_->peeked());
   }
 

@@ -30,6 +30,7 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/hand_over.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 
@@ -105,6 +106,7 @@ class Sender {
       bytes = reserve_slowly(size_bytes, Deadline::now());
       if (bytes == nullptr) return std::nullopt;
     }
+    room_came();
     return std::optional<Claim>(std::in_place, *this, std::span(bytes, size_bytes),
                                 Deadline::now());
   }
@@ -121,6 +123,7 @@ class Sender {
       bytes = reserve_slowly(size_bytes, deadline);
       if (bytes == nullptr) return Polled<Claim>(refusal_);
     }
+    room_came();
     return Polled<Claim>(std::in_place, *this, std::span(bytes, size_bytes), deadline);
   }
 
@@ -134,8 +137,12 @@ class Sender {
   [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
                                                 Deadline deadline = Deadline::never()) noexcept {
     std::byte* bytes = producer_.try_reserve(message.size());
-    if (bytes == nullptr) [[unlikely]]
+    if (bytes == nullptr) [[unlikely]] {
+      message_leaves();
+      const detail::CopyInLibrary copying;
       return send_slowly(message, deadline);
+    }
+    room_came();
     if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
     return commit(message.size(), deadline);
   }
@@ -152,7 +159,11 @@ class Sender {
   // Waits until everything sent has left this process: a byte stream's staging buffer is empty, a
   // ring has been read to the end by the receiver.
   // kOk, or what claim() says. Progress: blocking.
-  [[nodiscard]] Status flush(Deadline deadline = Deadline::never()) noexcept;
+  [[nodiscard]] Status flush(Deadline deadline = Deadline::never()) noexcept {
+    const Status status = wait_until_read(deadline);
+    room_came();
+    return status;
+  }
 
   // Ends the stream in order: the receiver reads what is there and then meets the end. A ring's
   // messages stay for the receiver; the ring's name goes with the last participant, or, when a
@@ -189,7 +200,17 @@ class Sender {
 
   explicit Sender(detail::SenderParts&& parts) noexcept;
 
+  // For ThreadSanitizer alone (hand_over.hpp).
+  [[nodiscard]] detail::HandOver hand_over() const noexcept;
+  RONDO_ALWAYS_INLINE void message_leaves() const noexcept {
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::gives(hand_over().messages);
+  }
+  RONDO_ALWAYS_INLINE void room_came() const noexcept {
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::takes_over(hand_over().room);
+  }
+
   RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline) noexcept {
+    message_leaves();
     producer_.commit(size_bytes);
     if (!ringer_.wanted()) [[likely]]
       return Status::kOk;
@@ -201,6 +222,7 @@ class Sender {
     if (own_ring_ == nullptr) [[likely]] {
       static_cast<void>(commit(size_bytes, deadline));
     } else {
+      message_leaves();
       commit_to_own_ring(size_bytes);
     }
   }
@@ -217,6 +239,7 @@ class Sender {
   void commit_to_own_ring(std::size_t size_bytes) noexcept;
   void discard_in_own_ring() noexcept;
   RONDO_COLD Status published(Deadline deadline) noexcept;
+  [[nodiscard]] Status wait_until_read(Deadline deadline) noexcept;
   void begin_batch() noexcept;
   void abandon_batch() noexcept;
   void stop(Status status) noexcept;
@@ -261,13 +284,24 @@ class [[nodiscard]] Sender::Batch {
   }
   // Adds a message of `size_bytes` to be written by the caller before commit(); nullptr if there is
   // no room for it now.
-  [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept;
+  [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept {
+    std::byte* const bytes = add(size_bytes);
+    sender_->room_came();
+    return bytes;
+  }
   // Sends them all. kOk, or why nobody will read them. On a byte stream waits until they are
   // written out, or `deadline`; with kind=mpmc until there is room, and else sends none of them.
   // Memory ordering: as Claim::commit().
-  Status commit(Deadline deadline = Deadline::never()) && noexcept;
+  Status commit(Deadline deadline = Deadline::never()) && noexcept {
+    sender_->message_leaves();
+    const detail::CopyInLibrary copying;
+    return send_all(deadline);
+  }
 
  private:
+  [[nodiscard]] std::byte* add(std::size_t size_bytes) noexcept;
+  Status send_all(Deadline deadline) noexcept;
+
   Sender* sender_;
 };
 

@@ -1,0 +1,37 @@
+// What ThreadSanitizer has to be told in a program that is built with it while Rondo's library is
+// not, as an installed one: it sees what the handles do inline, and nothing of a hand-over whose one
+// side waited, as that is in the library. So each side says itself what it gives to the other and
+// what it takes over. Nothing of this is left in other programs, and nothing is said where the
+// library is built for ThreadSanitizer, too, which then judges Rondo itself.
+#pragma once
+
+#include "rondo/core/platform.hpp"
+
+namespace rondo::detail {
+
+// What stands for all messages of a channel, and for all the room given back in it; null if nothing
+// is to be said. Channels of one name share it.
+struct HandOver {
+  void* messages = nullptr;
+  void* room = nullptr;
+};
+
+// All that was done before is there for whoever takes over `what`.
+RONDO_ALWAYS_INLINE void gives([[maybe_unused]] void* what) noexcept {
+  if (what != nullptr) tsan_release(what);
+}
+RONDO_ALWAYS_INLINE void takes_over([[maybe_unused]] void* what) noexcept {
+  if (what != nullptr) tsan_acquire(what);
+}
+
+// While it lives, the library copies into the ring what was given before: those writes are not to
+// be compared with anything.
+class CopyInLibrary {
+ public:
+  RONDO_ALWAYS_INLINE CopyInLibrary() noexcept { tsan_ignore_writes(true); }
+  CopyInLibrary(const CopyInLibrary&) = delete;
+  CopyInLibrary& operator=(const CopyInLibrary&) = delete;
+  RONDO_ALWAYS_INLINE ~CopyInLibrary() { tsan_ignore_writes(false); }
+};
+
+}  // namespace rondo::detail
