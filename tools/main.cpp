@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -16,6 +17,7 @@
 #include "rondo/transports/url.hpp"
 #include "say.hpp"
 #include "stop_signal.hpp"
+#include "usage.hpp"
 
 namespace rondo::program {
 namespace {
@@ -169,30 +171,11 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
-int usage_error(const CLI::App& app, const CLI::ParseError& error, int argc,
-                const char* const* argv) {
-  const auto chosen = app.get_subcommands();
-  if (!chosen.empty()) {
-    const std::string& command = chosen.front()->get_name();
-    fmt::print(stderr, "rondo {0}: {1}\nTry: rondo {0} --help\n", command, error.what());
-  } else if (argc > 1 && argv[1][0] != '-') {
-    fmt::print(stderr,
-               "rondo: '{}' is not a command; they are send, recv, ls, info and rm\n"
-               "Try: rondo --help\n",
-               argv[1]);
-  } else if (argc > 1) {
-    fmt::print(stderr, "rondo: {}\nTry: rondo --help\n", error.what());
-  } else {
-    fmt::print(stderr, "{}", app.help());
-  }
-  return kUsage;
-}
-
 int run(int argc, const char* const* argv) {
   CLI::App app(kSummary, "rondo");
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_help_flag("-h,--help", "Print this help and exit");
-  app.set_version_flag("--version", "rondo " RONDO_VERSION "\n", "Print the version and exit");
+  app.set_version_flag("-V,--version", "rondo " RONDO_VERSION, "Print the version and exit");
   app.require_subcommand(1);
 
   TransferOptions transfer;
@@ -203,12 +186,14 @@ int run(int argc, const char* const* argv) {
   for (CLI::App* command : app.get_subcommands({})) command->group("Commands");
   app.footer(kMainFooter);  // after the commands, which would inherit it
 
+  const auto arguments = understood(app, {argv + 1, argv + argc});
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked_for) {  // --help, --version
+    app.parse(std::vector(arguments.rbegin(), arguments.rend()));  // it takes them from the back
+  } catch (const CLI::Success& asked_for) {                        // --help, --version
     return app.exit(asked_for);
   } catch (const CLI::ParseError& error) {
-    return usage_error(app, error, argc, argv);
+    fmt::print(stderr, "{}", usage_error(app, error, arguments));
+    return kUsage;
   }
 
   const std::string command = app.get_subcommands().front()->get_name();

@@ -34,7 +34,13 @@ class Help(ProgramTest):
     def test_version(self):
         code, out, _ = self.run_rondo("--version")
         self.assertEqual(code, OK)
-        self.assertRegex(out.decode(), r"^rondo \d+\.\d+\.\d+\n$")
+        self.assertRegex(out.decode(), r"^rondo \d+\.\d+\.\d+\n\Z")
+        self.assertEqual(self.run_rondo("-V"), (OK, out, ""))
+
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.run_rondo("help"), self.run_rondo("--help"))
+        for command in ("send", "recv", "ls", "info", "rm"):
+            self.assertEqual(self.run_rondo("help", command), self.run_rondo(command, "--help"))
 
 
 class Refused(ProgramTest):
@@ -58,6 +64,30 @@ class Refused(ProgramTest):
         for size in ("0", "-1", "1QiB", "64 potatoes", "99999999999999999999"):
             self.refused("send", "-f", "blocks", "-b", size, "shm:x", saying=["64KiB", size])
         self.refused("send", "--block-size", "4096", "shm:x", saying=["--format blocks"])
+
+    def test_what_comes_before_a_command(self):
+        self.refused("--frob", saying=["'--frob' is not an option", "send, recv"])
+        self.refused("-z", "send", "shm:x", saying=["'-z' is not an option", "send, recv"])
+        self.refused("-q", "send", "shm:x", saying=["-q comes behind the command"])
+        self.refused("--count=3", "recv", saying=["--count=3 comes behind the command"])
+        self.refused("help", "sned", saying=["'sned' is not a command", "send"])
+
+    def test_the_argument_that_is_wrong_is_named(self):
+        for arguments in (["-z"], ["-z", "shm:x"], ["shm:x", "-z"], ["-kz", "shm:x"]):
+            self.refused("send", *arguments, saying=["'-z' is not an option of rondo send\n"])
+        self.refused("recv", "shm:x", "--frob=1",
+                     saying=["'--frob' is not an option of rondo recv"])
+        self.refused("recv", "--receivers", "3", "shm:x", saying=["'--receivers'", "rondo send"])
+        self.refused("send", "--policy", "lossy", "shm:x", saying=["'--policy'", "rondo recv"])
+        self.refused("send", "shm:x", "shm:y",
+                     saying=["'shm:y' is one argument too many", "one URL"])
+        self.refused("recv", "--count", "3", "4", "shm:x",
+                     saying=["'shm:x' is one argument too many"])
+        self.refused("ls", "shm:x", saying=["'shm:x' is one argument too many", "none"])
+        self.refused("recv", "shm:x", "--count", saying=["--count needs a value"])
+        self.refused("recv", "shm:x", "-n", saying=["-n needs a value"])
+        for command in ("send", "recv", "info", "rm"):
+            self.refused(command, saying=["URL is required", "shm:NAME"])
 
     def test_addresses(self):
         for command in ("send", "recv", "info", "rm"):
