@@ -115,10 +115,19 @@ Result<Joined> Participants::join(const JoinRequest& request, const Recover& rec
   if (access_ == Access::kReadOnly) {
     return Error{ErrorCode::kPermission, what_ + " is open for reading only; it can't be joined"};
   }
-  if (slot_ || request.slot_count == 0 || request.first_slot >= count_ ||
+  if (slot_) {
+    return Error{ErrorCode::kNoSlot, "this handle holds slot " + std::to_string(*slot_) + " of " +
+                                         what_ + " already; open another one for each participant"};
+  }
+  if (request.slot_count == 0 || request.first_slot >= count_ ||
       request.slot_count > count_ - request.first_slot) {
-    return Error{ErrorCode::kNoSlot, what_ + " has " + std::to_string(count_) +
-                                         " participant slots, none that could be given here"};
+    return Error{ErrorCode::kNoSlot,
+                 what_ + " was made for " + std::to_string(count_) +
+                     " participants, so there is no slot " +
+                     std::to_string(std::uint64_t{request.first_slot} +
+                                    std::max(request.slot_count, std::uint32_t{1}) - 1) +
+                     "; remove it and make it for more (readers=N of a channel, `participants` of "
+                     "mpmc_ring)"};
   }
   if (!lock_.lock_membership(request.patience)) {
     if (!lock_.membership_held_by_other()) return barred();
@@ -200,7 +209,9 @@ Error Participants::all_taken(const JoinRequest& request, std::uint32_t unrecove
   }
   return Error{ErrorCode::kBusy, what_ + " has a live " + std::string(to_string(request.role)) +
                                      " already (" + quoted(info(request.first_slot)) +
-                                     "); let it end, or choose another name"};
+                                     "); let it end, choose another name, or make it for several" +
+                                     (request.role == Role::kConsumer ? " (readers=N or kind=mpmc)"
+                                                                      : " (kind=mpmc)")};
 }
 
 bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds patience) noexcept {

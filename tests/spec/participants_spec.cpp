@@ -109,6 +109,7 @@ TEST_F(ParticipantsOf, ASecondHolderOfTheOnlySlotIsRefusedAndToldWhoHasIt) {
   EXPECT_THAT(message_of(second), HasSubstr("shm:" + name_.word()));
   EXPECT_THAT(message_of(second), HasSubstr("live producer"));
   EXPECT_THAT(message_of(second), HasSubstr(std::to_string(getpid()) + " 'camera'"));
+  EXPECT_THAT(message_of(second), HasSubstr("kind=mpmc"));
   EXPECT_FALSE(two.slot());
 }
 
@@ -127,7 +128,9 @@ TEST_F(ParticipantsOf, WhenAllSlotsAreTakenThereIsNone) {
 TEST_F(ParticipantsOf, OneJoinsOnce) {
   Participants one = open();
   ASSERT_TRUE(one.join(kAnySlot));
-  EXPECT_EQ(code_of(one.join(kAnySlot)), code_of(ErrorCode::kNoSlot));
+  const auto again = one.join(kAnySlot);
+  EXPECT_EQ(code_of(again), code_of(ErrorCode::kNoSlot));
+  EXPECT_THAT(message_of(again), HasSubstr("holds slot 0"));
   EXPECT_EQ(one.slot(), 0u);
   EXPECT_FALSE(open().is_dead(0));
 }
@@ -138,8 +141,10 @@ TEST_F(ParticipantsOf, SlotsBeyondTheTableAreRefused) {
   const std::uint32_t kMax = ~0u;
   for (const auto& [first, count] :
        {std::pair{4u, 1u}, {0u, 5u}, {3u, 2u}, {0u, 0u}, {1u, kMax}, {kMax, 1u}, {kMax, kMax}}) {
-    EXPECT_EQ(code_of(one.join({.first_slot = first, .slot_count = count})),
-              code_of(ErrorCode::kNoSlot));
+    const auto refused = one.join({.first_slot = first, .slot_count = count});
+    EXPECT_EQ(code_of(refused), code_of(ErrorCode::kNoSlot));
+    EXPECT_THAT(message_of(refused), HasSubstr("made for 4 participants"));
+    EXPECT_THAT(message_of(refused), HasSubstr("readers=N"));  // what would help
   }
   EXPECT_FALSE(one.try_lock_dead(4));
 }

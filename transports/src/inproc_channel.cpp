@@ -116,9 +116,9 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
 Result<std::unique_ptr<Seat>> take_seat(const std::shared_ptr<InprocRing>& ring, std::size_t side,
                                         const Url& url) {
   if (ring->attached[side]) {
-    return Error{ErrorCode::kBusy, url.name() + " has a " +
-                                       (side == kSending ? "sender" : "receiver") +
-                                       " already, in this process; it takes one at a time"};
+    return Error{ErrorCode::kBusy,
+                 url.name() + " has a " + (side == kSending ? "sender" : "receiver") +
+                     " already, in this process; with kind=mpmc it takes several"};
   }
   if (url.options.capacity && *url.options.capacity != ring->parts.capacity) {
     return Error{ErrorCode::kGeometryMismatch,
