@@ -2,8 +2,8 @@
 
 #include <array>
 #include <chrono>
-#include <exception>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <string>
 
