@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "liveness_linux.hpp"
+#include "rondo/core/liveness.hpp"
 #include "rondo/core/participants.hpp"
 
 namespace rondo {
@@ -256,6 +258,24 @@ ParticipantInfo Participants::info(std::uint32_t slot) const {
           .generation = entry.generation.load(kRelaxed),
           .attached_unix_ns = entry.attached_unix_ns.load(kRelaxed),
           .name = printable(name)};
+}
+
+bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept {
+  const std::span<std::byte> bytes = segment.bytes();
+  const std::uint32_t count = geometry.participants;
+  if (bytes.size() < kParticipantTable + count * kParticipantBytes) return false;
+  // By the description that the segment was made with: there may be no descriptor for another.
+  const int fd = segment.lock_fd();
+  if (detail::lock_byte_within(fd, kMembershipByte, std::chrono::seconds(1)) != 0) return false;
+  const auto* table = reinterpret_cast<const ParticipantEntry*>(bytes.data() + kParticipantTable);
+  const bool came = std::any_of(table, table + count, [](const ParticipantEntry& entry) {
+    return entry.generation.load(kRelaxed) != 0;
+  });
+  const bool removed = !came &&
+                       detail::bytes_locked_by_other(fd, kLockBase, count) == Presence::kAbsent &&
+                       remove_if_at_its_name(segment.identity());
+  detail::unlock_byte(fd, kMembershipByte);
+  return removed;
 }
 
 std::vector<ParticipantInfo> Participants::snapshot() const {

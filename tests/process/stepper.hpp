@@ -8,12 +8,16 @@
 // By ptrace(2), single steps: a system call is one step. The child is a fork of the test, so it
 // sees what the test had prepared; what it changes elsewhere than in shared memory, nobody sees.
 // Between begin() and end() it should stay clear of the C library, whose steps are nobody's
-// business. It dies with its parent. x86-64 and any other Linux with PTRACE_SINGLESTEP.
+// business. It dies with its parent. x86-64 and any other Linux with PTRACE_SINGLESTEP; to
+// make system calls fail, x86-64 alone.
 #pragma once
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,6 +82,33 @@ class Stepper {
     if (stopped_by(SIGSTOP)) finished_ = true;
     return !finished_;
   }
+  // At an entry into a system call: which one.
+  [[nodiscard]] long system_call() const { return static_cast<long>(registers().orig_rax); }
+  // At an entry into a system call: whether it gives a lock back.
+  [[nodiscard]] bool unlocks() const {
+    const user_regs_struct now = registers();
+    if (now.orig_rax != SYS_fcntl || now.rsi != F_OFD_SETLK) return false;
+    return static_cast<short>(ptrace(PTRACE_PEEKDATA, child_, now.rdx, nullptr)) == F_UNLCK;
+  }
+  // At an entry into a system call: it is not made, and returns `error`. Goes to its return.
+  void fail_system_call(int error) {
+    user_regs_struct changed = registers();
+    changed.orig_rax = ~0ULL;
+    set_registers(changed);
+    if (ptrace(PTRACE_SYSCALL, child_, nullptr, nullptr) != 0) fail("PTRACE_SYSCALL");
+    wait_for_stop();
+    changed = registers();
+    changed.rax = static_cast<unsigned long long>(-static_cast<long long>(error));
+    set_registers(changed);
+  }
+  // Lets it run to its exit, and returns its exit status; minus the signal that killed it.
+  int run_to_exit() {
+    while (alive_) {
+      if (ptrace(PTRACE_CONT, child_, nullptr, nullptr) != 0) fail("PTRACE_CONT");
+      wait_for_stop();
+    }
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);
+  }
   // Lets it run freely to end(), or to its exit.
   void finish() {
     if (!alive_ || finished_) return;
@@ -100,6 +131,14 @@ class Stepper {
   void wait_for_stop() {
     if (waitpid(child_, &status_, __WALL) != child_) fail("waitpid");
     if (WIFEXITED(status_) || WIFSIGNALED(status_)) alive_ = false;
+  }
+  [[nodiscard]] user_regs_struct registers() const {
+    user_regs_struct now{};
+    if (ptrace(PTRACE_GETREGS, child_, nullptr, &now) != 0) fail("PTRACE_GETREGS");
+    return now;
+  }
+  void set_registers(user_regs_struct& changed) {
+    if (ptrace(PTRACE_SETREGS, child_, nullptr, &changed) != 0) fail("PTRACE_SETREGS");
   }
   [[nodiscard]] bool stopped_by(int signal) const {
     return alive_ && WIFSTOPPED(status_) && WSTOPSIG(status_) == signal;

@@ -38,18 +38,22 @@ struct Opened {
 };
 
 // Makes the FIFO if nothing stands at the name. What to clean up, if it is ours.
-Result<std::unique_ptr<Cleanup>> make_fifo(const Url& url) {
+Result<PendingCleanup> make_fifo(const Url& url) {
   const char* path = url.target.c_str();
   if (mkfifo(path, 0600) != 0) {
-    if (errno == EEXIST) return std::unique_ptr<Cleanup>();
+    if (errno == EEXIST) return PendingCleanup();
     return system_error(url, "mkfifo", errno);
   }
-  struct stat status {};
-  if (lstat(path, &status) != 0) return system_error(url, "lstat", errno);
+  const auto identity = identity_at(url.target);
+  if (!identity) {
+    Error error = system_error(url, "lstat", errno);
+    unlink(path);  // nobody else can have replaced it so soon
+    return error;
+  }
+  PendingCleanup cleanup(std::make_unique<NameCleanup>(url.target, *identity));
   // After mkfifo(), because the umask takes bits away there.
   if (url.options.segment.mode != 0600) chmod(path, url.options.segment.mode);
-  if (url.options.keep) return std::unique_ptr<Cleanup>();
-  return std::unique_ptr<Cleanup>(std::make_unique<NameCleanup>(url.target, identity_of(status)));
+  return cleanup;
 }
 
 // Bytes of the file that are locked: the sender's role, and a receiver that has met its sender.
@@ -117,25 +121,17 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
   return Opened{std::move(stream), identity_of(status)};
 }
 
-Error with_cleanup(Error error, Cleanup* cleanup) {
-  if (cleanup != nullptr) cleanup->run();
-  return error;
-}
-
 // Makes and opens the FIFO, and tries again for as long as the options say.
 Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direction direction,
-                               std::unique_ptr<Cleanup>& cleanup) {
+                               PendingCleanup& cleanup) {
   for (;;) {
     auto made = make_fifo(url);
-    if (!made) return with_cleanup(std::move(made).error(), cleanup.get());
-    if (made.value() != nullptr) cleanup = std::move(made).value();
+    if (!made) return std::move(made).error();
+    if (*made) cleanup = std::move(made).value();
     auto opened = open_fifo(url, direction);
-    if (opened) return opened;
-    if (opened.error().code != ErrorCode::kNotFound) {
-      return with_cleanup(std::move(opened).error(), cleanup.get());
-    }
+    if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
     if (auto paused = pause_before_retry(options, "a receiver for " + url.name()); !paused) {
-      return with_cleanup(std::move(paused).error(), cleanup.get());
+      return std::move(paused).error();
     }
   }
 }
@@ -173,7 +169,7 @@ bool begins_a_stream(FdStream& stream) noexcept {
 }  // namespace
 
 Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options) {
-  std::unique_ptr<Cleanup> cleanup;
+  PendingCleanup cleanup;
   auto opened = open_when_there(url, options, Direction::kWrite, cleanup);
   if (!opened) return std::move(opened).error();
   say_hello(opened->stream);
@@ -181,13 +177,13 @@ Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options)
 }
 
 Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options) {
-  std::unique_ptr<Cleanup> cleanup;
+  PendingCleanup cleanup;
   for (;;) {
     {
       auto opened = open_when_there(url, options, Direction::kRead, cleanup);
       if (!opened) return std::move(opened).error();
       const auto came = wait_for_sender(*opened, url, options);
-      if (!came) return with_cleanup(came.error(), cleanup.get());
+      if (!came) return came.error();
       if (!*came) continue;
       if (begins_a_stream(opened->stream)) {
         return make_stream_receiver(std::move(opened->stream), std::move(cleanup), url, options);
@@ -195,17 +191,17 @@ Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& opti
     }
     // Closed meanwhile, so that a sender whose receiver has gone learns of it.
     if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
-      return with_cleanup(std::move(paused).error(), cleanup.get());
+      return std::move(paused).error();
     }
   }
 }
 
 Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
-  std::unique_ptr<Cleanup> cleanup;
+  PendingCleanup cleanup;
   auto reading = open_when_there(url, options, Direction::kRead, cleanup);
   if (!reading) return std::move(reading).error();
   auto sender = open_fifo_sender(url, options);
-  if (!sender) return with_cleanup(std::move(sender).error(), cleanup.get());
+  if (!sender) return std::move(sender).error();
   static_cast<void>(begins_a_stream(reading->stream));
   return make_pair(
       std::move(sender).value(),

@@ -22,6 +22,8 @@ constexpr std::uint32_t kMostMessagesPerLook = 64;
 constexpr std::chrono::milliseconds kRoomSlice{20};
 // The same while nobody is inside: just long enough to find out who has died.
 constexpr std::chrono::microseconds kGlance{1};
+// Both ends of a pair meet at once, unless something is missing.
+constexpr std::chrono::seconds kPairPatience{2};
 
 class GuardedSenderSeat final : public Seat {
  public:
@@ -272,11 +274,17 @@ Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) 
   if (!sender) return std::move(sender).error();
   auto joiner = GuardedJoiner::knock(url, options.name);
   if (!joiner) return make_pair(std::move(sender).value(), std::move(joiner).error());
-  for (;;) {
+  for (const Deadline limit = Deadline::after(kPairPatience);;) {
     served.service();
     const auto in = joiner->step();
     if (!in) return make_pair(std::move(sender).value(), in.error());
     if (*in) break;
+    if (limit.passed()) {
+      return make_pair(std::move(sender).value(),
+                       Error{ErrorCode::kNoDescriptors,
+                             url.name() + ": the receiver could not be let in; close some "
+                                          "descriptors or raise `ulimit -n`"});
+    }
     joiner->wait(Deadline::after(std::chrono::milliseconds(1)));
   }
   return make_pair(std::move(sender).value(),

@@ -224,21 +224,47 @@ Result<void> fill(std::span<std::byte> bytes, const Url& url) {
   }
 }
 
-// Makes the ring. One that has come to be meanwhile is as good, unless the URL wants a new one.
-Result<void> create(const Url& url) {
-  const auto size = size_for(url);
-  if (!size) return size.error();
-  auto segment = Segment::create(name_of(url), *size, url.options.segment,
-                                 [&](std::span<std::byte> bytes) { return fill(bytes, url); });
-  if (segment) return {};
-  if (segment.error().code != ErrorCode::kAlreadyExists) return std::move(segment).error();
-  if (url.options.start != Start::kNew) return {};
-  return Error{
-      ErrorCode::kAlreadyExists,
-      url.name() +
-          " is there already, and start=new wants one that is not; start=fresh throws away "
-          "what an earlier life left, start=any takes it up"};
-}
+// The ring that an open has made. It goes again if the open fails, unless somebody else has come.
+class Made {
+ public:
+  Made() = default;
+  Made(const Made&) = delete;
+  Made& operator=(const Made&) = delete;
+  ~Made() { take_back(); }
+
+  // One that has come to be meanwhile is as good, unless the URL wants a new one.
+  Result<void> make(const Url& url) {
+    take_back();
+    const auto size = size_for(url);
+    if (!size) return size.error();
+    auto segment = Segment::create(name_of(url), *size, url.options.segment,
+                                   [&](std::span<std::byte> bytes) { return fill(bytes, url); });
+    if (segment) {
+      segment_.emplace(std::move(segment).value());
+      return {};
+    }
+    if (segment.error().code != ErrorCode::kAlreadyExists) return std::move(segment).error();
+    if (url.options.start != Start::kNew) return {};
+    return Error{
+        ErrorCode::kAlreadyExists,
+        url.name() +
+            " is there already, and start=new wants one that is not; start=fresh throws away "
+            "what an earlier life left, start=any takes it up"};
+  }
+  // The open has come to its end.
+  void stays() noexcept { segment_.reset(); }
+
+ private:
+  void take_back() noexcept {
+    if (!segment_) return;
+    if (const auto geometry = check_header(segment_->bytes(), std::nullopt, "")) {
+      remove_if_nobody_came(*segment_, *geometry);
+    }
+    segment_.reset();
+  }
+
+  std::optional<Segment> segment_;
+};
 
 // A receiver makes a ring that it knows the size of: of a ring of slots either side may come first.
 bool receiver_creates(const Url& url) noexcept {
@@ -268,18 +294,20 @@ Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& optio
   if (auto cleared = clear_away(url); !cleared) return std::move(cleared).error();
   const Start start = url.options.start;
   bool made = start != Start::kNew;  // or it need not be new
+  Made ring;
   for (int tries = 0; tries < kTries; ++tries) {
     if (!std::exchange(made, true)) {
-      if (auto created = create(url); !created) return std::move(created).error();
+      if (auto created = ring.make(url); !created) return std::move(created).error();
     }
     auto found = find(url);
     auto parts = found ? open_found_sender(std::move(found).value(), url, options)
                        : Result<SenderParts>(std::move(found).error());
+    if (parts) ring.stays();
     if (parts || !is_passing(parts.error().code)) return parts;
     if (start == Start::kJoin && parts.error().code == ErrorCode::kNotFound) {
       return nothing_to_join(url);
     }
-    if (auto created = create(url); !created) return std::move(created).error();
+    if (auto created = ring.make(url); !created) return std::move(created).error();
   }
   return Error{ErrorCode::kReplaced,
                url.name() + " was removed and made anew again and again while it was opened"};
@@ -295,16 +323,18 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
   if (auto cleared = clear_away(url); !cleared && cleared.error().code != ErrorCode::kBusy) {
     return std::move(cleared).error();
   }
+  Made ring;
   for (;;) {
     auto found = find(url);
     auto parts = found ? open_found_receiver(std::move(found).value(), url, options)
                        : Result<ReceiverParts>(std::move(found).error());
+    if (parts) ring.stays();
     if (parts || !is_passing(parts.error().code)) return parts;
     if (parts.error().code == ErrorCode::kNotFound && url.options.start == Start::kJoin) {
       return nothing_to_join(url);
     }
     if (parts.error().code == ErrorCode::kNotFound && receiver_creates(url)) {
-      if (auto created = create(url); !created) return std::move(created).error();
+      if (auto created = ring.make(url); !created) return std::move(created).error();
       continue;
     }
     if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {

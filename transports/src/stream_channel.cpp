@@ -46,15 +46,17 @@ Status status_of(WaitResult result, Deadline deadline) noexcept {
 
 }  // namespace
 
-StreamSender::StreamSender(FdStream stream, Staging staging, std::unique_ptr<Cleanup> cleanup,
+StreamSender::StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup,
                            const Url& url, const OpenOptions& options)
     : SenderBackend(url),
       stream_(std::move(stream)),
       staging_(std::move(staging)),
       writer_(staging_.parts),
-      cleanup_(std::move(cleanup)),
+      cleanup_(cleanup.take()),
       mode_(url.options.wait),
-      stop_(options.stop) {}
+      stop_(options.stop) {
+  if (url.options.keep) cleanup_.reset();
+}
 
 // Writes what the descriptor takes now; `all` tells whether that was everything.
 Status StreamSender::write_some(bool& all) noexcept {
@@ -134,16 +136,17 @@ void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& 
 }
 
 StreamReceiver::StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
-                               std::unique_ptr<Cleanup> cleanup, const Url& url,
-                               const OpenOptions& options)
+                               PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
     : ReceiverBackend(url),
       stream_(std::move(stream)),
       staging_(std::move(staging)),
       producer_(std::move(producer)),
       reader_(producer_, staging_.chunk),
-      cleanup_(std::move(cleanup)),
+      cleanup_(cleanup.take()),
       mode_(url.options.wait),
-      stop_(options.stop) {}
+      stop_(options.stop) {
+  if (url.options.keep) cleanup_.reset();
+}
 
 Status StreamReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   bool gone = false;
@@ -178,8 +181,8 @@ void StreamReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) c
   info.capacity_bytes = staging_.parts.capacity;
 }
 
-Result<SenderParts> make_stream_sender(FdStream stream, std::unique_ptr<Cleanup> cleanup,
-                                       const Url& url, const OpenOptions& options) {
+Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup, const Url& url,
+                                       const OpenOptions& options) {
   auto staging = make_staging(url, 0);
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts);
@@ -189,8 +192,8 @@ Result<SenderParts> make_stream_sender(FdStream stream, std::unique_ptr<Cleanup>
   return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
 }
 
-Result<ReceiverParts> make_stream_receiver(FdStream stream, std::unique_ptr<Cleanup> cleanup,
-                                           const Url& url, const OpenOptions& options) {
+Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup cleanup, const Url& url,
+                                           const OpenOptions& options) {
   auto staging = make_staging(url, kChunkBytes);
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts);

@@ -25,6 +25,28 @@ class Cleanup {
   virtual void run() noexcept = 0;
 };
 
+// A cleanup that is due until somebody takes it over: what an open has made goes again if it fails,
+// wherever that is.
+class PendingCleanup {
+ public:
+  PendingCleanup() noexcept = default;
+  explicit PendingCleanup(std::unique_ptr<Cleanup> cleanup) noexcept
+      : cleanup_(std::move(cleanup)) {}
+  PendingCleanup(PendingCleanup&&) noexcept = default;
+  PendingCleanup& operator=(PendingCleanup&& other) noexcept {
+    std::swap(cleanup_, other.cleanup_);
+    return *this;
+  }
+  ~PendingCleanup() {
+    if (cleanup_ != nullptr) cleanup_->run();
+  }
+  explicit operator bool() const noexcept { return cleanup_ != nullptr; }
+  [[nodiscard]] std::unique_ptr<Cleanup> take() noexcept { return std::move(cleanup_); }
+
+ private:
+  std::unique_ptr<Cleanup> cleanup_;
+};
+
 // The staging ring and the memory it lies in.
 struct Staging {
   LocalMemory memory;
@@ -34,7 +56,8 @@ struct Staging {
 
 class StreamSender final : public SenderBackend {
  public:
-  StreamSender(FdStream stream, Staging staging, std::unique_ptr<Cleanup> cleanup, const Url& url,
+  // The cleanup is dropped if the URL says that the channel is to be kept.
+  StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup, const Url& url,
                const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
@@ -66,7 +89,7 @@ class StreamSender final : public SenderBackend {
 class StreamReceiver final : public ReceiverBackend {
  public:
   StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
-                 std::unique_ptr<Cleanup> cleanup, const Url& url, const OpenOptions& options);
+                 PendingCleanup&& cleanup, const Url& url, const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
   Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
@@ -85,11 +108,9 @@ class StreamReceiver final : public ReceiverBackend {
 };
 
 // Puts an end together around an open descriptor. Errors: kNoSpace.
-[[nodiscard]] Result<SenderParts> make_stream_sender(FdStream stream,
-                                                     std::unique_ptr<Cleanup> cleanup,
+[[nodiscard]] Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup,
                                                      const Url& url, const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> make_stream_receiver(FdStream stream,
-                                                         std::unique_ptr<Cleanup> cleanup,
+[[nodiscard]] Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup cleanup,
                                                          const Url& url,
                                                          const OpenOptions& options);
 

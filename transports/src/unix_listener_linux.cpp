@@ -99,15 +99,16 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return system_error(url, "bind", errno);
   }
-  set_mode(url.target, url.options.segment.mode);
   const auto identity = identity_at(url.target);
-  auto cleanup = std::make_unique<NameCleanup>(url.target, identity.value_or(FileIdentity{}));
-  if (listen(fd, backlog) != 0) {
-    const int error = errno;
-    cleanup->run();
-    return system_error(url, "listen", error);
+  if (!identity) {
+    Error error = system_error(url, "lstat", errno);
+    unlink(url.target.c_str());  // under the lock of its directory
+    return error;
   }
-  return Listener{std::move(made).value(), std::move(cleanup)};
+  PendingCleanup cleanup(std::make_unique<NameCleanup>(url.target, *identity));
+  set_mode(url.target, url.options.segment.mode);
+  if (listen(fd, backlog) != 0) return system_error(url, "listen", errno);
+  return Listener{std::move(made).value(), cleanup.take()};
 }
 
 Result<FdStream> connect_to(const Url& url, int type) {

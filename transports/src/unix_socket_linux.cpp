@@ -62,7 +62,7 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
   auto stream = accept_sender(url, options, listener);
   listener.cleanup->run();
   if (!stream) return std::move(stream).error();
-  return make_stream_receiver(std::move(stream).value(), nullptr, url, options);
+  return make_stream_receiver(std::move(stream).value(), {}, url, options);
 }
 
 // kNotFound: nobody listens now.
@@ -110,7 +110,7 @@ Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options)
     if (stream) {
       const auto welcome = await_welcome(url, options, *stream);
       if (!welcome) return welcome.error();
-      if (*welcome) return make_stream_sender(std::move(stream).value(), nullptr, url, options);
+      if (*welcome) return make_stream_sender(std::move(stream).value(), {}, url, options);
     } else if (stream.error().code != ErrorCode::kNotFound) {
       return std::move(stream).error();
     }
@@ -129,7 +129,7 @@ Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
   if (!receiver) return std::move(receiver).error();
   const auto welcome = await_welcome(url, options, *stream);
   if (!welcome) return welcome.error();
-  auto sender = make_stream_sender(std::move(stream).value(), nullptr, url, options);
+  auto sender = make_stream_sender(std::move(stream).value(), {}, url, options);
   if (!sender) return std::move(sender).error();
   return PairParts(std::move(sender).value(), std::move(receiver).value());
 }

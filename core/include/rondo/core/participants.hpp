@@ -177,4 +177,8 @@ class Participants {
   std::optional<std::uint32_t> slot_;
 };
 
+// Removes the name of a segment that was made but that nobody has ever joined: true if it is gone.
+// Waits for the membership lock for a second at most.
+bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept;
+
 }  // namespace rondo
