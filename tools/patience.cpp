@@ -20,6 +20,10 @@ std::string Patience::complaint() const {
                      options_.wait_seconds.value_or(0));
 }
 
+void say_memory_notes(const SegmentReport& memory) {
+  for (const std::string& note : memory.notes) say_note("the channel's memory: {}", note);
+}
+
 int report_open_error(const Error& error, const Patience& patience) {
   if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
   if (error.code == ErrorCode::kTimedOut) {

@@ -6,6 +6,7 @@
 
 #include "options.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/segment.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "say.hpp"
@@ -41,11 +42,14 @@ class Patience {
   Deadline limit_;
 };
 
+// Says which wishes for the channel's memory (lock, numa, huge pages) went unfulfilled.
+void say_memory_notes(const SegmentReport& memory);
+
 // Opens a handle patiently. `Handle` is Sender or Receiver.
 template <class Handle>
 Result<Handle> open_patiently(const std::string& url, const OpenOptions& wishes,
                               const Patience& patience) {
-  return patience.wait(
+  auto handle = patience.wait(
       [&](Deadline deadline) {
         OpenOptions until = wishes;
         until.wait = deadline;
@@ -54,6 +58,10 @@ Result<Handle> open_patiently(const std::string& url, const OpenOptions& wishes,
       [](const Result<Handle>& opened) {
         return !opened && opened.error().code == ErrorCode::kTimedOut;
       });
+  if (handle) {
+    if (const auto memory = handle->info().memory) say_memory_notes(*memory);
+  }
+  return handle;
 }
 
 // Says why a channel can't be opened; returns the exit code.

@@ -87,6 +87,22 @@ void place_on_node(const Mapping& mapping, int node, SegmentReport& report) {
   }
 }
 
+// Where a segment that exists lies: it was placed when it was made, or was not.
+void look_at_node(const Mapping& mapping, int node, SegmentReport& report) {
+  const std::string wish = "NUMA node " + std::to_string(node);
+  int found = -1;
+  if (syscall(SYS_get_mempolicy, &found, nullptr, 0, mapping.address(),
+              MPOL_F_NODE | MPOL_F_ADDR) != 0) {
+    report.notes.push_back("can't tell whether it lies on " + wish + ": " +
+                           std::generic_category().message(errno));
+  } else if (found == node) {
+    report.numa_node = node;
+  } else {
+    report.notes.push_back("lies on NUMA node " + std::to_string(found) + ", not on " + wish +
+                           "; memory is placed when a channel is made, on a node that there is");
+  }
+}
+
 void lock_in_ram(const Mapping& mapping, SegmentReport& report) {
   if (mlock(mapping.address(), mapping.length()) == 0) {
     report.locked = true;
@@ -208,6 +224,8 @@ Result<void> prepare(const Mapping& mapping, bool for_writing, const SegmentOpti
     }
     report.prefaulted = true;
   }
+  const bool placed = report.numa_node >= 0 || !report.notes.empty();  // or told why not
+  if (options.numa_node >= 0 && !placed) look_at_node(mapping, options.numa_node, report);
   if (options.lock) lock_in_ram(mapping, report);
   return account_huge_pages(mapping, options.huge_pages, report, what);
 }
