@@ -20,6 +20,7 @@ inline constexpr const char* kMainFooter = R"(Addresses (URL):
 Options follow a question mark (quote it for the shell):
   'shm:NAME?capacity=16MiB'    size of the ring; the largest message is about half of it
   'shm:NAME?wait=spin'         spin, pause, yield, adaptive or park while waiting
+  'shm:NAME?start=fresh'       throw away what an earlier sender left there
   'shm:NAME?readers=64'        up to 64 receivers at once, each of which gets every message
   'shm:NAME?kind=mpmc&slots=4096&slot_size=256'
                                many senders and many receivers share the channel; each message,

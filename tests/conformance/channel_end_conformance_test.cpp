@@ -3,12 +3,14 @@
 //   1. CloseEndsTheStreamBehindTheLastMessage
 //   2. TheEndLasts
 //   3. DestroyingTheSenderEndsTheStream
-//   4. RangeForVisitsEveryMessageUpToTheEnd
-//   5. ASenderLearnsThatItsReceiverHasLeft
-//   6. AClosedSenderRefuses
-//   7. ADetachedReceiverRefuses
-//   8. HandlesGoOnWhereTheyWereMovedTo
-//   9. InfoDescribesTheChannel
+//   4. AStreamThatIsBrokenOffIsNotAWholeOne
+//   5. ASenderDestroyedByAnExceptionBreaksItsStreamOff
+//   6. RangeForVisitsEveryMessageUpToTheEnd
+//   7. ASenderLearnsThatItsReceiverHasLeft
+//   8. AClosedSenderRefuses
+//   9. ADetachedReceiverRefuses
+//  10. HandlesGoOnWhereTheyWereMovedTo
+//  11. InfoDescribesTheChannel
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -51,6 +53,35 @@ TEST_P(ChannelTest, DestroyingTheSenderEndsTheStream) {
   }
   EXPECT_EQ(receive(receiver), "last");
   EXPECT_EQ(receive(receiver), kEndOfStreamText);
+}
+
+// Where many send, those who gave up are counted with the dead.
+std::string broken_off_text(const ChannelCase& channel) {
+  const Status status = channel.slots ? Status::kPeerDied : Status::kPeerGone;
+  return "<" + std::string(to_string(status)) + ">";
+}
+
+TEST_P(ChannelTest, AStreamThatIsBrokenOffIsNotAWholeOne) {
+  auto [sender, receiver] = open();
+  ASSERT_EQ(sender.send(bytes_of("last")), Status::kOk);
+  sender.break_off();
+  EXPECT_EQ(sender.status(), Status::kClosed);
+  EXPECT_EQ(sender.close(), Status::kOk) << "ended already";
+  EXPECT_EQ(receive(receiver), "last");
+  EXPECT_EQ(receive(receiver), broken_off_text(GetParam()));
+  EXPECT_EQ(receive(receiver), broken_off_text(GetParam()));
+}
+
+TEST_P(ChannelTest, ASenderDestroyedByAnExceptionBreaksItsStreamOff) {
+  auto [sender, receiver] = open();
+  try {
+    Sender mine = std::move(sender);
+    ASSERT_EQ(mine.send(bytes_of("last")), Status::kOk);
+    throw 1;
+  } catch (int) {
+  }
+  EXPECT_EQ(receive(receiver), "last");
+  EXPECT_EQ(receive(receiver), broken_off_text(GetParam()));
 }
 
 TEST_P(ChannelTest, RangeForVisitsEveryMessageUpToTheEnd) {

@@ -191,8 +191,8 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   }
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
-    case ReadState::kEnd: return Status::kEnded;
-    case ReadState::kBrokenOff: return Status::kPeerGone;
+    case ReadState::kEnd: told_ = true; return Status::kEnded;
+    case ReadState::kBrokenOff: told_ = true; return Status::kPeerGone;
     case ReadState::kCorrupt: return Status::kCorrupt;
     case ReadState::kLost:
     case ReadState::kEmpty: break;
@@ -227,7 +227,8 @@ Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline d
 
 void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
   // What a successor of the sender writes behind the end is another stream, for another receiver.
-  consumer.pass_end();
+  // An end that we were not told of is still to be read.
+  if (told_) consumer.pass_end();
   consumer.leave();
   sleeper_.leave();
   static_cast<void>(ringer.ring());

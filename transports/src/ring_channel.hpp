@@ -127,6 +127,7 @@ class RingReceiver final : public ReceiverBackend {
   // Of a ring with several readers: whether the sender looks at our bell after each publish.
   const Atomic<std::uint64_t>* watched_;
   std::uint64_t watched_bit_;
+  bool told_ = false;  // of the end of the stream, or that it was broken off
   bool linger_;
   bool keep_;
 };
