@@ -8,32 +8,33 @@
 //   4. WhatIsNoGuardedRingIsRefused
 //   5. AGuestThatSaysNothingKeepsNobodyOut
 //   6. AQueueOfThoseWhoAreTurnedAwayDoesNotHoldTheSender
-//   7. WhoAsksForReceiversLetsThemIn
+//   7. WithoutDescriptorsASenderSleepsWhileSomebodyKnocks
+//   8. WhoAsksForReceiversLetsThemIn
 //  What is handed over
-//   8. ARingWithoutItsSealsIsRefused
-//   9. APartWithoutItsSealsOrOfAnotherKindIsRefused
-//  10. AStrangersDescriptorDoesNotHoldTheSender
-//  11. AGuestsDescriptorDoesNotHoldTheSender
-//  12. ADescriptorInTheQueueDoesNotHoldTheSendersEnd
-//  13. WhatAReceiverGetsCanOnlyBeRead
+//   9. ARingWithoutItsSealsIsRefused
+//  10. APartWithoutItsSealsOrOfAnotherKindIsRefused
+//  11. AStrangersDescriptorDoesNotHoldTheSender
+//  12. AGuestsDescriptorDoesNotHoldTheSender
+//  13. ADescriptorInTheQueueDoesNotHoldTheSendersEnd
+//  14. WhatAReceiverGetsCanOnlyBeRead
 //  Joining a sender that never waits
-//  14. ASenderThatOnlySendsLetsAReceiverIn
-//  15. ASenderThatClosesWaitsForAReceiver
+//  15. ASenderThatOnlySendsLetsAReceiverIn
+//  16. ASenderThatClosesWaitsForAReceiver
 //  Death
-//  16. AKilledSendersMessagesArriveAndItsDeathIsTold
-//  17. ReceiversKilledAtRandomAreFollowed
-//  18. SendersKilledAtRandomAreNoticed
-//  19. ASenderIsToldThatItsOnlyReceiverDied
-//  20. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  21. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  17. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  18. ReceiversKilledAtRandomAreFollowed
+//  19. SendersKilledAtRandomAreNoticed
+//  20. ASenderIsToldThatItsOnlyReceiverDied
+//  21. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  22. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  22. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  23. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  23. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  24. OneKilledAmongSeveralIsNotWaitedFor
-//  25. OneThatScribblesAmongSeveralHarmsNobody
-//  26. TooManyReceiversAreTurnedAway
-//  27. NamesOfParticipantsReachTheSendersInfo
+//  24. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  25. OneKilledAmongSeveralIsNotWaitedFor
+//  26. OneThatScribblesAmongSeveralHarmsNobody
+//  27. TooManyReceiversAreTurnedAway
+//  28. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -42,6 +43,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -304,6 +306,26 @@ TEST_F(GuardedChannel, AQueueOfThoseWhoAreTurnedAwayDoesNotHoldTheSender) {
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(pair->first.receiver_attached());
   EXPECT_EQ(answered(), 50);
   for (const int stranger : strangers) close(stranger);
+}
+
+// Each wait sleeps, which the kernel counts.
+TEST_F(GuardedChannel, WithoutDescriptorsASenderSleepsWhileSomebodyKnocks) {
+  Child child([&] {
+    auto sender = Sender::open(url());
+    if (!sender || connect_raw(path()) < 0) return 1;
+    const rlimit few{64, 64};
+    if (setrlimit(RLIMIT_NOFILE, &few) != 0) return 2;
+    while (dup(0) >= 0) {
+    }
+    rusage before{};
+    rusage after{};
+    getrusage(RUSAGE_SELF, &before);
+    if (sender->wait_for_receiver(Deadline::after(milliseconds(400))) != Status::kTimedOut)
+      return 3;
+    getrusage(RUSAGE_SELF, &after);
+    return after.ru_nvcsw - before.ru_nvcsw >= 8 ? 0 : 4;
+  });
+  EXPECT_EQ(child.join(), 0);
 }
 
 TEST_F(GuardedChannel, WhoAsksForReceiversLetsThemIn) {

@@ -130,9 +130,13 @@ void GuardedDoor::service() noexcept {
   if (!listener_.socket.is_open()) return;
   // Not more in one call: those who are turned away can come again faster than that takes.
   for (std::size_t i = 0; i < kMostGuests && guests_.size() < kMostGuests; ++i) {
-    if (!can_leave_open()) break;
+    barred_ = !can_leave_open();
+    if (barred_) break;
     OwnedFd guest = accept_from(listener_.socket.fd());
-    if (!guest) break;
+    if (!guest) {
+      barred_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      break;
+    }
     greet(Connection(std::move(guest)));
   }
   std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
@@ -223,7 +227,8 @@ std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd par
 void GuardedDoor::wait(Deadline deadline) noexcept {
   std::array<pollfd, 1 + kMostGuests> polled{};
   nfds_t count = 0;
-  polled[count++] = {listener_.socket.fd(), POLLIN, 0};
+  // Who knocks and can't be let in now would end each wait at once: he is looked at again after it.
+  polled[count++] = {barred_ ? -1 : listener_.socket.fd(), POLLIN, 0};
   for (const Guest& guest : guests_) polled[count++] = {guest.socket.get(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());

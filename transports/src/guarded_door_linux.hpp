@@ -85,6 +85,7 @@ class GuardedDoor {
   std::vector<Guest> guests_;
   std::vector<Place> places_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;
+  bool barred_ = false;  // nobody could be accepted when last tried, for want of descriptors
 };
 
 }  // namespace rondo::detail
