@@ -257,7 +257,7 @@ class Made {
  private:
   void take_back() noexcept {
     if (!segment_) return;
-    if (const auto geometry = check_header(segment_->bytes(), std::nullopt, "")) {
+    if (const auto geometry = check_header(segment_->bytes(), kAnyKind, "")) {
       remove_if_nobody_came(*segment_, *geometry);
     }
     segment_.reset();
