@@ -204,9 +204,17 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
     ring.producing().give_up(seat_.slot());
   }
   receivers_bell_.ring(kEverybody);
-  // What was committed and not read stays for a receiver that is still to come; unless ours did not
-  // want it, which the caller is told.
-  seat_.leave(keep_, [&] { return !linger_ && deserted() && why_deserted() == Status::kPeerGone; });
+  // What was committed and not read stays for a receiver that is still to come; unless it is all
+  // ours, and our receivers did not want it, which the caller is told. Who breaks off is told
+  // nothing, and no news of ours are a reason to throw away what another one sent.
+  const auto only_ours = [&] {
+    const MpmcAttendance::Count senders = ring.producing().count();
+    return senders.present == 0 && senders.gone() == 1;
+  };
+  seat_.leave(keep_, [&] {
+    return !linger_ && status != Status::kClosed && only_ours() && deserted() &&
+           why_deserted() == Status::kPeerGone;
+  });
   if (status != Status::kOk) return status;
   return lost ? why_deserted() : Status::kOk;
 }
