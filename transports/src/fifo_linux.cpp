@@ -40,6 +40,10 @@ struct Opened {
 // Makes the FIFO if nothing stands at the name. What to clean up, if it is ours.
 Result<PendingCleanup> make_fifo(const Url& url) {
   const char* path = url.target.c_str();
+  if (identity_at(url.target)) return PendingCleanup();
+  // So that nobody who takes the last one away takes this one. mkfifo() itself needs no lock.
+  NameLock lock(url.target);
+  static_cast<void>(lock.take(kNameLockHold));
   if (mkfifo(path, 0600) != 0) {
     if (errno == EEXIST) return PendingCleanup();
     return system_error(url, "mkfifo", errno);

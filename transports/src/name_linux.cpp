@@ -22,7 +22,11 @@ std::optional<FileIdentity> identity_at(const std::string& path) noexcept {
 }
 
 void NameCleanup::run() noexcept {
+  // A name that stays behind is replaced by the next one; a wrong one that is taken away is lost.
+  // Without a descriptor for the lock ours goes all the same: nobody replaces it while it is in use.
+  if (lock_.take(kNameLockHold) == NameLock::Taken::kByOther) return;
   if (identity_at(path_) == identity_) unlink(path_.c_str());
+  lock_.release();
 }
 
 sockaddr_un socket_address(const std::string& path) noexcept {
@@ -44,6 +48,11 @@ bool somebody_listens(const std::string& path) noexcept {
 }
 
 Result<void> remove_special_file(const Url& url, bool even_if_used) {
+  NameLock lock(url.target);
+  if (lock.take(kNameLockHold) == NameLock::Taken::kByOther && !even_if_used) {
+    return Error{ErrorCode::kBusy, url.name() + " is being opened or closed by somebody who has " +
+                                       lock.path() + " locked; end it first"};
+  }
   struct stat status {};
   if (lstat(url.target.c_str(), &status) != 0) {
     if (errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "name_lock_linux.hpp"
 #include "rondo/core/result.hpp"
 #include "stream_channel.hpp"
 
@@ -26,15 +27,18 @@ struct FileIdentity {
 // What stands at the name now, without following a link; none if nothing does.
 [[nodiscard]] std::optional<FileIdentity> identity_at(const std::string& path) noexcept;
 
-// Removes a name, if it still is that of the same file.
+// Removes a name, if it still is that of the same file. Whoever makes such a name does so under its
+// NameLock, so that none is taken away that has come since the look.
 class NameCleanup final : public Cleanup {
  public:
-  NameCleanup(std::string path, FileIdentity identity) noexcept
-      : path_(std::move(path)), identity_(identity) {}
+  NameCleanup(std::string path, FileIdentity identity)
+      : path_(std::move(path)), lock_(path_), identity_(identity) {}
+  // Waits 50 ms at most.
   void run() noexcept override;
 
  private:
   std::string path_;
+  NameLock lock_;
   FileIdentity identity_;
 };
 

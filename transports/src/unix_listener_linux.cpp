@@ -1,13 +1,13 @@
 #include "unix_listener_linux.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -27,26 +27,26 @@ Result<FdStream> make_socket(const Url& url, int type, Direction direction) {
   return FdStream(std::move(fd), direction);
 }
 
-// Keeps others from judging and replacing what stands at the name at the same time: a lock on the
-// directory, which ends with its holder.
-class DirectoryLock {
- public:
-  explicit DirectoryLock(const Url& url) {
-    const std::size_t slash = url.target.rfind('/');
-    std::string directory = ".";
-    if (slash != std::string::npos)
-      directory = url.target.substr(0, std::max<std::size_t>(slash, 1));
-    fd_ = open_file(directory.c_str(), O_RDONLY | O_DIRECTORY);
-    error_ = fd_ ? 0 : errno;
-  }
-  [[nodiscard]] int error() const noexcept { return error_; }
-  // False if somebody else has it now.
-  [[nodiscard]] bool try_lock() const noexcept { return flock(fd_.get(), LOCK_EX | LOCK_NB) == 0; }
+// How long one who has stopped amid an open of his own is waited for.
+constexpr std::chrono::seconds kMostPatience{2};
 
- private:
-  UniqueFd fd_;
-  int error_ = 0;
-};
+// Keeps others from judging and replacing what stands at the name at the same time.
+Result<void> lock_name(NameLock& lock, const Url& url, const OpenOptions& options) {
+  const auto patience =
+      std::clamp<std::chrono::nanoseconds>(options.wait.remaining(), kNameLockHold, kMostPatience);
+  switch (lock.take(patience, options.stop)) {
+    case NameLock::Taken::kYes: return {};
+    case NameLock::Taken::kByOther: break;
+    case NameLock::Taken::kFailed:
+      if (errno == EEXIST) {
+        return Error{ErrorCode::kForeignObject,
+                     lock.path() + " is in the way of a lock; choose another path, or remove it"};
+      }
+      return system_error(url, "lock " + lock.path(), errno);
+  }
+  return Error{ErrorCode::kBusy, url.name() + " is being opened by somebody who has " +
+                                     lock.path() + " locked; end it first"};
+}
 
 // Removes a socket that its owner left behind. Errors: kBusy, kForeignObject.
 Result<void> clear_name(const Url& url, std::string_view owner) {
@@ -82,13 +82,8 @@ void set_mode(const std::string& path, unsigned mode) noexcept {
 Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type, int backlog,
                            std::string_view owner) {
   const sockaddr_un address = socket_address(url.target);
-  const DirectoryLock lock(url);
-  if (lock.error() != 0) return system_error(url, "open its directory", lock.error());
-  while (!lock.try_lock()) {
-    if (auto paused = pause_before_retry(options, "the directory of " + url.name()); !paused) {
-      return std::move(paused).error();
-    }
-  }
+  NameLock lock(url.target);
+  if (auto locked = lock_name(lock, url, options); !locked) return std::move(locked).error();
   if (auto cleared = clear_name(url, owner); !cleared) return std::move(cleared).error();
   auto made = make_socket(url, type, Direction::kRead);
   if (!made) return std::move(made).error();
@@ -99,16 +94,16 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return system_error(url, "bind", errno);
   }
-  const auto identity = identity_at(url.target);
-  if (!identity) {
-    Error error = system_error(url, "lstat", errno);
-    unlink(url.target.c_str());  // under the lock of its directory
+  const auto take_back = [&](std::string_view call) {
+    Error error = system_error(url, call, errno);
+    unlink(url.target.c_str());  // under its lock
     return error;
-  }
-  PendingCleanup cleanup(std::make_unique<NameCleanup>(url.target, *identity));
+  };
+  const auto identity = identity_at(url.target);
+  if (!identity) return take_back("lstat");
   set_mode(url.target, url.options.segment.mode);
-  if (listen(fd, backlog) != 0) return system_error(url, "listen", errno);
-  return Listener{std::move(made).value(), cleanup.take()};
+  if (listen(fd, backlog) != 0) return take_back("listen");
+  return Listener{std::move(made).value(), std::make_unique<NameCleanup>(url.target, *identity)};
 }
 
 Result<FdStream> connect_to(const Url& url, int type) {
