@@ -196,7 +196,7 @@ void attack_the_door(fuzz::Input& input, const Url& url) {
         static_cast<void>(door->presence(i));
     }
   }
-  auto honest = GuardedJoiner::knock(url);
+  auto honest = GuardedJoiner::knock(url, {});
   RONDO_FUZZ_CHECK(honest.has_value());
   bool in = false;
   for (int tries = 0; tries < 4 && !in; ++tries) {
@@ -224,7 +224,7 @@ void read_some(const GuardedJoiner::Seated& seated) {
 
 void attack_a_receiver(fuzz::Input& input, const Url& url) {
   auto listener = listen_at(url, {}, SOCK_SEQPACKET, 1, "a sender").value();
-  auto joiner = GuardedJoiner::knock(url);
+  auto joiner = GuardedJoiner::knock(url, {});
   RONDO_FUZZ_CHECK(joiner.has_value());
   const OwnedFd socket(accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC));
   Files files;

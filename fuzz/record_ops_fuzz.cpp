@@ -60,6 +60,7 @@ void read(record_ring::Consumer& consumer, Model& model) {
       RONDO_FUZZ_CHECK(model.committed.empty());
       model.ends = false;
       break;
+    case ReadState::kBrokenOff:
     case ReadState::kEnd: consumer.pass_end(); break;
     case ReadState::kLost:
     case ReadState::kCorrupt: RONDO_FUZZ_CHECK(false); break;

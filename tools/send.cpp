@@ -220,9 +220,11 @@ int send(const TransferOptions& options) {
     if (code == kSuccess) code = finish(*sender, options);
   }
   // Half a stream must not look like a whole one.
-  const std::uint64_t instance_id = sender->info().instance_id;
+  const ChannelInfo info = sender->info();
   if (code != kSuccess) sender->break_off();
-  if (code == kPeerVanished && !options.keep) discard_channel(options, instance_id);
+  // Where many send, what is left may be another's.
+  const bool mine = info.kind != RingKind::kMpmc;
+  if (code == kPeerVanished && !options.keep && mine) discard_channel(options, info.instance_id);
   return code;
 }
 

@@ -5,8 +5,9 @@
 //
 //   - An end mark is written by a sender that closes and has not failed, a broken-off mark by one that
 //     gives up. One that dies writes nothing.
-//   - Who leaves last takes the name away if nothing is unread; a sender also if its own receiver has
-//     left in order, which it is told; nobody who keeps it, or awaits a successor of that receiver.
+//   - Who leaves last takes the name away if nothing is unread; a sender also if all that is unread is
+//     its own and its receiver has left in order, which it is told; nobody who keeps it, or awaits a
+//     successor of that receiver.
 //   - A receiver reads what is there, in order, and learns of the end what is true: a mark, or that
 //     the sender is dead.
 //
@@ -143,7 +144,8 @@ class Model {
   Status sender_leaves(const char* mark) {
     const bool well = std::string(mark) == kEnd && !sender_->told;
     if (!ends_with_mark()) items_.emplace_back(well ? kEnd : kBroken);
-    const bool refused = !wishes_.sender_lingers && ours_has_left() && unread() != 0;
+    const bool refused =
+        !wishes_.sender_lingers && ours_has_left() && unread() != 0 && head_ >= sender_->start;
     const Status status = sender_->told || refused ? Status::kPeerGone : Status::kOk;
     if (!receiver_ && !wishes_.sender_keeps && (unread() == 0 || refused)) exists_ = false;
     sender_.reset();

@@ -145,6 +145,7 @@ std::string read_to_the_end(record_ring::Consumer& reader) {
         reader.give_back();
         ++next;
         break;
+      case ReadState::kBrokenOff:
       case ReadState::kEnd: reader.pass_end(); break;
       case ReadState::kLost: break;
       case ReadState::kCorrupt: return "corrupt";

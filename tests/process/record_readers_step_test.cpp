@@ -50,6 +50,7 @@ class Reading {
           if (reader_.intact()) ++next_;
           reader_.give_back();
           break;
+        case ReadState::kBrokenOff:
         case ReadState::kEnd: reader_.pass_end(); break;
         case ReadState::kLost: break;
         case ReadState::kCorrupt: return "corrupt";

@@ -118,6 +118,7 @@ class Judge {
           if (!is_record(consumer.data(), consumer.size(), consumer.sequence())) return "torn";
           consumer.give_back();
           break;
+        case ReadState::kBrokenOff:
         case ReadState::kEnd: consumer.pass_end(); break;
         case ReadState::kLost: return "lost";
         case ReadState::kCorrupt: return "corrupt";

@@ -81,6 +81,7 @@ inline std::string take(record_ring::Consumer& consumer) {
     }
     case ReadState::kEmpty: return "<empty>";
     case ReadState::kEnd: return "<end>";
+    case ReadState::kBrokenOff: return "<broken off>";
     case ReadState::kLost: return "<lost>";
     case ReadState::kCorrupt: return "<corrupt>";
   }

@@ -109,10 +109,15 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
     producer.break_off();
   }
   static_cast<void>(ringer.ring());
-  const auto refused = [&] { return !linger_ && receiver_left() && !producer.drained(); };
+  const auto refused = [&] {
+    // relaxed: positions only grow, and who left in order wrote its last one before it left.
+    const Position head = parts_.consumer->head.load(std::memory_order_relaxed);
+    const bool only_ours = static_cast<std::int64_t>(head - start_) >= 0;
+    return !linger_ && only_ours && receiver_left() && !producer.drained();
+  };
   const bool unread = refused();
-  // What was committed and not read stays for a receiver that is still to come; unless ours did not
-  // want it, which the caller is told.
+  // What was committed and not read stays for a receiver that is still to come; unless it is all ours
+  // and our receiver did not want it, which the caller is told.
   seat_->leave([&] { return !keep_ && (producer.drained() || refused()); });
   if (status != Status::kOk) return status;
   return unread ? Status::kPeerGone : Status::kOk;

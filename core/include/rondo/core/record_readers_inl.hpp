@@ -99,6 +99,35 @@ inline std::optional<FoundStart> find_start(const RecordParts& parts, RecordStri
   return FoundStart{{walk.position, walk.sequence}, newest->position};
 }
 
+// How far any reader of a ring with several has come; empty if there has never been one, or the
+// caller does not see the others. Any of them may have written anything.
+inline std::optional<Position> furthest_head(const RecordParts& parts) noexcept {
+  if (parts.consumers == nullptr) return std::nullopt;
+  std::optional<Position> furthest;
+  for (std::uint32_t i = 0; i < parts.readers; ++i) {
+    const RecordConsumerPart& part = parts.consumer_at(i);
+    // relaxed, both: a hint, which a walk proves; or, beneath the membership lock, one that this
+    // lock or the reader's death orders.
+    if (part.state.load(std::memory_order_relaxed) == 0) continue;
+    // relaxed: as above.
+    const Position head = part.head.load(std::memory_order_relaxed);
+    if (!furthest || is_before(*furthest, head)) furthest = head;
+  }
+  return furthest;
+}
+
+// For who starts at the oldest record: behind the last mark that any reader has passed, as what lies
+// before it was read to its end. Else whoever came would read that again, and none what is behind.
+inline std::optional<FoundStart> find_unread_stream(const RecordParts& parts, RecordStride& stride,
+                                                    Position bound) noexcept {
+  const auto furthest = furthest_head(parts);
+  const auto oldest = checkpoint_from(parts, bound);
+  if (!furthest || !oldest || !is_before(oldest->position, *furthest)) return std::nullopt;
+  const auto walk = walk_records(parts, stride, oldest->position, oldest->sequence, *furthest);
+  if (!walk.sound || walk.cut || walk.mark_end == 0) return std::nullopt;
+  return FoundStart{{walk.mark_end, walk.mark_sequence}, oldest->position};
+}
+
 // Whether records lie in a ring that nobody is attached to any more but the caller, and a reader
 // could still come for them: what a reliable reader had not read when it was killed; all, if nobody
 // has ever come; and, when the producer had gone before (`deserted`), what no reader has passed. A
@@ -116,16 +145,14 @@ inline bool anything_unread(const RecordParts& parts, bool deserted) noexcept {
   // kernel has proved that the others are dead.
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const Position reclaim = parts.producer->reclaim.load(kRelaxed);
-  std::optional<Position> furthest;
   for (std::uint32_t i = 0; i < parts.readers; ++i) {
     const RecordConsumerPart& part = parts.consumer_at(i);
-    const std::uint64_t state = part.state.load(kRelaxed);
-    if (state == 0) continue;
+    const auto policy = reader_state::policy_of(part.state.load(kRelaxed));
     const Position head = part.head.load(kRelaxed);
     const bool behind = is_before(head, end) && !is_before(head, reclaim);
-    if (behind && reader_state::policy_of(state) == ReaderPolicy::kReliable) return true;
-    if (!furthest || is_before(*furthest, head)) furthest = head;
+    if (behind && policy == ReaderPolicy::kReliable) return true;
   }
+  const auto furthest = furthest_head(parts);
   if (!furthest) return walk.sequence != 0;
   return deserted && is_before(*furthest, end);
 }
@@ -228,7 +255,8 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     if (tries < 16 && account && detail::is_record_start(parts_, proof, intent, *account)) {
       found = {{account->position, account->next}, account->position};
     } else {
-      found = detail::find_start(parts_, search, intent, from, sequence);
+      if (from == ReaderStart::kOldest) found = detail::find_unread_stream(parts_, search, intent);
+      if (!found) found = detail::find_start(parts_, search, intent, from, sequence);
     }
     if (!found) continue;
     const bool asked = account || options.from == ReaderStart::kSequence;

@@ -30,13 +30,15 @@ inline constexpr std::uint32_t kMostVainTries = 1024;
 // Where a walk along the headers ended.
 struct RecordWalk {
   bool sound;
-  Position position;        // of the first header that is zero, or of what was asked for
-  std::uint64_t sequence;   // of the record that goes or lies there
-  bool after_mark = false;  // the last header passed closed or broke off a stream
-  bool broken_off = false;  // it broke it off
-  Position last = 0;        // of the last record passed
-  std::uint32_t bytes = 0;  // of it
-  bool cut = false;         // it ended as the stride was used up; what it passed was sound
+  Position position;                // of the first header that is zero, or of what was asked for
+  std::uint64_t sequence;           // of the record that goes or lies there
+  bool after_mark = false;          // the last header passed closed or broke off a stream
+  bool broken_off = false;          // it broke it off
+  Position mark_end = 0;            // behind the last such header passed; 0: there was none
+  std::uint64_t mark_sequence = 0;  // of the record that goes or lies there
+  Position last = 0;                // of the last record passed
+  std::uint32_t bytes = 0;          // of it
+  bool cut = false;                 // it ended as the stride was used up; what it passed was sound
 };
 
 // Walks from a committed header to the position `stop` or to record `stop_sequence`, or to the end
@@ -64,6 +66,10 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
       ++sequence;
     }
     position += header.footprint_bytes;
+    if (walk.after_mark) {
+      walk.mark_end = position;
+      walk.mark_sequence = sequence;
+    }
     if (header.verdict == Verdict::kCorrupt || position - start > parts.capacity) {
       walk.sound = false;
       return walk;
