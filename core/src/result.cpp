@@ -10,6 +10,7 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::kInvalidCapacity: return "invalid capacity";
     case ErrorCode::kUnsupported: return "unsupported";
     case ErrorCode::kNotFound: return "not found";
+    case ErrorCode::kNoDirectory: return "no directory";
     case ErrorCode::kAlreadyExists: return "already exists";
     case ErrorCode::kPermission: return "permission denied";
     case ErrorCode::kForeignObject: return "not a regular file of its own";

@@ -10,6 +10,7 @@
 #include <climits>
 #include <filesystem>
 
+#include "rondo/core/directory.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::detail {
@@ -83,10 +84,6 @@ Result<UniqueFd> open_again(const std::string& path, const struct stat& judged, 
   return fd;
 }
 
-std::string directory_of(const std::string& path) {
-  return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
-}
-
 }  // namespace
 
 std::string name_objection(const SegmentName& name) {
@@ -119,11 +116,17 @@ std::string path_of(const SegmentName& name) {
   return ignored ? name.name : absolute.string();
 }
 
+Error error_at(const std::string& path, const std::string& what, int error,
+               const std::string& deed) {
+  if (auto missing = missing_directory(path, what)) return *std::move(missing);
+  return system_error(error, deed);
+}
+
 Result<UniqueFd> open_judged(const std::string& path, const std::string& what, Access access,
                              unsigned mode) {
   // O_PATH pins the file without opening it: what is judged is what is opened afterwards.
   const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
-  if (!pin) return system_error(errno, "can't open " + what);
+  if (!pin) return error_at(path, what, errno, "can't open " + what);
   struct stat status = {};
   if (fstat(pin.get(), &status) != 0) return system_error(errno, "can't look at " + what);
   if (auto judged = judge(status, what, mode); !judged) return judged.error();
@@ -153,7 +156,7 @@ Result<NewFile> NewFile::create(const std::string& path, const std::string& what
     temporary = directory + "/.rondo-tmp-" + std::to_string(new_instance_id());
     fd = open_file(temporary.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode);
   }
-  if (!fd) return system_error(errno, "can't create " + what + " in " + directory);
+  if (!fd) return error_at(path, what, errno, "can't create " + what + " in " + directory);
   NewFile file(std::move(fd), path, std::move(temporary), what);
   // Exactly the mode asked for, whatever the umask.
   if (fchmod(file.fd(), mode) != 0) return system_error(errno, "can't set the mode of " + what);

@@ -25,6 +25,11 @@ namespace rondo::detail {
 // Where a name's file lies, independent of the working directory.
 [[nodiscard]] std::string path_of(const SegmentName& name);
 
+// What a failed system call means that looked for `path`, or was to make it: kNoDirectory where
+// nothing can be, else the error in words (system_error()).
+[[nodiscard]] Error error_at(const std::string& path, const std::string& what, int error,
+                             const std::string& deed);
+
 // Opens what stands at `path` after judging it: a regular file of this user, with one link, that
 // nobody may write whom `mode` keeps out. `what` names it in messages. Never opens anything else,
 // not even for a moment: to open a device can have effects.

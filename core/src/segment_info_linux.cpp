@@ -36,8 +36,10 @@ Result<void> look_inside(const SegmentName& name, SegmentInfo& info) {
 Result<SegmentInfo> inspect_segment(const SegmentName& name) {
   if (auto named = detail::check_named(name); !named) return named.error();
   struct stat status = {};
-  if (lstat(detail::path_of(name).c_str(), &status) != 0) {
-    return detail::system_error(errno, "can't find " + to_string(name));
+  const std::string path = detail::path_of(name);
+  if (lstat(path.c_str(), &status) != 0) {
+    const std::string what = to_string(name);
+    return detail::error_at(path, what, errno, "can't find " + what);
   }
   SegmentInfo info;
   info.name = name;
@@ -59,7 +61,9 @@ Result<std::vector<SegmentInfo>> list_segments() {
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(opened ? fdopendir(opened.get()) : nullptr,
                                                     &closedir);
   if (entries) static_cast<void>(opened.release());  // closedir() closes it
-  if (!entries) return detail::system_error(errno, "can't list shared memory");
+  if (!entries) {
+    return detail::error_at(directory, "shared memory", errno, "can't list shared memory");
+  }
   std::vector<SegmentInfo> result;
   // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is our own.
   while (const dirent* entry = readdir(entries.get())) {

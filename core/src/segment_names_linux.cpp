@@ -84,7 +84,9 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   const std::string what = to_string(name);
   const std::string path = detail::path_of(name);
   struct stat status = {};
-  if (lstat(path.c_str(), &status) != 0) return detail::system_error(errno, "can't remove " + what);
+  if (lstat(path.c_str(), &status) != 0) {
+    return detail::error_at(path, what, errno, "can't remove " + what);
+  }
   if (!S_ISREG(status.st_mode)) {
     return Error{ErrorCode::kForeignObject, "can't remove " + what + ": it is not a file"};
   }

@@ -67,8 +67,8 @@ TEST_F(OpenSegment, NamesThatCantBeOnes) {
 
 TEST_F(OpenSegment, NothingThere) {
   EXPECT_EQ(attach_error(file_), code_of(ErrorCode::kNotFound));
-  EXPECT_EQ(attach_error(directory_.name("no/segment")), code_of(ErrorCode::kNotFound));
-  EXPECT_EQ(code_of(create_small(directory_.name("no/segment"))), code_of(ErrorCode::kNotFound));
+  EXPECT_EQ(attach_error(directory_.name("no/segment")), code_of(ErrorCode::kNoDirectory));
+  EXPECT_EQ(code_of(create_small(directory_.name("no/segment"))), code_of(ErrorCode::kNoDirectory));
 }
 
 TEST_F(OpenSegment, SymbolicLink) {

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "remove_name.hpp"
+#include "rondo/core/directory.hpp"
 #include "rondo/core/uncancelled.hpp"
 
 namespace rondo::detail {
@@ -55,8 +56,9 @@ Result<void> remove_special_file(const Url& url, bool even_if_used) {
   }
   struct stat status {};
   if (lstat(url.target.c_str(), &status) != 0) {
-    if (errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
-    return system_error(url, "lstat", errno);
+    const Error error = system_error(url, "lstat", errno);
+    if (error.code != ErrorCode::kNotFound) return error;
+    return Error{ErrorCode::kNotFound, "there is no " + url.name()};
   }
   const bool guarded = url.scheme == Scheme::kGuarded;
   const bool socket = url.scheme == Scheme::kUnix || guarded;
@@ -75,6 +77,9 @@ Result<void> remove_special_file(const Url& url, bool even_if_used) {
 }
 
 Error system_error(const Url& url, std::string_view call, int error) {
+  if (error == ENOENT || error == ENOTDIR) {
+    if (auto missing = missing_directory(url.target, url.name())) return *std::move(missing);
+  }
   ErrorCode code = ErrorCode::kSystem;
   switch (error) {
     case EACCES:

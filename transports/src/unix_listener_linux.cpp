@@ -13,6 +13,7 @@
 
 #include "name_linux.hpp"
 #include "open.hpp"
+#include "rondo/core/directory.hpp"
 #include "rondo/core/user_ids.hpp"
 #include "strangers_linux.hpp"
 
@@ -116,6 +117,9 @@ Result<FdStream> connect_to(const Url& url, int type) {
   const int error = errno;
   const bool may_come =
       error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
+  if (error == ENOENT) {  // nobody will listen in a directory that is missing
+    if (auto missing = missing_directory(url.target, url.name())) return *std::move(missing);
+  }
   if (may_come) return Error{ErrorCode::kNotFound, "nobody listens at " + url.name()};
   if (error == EPROTOTYPE) {
     return Error{ErrorCode::kForeignObject,

@@ -26,8 +26,8 @@ struct Listener {
 [[nodiscard]] Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
                                          int backlog, std::string_view owner);
 
-// Connects, without waiting. Errors: kNotFound (nobody listens now), kForeignObject (a socket of
-// another type), kPermission, kSystem.
+// Connects, without waiting. Errors: kNotFound (nobody listens now), kNoDirectory, kForeignObject
+// (a socket of another type), kPermission, kSystem.
 [[nodiscard]] Result<FdStream> connect_to(const Url& url, int type);
 
 // Who is at the other end, as the kernel has it: of one who listens, as of the time it began to.

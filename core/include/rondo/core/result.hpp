@@ -22,6 +22,7 @@ enum class ErrorCode : std::uint8_t {
 
   // What stands at the name
   kNotFound,       // nothing has this name
+  kNoDirectory,    // nothing can have it: the directory for it is missing
   kAlreadyExists,  // something has this name already
   kPermission,     // the system refused access
   kForeignObject,  // a symlink, device, FIFO, directory, or a file with several hard links

@@ -119,13 +119,13 @@ class Segment {
 
   // Makes a segment of `size_bytes`, reserved in full, fills it, and gives it its name.
   // Blocking. Errors: kInvalidName, kInvalidCapacity (0 or above kMaxSegmentBytes),
-  // kAlreadyExists, kPermission, kNotFound (no such directory), kNoSpace, kNoDescriptors,
+  // kAlreadyExists, kPermission, kNoDirectory, kNoSpace, kNoDescriptors,
   // kUnsupported, kSystem; and what `fill` returns.
   static Result<Segment> create(const SegmentName& name, std::size_t size_bytes,
                                 const SegmentOptions& options, const Fill& fill);
 
   // Maps the segment that stands at a name (shared memory and files only). Waits for nobody.
-  // Errors: kInvalidName, kNotFound, kForeignObject (no regular file, or with several links),
+  // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject (no regular file, or with several links),
   // kForeignOwner, kTooSmall (less than a page, or less memory behind it than its size),
   // kSizeMismatch (options.file_bytes), kReplaced (while it was opened), kPermission, kNoSpace, kNoDescriptors, kSystem.
   static Result<Segment> attach(const SegmentName& name, const SegmentOptions& options = {},
@@ -145,7 +145,7 @@ class Segment {
 
   // Removes a name, whether anyone is attached or not: those who are keep the segment. With
   // Remove::kIfUnused nothing is removed while somebody is, and nobody can come in between.
-  // Errors: kInvalidName, kNotFound, kForeignObject, kBusy, kPermission, kSystem.
+  // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject, kBusy, kPermission, kSystem.
   enum class Remove : std::uint8_t { kAlways, kIfUnused };
   static Result<void> remove(const SegmentName& name, Remove how = Remove::kAlways);
 

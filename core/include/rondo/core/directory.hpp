@@ -1,0 +1,21 @@
+// Whether anything can stand at a path. For Rondo's own sources.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "rondo/core/result.hpp"
+
+namespace rondo::detail {
+
+// The directory part of a path; "." if it has none.
+[[nodiscard]] std::string directory_of(const std::string& path);
+
+// Why nothing can come to stand at `path`, as long as nobody changes the system: its directory is
+// missing (kNoDirectory), or it is that of shared memory, unwritable, with nothing mounted there.
+// To be asked when a file can't be found or made: who waits for it would wait for ever. `what` is
+// its name for people.
+[[nodiscard]] std::optional<Error> missing_directory(const std::string& path,
+                                                     const std::string& what);
+
+}  // namespace rondo::detail

@@ -1,0 +1,47 @@
+#include "rondo/core/directory.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace rondo::detail {
+namespace {
+
+constexpr const char* kSharedMemory = "/dev/shm";
+constexpr const char* kHowToMount =
+    "; mount it (mount -t tmpfs -o mode=1777 tmpfs /dev/shm), or use file:PATH";
+
+// A plain directory that a file system was to be mounted on. If we may write there, it will do.
+bool awaits_mounting(const std::string& directory, const struct stat& status) noexcept {
+  if (directory != kSharedMemory || access(kSharedMemory, W_OK) == 0) return false;
+  struct stat above = {};
+  return stat("/dev/shm/..", &above) == 0 && above.st_dev == status.st_dev;
+}
+
+}  // namespace
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return path.substr(0, std::max<std::size_t>(slash, 1));
+}
+
+std::optional<Error> missing_directory(const std::string& path, const std::string& what) {
+  const std::string directory = directory_of(path);
+  const std::string remedy = directory == kSharedMemory ? kHowToMount : "; make it first";
+  const auto error = [&](const std::string& why) {
+    return Error{ErrorCode::kNoDirectory, what + " has no place: " + why + remedy};
+  };
+  struct stat status = {};
+  if (stat(directory.c_str(), &status) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) return std::nullopt;
+    return error("there is no directory " + directory);
+  }
+  if (!S_ISDIR(status.st_mode)) return error(directory + " is not a directory");
+  if (awaits_mounting(directory, status)) return error("nothing is mounted at " + directory);
+  return std::nullopt;
+}
+
+}  // namespace rondo::detail
