@@ -21,12 +21,6 @@ constexpr unsigned kNoExecSeal = 8;  // MFD_NOEXEC_SEAL, which older headers lac
 constexpr unsigned kOthersMayWrite = S_IWGRP | S_IWOTH;
 constexpr unsigned kOthersMayAnything = S_IRWXG | S_IRWXO;
 
-std::string octal(unsigned mode) {
-  char text[16];
-  snprintf(text, sizeof text, "%04o", mode & 07777);
-  return text;
-}
-
 std::string_view type_name(mode_t mode) noexcept {
   switch (mode & S_IFMT) {
     case S_IFLNK: return "a symbolic link";
@@ -39,6 +33,12 @@ std::string_view type_name(mode_t mode) noexcept {
   }
 }
 
+// Of a file that does not let us in: what it has, and which side has to give which option. `mode`:
+// ours.
+std::string refusal(const struct stat& status, unsigned mode) {
+  return who_lacks_mode(status.st_uid, status.st_gid, status.st_mode, mode);
+}
+
 Result<void> judge(const struct stat& status, const std::string& what, unsigned mode) {
   if (!S_ISREG(status.st_mode)) {
     return Error{ErrorCode::kForeignObject, what + " is " + std::string(type_name(status.st_mode)) +
@@ -48,14 +48,13 @@ Result<void> judge(const struct stat& status, const std::string& what, unsigned 
     return Error{ErrorCode::kReplaced, what + " was removed while it was being opened; try again"};
   }
   if (!is_own_user(status.st_uid) && (mode & kOthersMayAnything) == 0) {
-    return Error{ErrorCode::kForeignOwner, what + " belongs to " + user_in_words(status.st_uid) +
-                                               ", this is user " + std::to_string(geteuid()) +
-                                               "; share it on purpose with mode=0660"};
+    return Error{ErrorCode::kForeignOwner, what + " " + refusal(status, mode)};
   }
   if ((status.st_mode & kOthersMayWrite & ~mode) != 0) {
-    return Error{ErrorCode::kForeignOwner, what + " may be written by others (its mode is " +
-                                               octal(status.st_mode) + ", at most " + octal(mode) +
-                                               " was asked for)"};
+    return Error{ErrorCode::kForeignOwner,
+                 what + " may be written by others (its mode is " + octal(status.st_mode) +
+                     ", at most " + octal(mode) + " was asked for); say mode=" +
+                     octal(status.st_mode & 0777U) + " on this side too, or remove it"};
   }
   if (status.st_nlink > 1) {
     return Error{ErrorCode::kForeignObject,
@@ -63,6 +62,27 @@ Result<void> judge(const struct stat& status, const std::string& what, unsigned 
                      " hard links, so it is known under another name too; remove it"};
   }
   return {};
+}
+
+Result<void> give_to_group(int fd, const std::string& group, const std::string& what) {
+  if (group.empty()) return {};
+  const auto id = group_called(group);
+  if (!id) {
+    return Error{ErrorCode::kInvalidOption, "there is no group '" + group +
+                                                "' in /etc/group to give " + what +
+                                                " to; say another one, or its number"};
+  }
+  if (fchown(fd, static_cast<uid_t>(-1), *id) == 0) return {};
+  const std::string deed = "can't give " + what + " to group " + group;
+  if (errno == EPERM) {
+    return Error{ErrorCode::kPermission, deed +
+                                             ": this process is not in it; start it as a member "
+                                             "(`id -G` lists its groups), or say another group"};
+  }
+  if (errno == EINVAL) {
+    return Error{ErrorCode::kInvalidOption, deed + ": it has no id in this user namespace"};
+  }
+  return system_error(errno, deed);
 }
 
 int open_flags(Access access) noexcept {
@@ -134,6 +154,10 @@ Result<UniqueFd> open_judged(const std::string& path, const std::string& what, A
   UniqueFd fd = open_file(proc_path(pin.get()).c_str(), open_flags(access));
   if (fd) return fd;
   if (errno == ENOENT || errno == ENOTDIR) return open_again(path, status, access, what);
+  if (errno == EACCES && !is_own_user(status.st_uid)) {
+    return Error{ErrorCode::kPermission,
+                 "can't open " + what + ": it " + refusal(status, mode)};
+  }
   return system_error(errno, "can't open " + what);
 }
 
@@ -147,19 +171,23 @@ Result<UniqueFd> reopen(int fd, Access access, const std::string& what) {
   return system_error(errno, "can't open " + what + " once more");
 }
 
-Result<NewFile> NewFile::create(const std::string& path, const std::string& what, unsigned mode) {
+Result<NewFile> NewFile::create(const std::string& path, const std::string& what,
+                                const SegmentOptions& options) {
+  constexpr unsigned kOursAlone = 0600;  // until it has its group
   const std::string directory = directory_of(path);
-  UniqueFd fd = open_file(directory.c_str(), O_TMPFILE | O_RDWR, mode);
+  UniqueFd fd = open_file(directory.c_str(), O_TMPFILE | O_RDWR, kOursAlone);
   std::string temporary;
   // EISDIR is what kernels and file systems say that don't know O_TMPFILE (open(2)).
   if (!fd && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL)) {
     temporary = directory + "/.rondo-tmp-" + std::to_string(new_instance_id());
-    fd = open_file(temporary.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode);
+    fd = open_file(temporary.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, kOursAlone);
   }
   if (!fd) return error_at(path, what, errno, "can't create " + what + " in " + directory);
   NewFile file(std::move(fd), path, std::move(temporary), what);
+  if (auto given = give_to_group(file.fd(), options.group, what); !given) return given.error();
   // Exactly the mode asked for, whatever the umask.
-  if (fchmod(file.fd(), mode) != 0) return system_error(errno, "can't set the mode of " + what);
+  if (fchmod(file.fd(), options.mode) != 0)
+    return system_error(errno, "can't set the mode of " + what);
   return file;
 }
 

@@ -44,7 +44,9 @@ namespace rondo::detail {
 // without. Destroying it unpublished leaves nothing.
 class NewFile {
  public:
-  static Result<NewFile> create(const std::string& path, const std::string& what, unsigned mode);
+  // With the options' mode and group.
+  static Result<NewFile> create(const std::string& path, const std::string& what,
+                                const SegmentOptions& options);
 
   NewFile(NewFile&&) noexcept = default;
   NewFile& operator=(NewFile&&) = delete;

@@ -61,7 +61,7 @@ class SegmentBuilder {
                                      const SegmentOptions& options, const Segment::Fill& fill) {
     const std::string what = to_string(name);
     const std::string path = detail::path_of(name);
-    auto file = detail::NewFile::create(path, what, options.mode);
+    auto file = detail::NewFile::create(path, what, options);
     if (!file) return file.error();
     if (in_memory(file->fd())) {
       if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();

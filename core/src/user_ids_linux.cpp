@@ -2,8 +2,11 @@
 
 #include <unistd.h>
 
+#include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "system_linux.hpp"
 
@@ -55,6 +58,56 @@ bool is_group(std::uint32_t told, std::uint32_t wanted) noexcept {
 }
 
 bool is_own_user(std::uint32_t told) noexcept { return is_user(told, geteuid()); }
+
+std::optional<std::uint32_t> group_called(const std::string& name) {
+  std::uint32_t id = 0;
+  const auto number = [&](std::string_view text) {
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, id);
+    return error == std::errc() && rest == end && id != kAllIds;
+  };
+  if (number(name)) return id;
+  // Each line: name, password, number, members.
+  const std::string groups = read_text("/etc/group");
+  for (std::size_t at = 0; at < groups.size(); at = groups.find('\n', at) + 1) {
+    const std::string_view line = std::string_view(groups).substr(at, groups.find('\n', at) - at);
+    const std::size_t password = line.find(':') + 1;
+    const std::size_t id_at = line.find(':', password) + 1;
+    const bool whole = password != 0 && id_at != 0;
+    if (whole && line.substr(0, password - 1) == name &&
+        number(line.substr(id_at, line.find(':', id_at) - id_at))) {
+      return id;
+    }
+    if (groups.find('\n', at) == std::string::npos) break;
+  }
+  return std::nullopt;
+}
+
+std::string octal(unsigned mode) {
+  char text[16];
+  snprintf(text, sizeof text, "%04o", mode & 07777);
+  return text;
+}
+
+std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, unsigned mode,
+                           unsigned asked) {
+  constexpr unsigned kOthersMay = 0066;
+  const bool shared = (mode & kOthersMay) != 0;
+  const bool asks = (asked & kOthersMay) != 0;
+  std::string words = "belongs to " + user_in_words(owner) + " and group " + std::to_string(group) +
+                      ", with mode " + octal(mode) + "; this is user " + std::to_string(geteuid()) +
+                      ", with mode=" + octal(asked) + ". ";
+  if (shared && asks) {
+    return words +
+           "It lets others in, but not this process: the side that makes it has to say which group "
+           "it shares it with (group=), one of this process's";
+  }
+  if (shared) return words + "It is shared: say mode=" + octal(mode & 0777) + " on this side too";
+  words +=
+      "To share it, the side that makes it has to say mode=0660 (and group=, one of this "
+      "process's)";
+  return asks ? words + ", as this side does" : words + ", and this side mode=0660";
+}
 
 std::string user_in_words(std::uint32_t told) {
   std::string words = "user " + std::to_string(told);

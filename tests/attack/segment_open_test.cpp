@@ -147,6 +147,79 @@ TEST_F(OpenSegment, FileThatMayNotBeOpened) {
   EXPECT_EQ(other.join(), 0);
 }
 
+// What the file has, and which side lacks what.
+TEST_F(OpenSegment, WhichSideLacksModeIsSaid) {
+  using ::testing::HasSubstr;
+  {
+    const Segment created = sound(create_small(file_, {.mode = 0660}));
+    EXPECT_THAT(message_of(Segment::attach(file_)), HasSubstr("say mode=0660 on this side too"));
+    ASSERT_TRUE(Segment::remove(file_));
+  }
+  if (!is_root()) GTEST_SKIP() << "needs root to give a file away, and to become another user";
+  ASSERT_EQ(chmod(std::filesystem::path(path_).parent_path().c_str(), 0755), 0);
+  const auto told = [&](unsigned mode, unsigned asked, const std::string& words) {
+    const Segment created = sound(create_small(file_, {.mode = mode}));
+    Child other([&] {
+      if (setgroups(0, nullptr) != 0 || setgid(65533) != 0 || setuid(65533) != 0) return 1;
+      const std::string message = message_of(Segment::attach(file_, {.mode = asked}));
+      const bool has =
+          message.find("belongs to user 0 and group 0, with mode 0") != std::string::npos &&
+          message.find("this is user 65533") != std::string::npos &&
+          message.find(words) != std::string::npos;
+      if (!has) std::fprintf(stderr, "%s\n", message.c_str());
+      return has ? 0 : 2;
+    });
+    EXPECT_EQ(other.join(), 0) << words;
+    EXPECT_TRUE(Segment::remove(file_));
+  };
+  told(0600, 0600, "the side that makes it has to say mode=0660");
+  told(0600, 0600, "and this side mode=0660");
+  told(0600, 0660, "as this side does");
+  told(0666, 0600, "say mode=0666 on this side too");
+  told(0660, 0660, "which group");
+}
+
+TEST_F(OpenSegment, ANewFileHasTheGroupAskedForBeforeItsName) {
+  if (!is_root()) GTEST_SKIP() << "needs root to be in any group";
+  for (const std::string& group : {std::string("65533"), std::string("daemon")}) {
+    const auto created = create_small(file_, {.mode = 0660, .group = group});
+    ASSERT_TRUE(created) << message_of(created);
+    struct stat status {};
+    ASSERT_EQ(stat(path_.c_str(), &status), 0);
+    EXPECT_EQ(status.st_gid, group == "daemon" ? getgrnam("daemon")->gr_gid : 65533u);
+    EXPECT_EQ(status.st_mode & 07777, 0660u);
+    ASSERT_TRUE(Segment::remove(file_));
+  }
+  // One of another user who is in that group too comes in, and one who is not doesn't.
+  const Segment created = sound(create_small(file_, {.mode = 0660, .group = "65533"}));
+  ASSERT_EQ(chmod(std::filesystem::path(path_).parent_path().c_str(), 0755), 0);
+  for (const gid_t group : {65533u, 65532u}) {
+    Child other([&] {
+      if (setgroups(0, nullptr) != 0 || setgid(group) != 0 || setuid(65533) != 0) return 1;
+      return Segment::attach(file_, {.mode = 0660}) ? 0 : 2;
+    });
+    EXPECT_EQ(other.join(), group == 65533u ? 0 : 2);
+  }
+}
+
+TEST_F(OpenSegment, AGroupThatCantBeGivenIsAnErrorAndLeavesNothing) {
+  using ::testing::HasSubstr;
+  const auto unknown = create_small(file_, {.mode = 0660, .group = "no-such-group"});
+  EXPECT_EQ(code_of(unknown), code_of(ErrorCode::kInvalidOption));
+  EXPECT_THAT(message_of(unknown), HasSubstr("no group 'no-such-group'"));
+  EXPECT_TRUE(directory_.empty());
+  if (!is_root()) GTEST_SKIP() << "needs root to become another user";
+  ASSERT_EQ(chmod(std::filesystem::path(path_).parent_path().c_str(), 0777), 0);
+  Child other([&] {
+    if (setgroups(0, nullptr) != 0 || setgid(65533) != 0 || setuid(65533) != 0) return 1;
+    const auto refused = create_small(file_, {.mode = 0660, .group = "0"});
+    if (code_of(refused) != code_of(ErrorCode::kPermission)) return 2;
+    return message_of(refused).find("is not in it") != std::string::npos ? 0 : 3;
+  });
+  EXPECT_EQ(other.join(), 0);
+  EXPECT_TRUE(directory_.empty());
+}
+
 TEST_F(OpenSegment, SeveralHardLinks) {
   const Segment created = sound(create_small(file_));
   ASSERT_EQ(link(path_.c_str(), directory_.path("other").c_str()), 0);

@@ -102,13 +102,14 @@ TEST(Url, EveryOptionOfEverySchemeIsRefusedByTheOthers) {
     std::string option;
     std::string valid_for;  // one letter per scheme: s f i p d o u
   };
-  const std::array<Row, 10> rows{{{"capacity=64KiB", "sfipdou"},
+  const std::array<Row, 11> rows{{{"capacity=64KiB", "sfipdou"},
                                   {"max=1KiB", "pdou"},
                                   {"wait=spin", "sfipdou"},
                                   {"ack=lazy", "sfi"},
                                   {"linger=1", "sfi"},
                                   {"keep=1", "sfo"},
                                   {"mode=0600", "sfou"},
+                                  {"group=5&mode=0660", "sf"},
                                   {"huge=try", "sf"},
                                   {"lock=1", "sf"},
                                   {"numa=0", "sf"}}};
@@ -158,13 +159,22 @@ TEST(Url, ImpossibleCapacitiesNameTheNearest) {
 
 TEST(Url, ImpossibleValuesSayWhatWouldBeRight) {
   EXPECT_THAT(refusal("shm:x?wait=sleep"), HasSubstr("spin, pause, yield, adaptive, park"));
-  EXPECT_THAT(refusal("shm:x?ack=never"), HasSubstr("lazy or eager"));
+  EXPECT_THAT(refusal("shm:x?ack=never"), HasSubstr("lazy, eager or explicit"));
   EXPECT_THAT(refusal("shm:x?keep=yes"), HasSubstr("0 or 1"));
   EXPECT_THAT(refusal("shm:x?linger="), HasSubstr("0 or 1"));
   EXPECT_THAT(refusal("shm:x?huge=1"), HasSubstr("no, try or require"));
   for (const char* mode : {"", "8", "0400", "01777", "rw", "77777777777777"}) {
     EXPECT_THAT(refusal(std::string("shm:x?mode=") + mode), HasSubstr("0600")) << mode;
   }
+  for (const char* group : {"", "a:b", "4294967295", "99999999999"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?mode=0660&group=") + group), HasSubstr("number"))
+        << group;
+  }
+  for (const char* mode : {"", "&mode=0600", "&mode=0640", "&mode=0606"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?group=audio") + mode), HasSubstr("say mode=0660"))
+        << mode;
+  }
+  EXPECT_EQ(parsed("file:/x?group=audio&mode=0660").options.segment.group, "audio");
   EXPECT_THAT(refusal("shm:x?numa=-1"), HasSubstr("node"));
   EXPECT_THAT(refusal("pipe:?max=5GiB"), HasSubstr("at most"));
 }

@@ -113,9 +113,10 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
   }
   const bool shared = (url.options.segment.mode & 0077) != 0;
   if (!shared && !is_own_user(status.st_uid)) {
-    return Error{ErrorCode::kForeignOwner, url.target + " belongs to " +
-                                               user_in_words(status.st_uid) +
-                                               "; mode=0660 or so lets others in"};
+    return Error{
+        ErrorCode::kForeignOwner,
+        url.target + " " +
+            who_lacks_mode(status.st_uid, status.st_gid, status.st_mode, url.options.segment.mode)};
   }
   if (!take_role(fd, direction)) {
     return Error{ErrorCode::kBusy, url.name() + " has a " + (reading ? "receiver" : "sender") +

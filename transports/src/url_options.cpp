@@ -39,6 +39,13 @@ struct Option {
   std::string (*set)(std::string_view value, ChannelOptions& options);
 };
 
+template <class Number>
+bool parse_number(std::string_view text, Number& number) {
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && rest == end;
+}
+
 std::string set_flag(std::string_view value, bool& flag) {
   if (value != "0" && value != "1") return "0 or 1";
   flag = value == "1";
@@ -180,6 +187,18 @@ std::string set_mode(std::string_view value, ChannelOptions& options) {
   return {};
 }
 
+std::string set_group(std::string_view value, ChannelOptions& options) {
+  constexpr std::size_t kLongest = 255;
+  const bool digits = value.find_first_not_of("0123456789") == std::string_view::npos;
+  std::uint32_t id = 0;
+  if (value.empty() || value.size() > kLongest || value.find(':') != std::string_view::npos ||
+      (digits && (!parse_number(value, id) || id == ~std::uint32_t{0}))) {
+    return "a group's number, or its name in /etc/group";
+  }
+  options.segment.group = value;
+  return {};
+}
+
 std::string set_huge(std::string_view value, ChannelOptions& options) {
   constexpr std::array<std::pair<std::string_view, HugePages>, 3> kValues{
       {{"no", HugePages::kNo}, {"try", HugePages::kTry}, {"require", HugePages::kRequire}}};
@@ -200,13 +219,6 @@ std::string set_numa(std::string_view value, ChannelOptions& options) {
   }
   options.segment.numa_node = node;
   return {};
-}
-
-template <class Number>
-bool parse_number(std::string_view text, Number& number) {
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && rest == end;
 }
 
 std::string set_readers(std::string_view value, ChannelOptions& options) {
@@ -305,6 +317,7 @@ constexpr std::array kOptions{
     Option{"keep", kSegments | bit(Scheme::kFifo), kAnyKind, ErrorCode::kInvalidOption, set_keep},
     Option{"start", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_start},
     Option{"mode", kFiles, kAnyKind, ErrorCode::kInvalidOption, set_mode},
+    Option{"group", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_group},
     Option{"huge", kSegments, kAnyKind, ErrorCode::kInvalidOption, set_huge},
     Option{"lock", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_lock},
     Option{"numa", kSegments | kGuarded, kAnyKind, ErrorCode::kInvalidOption, set_numa},
@@ -406,6 +419,16 @@ Result<void> check_frames(Scheme scheme, const ChannelOptions& options) {
   return refuse_of_frames(options);
 }
 
+// A group that the mode keeps out could as well not be named.
+Result<void> check_group(const SegmentOptions& options) {
+  constexpr unsigned kGroupMay = 0060;
+  if (options.group.empty() || (options.mode & kGroupMay) == kGroupMay) return {};
+  return Error{ErrorCode::kInvalidOption,
+               "group=" + options.group +
+                   " needs a mode that lets the group read and write; say mode=0660 too, on both "
+                   "sides"};
+}
+
 // Calls `check` for each option in "a=1&b=2", up to the first error.
 template <class Check>
 Result<void> for_each_option(std::string_view text, Check&& check) {
@@ -444,6 +467,7 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
   Result<void> fits = for_each_option(
       text, [&](std::string_view option) { return check_kind(option, options.kind); });
   if (!fits) return fits;
+  if (auto useful = check_group(options.segment); !useful) return useful;
   return check_frames(scheme, options);
 }
 

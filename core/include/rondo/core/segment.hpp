@@ -67,6 +67,9 @@ struct SegmentOptions {
   // to write that others may have at most; a mode that lets group or others in also accepts files
   // that belong to other users.
   unsigned mode = 0600;
+  // Creating shared memory or a file: the group that it is given before anyone can see it, by number
+  // or by its name in /etc/group; this process has to be in it. Empty: as the system has it.
+  std::string group = {};
   HugePages huge_pages = HugePages::kNo;  // memfd: huge page file; others: transparent ones
   bool lock = false;                      // keep it in RAM (mlock)
   int numa_node = -1;                     // place its pages there when creating; -1: anywhere
@@ -119,7 +122,7 @@ class Segment {
 
   // Makes a segment of `size_bytes`, reserved in full, fills it, and gives it its name.
   // Blocking. Errors: kInvalidName, kInvalidCapacity (0 or above kMaxSegmentBytes),
-  // kAlreadyExists, kPermission, kNoDirectory, kNoSpace, kNoDescriptors,
+  // kInvalidOption (no such group), kAlreadyExists, kPermission, kNoDirectory, kNoSpace, kNoDescriptors,
   // kUnsupported, kSystem; and what `fill` returns.
   static Result<Segment> create(const SegmentName& name, std::size_t size_bytes,
                                 const SegmentOptions& options, const Fill& fill);

@@ -49,6 +49,8 @@
 //                                          (kind=record)        what lies there is thrown away, if
 //                                                               there is one receiver
 //   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
+//   group     a number or a name           shm file             the group that the new file is given,
+//                                                               with a mode such as 0660
 //   huge      no try require               shm file             huge pages
 //   lock      0 1                          shm file             keep it in memory
 //   numa      a node's number              shm file             where the memory is taken
@@ -131,7 +133,7 @@ struct ChannelOptions {
   bool policy_given = false;             // else it is what the kind of ring makes of it
   std::string reader_name;
   std::optional<std::chrono::seconds> evict;
-  SegmentOptions segment;  // mode, huge pages, lock, NUMA node
+  SegmentOptions segment;  // mode, group, huge pages, lock, NUMA node
   // Guarded rings: users and groups, by number, whose processes are let in beside our own user's.
   std::vector<std::uint32_t> users;
   std::vector<std::uint32_t> groups;
