@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "exit_code.hpp"
+#include "name_watch.hpp"
 #include "output.hpp"
 #include "patience.hpp"
 #include "progress.hpp"
@@ -34,7 +35,8 @@ class Pump {
         progress_(progress),
         options_(options),
         shared_(receiver.info().kind == RingKind::kMpmc),
-        eager_(acknowledges_eagerly(options)) {}
+        eager_(acknowledges_eagerly(options)),
+        watch_(options) {}
 
   int run() {
     Status status = Status::kOk;
@@ -57,7 +59,8 @@ class Pump {
     // Nothing for the moment: let those who read from us go on.
     if (!output_.flush()) return Status::kIoError;
     receiver_.acknowledge();
-    auto message = receiver_.next();
+    auto message =
+        watch_.wait(receiver_, [this](Deadline deadline) { return receiver_.next(deadline); });
     if (message) take(*message);
     return message.status();
   }
@@ -157,6 +160,7 @@ class Pump {
   const TransferOptions& options_;
   bool shared_;  // others receive from the same channel
   bool eager_;   // each message is written and acknowledged before the next one is taken
+  NameWatch watch_;
   std::uint64_t writes_ = 0;  // of output_, when the sender was last told
   std::uint64_t received_ = 0;
   std::vector<std::byte> copy_;

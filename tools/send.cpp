@@ -10,6 +10,7 @@
 #include "commands.hpp"
 #include "exit_code.hpp"
 #include "input.hpp"
+#include "name_watch.hpp"
 #include "patience.hpp"
 #include "progress.hpp"
 #include "rondo/rondo.hpp"
@@ -34,8 +35,9 @@ std::string_view what_happened(Status status) {
 // success), or until something fails, which it says.
 class Pump {
  public:
-  Pump(Sender& sender, Input& input, Progress& progress, const TransferOptions& options)
-      : sender_(sender), input_(input), progress_(progress), options_(options) {}
+  Pump(Sender& sender, Input& input, Progress& progress, const TransferOptions& options,
+       NameWatch& watch)
+      : sender_(sender), input_(input), progress_(progress), options_(options), watch_(watch) {}
 
   int run() {
     switch (options_.format) {
@@ -52,7 +54,8 @@ class Pump {
     while (!enough()) {
       const auto line = input.next_line(sender_.max_message_bytes());
       if (!line) return input.line_too_long() ? too_large("a line", std::nullopt) : input_ended();
-      const Status status = sender_.send(*line);
+      const Status status =
+          watch_.wait(sender_, [&](Deadline deadline) { return sender_.send(*line, deadline); });
       if (status != Status::kOk) return channel_failed(status);
       count(line->size() + 1);
     }
@@ -71,7 +74,7 @@ class Pump {
         size |= std::to_integer<std::size_t>(length_bytes[i]) << (8 * i);
       }
       if (size > sender_.max_message_bytes()) return too_large("a record", size);
-      auto claim = sender_.claim(size);
+      auto claim = this->claim(size);
       if (!claim) return channel_failed(claim.status());
       if (input.read_fully(claim->bytes()) < size) return record_cut_short();
       std::move(*claim).commit();
@@ -89,7 +92,7 @@ class Pump {
         frames ? most : std::clamp(most / 4, kSmallestBlock, kLargestBlock));
     if (size > most) return too_large("a block", size);
     while (!enough()) {
-      auto claim = sender_.claim(size);
+      auto claim = this->claim(size);
       if (!claim) return channel_failed(claim.status());
       const std::size_t filled = options_.block_bytes ? input_.read_fully(claim->bytes())
                                                       : input_.read_some(claim->bytes());
@@ -101,6 +104,9 @@ class Pump {
     return kSuccess;
   }
 
+  Polled<Claim> claim(std::size_t size) {
+    return watch_.wait(sender_, [&](Deadline deadline) { return sender_.claim(size, deadline); });
+  }
   void count(std::size_t input_bytes) noexcept {
     ++sent_;
     progress_.count(input_bytes);
@@ -151,14 +157,21 @@ class Pump {
   Input& input_;
   Progress& progress_;
   const TransferOptions& options_;
+  NameWatch& watch_;
   std::uint64_t sent_ = 0;
 };
 
 // Waits until somebody is there to receive, so that nothing is lost with this process.
-int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience) {
+int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience,
+                   NameWatch& watch) {
   const Status status = patience.wait(
       [&](Deadline deadline) {
-        return sender.wait_for_receivers(options.receivers.value_or(1), deadline);
+        return watch.wait(
+            sender,
+            [&](Deadline slice) {
+              return sender.wait_for_receivers(options.receivers.value_or(1), slice);
+            },
+            deadline);
       },
       [](Status waited) { return waited == Status::kTimedOut; });
   if (status == Status::kTimedOut) {
@@ -170,9 +183,11 @@ int await_receiver(Sender& sender, const TransferOptions& options, const Patienc
 }
 
 // Ends the stream, after the receiver has read it all: success means that it arrived.
-int finish(Sender& sender, const TransferOptions& options) {
+int finish(Sender& sender, const TransferOptions& options, NameWatch& watch) {
   Status status = Status::kOk;
-  if (!options.keep) status = sender.flush();
+  if (!options.keep) {
+    status = watch.wait(sender, [&](Deadline deadline) { return sender.flush(deadline); });
+  }
   if (status == Status::kOk || status == Status::kInterrupted) {
     // A receiver that left after the last message has not missed anything.
     static_cast<void>(sender.close());
@@ -212,12 +227,13 @@ int send(const TransferOptions& options) {
   if (!sender) return report_open_error(sender.error(), patience);
 
   say_what_was_found(*sender, options);
-  int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience);
+  NameWatch watch(options);
+  int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience, watch);
   if (code == kSuccess) {
     Input input(STDIN_FILENO);
     Progress progress("rondo send", options.progress, input.remaining_bytes());
-    code = Pump(*sender, input, progress, options).run();
-    if (code == kSuccess) code = finish(*sender, options);
+    code = Pump(*sender, input, progress, options, watch).run();
+    if (code == kSuccess) code = finish(*sender, options, watch);
   }
   // Half a stream must not look like a whole one.
   const ChannelInfo info = sender->info();

@@ -157,6 +157,7 @@ bool PoolSeat::anything_unread(bool deserted) const noexcept {
 void PoolSeat::describe(ChannelInfo& info) const {
   info.memory = segment_.report();
   info.participants = participants_.snapshot();
+  info.at_its_name = at_its_name();
   const auto geometry = check_header(segment_.bytes(), RingKind::kFramePool, "");
   if (geometry) info.instance_id = geometry->instance_id;
   describe_pool(parts_, info);

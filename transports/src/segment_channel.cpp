@@ -50,6 +50,7 @@ class SegmentSeat final : public Seat {
   void describe(ChannelInfo& info) const override {
     info.memory = segment_.report();
     info.participants = participants_.snapshot();
+    info.at_its_name = at_its_name();
     const auto geometry = check_header(segment_.bytes(), RingKind::kRecord, "");
     if (geometry) info.instance_id = geometry->instance_id;
   }

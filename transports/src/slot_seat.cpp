@@ -158,6 +158,7 @@ bool SlotSeat::anything_unread() noexcept {
 void SlotSeat::describe(ChannelInfo& info) const {
   if (segment_->name().backing != Backing::kHeap) info.memory = segment_->report();
   info.participants = participants_.snapshot();
+  info.at_its_name = at_its_name();
   const auto geometry = check_header(segment_->bytes(), RingKind::kMpmc, "");
   if (geometry) info.instance_id = geometry->instance_id;
   describe_slots(ring_.parts(), info);

@@ -57,6 +57,9 @@ struct ChannelInfo {
   // Rings in segments only.
   std::optional<SegmentReport> memory;  // what was obtained: size, pages, locking, node
   std::uint64_t instance_id = 0;        // of this segment; random
+  // Of a handle: whether the name still leads to its segment. False once somebody has taken the
+  // name away (rondo rm --force, the system's RemoveIPC): the handle goes on, but nobody can join.
+  bool at_its_name = true;
   // Published and not given back, headers included; of a ring with several receivers, by the one
   // that is furthest behind of those for whom the sender waits.
   std::uint64_t pending_bytes = 0;
