@@ -155,8 +155,7 @@ Result<UniqueFd> open_judged(const std::string& path, const std::string& what, A
   if (fd) return fd;
   if (errno == ENOENT || errno == ENOTDIR) return open_again(path, status, access, what);
   if (errno == EACCES && !is_own_user(status.st_uid)) {
-    return Error{ErrorCode::kPermission,
-                 "can't open " + what + ": it " + refusal(status, mode)};
+    return Error{ErrorCode::kPermission, "can't open " + what + ": it " + refusal(status, mode)};
   }
   return system_error(errno, "can't open " + what);
 }
