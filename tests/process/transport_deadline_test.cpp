@@ -3,7 +3,9 @@
 // generous: a call with a deadline of milliseconds may not take seconds.
 //
 //   1. CallsComeBackBesideAScribbler
+//   2. AnOpenComesBackThoughItsRingIsTakenAwayEachTime
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +16,7 @@
 #include <thread>
 
 #include "conformance/channel_fixture.hpp"
+#include "process/stepper.hpp"
 #include "rondo/core/segment.hpp"
 
 namespace rondo::testing {
@@ -94,6 +97,35 @@ TEST_P(DeadlineTest, CallsComeBackBesideAScribbler) {
       expect_back("detach", [&] { receiver.detach(); });
     }
     static_cast<void>(remove(url_, true));
+  }
+}
+
+// Whatever name stands there is removed at each system call of the open. Counted, and not timed.
+TEST(OpenDeadline, AnOpenComesBackThoughItsRingIsTakenAwayEachTime) {
+  constexpr int kMostCalls = 5'000;
+  for (const bool sends : {true, false}) {
+    const std::string name = fresh_name();
+    const std::string url = "shm:" + name + "?kind=mpmc&slots=16";
+    const std::string file = "/dev/shm/rondo-" + name;
+    Stepper opens([&] {
+      Stepper::begin();
+      const OpenOptions at_once{.wait = Deadline::now()};
+      const auto code = sends ? Sender::open(url, at_once).error().code
+                              : Receiver::open(url, at_once).error().code;
+      Stepper::end();
+      _exit(code == (sends ? ErrorCode::kReplaced : ErrorCode::kTimedOut) ? 0 : 1);
+    });
+    int calls = 0;
+    int taken_away = 0;
+    while (calls < kMostCalls && opens.run_to_system_call()) {
+      ++calls;
+      if (unlink(file.c_str()) == 0) ++taken_away;
+    }
+    EXPECT_LT(calls, kMostCalls);
+    EXPECT_GT(taken_away, 1);
+    if (calls < kMostCalls) {
+      EXPECT_EQ(opens.run_to_exit(), 0) << sends;
+    }
   }
 }
 

@@ -18,6 +18,8 @@ namespace {
 
 // How often the name may change hands while a sender opens it, before something is wrong.
 constexpr int kTries = 1000;
+// How often a ring that is taken away again is made before the clock is looked at each time.
+constexpr int kTriesAtOnce = 10;
 
 class SegmentSeat final : public Seat {
  public:
@@ -284,6 +286,12 @@ Result<void> clear_away(const Url& url) {
                                      url.name() + "), or choose another name"};
 }
 
+bool over(const OpenOptions& options) noexcept {
+  // relaxed: the flag orders nothing.
+  const bool stopped = options.stop != nullptr && options.stop->load(std::memory_order_relaxed);
+  return stopped || options.wait.passed();
+}
+
 Error nothing_to_join(const Url& url) {
   return Error{ErrorCode::kNotFound,
                "there is no " + url.name() + " to join (start=join); start the other side first"};
@@ -308,6 +316,7 @@ Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& optio
     if (start == Start::kJoin && parts.error().code == ErrorCode::kNotFound) {
       return nothing_to_join(url);
     }
+    if (tries >= kTriesAtOnce && over(options)) break;
     if (auto created = ring.make(url); !created) return std::move(created).error();
   }
   return Error{ErrorCode::kReplaced,
@@ -325,7 +334,7 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
     return std::move(cleared).error();
   }
   Made ring;
-  for (;;) {
+  for (int made = 0;;) {
     auto found = find(url);
     auto parts = found ? open_found_receiver(std::move(found).value(), url, options)
                        : Result<ReceiverParts>(std::move(found).error());
@@ -336,7 +345,8 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
     }
     if (parts.error().code == ErrorCode::kNotFound && receiver_creates(url)) {
       if (auto created = ring.make(url); !created) return std::move(created).error();
-      continue;
+      // Looked at at once, unless somebody takes it away again and again.
+      if (++made <= kTriesAtOnce) continue;
     }
     if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
