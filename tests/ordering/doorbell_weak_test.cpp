@@ -30,7 +30,7 @@ void take_all(WeakSleeper& sleeper, const Atomic<std::uint64_t>& published,
               std::uint64_t messages) {
   for (std::uint64_t taken = 0; taken < messages && !WeakBell::now().lost;) {
     const auto ready = [&] {
-      // M2 (acquire, pairs with M1): as a ring.
+      // M2 (acquire, pairs with M1, M3, M4): as a ring.
       return published.load(std::memory_order_acquire) > taken;
     };
     if (ready() || sleeper.sleep_once(ready, Deadline::never())) ++taken;
@@ -133,6 +133,65 @@ TEST(DoorbellWeak, NoSleeperOfAGroupIsForgotten) {
     ASSERT_FALSE(group_loses_a_wake(seed, true)) << "RONDO_SEED=" << seed;
     ASSERT_FALSE(group_loses_a_wake(seed, false)) << "RONDO_SEED=" << seed << ", unregistered";
   }
+}
+
+// One publisher, and two sleepers of whom it learns by a word in which each sets its bit before its
+// first sleep, as the readers of a ring do. `looks`: whether it looks at that word when the bell
+// is not wanted otherwise.
+bool loses_who_comes_late(std::uint64_t seed, bool registers, bool looks) {
+  constexpr std::uint64_t kMessages = 3;
+  Atomic<std::uint64_t> published{0};
+  Atomic<std::uint64_t> awaiting{0};
+  BellRinger ringer{};
+  BellWaiter waiters[2]{};
+  WeakBell::reset(3);
+  WeakBell::now().registers = registers;
+  weak::Execution execution(seed);
+  const auto take = [&](std::uint64_t i) {
+    WeakSleeper sleeper(waiters[i], ringer);
+    // relaxed: as readers do.
+    awaiting.fetch_or(std::uint64_t{1} << i, std::memory_order_relaxed);
+    take_all(sleeper, published, kMessages);
+  };
+  execution.run({[&] {
+                   WeakGroupRinger group(ringer);
+                   std::uint64_t watched = 0;
+                   const auto unknown = [&] {
+                     // relaxed: as ReadersSender does.
+                     return awaiting.load(std::memory_order_relaxed) & ~watched;
+                   };
+                   const auto watch_who_came = [&] {
+                     const std::uint64_t came = unknown();
+                     for (std::uint64_t i = 0; i < 2; ++i) {
+                       if ((came >> i & 1) != 0) static_cast<void>(group.watch(waiters[i]));
+                     }
+                     watched |= came;
+                   };
+                   for (std::uint64_t i = 1; i <= kMessages; ++i) {
+                     // M4 (release, pairs with M2): as a ring.
+                     published.store(i, std::memory_order_release);
+                     if (group.wanted() || (looks && unknown() != 0)) group.ring(watch_who_came);
+                   }
+                   --WeakBell::now().awake;
+                 },
+                 [&] { take(0); }, [&] { take(1); }});
+  return WeakBell::now().lost;
+}
+
+TEST(DoorbellWeak, NoSleeperThatComesLateIsForgotten) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    ASSERT_FALSE(loses_who_comes_late(seed, true, true)) << "RONDO_SEED=" << seed;
+    ASSERT_FALSE(loses_who_comes_late(seed, false, true)) << "RONDO_SEED=" << seed;
+  }
+}
+
+// The look at that word is what the above stands on.
+TEST(DoorbellWeak, WhoComesLateIsForgottenByAPublisherThatDoesNotLook) {
+  int lost = 0;
+  for (std::uint64_t seed = 1; seed <= kExecutions; ++seed) {
+    lost += loses_who_comes_late(seed, true, false) ? 1 : 0;
+  }
+  EXPECT_GT(lost, 0);
 }
 
 }  // namespace

@@ -129,13 +129,14 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
 // Makes and opens the FIFO, and tries again for as long as the options say.
 Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direction direction,
                                PendingCleanup& cleanup) {
+  Retry retry;
   for (;;) {
     auto made = make_fifo(url);
     if (!made) return std::move(made).error();
     if (*made) cleanup = std::move(made).value();
     auto opened = open_fifo(url, direction);
     if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
-    if (auto paused = pause_before_retry(options, "a receiver for " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, "a receiver for " + url.name()); !paused) {
       return std::move(paused).error();
     }
   }
@@ -155,8 +156,8 @@ Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptio
     const WaitResult result = fifo.stream.wait(slice, WaitMode::kPark, options.stop);
     if (result == WaitResult::kReady) return true;
     if (identity_at(url.target) != fifo.identity) return false;
-    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
-      return std::move(paused).error();
+    if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
+      return std::move(go_on).error();
     }
   }
 }
@@ -183,6 +184,7 @@ Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options)
 
 Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options) {
   PendingCleanup cleanup;
+  Retry retry;
   for (;;) {
     {
       auto opened = open_when_there(url, options, Direction::kRead, cleanup);
@@ -195,7 +197,7 @@ Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& opti
       }
     }
     // Closed meanwhile, so that a sender whose receiver has gone learns of it.
-    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
     }
   }

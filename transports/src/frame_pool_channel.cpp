@@ -7,8 +7,6 @@
 namespace rondo::detail {
 namespace {
 
-constexpr std::chrono::milliseconds kNameCheckInterval{50};
-
 FrameStart start_of(const Url& url) noexcept {
   return url.options.reader.from == ReaderStart::kNewest ? FrameStart::kNewest
                                                          : FrameStart::kOldest;
@@ -206,16 +204,13 @@ void PoolReceiver::give_back() noexcept {
 
 Status PoolReceiver::wait_for_sender(Deadline deadline) noexcept {
   const auto came = [&] { return seat_.sender() == Presence::kPresent || reader_.changed(); };
-  for (;;) {
-    const Deadline slice = earlier(deadline, Deadline::after(kNameCheckInterval));
-    switch (strategy_.wait(sleeper_, slice, came, [&] { return !seat_.at_its_name(); })) {
-      case WaitResult::kReady: return Status::kOk;
-      case WaitResult::kPeerGone: return Status::kPeerGone;
-      case WaitResult::kInterrupted: return Status::kInterrupted;
-      case WaitResult::kTimedOut: break;
-    }
-    if (deadline.passed()) return Status::kTimedOut;
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_.at_its_name(); })) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
   }
+  return Status::kTimedOut;
 }
 
 void PoolReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {

@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kServiceInterval{1};
 // How many messages it may send between two looks at the clock.
 constexpr std::uint32_t kMostMessagesPerLook = 64;
 // How long a sender waits for room before it looks at the door.
-constexpr std::chrono::milliseconds kRoomSlice{20};
+constexpr std::chrono::milliseconds kRoomSlice{50};
 // The same while nobody is inside: just long enough to find out who has died.
 constexpr std::chrono::microseconds kGlance{1};
 // Both ends of a pair meet at once, unless something is missing.
@@ -232,6 +232,7 @@ Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& optio
 
 Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& options) {
   if (auto checked = check_receiver(url, options); !checked) return std::move(checked).error();
+  Retry retry;
   for (;;) {
     auto joiner = GuardedJoiner::knock(url, options.name);
     while (joiner) {
@@ -259,7 +260,7 @@ Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& o
       }
     }
     if (joiner.error().code != ErrorCode::kNotFound) return std::move(joiner).error();
-    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
     }
   }

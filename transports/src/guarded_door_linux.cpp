@@ -26,7 +26,7 @@ constexpr int kBacklog = 64;
 constexpr std::size_t kMostGuests = 16;
 constexpr std::chrono::seconds kGuestPatience{2};
 // How long a wait may last at most before somebody looks again.
-constexpr std::chrono::milliseconds kWaitSlice{20};
+constexpr std::chrono::milliseconds kWaitSlice{50};
 
 bool same_file(int one, int other) noexcept {
   struct stat a {};
@@ -217,6 +217,8 @@ std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd par
   const auto* place = reinterpret_cast<std::byte*>(&parts_.consumer_at(*reader));
   const auto offset = static_cast<std::size_t>(place - ring_.bytes().data());
   if (!ring_.overlay(offset, *mapped)) return refuse(GuardedVerdict::kUnsound);
+  // relaxed: ours alone; what it says is for our own next publish.
+  parts_.producer->awaiting.fetch_or(std::uint64_t{1} << *reader, std::memory_order_relaxed);
   ++admissions_;
   places_[*reader] = {std::move(liveness), guest.credentials, unix_now(), admissions_};
   return GuardedWelcome{

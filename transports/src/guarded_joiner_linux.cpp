@@ -17,7 +17,7 @@
 namespace rondo::detail {
 namespace {
 
-constexpr std::chrono::milliseconds kWaitSlice{20};
+constexpr std::chrono::milliseconds kWaitSlice{50};
 
 class GuardedReceiverSeat final : public Seat {
  public:

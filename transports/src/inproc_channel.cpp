@@ -222,11 +222,12 @@ Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& option
 
 Result<ReceiverParts> open_inproc_receiver(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
+  Retry retry;
   for (;;) {
     auto seat = find_seat(url, kReceiving, options);
     if (seat) return make_receiver(std::move(seat).value(), url, options);
     if (seat.error().code != ErrorCode::kNotFound) return std::move(seat).error();
-    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
     }
   }

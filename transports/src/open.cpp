@@ -2,16 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <string>
-#include <thread>
 
 #include "rondo/core/uncancelled.hpp"
 
 namespace rondo::detail {
 namespace {
-
-constexpr std::chrono::milliseconds kRetryInterval{1};
 
 Error only_as_pair(const Url& url) {
   return Error{ErrorCode::kInvalidUrl,
@@ -130,7 +126,7 @@ Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver) 
   return std::move(receiver).error();
 }
 
-Result<void> pause_before_retry(const OpenOptions& options, std::string_view what) {
+Result<void> Retry::allowed(const OpenOptions& options, std::string_view what) {
   // relaxed: the flag orders nothing.
   if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
     return Error{ErrorCode::kTimedOut, "interrupted while waiting for " + std::string(what)};
@@ -139,9 +135,13 @@ Result<void> pause_before_retry(const OpenOptions& options, std::string_view wha
     return Error{ErrorCode::kTimedOut,
                  "waited for " + std::string(what) + " in vain; start it, or wait longer"};
   }
-  std::this_thread::sleep_for(
-      std::min<Deadline::Clock::duration>(kRetryInterval, options.wait.remaining()));
   return {};
+}
+
+Result<void> Retry::pause(const OpenOptions& options, std::string_view what) {
+  auto go_on = allowed(options, what);
+  if (go_on) pause_.sleep(options.wait);
+  return go_on;
 }
 
 }  // namespace rondo::detail

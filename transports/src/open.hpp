@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend.hpp"
+#include "growing_pause.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
@@ -54,8 +55,17 @@ namespace rondo::detail {
 // Both ends, or the receiver's error, with the sender closed again.
 [[nodiscard]] Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver);
 
-// A pause between two looks at whether the other side has come. Errors: kTimedOut, also when the
-// stop flag is set; `what` says for what it waited.
-[[nodiscard]] Result<void> pause_before_retry(const OpenOptions& options, std::string_view what);
+// Looking again and again whether the other side has come.
+class Retry {
+ public:
+  // Whether to go on waiting. Errors: kTimedOut, also when the stop flag is set; `what` says for
+  // what it waited.
+  [[nodiscard]] static Result<void> allowed(const OpenOptions& options, std::string_view what);
+  // As allowed(), and then a pause before the next look.
+  [[nodiscard]] Result<void> pause(const OpenOptions& options, std::string_view what);
+
+ private:
+  GrowingPause pause_;
+};
 
 }  // namespace rondo::detail

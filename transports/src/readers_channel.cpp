@@ -1,5 +1,6 @@
 #include "readers_channel.hpp"
 
+#include <bit>
 #include <chrono>
 #include <utility>
 
@@ -50,7 +51,7 @@ ReadersSender::ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Prod
       keep_(url.options.keep),
       evict_(url.options.evict),
       on_slow_(options.on_slow_reader) {
-  watch_who_joined();
+  watch_who_came();
 }
 
 // Readers that are attached, and have joined.
@@ -66,26 +67,29 @@ std::uint32_t ReadersSender::attached() noexcept {
   return count;
 }
 
-// From now on these are looked at after every publish, and may sleep for long.
-void ReadersSender::watch_who_joined() noexcept {
-  // relaxed, all of these: a sleeper that reads its bit passes a heavy fence before it looks at the
-  // ring for the last time, and so finds all that was published before the bit was set.
-  constexpr auto kRelaxed = std::memory_order_relaxed;
-  const std::uint64_t before = watched_;
-  const std::uint64_t inherited = parts_.producer->watched.load(kRelaxed);
-  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
-    const std::uint64_t bit = std::uint64_t{1} << i;
-    if ((watched_ & bit) != 0) continue;
-    const RecordConsumerPart& part = parts_.consumer_at(i);
-    if ((inherited & bit) == 0 && part.state.load(kRelaxed) == 0) continue;
-    if (bell_.watch(part.record_waiter)) watched_ |= bit;
+// Readers that said that they may sleep, and that bell_ does not look after yet. After a publish,
+// its load stands behind the light fence as those of the sleepers' words do; the line is our own,
+// so it costs nothing while nobody comes.
+std::uint64_t ReadersSender::not_watched_yet() const noexcept {
+  const std::uint64_t places = ~std::uint64_t{0} >> (kMaxReaders - parts_.readers);
+  // relaxed: a reader sets its bit before its first sleep, so its heavy fence (F1) orders this load
+  // after the publish as it orders the load of its word.
+  return parts_.producer->awaiting.load(std::memory_order_relaxed) & places & ~watched_;
+}
+
+// From now on these are looked at after every publish.
+void ReadersSender::watch_who_came() noexcept {
+  for (std::uint64_t left = not_watched_yet(); left != 0; left &= left - 1) {
+    const auto i = static_cast<std::uint32_t>(std::countr_zero(left));
+    if (bell_.watch(parts_.consumer_at(i).record_waiter)) watched_ |= std::uint64_t{1} << i;
   }
-  if (watched_ != before) parts_.producer->watched.store(watched_, kRelaxed);
 }
 
 Status ReadersSender::published(Ringer&, Deadline) noexcept {
-  if (++publishes_ % kPublishesPerLook == 1) watch_who_joined();
-  bell_.notify();
+  const bool wanted = bell_.wanted();
+  if (wanted || not_watched_yet() != 0) [[unlikely]] {
+    bell_.ring([this] { watch_who_came(); });
+  }
   return Status::kOk;
 }
 
@@ -125,7 +129,6 @@ Status ReadersSender::wait(record_ring::Producer& producer, Deadline deadline,
   const auto probe = [&] {
     if (seat_->damaged()) return true;
     look_after_the_slowest(producer, ready);
-    watch_who_joined();
     return false;
   };
   SlowestBell bell(sleeper_, parts_, producer);
@@ -154,8 +157,7 @@ Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status sta
   } else if (status != Status::kCorrupt) {
     producer.break_off();
   }
-  watch_who_joined();
-  bell_.ring();
+  bell_.ring([this] { watch_who_came(); });
   seat_->leave([&] { return !keep_ && !anything_unread(parts_, false); });
   return status;
 }
@@ -163,9 +165,7 @@ Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status sta
 Status ReadersSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept {
   const auto came = [&] { return attached() >= count; };
   const auto damaged = [&] { return seat_->damaged(); };
-  const Status status = status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline);
-  watch_who_joined();
-  return status;
+  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline);
 }
 
 void ReadersSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {

@@ -49,11 +49,9 @@ class ReadersSender final : public SenderBackend {
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
-  // Publishes between two looks at who has joined.
-  static constexpr std::uint32_t kPublishesPerLook = 64;
-
   [[nodiscard]] std::uint32_t attached() noexcept;
-  void watch_who_joined() noexcept;
+  [[nodiscard]] std::uint64_t not_watched_yet() const noexcept;
+  void watch_who_came() noexcept;
   template <class Enough>
   void look_after_the_slowest(record_ring::Producer& producer, Enough&& enough) noexcept;
   [[nodiscard]] bool tired_of(const HeldBack& held, std::chrono::nanoseconds standing);
@@ -64,7 +62,6 @@ class ReadersSender final : public SenderBackend {
   RecordParts parts_;
   GroupRinger bell_;
   std::uint64_t watched_ = 0;  // readers that bell_ looks after
-  std::uint32_t publishes_ = 0;
   Sleeper sleeper_;
   WaitStrategy strategy_;
   bool keep_;

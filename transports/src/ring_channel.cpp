@@ -7,7 +7,6 @@
 namespace rondo::detail {
 namespace {
 
-constexpr std::chrono::milliseconds kNameCheckInterval{50};
 // How often one look of fetch() follows the reader to where it goes on after a loss.
 constexpr int kLooksAfterLoss = 8;
 
@@ -147,18 +146,9 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
       seat_(std::move(seat)),
       sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
       strategy_(url.options.wait, options.stop),
-      watched_(parts.readers > 1 ? &parts.producer->watched : nullptr),
-      watched_bit_(std::uint64_t{1} << parts.reader),
       linger_(url.options.linger || options.linger),
-      keep_(url.options.keep) {}
-
-// How long to sleep at most: a sender that has not noticed us yet does not wake us.
-Deadline RingReceiver::unwatched_until(Deadline deadline) const noexcept {
-  // relaxed: the sleeper's heavy fence comes after.
-  if (watched_ == nullptr || (watched_->load(std::memory_order_relaxed) & watched_bit_) != 0) {
-    return deadline;
-  }
-  return earlier(deadline, Deadline::after(kUnwatchedSleep));
+      keep_(url.options.keep) {
+  if (parts.readers > 1) seat_->await_records(parts);
 }
 
 Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
@@ -187,10 +177,7 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
       if (!ready()) return how_it_ended(consumer);
     }
   } else {
-    WaitResult result;
-    do {
-      result = strategy_.wait(sleeper_, unwatched_until(deadline), ready, lost);
-    } while (result == WaitResult::kTimedOut && !deadline.passed());
+    const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
     if (result == WaitResult::kInterrupted) return Status::kInterrupted;
     if (result == WaitResult::kPeerGone) return how_it_ended(consumer);
   }
@@ -215,19 +202,16 @@ Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer) noexcep
 }
 
 Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept {
-  for (;;) {
-    const auto came = [&] {
-      return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
-    };
-    const Deadline slice = earlier(deadline, Deadline::after(kNameCheckInterval));
-    switch (strategy_.wait(sleeper_, slice, came, [&] { return !seat_->at_its_name(); })) {
-      case WaitResult::kReady: return Status::kOk;
-      case WaitResult::kPeerGone: return Status::kPeerGone;
-      case WaitResult::kInterrupted: return Status::kInterrupted;
-      case WaitResult::kTimedOut: break;
-    }
-    if (deadline.passed()) return Status::kTimedOut;
+  const auto came = [&] {
+    return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
+  };
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_->at_its_name(); })) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
   }
+  return Status::kTimedOut;
 }
 
 void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {

@@ -51,6 +51,9 @@ class Seat {
   [[nodiscard]] virtual bool peer_came() noexcept = 0;
   // Of a peer that is absent: whether it says that it left in order.
   [[nodiscard]] virtual bool peer_left() noexcept { return true; }
+  // Says to the producer of a ring with several readers that the one who has this seat, and whose
+  // parts these are, may sleep from now on. Nothing to do where the producer knows.
+  virtual void await_records(const RecordParts&) noexcept {}
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] virtual bool damaged() const noexcept = 0;
   // Whether the channel's name still leads to this ring.
@@ -115,18 +118,12 @@ class RingReceiver final : public ReceiverBackend {
   [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
 
  private:
-  static constexpr std::chrono::milliseconds kUnwatchedSleep{1};
-
   [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer) noexcept;
-  [[nodiscard]] Deadline unwatched_until(Deadline deadline) const noexcept;
 
   std::unique_ptr<Seat> seat_;
   Sleeper sleeper_;
   WaitStrategy strategy_;
   ProbePacer pacer_;
-  // Of a ring with several readers: whether the sender looks at our bell after each publish.
-  const Atomic<std::uint64_t>* watched_;
-  std::uint64_t watched_bit_;
   bool told_ = false;  // of the end of the stream, or that it was broken off
   bool linger_;
   bool keep_;

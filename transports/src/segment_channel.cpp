@@ -44,6 +44,11 @@ class SegmentSeat final : public Seat {
   }
   // The table's word, which a peer could have scribbled over; it only tells an end from an end.
   bool peer_left() noexcept override { return !generation_of_dead_peer(); }
+  void await_records(const RecordParts& reader) noexcept override {
+    // relaxed: the sleeper's heavy fence orders it before our last look at the ring.
+    reader.producer->awaiting.fetch_or(std::uint64_t{1} << reader.reader,
+                                       std::memory_order_relaxed);
+  }
   bool damaged() const noexcept override { return segment_.truncated(); }
   bool at_its_name() const noexcept override { return segment_.still_at_its_name(); }
   void leave(const Participants::NameGoes& name_goes) noexcept override {
@@ -334,6 +339,7 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
     return std::move(cleared).error();
   }
   Made ring;
+  Retry retry;
   for (int made = 0;;) {
     auto found = find(url);
     auto parts = found ? open_found_receiver(std::move(found).value(), url, options)
@@ -348,7 +354,7 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
       // Looked at at once, unless somebody takes it away again and again.
       if (++made <= kTriesAtOnce) continue;
     }
-    if (auto paused = pause_before_retry(options, "a sender for " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
     }
   }

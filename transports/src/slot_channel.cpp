@@ -6,24 +6,22 @@
 #include <string>
 #include <utility>
 
-#include "rondo/core/uncancelled.hpp"
+#include "growing_pause.hpp"
 
 namespace rondo::detail {
 namespace {
 
-constexpr std::chrono::milliseconds kNameCheckInterval{50};
 constexpr std::uint32_t kEverybody = mpmc_limits::kMaxParticipants;
 
 // For waits that no wake is meant for: a wake goes to one sleeper, who has to take what it finds.
 struct Nap {
-  static constexpr std::chrono::milliseconds kLength{1};
-
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
-    const Uncancelled here;
-    std::this_thread::sleep_for(std::min<Deadline::Clock::duration>(kLength, deadline.remaining()));
+    pause.sleep(deadline);
     return ready();
   }
+
+  GrowingPause pause;
 };
 
 // Who was told to try again at once does not sleep.
@@ -326,16 +324,13 @@ bool SlotReceiver::someone_came() const noexcept {
 
 Status SlotReceiver::wait_for_sender(Deadline deadline) noexcept {
   const auto came = [&] { return someone_came(); };
-  for (;;) {
-    const Deadline slice = earlier(deadline, Deadline::after(kNameCheckInterval));
-    switch (strategy_.wait(sleeper_, slice, came, [&] { return !seat_.at_its_name(); })) {
-      case WaitResult::kReady: return Status::kOk;
-      case WaitResult::kPeerGone: return Status::kPeerGone;
-      case WaitResult::kInterrupted: return Status::kInterrupted;
-      case WaitResult::kTimedOut: break;
-    }
-    if (deadline.passed()) return Status::kTimedOut;
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_.at_its_name(); })) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
   }
+  return Status::kTimedOut;
 }
 
 void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {

@@ -105,6 +105,7 @@ Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& opti
 }
 
 Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options) {
+  Retry retry;
   for (;;) {
     auto stream = connect_to_receiver(url);
     if (stream) {
@@ -114,7 +115,7 @@ Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options)
     } else if (stream.error().code != ErrorCode::kNotFound) {
       return std::move(stream).error();
     }
-    if (auto paused = pause_before_retry(options, "a receiver for " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, "a receiver for " + url.name()); !paused) {
       return std::move(paused).error();
     }
   }

@@ -72,13 +72,15 @@ inline constexpr std::uint64_t kBytes = 8;
 //        0     8  current                 number of checkpoints left; the last is [current % 32]
 //        8     8  reclaim                 everything before it may be overwritten from now on
 //       16     8  intent                  what reclaim is about to become: who joins, joins behind
-//       24     8  watched                 bit i: reader i's bell is looked at after every publish
+//       24     8  awaiting                bit i: reader i may sleep, look at its bell from now on
 //      128     4  space_waiter            the producer sleeps for space
 //      256     4  record_ringer           rung when records were published
 //      384   512  checkpoints[32]         position of a committed header, and the sequence there
 //      896   512  evicted[64]             of reader i, the last state word that was not waited for
 //
-// reclaim, intent, watched and evicted stay zero in a ring with one reader.
+// reclaim, intent, awaiting and evicted stay zero in a ring with one reader. A bit of awaiting is
+// set, once and for all, by the reader before its first sleep; where it can't write here, by the
+// producer when it lets it in.
 inline constexpr std::uint64_t kRecordCheckpoints = 32;
 inline constexpr std::uint32_t kMaxReaders = 64;
 
@@ -90,7 +92,7 @@ struct RecordProducerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> current;
   Atomic<std::uint64_t> reclaim;
   Atomic<std::uint64_t> intent;
-  Atomic<std::uint64_t> watched;
+  Atomic<std::uint64_t> awaiting;
   alignas(kSharingRange) BellWaiter space_waiter;
   alignas(kSharingRange) BellRinger record_ringer;
   alignas(kSharingRange) RecordCheckpoint checkpoints[kRecordCheckpoints];
@@ -98,7 +100,7 @@ struct RecordProducerPart {
 };
 static_assert(offsetof(RecordProducerPart, reclaim) == 8);
 static_assert(offsetof(RecordProducerPart, intent) == 16);
-static_assert(offsetof(RecordProducerPart, watched) == 24);
+static_assert(offsetof(RecordProducerPart, awaiting) == 24);
 static_assert(offsetof(RecordProducerPart, space_waiter) == 128);
 static_assert(offsetof(RecordProducerPart, record_ringer) == 256);
 static_assert(offsetof(RecordProducerPart, checkpoints) == 384);

@@ -67,7 +67,7 @@ inline constexpr RingKind kAnyKind{};
 }
 
 inline constexpr std::uint64_t kSegmentMagic = 0x4745'534F'444E'4F52;  // "RONDOSEG" in memory
-inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kLayoutVersion = 2;
 inline constexpr std::uint32_t kByteOrderMark = 0x0102'0304;
 inline constexpr std::uint32_t kWordBits = sizeof(void*) * 8;
 inline constexpr std::uint64_t kMaxSegmentBytes = std::uint64_t{1} << 46;

@@ -20,8 +20,8 @@
 //
 // Where membarrier(2) is missing: a publisher that could not register always takes the slow path,
 // which has a fence of its own. A sleeper that can't make others fence says so in its word; then
-// publishers take the slow path too, and it sleeps for a millisecond at a time, for the
-// publisher that has not seen the word yet.
+// publishers take the slow path too, and its first sleep is one of a millisecond, for the
+// publisher that has not seen the word yet; each further one is twice as long, up to kSlice.
 //
 // Words that a hostile peer scribbled over cost a wake too many, or one late by kSlice.
 //
@@ -31,6 +31,7 @@
 //   F1 heavy fence, F2, F3 seq_cst fences        forbid that both sides miss each other
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <chrono>
@@ -52,7 +53,7 @@ namespace rondo {
 struct BellSystem {
   // The longest sleep at a time: what a wake lost to a hostile or killed peer can cost.
   static constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(50);
-  // The same, for one who can't make the publishers fence.
+  // The first sleep of one who can't make the publishers fence.
   static constexpr std::chrono::nanoseconds kUnfencedSlice = std::chrono::milliseconds(1);
 
   static bool register_publisher() noexcept { return rondo::register_publisher(); }
@@ -187,10 +188,15 @@ class BasicGroupRinger {
     }
     return (any & BellWaiter::kFlags) != 0;
   }
-  // Wakes all who sleep, if any of them was not woken from this sleep.
-  RONDO_COLD void ring() noexcept {
+  // Wakes all who sleep, if any of them was not woken from this sleep. `look_who_came` calls
+  // watch() for those who said since, in a word that all of them write, that they are here: a
+  // sleeper says so before its first sleep, so its heavy fence orders that as it orders its word.
+  // Whoever looks for them after each publish as wanted() does, behind a light fence, misses none.
+  template <class LookWhoCame>
+  RONDO_COLD void ring(LookWhoCame&& look_who_came) noexcept {
     // F3 (seq_cst, forbids that the publish is missed by a sleeper and that sleeper by us): as F2.
     atomic_fence(std::memory_order_seq_cst);
+    look_who_came();
     bool sleepers = false;
     for (std::size_t i = 0; i < count_; ++i) {
       // G1 (acquire, pairs with S1): what we add to `rings` comes after the sleeper has read it.
@@ -202,6 +208,9 @@ class BasicGroupRinger {
     if (!sleepers) return;
     detail::ring_once(*mine_);
     System::wake(mine_->rings, std::numeric_limits<int>::max(), kAllBits);
+  }
+  void ring() noexcept {
+    ring([] {});
   }
 
  private:
@@ -246,9 +255,11 @@ class BasicSleeper {
       say(0);
       return true;
     }
-    const FutexResult result = System::wait(
-        peer_->rings, seen, fenced ? System::kSlice : System::kUnfencedSlice, deadline, kAllBits);
+    const auto slice = fenced ? System::kSlice : unfenced_slice_;
+    const FutexResult result = System::wait(peer_->rings, seen, slice, deadline, kAllBits);
     static_cast<void>(result);  // whatever it was, the caller looks again
+    // By the end of such a sleep our word has been seen, and says that they must fence.
+    if (!fenced) unfenced_slice_ = std::min(2 * unfenced_slice_, System::kSlice);
     say(0);
     return ready();
   }
@@ -266,6 +277,7 @@ class BasicSleeper {
   const BellRinger* peer_;
   std::uint32_t episode_ = 0;
   std::uint32_t fence_flag_ = 0;
+  std::chrono::nanoseconds unfenced_slice_ = System::kUnfencedSlice;
 };
 
 using Ringer = BasicRinger<>;
