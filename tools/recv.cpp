@@ -82,7 +82,7 @@ class Pump {
           "too",
           grouped(received_));
     }
-    if (output_.flush()) return;
+    if (output_.error() == 0 && output_.flush()) return;
     // Not by way of the destructor, which would give the message back as received.
     const int code = output_failed();
     if (output_.error() == EPIPE) stop_signal::die_of(SIGPIPE);

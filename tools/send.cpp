@@ -206,12 +206,12 @@ void discard_channel(const TransferOptions& options, std::uint64_t instance_id) 
   if (there && there->instance_id == instance_id) static_cast<void>(remove(url->name()));
 }
 
-// Who takes up what an earlier sender has left is told so.
-void say_what_was_found(const Sender& sender, const TransferOptions& options) {
+// Who takes up what an earlier sender has left is told so. Returns whether there was anything.
+bool say_what_was_found(const Sender& sender, const TransferOptions& options) {
   const ChannelInfo found = sender.info();
   const bool shared = found.kind == RingKind::kMpmc;
-  if (shared ? found.pending_messages == 0 : found.messages == 0) return;
-  if (shared && found.participants.size() > 1) return;
+  if (shared ? found.pending_messages == 0 : found.messages == 0) return false;
+  if (shared && found.participants.size() > 1) return true;
   say_note("{} is taken up as it was left: {}, {}; with 'start=fresh' it would begin anew",
            channel_name(options),
            shared ? fmt::format("{} messages unread", grouped(found.pending_messages))
@@ -219,6 +219,7 @@ void say_what_was_found(const Sender& sender, const TransferOptions& options) {
            shared || found.pending_bytes != 0
                ? fmt::format("{} bytes unread", grouped(found.pending_bytes))
                : std::string("nothing unread"));
+  return true;
 }
 
 int send(const TransferOptions& options) {
@@ -226,7 +227,7 @@ int send(const TransferOptions& options) {
   auto sender = open_patiently<Sender>(url_with_options(options), open_options(options), patience);
   if (!sender) return report_open_error(sender.error(), patience);
 
-  say_what_was_found(*sender, options);
+  const bool taken_up = say_what_was_found(*sender, options);
   NameWatch watch(options);
   int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience, watch);
   if (code == kSuccess) {
@@ -238,8 +239,8 @@ int send(const TransferOptions& options) {
   // Half a stream must not look like a whole one.
   const ChannelInfo info = sender->info();
   if (code != kSuccess) sender->break_off();
-  // Where many send, what is left may be another's.
-  const bool mine = info.kind != RingKind::kMpmc;
+  // What is left may be another's.
+  const bool mine = info.kind != RingKind::kMpmc && !taken_up;
   if (code == kPeerVanished && !options.keep && mine) discard_channel(options, info.instance_id);
   return code;
 }

@@ -244,6 +244,14 @@ Presence Participants::presence(std::uint32_t first_slot, std::uint32_t slot_cou
   return lock_.presence(first_slot, slot_count);
 }
 
+std::uint32_t Participants::generation(std::uint32_t slot) const noexcept {
+  return table_[slot].generation.load(kRelaxed);
+}
+
+bool Participants::says_left(std::uint32_t slot) const noexcept {
+  return table_[slot].pid.load(kRelaxed) == 0;
+}
+
 ParticipantInfo Participants::info(std::uint32_t slot) const {
   const ParticipantEntry& entry = table_[slot];
   NameBytes name;

@@ -97,8 +97,14 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   const auto file = detail::open_judged(path, what, Access::kReadWrite, kAnyone);
   const bool locked =
       file && detail::lock_byte_within(file->get(), kMembershipByte, kPatience) == 0;
-  const bool unused = locked && detail::bytes_locked_by_other(
-                                    file->get(), kLockBase, kMaxParticipants) == Presence::kAbsent;
+  // What was locked has to be what stands there now: another one may have been made since.
+  struct stat opened = {};
+  struct stat there = {};
+  const bool same = locked && fstat(file->get(), &opened) == 0 &&
+                    lstat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev &&
+                    opened.st_ino == there.st_ino;
+  const bool unused = same && detail::bytes_locked_by_other(file->get(), kLockBase,
+                                                            kMaxParticipants) == Presence::kAbsent;
   const bool goes = how == Remove::kAlways || unused;
   const int error = !goes || unlink(path.c_str()) == 0 ? 0 : errno;
   // By its own call: closing is not enough if another thread forks just now.
@@ -106,6 +112,11 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   if (error != 0) return detail::system_error(error, "can't remove " + what);
   if (goes) return {};
   if (!file) return file.error();
+  if (!locked) {
+    return Error{ErrorCode::kTimedOut, "someone is joining or leaving " + what +
+                                           " and does not finish, so that it can't be removed; "
+                                           "look for a stopped process"};
+  }
   return Error{ErrorCode::kBusy, what + " is in use; end those who are attached first"};
 }
 

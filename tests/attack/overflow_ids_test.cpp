@@ -176,7 +176,8 @@ TEST_F(OverflowIds, AGuardedReceiverReadsFromNoOtherUser) {
   }
 }
 
-// Root may connect to any socket, and so may who was let into its directory before its mode was set.
+// Root may connect to any socket, and so may who was let into its directory before its mode was
+// set.
 TEST_F(OverflowIds, AUnixReceiverLetsNoOtherUserIn) {
   Child receiver([&] {
     become_unmapped();

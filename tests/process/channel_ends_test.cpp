@@ -1,5 +1,5 @@
-// What a channel says at its end is true, whatever the order of lives; the case of one sender and one
-// receiver in full is channel_lives_test.
+// What a channel says at its end is true, whatever the order of lives; the case of one sender and
+// one receiver in full is channel_lives_test.
 //
 //   1. ASenderThatLostItsReceiverLeavesNoEndMark
 //   2. AReceiverThatComesIntoAClosingSenderIsToldOfItsEnd
@@ -13,6 +13,10 @@
 //  10. ASharingSenderThatLostItsReceiversIsNoEnd
 //  11. WhatNoViewerHasSeenKeepsTheName
 //  12. ARemovalIsRefusedWhileSomebodyIsAttached
+//  13. ASuccessorThatSendsNothingSaysItsOwnEnd
+//  14. WhatNobodyWasThereForKeepsTheName
+//  15. WhoPassesOverWhatWasLeftTakesNothingAway
+//  16. ASenderLearnsThatAReceiverLeftWhichReadNothingOfIts
 #include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -301,6 +305,85 @@ TEST_F(ChannelEndsTest, ARemovalIsRefusedWhileSomebodyIsAttached) {
   }
   EXPECT_TRUE(Segment::remove(name, Segment::Remove::kIfUnused));
   EXPECT_FALSE(name_exists());
+}
+
+TEST_F(ChannelEndsTest, ASuccessorThatSendsNothingSaysItsOwnEnd) {
+  {  // One that gives up behind an end.
+    { const Sender well = open<Sender>("?keep=1"); }
+    Sender gives_up = open<Sender>("?keep=1");
+    Receiver first = open<Receiver>("?keep=1");
+    EXPECT_EQ(receive(first), kEndOfStreamText);
+    first.detach();
+    Receiver second = open<Receiver>("?keep=1");
+    gives_up.break_off();
+    EXPECT_EQ(receive(second), kBrokenOffText);
+  }
+  // And one that ends well behind one that gave up: a receiver that awaited it is told.
+  Sender gives_up = open<Sender>("?keep=1");
+  Receiver awaits = open<Receiver>("?linger=1");
+  gives_up.break_off();
+  EXPECT_FALSE(awaits.try_next());
+  { const Sender well = open<Sender>(); }
+  EXPECT_EQ(receive(awaits), kEndOfStreamText);
+}
+
+TEST_F(ChannelEndsTest, WhatNobodyWasThereForKeepsTheName) {
+  for (const std::string options :
+       {"?readers=2", "?kind=frames&frame_size=4KiB&readers=2", "?kind=mpmc"}) {
+    Sender sender = open<Sender>(options);
+    ASSERT_EQ(sender.send("1"), Status::kOk);
+    {
+      Receiver leaves = open<Receiver>();
+      EXPECT_EQ(receive(leaves), "1");
+    }
+    ASSERT_EQ(sender.send("2"), Status::kOk);
+    static_cast<void>(sender.close());
+    ASSERT_TRUE(name_exists() || options == "?kind=mpmc") << "its receivers left in order";
+    if (!name_exists()) continue;
+    Receiver comes = open<Receiver>("?from=newest");
+    EXPECT_EQ(receive(comes), "2");
+    EXPECT_EQ(receive(comes), kEndOfStreamText);
+    comes.detach();
+    static_cast<void>(remove(url_));
+  }
+}
+
+TEST_F(ChannelEndsTest, WhoPassesOverWhatWasLeftTakesNothingAway) {
+  {
+    Sender sender = open<Sender>("?readers=2");
+    for (const char* text : {"1", "2", "3"}) ASSERT_EQ(sender.send(text), Status::kOk);
+  }
+  for (const std::string options : {"?from=newest", "?policy=latest"}) {
+    Receiver passes_over = open<Receiver>(options);
+    EXPECT_EQ(receive(passes_over), "3");
+    passes_over.detach();
+    EXPECT_TRUE(name_exists()) << options;
+  }
+}
+
+TEST_F(ChannelEndsTest, ASenderLearnsThatAReceiverLeftWhichReadNothingOfIts) {
+  run_and_kill([&] {
+    auto* sender = new Sender(open<Sender>());
+    for (int i = 0; i < 10; ++i) {
+      if (sender->send("earlier") != Status::kOk) return 1;
+    }
+    return 0;
+  });
+  {
+    Receiver first = open<Receiver>();
+    EXPECT_EQ(receive(first), "earlier");
+  }
+  Sender sender = open<Sender>();
+  ASSERT_EQ(sender.send("ours"), Status::kOk);
+  EXPECT_EQ(sender.flush(Deadline::after(milliseconds(120))), Status::kTimedOut)
+      << "nobody has come to it";
+  {
+    Receiver second = open<Receiver>();
+    EXPECT_EQ(receive(second), "earlier");
+  }
+  EXPECT_EQ(sender.flush(), Status::kPeerGone);
+  EXPECT_EQ(sender.close(), Status::kPeerGone);
+  EXPECT_TRUE(name_exists()) << "what the earlier one sent is nobody's to throw away";
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // The life of a ring with a name, exhaustively: every order of lives up to a length, of one sender
-// and one receiver at a time who open, send, read, close, break off, leave and die, is played on real
-// handles and on a model that fits on a page; after each step both have to say the same. The model is
-// the specification (docs/transports.md, who takes the name away):
+// and one receiver at a time who open, send, read, close, break off, leave and die, is played on
+// real handles and on a model that fits on a page; after each step both have to say the same. The
+// model is the specification (docs/transports.md, who takes the name away):
 //
-//   - An end mark is written by a sender that closes and has not failed, a broken-off mark by one that
-//     gives up. One that dies writes nothing.
-//   - Who leaves last takes the name away if nothing is unread; a sender also if all that is unread is
-//     its own and its receiver has left in order, which it is told; nobody who keeps it, or awaits a
-//     successor of that receiver.
+//   - An end mark is written by a sender that closes and has not failed, a broken-off mark by one
+//     that gives up. One that dies writes nothing.
+//   - Who leaves last takes the name away if nothing is unread; a sender also if all that is unread
+//     is its own and its receiver has left in order, which it is told; nobody who keeps it, or
+//     awaits a successor of that receiver.
 //   - A receiver reads what is there, in order, and learns of the end what is true: a mark, or that
 //     the sender is dead.
 //
@@ -87,7 +87,6 @@ class Model {
       case Event::kSenderOpens:
         if (!exists_) *this = Model(wishes_, next_message_);
         sender_ = Sending{items_.size(), ends_with_mark() || farewell_, false};
-        died_ = false;
         return {};
       case Event::kSends:
         items_.push_back(std::to_string(next_message_++));
@@ -95,10 +94,7 @@ class Model {
         return text_of(sender_->told ? Status::kPeerGone : Status::kOk);
       case Event::kCloses: return text_of(sender_leaves(kEnd));
       case Event::kBreaksOff: sender_leaves(kBroken); return {};
-      case Event::kSenderDies:
-        sender_.reset();
-        died_ = true;
-        return {};
+      case Event::kSenderDies: sender_.reset(); return {};
       case Event::kReceiverOpens:
         receiver_ = Receiving{};
         farewell_ = false;
@@ -143,11 +139,14 @@ class Model {
 
   Status sender_leaves(const char* mark) {
     const bool well = std::string(mark) == kEnd && !sender_->told;
-    if (!ends_with_mark()) items_.emplace_back(well ? kEnd : kBroken);
+    items_.emplace_back(well ? kEnd : kBroken);
     const bool refused =
         !wishes_.sender_lingers && ours_has_left() && unread() != 0 && head_ >= sender_->start;
     const Status status = sender_->told || refused ? Status::kPeerGone : Status::kOk;
-    if (!receiver_ && !wishes_.sender_keeps && (unread() == 0 || refused)) exists_ = false;
+    // Who breaks off is told nothing, unless it was told before.
+    const bool tells = std::string(mark) == kEnd || sender_->told;
+    const bool goes = unread() == 0 || (refused && tells);
+    if (!receiver_ && !wishes_.sender_keeps && goes) exists_ = false;
     sender_.reset();
     return status;
   }
@@ -158,8 +157,6 @@ class Model {
     while (at < items_.size() && items_[at] == kBroken && wishes_.receiver_lingers) ++at;
     if (at < items_.size()) return items_[at];
     if (sender_ || wishes_.receiver_lingers) return {};
-    // A mark right behind which it came in, of a sender that has left since.
-    if (at > 0 && is_mark(items_[at - 1]) && !died_) return items_[at - 1];
     return text_of(Status::kPeerDied);
   }
   std::string read() {
@@ -177,7 +174,6 @@ class Model {
   std::vector<std::string> items_;
   std::size_t head_ = 0;
   bool farewell_ = false;  // the last receiver left in order
-  bool died_ = false;      // the last sender did not
   std::optional<Sending> sender_;
   std::optional<Receiving> receiver_;
 };

@@ -31,7 +31,6 @@ struct Channel {
   std::uint32_t senders;       // workers, who live one life after another
   std::uint32_t receivers;
   bool threads = false;  // within one process, where nobody is killed
-  bool open = false;     // a discrepancy is known and not explained: told when asked for by name
 };
 
 // Whether what one life left is there for the next one, whoever died.

@@ -348,9 +348,21 @@ TEST(RecordRing, ClosingTwiceIsClosingOnce) {
   producer.close();
   producer.close();
   EXPECT_EQ(producer.position(), 8u);
+}
+
+TEST(RecordRing, ASuccessorsEndIsItsOwn) {
+  RecordFixture ring(128);
+  ring.producer().break_off();
   auto successor = ring.producer();
+  EXPECT_TRUE(successor.ended());
   successor.close();
-  EXPECT_EQ(successor.position(), 8u);
+  successor.close();
+  EXPECT_EQ(successor.position(), 16u);
+  EXPECT_TRUE(successor.drained()) << "nothing but marks";
+  auto consumer = ring.consumer();
+  EXPECT_EQ(take(consumer), "<broken off>");
+  consumer.pass_end();
+  EXPECT_EQ(take(consumer), "<end>");
 }
 
 // Found by record_ops_fuzz: a checkpoint left right behind an end mark hid that mark from the next

@@ -71,8 +71,8 @@ class SenderBackend : public Named {
   [[nodiscard]] virtual Status published(Ringer& ringer, Deadline deadline) noexcept = 0;
   [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Ringer& ringer,
                                      Deadline deadline) noexcept = 0;
-  // Ends the stream in order if `status` is kOk, else breaks it off as far as the status allows, and
-  // leaves. Called once.
+  // Ends the stream in order if `status` is kOk, else breaks it off as far as the status allows,
+  // and leaves. Called once.
   [[nodiscard]] virtual Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                                      Deadline deadline) noexcept = 0;
   [[nodiscard]] virtual bool receiver_attached() noexcept = 0;

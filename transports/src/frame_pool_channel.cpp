@@ -122,7 +122,7 @@ Status PoolSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
   // Who failed or gave up does not say that this was all.
   if (status == Status::kOk) producer_.close();
   bell_.ring();
-  seat_.leave(keep_, false);
+  seat_.leave(keep_);
   return status;
 }
 
@@ -217,8 +217,7 @@ void PoolReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
   frame_.release();
   say(ReaderPolicy::kDetached);
   static_cast<void>(bell_.ring());
-  // Without a sender nobody is told what we have not read: it stays for another receiver.
-  seat_.leave(keep_, true);
+  seat_.leave(keep_);
 }
 
 void PoolReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {

@@ -50,16 +50,15 @@ class PoolSeat {
   // Lets go of what dead readers hold.
   void recover() noexcept { recover_dead_readers(parts_, participants_); }
   // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
-  // to be kept, or frames lie there that a receiver could still come for: all, if nobody has ever
-  // come; and, when a sender had gone before (`deserted`), those behind what any reader has seen.
-  void leave(bool keep, bool deserted) noexcept;
+  // to be kept, or frames lie there that no reader has seen.
+  void leave(bool keep) noexcept;
   void describe(ChannelInfo& info) const;
 
  private:
   PoolSeat(Segment segment, Participants participants, const FramePoolParts& parts) noexcept
       : segment_(std::move(segment)), participants_(std::move(participants)), parts_(parts) {}
 
-  [[nodiscard]] bool anything_unread(bool deserted) const noexcept;
+  [[nodiscard]] bool anything_unread() const noexcept;
 
   Segment segment_;
   std::uint32_t forks_ = fork_count();

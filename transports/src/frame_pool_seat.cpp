@@ -137,21 +137,21 @@ Presence PoolSeat::reader(std::uint32_t i) const noexcept {
   return participants_.presence(frame_pool::kFirstReaderSlot + i, 1);
 }
 
-void PoolSeat::leave(bool keep, bool deserted) noexcept {
-  participants_.leave([&] { return !keep && !anything_unread(deserted); });
+void PoolSeat::leave(bool keep) noexcept {
+  participants_.leave([&] { return !keep && !anything_unread(); });
 }
 
-bool PoolSeat::anything_unread(bool deserted) const noexcept {
+bool PoolSeat::anything_unread() const noexcept {
   // relaxed: the membership lock, which the caller holds, orders what others did.
   const std::uint64_t newest =
       frame_ticket::number_of(parts_.producer->newest.load(std::memory_order_relaxed));
-  std::optional<std::uint64_t> furthest;
+  std::uint64_t furthest = 0;
   for (std::uint32_t i = 0; i < parts_.reader_count; ++i) {
     if (policy_of(parts_.reader(i)) == ReaderPolicy::kNone) continue;
     const auto account = read_frame_account(parts_, i);
-    furthest = std::max(furthest.value_or(0), account ? account->last : 0);
+    if (account) furthest = std::max(furthest, account->last);
   }
-  return furthest ? deserted && *furthest < newest : newest != 0;
+  return furthest < newest;
 }
 
 void PoolSeat::describe(ChannelInfo& info) const {

@@ -242,7 +242,8 @@ void GuardedDoor::wait(Deadline deadline) noexcept {
 void GuardedDoor::close() noexcept {
   if (!listener_.socket.is_open()) return;
   listener_.cleanup->run();
-  // Those who have knocked and were not looked at yet go one by one, as they may have sent something.
+  // Those who have knocked and were not looked at yet go one by one, as they may have sent
+  // something.
   static_cast<void>(shutdown(listener_.socket.fd(), SHUT_RD));
   for (int i = 0; i <= kBacklog; ++i) {
     OwnedFd guest = accept_from(listener_.socket.fd());

@@ -25,7 +25,8 @@ struct InprocRing {
   LocalMemory memory;
   RecordParts parts{};
   std::array<bool, 2> attached{};
-  std::shared_ptr<Segment> slots;  // kind=mpmc: the ring, in place of all of the above
+  std::array<std::uint32_t, 2> joins{};  // how often a side has come
+  std::shared_ptr<Segment> slots;        // kind=mpmc: the ring, in place of all of the above
 
   [[nodiscard]] RingKind kind() const noexcept {
     return slots == nullptr ? RingKind::kRecord : RingKind::kMpmc;
@@ -47,7 +48,7 @@ class InprocTable {
 class InprocSeat final : public Seat {
  public:
   InprocSeat(std::shared_ptr<InprocRing> ring, std::size_t side) noexcept
-      : ring_(std::move(ring)), side_(side) {}
+      : ring_(std::move(ring)), side_(side), before_(ring_->joins[1 - side]) {}
 
   bool forked() const noexcept override { return fork_count() != forks_; }
   Presence peer() noexcept override {
@@ -56,6 +57,10 @@ class InprocSeat final : public Seat {
     return ring_->attached[1 - side_] ? Presence::kPresent : Presence::kAbsent;
   }
   bool peer_came() noexcept override { return peer() == Presence::kPresent || came_; }
+  bool peer_came_anew() noexcept override {
+    const std::lock_guard lock(InprocTable::instance().mutex);
+    return ring_->joins[1 - side_] != before_;
+  }
   bool damaged() const noexcept override { return false; }
   bool at_its_name() const noexcept override { return true; }
   void leave(const Participants::NameGoes& name_goes) noexcept override {
@@ -71,6 +76,7 @@ class InprocSeat final : public Seat {
  private:
   std::shared_ptr<InprocRing> ring_;
   std::size_t side_;
+  std::uint32_t before_;
   std::uint32_t forks_ = fork_count();
   bool came_ = false;
 };
@@ -126,6 +132,7 @@ Result<std::unique_ptr<Seat>> take_seat(const std::shared_ptr<InprocRing>& ring,
                      ", not " + format_size(*url.options.capacity)};
   }
   ring->attached[side] = true;
+  ++ring->joins[side];
   return std::unique_ptr<Seat>(std::make_unique<InprocSeat>(ring, side));
 }
 

@@ -24,7 +24,8 @@ std::optional<FileIdentity> identity_at(const std::string& path) noexcept {
 
 void NameCleanup::run() noexcept {
   // A name that stays behind is replaced by the next one; a wrong one that is taken away is lost.
-  // Without a descriptor for the lock ours goes all the same: nobody replaces it while it is in use.
+  // Without a descriptor for the lock ours goes all the same: nobody replaces it while it is in
+  // use.
   if (lock_.take(kNameLockHold) == NameLock::Taken::kByOther) return;
   if (identity_at(path_) == identity_) unlink(path_.c_str());
   lock_.release();

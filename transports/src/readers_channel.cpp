@@ -158,7 +158,7 @@ Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status sta
     producer.break_off();
   }
   bell_.ring([this] { watch_who_came(); });
-  seat_->leave([&] { return !keep_ && !anything_unread(parts_, false); });
+  seat_->leave([&] { return !keep_ && !anything_unread(parts_); });
   return status;
 }
 

@@ -54,6 +54,12 @@ bool RingSender::receiver_left() const noexcept {
   return !not_the_first_ || parts_.consumer->head.load(std::memory_order_relaxed) > start_;
 }
 
+// Whether a receiver came while this sender was there and left in order, though it read nothing of
+// ours: an earlier stream came first. Asks the kernel.
+bool RingSender::receiver_came_and_left() noexcept {
+  return farewell_stands() && seat_->peer() == Presence::kAbsent && seat_->peer_came_anew();
+}
+
 // Whether a receiver came while this sender was there, and is dead now. Asks the kernel.
 bool RingSender::receiver_died() noexcept {
   if (seat_->peer() != Presence::kAbsent) return false;
@@ -65,11 +71,14 @@ bool RingSender::receiver_died() noexcept {
 template <class Ready>
 Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
   const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
-  const auto lost = [&] { return seat_->damaged() || (!linger_ && receiver_died()); };
+  const auto lost = [&] {
+    return seat_->damaged() || (!linger_ && (receiver_died() || receiver_came_and_left()));
+  };
   const WaitResult result = strategy_.wait(sleeper_, deadline, ready_or_left, lost);
   if (result == WaitResult::kReady) return ready() ? Status::kOk : Status::kPeerGone;
   if (result == WaitResult::kPeerGone) {
-    return seat_->damaged() ? Status::kCorrupt : Status::kPeerDied;
+    if (seat_->damaged()) return Status::kCorrupt;
+    return farewell_stands() ? Status::kPeerGone : Status::kPeerDied;
   }
   return result == WaitResult::kInterrupted ? Status::kInterrupted : too_late(deadline);
 }
@@ -82,6 +91,7 @@ Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::
     if (!linger_ && receiver_left()) return Status::kPeerGone;
     if (!pacer_.due()) return Status::kWouldBlock;
     if (seat_->damaged()) return Status::kCorrupt;
+    if (!linger_ && receiver_came_and_left()) return Status::kPeerGone;
     return !linger_ && receiver_died() ? Status::kPeerDied : Status::kWouldBlock;
   }
   const Status status = wait(
@@ -114,10 +124,15 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
     const bool only_ours = static_cast<std::int64_t>(head - start_) >= 0;
     return !linger_ && only_ours && receiver_left() && !producer.drained();
   };
-  const bool unread = refused();
-  // What was committed and not read stays for a receiver that is still to come; unless it is all ours
-  // and our receiver did not want it, which the caller is told.
-  seat_->leave([&] { return !keep_ && (producer.drained() || refused()); });
+  // What was committed and not read stays for a receiver that is still to come; unless it is all
+  // ours and our receiver did not want it, which the caller is told: also when it came and left
+  // just now. Who breaks off is told nothing.
+  bool unread = refused();
+  seat_->leave([&] {
+    if (keep_ || producer.drained()) return !keep_;
+    unread = status != Status::kClosed && refused();
+    return unread;
+  });
   if (status != Status::kOk) return status;
   return unread ? Status::kPeerGone : Status::kOk;
 }
@@ -146,6 +161,8 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
       seat_(std::move(seat)),
       sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
       strategy_(url.options.wait, options.stop),
+      selective_(url.options.reader.from != ReaderStart::kOldest ||
+                 url.options.reader.policy == ReaderPolicy::kLatest),
       linger_(url.options.linger || options.linger),
       keep_(url.options.keep) {
   if (parts.readers > 1) seat_->await_records(parts);
@@ -174,12 +191,15 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   if (deadline == Deadline::now()) {
     if (!ready() && pacer_.due_by_time() && lost()) {
       // What was published before the death comes first.
-      if (!ready()) return how_it_ended(consumer);
+      if (!ready() && state != ReadState::kLost) return how_it_ended(consumer);
     }
   } else {
     const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
     if (result == WaitResult::kInterrupted) return Status::kInterrupted;
-    if (result == WaitResult::kPeerGone) return how_it_ended(consumer);
+    // What makes us look slow is no news of the sender; the rest of what it sent comes first.
+    if (result == WaitResult::kPeerGone) {
+      return state == ReadState::kLost ? too_late(deadline) : how_it_ended(consumer);
+    }
   }
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
@@ -206,7 +226,9 @@ Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline d
     return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
   };
   switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_->at_its_name(); })) {
-    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kReady:
+      passed_over_ = selective_ && seat_->peer() != Presence::kPresent;
+      return Status::kOk;
     case WaitResult::kPeerGone: return Status::kPeerGone;
     case WaitResult::kInterrupted: return Status::kInterrupted;
     case WaitResult::kTimedOut: break;
@@ -225,7 +247,8 @@ void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexc
   const RecordParts& parts = consumer.parts();
   seat_->leave([&] {
     if (keep_) return false;
-    return parts.readers == 1 ? !consumer.anything_unread() : !anything_unread(parts, true);
+    if (parts.readers == 1) return !consumer.anything_unread();
+    return !passed_over_ && !anything_unread(parts);
   });
 }
 

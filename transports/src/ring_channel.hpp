@@ -49,6 +49,8 @@ class Seat {
   [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
   // Whether it is there now, or came and died since this seat was taken.
   [[nodiscard]] virtual bool peer_came() noexcept = 0;
+  // Whether one has come since this seat was taken, as far as it says so itself.
+  [[nodiscard]] virtual bool peer_came_anew() noexcept { return false; }
   // Of a peer that is absent: whether it says that it left in order.
   [[nodiscard]] virtual bool peer_left() noexcept { return true; }
   // Says to the producer of a ring with several readers that the one who has this seat, and whose
@@ -86,6 +88,7 @@ class RingSender final : public SenderBackend {
   [[nodiscard]] bool farewell_stands() const noexcept;
   [[nodiscard]] bool receiver_left() const noexcept;
   [[nodiscard]] bool receiver_died() noexcept;
+  [[nodiscard]] bool receiver_came_and_left() noexcept;
   template <class Ready>
   Status wait(Deadline deadline, Ready&& ready) noexcept;
 
@@ -125,6 +128,10 @@ class RingReceiver final : public ReceiverBackend {
   WaitStrategy strategy_;
   ProbePacer pacer_;
   bool told_ = false;  // of the end of the stream, or that it was broken off
+  // One of several receivers that does not begin at the oldest message: what it finds of an earlier
+  // life, without a sender, it passes over, and no one has read that.
+  bool selective_;
+  bool passed_over_ = false;
   bool linger_;
   bool keep_;
 };

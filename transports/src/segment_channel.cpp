@@ -30,7 +30,8 @@ class SegmentSeat final : public Seat {
         participants_(std::move(participants)),
         peer_slot_(peer_slot),
         peers_(peers),
-        dead_before_(generation_of_dead_peer()) {}
+        before_(participants_.generation(peer_slot)),
+        came_(peer() == Presence::kPresent) {}
 
   // Asked at every publish to several readers: so not by getpid(), which is a system call.
   bool forked() const noexcept override { return fork_count() != forks_; }
@@ -39,11 +40,15 @@ class SegmentSeat final : public Seat {
     return participants_.presence(record_ring::kConsumerSlot + i, 1);
   }
   bool peer_came() noexcept override {
-    came_ = came_ || peer() == Presence::kPresent || generation_of_dead_peer() != dead_before_;
+    came_ = came_ || peer() == Presence::kPresent || peer_came_anew();
     return came_;
   }
-  // The table's word, which a peer could have scribbled over; it only tells an end from an end.
-  bool peer_left() noexcept override { return !generation_of_dead_peer(); }
+  // The table's words, these two, which a peer could have scribbled over: they only tell one end
+  // from another, where the kernel has said that the peer is absent.
+  bool peer_came_anew() noexcept override {
+    return participants_.generation(peer_slot_) != before_;
+  }
+  bool peer_left() noexcept override { return participants_.says_left(peer_slot_); }
   void await_records(const RecordParts& reader) noexcept override {
     // relaxed: the sleeper's heavy fence orders it before our last look at the ring.
     reader.producer->awaiting.fetch_or(std::uint64_t{1} << reader.reader,
@@ -63,22 +68,13 @@ class SegmentSeat final : public Seat {
   }
 
  private:
-  // What the table says of a peer that is dead; none if it is alive or has left. Told to people by
-  // the table, and here only used to tell one death from another.
-  [[nodiscard]] std::optional<std::uint32_t> generation_of_dead_peer() const noexcept {
-    for (const ParticipantInfo& info : participants_.snapshot()) {
-      if (info.slot == peer_slot_ && !info.alive) return info.generation;
-    }
-    return std::nullopt;
-  }
-
   Segment segment_;
   Participants participants_;  // looks into the segment
   std::uint32_t peer_slot_;
   std::uint32_t peers_;
   std::uint32_t forks_ = fork_count();
-  std::optional<std::uint32_t> dead_before_;
-  bool came_ = false;
+  std::uint32_t before_;  // times that the peer's slot had been taken when we came
+  bool came_;
 };
 
 SegmentName name_of(const Url& url) {
@@ -245,7 +241,10 @@ class Made {
     take_back();
     const auto size = size_for(url);
     if (!size) return size.error();
-    auto segment = Segment::create(name_of(url), *size, url.options.segment,
+    // Not locked in memory twice: it is when it is attached to.
+    SegmentOptions wishes = url.options.segment;
+    wishes.lock = false;
+    auto segment = Segment::create(name_of(url), *size, wishes,
                                    [&](std::span<std::byte> bytes) { return fill(bytes, url); });
     if (segment) {
       segment_.emplace(std::move(segment).value());

@@ -44,7 +44,7 @@ Sender::Sender(Sender&& other) noexcept
 
 Sender& Sender::operator=(Sender&& other) noexcept {
   if (this == &other) return *this;
-  static_cast<void>(close(Deadline::after(kPatienceOfDestructor)));
+  end();
   producer_ = std::move(other.producer_);
   ringer_ = other.ringer_;
   refusal_ = other.refusal_;
@@ -56,7 +56,9 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   return *this;
 }
 
-Sender::~Sender() {
+Sender::~Sender() { end(); }
+
+void Sender::end() noexcept {
   if (std::uncaught_exceptions() > exceptions_) {
     break_off();
   } else {

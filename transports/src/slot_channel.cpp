@@ -194,7 +194,7 @@ Status SlotSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noe
 
 Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
   const SlotRing& ring = seat_.ring();
-  const bool lost = deserted() && !all_read();
+  Status told = deserted() && !all_read() ? why_deserted() : Status::kOk;
   // Who failed, gave up or lost its peer does not say that this was all.
   if (status == Status::kOk) {
     ring.producing().leave(seat_.slot());
@@ -210,11 +210,12 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
     return senders.present == 0 && senders.gone() == 1;
   };
   seat_.leave(keep_, [&] {
-    return !linger_ && status != Status::kClosed && only_ours() && deserted() &&
-           why_deserted() == Status::kPeerGone;
+    const bool refused = !linger_ && status != Status::kClosed && only_ours() && deserted() &&
+                         why_deserted() == Status::kPeerGone;
+    if (refused) told = Status::kPeerGone;
+    return refused;
   });
-  if (status != Status::kOk) return status;
-  return lost ? why_deserted() : Status::kOk;
+  return status != Status::kOk ? status : told;
 }
 
 bool SlotSender::receiver_attached() noexcept {

@@ -26,8 +26,8 @@ inline constexpr int kMostLeftOpen = 32;
 // from now on. Where the kernel can't refuse them nothing happens.
 void take_descriptors(int socket, bool taken) noexcept;
 
-// Whether `fd` is memory that was made by memfd_create() or lies on tmpfs: what can be looked at and
-// closed without waiting for anybody.
+// Whether `fd` is memory that was made by memfd_create() or lies on tmpfs: what can be looked at
+// and closed without waiting for anybody.
 [[nodiscard]] bool is_memory(int fd) noexcept;
 
 // Lets go of a descriptor that may be anything.

@@ -1,5 +1,5 @@
-// Linking Rondo must not change the allocator of a program: whom the dynamic linker has bound malloc
-// and operator new to, where the program opens channels that take memory, too.
+// Linking Rondo must not change the allocator of a program: whom the dynamic linker has bound
+// malloc and operator new to, where the program opens channels that take memory, too.
 #include <dlfcn.h>
 
 #include <cstdio>

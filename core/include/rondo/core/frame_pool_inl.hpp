@@ -10,6 +10,9 @@ inline frame_pool::Producer::Producer(const Parts& parts) noexcept
       // relaxed, this and the next ones: the role came through the kernel's lock; we are the only
       // writer now. What readers may see of it is restored, never new.
       newest_(parts.producer->newest.load(std::memory_order_relaxed) & ~frame_ticket::kFlag) {
+  // A predecessor's end says nothing of us.
+  // relaxed: no frame is published by it.
+  parts.producer->newest.store(newest_, std::memory_order_relaxed);
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
     const std::uint64_t now = state(f).load(std::memory_order_relaxed);
     const std::uint64_t ticket = now & ~frame_ticket::kFlag;

@@ -114,8 +114,8 @@ class mpmc_ring {
 
   // Whether every position before `until` has been given back. Moves `from`, which the caller keeps
   // for its next look and which starts anywhere (at 0), past those that have; so a look costs
-  // little. Who must not stay long looks at `most` slots in one call, and is told false if there are
-  // more of them. `until` is at most claimed(). Progress: wait-free, one lap of slots at most.
+  // little. Who must not stay long looks at `most` slots in one call, and is told false if there
+  // are more of them. `until` is at most claimed(). Progress: wait-free, one lap of slots at most.
   // Memory ordering: what the consumers did before they gave the slots back is visible.
   [[nodiscard]] bool given_back(Position& from, Position until,
                                 std::uint64_t most = mpmc_limits::kMaxCapacity) const noexcept {

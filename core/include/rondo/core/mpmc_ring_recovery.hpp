@@ -153,9 +153,9 @@ class basic_mpmc_recovery {
     }
   }
 
-  // To be called when `dead` are known to be: what they claimed lies before what is read here. After
-  // a position was seen below the tail (or head), nobody can come to own it any more; so what the
-  // living have on record is read then, and for all positions at once.
+  // To be called when `dead` are known to be: what they claimed lies before what is read here.
+  // After a position was seen below the tail (or head), nobody can come to own it any more; so what
+  // the living have on record is read then, and for all positions at once.
   void look(const Participants& dead) noexcept {
     claimed_.reached = detail::tail_for_recovery(*parts_.positions);
     taken_.reached = detail::head_for_recovery(*parts_.positions);

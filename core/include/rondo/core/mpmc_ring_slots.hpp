@@ -152,9 +152,9 @@ inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 [[nodiscard]] inline std::uint64_t distance_in(const MpmcParts& parts) noexcept {
   return std::min<std::uint64_t>(parts.capacity / 2, 1024);
 }
-// Slots looked at and pauses made by one call that tries to own something, a millisecond or so; then
-// it is called contended. And those that one search for orphans, or for slots not given back, looks
-// at.
+// Slots looked at and pauses made by one call that tries to own something, a millisecond or so;
+// then it is called contended. And those that one search for orphans, or for slots not given back,
+// looks at.
 inline constexpr std::uint32_t kMpmcMaxWork = 1u << 15;
 inline constexpr std::uint32_t kMpmcSlotsPerSearch = 1u << 16;
 

@@ -31,9 +31,11 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -128,16 +130,31 @@ class Participants {
   // Decides whether the name goes. Called at most once, under the membership lock, when nobody else
   // is attached: so nobody comes or leaves meanwhile, and all that those who left in order wrote
   // before is visible.
-  using NameGoes = std::function<bool()>;
+  class NameGoes {
+   public:
+    // Refers to `decide`, which outlives the call.
+    template <class Decide>
+    requires(!std::same_as<std::remove_cvref_t<Decide>, NameGoes>) NameGoes(Decide&& decide)
+    noexcept  // NOLINT: as a reference is made
+        : decide_(std::addressof(decide)), call_([](const void* what) {
+            return static_cast<bool>((*static_cast<const std::remove_cvref_t<Decide>*>(what))());
+          }) {}
+    [[nodiscard]] bool operator()() const { return call_(decide_); }
+
+   private:
+    const void* decide_;
+    bool (*call_)(const void*);
+  };
 
   // Gives the slot back. Returns whether nobody else was left, proved by the kernel; then the name
-  // goes if `name_goes` says so. Blocking, for `patience` at most; when it passes, the slot is given
-  // back all the same, and the name stays. Nothing happens if not joined, or in a forked child.
+  // goes if `name_goes` says so. Blocking, for `patience` at most; when it passes, the slot is
+  // given back all the same, and the name stays. Nothing happens if not joined, or in a forked
+  // child.
   bool leave(const NameGoes& name_goes,
              std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
   bool leave(bool remove_name,
              std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept {
-    return leave(NameGoes([remove_name] { return remove_name; }), patience);
+    return leave([remove_name] { return remove_name; }, patience);
   }
 
   [[nodiscard]] std::optional<std::uint32_t> slot() const noexcept { return slot_; }
@@ -155,6 +172,11 @@ class Participants {
   // Whether a live participant, other than this one, holds any slot of the range. One system call.
   [[nodiscard]] Presence presence(std::uint32_t first_slot,
                                   std::uint32_t slot_count) const noexcept;
+
+  // What the table says of a slot, true or not: how often it was taken, and whether its last owner
+  // left in order or is still there to do so.
+  [[nodiscard]] std::uint32_t generation(std::uint32_t slot) const noexcept;
+  [[nodiscard]] bool says_left(std::uint32_t slot) const noexcept;
 
   // All slots that are held, or whose last owner died.
   [[nodiscard]] std::vector<ParticipantInfo> snapshot() const;

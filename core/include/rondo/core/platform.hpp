@@ -112,8 +112,8 @@ RONDO_ALWAYS_INLINE std::uint64_t cpu_ticks() noexcept {
 #endif
 }
 
-// Tell ThreadSanitizer of an order that it can't see, and not to look at this thread's writes; where
-// it is not there, nothing.
+// Tell ThreadSanitizer of an order that it can't see, and not to look at this thread's writes;
+// where it is not there, nothing.
 RONDO_ALWAYS_INLINE void tsan_acquire([[maybe_unused]] void* address) noexcept {
 #if RONDO_THREAD_SANITIZER
   __tsan_acquire(address);

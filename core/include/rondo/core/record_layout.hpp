@@ -16,8 +16,8 @@
 //   bits   4-31  sequence   low 28 bits of the number of records published before this header
 //   bits  32-63  size       bytes of the record, or of the padding; 0 for the other two
 //
-// Two marks close a stream. End of stream: its producer ended well, and this is all. Broken off: the
-// producer gave up, and more should have come. One that is killed leaves neither.
+// Two marks close a stream. End of stream: its producer ended well, and this is all. Broken off:
+// the producer gave up, and more should have come. One that is killed leaves neither.
 #pragma once
 
 #include <bit>

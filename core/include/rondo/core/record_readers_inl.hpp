@@ -108,7 +108,10 @@ inline std::optional<Position> furthest_head(const RecordParts& parts) noexcept 
     const RecordConsumerPart& part = parts.consumer_at(i);
     // relaxed, both: a hint, which a walk proves; or, beneath the membership lock, one that this
     // lock or the reader's death orders.
-    if (part.state.load(std::memory_order_relaxed) == 0) continue;
+    if (reader_state::policy_of(part.state.load(std::memory_order_relaxed)) ==
+        ReaderPolicy::kNone) {
+      continue;
+    }
     // relaxed: as above.
     const Position head = part.head.load(std::memory_order_relaxed);
     if (!furthest || is_before(*furthest, head)) furthest = head;
@@ -116,8 +119,9 @@ inline std::optional<Position> furthest_head(const RecordParts& parts) noexcept 
   return furthest;
 }
 
-// For who starts at the oldest record: behind the last mark that any reader has passed, as what lies
-// before it was read to its end. Else whoever came would read that again, and none what is behind.
+// For who starts at the oldest record: behind the last mark that any reader has passed, as what
+// lies before it was read to its end. Else whoever came would read that again, and none what is
+// behind.
 inline std::optional<FoundStart> find_unread_stream(const RecordParts& parts, RecordStride& stride,
                                                     Position bound) noexcept {
   const auto furthest = furthest_head(parts);
@@ -129,18 +133,17 @@ inline std::optional<FoundStart> find_unread_stream(const RecordParts& parts, Re
 }
 
 // Whether records lie in a ring that nobody is attached to any more but the caller, and a reader
-// could still come for them: what a reliable reader had not read when it was killed; all, if nobody
-// has ever come; and, when the producer had gone before (`deserted`), what no reader has passed. A
-// reader that leaves while there is a producer gives up what it has not read.
-// Caller: holds the membership lock, and has left the ring if it is a reader.
-inline bool anything_unread(const RecordParts& parts, bool deserted) noexcept {
+// could still come for them: what no reader has passed, and what a reliable one had not read when
+// it was killed. True also of a ring that is not sound, of which nothing is known. Caller: holds
+// the membership lock, and has left the ring if it is a reader.
+inline bool anything_unread(const RecordParts& parts) noexcept {
   const auto checkpoint = read_checkpoint(*parts.producer);
-  if (!checkpoint) return false;
+  if (!checkpoint) return true;
   auto stride = RecordStride::of_lap(parts);
   const auto walk =
       walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
-  if (!walk.sound) return false;
-  const Position end = walk.position - (walk.after_mark ? record_header::kBytes : 0);
+  if (!walk.sound) return true;
+  const Position end = walk.after_mark ? walk.records_end : walk.position;
   // relaxed, all of these: the membership lock orders what those who have left wrote, and the
   // kernel has proved that the others are dead.
   constexpr auto kRelaxed = std::memory_order_relaxed;
@@ -154,7 +157,7 @@ inline bool anything_unread(const RecordParts& parts, bool deserted) noexcept {
   }
   const auto furthest = furthest_head(parts);
   if (!furthest) return walk.sequence != 0;
-  return deserted && is_before(*furthest, end);
+  return is_before(*furthest, end);
 }
 
 }  // namespace rondo::detail

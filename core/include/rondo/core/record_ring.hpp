@@ -172,8 +172,9 @@ class record_ring::Producer {
     padding_ = 0;
   }
 
-  // Ends the stream: a reader that has read everything meets the end. There is always room for it.
-  // A successor may go on writing behind it. Closing twice is closing once.
+  // Ends the stream: a reader that has read everything meets the end. There is always room for it,
+  // unless a predecessor's mark has taken that and nothing was written since. A successor may go on
+  // writing behind it. Closing twice is closing once.
   void close() noexcept { end_with(RecordKind::kEnd); }
   // As close(), but a reader is told that more should have come.
   void break_off() noexcept { end_with(RecordKind::kBrokenOff); }
@@ -202,8 +203,8 @@ class record_ring::Producer {
     } else {
       refresh_head();
     }
-    const bool ended = ended_at_ == tail_;
-    return head_seen_ == tail_ || (ended && head_seen_ == tail_ - record_header::kBytes);
+    return head_seen_ == tail_ ||
+           (ended() && static_cast<std::int64_t>(head_seen_ - records_end_) >= 0);
   }
   [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
 
@@ -265,9 +266,11 @@ class record_ring::Producer {
   Position batch_start_ = 0;
   std::uint64_t batch_sequence_ = 0;
   std::uint64_t batch_header_ = 0;
-  Position head_seen_ = 0;   // a lower bound of head
-  Position checkpoint_ = 0;  // where a successor would start walking
-  Position ended_at_ = ~Position{0};
+  Position head_seen_ = 0;            // a lower bound of head
+  Position checkpoint_ = 0;           // where a successor would start walking
+  Position ended_at_ = ~Position{0};  // behind the last mark
+  Position records_end_ = 0;          // while ended(): before the first of the marks at the end
+  bool closed_here_ = false;          // one of them is ours
   RecordReaders readers_;
 };
 

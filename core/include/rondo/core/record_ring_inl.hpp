@@ -34,6 +34,7 @@ struct RecordWalk {
   std::uint64_t sequence;           // of the record that goes or lies there
   bool after_mark = false;          // the last header passed closed or broke off a stream
   bool broken_off = false;          // it broke it off
+  Position records_end = 0;         // behind the last record passed, or where the walk began
   Position mark_end = 0;            // behind the last such header passed; 0: there was none
   std::uint64_t mark_sequence = 0;  // of the record that goes or lies there
   Position last = 0;                // of the last record passed
@@ -49,7 +50,8 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
                                std::optional<std::uint64_t> stop_sequence = {}) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   const Position start = position;
-  RecordWalk walk{.sound = true, .position = position, .sequence = sequence};
+  RecordWalk walk{
+      .sound = true, .position = position, .sequence = sequence, .records_end = position};
   while (stop != position && stop_sequence != sequence) {
     walk.cut = stride.headers == 0;
     if (walk.cut) break;
@@ -66,6 +68,7 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
       ++sequence;
     }
     position += header.footprint_bytes;
+    if (header.verdict == Verdict::kRecord) walk.records_end = position;
     if (walk.after_mark) {
       walk.mark_end = position;
       walk.mark_sequence = sequence;
@@ -131,6 +134,7 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
   producer.tail_ = end.position;
   producer.sequence_ = end.sequence;
   if (end.after_mark) producer.ended_at_ = end.position;
+  producer.records_end_ = end.records_end;
   producer.checkpoint_ = checkpoint->position;
   if (parts.readers > 1) {
     // relaxed, both: our predecessor's lock, which we hold, orders them.
@@ -153,7 +157,8 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
 
 inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
   if (in_batch_) abandon_batch();
-  if (ended_at_ == tail_) return;
+  // A predecessor's mark says nothing of us.
+  if (ended() && closed_here_) return;
   if (parts_.readers > 1) {
     if (static_cast<std::int64_t>(limit_ - tail_) < 0 && !make_room(0)) return;
   } else if (tail_ - head_seen_ > parts_.capacity - kReserve) {
@@ -166,6 +171,8 @@ inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
   // relaxed: as in commit().
   parts_.header_at(next).store(0, std::memory_order_relaxed);
   publish_header(record_header::make(mark, sequence_, 0));
+  if (!ended()) records_end_ = tail_;
+  closed_here_ = true;
   tail_ = next;
   ended_at_ = next;
 }
@@ -263,7 +270,7 @@ inline bool record_ring::Consumer::anything_unread() const noexcept {
   auto stride = detail::RecordStride::of_lap(parts_);
   const auto walk =
       detail::walk_records(parts_, stride, position_, sequence(), std::nullopt, sequence() + 1);
-  return walk.sequence != sequence();
+  return !walk.sound || walk.sequence != sequence();
 }
 
 inline ReadState record_ring::Consumer::mark_before() const noexcept {

@@ -67,16 +67,16 @@ struct SegmentOptions {
   // to write that others may have at most; a mode that lets group or others in also accepts files
   // that belong to other users.
   unsigned mode = 0600;
-  // Creating shared memory or a file: the group that it is given before anyone can see it, by number
-  // or by its name in /etc/group; this process has to be in it. Empty: as the system has it.
+  // Creating shared memory or a file: the group that it is given before anyone can see it, by
+  // number or by its name in /etc/group; this process has to be in it. Empty: as the system has it.
   std::string group = {};
   HugePages huge_pages = HugePages::kNo;  // memfd: huge page file; others: transparent ones
   bool lock = false;                      // keep it in RAM (mlock)
   int numa_node = -1;                     // place its pages there when creating; -1: anywhere
   bool prefault = true;                   // map all pages now; they are reserved in any case
   // Memfd: sealed so that nobody but the creator, through the mapping made here, can ever write it
-  // or take memory away from it (F_SEAL_FUTURE_WRITE), and of pages of the system's size. Attaching:
-  // refused without that seal, or with other pages.
+  // or take memory away from it (F_SEAL_FUTURE_WRITE), and of pages of the system's size.
+  // Attaching: refused without that seal, or with other pages.
   bool sole_writer = false;
   std::size_t file_bytes = 0;  // attaching: the size that the file has to have; 0: any
 };
@@ -122,15 +122,16 @@ class Segment {
 
   // Makes a segment of `size_bytes`, reserved in full, fills it, and gives it its name.
   // Blocking. Errors: kInvalidName, kInvalidCapacity (0 or above kMaxSegmentBytes),
-  // kInvalidOption (no such group), kAlreadyExists, kPermission, kNoDirectory, kNoSpace, kNoDescriptors,
-  // kUnsupported, kSystem; and what `fill` returns.
+  // kInvalidOption (no such group), kAlreadyExists, kPermission, kNoDirectory, kNoSpace,
+  // kNoDescriptors, kUnsupported, kSystem; and what `fill` returns.
   static Result<Segment> create(const SegmentName& name, std::size_t size_bytes,
                                 const SegmentOptions& options, const Fill& fill);
 
   // Maps the segment that stands at a name (shared memory and files only). Waits for nobody.
-  // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject (no regular file, or with several links),
-  // kForeignOwner, kTooSmall (less than a page, or less memory behind it than its size),
-  // kSizeMismatch (options.file_bytes), kReplaced (while it was opened), kPermission, kNoSpace, kNoDescriptors, kSystem.
+  // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject (no regular file, or with several
+  // links), kForeignOwner, kTooSmall (less than a page, or less memory behind it than its size),
+  // kSizeMismatch (options.file_bytes), kReplaced (while it was opened), kPermission, kNoSpace,
+  // kNoDescriptors, kSystem.
   static Result<Segment> attach(const SegmentName& name, const SegmentOptions& options = {},
                                 Access access = Access::kReadWrite);
 
@@ -174,8 +175,8 @@ class Segment {
 
   // Lets the pages from `offset` on, a multiple of a page, show another memfd's contents instead,
   // read-only: `part` is mapped there, at once for all threads, and need not be kept. Its whole
-  // pages have to lie within this segment. Errors: kMisaligned (also: it has pages of another size),
-  // kTooSmall, kSystem.
+  // pages have to lie within this segment. Errors: kMisaligned (also: it has pages of another
+  // size), kTooSmall, kSystem.
   Result<void> overlay(std::size_t offset, const Segment& part);
 
   // Whether the name still leads to this very file. A system call.

@@ -50,8 +50,8 @@ enum class RingKind : std::uint32_t {
   kFramePool = 5
 };
 
-// For check_header(). A value and not an empty optional: compilers branch on what an empty one holds
-// before they ask whether it is empty, and valgrind tells the user that.
+// For check_header(). A value and not an empty optional: compilers branch on what an empty one
+// holds before they ask whether it is empty, and valgrind tells the user that.
 inline constexpr RingKind kAnyKind{};
 
 // As it stands in URLs and in what `rondo info` prints.

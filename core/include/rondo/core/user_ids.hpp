@@ -24,15 +24,16 @@ namespace rondo::detail {
 // For messages: "user 1000", and of an overflow id why it matches nobody.
 [[nodiscard]] std::string user_in_words(std::uint32_t told);
 
-// The group with this number, or with this name in /etc/group. (Groups that only a directory service
-// knows have to be given by number: asking for them would load its libraries into this process.)
+// The group with this number, or with this name in /etc/group. (Groups that only a directory
+// service knows have to be given by number: asking for them would load its libraries into this
+// process.)
 [[nodiscard]] std::optional<std::uint32_t> group_called(const std::string& name);
 
 // A file's permissions as people write them: "0660".
 [[nodiscard]] std::string octal(unsigned mode);
 
-// Of a file with this owner, group and mode that does not let us in: what it has, and which side has
-// to give which option, as the rest of a sentence. `asked`: our own mode=.
+// Of a file with this owner, group and mode that does not let us in: what it has, and which side
+// has to give which option, as the rest of a sentence. `asked`: our own mode=.
 [[nodiscard]] std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, unsigned mode,
                                          unsigned asked);
 

@@ -1,7 +1,7 @@
 // What ThreadSanitizer has to be told in a program that is built with it while Rondo's library is
-// not, as an installed one: it sees what the handles do inline, and nothing of a hand-over whose one
-// side waited, as that is in the library. So each side says itself what it gives to the other and
-// what it takes over. Nothing of this is left in other programs, and nothing is said where the
+// not, as an installed one: it sees what the handles do inline, and nothing of a hand-over whose
+// one side waited, as that is in the library. So each side says itself what it gives to the other
+// and what it takes over. Nothing of this is left in other programs, and nothing is said where the
 // library is built for ThreadSanitizer, too, which then judges Rondo itself.
 #pragma once
 

@@ -1,6 +1,7 @@
 // Memory that only this process uses: the storage of in-process rings, the staging rings of byte
-// streams. The one seam to the allocator: the program's own calloc() and free(), or, where Rondo was
-// configured with RONDO_MIMALLOC, a heap of mimalloc for each channel, made and destroyed with it.
+// streams. The one seam to the allocator: the program's own calloc() and free(), or, where Rondo
+// was configured with RONDO_MIMALLOC, a heap of mimalloc for each channel, made and destroyed with
+// it.
 #pragma once
 
 #include <cstddef>

@@ -94,7 +94,9 @@ class Sender {
   Sender(Sender&& other) noexcept;
   Sender& operator=(Sender&& other) noexcept;
   // As close(), but gives up on a byte stream that takes nothing for a few seconds. While an
-  // exception that came since is being handled, as break_off(): what was to be sent was not.
+  // exception that came since is on its way, as break_off(): what was to be sent was not. (That a
+  // thread is cancelled is no exception to the language: who may be cancelled in the middle calls
+  // break_off() in a cleanup handler.)
   ~Sender();
 
   // Claims room for a message of `size_bytes`. Empty if there is no room now, or never will be:
@@ -243,6 +245,7 @@ class Sender {
   void begin_batch() noexcept;
   void abandon_batch() noexcept;
   void stop(Status status) noexcept;
+  void end() noexcept;
   Status leave(Status status, Deadline deadline) noexcept;
 
   record_ring::Producer producer_;

@@ -19,13 +19,13 @@ enum class Status : std::uint8_t {
   kInterrupted,  // the caller's stop flag was set
   kTooLarge,     // larger than max_message_bytes(): never
   kEnded,        // the sender closed the stream in order, and all of it has been read
-  kPeerGone,  // the other side has left: a receiver in order (a stream's reader: or died, which looks
-              // the same), a sender before the end of what it had to send
-  kPeerDied,  // the other side died; what it had committed has been read
-  kClosed,    // this handle is closed, or was moved from
-  kForked,    // this handle came here by fork(); open a new one in the child
-  kCorrupt,   // the other side wrote what no honest one writes
-  kIoError    // the system refused to read or write
+  kPeerGone,     // the other side has left: a receiver in order (a stream's reader: or died, which
+                 // looks the same), a sender before the end of what it had to send
+  kPeerDied,     // the other side died; what it had committed has been read
+  kClosed,       // this handle is closed, or was moved from
+  kForked,       // this handle came here by fork(); open a new one in the child
+  kCorrupt,      // the other side wrote what no honest one writes
+  kIoError       // the system refused to read or write
 };
 
 // The status as a person reads it, e.g. "the sender died".

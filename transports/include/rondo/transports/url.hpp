@@ -45,12 +45,12 @@
 //                                                               left, fail if somebody is attached
 //                                                               (a receiver then joins); join:
 //                                                               take it up, or fail
-//   from      oldest next                  a receiver's         next: only what is sent from now on;
-//                                          (kind=record)        what lies there is thrown away, if
-//                                                               there is one receiver
+//   from      oldest next                  a receiver's         next: only what is sent from now
+//                                          (kind=record)        on; what lies there is thrown
+//                                                               away, if there is one receiver
 //   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
-//   group     a number or a name           shm file             the group that the new file is given,
-//                                                               with a mode such as 0660
+//   group     a number or a name           shm file             the group that the new file is
+//                                                               given, with a mode such as 0660
 //   huge      no try require               shm file             huge pages
 //   lock      0 1                          shm file             keep it in memory
 //   numa      a node's number              shm file             where the memory is taken
