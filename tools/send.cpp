@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cstdlib>
+#include <string>
 #include <system_error>
 
 #include "commands.hpp"
@@ -164,16 +166,23 @@ class Pump {
 // Waits until somebody is there to receive, so that nothing is lost with this process.
 int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience,
                    NameWatch& watch) {
-  const Status status = patience.wait(
-      [&](Deadline deadline) {
-        return watch.wait(
-            sender,
-            [&](Deadline slice) {
-              return sender.wait_for_receivers(options.receivers.value_or(1), slice);
-            },
-            deadline);
-      },
-      [](Status waited) { return waited == Status::kTimedOut; });
+  constexpr std::chrono::seconds kBetweenLooks{1};
+  std::string hindrance;
+  const auto wait_and_look = [&](Deadline deadline) {
+    for (;;) {
+      const Deadline look = earlier(deadline, Deadline::after(kBetweenLooks));
+      const Status waited = sender.wait_for_receivers(options.receivers.value_or(1), look);
+      if (waited != Status::kTimedOut) return waited;
+      if (hindrance.empty()) {
+        hindrance = sender.info().hindrance;
+        if (!hindrance.empty()) say_note("{}: {}", channel_name(options), hindrance);
+      }
+      if (deadline.passed()) return waited;
+    }
+  };
+  const Status status =
+      patience.wait([&](Deadline deadline) { return watch.wait(sender, wait_and_look, deadline); },
+                    [](Status waited) { return waited == Status::kTimedOut; });
   if (status == Status::kTimedOut) {
     say_error("{}", patience.complaint());
   } else if (status != Status::kOk && status != Status::kInterrupted) {

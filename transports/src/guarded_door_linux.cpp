@@ -34,6 +34,16 @@ bool same_file(int one, int other) noexcept {
   return fstat(one, &a) == 0 && fstat(other, &b) == 0 && identity_of(a) == identity_of(b);
 }
 
+// Whether there are descriptors for what a guest hands over, and to map it. Asked before it does:
+// what can't be taken out of its queue would keep the connection open.
+bool room_for_answer(int any) noexcept {
+  std::array<OwnedFd, 3> taken;
+  return std::ranges::all_of(taken, [any](OwnedFd& one) {
+    one = duplicate(any);
+    return static_cast<bool>(one);
+  });
+}
+
 std::uint64_t unix_now() noexcept {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<std::uint64_t>(
@@ -153,6 +163,9 @@ void GuardedDoor::greet(Connection socket) noexcept {
     verdict = GuardedVerdict::kStranger;
   } else if (!free_place()) {
     verdict = GuardedVerdict::kFull;
+  } else if (!room_for_answer(socket.get())) {
+    verdict = GuardedVerdict::kNoRoom;
+    cramped_ = true;
   }
   offer.verdict = static_cast<std::uint32_t>(verdict);
   const int ring_fd = ring_fd_.get();
@@ -220,6 +233,7 @@ std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd par
   // relaxed: ours alone; what it says is for our own next publish.
   parts_.producer->awaiting.fetch_or(std::uint64_t{1} << *reader, std::memory_order_relaxed);
   ++admissions_;
+  cramped_ = false;
   places_[*reader] = {std::move(liveness), guest.credentials, unix_now(), admissions_};
   return GuardedWelcome{
       .reader = *reader,
@@ -259,6 +273,9 @@ bool GuardedDoor::at_its_name() const noexcept { return listener_.socket.is_open
 
 void GuardedDoor::describe(ChannelInfo& info) const {
   info.memory = ring_.report();
+  if (cramped_ || (barred_ && can_leave_open())) {
+    info.hindrance = "no descriptors are left to let a receiver in; raise `ulimit -n`";
+  }
   if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {
     info.instance_id = geometry->instance_id;
   }

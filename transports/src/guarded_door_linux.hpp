@@ -85,7 +85,8 @@ class GuardedDoor {
   std::vector<Guest> guests_;
   std::vector<Place> places_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;
-  bool barred_ = false;  // nobody could be accepted when last tried, for want of descriptors
+  bool barred_ = false;   // nobody could be accepted when last tried, for want of descriptors
+  bool cramped_ = false;  // the last one who came was turned away for the same reason
 };
 
 }  // namespace rondo::detail

@@ -64,6 +64,11 @@ Result<void> judge(const Url& url, std::uint32_t verdict) {
     case GuardedVerdict::kFull:
       return Error{ErrorCode::kBusy,
                    url.name() + " has as many receivers as it takes; end one of them first"};
+    case GuardedVerdict::kNoRoom:
+      return Error{ErrorCode::kNoDescriptors,
+                   url.name() +
+                       " has a sender without descriptors for one more receiver; raise "
+                       "its `ulimit -n`"};
     case GuardedVerdict::kUnsound: break;
   }
   return Error{ErrorCode::kUnsupported, url.name() +

@@ -30,7 +30,8 @@ enum class GuardedVerdict : std::uint32_t {
   kAdmitted = 0,
   kStranger = 1,  // not on the sender's list
   kFull = 2,      // every place is taken by a receiver that lives
-  kUnsound = 3    // what the receiver handed over is not what it has to be
+  kUnsound = 3,   // what the receiver handed over is not what it has to be
+  kNoRoom = 4     // the sender has no descriptors left for it
 };
 
 //   offset  size  field    meaning

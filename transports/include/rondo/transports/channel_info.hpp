@@ -64,6 +64,8 @@ struct ChannelInfo {
   // that is furthest behind of those for whom the sender waits.
   std::uint64_t pending_bytes = 0;
   std::vector<ParticipantInfo> participants;
+  // Of a shm+guarded: sender: why it can't let in those who come now, for people; empty: it can.
+  std::string hindrance;
 
   // Slot rings (kind=mpmc), inproc: included; `slots` also the frames of a pool (kind=frames).
   std::uint64_t slots = 0;
