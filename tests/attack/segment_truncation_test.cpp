@@ -152,11 +152,9 @@ TEST_F(TruncatedSegment, TheHeaderOfATruncatedSegmentIsNotReady) {
   const Segment segment = sound(Segment::attach(name_, {.prefault = false}));
   ASSERT_EQ(ftruncate(fd, kPage), 0);
   close(fd);
-  EXPECT_EQ(code_of(check_header(segment.bytes(), kAnyKind, "it")),
-            code_of(ErrorCode::kNotReady));
+  EXPECT_EQ(code_of(check_header(segment.bytes(), kAnyKind, "it")), code_of(ErrorCode::kNotReady));
   ASSERT_EQ(truncate(name_.path().c_str(), 0), 0);
-  EXPECT_EQ(code_of(check_header(segment.bytes(), kAnyKind, "it")),
-            code_of(ErrorCode::kNotReady));
+  EXPECT_EQ(code_of(check_header(segment.bytes(), kAnyKind, "it")), code_of(ErrorCode::kNotReady));
   EXPECT_TRUE(segment.truncated());
 }
 
