@@ -25,7 +25,7 @@
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
-//   N1, N3 release newest  ->  N2, N4 acquire newest   all frames up to that one are fully written
+//   N1, N3, N5 release newest  ->  N2, N4 acquire newest   all frames up to that one are written
 //   U1 release pin         ->  U2 acquire pin          a frame that nobody pins is fully read
 //   K1 seq_cst fence, K2 seq_cst fence   forbid that producer and reader miss each other
 #pragma once

@@ -11,9 +11,11 @@ inline frame_pool::Producer::Producer(const Parts& parts) noexcept
       // writer now. What readers may see of it is restored, never new.
       newest_(parts.producer->newest.load(std::memory_order_relaxed) & ~frame_ticket::kFlag) {
   // A predecessor's end says nothing of us.
-  // relaxed: no frame is published by it.
-  parts.producer->newest.store(newest_, std::memory_order_relaxed);
+  // N5 (release, pairs with N2, N4): as N1, of the predecessor's frames, for who sees this word
+  // alone.
+  parts.producer->newest.store(newest_, std::memory_order_release);
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    // relaxed: as above.
     const std::uint64_t now = state(f).load(std::memory_order_relaxed);
     const std::uint64_t ticket = now & ~frame_ticket::kFlag;
     // Published in full and never counted, or nothing that an honest predecessor left.
@@ -126,7 +128,7 @@ inline void frame_pool::Reader::write_account() noexcept {
 }
 
 inline void frame_pool::Reader::begin(FrameStart from) noexcept {
-  // N4 (acquire, pairs with N1, N3): the states of all frames up to this one.
+  // N4 (acquire, pairs with N1, N3, N5): the states of all frames up to this one.
   const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
   const std::uint64_t newest = frame_ticket::number_of(seen);
   if (from == FrameStart::kResume && account_writer_.version() != 0) {
@@ -191,7 +193,7 @@ inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) 
   std::uint64_t after = account_.last;
   std::uint32_t searched = 0;
   for (std::uint32_t turn = 0; turn < 2 * kMaxFrames && searched < kMostSearched; ++turn) {
-    // N2 (acquire, pairs with N1, N3): what all frames up to this one hold, and their states.
+    // N2 (acquire, pairs with N1, N3, N5): what all frames up to this one hold, and their states.
     const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
     const std::uint64_t newest = seen & ~frame_ticket::kFlag;
     const std::uint64_t upto = frame_ticket::number_of(newest);
