@@ -19,6 +19,7 @@ constexpr int kMostRounds = 256;
 constexpr int kMostEmpty = 16;
 
 std::atomic<int> left_open{0};
+std::array<std::atomic<int>, kMostLeftOpen> which{};  // 0: none; ours are 3 and more
 
 }  // namespace
 
@@ -30,8 +31,20 @@ void take_descriptors(int socket, bool taken) noexcept {
 bool is_memory(int fd) noexcept { return fcntl(fd, F_GET_SEALS) >= 0; }
 
 void leave_open(OwnedFd fd) noexcept {
-  if (fd.release() < 0) return;
-  left_open.fetch_add(1, std::memory_order_relaxed);  // relaxed: only its value counts
+  const int number = fd.release();
+  if (number < 0) return;
+  // relaxed, both: only the values count.
+  const auto before = static_cast<std::size_t>(left_open.fetch_add(1, std::memory_order_relaxed));
+  if (before < which.size()) which[before].store(number, std::memory_order_relaxed);
+}
+
+void close_left_open() noexcept {
+  for (std::atomic<int>& number : which) {
+    // relaxed: as above.
+    const int left = number.exchange(0, std::memory_order_relaxed);
+    const OwnedFd closed(left != 0 ? left : -1);
+  }
+  left_open.store(0, std::memory_order_relaxed);  // relaxed: as above
 }
 
 bool can_leave_open() noexcept {

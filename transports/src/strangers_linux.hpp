@@ -32,6 +32,8 @@ void take_descriptors(int socket, bool taken) noexcept;
 
 // Lets go of a descriptor that may be anything.
 void leave_open(OwnedFd fd) noexcept;
+// Closes them all: for tests, whose strangers are harmless.
+void close_left_open() noexcept;
 // Whether more of that can be borne.
 [[nodiscard]] bool can_leave_open() noexcept;
 

@@ -50,9 +50,13 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
                                std::optional<std::uint64_t> stop_sequence = {}) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   const Position start = position;
+  // No position and no number is that large. As values, for compilers look into an empty optional
+  // before they ask whether it is empty, and valgrind tells the user that.
+  const Position stop_at = stop.value_or(~Position{0});
+  const std::uint64_t stop_record = stop_sequence.value_or(~std::uint64_t{0});
   RecordWalk walk{
       .sound = true, .position = position, .sequence = sequence, .records_end = position};
-  while (stop != position && stop_sequence != sequence) {
+  while (stop_at != position && stop_record != sequence) {
     walk.cut = stride.headers == 0;
     if (walk.cut) break;
     --stride.headers;
@@ -78,7 +82,7 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
       return walk;
     }
   }
-  walk.sound = (!stop || stop == position) && !(walk.cut && stop_sequence);
+  walk.sound = (!stop || stop_at == position) && !(walk.cut && stop_sequence);
   walk.position = position;
   walk.sequence = sequence;
   return walk;
