@@ -163,12 +163,15 @@ inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
   if (in_batch_) abandon_batch();
   // A predecessor's mark says nothing of us.
   if (ended() && closed_here_) return;
+  // Every record leaves room for a mark, which a predecessor's may have taken; and marks alone may
+  // fill a lap, which takes checkpoints.
   if (parts_.readers > 1) {
-    if (static_cast<std::int64_t>(limit_ - tail_) < 0 && !make_room(0)) return;
-  } else if (tail_ - head_seen_ > parts_.capacity - kReserve) {
-    refresh_head();
-    // Every record leaves room for a mark, so what took it is the mark of a predecessor.
-    if (tail_ - head_seen_ > parts_.capacity - kReserve) return;
+    // relaxed: ours alone.
+    const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
+    const Position granted = reclaim + parts_.capacity - kReserve;
+    if (static_cast<std::int64_t>(granted - tail_) < 0 && !make_room(0)) return;
+  } else if (ended() || tail_ - head_seen_ > parts_.capacity - kReserve) {
+    if (!make_room(0)) return;
   }
   const Position next = tail_ + record_header::kBytes;
   padding_ = 0;
