@@ -99,10 +99,8 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
       file && detail::lock_byte_within(file->get(), kMembershipByte, kPatience) == 0;
   // What was locked has to be what stands there now: another one may have been made since.
   struct stat opened = {};
-  struct stat there = {};
   const bool same = locked && fstat(file->get(), &opened) == 0 &&
-                    lstat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev &&
-                    opened.st_ino == there.st_ino;
+                    is_at_its_name({path, opened.st_dev, opened.st_ino});
   const bool unused = same && detail::bytes_locked_by_other(file->get(), kLockBase,
                                                             kMaxParticipants) == Presence::kAbsent;
   const bool goes = how == Remove::kAlways || unused;

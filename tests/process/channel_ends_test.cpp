@@ -61,21 +61,6 @@ class ChannelEndsTest : public ::testing::Test {
   [[nodiscard]] bool name_exists() const {
     return access(("/dev/shm/rondo-" + url_.substr(4)).c_str(), F_OK) == 0;
   }
-  // Runs `body` in a process that is killed once the body has returned.
-  template <class Body>
-  static void run_and_kill(Body&& body) {
-    Shared<std::atomic<int>> result;
-    *result = -1;
-    Child child([&] {
-      *result = body();
-      for (;;) pause();
-      return 0;
-    });
-    while (*result < 0) usleep(100);  // the watchdog bounds it
-    EXPECT_EQ(*result, 0);
-    child.signal(SIGKILL);
-    EXPECT_EQ(child.join(), -SIGKILL);
-  }
 
   std::string url_ = "shm:" + fresh_name();
 };

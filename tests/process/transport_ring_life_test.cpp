@@ -62,21 +62,6 @@ class RingLifeTest : public ChannelTest {
     if (!handle) throw std::runtime_error(handle.error().message);
     return std::move(handle).value();
   }
-  // Runs `body` in a process that is killed once the body has returned.
-  template <class Body>
-  static void run_and_kill(Body&& body) {
-    Shared<std::atomic<int>> result;
-    *result = -1;
-    Child child([&] {
-      *result = body();
-      for (;;) pause();
-      return 0;
-    });
-    while (*result < 0) usleep(100);  // the watchdog bounds it
-    EXPECT_EQ(*result, 0);
-    child.signal(SIGKILL);
-    EXPECT_EQ(child.join(), -SIGKILL);
-  }
 
   std::string url_ = url();
 };

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -82,6 +83,23 @@ class Child {
  private:
   pid_t pid_ = -1;
 };
+
+// Runs `body` in a process that is killed once the body has returned 0. Bounded by the
+// test's watchdog.
+template <class Body>
+void run_and_kill(Body&& body) {
+  Shared<std::atomic<int>> result;
+  *result = -1;
+  Child child([&] {
+    *result = body();
+    for (;;) pause();
+    return 0;
+  });
+  while (*result < 0) usleep(100);
+  EXPECT_EQ(*result, 0);
+  child.signal(SIGKILL);
+  EXPECT_EQ(child.join(), -SIGKILL);
+}
 
 // Ends a test that hangs.
 class Watchdog : public ::testing::Test {

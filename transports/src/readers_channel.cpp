@@ -151,12 +151,7 @@ Status ReadersSender::flush(record_ring::Producer& producer, Ringer&, Deadline d
 
 Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status status,
                             Deadline) noexcept {
-  // Who failed or gave up does not say that this was all.
-  if (status == Status::kOk) {
-    producer.close();
-  } else if (status != Status::kCorrupt) {
-    producer.break_off();
-  }
+  end_stream(producer, status);
   bell_.ring([this] { watch_who_came(); });
   seat_->leave([&] { return !keep_ && !anything_unread(parts_); });
   return status;

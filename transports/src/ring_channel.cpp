@@ -28,6 +28,14 @@ Error ring_is_corrupt(const Url& url, std::string_view found) {
                                         url.name() + ") and start anew"};
 }
 
+void end_stream(record_ring::Producer& producer, Status status) noexcept {
+  if (status == Status::kOk) {
+    producer.close();
+  } else if (status != Status::kCorrupt) {
+    producer.break_off();
+  }
+}
+
 RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
                        const Url& url, const OpenOptions& options)
     : SenderBackend(url),
@@ -111,12 +119,7 @@ Status RingSender::flush(record_ring::Producer& producer, Ringer&, Deadline dead
 
 Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status status,
                          Deadline) noexcept {
-  // Who failed, gave up or lost its peer does not say that this was all.
-  if (status == Status::kOk) {
-    producer.close();
-  } else if (status != Status::kCorrupt) {
-    producer.break_off();
-  }
+  end_stream(producer, status);
   static_cast<void>(ringer.ring());
   const auto refused = [&] {
     // relaxed: positions only grow, and who left in order wrote its last one before it left.

@@ -136,6 +136,10 @@ class RingReceiver final : public ReceiverBackend {
   bool keep_;
 };
 
+// Leaves the mark that `status`, of a sender that closes, stands for: who failed, gave up or lost
+// its peer does not say that this was all.
+void end_stream(record_ring::Producer& producer, Status status) noexcept;
+
 // The error of whoever finds a ring to be corrupt.
 [[nodiscard]] Error ring_is_corrupt(const Url& url, std::string_view found);
 
