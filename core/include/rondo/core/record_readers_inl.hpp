@@ -137,11 +137,7 @@ inline std::optional<FoundStart> find_unread_stream(const RecordParts& parts, Re
 // it was killed. True also of a ring that is not sound, of which nothing is known. Caller: holds
 // the membership lock, and has left the ring if it is a reader.
 inline bool anything_unread(const RecordParts& parts) noexcept {
-  const auto checkpoint = read_checkpoint(*parts.producer);
-  if (!checkpoint) return true;
-  auto stride = RecordStride::of_lap(parts);
-  const auto walk =
-      walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
+  const auto walk = walk_to_end(parts);
   if (!walk.sound) return true;
   const Position end = walk.after_mark ? walk.records_end : walk.position;
   // relaxed, all of these: the membership lock orders what those who have left wrote, and the

@@ -117,6 +117,14 @@ inline std::optional<RecordCheckpointView> read_checkpoint(const RecordProducerP
   return std::nullopt;
 }
 
+// A walk from the newest checkpoint to the end of what is published; not sound if there is none.
+inline RecordWalk walk_to_end(const RecordParts& parts) noexcept {
+  const auto checkpoint = read_checkpoint(*parts.producer);
+  if (!checkpoint) return {.sound = false, .position = 0, .sequence = 0};
+  auto stride = RecordStride::of_lap(parts);
+  return walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
+}
+
 [[nodiscard]] constexpr bool is_header_position(Position position) noexcept {
   return position % record_header::kBytes == 0;
 }
@@ -281,11 +289,7 @@ inline bool record_ring::Consumer::anything_unread() const noexcept {
 }
 
 inline ReadState record_ring::Consumer::mark_before() const noexcept {
-  const auto checkpoint = detail::read_checkpoint(*parts_.producer);
-  if (!checkpoint) return ReadState::kEmpty;
-  auto stride = detail::RecordStride::of_lap(parts_);
-  const auto walk = detail::walk_records(parts_, stride, checkpoint->position, checkpoint->sequence,
-                                         std::nullopt);
+  const auto walk = detail::walk_to_end(parts_);
   if (!walk.sound || !walk.after_mark || walk.position != position_) return ReadState::kEmpty;
   return walk.broken_off ? ReadState::kBrokenOff : ReadState::kEnd;
 }
