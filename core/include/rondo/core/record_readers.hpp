@@ -25,6 +25,9 @@
 //   reclaim = r, or less if                  if (intent > h) choose another h, again
 //     a reader's head is before r            else joined
 //
+// A place found by a walk along the headers is looked for from there, when the reader has joined:
+// what a reliable one walks along nobody overwrites.
+//
 // One of the two sees the other: the reader finds the intent beyond its head and starts later, or
 // the producer finds its head and takes back no more than lies before it. Who dies in between
 // leaves a reader that is waited for until its death is proved, or an intent that was not used.

@@ -29,74 +29,87 @@ inline std::optional<RecordStart> checkpoint_from(
   return found;
 }
 
-// Whether the position in an account is one of the ring, with that sequence: its owner may have
-// been anybody.
-inline bool is_record_start(const RecordParts& parts, RecordStride& stride, Position bound,
-                            const ReaderAccount& account) noexcept {
-  const auto checkpoint = read_checkpoint(*parts.producer);
-  if (!checkpoint || !is_header_position(account.position) || is_before(account.position, bound)) {
-    return false;
-  }
-  if (!is_before(account.position, checkpoint->position)) {
-    const auto walk =
-        walk_records(parts, stride, checkpoint->position, checkpoint->sequence, account.position);
-    return walk.sound && walk.sequence == account.next;
-  }
-  const auto walk =
-      walk_records(parts, stride, account.position, account.next, checkpoint->position);
-  return walk.sound && walk.sequence == checkpoint->sequence;
-}
-
 // The newest record that a walk passed; or, if it passed none, the place for the next one.
 inline RecordStart newest_of(const RecordWalk& walk, std::uint64_t first_sequence) noexcept {
   if (walk.sequence == first_sequence) return {walk.position, walk.sequence};
   return {walk.last, walk.sequence - 1};
 }
 
-// Where the options lead, among what lies at or after `bound`; if the stride is too short for the
-// newest record, the newest that it came to. Not proved yet: the caller looks whether `from`, where
-// the walk began, has been taken back meanwhile.
-struct FoundStart {
-  RecordStart start;
-  Position from;
-};
-inline std::optional<FoundStart> find_start(const RecordParts& parts, RecordStride& stride,
-                                            Position bound, ReaderStart from,
-                                            std::uint64_t sequence) noexcept {
+// The newest checkpoint from `bound` on, or the one before it, as the newest record may lie there.
+inline std::optional<RecordStart> newest_checkpoint(const RecordParts& parts, Position bound,
+                                                    bool one_before) noexcept {
+  for (std::uint64_t back = one_before ? 1 : 0;; --back) {
+    const auto checkpoint = read_checkpoint(*parts.producer, back);
+    if (checkpoint && !is_before(checkpoint->position, bound)) {
+      return RecordStart{checkpoint->position, checkpoint->sequence};
+    }
+    if (back == 0) return std::nullopt;
+  }
+}
+
+// Where the position in an account has to be proved from, as its owner may have been anybody: from
+// itself, if it lies before the newest checkpoint, or from that. Empty if it can't be one.
+inline std::optional<RecordStart> proof_of(const RecordParts& parts, Position bound,
+                                           const ReaderAccount& account) noexcept {
+  const auto newest = newest_checkpoint(parts, bound, false);
+  if (!newest || !is_header_position(account.position) || is_before(account.position, bound)) {
+    return std::nullopt;
+  }
+  if (!is_before(account.position, newest->position)) return newest;
+  return RecordStart{account.position, account.next};
+}
+
+// Whether the account's position is one of the ring, with that sequence, by a walk from `base`,
+// which proof_of() gave.
+inline bool is_record_start(const RecordParts& parts, RecordStride& stride, const RecordStart& base,
+                            const ReaderAccount& account) noexcept {
+  if (base.position != account.position) {
+    const auto walk = walk_records(parts, stride, base.position, base.sequence, account.position);
+    return walk.sound && walk.sequence == account.next;
+  }
+  const auto newest = read_checkpoint(*parts.producer);
+  if (!newest || base.sequence != account.next) return false;
+  const auto walk = walk_records(parts, stride, base.position, base.sequence, newest->position);
+  return walk.sound && walk.sequence == newest->sequence;
+}
+
+// The checkpoint from which a walk leads to where the options say, at or after `bound`.
+inline std::optional<RecordStart> base_for(const RecordParts& parts, Position bound,
+                                           ReaderStart from, std::uint64_t sequence) noexcept {
+  switch (from) {
+    case ReaderStart::kOldest: return checkpoint_from(parts, bound);
+    case ReaderStart::kSequence: return checkpoint_from(parts, bound, sequence);
+    case ReaderStart::kNewest: return newest_checkpoint(parts, bound, true);
+    case ReaderStart::kNext: break;
+  }
+  return newest_checkpoint(parts, bound, false);
+}
+
+// Where the options lead from that base; if the stride is too short for the newest record, the
+// newest that it came to. For who starts at the oldest record, and knows how far others have come:
+// behind the last mark that any of them has passed, as what lies before it was read to its end.
+// Else whoever came would read that again, and none what is behind.
+inline std::optional<RecordStart> find_start(const RecordParts& parts, RecordStride& stride,
+                                             const RecordStart& base, ReaderStart from,
+                                             std::uint64_t sequence,
+                                             std::optional<Position> furthest) noexcept {
   if (from == ReaderStart::kOldest) {
-    const auto oldest = checkpoint_from(parts, bound);
-    if (!oldest) return std::nullopt;
-    return FoundStart{*oldest, oldest->position};
+    if (!furthest || !is_before(base.position, *furthest)) return base;
+    const auto walk = walk_records(parts, stride, base.position, base.sequence, *furthest);
+    if (!walk.sound || walk.cut || walk.mark_end == 0) return base;
+    return RecordStart{walk.mark_end, walk.mark_sequence};
   }
   if (from == ReaderStart::kSequence) {
-    const auto before = checkpoint_from(parts, bound, sequence);
-    if (!before) return std::nullopt;
-    if (before->sequence >= sequence) return FoundStart{*before, before->position};
+    if (base.sequence >= sequence) return base;
     const auto walk =
-        walk_records(parts, stride, before->position, before->sequence, std::nullopt, sequence);
+        walk_records(parts, stride, base.position, base.sequence, std::nullopt, sequence);
     if (!walk.sound) return std::nullopt;
-    return FoundStart{{walk.position, walk.sequence}, before->position};
+    return RecordStart{walk.position, walk.sequence};
   }
-  if (from == ReaderStart::kNewest) {
-    // The newest record may be the last one before the newest checkpoint.
-    for (const std::uint64_t back : {0u, 1u}) {
-      const auto checkpoint = read_checkpoint(*parts.producer, back);
-      if (!checkpoint || is_before(checkpoint->position, bound)) break;
-      const auto walk =
-          walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
-      if (!walk.sound) return std::nullopt;
-      const bool found = walk.sequence != checkpoint->sequence;
-      if (found || back == 1 || checkpoint->sequence == 0) {
-        return FoundStart{newest_of(walk, checkpoint->sequence), checkpoint->position};
-      }
-    }
-  }
-  // That is what was asked for, or it has been taken back: from the next one on.
-  const auto newest = read_checkpoint(*parts.producer);
-  if (!newest) return std::nullopt;
-  const auto walk = walk_records(parts, stride, newest->position, newest->sequence, std::nullopt);
+  const auto walk = walk_records(parts, stride, base.position, base.sequence, std::nullopt);
   if (!walk.sound) return std::nullopt;
-  return FoundStart{{walk.position, walk.sequence}, newest->position};
+  if (from == ReaderStart::kNewest) return newest_of(walk, base.sequence);
+  return RecordStart{walk.position, walk.sequence};
 }
 
 // How far any reader of a ring with several has come; empty if there has never been one, or the
@@ -117,19 +130,6 @@ inline std::optional<Position> furthest_head(const RecordParts& parts) noexcept 
     if (!furthest || is_before(*furthest, head)) furthest = head;
   }
   return furthest;
-}
-
-// For who starts at the oldest record: behind the last mark that any reader has passed, as what
-// lies before it was read to its end. Else whoever came would read that again, and none what is
-// behind.
-inline std::optional<FoundStart> find_unread_stream(const RecordParts& parts, RecordStride& stride,
-                                                    Position bound) noexcept {
-  const auto furthest = furthest_head(parts);
-  const auto oldest = checkpoint_from(parts, bound);
-  if (!furthest || !oldest || !is_before(oldest->position, *furthest)) return std::nullopt;
-  const auto walk = walk_records(parts, stride, oldest->position, oldest->sequence, *furthest);
-  if (!walk.sound || walk.cut || walk.mark_end == 0) return std::nullopt;
-  return FoundStart{{walk.mark_end, walk.mark_sequence}, oldest->position};
 }
 
 // Whether records lie in a ring that nobody is attached to any more but the caller, and a reader
@@ -234,51 +234,71 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
   RecordConsumerPart& part = *parts_.consumer;
   // relaxed, all of these: ours alone since we hold the role.
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  joined_ = reader_state::next(part.state.load(kRelaxed), policy_);
+  joined_ = part.state.load(kRelaxed);
   ReaderStart from = options.from;
   std::uint64_t sequence = options.sequence;
   std::optional<ReaderAccount> account;
   if (!options.name.empty() && bears_name(part, options.name)) account = read_account(part);
-  if (account) {
+  const bool returns = account.has_value();
+  const ReaderAccount earlier = account.value_or(ReaderAccount{});
+  if (returns) {
     from = ReaderStart::kSequence;
-    sequence = account->next;
+    sequence = earlier.next;
   }
   // Apart, as proving an account may take a lap, and the search for another start has to follow.
   auto proof = detail::RecordStride::of_open(parts_);
   auto search = detail::RecordStride::of_open(parts_);
+  const auto furthest = detail::furthest_head(parts_);
   for (int tries = 0; tries < 64; ++tries) {
     // Beside a producer at full speed the oldest record may be gone before we are there.
     if (tries >= 16) from = ReaderStart::kNewest;
     const Position intent = parts_.producer->intent.load(kRelaxed);
-    std::optional<detail::FoundStart> found;
-    if (tries < 16 && account && detail::is_record_start(parts_, proof, intent, *account)) {
-      found = {{account->position, account->next}, account->position};
+    const auto proof_base = tries < 16 && account ? detail::proof_of(parts_, intent, *account)
+                                                  : std::optional<detail::RecordStart>{};
+    const auto base = proof_base ? proof_base : detail::base_for(parts_, intent, from, sequence);
+    if (!base) continue;
+    // Before it walks: what a reliable reader walks along is its own already.
+    move_to(base->position, base->sequence);
+    if (!stand()) continue;
+    std::optional<detail::RecordStart> found;
+    if (!proof_base) {
+      found = detail::find_start(parts_, search, *base, from, sequence, furthest);
+    } else if (detail::is_record_start(parts_, proof, *base, *account)) {
+      found = {{account->position, account->next}};
     } else {
-      if (from == ReaderStart::kOldest) found = detail::find_unread_stream(parts_, search, intent);
-      if (!found) found = detail::find_start(parts_, search, intent, from, sequence);
+      account.reset();
+      --tries;
     }
-    if (!found) continue;
-    const bool asked = account || options.from == ReaderStart::kSequence;
-    const std::uint64_t gone =
-        asked && found->start.sequence > sequence ? found->start.sequence - sequence : 0;
-    move_to(found->start.position, found->start.sequence);
+    // Where nobody waits for us, what the walk met may have been taken back meanwhile.
+    if (!found || !not_taken_back()) continue;
+    const bool asked = returns || options.from == ReaderStart::kSequence;
+    const std::uint64_t gone = asked && found->sequence > sequence ? found->sequence - sequence : 0;
     published_ = position_;
-    lost_ = gone + (account ? account->lost : 0);
-    origin_ =
-        account ? account->next - account->received - account->lost : found->start.sequence - gone;
+    move_to(found->position, found->sequence);
+    lost_ = gone + earlier.lost;
+    origin_ = returns ? sequence - earlier.received - earlier.lost : found->sequence - gone;
     write_account();
-    part.head.store(position_, kRelaxed);
-    // J1 (release, pairs with J2): head is that of this joining.
-    part.state.store(joined_, std::memory_order_release);
-    // J4 (seq_cst, forbids that we miss what the producer takes back and it misses us).
-    atomic_fence(std::memory_order_seq_cst);
-    if (detail::is_before(found->from, parts_.producer->intent.load(kRelaxed))) continue;
+    publish();
     distance_ = Distance(distance_.steering(), sequence);
     write_name(part, options.name);
     return true;
   }
   part.state.store(reader_state::next(joined_, ReaderPolicy::kNone), kRelaxed);
   return false;
+}
+
+// Takes its place at its position; false if the producer is taking that back.
+inline bool record_ring::Consumer::stand() noexcept {
+  // relaxed: J1 publishes it.
+  parts_.consumer->head.store(position_, std::memory_order_relaxed);
+  // A head that went back under the same word would be one that nobody waits for.
+  joined_ = reader_state::next(joined_, policy_);
+  // J1 (release, pairs with J2): head is that of this joining.
+  parts_.consumer->state.store(joined_, std::memory_order_release);
+  // J4 (seq_cst, forbids that we miss what the producer takes back and it misses us).
+  atomic_fence(std::memory_order_seq_cst);
+  // relaxed: J4 orders it.
+  return !detail::is_before(position_, parts_.producer->intent.load(std::memory_order_relaxed));
 }
 
 inline void record_ring::Consumer::leave() noexcept {
@@ -333,18 +353,20 @@ inline ReadState record_ring::Consumer::overrun() noexcept {
   for (int tries = 0; tries < detail::kRecordTries; ++tries) {
     // relaxed: a later one makes the walk fail below.
     const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
-    const auto found = detail::find_start(parts_, stride, reclaim, after_loss_, 0);
+    const auto base = detail::base_for(parts_, reclaim, after_loss_, 0);
+    if (!base) continue;
+    const auto found = detail::find_start(parts_, stride, *base, after_loss_, 0, std::nullopt);
     if (!found) continue;
     const Position was_at = position_;
     const std::uint64_t was_next = sequence();
-    move_to(found->from, was_next);
+    move_to(base->position, was_next);
     const bool sound = not_taken_back();
-    if (!sound || found->start.sequence < was_next) {
+    if (!sound || found->sequence < was_next) {
       move_to(was_at, was_next);
       continue;
     }
-    move_to(found->start.position, found->start.sequence);
-    lost_ += found->start.sequence - was_next;
+    move_to(found->position, found->sequence);
+    lost_ += found->sequence - was_next;
     publish();
     vain_tries_ = 0;
     return state_ = ReadState::kLost;

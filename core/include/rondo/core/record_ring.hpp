@@ -454,6 +454,7 @@ class record_ring::Consumer {
     expected_ += record_header::tag(RecordKind::kNothing, 1);
   }
   [[nodiscard]] bool start(const ReaderOptions& options) noexcept;
+  [[nodiscard]] bool stand() noexcept;
   void move_to(Position position, std::uint64_t sequence) noexcept;
   void write_account() noexcept;
 
