@@ -6,12 +6,13 @@
 //  5. EveryModeNoticesThatThePeerIsGone
 //  6. WhatAPeerPublishedBeforeItDiedIsDelivered
 //  7. ThePeerIsAskedForBeforeTheFirstSleep
-//  8. AWaitTooShortToAskAsksAtItsEnd
-//  9. TheStopFlagEndsEveryWait
-// 10. OnlyTheParkingModesSleep
-// 11. NoSleepOutlastsDeadlineOrProbe
-// 12. TheAdaptiveModeLooksForLessAfterLongWaits
-// 13. ModesAreParsedByName
+//  8. WhoHasJustAskedSleepsAtOnceAndAsksInTime
+//  9. AWaitTooShortToAskAsksAtItsEnd
+// 10. TheStopFlagEndsEveryWait
+// 11. OnlyTheParkingModesSleep
+// 12. NoSleepOutlastsDeadlineOrProbe
+// 13. TheAdaptiveModeLooksForLessAfterLongWaits
+// 14. ModesAreParsedByName
 #include "rondo/sync/wait.hpp"
 
 #include <vector>
@@ -121,6 +122,31 @@ TEST_F(Wait, ThePeerIsAskedForBeforeTheFirstSleep) {
     EXPECT_EQ(WaitStrategy(mode).wait(fresh, Deadline::never(), kNeverReady, [] { return true; }),
               WaitResult::kPeerGone);
     EXPECT_TRUE(fresh.deadlines.empty());
+  }
+}
+
+TEST_F(Wait, WhoHasJustAskedSleepsAtOnceAndAsksInTime) {
+  for (const WaitMode mode : {WaitMode::kAdaptive, WaitMode::kPark}) {
+    WaitStrategy strategy(mode);
+    Clock::time_point asked{};
+    EXPECT_EQ(strategy.wait(bell, Deadline::after(1ms), kNeverReady,
+                            [&] {
+                              asked = Clock::now();
+                              return false;
+                            }),
+              WaitResult::kTimedOut);
+    // A second wait: not before an interval has passed, and no sleep is longer than that.
+    NotingBell second;
+    const Clock::time_point first_ended = Clock::now();
+    EXPECT_EQ(strategy.wait(second, Deadline::never(), kNeverReady,
+                            [&] {
+                              asked = Clock::now();
+                              return true;
+                            }),
+              WaitResult::kPeerGone);
+    if (second.deadlines.empty()) continue;  // the machine stood still for an interval
+    EXPECT_GE(asked, second.deadlines.front().time());
+    EXPECT_LE(second.deadlines.front().time(), first_ended + WaitStrategy::kProbeInterval);
   }
 }
 

@@ -23,6 +23,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "rondo/core/platform.hpp"
 #include "rondo/sync/deadline.hpp"
@@ -50,8 +51,8 @@ class WaitStrategy {
   static constexpr std::chrono::nanoseconds kProbeInterval = std::chrono::milliseconds(50);
   // How long the adaptive mode looks before it parks: about what parking and being woken costs, so
   // that it takes no more than twice the time of the better choice. Where the last waits were so
-  // long that looking could not have saved the sleep, it looks for less. docs/waiting.md has
-  // figures.
+  // long that looking could not have saved the sleep, it looks for less, and gives its core away
+  // less often before. docs/waiting.md has figures.
   static constexpr std::chrono::nanoseconds kAdaptiveSpin = std::chrono::microseconds(20);
   static constexpr std::chrono::nanoseconds kLeastAdaptiveSpin = std::chrono::nanoseconds(2500);
   static constexpr int kAdaptiveYields = 4;
@@ -70,9 +71,10 @@ class WaitStrategy {
   //   ready      bool(): looks at the ring, with acquire; without effect, called any number of
   //              times
   //   peer_gone  bool(): asks the kernel whether the other side lives; may be a system call.
-  //              Called every kProbeInterval at least, before the first sleep, and once by a wait
-  //              that ends before either (but not for Deadline::now()): so whoever waits again
-  //              and again, each time for a moment, finds out too.
+  //              Called every kProbeInterval at least, before a sleep if the last time, in any
+  //              wait, was longer ago, and once by a wait that times out before (but not for
+  //              Deadline::now()): so whoever waits again and again, each time for a moment, finds
+  //              out too.
   // After kReady from a crowd's bell the caller has to try to take what is there.
   // Progress: blocking. Memory ordering: that of `ready`.
   template <class Bell, class Ready, class Probe>
@@ -100,12 +102,16 @@ class WaitStrategy {
   // Called when a wait that slept has ended after `waited`.
   void adapt(std::chrono::nanoseconds waited) noexcept {
     if (most_spin_ == most_spin_.zero()) return;
-    spin_ = waited < 2 * kAdaptiveSpin ? most_spin_ : std::max(spin_ / 2, kLeastAdaptiveSpin);
+    const bool brief = waited < 2 * kAdaptiveSpin;
+    spin_ = brief ? most_spin_ : std::max(spin_ / 2, kLeastAdaptiveSpin);
+    yields_ = brief ? kAdaptiveYields : yields_ / 2;
   }
 
   WaitMode mode_;
   std::chrono::nanoseconds most_spin_;  // zero where there is one processor
   std::chrono::nanoseconds spin_;
+  int yields_ = kAdaptiveYields;  // of the next wait in the adaptive mode
+  Clock::time_point asked_{};     // when the peer was last found to be there
   const std::atomic<bool>* stop_;
 };
 
@@ -114,9 +120,10 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
   if (ready()) return WaitResult::kReady;
   const Clock::time_point start = Clock::now();
   Clock::time_point now = start;
-  Clock::time_point next_probe = mode_ == WaitMode::kPark ? start : start + kProbeInterval;
-  int yields = kAdaptiveYields;
+  Clock::time_point next_probe = start + kProbeInterval;
+  int yields = yields_;
   bool asked = false;
+  bool slept = false;
 
   for (;;) {
     // Reasons to stop; each time `ready` has the last word.
@@ -133,6 +140,7 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
       if (peer_gone()) return ready() ? WaitResult::kReady : WaitResult::kPeerGone;
       if (passed) continue;
       now = Clock::now();
+      asked_ = now;
       next_probe = now + kProbeInterval;
     }
 
@@ -151,14 +159,18 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
           break;
         }
         if (yields > 0) {
-          // The last one makes the probe due: nobody sleeps on a dead peer.
-          if (--yields == 0) next_probe = now;
+          --yields;
           std::this_thread::yield();
           is_ready = ready();
           break;
         }
         [[fallthrough]];
       case WaitMode::kPark:
+        if (!std::exchange(slept, true)) {
+          // Nobody sleeps on a peer that has been dead for longer.
+          next_probe = asked_ + kProbeInterval;
+          if (now >= next_probe) continue;
+        }
         is_ready = bell.sleep_once(ready, earlier(deadline, Deadline::at(next_probe)));
         if (is_ready && mode_ == WaitMode::kAdaptive) adapt(Clock::now() - start);
         break;

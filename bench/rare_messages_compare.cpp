@@ -1,0 +1,212 @@
+// Question: what does it cost to wait for a message that comes rarely? One message every `gap`, from
+// one process to another that sleeps in between: processor time of the receiver and of the sender
+// per message, and that beside a bare futex, which is the least that such a wait takes; and of a
+// receiver to which nobody sends anything.
+//
+// Not measured: latency (docs/waiting.md), streams. The engines take turns, sample by sample. The
+// kernel counts the processor time of each process to the nanosecond, the interrupts that it takes
+// included, so that a busy machine matters less than elsewhere; the ratios matter.
+//
+//   rare_messages_compare [--json FILE] [--rounds N] [--gap MICROSECONDS] [--messages N]
+#include <fmt/core.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "rondo/sync/futex.hpp"
+#include "rondo/transports/receiver.hpp"
+#include "rondo/transports/sender.hpp"
+#include "support/machine.hpp"
+#include "support/samples.hpp"
+
+namespace rondo::bench {
+namespace {
+
+using std::chrono::microseconds;
+using Clock = std::chrono::steady_clock;
+
+[[noreturn]] void fail(std::string_view what) {
+  fmt::print(stderr, "rare_messages_compare: {}\n", what);
+  std::_Exit(1);
+}
+
+// Processor time of this process so far, in microseconds.
+double processor_time() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+}
+
+struct Rhythm {
+  microseconds gap;
+  int messages;  // that are counted; before them some to warm up
+};
+constexpr int kWarmUp = 50;
+
+// What both processes see.
+struct Shared {
+  Atomic<std::uint32_t> word{0};
+  Atomic<double> receiver{0};  // microseconds of processor time
+};
+
+Shared* map_shared() {
+  void* memory =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("mmap");
+  return new (memory) Shared;
+}
+
+// `take` waits for one message; what all but the first ones cost.
+template <class Take>
+void count_receiver(Shared& shared, const Rhythm& rhythm, Take take) {
+  for (int i = 0; i < kWarmUp; ++i) take();
+  const double start = processor_time();
+  for (int i = 0; i < rhythm.messages; ++i) take();
+  // relaxed: read when this process has ended.
+  shared.receiver.store(processor_time() - start, std::memory_order_relaxed);
+}
+
+template <class Send>
+double count_sender(const Rhythm& rhythm, Send send) {
+  double start = 0;
+  auto next = Clock::now();
+  for (int i = 0; i < kWarmUp + rhythm.messages; ++i) {
+    if (i == kWarmUp) start = processor_time();
+    next += rhythm.gap;
+    std::this_thread::sleep_until(next);
+    send();
+  }
+  return processor_time() - start;
+}
+
+struct Entry {
+  std::string name;
+  std::function<void(Shared&, const Rhythm&)> receive;
+  std::function<double(Shared&, const Rhythm&)> send;
+  std::vector<double> receiver{};  // microseconds per message
+  std::vector<double> sender{};
+};
+
+Entry bare_futex() {
+  return {"bare futex",
+          [](Shared& shared, const Rhythm& rhythm) {
+            std::uint32_t seen = 0;
+            count_receiver(shared, rhythm, [&] {
+              while (shared.word.load(std::memory_order_acquire) == seen) {
+                static_cast<void>(futex_wait(shared.word, seen, Deadline::never()));
+              }
+              ++seen;
+            });
+          },
+          [](Shared& shared, const Rhythm& rhythm) {
+            std::uint32_t sent = 0;
+            return count_sender(rhythm, [&] {
+              shared.word.store(++sent, std::memory_order_release);
+              futex_wake(shared.word, 1);
+            });
+          }};
+}
+
+// Processor time of a sender that only sleeps is part of every entry; this one has nothing else.
+Entry channel(const std::string& scheme, const std::string& options) {
+  const std::string url = fmt::format("{}:rare_messages.{}", scheme, getpid());
+  const std::string name = options.empty() ? scheme + ":" : fmt::format("{}: {}", scheme, options);
+  const auto receiver_url = [=] { return options.empty() ? url : url + "?" + options; };
+  return {name,
+          [=](Shared& shared, const Rhythm& rhythm) {
+            auto receiver =
+                Receiver::open(receiver_url(), {.wait = Deadline::after(std::chrono::seconds(10))});
+            if (!receiver) fail(receiver.error().message);
+            count_receiver(shared, rhythm, [&] {
+              if (!receiver->next()) fail(to_string(receiver->status()));
+            });
+          },
+          [=](Shared&, const Rhythm& rhythm) {
+            auto sender = Sender::open(receiver_url());
+            if (!sender) fail(sender.error().message);
+            if (sender->wait_for_receivers(1) != Status::kOk) fail("nobody came");
+            return count_sender(rhythm, [&] {
+              if (sender->send(std::string_view("rarely!")) != Status::kOk) fail("send");
+            });
+          }};
+}
+
+void sample(Entry& entry, const Rhythm& rhythm) {
+  Shared* shared = map_shared();
+  const pid_t child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    pin_to(1);
+    entry.receive(*shared, rhythm);
+    std::_Exit(0);
+  }
+  entry.sender.push_back(entry.send(*shared, rhythm) / rhythm.messages);
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) fail(entry.name);
+  // relaxed: that process has ended.
+  entry.receiver.push_back(shared->receiver.load(std::memory_order_relaxed) / rhythm.messages);
+  munmap(shared, sizeof(Shared));
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Processor time per message that comes rarely");
+  std::string json;
+  int rounds = 5;
+  int gap = 1000;
+  int messages = 1000;
+  app.add_option("--json", json, "write all figures to this file");
+  app.add_option("--rounds", rounds, "samples of each engine")->check(CLI::Range(1, 10000));
+  app.add_option("--gap", gap, "microseconds between messages")->check(CLI::Range(1, 1'000'000));
+  app.add_option("--messages", messages, "of one sample")->check(CLI::Range(1, 1'000'000));
+  CLI11_PARSE(app, argc, argv);
+  if (std::thread::hardware_concurrency() >= 2) pin_to(0);
+  const Rhythm rhythm{microseconds(gap), messages};
+  std::vector<Entry> entries{bare_futex(),
+                             channel("shm", ""),
+                             channel("shm", "wait=park"),
+                             channel("shm", "readers=2"),
+                             channel("shm+guarded", ""),
+                             channel("shm", "kind=mpmc&slots=64&slot_size=64"),
+                             channel("shm", "kind=frames&frames=8&frame_size=64"),
+                             channel("unix", "")};
+  for (int round = 0; round < rounds; ++round) {
+    for (Entry& entry : entries) sample(entry, rhythm);
+  }
+  fmt::print("{}\nOne message every {} us: processor time\n\n{:<42}{:>12}{:>10}{:>10}{:>12}\n",
+             describe_machine(), gap, "", "receiver/us", "of a core", "to futex", "sender/us");
+  nlohmann::json rows = nlohmann::json::array();
+  const double least = median(entries.front().receiver);
+  for (const Entry& entry : entries) {
+    const double each = median(entry.receiver);
+    fmt::print("{:<42}{:>12.1f}{:>9.2f}%{:>10.2f}{:>12.1f}\n", entry.name, each, 100 * each / gap,
+               each / least, median(entry.sender));
+    rows.push_back({{"engine", entry.name},
+                    {"gap_us", gap},
+                    {"receiver_us_per_message", each},
+                    {"to_bare_futex", each / least},
+                    {"sender_us_per_message", median(entry.sender)}});
+  }
+  if (!json.empty()) {
+    const nlohmann::json result{{"machine", describe_machine()}, {"rows", rows}};
+    std::ofstream(json) << result.dump(2) << '\n';
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace rondo::bench
+
+int main(int argc, char** argv) { return rondo::bench::main(argc, argv); }
