@@ -389,7 +389,7 @@ TEST_F(OpenSegment, DescriptorForReadingOnly) {
 
 // Limits, each in a child so that they don't outlive the test.
 TEST_F(OpenSegment, NoDescriptorsLeft) {
-  if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer itself needs what runs out here";
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   const Segment created = sound(create_small(file_));
   const Segment handed_over = sound(create_small({Backing::kMemfd, {}}));
   Child child([&] {
@@ -419,7 +419,7 @@ TEST_F(OpenSegment, NoDescriptorsLeft) {
 }
 
 TEST_F(OpenSegment, NoAddressSpaceLeft) {
-  if (kAddressSanitizer) GTEST_SKIP() << "AddressSanitizer itself needs what runs out here";
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   const Segment created = sound(Segment::create(file_, 64 << 20, {.prefault = false}, leave_empty));
   Child child([&] {
     const rlimit little{32 << 20, 32 << 20};

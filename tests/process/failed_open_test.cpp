@@ -21,6 +21,7 @@
 #include "process/stepper.hpp"
 #include "rondo/rondo.hpp"
 #include "support/processes.hpp"
+#include "support/sanitizers.hpp"
 #include "support/segment_fixture.hpp"
 
 namespace rondo {
@@ -139,18 +140,21 @@ class FailedOpen : public Watchdog {
 OpenOptions at_once() { return {.wait = Deadline::now()}; }
 
 TEST_F(FailedOpen, AtEachSystemCallOfASender) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   at_each_system_call("sender", false, [](const std::string& url) {
     return Sender::open(url, at_once()).has_value();
   });
 }
 
 TEST_F(FailedOpen, AtEachSystemCallOfAPair) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   at_each_system_call("pair", true, [](const std::string& url) {
     return open_pair(url, {.wait = Deadline::after(std::chrono::seconds(1))}).has_value();
   });
 }
 
 TEST_F(FailedOpen, WithoutDescriptors) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   for (const Case& one : all_cases()) {
     for (rlim_t limit = 3; limit < 16; ++limit) {
       const std::string url = fresh_url(one.channel, directory_) + "?" + one.options;

@@ -66,6 +66,7 @@
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
+#include "support/sanitizers.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -310,6 +311,7 @@ TEST_F(GuardedChannel, AQueueOfThoseWhoAreTurnedAwayDoesNotHoldTheSender) {
 
 // Each wait sleeps, which the kernel counts.
 TEST_F(GuardedChannel, WithoutDescriptorsASenderSleepsWhileSomebodyKnocks) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   Child child([&] {
     auto sender = Sender::open(url());
     if (!sender || connect_raw(path()) < 0) return 1;

@@ -2,8 +2,9 @@
 
 import os
 import resource
+import unittest
 
-from support import CANNOT_OPEN, OK, TIMED_OUT, ProgramTest, die_with_parent, main
+from support import CANNOT_OPEN, OK, TIMED_OUT, ProgramTest, die_with_parent, main, sanitized
 
 HINDRANCE = "no descriptors are left to let a receiver in; raise `ulimit -n`"
 
@@ -16,6 +17,7 @@ def with_descriptors(count):
 
 
 class Guarded(ProgramTest):
+    @unittest.skipIf(sanitized(), "the sanitizer itself needs descriptors")
     def test_too_few_descriptors_are_told_on_both_sides(self):
         seen = set()
         for count in range(6, 20):

@@ -2,8 +2,9 @@
 
 import ctypes
 import resource
+import unittest
 
-from support import OK, ProgramTest, die_with_parent, main
+from support import OK, ProgramTest, die_with_parent, main, sanitized
 
 PR_CAPBSET_DROP, CAP_IPC_LOCK = 24, 14
 
@@ -30,6 +31,7 @@ class MemoryNotes(ProgramTest):
         for said in self.both_say("?numa=63"):
             self.assertEqual(said.count("NUMA node 63"), 1, said)
 
+    @unittest.skipIf(sanitized(), "the sanitizer makes mlock() do nothing")
     def test_memory_that_may_not_be_locked(self):
         for said in self.both_say("?lock=1", preexec_fn=without_locked_memory):
             self.assertEqual(said.count("not locked in RAM"), 1, said)
