@@ -1,5 +1,6 @@
 #include "rondo/core/user_ids.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -8,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "rondo/core/atomic.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::detail {
@@ -17,16 +19,23 @@ namespace {
 struct Kind {
   const char* overflow;
   const char* map;
+  // The user namespace of which is known that every id in it is mapped: a map is written once.
+  mutable Atomic<std::uint64_t> whole{0};
 };
-constexpr Kind kUsers{"/proc/sys/kernel/overflowuid", "/proc/self/uid_map"};
-constexpr Kind kGroups{"/proc/sys/kernel/overflowgid", "/proc/self/gid_map"};
+const Kind kUsers{"/proc/sys/kernel/overflowuid", "/proc/self/uid_map"};
+const Kind kGroups{"/proc/sys/kernel/overflowgid", "/proc/self/gid_map"};
 
 constexpr std::uint32_t kUsualOverflow = 65534;
 constexpr std::uint64_t kAllIds = 0xFFFF'FFFF;  // 2^32 - 1 is none
 
+// Of the user namespace that we are in; takes no descriptor. 0: not known.
+std::uint64_t here() noexcept {
+  struct stat status {};
+  return stat("/proc/self/ns/user", &status) == 0 ? status.st_ino : 0;
+}
+
 // Each line: the first id inside, the first outside, how many.
-bool all_mapped(const Kind& kind) {
-  const std::string map = read_text(kind.map);
+bool says_all(const std::string& map) {
   const char* at = map.c_str();
   std::uint64_t count = 0;
   for (;;) {
@@ -38,6 +47,15 @@ bool all_mapped(const Kind& kind) {
     count += here;
     at = end;
   }
+}
+
+bool all_mapped(const Kind& kind) {
+  const std::uint64_t name_space = here();
+  // relaxed, both: the word is all there is.
+  if (name_space != 0 && kind.whole.load(std::memory_order_relaxed) == name_space) return true;
+  const bool all = says_all(read_text(kind.map));
+  if (all) kind.whole.store(name_space, std::memory_order_relaxed);
+  return all;
 }
 
 bool is_anybodys(const Kind& kind, std::uint32_t id) {
@@ -55,6 +73,11 @@ bool is_user(std::uint32_t told, std::uint32_t wanted) noexcept {
 
 bool is_group(std::uint32_t told, std::uint32_t wanted) noexcept {
   return told == wanted && told != kAllIds && !is_anybodys(kGroups, told);
+}
+
+void ask_about_ids() noexcept {
+  static_cast<void>(all_mapped(kUsers));
+  static_cast<void>(all_mapped(kGroups));
 }
 
 bool is_own_user(std::uint32_t told) noexcept { return is_user(told, geteuid()); }

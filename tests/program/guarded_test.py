@@ -2,9 +2,10 @@
 
 import os
 import resource
+import subprocess
 import unittest
 
-from support import CANNOT_OPEN, OK, TIMED_OUT, ProgramTest, die_with_parent, main, sanitized
+from support import CANNOT_OPEN, OK, RONDO, TIMED_OUT, ProgramTest, die_with_parent, main, sanitized
 
 HINDRANCE = "no descriptors are left to let a receiver in; raise `ulimit -n`"
 
@@ -19,12 +20,26 @@ def with_descriptors(count):
 class Guarded(ProgramTest):
     @unittest.skipIf(sanitized(), "the sanitizer itself needs descriptors")
     def test_too_few_descriptors_are_told_on_both_sides(self):
+        self.check_descriptors()
+
+    @unittest.skipIf(sanitized(), "the sanitizer itself needs descriptors")
+    @unittest.skipIf(os.geteuid() != 0, "only root can become another user")
+    def test_also_to_the_user_of_whom_the_kernel_has_to_be_asked(self):
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+        os.chmod(self.directory.name, 0o777)
+        try:
+            subprocess.run([RONDO, "--version"], check=True, stdout=subprocess.DEVNULL, **nobody)
+        except OSError:
+            self.skipTest("that user may not run the program here")
+        self.check_descriptors(**nobody)
+
+    def check_descriptors(self, **who):
         seen = set()
         for count in range(6, 20):
             url = "shm+guarded:" + self.path(str(count))
-            sender = self.start("send", url, preexec_fn=with_descriptors(count))
+            sender = self.start("send", url, preexec_fn=with_descriptors(count), **who)
             self.feed(sender, b"one\n")
-            receiver = self.start("recv", "--wait", "5", url)
+            receiver = self.start("recv", "--wait", "2", url, **who)
             said = ""
             while HINDRANCE not in said:
                 line = sender.stderr.readline().decode()

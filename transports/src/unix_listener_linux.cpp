@@ -82,6 +82,7 @@ void set_mode(const std::string& path, unsigned mode) noexcept {
 
 Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type, int backlog,
                            std::string_view owner) {
+  ask_about_ids();
   const sockaddr_un address = socket_address(url.target);
   NameLock lock(url.target);
   if (auto locked = lock_name(lock, url, options); !locked) return std::move(locked).error();

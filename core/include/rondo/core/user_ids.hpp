@@ -21,6 +21,10 @@ namespace rondo::detail {
 // Whether it is the effective user of this process.
 [[nodiscard]] bool is_own_user(std::uint32_t told) noexcept;
 
+// Asks the kernel now, for those who will compare when no descriptors may be left to ask with. The
+// answer is kept where every id is mapped, as long as this process stays in its user namespace.
+void ask_about_ids() noexcept;
+
 // For messages: "user 1000", and of an overflow id why it matches nobody.
 [[nodiscard]] std::string user_in_words(std::uint32_t told);
 
