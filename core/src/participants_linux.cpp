@@ -221,7 +221,7 @@ bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds pat
   table_[*slot_].pid.store(0, kRelaxed);
   const bool ordered = lock_.lock_membership(patience);
   const bool last = ordered && lock_.presence(0, count_) == Presence::kAbsent;
-  if (last && name_goes()) remove_if_at_its_name(identity_);
+  if (name_goes(last)) remove_if_at_its_name(identity_);
   lock_.drop(*slot_);
   slot_.reset();
   if (ordered) lock_.unlock_membership();

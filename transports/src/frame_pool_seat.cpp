@@ -138,7 +138,7 @@ Presence PoolSeat::reader(std::uint32_t i) const noexcept {
 }
 
 void PoolSeat::leave(bool keep) noexcept {
-  participants_.leave([&] { return !keep && !anything_unread(); });
+  participants_.leave([&](bool last) { return last && !keep && !anything_unread(); });
 }
 
 bool PoolSeat::anything_unread() const noexcept {

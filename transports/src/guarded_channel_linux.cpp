@@ -38,7 +38,10 @@ class GuardedSenderSeat final : public Seat {
   bool peer_came() noexcept override { return door_.admissions() != 0; }
   bool damaged() const noexcept override { return false; }  // sealed
   bool at_its_name() const noexcept override { return door_.at_its_name(); }
-  void leave(const Participants::NameGoes&) noexcept override { door_.close(); }
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
+    name_goes(false);  // a socket goes with its maker
+    door_.close();
+  }
   void describe(ChannelInfo& info) const override { door_.describe(info); }
 
  private:

@@ -31,7 +31,10 @@ class GuardedReceiverSeat final : public Seat {
   bool damaged() const noexcept override { return false; }
   // The ring goes with its sender.
   bool at_its_name() const noexcept override { return lock_.held_by_other(kGuardedSenderSlot); }
-  void leave(const Participants::NameGoes&) noexcept override { lock_.drop(kGuardedReceiverSlot); }
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
+    name_goes(false);
+    lock_.drop(kGuardedReceiverSlot);
+  }
   void describe(ChannelInfo& info) const override {
     info.memory = ring_.report();
     if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {

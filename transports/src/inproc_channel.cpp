@@ -67,7 +67,7 @@ class InprocSeat final : public Seat {
     InprocTable& table = InprocTable::instance();
     const std::lock_guard lock(table.mutex);
     ring_->attached[side_] = false;
-    if (ring_->attached[1 - side_] || !name_goes()) return;
+    if (!name_goes(!ring_->attached[1 - side_])) return;
     const auto entry = table.rings.find(ring_->name);
     if (entry != table.rings.end() && entry->second == ring_) table.rings.erase(entry);
   }

@@ -153,7 +153,7 @@ Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status sta
                             Deadline) noexcept {
   end_stream(producer, status);
   bell_.ring([this] { watch_who_came(); });
-  seat_->leave([&] { return !keep_ && !anything_unread(parts_); });
+  seat_->leave([&](bool last) { return last && !keep_ && !anything_unread(parts_); });
   return status;
 }
 
@@ -173,7 +173,7 @@ Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const Record
                                         const Url& url, const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    seat->leave([] { return false; });
+    seat->leave([](bool) { return false; });
     return ring_is_corrupt(url, "headers or positions");
   }
   auto backend = std::make_unique<ReadersSender>(std::move(seat), *producer, url, options);

@@ -131,7 +131,8 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
   // ours and our receiver did not want it, which the caller is told: also when it came and left
   // just now. Who breaks off is told nothing.
   bool unread = refused();
-  seat_->leave([&] {
+  seat_->leave([&](bool last) {
+    if (!last) return false;
     if (keep_ || producer.drained()) return !keep_;
     unread = status != Status::kClosed && refused();
     return unread;
@@ -244,12 +245,13 @@ void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexc
   // An end that we were not told of is still to be read.
   if (told_) consumer.pass_end();
   consumer.leave();
-  sleeper_.leave();
-  static_cast<void>(ringer.ring());
-  // Without a sender nobody is told what we have not read: it stays for another receiver.
   const RecordParts& parts = consumer.parts();
-  seat_->leave([&] {
-    if (keep_) return false;
+  seat_->leave([&](bool last) {
+    // Here, so that a sender which hears it and leaves, too, is the last: what we have not read is
+    // in its hands then. Without a sender nobody is told of that: it stays for another receiver.
+    sleeper_.leave();
+    static_cast<void>(ringer.ring());
+    if (keep_ || !last) return false;
     if (parts.readers == 1) return !consumer.anything_unread();
     return !passed_over_ && !anything_unread(parts);
   });
@@ -298,7 +300,7 @@ Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordPar
                                      const Url& url, const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    seat->leave([] { return false; });
+    seat->leave([](bool) { return false; });
     return ring_is_corrupt(url, "headers or positions");
   }
   auto backend = std::make_unique<RingSender>(std::move(seat), *producer, url, options);
@@ -330,7 +332,7 @@ Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const Recor
                                          const Url& url, const OpenOptions& options) {
   auto consumer = take_up(parts, url, acknowledge_of(url, options));
   if (!consumer) {
-    seat->leave([] { return false; });
+    seat->leave([](bool) { return false; });
     return ring_is_corrupt(url, "a position or headers");
   }
   Ringer ringer(parts.producer->space_waiter, parts.consumer->space_ringer);

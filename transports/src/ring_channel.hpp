@@ -60,8 +60,8 @@ class Seat {
   [[nodiscard]] virtual bool damaged() const noexcept = 0;
   // Whether the channel's name still leads to this ring.
   [[nodiscard]] virtual bool at_its_name() const noexcept = 0;
-  // Gives the seat back. If nobody else is left, `name_goes` decides about the name, while nobody
-  // can come; it is called at most once, here.
+  // Gives the seat back. `name_goes` is called once, as Participants::leave() does: under the lock
+  // that a sender and a receiver of this ring share, if they share one.
   virtual void leave(const Participants::NameGoes& name_goes) noexcept = 0;
   virtual void describe(ChannelInfo& info) const = 0;
 };

@@ -195,13 +195,16 @@ Status SlotSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noe
 Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
   const SlotRing& ring = seat_.ring();
   Status told = deserted() && !all_read() ? why_deserted() : Status::kOk;
-  // Who failed, gave up or lost its peer does not say that this was all.
-  if (status == Status::kOk) {
-    ring.producing().leave(seat_.slot());
-  } else {
-    ring.producing().give_up(seat_.slot());
-  }
-  receivers_bell_.ring(kEverybody);
+  const auto farewell = [&](bool) {
+    // Who failed, gave up or lost its peer does not say that this was all.
+    if (status == Status::kOk) {
+      ring.producing().leave(seat_.slot());
+    } else {
+      ring.producing().give_up(seat_.slot());
+    }
+    receivers_bell_.ring(kEverybody);
+    return false;
+  };
   // What was committed and not read stays for a receiver that is still to come; unless it is all
   // ours, and our receivers did not want it, which the caller is told. Who breaks off is told
   // nothing, and no news of ours are a reason to throw away what another one sent.
@@ -209,7 +212,7 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
     const MpmcAttendance::Count senders = ring.producing().count();
     return senders.present == 0 && senders.gone() == 1;
   };
-  seat_.leave(keep_, [&] {
+  seat_.leave(keep_, farewell, [&](bool) {
     const bool refused = !linger_ && status != Status::kClosed && only_ours() && deserted() &&
                          why_deserted() == Status::kPeerGone;
     if (refused) told = Status::kPeerGone;
@@ -335,17 +338,22 @@ Status SlotReceiver::wait_for_sender(Deadline deadline) noexcept {
 }
 
 void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
-  // Who leaves before anybody came was not there: no sender is to take that for its receiver.
-  if (someone_came()) {
-    seat_.ring().consuming().leave(seat_.slot());
-  } else {
-    seat_.ring().consuming().withdraw(seat_.slot());
-  }
-  // Senders may wait for room that nobody will make, receivers for what this one still held.
-  senders_bell_.ring(kEverybody);
-  SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
-  // Without a sender nobody is told what we have not read: it stays for another receiver.
-  seat_.leave(keep_, [] { return false; });
+  // Said beneath the lock, so that senders which hear it and leave, too, find it given back: what
+  // was not read is in their hands then. Without a sender nobody is told of that: it stays for
+  // another receiver.
+  const auto farewell = [&](bool) {
+    // Who leaves before anybody came was not there: no sender is to take that for its receiver.
+    if (someone_came()) {
+      seat_.ring().consuming().leave(seat_.slot());
+    } else {
+      seat_.ring().consuming().withdraw(seat_.slot());
+    }
+    // Senders may wait for room that nobody will make, receivers for what this one still held.
+    senders_bell_.ring(kEverybody);
+    SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
+    return false;
+  };
+  seat_.leave(keep_, farewell, [](bool) { return false; });
 }
 
 void SlotReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {

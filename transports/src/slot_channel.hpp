@@ -61,10 +61,11 @@ class SlotSeat {
 
   // Puts right what the dead have left, and wakes those who can go on then. For whoever is blocked.
   void recover() noexcept;
-  // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
-  // to be kept, or something lies there unread that `discards` does not give up. That is asked
-  // while nobody can come.
-  void leave(bool keep, const Participants::NameGoes& discards) noexcept;
+  // Gives the participant's slot back, once it has said its farewell. If nobody else is left, the
+  // name goes with it, unless it is to be kept, or something lies there unread that `discards` does
+  // not give up. That is asked while nobody can come.
+  void leave(bool keep, const Participants::NameGoes& farewell,
+             const Participants::NameGoes& discards) noexcept;
   void describe(ChannelInfo& info) const;
 
  private:

@@ -137,11 +137,13 @@ void SlotSeat::recover() noexcept {
   SlotRinger(ring_.sleeping_consumers()).ring(mpmc_limits::kMaxParticipants);
 }
 
-void SlotSeat::leave(bool keep, const Participants::NameGoes& discards) noexcept {
+void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
+                     const Participants::NameGoes& discards) noexcept {
   std::unique_lock<std::mutex> naming;
   if (keeper_.mutex != nullptr) naming = std::unique_lock(*keeper_.mutex);
-  participants_.leave([&] {
-    const bool goes = !keep && (!anything_unread() || discards());
+  participants_.leave([&](bool last) {
+    farewell(last);
+    const bool goes = last && !keep && (!anything_unread() || discards(last));
     if (goes && keeper_.forget) keeper_.forget();
     return goes;
   });

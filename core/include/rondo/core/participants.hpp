@@ -127,23 +127,27 @@ class Participants {
   // kPermission (a read-only segment).
   Result<Joined> join(const JoinRequest& request, const Recover& recover = {});
 
-  // Decides whether the name goes. Called at most once, under the membership lock, when nobody else
-  // is attached: so nobody comes or leaves meanwhile, and all that those who left in order wrote
-  // before is visible.
+  // What one who leaves does last: bool(bool last). Called once, under the membership lock, so that
+  // whoever acts upon a farewell said here finds the slot given back when it leaves itself. `last`:
+  // nobody else is attached, nobody comes meanwhile, and all that those who left in order wrote
+  // before is visible; then the name goes if it returns true. If the lock can't be had in time it
+  // is called without, and `last` is false.
   class NameGoes {
    public:
     // Refers to `decide`, which outlives the call.
     template <class Decide>
     requires(!std::same_as<std::remove_cvref_t<Decide>, NameGoes>) NameGoes(Decide&& decide)
     noexcept  // NOLINT: as a reference is made
-        : decide_(std::addressof(decide)), call_([](const void* what) {
-            return static_cast<bool>((*static_cast<const std::remove_cvref_t<Decide>*>(what))());
+        : decide_(std::addressof(decide)), call_([](const void* what, bool last) {
+            return static_cast<bool>(
+                (*static_cast<const std::remove_cvref_t<Decide>*>(what))(last));
           }) {}
-    [[nodiscard]] bool operator()() const { return call_(decide_); }
+    // Whether the name goes, as far as this one is asked.
+    bool operator()(bool last) const { return call_(decide_, last) && last; }
 
    private:
     const void* decide_;
-    bool (*call_)(const void*);
+    bool (*call_)(const void*, bool);
   };
 
   // Gives the slot back. Returns whether nobody else was left, proved by the kernel; then the name
@@ -154,7 +158,7 @@ class Participants {
              std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
   bool leave(bool remove_name,
              std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept {
-    return leave([remove_name] { return remove_name; }, patience);
+    return leave([remove_name](bool) { return remove_name; }, patience);
   }
 
   [[nodiscard]] std::optional<std::uint32_t> slot() const noexcept { return slot_; }
