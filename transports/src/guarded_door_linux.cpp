@@ -181,7 +181,7 @@ void GuardedDoor::greet(Connection socket) noexcept {
 bool GuardedDoor::advance(Guest& guest) noexcept {
   GuardedAnswer answer;
   std::array<OwnedFd, 2> fds;
-  switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds))) {
+  switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds), kPartAlignment)) {
     case Wire::kNotNow: return guest.deadline.passed();
     case Wire::kGone: return true;
     case Wire::kBroken: answer.magic = 0; break;

@@ -21,8 +21,8 @@ Wire outcome_of_failure() noexcept {
 }
 
 // Moves the descriptors that came with `message` into `fds`. Whether they are as many as there is
-// room for, and memory all of them; what is not is left open.
-bool take_memory(msghdr& message, std::span<OwnedFd> fds) noexcept {
+// room for, and memory all of them, at most so much; what is not is left open.
+bool take_memory(msghdr& message, std::span<OwnedFd> fds, std::uint64_t most_bytes) noexcept {
   std::size_t count = 0;
   bool sound = true;
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
@@ -33,7 +33,7 @@ bool take_memory(msghdr& message, std::span<OwnedFd> fds) noexcept {
       int fd = -1;
       std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
       OwnedFd taken = take_over(fd);
-      if (!is_memory(taken.get())) {
+      if (!is_memory(taken.get(), most_bytes)) {
         sound = false;
         leave_open(std::move(taken));
       } else if (count < fds.size()) {
@@ -68,7 +68,8 @@ Wire send_message(int socket, std::span<const std::byte> message,
   return static_cast<std::size_t>(sent) == message.size() ? Wire::kDone : Wire::kBroken;
 }
 
-Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds) noexcept {
+Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds,
+                     std::uint64_t most_bytes) noexcept {
   iovec bytes{message.data(), message.size()};
   alignas(cmsghdr) std::array<std::byte, kControlBytes> control{};
   msghdr header{};
@@ -81,7 +82,7 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
   // A look first: what is not as expected stays in the queue, for let_go().
   const ssize_t received = recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0) return outcome_of_failure();
-  const bool sound = take_memory(header, fds);
+  const bool sound = take_memory(header, fds, most_bytes);
   if (received == 0) return Wire::kGone;
   const bool whole = static_cast<std::size_t>(received) == message.size() &&
                      (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;

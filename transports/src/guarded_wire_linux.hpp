@@ -23,6 +23,7 @@
 #include <type_traits>
 
 #include "owned_fd_linux.hpp"
+#include "strangers_linux.hpp"
 
 namespace rondo::detail {
 
@@ -86,17 +87,18 @@ enum class Wire : std::uint8_t {
 [[nodiscard]] Wire send_message(int socket, std::span<const std::byte> message,
                                 std::span<const int> fds) noexcept;
 // Receives a message of just this size, with as many descriptors as `fds` has room for, all of
-// memory. What is anything else stays in the queue (strangers_linux.hpp).
-[[nodiscard]] Wire receive_message(int socket, std::span<std::byte> message,
-                                   std::span<OwnedFd> fds) noexcept;
+// memory, at most so much. What is anything else stays in the queue (strangers_linux.hpp).
+[[nodiscard]] Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds,
+                                   std::uint64_t most_bytes) noexcept;
 
 template <class T>
 [[nodiscard]] Wire send_struct(int socket, const T& value, std::span<const int> fds = {}) noexcept {
   return send_message(socket, std::as_bytes(std::span(&value, 1)), fds);
 }
 template <class T>
-[[nodiscard]] Wire receive_struct(int socket, T& value, std::span<OwnedFd> fds = {}) noexcept {
-  return receive_message(socket, std::as_writable_bytes(std::span(&value, 1)), fds);
+[[nodiscard]] Wire receive_struct(int socket, T& value, std::span<OwnedFd> fds = {},
+                                  std::uint64_t most_bytes = kAnySize) noexcept {
+  return receive_message(socket, std::as_writable_bytes(std::span(&value, 1)), fds, most_bytes);
 }
 
 }  // namespace rondo::detail

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <atomic>
@@ -28,7 +29,16 @@ void take_descriptors(int socket, bool taken) noexcept {
   static_cast<void>(setsockopt(socket, SOL_SOCKET, kPassRights, &value, sizeof value));
 }
 
-bool is_memory(int fd) noexcept { return fcntl(fd, F_GET_SEALS) >= 0; }
+bool is_memory(int fd, std::uint64_t most_bytes) noexcept {
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0) return false;
+  if (most_bytes == kAnySize) return true;
+  struct stat status {};
+  if ((seals & F_SEAL_GROW) == 0 || fstat(fd, &status) != 0) return false;
+  // More than its size may have been allocated.
+  return static_cast<std::uint64_t>(status.st_size) <= most_bytes &&
+         static_cast<std::uint64_t>(status.st_blocks) * 512 <= most_bytes;
+}
 
 void leave_open(OwnedFd fd) noexcept {
   const int number = fd.release();

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "owned_fd_linux.hpp"
 
@@ -26,9 +27,13 @@ inline constexpr int kMostLeftOpen = 32;
 // from now on. Where the kernel can't refuse them nothing happens.
 void take_descriptors(int socket, bool taken) noexcept;
 
+inline constexpr std::uint64_t kAnySize = ~std::uint64_t{0};
+
 // Whether `fd` is memory that was made by memfd_create() or lies on tmpfs: what can be looked at
-// and closed without waiting for anybody.
-[[nodiscard]] bool is_memory(int fd) noexcept;
+// and closed without waiting for anybody. And, unless that is kAnySize, whether it has at most
+// `most_bytes`, for good: the last closing gives memory back page by page, for seconds if it is
+// much.
+[[nodiscard]] bool is_memory(int fd, std::uint64_t most_bytes) noexcept;
 
 // Lets go of a descriptor that may be anything.
 void leave_open(OwnedFd fd) noexcept;
