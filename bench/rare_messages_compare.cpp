@@ -1,7 +1,6 @@
-// Question: what does it cost to wait for a message that comes rarely? One message every `gap`, from
-// one process to another that sleeps in between: processor time of the receiver and of the sender
-// per message, and that beside a bare futex, which is the least that such a wait takes; and of a
-// receiver to which nobody sends anything.
+// Question: what does it cost to wait for a message that comes rarely? One message every `gap`,
+// from one process to another that sleeps in between: processor time of the receiver and of the
+// sender per message, and that beside a bare futex, which is the least that such a wait takes.
 //
 // Not measured: latency (docs/waiting.md), streams. The engines take turns, sample by sample. The
 // kernel counts the processor time of each process to the nanosecond, the interrupts that it takes

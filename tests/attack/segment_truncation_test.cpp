@@ -129,7 +129,9 @@ TEST_F(TruncatedSegment, PunchedHolesOnAFullFileSystemAreGuarded) {
   // on a full tmpfs there is none: any access then faults.
   const Directory directory;
   const std::string root = directory.path("");
-  ASSERT_EQ(mount("none", root.c_str(), "tmpfs", 0, "size=256k"), 0);
+  if (mount("none", root.c_str(), "tmpfs", 0, "size=256k") != 0) {
+    GTEST_SKIP() << "may not mount here";
+  }
   {
     const Segment segment = create(directory.name("segment"));
     ASSERT_EQ(fallocate(segment.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kPage, kPage), 0);

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/names.hpp"
+
 namespace rondo::testing {
 
 struct ChannelCase {
@@ -62,16 +64,10 @@ class ScratchDirectory {
   std::string path_;
 };
 
-// A name that no other test, in this program or any other, uses.
-inline std::string fresh_name() {
-  static int count = 0;
-  return "test-" + std::to_string(getpid()) + "-" + std::to_string(++count);
-}
-
 inline std::string fresh_url(const ChannelCase& channel, const std::string& directory) {
   std::string url(channel.scheme);
-  if (channel.target == ChannelCase::Target::kName) url += fresh_name();
-  if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + fresh_name();
+  if (channel.target == ChannelCase::Target::kName) url += unique_word();
+  if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + unique_word();
   return url;
 }
 

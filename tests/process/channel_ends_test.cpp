@@ -62,7 +62,7 @@ class ChannelEndsTest : public ::testing::Test {
     return access(("/dev/shm/rondo-" + url_.substr(4)).c_str(), F_OK) == 0;
   }
 
-  std::string url_ = "shm:" + fresh_name();
+  std::string url_ = "shm:" + unique_word();
 };
 
 TEST_F(ChannelEndsTest, ASenderThatLostItsReceiverLeavesNoEndMark) {

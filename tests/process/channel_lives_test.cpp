@@ -323,7 +323,7 @@ TEST_P(ChannelLivesTest, EveryOrderOfLivesIsAsTheModelSays) {
     Child child([&] {
       const std::size_t last = std::min(first + kStoriesPerProcess, stories.size());
       for (std::size_t i = first; i < last; ++i) {
-        const std::string name = fresh_name();
+        const std::string name = unique_word();
         const std::string found =
             difference(stories[i], wishes(), "shm:" + name, "/dev/shm/rondo-" + name);
         if (found.empty()) continue;

@@ -72,7 +72,7 @@ class Idle : public ::testing::TestWithParam<Kind> {
 
   [[nodiscard]] std::string url() const {
     const Kind& kind = GetParam();
-    const std::string target = kind.path ? directory_.path() + "/ring" : fresh_name();
+    const std::string target = kind.path ? directory_.path() + "/ring" : unique_word();
     return kind.scheme + target;
   }
   [[nodiscard]] bool is(std::string_view name) const { return GetParam().name == name; }
@@ -119,7 +119,7 @@ class IdleReaders : public Watchdog {
     }
   }
 
-  std::string url_ = "shm:" + fresh_name();
+  std::string url_ = "shm:" + unique_word();
   std::vector<Receiver> receivers_;
 };
 

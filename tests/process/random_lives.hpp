@@ -85,7 +85,7 @@ class Stories {
       made_with.replace(at, 1, std::to_string(4u << below(5)));
     }
     std::string target = directory_.path() + "/lives";
-    if (channel.scheme == "shm:" || channel.threads) target = fresh_name();
+    if (channel.scheme == "shm:" || channel.threads) target = unique_word();
     if (channel.scheme == "fd:") target.clear();
     std::snprintf(world_->url, sizeof world_->url, "%s%s", std::string(channel.scheme).c_str(),
                   target.c_str());

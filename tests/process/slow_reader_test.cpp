@@ -140,7 +140,7 @@ class SlowReaders : public ::testing::TestWithParam<std::string_view> {
   }
 
   ScratchDirectory directory_;
-  std::string name_ = fresh_name();
+  std::string name_ = unique_word();
   std::optional<Sender> sender_;
   std::uint64_t sent_ = 0;
   std::vector<SlowReader> seen_;

@@ -63,7 +63,7 @@ class DeadlineTest : public Watchdog, public ::testing::WithParamInterface<const
     EXPECT_LT(Deadline::Clock::now() - begin, seconds(5)) << what;
   }
 
-  std::string url_ = "shm:" + fresh_name();
+  std::string url_ = "shm:" + unique_word();
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, DeadlineTest,
@@ -104,7 +104,7 @@ TEST_P(DeadlineTest, CallsComeBackBesideAScribbler) {
 TEST(OpenDeadline, AnOpenComesBackThoughItsRingIsTakenAwayEachTime) {
   constexpr int kMostCalls = 5'000;
   for (const bool sends : {true, false}) {
-    const std::string name = fresh_name();
+    const std::string name = unique_word();
     const std::string url = "shm:" + name + "?kind=mpmc&slots=16";
     const std::string file = "/dev/shm/rondo-" + name;
     Stepper opens([&] {

@@ -68,7 +68,7 @@ class FramesTest : public Watchdog {
       ASSERT_EQ(sender.send(frame(i), soon()), Status::kOk);
   }
 
-  std::string name_ = "shm:" + fresh_name();
+  std::string name_ = "shm:" + unique_word();
   std::string url_ = name_ + "?kind=frames&frames=8&frame_size=" + std::to_string(kFrameBytes);
 };
 

@@ -66,7 +66,7 @@ class HostileTest : public Watchdog, public ::testing::WithParamInterface<const 
     std::memcpy(bytes.data() + word * 8, &value, 8);
   }
 
-  std::string url_ = "shm:" + fresh_name();
+  std::string url_ = "shm:" + unique_word();
   std::string small_ = url_ + "?" + GetParam();
   std::mt19937_64 random_{random_seed()};
   std::optional<Segment> segment_;

@@ -50,7 +50,7 @@ class ShareTest : public Watchdog {
     return opened(Receiver::open(url_ + more, wishes));
   }
 
-  std::string name_ = "shm:" + fresh_name();
+  std::string name_ = "shm:" + unique_word();
   std::string url_ = name_ + "?kind=mpmc&slots=16&slot_size=64";
 };
 

@@ -75,7 +75,7 @@ class ProgramTest(unittest.TestCase):
     # ---- names ----
 
     def new_name(self):
-        name = f"program-test-{os.getpid()}-{next(_numbers)}"
+        name = f"program-test-{os.getpid()}-{next(_numbers)}-{time.monotonic_ns()}"
         self.names.append(name)
         return name
 

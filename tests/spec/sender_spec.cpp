@@ -63,7 +63,7 @@ TEST_F(SenderTest, DescriptorsAreCheckedWhenOpened) {
 }
 
 TEST_F(SenderTest, ASenderKnowsWhetherAReceiverIsThere) {
-  const std::string url = "shm:" + fresh_name();
+  const std::string url = "shm:" + unique_word();
   auto sender = Sender::open(url);
   ASSERT_TRUE(sender);
   EXPECT_FALSE(sender->receiver_attached());
@@ -77,7 +77,7 @@ TEST_F(SenderTest, ASenderKnowsWhetherAReceiverIsThere) {
 }
 
 TEST_F(SenderTest, WaitingForAReceiverEndsWhenOneComes) {
-  const std::string url = "shm:" + fresh_name() + "?wait=park";
+  const std::string url = "shm:" + unique_word() + "?wait=park";
   auto sender = Sender::open(url);
   ASSERT_TRUE(sender);
   EXPECT_EQ(sender->wait_for_receiver(Deadline::after(std::chrono::milliseconds(20))),

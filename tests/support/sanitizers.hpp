@@ -15,7 +15,7 @@ inline constexpr bool kAddressSanitizer = false;
 #endif
 
 // Why a test that lets descriptors run out, or system calls fail, is skipped: also the checks of
-// UndefinedBehaviorSanitizer, which is built in beside it, open pipes to see whether memory is there.
+// UndefinedBehaviorSanitizer, which comes with it, open pipes to see whether memory is there.
 inline constexpr const char* kSanitizerNeedsIt = "the sanitizer itself needs what fails here";
 
 inline constexpr bool kSanitized = kAddressSanitizer || RONDO_THREAD_SANITIZER != 0;

@@ -15,6 +15,7 @@
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "support/names.hpp"
 
 namespace rondo::testing {
 
@@ -29,11 +30,6 @@ inline std::string code_of(ErrorCode code) { return std::string(to_string(code))
 template <class T>
 std::string message_of(const Result<T>& result) {
   return result ? std::string() : result.error().message;
-}
-
-inline std::string unique_word() {
-  static std::atomic<int> counter{0};
-  return "test-" + std::to_string(getpid()) + "-" + std::to_string(++counter);
 }
 
 // A name in shared memory that nothing else has, free again at the end.
