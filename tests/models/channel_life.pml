@@ -8,13 +8,15 @@
  * a number; the name leads to one, or to none. Each message is a record of one ring.
  *
  * Asserted: a name goes only when no record of its ring is unread, or when the one who takes it away
- * knows that it was refused by a receiver that left in order; it is alone then; and nobody joins a
- * ring whose name has gone.
+ * knows that it was refused by a receiver that left in order; it is alone then; nobody joins a
+ * ring whose name has gone; and a sender that has heard its receiver's farewell and leaves finds
+ * that one's place given back, so that what it was told of does not stay behind.
  *
  * Mutants, each of which must fail:
  *   LOOK_FIRST     whether anything is unread is decided before the membership lock is taken
  *   NO_LOOK        a receiver that is the last takes the name away, whatever is unread
  *   UNKNOWN_IS_GONE  a probe that fails counts as: nobody else is there
+ *   FAREWELL_FIRST  a receiver says farewell before it takes the membership lock
  *   NO_NAME_CHECK  who joins does not look whether the name still leads to this ring
  */
 #ifndef SENDERS
@@ -90,7 +92,7 @@ inline remove_name(r, refused) {
 
 proctype Sender(byte me) {
   byte r;
-  bool mine, last, unread, refused;
+  bool mine, last, unread, refused, heard;
 again:
   r = NONE; mine = false;
   atomic {
@@ -116,11 +118,13 @@ again:
   sent[r]++;
   MAY_DIE(r, me);
   /* leaves */
+  heard = farewell[r];
 #ifdef LOOK_FIRST
   unread = (sent[r] != read[r]);
 #endif
   take(r, me);
   MAY_DIE(r, me);
+  assert(!(heard && farewell[r] && receiver_there[r]));
   look_who_is_there(r, me, last);
   if
   :: last ->
@@ -170,14 +174,18 @@ again:
   :: break
   od;
   MAY_DIE(r, me);
-  farewell[r] = true;
   /* leaves */
+#ifdef FAREWELL_FIRST
+  farewell[r] = true;
+#endif
 #ifdef LOOK_FIRST
   unread = (sent[r] != read[r]);
 #endif
   take(r, me);
   MAY_DIE(r, me);
   look_who_is_there(r, me, last);
+  farewell[r] = true;
+  MAY_DIE(r, me);
   if
   :: last ->
 #ifndef LOOK_FIRST
