@@ -43,6 +43,9 @@ headline "Between two processes: round trips and throughput, against pipe and UN
 headline "Between two processes: a guarded ring against a simple one"
 "$bin/guarded_compare" "$rounds"
 
+headline "Rare messages between two processes: processor time, against a bare futex"
+"$bin/rare_messages_compare" --rounds "$((rounds / 5))" --json "$results/rare_messages.json"
+
 if [[ -x $bin/mpmc_versus ]]; then
   headline "Many to many, against other queues"
   "$bin/mpmc_versus" "$rounds"
