@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -23,8 +24,21 @@ UniqueFd::~UniqueFd() {
   if (fd_ < 0) return;
   const Uncancelled here;
   const int saved = errno;  // often that of the call because of which it is given up
-  close(fd_);
+  if (intact()) close(fd_);
   errno = saved;
+}
+
+void UniqueFd::remember() noexcept {
+  struct stat status {};
+  if (fd_ < 0 || fstat(fd_, &status) != 0) return;
+  device_ = status.st_dev;
+  file_ = status.st_ino;
+}
+
+bool UniqueFd::intact() const noexcept {
+  if (file_ == 0) return true;
+  struct stat status {};
+  return fstat(fd_, &status) == 0 && status.st_dev == device_ && status.st_ino == file_;
 }
 
 UniqueFd take_over(int fd) noexcept {

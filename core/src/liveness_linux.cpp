@@ -81,6 +81,7 @@ struct LivenessLock::State {
   // Takes the descriptor over, and enters the list. The caller holds the mutex.
   void watch(detail::UniqueFd opened) noexcept {
     fd = std::move(opened);
+    fd.remember();
     next = first();
     if (next != nullptr) next->previous = this;
     first() = this;
@@ -90,6 +91,9 @@ struct LivenessLock::State {
   // have the description, so a child that unlocked would have its parent declared dead. Also true
   // to a child made by a bare clone, without the fork handlers.
   [[nodiscard]] bool ours() const noexcept { return getpid() == owner; }
+
+  // Also whether the descriptor is still ours: before a lock is set, or missed.
+  [[nodiscard]] bool usable() const noexcept { return ours() && fd.intact(); }
 
   // All locks of this process. Descriptors are opened and closed under the mutex, so that no fork
   // comes in between and lets one escape.
@@ -123,7 +127,7 @@ LivenessLock::State::~State() {
   if (next != nullptr) next->previous = previous;
   if (first() == this) first() = next;
   // Not by closing alone: a child that was just forked may not have closed its copy yet.
-  if (ours()) detail::unlock_all(fd.get());
+  if (usable()) detail::unlock_all(fd.get());
   const detail::UniqueFd closed = std::move(fd);
 }
 
@@ -150,22 +154,24 @@ LivenessLock& LivenessLock::operator=(LivenessLock&&) noexcept = default;
 LivenessLock::~LivenessLock() = default;
 
 bool LivenessLock::try_hold(std::uint32_t slot) noexcept {
-  return state_->ours() && detail::lock_byte(state_->fd.get(), kLockBase + slot) == 0;
+  return state_->usable() && detail::lock_byte(state_->fd.get(), kLockBase + slot) == 0;
 }
 
 void LivenessLock::drop(std::uint32_t slot) noexcept {
-  if (state_->ours()) detail::unlock_byte(state_->fd.get(), kLockBase + slot);
+  if (state_->usable()) detail::unlock_byte(state_->fd.get(), kLockBase + slot);
 }
 
 Presence LivenessLock::presence(std::uint32_t first, std::uint32_t count) const noexcept {
   if (!state_->ours()) return Presence::kUnknown;
   // A range of length 0 would mean: to the end of the file.
   if (count == 0) return Presence::kAbsent;
-  return detail::bytes_locked_by_other(state_->fd.get(), kLockBase + first, count);
+  const Presence told = detail::bytes_locked_by_other(state_->fd.get(), kLockBase + first, count);
+  // Another file has no such locks: that is no proof of a death.
+  return told == Presence::kAbsent && !state_->fd.intact() ? Presence::kUnknown : told;
 }
 
 bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
-  return state_->ours() &&
+  return state_->usable() &&
          detail::lock_byte_within(state_->fd.get(), kMembershipByte, patience) == 0;
 }
 
@@ -175,7 +181,7 @@ bool LivenessLock::membership_held_by_other() const noexcept {
 }
 
 void LivenessLock::unlock_membership() noexcept {
-  if (state_->ours()) detail::unlock_byte(state_->fd.get(), kMembershipByte);
+  if (state_->usable()) detail::unlock_byte(state_->fd.get(), kMembershipByte);
 }
 
 bool LivenessLock::forked() const noexcept { return !state_->ours(); }

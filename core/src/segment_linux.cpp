@@ -47,7 +47,11 @@ class SegmentBuilder {
   using State = Segment::State;
   using Built = Result<std::unique_ptr<State>>;
 
-  static Segment wrap(std::unique_ptr<State> state) { return Segment(std::move(state)); }
+  static Segment wrap(std::unique_ptr<State> state) {
+    state->fd.remember();
+    state->lock_fd.remember();
+    return Segment(std::move(state));
+  }
 
   static std::unique_ptr<State> start(const SegmentName& name, Access access) {
     auto state = std::make_unique<State>();

@@ -93,6 +93,7 @@ timespec to_timespec(Deadline::Clock::duration duration) noexcept {
 
 FdStream::FdStream(UniqueFd fd, Direction direction) noexcept
     : fd_(std::move(fd)), direction_(direction) {
+  fd_.remember();
   struct stat status {};
   if (fstat(fd_.get(), &status) != 0) return;
   socket_ = S_ISSOCK(status.st_mode);
@@ -134,7 +135,7 @@ void FdStream::take_pipe() noexcept {
 
 void FdStream::close() noexcept {
   const UniqueFd closed = std::move(fd_);
-  if (!closed || !restore_blocking_) return;
+  if (!closed || !closed.intact() || !restore_blocking_) return;
   const int flags = fcntl(closed.get(), F_GETFL);
   if (flags >= 0) fcntl(closed.get(), F_SETFL, flags & ~O_NONBLOCK);
 }

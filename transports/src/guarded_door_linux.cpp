@@ -102,6 +102,7 @@ GuardedDoor::GuardedDoor(const Url& url, std::string name, Segment ring, const R
       parts_(parts),
       ring_fd_(std::move(ring_fd)),
       listener_(std::move(listener)) {
+  ring_fd_.remember();
   guests_.reserve(kMostGuests);
   places_.resize(parts_.readers);
 }

@@ -21,9 +21,12 @@ class UniqueFd {
   UniqueFd() noexcept = default;
   // Takes `fd` over; -1: none.
   explicit UniqueFd(int fd) noexcept : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd(UniqueFd&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), device_(other.device_), file_(other.file_) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept {
     std::swap(fd_, other.fd_);
+    std::swap(device_, other.device_);
+    std::swap(file_, other.file_);
     return *this;
   }
   ~UniqueFd();
@@ -33,8 +36,17 @@ class UniqueFd {
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
   explicit operator bool() const noexcept { return fd_ >= 0; }
 
+  // Keeps in mind which file this is. A program that closes all descriptors (closefrom) gives our
+  // number to a file of its own, later; that one is not closed with this object then. For those
+  // that live as long as a channel, and not for what a stranger handed over: it asks the file.
+  void remember() noexcept;
+  // Whether the number still is that of the file; true if it was not kept in mind.
+  [[nodiscard]] bool intact() const noexcept;
+
  private:
   int fd_ = -1;
+  std::uint64_t device_ = 0;
+  std::uint64_t file_ = 0;  // 0: not kept in mind
 };
 
 // Each of these gives a descriptor, or none, and then errno says why. Calls that a signal
