@@ -77,7 +77,7 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
   header.msg_iovlen = 1;
   if (!fds.empty()) {
     header.msg_control = control.data();
-    header.msg_controllen = CMSG_LEN(fds.size_bytes());
+    header.msg_controllen = CMSG_LEN(fds.size() * sizeof(int));
   }
   // A look first: what is not as expected stays in the queue, for let_go().
   const ssize_t received = recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
