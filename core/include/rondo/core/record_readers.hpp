@@ -26,7 +26,8 @@
 //     a reader's head is before r            else joined
 //
 // A place found by a walk along the headers is looked for from there, when the reader has joined:
-// what a reliable one walks along nobody overwrites.
+// what a reliable one walks along nobody overwrites. One that comes back joins where its account
+// says, and proves that by a walk then: its place has been kept for it, and never goes back.
 //
 // One of the two sees the other: the reader finds the intent beyond its head and starts later, or
 // the producer finds its head and takes back no more than lies before it. Who dies in between

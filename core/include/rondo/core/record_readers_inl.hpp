@@ -257,23 +257,29 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
                                                   : std::optional<detail::RecordStart>{};
     const auto base = proof_base ? proof_base : detail::base_for(parts_, intent, from, sequence);
     if (!base) continue;
-    // Before it walks: what a reliable reader walks along is its own already.
-    move_to(base->position, base->sequence);
+    // Before it walks: what a reliable reader walks along is its own already. But for who comes
+    // back: a head before the one that its place has kept would end that place's protection.
+    move_to(proof_base ? account->position : base->position, base->sequence);
     if (!stand()) continue;
+    published_ = position_;
     std::optional<detail::RecordStart> found;
     if (!proof_base) {
       found = detail::find_start(parts_, search, *base, from, sequence, furthest);
     } else if (detail::is_record_start(parts_, proof, *base, *account)) {
       found = {{account->position, account->next}};
-    } else {
-      account.reset();
-      --tries;
     }
     // Where nobody waits for us, what the walk met may have been taken back meanwhile.
-    if (!found || !not_taken_back()) continue;
+    move_to(base->position, base->sequence);
+    if (!not_taken_back()) continue;
+    if (!found) {
+      if (proof_base) {
+        account.reset();
+        --tries;
+      }
+      continue;
+    }
     const bool asked = returns || options.from == ReaderStart::kSequence;
     const std::uint64_t gone = asked && found->sequence > sequence ? found->sequence - sequence : 0;
-    published_ = position_;
     move_to(found->position, found->sequence);
     lost_ = gone + earlier.lost;
     origin_ = returns ? sequence - earlier.received - earlier.lost : found->sequence - gone;
