@@ -25,16 +25,17 @@
 //  18. ReceiversKilledAtRandomAreFollowed
 //  19. SendersKilledAtRandomAreNoticed
 //  20. ASenderIsToldThatItsOnlyReceiverDied
-//  21. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  22. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  21. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
+//  22. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  23. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  23. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  24. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  24. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  25. OneKilledAmongSeveralIsNotWaitedFor
-//  26. OneThatScribblesAmongSeveralHarmsNobody
-//  27. TooManyReceiversAreTurnedAway
-//  28. NamesOfParticipantsReachTheSendersInfo
+//  25. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  26. OneKilledAmongSeveralIsNotWaitedFor
+//  27. OneThatScribblesAmongSeveralHarmsNobody
+//  28. TooManyReceiversAreTurnedAway
+//  29. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -58,6 +59,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -151,9 +153,9 @@ bool send_with(int socket, const T& value, std::vector<int> fds) {
   return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
 }
 
-// The message, and the one descriptor that came with it, or -1.
+// The message, and the descriptors that came with it.
 template <class T>
-int receive_with(int socket, T& value) {
+std::vector<int> receive_all_with(int socket, T& value) {
   iovec bytes{&value, sizeof value};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(256 * sizeof(int))> control{};
   msghdr header{};
@@ -161,12 +163,19 @@ int receive_with(int socket, T& value) {
   header.msg_iovlen = 1;
   header.msg_control = control.data();
   header.msg_controllen = control.size();
-  if (recvmsg(socket, &header, 0) < 0) return -1;
+  if (recvmsg(socket, &header, 0) < 0) return {};
   const cmsghdr* part = CMSG_FIRSTHDR(&header);
-  if (part == nullptr) return -1;
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(part), sizeof fd);
-  return fd;
+  if (part == nullptr) return {};
+  std::vector<int> fds((part->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  std::memcpy(fds.data(), CMSG_DATA(part), fds.size() * sizeof(int));
+  return fds;
+}
+
+// The message, and the one descriptor that came with it, or -1.
+template <class T>
+int receive_with(int socket, T& value) {
+  const std::vector<int> fds = receive_all_with(socket, value);
+  return fds.empty() ? -1 : fds.front();
 }
 
 // A process in which a sender does nothing but keep its door, by waiting for a receiver. Not a
@@ -883,6 +892,41 @@ TEST_F(GuardedChannel, ASenderIsToldThatItsOnlyReceiverDied) {
     }
     EXPECT_EQ(status, Status::kPeerDied) << to_string(status);
   }
+}
+
+// Let in, and gone before the welcome reached it: its process was busy for so long. Between the two
+// stands one who keeps the welcome.
+TEST_F(GuardedChannel, AReceiverThatGivesUpOnItsWayInIsNotTakenForDead) {
+  auto sender = Sender::open("shm+guarded:" + path() + ".sender?capacity=4KiB");
+  ASSERT_TRUE(sender) << sender.error().message;
+  const int listening = listen_raw();
+  std::atomic<bool> stop{false};
+  std::optional<ErrorCode> came_to;
+  std::thread joining([&] {
+    const auto receiver = Receiver::open(url(""), {.wait = soon(), .stop = &stop});
+    if (!receiver) came_to = receiver.error().code;
+  });
+  const int guest = accept(listening, nullptr, nullptr);
+  const int knocking = connect_raw(path() + ".sender");
+  EXPECT_FALSE(sender->receiver_attached());
+  Offer offer;
+  const std::vector<int> ring = receive_all_with(knocking, offer);
+  EXPECT_TRUE(send_with(guest, offer, ring));
+  Answer answer;
+  const std::vector<int> part = receive_all_with(guest, answer);
+  EXPECT_TRUE(send_with(knocking, answer, part));
+  EXPECT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+  stop = true;
+  joining.join();
+  EXPECT_EQ(came_to, ErrorCode::kTimedOut);
+  for (const int fd : {guest, knocking, listening}) close(fd);
+  for (const int fd : ring) close(fd);
+  for (const int fd : part) close(fd);
+  Status status = Status::kOk;
+  for (std::uint64_t i = 0; status == Status::kOk && i < 1'000; ++i) {
+    status = sender->send(message_of(i), soon());
+  }
+  EXPECT_EQ(status, Status::kPeerGone) << to_string(status);
 }
 
 // The next sender is one that is killed where it stands.

@@ -21,19 +21,21 @@ constexpr std::chrono::milliseconds kWaitSlice{50};
 
 class GuardedReceiverSeat final : public Seat {
  public:
-  GuardedReceiverSeat(Segment ring, Segment part, LivenessLock lock) noexcept
-      : ring_(std::move(ring)), part_(std::move(part)), lock_(std::move(lock)) {}
+  GuardedReceiverSeat(Segment ring, std::unique_ptr<GuardedPart> part) noexcept
+      : ring_(std::move(ring)), part_(std::move(part)) {}
 
-  bool forked() const noexcept override { return lock_.forked(); }
-  Presence peer() noexcept override { return lock_.presence(kGuardedSenderSlot); }
+  bool forked() const noexcept override { return part_->lock().forked(); }
+  Presence peer() noexcept override { return part_->lock().presence(kGuardedSenderSlot); }
   bool peer_came() noexcept override { return true; }
   // Sealed: nobody can take memory away.
   bool damaged() const noexcept override { return false; }
   // The ring goes with its sender.
-  bool at_its_name() const noexcept override { return lock_.held_by_other(kGuardedSenderSlot); }
+  bool at_its_name() const noexcept override {
+    return part_->lock().held_by_other(kGuardedSenderSlot);
+  }
   void leave(const Participants::NameGoes& name_goes) noexcept override {
     name_goes(false);
-    lock_.drop(kGuardedReceiverSlot);
+    part_->lock().drop(kGuardedReceiverSlot);
   }
   void describe(ChannelInfo& info) const override {
     info.memory = ring_.report();
@@ -44,8 +46,7 @@ class GuardedReceiverSeat final : public Seat {
 
  private:
   Segment ring_;
-  Segment part_;
-  LivenessLock lock_;
+  std::unique_ptr<GuardedPart> part_;
 };
 
 Error no_ring(const Url& url) {
@@ -80,6 +81,20 @@ Result<void> judge(const Url& url, std::uint32_t verdict) {
 }
 
 }  // namespace
+
+GuardedPart::GuardedPart(Segment memory, LivenessLock lock) noexcept
+    : memory_(std::move(memory)), lock_(std::move(lock)) {}
+
+GuardedPart::~GuardedPart() {
+  // A child that was forked takes nothing from its parent.
+  if (lock_.forked()) return;
+  // relaxed: a farewell orders nothing, and repeats that of a receiver that has left.
+  consumer().record_waiter.state.fetch_or(BellWaiter::kGone, std::memory_order_relaxed);
+}
+
+RecordConsumerPart& GuardedPart::consumer() noexcept {
+  return *std::launder(reinterpret_cast<RecordConsumerPart*>(memory_.bytes().data()));
+}
 
 Result<GuardedJoiner> GuardedJoiner::knock(const Url& url, const std::string& name) {
   auto socket = connect_to(url, SOCK_SEQPACKET);
@@ -181,12 +196,11 @@ Result<void> GuardedJoiner::answer(std::uint64_t start) {
   if (!to_lock) return to_lock.error();
   const OwnedFd locking(*to_lock);
   const std::array fds{reading.get(), locking.get()};
+  part_ = std::make_unique<GuardedPart>(std::move(part).value(), std::move(lock).value());
   if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const int>(fds)) != Wire::kDone) {
     return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"};
   }
-  parts_.consumer = std::launder(reinterpret_cast<RecordConsumerPart*>(part->bytes().data()));
-  part_.emplace(std::move(part).value());
-  lock_.emplace(std::move(lock).value());
+  parts_.consumer = &part_->consumer();
   return {};
 }
 
@@ -199,9 +213,7 @@ void GuardedJoiner::wait(Deadline deadline) const noexcept {
 }
 
 GuardedJoiner::Seated GuardedJoiner::sit_down() && {
-  return {std::make_unique<GuardedReceiverSeat>(std::move(*ring_), std::move(*part_),
-                                                std::move(*lock_)),
-          parts_};
+  return {std::make_unique<GuardedReceiverSeat>(std::move(*ring_), std::move(part_)), parts_};
 }
 
 }  // namespace rondo::detail

@@ -14,6 +14,23 @@
 
 namespace rondo::detail {
 
+// A receiver's own part of the ring, with its lock on it. Who hands it over and gives up may have
+// been let in without knowing that yet, so it says farewell before it lets the lock go.
+class GuardedPart {
+ public:
+  GuardedPart(Segment memory, LivenessLock lock) noexcept;
+  GuardedPart(const GuardedPart&) = delete;
+  GuardedPart& operator=(const GuardedPart&) = delete;
+  ~GuardedPart();
+
+  [[nodiscard]] RecordConsumerPart& consumer() noexcept;
+  [[nodiscard]] LivenessLock& lock() noexcept { return lock_; }
+
+ private:
+  Segment memory_;
+  LivenessLock lock_;
+};
+
 class GuardedJoiner {
  public:
   // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
@@ -44,8 +61,7 @@ class GuardedJoiner {
   std::string name_;
   Connection socket_;
   std::optional<Segment> ring_;  // none: the offer has not come yet
-  std::optional<Segment> part_;
-  std::optional<LivenessLock> lock_;
+  std::unique_ptr<GuardedPart> part_;
   RecordParts parts_{};
 };
 
