@@ -5,12 +5,17 @@
 // Reader 0 is reliable and stands still through the story; the judge comes back under its name and
 // must find every record from there on. Reader 1 is the victim, where the producer is not. Reader 2
 // is the judge's own, and lossy.
+//
+// Last, a reader that comes back is stopped after each instruction while a producer fills the ring.
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "process/record_readers_kills.hpp"
@@ -202,6 +207,77 @@ TEST_F(RecordReadersSteps, AReaderOfTheNewestMayDieAfterAnyInstruction) {
 }
 TEST_F(RecordReadersSteps, AProducerThatDoesNotWaitForAReliableReaderIsCaught) {
   EXPECT_GT(tell_everywhere(send_over_the_steady_reader).failures, 0u);
+}
+
+// A reader has read `read` of `gone` records when it is killed, and a successor comes back under its
+// name beside the producer, who is told of no death.
+class ComingBack {
+ public:
+  ComingBack(std::uint64_t gone, std::uint64_t read)
+      : read_(read), producer_(record_ring::Producer::attach(ring_.parts()).value()) {
+    // Never leaves: as good as killed.
+    auto victim = join(ring_, 1, ReaderPolicy::kReliable, "victim");
+    for (std::uint64_t i = 0; i < gone; ++i) {
+      EXPECT_TRUE(put_record(producer_, ring_));
+      if (i >= read) continue;
+      EXPECT_EQ(victim->try_peek(), ReadState::kRecord);
+      victim->give_back();
+    }
+    successor_.emplace([this] { come_back(); });
+  }
+
+  // The instructions around which it changes memory.
+  std::set<std::uint64_t> moments() {
+    std::set<std::uint64_t> all;
+    std::vector<std::byte> last(ring_.bytes().begin(), ring_.bytes().end());
+    while (successor_->step()) {
+      if (std::memcmp(ring_.bytes().data(), last.data(), last.size()) == 0) continue;
+      std::memcpy(last.data(), ring_.bytes().data(), last.size());
+      all.insert({successor_->steps() - 1, successor_->steps()});
+    }
+    return all;
+  }
+  // The producer takes all the room that it finds at that moment. What came of it: 0 is well.
+  int fill_at(std::uint64_t moment) {
+    EXPECT_TRUE(successor_->step_to(moment));
+    for (std::uint64_t i = 0; i < kCapacity && put_record(producer_, ring_); ++i) {
+    }
+    return successor_->run_to_exit();
+  }
+
+ private:
+  void come_back() {
+    Stepper::begin();
+    auto reader = join(ring_, 1, ReaderPolicy::kReliable, "victim");
+    Stepper::end();
+    if (!reader || reader->sequence() != read_) _exit(1);
+    Reading rest(std::move(*reader));
+    if (!rest.to_the_end().empty()) _exit(2);
+    if (rest.reader().lost() != 0) _exit(3);
+    _exit(rest.reader().sequence() == ring_.log().committed ? 0 : 4);
+  }
+
+  ReadersRing ring_{kCapacity, kReaders};
+  std::uint64_t read_;
+  record_ring::Producer producer_;
+  std::optional<Stepper> successor_;
+};
+
+TEST_F(RecordReadersSteps, NothingIsTakenFromWhoIsComingBack) {
+  std::size_t tried = 0;
+  for (const std::uint64_t gone : {2u, 4u, 9u, 18u, 19u, 37u}) {
+    for (const std::uint64_t unread : {0u, 1u, 3u}) {
+      if (unread > gone) continue;
+      const std::uint64_t read = gone - unread;
+      for (const std::uint64_t moment : ComingBack(gone, read).moments()) {
+        ASSERT_EQ(ComingBack(gone, read).fill_at(moment), 0)
+            << read << " of " << gone << " read, after " << moment << " instructions";
+        ++tried;
+      }
+    }
+  }
+  std::printf("%zu moments\n", tried);
+  EXPECT_GT(tried, 100u);
 }
 
 }  // namespace
