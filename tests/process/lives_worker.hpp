@@ -54,8 +54,9 @@ class Worker {
   }
   Deadline soon() {
     if (settles_) return Deadline::after(std::chrono::milliseconds(200));
-    waits_ = !one_in(3);
-    return waits_ ? Deadline::after(std::chrono::microseconds(1 + below(20'000))) : Deadline::now();
+    until_ = one_in(3) ? Deadline::now()
+                       : Deadline::after(std::chrono::microseconds(1 + below(20'000)));
+    return until_;
   }
 
   void live() {
@@ -245,7 +246,7 @@ class Worker {
     switch (status) {
       case Status::kOk:
         // What a byte stream was not given time for may lie in this process.
-        if (channel_.kind == Kind::kBytes && !waits_) break;
+        if (channel_.kind == Kind::kBytes && until_.passed()) break;
         entry.certain_at = world_.now();
         entry.fate = Fate::kCertain;
         if (life.first == kNobody) life.first = id;
@@ -403,7 +404,7 @@ class Worker {
   bool sends_;
   bool settles_ = false;
   std::mt19937_64 random_;
-  bool waits_ = false;                              // whether the last deadline was not now
+  Deadline until_ = Deadline::now();  // of the last call that could wait
   std::uint64_t number_ = 0;                        // of the next message of this life
   std::map<std::uint64_t, std::uint64_t> next_of_;  // what may come next
   std::uint64_t lost_ = 0;                          // when the last message was read

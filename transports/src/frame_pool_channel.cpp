@@ -174,8 +174,13 @@ Status PoolReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
     // A sender that runs away while we look stays ahead; so we look again.
     return read != FrameRead::kNothing && read != FrameRead::kBusy;
   };
+  Absence absence = Absence::kNone;
   const auto lost = [&] {
-    return seat_.damaged() || (!linger_ && seat_.sender() == Presence::kAbsent);
+    if (seat_.damaged()) return true;
+    if (linger_) return false;
+    // A successor wipes the end away.
+    absence = seat_.sender_absence([this] { return reader_.changed(); });
+    return absence != Absence::kNone;
   };
   WaitResult result = WaitResult::kTimedOut;
   if (deadline != Deadline::now()) {
@@ -194,7 +199,9 @@ Status PoolReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
   }
   if (result == WaitResult::kInterrupted) return Status::kInterrupted;
   if (result != WaitResult::kPeerGone) return too_late(deadline);
-  return seat_.damaged() || read == FrameRead::kBusy ? Status::kCorrupt : Status::kPeerDied;
+  if (seat_.damaged() || read == FrameRead::kBusy) return Status::kCorrupt;
+  // What had changed, and is not there any more, was the end.
+  return absence == Absence::kLeft ? Status::kEnded : Status::kPeerDied;
 }
 
 void PoolReceiver::give_back() noexcept {

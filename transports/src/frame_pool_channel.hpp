@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "absence.hpp"
 #include "backend.hpp"
 #include "ring_channel.hpp"
 #include "rondo/core/frame_pool.hpp"
@@ -46,6 +47,14 @@ class PoolSeat {
   // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
   [[nodiscard]] Presence sender() const noexcept;
   [[nodiscard]] Presence reader(std::uint32_t i) const noexcept;
+  // Whether the sender is absent, and how: `said_farewell` tells of one that is whether it left in
+  // order.
+  template <class Said>
+  [[nodiscard]] Absence sender_absence(Said&& said_farewell) const noexcept {
+    return look_for([this] { return sender(); },
+                    [this] { return participants_.generation(frame_pool::kProducerSlot); },
+                    said_farewell);
+  }
 
   // Lets go of what dead readers hold.
   void recover() noexcept { recover_dead_readers(parts_, participants_); }

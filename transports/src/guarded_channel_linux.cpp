@@ -36,6 +36,7 @@ class GuardedSenderSeat final : public Seat {
   }
   Presence reader(std::uint32_t i) noexcept override { return door_.presence(i); }
   bool peer_came() noexcept override { return door_.admissions() != 0; }
+  std::uint64_t comings() noexcept override { return door_.admissions(); }
   bool damaged() const noexcept override { return false; }  // sealed
   bool at_its_name() const noexcept override { return door_.at_its_name(); }
   void leave(const Participants::NameGoes& name_goes) noexcept override {

@@ -57,10 +57,11 @@ class InprocSeat final : public Seat {
     return ring_->attached[1 - side_] ? Presence::kPresent : Presence::kAbsent;
   }
   bool peer_came() noexcept override { return peer() == Presence::kPresent || came_; }
-  bool peer_came_anew() noexcept override {
+  std::uint64_t comings() noexcept override {
     const std::lock_guard lock(InprocTable::instance().mutex);
-    return ring_->joins[1 - side_] != before_;
+    return ring_->joins[1 - side_];
   }
+  bool peer_came_anew() noexcept override { return comings() != before_; }
   bool damaged() const noexcept override { return false; }
   bool at_its_name() const noexcept override { return true; }
   void leave(const Participants::NameGoes& name_goes) noexcept override {

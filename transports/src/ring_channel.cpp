@@ -62,33 +62,33 @@ bool RingSender::receiver_left() const noexcept {
   return !not_the_first_ || parts_.consumer->head.load(std::memory_order_relaxed) > start_;
 }
 
-// Whether a receiver came while this sender was there and left in order, though it read nothing of
-// ours: an earlier stream came first. Asks the kernel.
-bool RingSender::receiver_came_and_left() noexcept {
-  return farewell_stands() && seat_->peer() == Presence::kAbsent && seat_->peer_came_anew();
-}
-
-// Whether a receiver came while this sender was there, and is dead now. Asks the kernel.
-bool RingSender::receiver_died() noexcept {
-  if (seat_->peer() != Presence::kAbsent) return false;
+// kPeerGone: a receiver came while this sender was there and left in order, though it read nothing
+// of ours, as an earlier stream came first. kPeerDied: one came, and is dead now. Asks the kernel.
+Status RingSender::nobody_to_wait_for() noexcept {
+  if (seat_->damaged()) return Status::kCorrupt;
+  if (linger_) return Status::kWouldBlock;
   // Who said farewell did not die, whosever receiver it was.
-  return !farewell_stands() && seat_->peer_came();
+  switch (seat_->peer_absence([this] { return farewell_stands(); })) {
+    case Absence::kNone: return Status::kWouldBlock;
+    case Absence::kLeft: return seat_->peer_came_anew() ? Status::kPeerGone : Status::kWouldBlock;
+    case Absence::kDied: break;
+  }
+  return seat_->peer_came() ? Status::kPeerDied : Status::kWouldBlock;
 }
 
 // Waits until `ready`, and finds out if there is nobody to wait for.
 template <class Ready>
 Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
   const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
-  const auto lost = [&] {
-    return seat_->damaged() || (!linger_ && (receiver_died() || receiver_came_and_left()));
-  };
-  const WaitResult result = strategy_.wait(sleeper_, deadline, ready_or_left, lost);
-  if (result == WaitResult::kReady) return ready() ? Status::kOk : Status::kPeerGone;
-  if (result == WaitResult::kPeerGone) {
-    if (seat_->damaged()) return Status::kCorrupt;
-    return farewell_stands() ? Status::kPeerGone : Status::kPeerDied;
+  Status why = Status::kWouldBlock;
+  const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
+  switch (strategy_.wait(sleeper_, deadline, ready_or_left, lost)) {
+    case WaitResult::kReady: return ready() ? Status::kOk : Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: return too_late(deadline);
+    case WaitResult::kPeerGone: break;
   }
-  return result == WaitResult::kInterrupted ? Status::kInterrupted : too_late(deadline);
+  return why;
 }
 
 Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
@@ -97,10 +97,7 @@ Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::
   if (deadline == Deadline::now()) {
     // The common case of a caller that polls: nothing but a look at the receiver's word.
     if (!linger_ && receiver_left()) return Status::kPeerGone;
-    if (!pacer_.due()) return Status::kWouldBlock;
-    if (seat_->damaged()) return Status::kCorrupt;
-    if (!linger_ && receiver_came_and_left()) return Status::kPeerGone;
-    return !linger_ && receiver_died() ? Status::kPeerDied : Status::kWouldBlock;
+    return pacer_.due() ? nobody_to_wait_for() : Status::kWouldBlock;
   }
   const Status status = wait(
       deadline, [&] { return producer.try_reserve(size_bytes) != nullptr || producer.failed(); });
@@ -189,21 +186,27 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
     }
     return state != ReadState::kEmpty && state != ReadState::kLost;
   };
+  Absence absence = Absence::kNone;
   const auto lost = [&] {
-    return seat_->damaged() || (!linger_ && seat_->peer() == Presence::kAbsent);
+    if (seat_->damaged()) return true;
+    if (linger_) return false;
+    absence = seat_->peer_absence([this] { return seat_->peer_left(); });
+    return absence != Absence::kNone;
   };
+  bool gone = false;
   if (deadline == Deadline::now()) {
-    if (!ready() && pacer_.due_by_time() && lost()) {
-      // What was published before the death comes first.
-      if (!ready() && state != ReadState::kLost) return how_it_ended(consumer);
-    }
+    // What was published before the death comes first.
+    gone = !ready() && pacer_.due_by_time() && lost() && !ready();
   } else {
     const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
     if (result == WaitResult::kInterrupted) return Status::kInterrupted;
-    // What makes us look slow is no news of the sender; the rest of what it sent comes first.
-    if (result == WaitResult::kPeerGone) {
-      return state == ReadState::kLost ? too_late(deadline) : how_it_ended(consumer);
-    }
+    gone = result == WaitResult::kPeerGone;
+  }
+  // What makes us look slow is no news of the sender; the rest of what it sent comes first. And so
+  // does what a successor has just written.
+  if (gone && state != ReadState::kLost) {
+    const Status told = how_it_ended(consumer, absence);
+    if (told != Status::kPeerDied || !ready()) return told;
   }
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
@@ -218,9 +221,10 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
 
 // No sender is there, and nothing to read. One that closed the ring just as we came in has left its
 // mark before the place where we began.
-Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer) noexcept {
+Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer, Absence absence) noexcept {
   if (seat_->damaged()) return Status::kCorrupt;
-  const ReadState mark = seat_->peer_left() ? consumer.mark_before() : ReadState::kEmpty;
+  if (absence == Absence::kDied) return Status::kPeerDied;
+  const ReadState mark = consumer.mark_before();
   if (mark == ReadState::kEnd) return Status::kEnded;
   return mark == ReadState::kBrokenOff ? Status::kPeerGone : Status::kPeerDied;
 }

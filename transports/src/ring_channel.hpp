@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "absence.hpp"
 #include "backend.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/sync/doorbell.hpp"
@@ -49,10 +50,17 @@ class Seat {
   [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
   // Whether it is there now, or came and died since this seat was taken.
   [[nodiscard]] virtual bool peer_came() noexcept = 0;
-  // Whether one has come since this seat was taken, as far as it says so itself.
+  // How often its place has been taken so far, and whether that is more often than when this seat
+  // was taken; as far as those who come say so themselves.
+  [[nodiscard]] virtual std::uint64_t comings() noexcept { return 0; }
   [[nodiscard]] virtual bool peer_came_anew() noexcept { return false; }
   // Of a peer that is absent: whether it says that it left in order.
   [[nodiscard]] virtual bool peer_left() noexcept { return true; }
+  // Whether it is absent, and how: `said_farewell` tells of one that is whether it left in order.
+  template <class Said>
+  [[nodiscard]] Absence peer_absence(Said&& said_farewell) noexcept {
+    return look_for([this] { return peer(); }, [this] { return comings(); }, said_farewell);
+  }
   // Says to the producer of a ring with several readers that the one who has this seat, and whose
   // parts these are, may sleep from now on. Nothing to do where the producer knows.
   virtual void await_records(const RecordParts&) noexcept {}
@@ -87,8 +95,7 @@ class RingSender final : public SenderBackend {
  private:
   [[nodiscard]] bool farewell_stands() const noexcept;
   [[nodiscard]] bool receiver_left() const noexcept;
-  [[nodiscard]] bool receiver_died() noexcept;
-  [[nodiscard]] bool receiver_came_and_left() noexcept;
+  [[nodiscard]] Status nobody_to_wait_for() noexcept;
   template <class Ready>
   Status wait(Deadline deadline, Ready&& ready) noexcept;
 
@@ -121,7 +128,8 @@ class RingReceiver final : public ReceiverBackend {
   [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
 
  private:
-  [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer) noexcept;
+  [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer,
+                                    Absence absence) noexcept;
 
   std::unique_ptr<Seat> seat_;
   Sleeper sleeper_;

@@ -45,9 +45,8 @@ class SegmentSeat final : public Seat {
   }
   // The table's words, these two, which a peer could have scribbled over: they only tell one end
   // from another, where the kernel has said that the peer is absent.
-  bool peer_came_anew() noexcept override {
-    return participants_.generation(peer_slot_) != before_;
-  }
+  std::uint64_t comings() noexcept override { return participants_.generation(peer_slot_); }
+  bool peer_came_anew() noexcept override { return comings() != before_; }
   bool peer_left() noexcept override { return participants_.says_left(peer_slot_); }
   void await_records(const RecordParts& reader) noexcept override {
     // relaxed: the sleeper's heavy fence orders it before our last look at the ring.

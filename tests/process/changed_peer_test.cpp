@@ -1,0 +1,116 @@
+// One of the two sides leaves in order and a successor comes, at any two system calls of the other
+// one, who waits: nobody has died. (All interleavings of the look itself: spec/absence_spec.cpp.)
+//
+//   1. AReceiverIsNotToldThatASenderDiedWhichLeft
+//   2. ASenderIsNotToldThatAReceiverDiedWhichLeft
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "conformance/channel_fixture.hpp"
+#include "process/stepper.hpp"
+
+namespace rondo::testing {
+namespace {
+
+Deadline soon() { return Deadline::after(std::chrono::seconds(60)); }
+
+bool is_sleep(long call) { return call == SYS_futex || call == SYS_clock_nanosleep; }
+
+class ChangedPeer : public Watchdog, public ::testing::WithParamInterface<const char*> {
+ protected:
+  ~ChangedPeer() override { static_cast<void>(remove(url_, true)); }
+
+  // Each pair of moments, up to where the one who waits falls asleep: `story` tells it with the one
+  // change before its call number `leaves`, the other one before its call number `comes`, and says
+  // how many calls there were.
+  static void at_every_two_calls(const std::function<int(int leaves, int comes)>& story) {
+    int calls = 1;
+    for (int leaves = 0; leaves < calls; ++leaves) {
+      for (int comes = leaves; comes < calls; ++comes) calls = story(leaves, comes);
+    }
+    EXPECT_GT(calls, 2) << "it did not look";
+  }
+  // Lets it come to its sleep, with the two changes on the way. How many system calls it made.
+  static int run(Stepper& waiting, int leaves, int comes, const std::function<void()>& leave,
+                 const std::function<void()>& come) {
+    int calls = 0;
+    const auto change = [&] {
+      if (calls == leaves) leave();
+      if (calls == comes) come();
+    };
+    change();
+    while (waiting.run_to_system_call() && !is_sleep(waiting.system_call())) {
+      ++calls;
+      change();
+    }
+    if (calls < leaves) leave();
+    if (calls < comes) come();
+    return calls + 1;
+  }
+
+  std::string url_ = "shm:" + unique_word();
+};
+
+INSTANTIATE_TEST_SUITE_P(Rings, ChangedPeer,
+                         ::testing::Values("?capacity=4KiB", "?readers=2&capacity=4KiB",
+                                           "?kind=frames&frame_size=64", "?kind=mpmc&slots=2"),
+                         [](const auto& options) { return std::to_string(options.index); });
+
+TEST_P(ChangedPeer, AReceiverIsNotToldThatASenderDiedWhichLeft) {
+  at_every_two_calls([&](int leaves, int comes) {
+    std::optional<Sender> sender = Sender::open(url_ + GetParam()).value();
+    Stepper receiving([&] {
+      auto receiver = Receiver::open(url_ + "?wait=park", {.wait = soon()});
+      if (!receiver) _exit(1);
+      Stepper::begin();
+      const auto message = receiver->next(soon());
+      const Status status = receiver->status();
+      Stepper::end();
+      _exit(message || status == Status::kEnded ? 0 : 10 + static_cast<int>(status));
+    });
+    const int calls = run(
+        receiving, leaves, comes, [&] { sender.reset(); },
+        [&] { sender = Sender::open(url_ + GetParam()).value(); });
+    EXPECT_EQ(sender->send("from the next one"), Status::kOk);
+    EXPECT_EQ(receiving.run_to_exit(), 0) << "it left at " << leaves << ", came at " << comes;
+    sender.reset();
+    static_cast<void>(remove(url_, true));
+    return calls;
+  });
+}
+
+TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichLeft) {
+  if (std::string_view(GetParam()).find("frames") != std::string_view::npos) {
+    GTEST_SKIP() << "waits for nobody";
+  }
+  at_every_two_calls([&](int leaves, int comes) {
+    Stepper sending([&] {
+      auto sender = Sender::open(url_ + GetParam() + "&wait=park");
+      if (!sender || sender->send("one") != Status::kOk) _exit(1);
+      Stepper::begin();
+      const Status status = sender->flush(soon());
+      Stepper::end();
+      _exit(status == Status::kOk || status == Status::kPeerGone ? 0
+                                                                 : 10 + static_cast<int>(status));
+    });
+    std::optional<Receiver> receiver = Receiver::open(url_).value();
+    const int calls = run(
+        sending, leaves, comes, [&] { receiver.reset(); },
+        [&] { receiver = Receiver::open(url_).value(); });
+    // Those who share a ring may have been told already that nobody is there.
+    if (receiver->next(soon())) static_cast<void>(receiver->try_next());  // gives it back
+    EXPECT_EQ(sending.run_to_exit(), 0) << "it left at " << leaves << ", came at " << comes;
+    receiver.reset();
+    static_cast<void>(remove(url_, true));
+    return calls;
+  });
+}
+
+}  // namespace
+}  // namespace rondo::testing
