@@ -20,22 +20,24 @@
 //  Joining a sender that never waits
 //  15. ASenderThatOnlySendsLetsAReceiverIn
 //  16. ASenderThatClosesWaitsForAReceiver
+//  17. WhatIsLostWithASenderItIsTold
+//  18. ALingeringSenderThatClosesWaitsForASuccessor
 //  Death
-//  17. AKilledSendersMessagesArriveAndItsDeathIsTold
-//  18. ReceiversKilledAtRandomAreFollowed
-//  19. SendersKilledAtRandomAreNoticed
-//  20. ASenderIsToldThatItsOnlyReceiverDied
-//  21. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
-//  22. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  23. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  19. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  20. ReceiversKilledAtRandomAreFollowed
+//  21. SendersKilledAtRandomAreNoticed
+//  22. ASenderIsToldThatItsOnlyReceiverDied
+//  23. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
+//  24. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  25. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  24. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  26. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  25. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  26. OneKilledAmongSeveralIsNotWaitedFor
-//  27. OneThatScribblesAmongSeveralHarmsNobody
-//  28. TooManyReceiversAreTurnedAway
-//  29. NamesOfParticipantsReachTheSendersInfo
+//  27. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  28. OneKilledAmongSeveralIsNotWaitedFor
+//  29. OneThatScribblesAmongSeveralHarmsNobody
+//  30. TooManyReceiversAreTurnedAway
+//  31. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -756,6 +758,44 @@ TEST_F(GuardedChannel, ASenderThatClosesWaitsForAReceiver) {
   ASSERT_EQ(unheard->send("nobody comes"), Status::kOk);
   EXPECT_EQ(unheard->close(Deadline::after(milliseconds(30))), Status::kTimedOut);
   EXPECT_NE(access(path().c_str(), F_OK), 0);
+}
+
+// A receiver that comes and reads nothing.
+TEST_F(GuardedChannel, WhatIsLostWithASenderItIsTold) {
+  for (const bool killed : {false, true}) {
+    for (const bool lingers : {false, true}) {
+      auto sender = Sender::open(url(lingers ? "linger=1" : "capacity=4KiB"));
+      ASSERT_TRUE(sender) << sender.error().message;
+      Child child([&] {
+        auto receiver = Receiver::open(url(""), {.wait = soon()});
+        if (killed) raise(SIGKILL);
+        return receiver ? 0 : 1;
+      });
+      ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+      EXPECT_EQ(child.join(), killed ? -SIGKILL : 0);
+      // It has not been looked after yet, so that this is not refused.
+      Status told = sender->send("nobody reads this");
+      if (told == Status::kOk) told = sender->close(Deadline::after(milliseconds(30)));
+      const Status gone = killed ? Status::kPeerDied : Status::kPeerGone;
+      EXPECT_EQ(told, lingers ? Status::kTimedOut : gone) << to_string(told);
+    }
+  }
+}
+
+TEST_F(GuardedChannel, ALingeringSenderThatClosesWaitsForASuccessor) {
+  auto sender = Sender::open(url("linger=1"));
+  ASSERT_TRUE(sender) << sender.error().message;
+  Child first([&] { return Receiver::open(url(""), {.wait = soon()}) ? 0 : 1; });
+  ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+  EXPECT_EQ(first.join(), 0);
+  ASSERT_EQ(sender->send("for the second"), Status::kOk);
+  Child second([&] {
+    auto receiver = Receiver::open(url(""), {.wait = soon()});
+    if (!receiver || receive(*receiver) != "for the second") return 1;
+    return receive(*receiver) == kEndOfStreamText ? 0 : 2;
+  });
+  EXPECT_EQ(sender->close(soon()), Status::kOk);
+  EXPECT_EQ(second.join(), 0);
 }
 
 TEST_F(GuardedChannel, AKilledSendersMessagesArriveAndItsDeathIsTold) {

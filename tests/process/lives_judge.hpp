@@ -252,7 +252,17 @@ class Judge {
   // Whether the sender was told that what it sent may not be read.
   [[nodiscard]] bool excused(const Life& sender) const {
     if (sender.ended != 0) return true;
+    // It may have been killed when it had taken away what a receiver refused, and could not say so.
+    if (sender.closing != 0 && sender.died()) return somebody_left_beside(sender);
     return sender.closed != 0 && sender.close_status != Status::kOk;
+  }
+
+  [[nodiscard]] bool somebody_left_beside(const Life& sender) const {
+    for (std::uint32_t i = 0; i < world_.known_lives(); ++i) {
+      const Life& other = world_.life[i];
+      if (!other.sends && other.closing > sender.begun) return true;
+    }
+    return false;
   }
 
   void judge_message(std::uint32_t id, Tally& tally) {

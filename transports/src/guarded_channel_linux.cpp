@@ -60,7 +60,8 @@ class GuardedSender final : public SenderBackend {
       : SenderBackend(url),
         door_(std::move(door)),
         ring_(std::make_unique<GuardedSenderSeat>(*door_), producer, url, options),
-        stop_(options.stop) {}
+        stop_(options.stop),
+        linger_(url.options.linger || options.linger) {}
 
   bool forked() const noexcept override { return ring_.forked(); }
 
@@ -83,13 +84,14 @@ class GuardedSender final : public SenderBackend {
   }
 
   // Once this side has gone, nobody can hand the ring over any more: so what nobody has come for
-  // yet is waited with.
+  // yet is waited with, and what nobody has read is lost, which the caller is told.
   Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                Deadline deadline) noexcept override {
     Status waited = Status::kOk;
     if (status == Status::kOk && producer.sequence() != 0) {
       producer.close();
-      while (door_->admissions() == 0 && waited == Status::kOk) {
+      while (waited == Status::kOk &&
+             (door_->admissions() == 0 || (linger_ && is_lost(producer)))) {
         if (stopped()) {
           waited = Status::kInterrupted;
         } else if (deadline.passed()) {
@@ -99,6 +101,7 @@ class GuardedSender final : public SenderBackend {
         }
       }
       bind(ringer);
+      if (waited == Status::kOk && is_lost(producer)) waited = how_it_went();
     }
     const Status closed = ring_.close(producer, ringer, status, deadline);
     return waited == Status::kOk ? closed : waited;
@@ -130,6 +133,17 @@ class GuardedSender final : public SenderBackend {
   }
 
  private:
+  // Whether the one receiver has gone, and not read all.
+  [[nodiscard]] bool is_lost(record_ring::Producer& producer) const noexcept {
+    return door_->parts().readers == 1 && door_->presence() == Presence::kAbsent &&
+           !producer.drained();
+  }
+  [[nodiscard]] Status how_it_went() const noexcept {
+    // relaxed: a farewell orders nothing.
+    const std::uint32_t state =
+        door_->parts().consumer->record_waiter.state.load(std::memory_order_relaxed);
+    return (state & BellWaiter::kGone) != 0 ? Status::kPeerGone : Status::kPeerDied;
+  }
   // relaxed: the flag orders nothing.
   [[nodiscard]] bool stopped() const noexcept {
     return stop_ != nullptr && stop_->load(std::memory_order_relaxed);
@@ -184,6 +198,7 @@ class GuardedSender final : public SenderBackend {
   std::unique_ptr<GuardedDoor> door_;
   Ring ring_;  // its seat looks at the door
   const std::atomic<bool>* stop_;
+  bool linger_;
   std::uint64_t bound_ = 0;  // admissions at the time of the last bind()
   Deadline::Clock::time_point last_service_{};
   std::uint32_t stride_ = 1;
