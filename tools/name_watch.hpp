@@ -46,11 +46,12 @@ class NameWatch {
   static bool timed_out(const Polled<T>& polled) noexcept {
     return timed_out(polled.status());
   }
-  // Rings in files: no other handle tells of its name, and byte streams take a deadline in another
-  // way.
+  // Rings: no other handle tells of its name, and byte streams take a deadline in another way.
   static bool may_lose_it(const TransferOptions& options) {
     const auto url = Url::parse(options.url);
-    return url && (url->scheme == Scheme::kShm || url->scheme == Scheme::kFile);
+    if (!url) return false;
+    return url->scheme == Scheme::kShm || url->scheme == Scheme::kFile ||
+           url->scheme == Scheme::kGuarded;
   }
   void say() {
     watching_ = false;

@@ -1,5 +1,6 @@
 """A channel whose name is taken away under its participants: who waits says so, once, and goes on."""
 
+import os
 import signal
 
 from support import OK, ProgramTest, main, until
@@ -49,6 +50,25 @@ class LostName(ProgramTest):
             self.take_name_away(url)
             until(lambda: LOST in heard(), f"the sender at {url}{options} says it")
             sender.kill()
+
+    def test_a_guarded_sender_that_waits_for_a_receiver(self):
+        path = self.path("guarded")
+        sender, heard = self.start_heard("send", "shm+guarded:" + path)
+        until(lambda: os.path.exists(path), "a socket")
+        os.unlink(path)
+        until(lambda: LOST in heard(), "the sender says it")
+        sender.kill()
+
+    def test_a_receiver_of_a_socket_listens_anew(self):
+        path = self.path("socket")
+        receiver = self.start("recv", "unix:" + path)
+        until(lambda: os.path.exists(path), "a socket")
+        os.unlink(path)
+        until(lambda: os.path.exists(path), "a socket again")
+        sender = self.start("send", "unix:" + path)
+        self.feed(sender, b"found\n")
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"found\n"))
+        self.assertEqual(self.finish(sender)[0], OK)
 
     def test_a_sender_that_waits_for_room_or_for_the_last_messages_to_be_read(self):
         for lines in (10, 10000):

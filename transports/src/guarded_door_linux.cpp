@@ -270,10 +270,11 @@ void GuardedDoor::close() noexcept {
   for (Place& place : places_) place.lock.reset();
 }
 
-bool GuardedDoor::at_its_name() const noexcept { return listener_.socket.is_open(); }
+bool GuardedDoor::at_its_name() const noexcept { return listener_.at_its_name(); }
 
 void GuardedDoor::describe(ChannelInfo& info) const {
   info.memory = ring_.report();
+  info.at_its_name = at_its_name();
   if (cramped_ || (barred_ && can_leave_open())) {
     info.hindrance = "no descriptors are left to let a receiver in; raise `ulimit -n`";
   }

@@ -105,7 +105,8 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
   if (!identity) return take_back("lstat");
   set_mode(url.target, url.options.segment.mode);
   if (listen(fd, backlog) != 0) return take_back("listen");
-  return Listener{std::move(made).value(), std::make_unique<NameCleanup>(url.target, *identity)};
+  return Listener{std::move(made).value(), std::make_unique<NameCleanup>(url.target, *identity),
+                  url.target, *identity};
 }
 
 Result<FdStream> connect_to(const Url& url, int type) {

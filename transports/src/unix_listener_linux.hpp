@@ -4,9 +4,11 @@
 #include <sys/socket.h>
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "fd_stream.hpp"
+#include "name_linux.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
@@ -17,6 +19,13 @@ namespace rondo::detail {
 struct Listener {
   FdStream socket;
   std::unique_ptr<Cleanup> cleanup;  // takes the name away
+  std::string path;
+  FileIdentity identity;
+
+  // Whether whoever connects to the path comes here.
+  [[nodiscard]] bool at_its_name() const noexcept {
+    return socket.is_open() && identity_at(path) == identity;
+  }
 };
 
 // Listens at the URL's path, with a socket of `type` that is let in whom its mode lets in. A socket

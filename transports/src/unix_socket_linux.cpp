@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,6 +24,7 @@ namespace {
 using Direction = FdStream::Direction;
 
 constexpr std::byte kWelcome{0x52};
+constexpr std::chrono::milliseconds kNameCheckInterval{50};
 
 // Whether the other side is one whom the channel's mode lets in.
 Result<void> check_peer(const Url& url, int fd) {
@@ -35,12 +37,23 @@ Result<void> check_peer(const Url& url, int fd) {
                                              "; mode=0660 or so on both sides lets it in"};
 }
 
+Result<Listener> listen_for_sender(const Url& url, const OpenOptions& options) {
+  return listen_at(url, options, SOCK_STREAM, 1, "a receiver");
+}
+
+// Listens anew where somebody has taken the name away: no sender would come here any more.
 Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Listener& listener) {
   for (;;) {
-    const WaitResult waited = listener.socket.wait(options.wait, WaitMode::kPark, options.stop);
-    if (waited != WaitResult::kReady) {
-      return Error{ErrorCode::kTimedOut,
-                   "no sender came to " + url.name() + " in time; start one, or wait longer"};
+    const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
+    if (listener.socket.wait(slice, WaitMode::kPark, options.stop) != WaitResult::kReady) {
+      if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
+        return std::move(go_on).error();
+      }
+      if (listener.at_its_name()) continue;
+      auto anew = listen_for_sender(url, options);
+      if (!anew) return std::move(anew).error();
+      listener = std::move(anew).value();
+      continue;
     }
     UniqueFd accepted = accept_from(listener.socket.fd());
     if (!accepted) {
@@ -99,7 +112,7 @@ Result<bool> await_welcome(const Url& url, const OpenOptions& options, const FdS
 }  // namespace
 
 Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options) {
-  auto listener = listen_at(url, options, SOCK_STREAM, 1, "a receiver");
+  auto listener = listen_for_sender(url, options);
   if (!listener) return std::move(listener).error();
   return make_receiver(url, options, *listener);
 }
@@ -122,7 +135,7 @@ Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options)
 }
 
 Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
-  auto listener = listen_at(url, options, SOCK_STREAM, 1, "a receiver");
+  auto listener = listen_for_sender(url, options);
   if (!listener) return std::move(listener).error();
   auto stream = connect_to_receiver(url);
   auto receiver = make_receiver(url, options, *listener);
