@@ -10,6 +10,7 @@
 //   8. TheStopFlagEndsAWait
 //   9. FlushReturnsOnceTheReceiverCanHaveItAll
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -140,7 +141,10 @@ TEST_P(ChannelTest, TheStopFlagEndsAWait) {
   auto [sender, receiver] = open("", {.stop = &stop});
   while (sender.try_send(bytes_of(std::string(1'000, 'x'))) == Status::kOk) {
   }
-  std::thread stopping([&stop] { stop = true; });
+  std::thread stopping([&stop] {
+    await_sleep(getpid());
+    stop = true;
+  });
   EXPECT_EQ(sender.send(bytes_of(std::string(1'000, 'x'))), Status::kInterrupted);
   // What is there is delivered all the same; only waiting ends.
   Status status = Status::kOk;

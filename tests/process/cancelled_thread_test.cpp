@@ -13,7 +13,6 @@
 #include <array>
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
 #include "conformance/channel_fixture.hpp"
@@ -44,14 +43,9 @@ class Cancellable {
   }
   // Returns once it sleeps in the kernel.
   void await_sleep() const {
-    for (char state = ' '; state != 'S';) {
-      while (id_.load() == 0) {
-      }
-      std::ifstream file("/proc/self/task/" + std::to_string(id_.load()) + "/stat");
-      std::string text;
-      std::getline(file, text);
-      state = text.at(text.rfind(')') + 2);
+    while (id_.load() == 0) {
     }
+    testing::await_sleep(id_.load());
   }
   // Whether it was cancelled in the end.
   bool join() {

@@ -723,19 +723,23 @@ TEST_F(GuardedChannel, WhatAReceiverGetsCanOnlyBeRead) {
 TEST_F(GuardedChannel, ASenderThatOnlySendsLetsAReceiverIn) {
   auto sender = Sender::open(url("capacity=16MiB"));  // it will not come to wait for room
   ASSERT_TRUE(sender) << sender.error().message;
+  Shared<std::atomic<bool>> inside;
   Child child([&] {
     auto receiver = Receiver::open(url(""), {.wait = soon()});
     if (!receiver) return 1;
+    *inside = true;
     std::string got = receive(*receiver);
     if (got != "message") return 2;
-    while (got == "message") got = receive(*receiver);  // stays until it was noticed
+    while (got == "message") got = receive(*receiver);
     return got == kEndOfStreamText ? 0 : 3;
   });
+  // It asks for nobody meanwhile: receiver_attached() would let one in.
   const Deadline deadline = soon();
-  while (!sender->receiver_attached() && !deadline.passed()) {
+  while (!*inside && !deadline.passed()) {
     ASSERT_EQ(sender->try_send("message"), Status::kOk);
     usleep(1'500);
   }
+  EXPECT_TRUE(*inside);
   EXPECT_EQ(sender->close(soon()), Status::kOk);
   EXPECT_EQ(child.join(), 0);
 }

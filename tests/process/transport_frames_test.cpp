@@ -113,7 +113,7 @@ TEST_F(FramesTest, AClaimWaitsWhileAllFramesAreHeld) {
   EXPECT_EQ(mine.claim(10, Deadline::after(milliseconds(30))).status(), Status::kTimedOut);
   EXPECT_GE(Deadline::Clock::now() - start, milliseconds(30));
   std::thread letting_go([&held] {
-    std::this_thread::sleep_for(milliseconds(20));
+    await_sleep(getpid());
     held.reset();
   });
   EXPECT_EQ(mine.send("three", soon()), Status::kOk);

@@ -229,20 +229,27 @@ TEST_P(RingLifeTest, WhenAllWereKilledTheNextGoOn) {
 }
 
 TEST_P(RingLifeTest, ALingeringReceiverWaitsForTheNextSender) {
-  Shared<std::atomic<bool>> opened;
-  Child child([this, &opened] {
+  enum : int { kOpening, kOpen, kKilled, kNoticed };
+  Shared<std::atomic<int>> state;
+  Child child([this, &state] {
     Receiver receiving = receiver("", {.linger = true});
-    *opened = true;
+    *state = kOpen;
     if (receive(receiving) != "first") return 1;
-    if (receive(receiving) != "second") return 2;
-    return receive(receiving) == kEndOfStreamText ? 0 : 3;
+    while (*state != kKilled) usleep(100);
+    // A wait that times out has looked at the sender before: its death changes nothing.
+    const Status told = receiving.next(Deadline::after(milliseconds(1))).status();
+    *state = kNoticed;
+    if (told != Status::kTimedOut) return 2;
+    if (receive(receiving) != "second") return 3;
+    return receive(receiving) == kEndOfStreamText ? 0 : 4;
   });
-  run_and_kill([this, &opened] {
+  run_and_kill([this, &state] {
     auto* sending = new Sender(sender());
-    while (!*opened) usleep(100);
+    while (*state != kOpen) usleep(100);
     return sending->send(bytes_of("first")) == Status::kOk ? 0 : 1;
   });
-  usleep(120'000);  // time to notice the death, which must change nothing
+  *state = kKilled;
+  while (*state != kNoticed) usleep(100);  // the watchdog bounds it
   Sender sending = sender();
   ASSERT_EQ(sending.send(bytes_of("second")), Status::kOk);
   EXPECT_EQ(sending.close(), Status::kOk);

@@ -142,6 +142,25 @@ class ProgramTest(unittest.TestCase):
 
     # ---- looking from outside ----
 
+    def status_of(self, process):
+        """What the kernel tells of a process, as text by name."""
+        with open(f"/proc/{process.pid}/status") as file:
+            return dict(line.rstrip("\n").split(":", 1) for line in file)
+
+    def await_sleeps(self, process, count=10):
+        """Waits until it has slept so often. Who waits for a peer looks at it in between."""
+        def slept():
+            return int(self.status_of(process)["voluntary_ctxt_switches"])
+        before = slept()
+        until(lambda: slept() >= before + count, f"{count} sleeps of {process.args}")
+
+    def await_handled(self, process):
+        """Waits until it sleeps again after the signals that were sent to it."""
+        def handled():
+            status = self.status_of(process)
+            return int(status["ShdPnd"], 16) == 0 and status["State"].split()[0] == "S"
+        until(handled, f"{process.args} sleeps again after a signal")
+
     def info(self, url=None):
         code, out, _ = self.run_rondo("info", "--json", url or self.url)
         return json.loads(out) if code == OK else None

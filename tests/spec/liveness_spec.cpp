@@ -18,7 +18,9 @@
 #include "rondo/core/liveness.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "support/processes.hpp"
@@ -129,7 +131,13 @@ TEST_F(Liveness, WaitingForMembershipEnds) {
 TEST_F(Liveness, MembershipGoesToAWaiterWhenItIsFree) {
   EXPECT_TRUE(one_.lock_membership(milliseconds(0)));
   bool got = false;
-  std::thread waiter([&] { got = two_.lock_membership(hours(1)); });
+  std::atomic<pid_t> id{0};
+  std::thread waiter([&] {
+    id = gettid();
+    got = two_.lock_membership(hours(1));
+  });
+  while (id == 0) std::this_thread::yield();
+  await_sleep(id);
   one_.unlock_membership();
   waiter.join();
   EXPECT_TRUE(got);

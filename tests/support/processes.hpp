@@ -13,8 +13,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <new>
 #include <random>
+#include <string>
 
 namespace rondo::testing {
 
@@ -99,6 +101,17 @@ void run_and_kill(Body&& body) {
   EXPECT_EQ(*result, 0);
   child.signal(SIGKILL);
   EXPECT_EQ(child.join(), -SIGKILL);
+}
+
+// Returns once the thread `id` of this process sleeps in the kernel; getpid() is the first thread.
+// Bounded by the test's watchdog.
+inline void await_sleep(pid_t id) {
+  for (char state = ' '; state != 'S';) {
+    std::ifstream file("/proc/self/task/" + std::to_string(id) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    state = text.at(text.rfind(')') + 2);
+  }
 }
 
 // Ends a test that hangs.
