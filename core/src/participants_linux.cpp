@@ -11,18 +11,13 @@
 #include "liveness_linux.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/participants.hpp"
+#include "rondo/core/unix_time.hpp"
 
 namespace rondo {
 namespace {
 
 // relaxed throughout this file: the table is for people, and each word tells only itself.
 constexpr auto kRelaxed = std::memory_order_relaxed;
-
-std::uint64_t unix_nanoseconds() noexcept {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
 
 using NameBytes = std::array<char, kParticipantNameBytes>;
 
@@ -221,7 +216,7 @@ bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds pat
   table_[*slot_].pid.store(0, kRelaxed);
   const bool ordered = lock_.lock_membership(patience);
   const bool last = ordered && lock_.presence(0, count_) == Presence::kAbsent;
-  if (name_goes(last)) remove_if_at_its_name(identity_);
+  if (name_goes(last) && last) remove_if_at_its_name(identity_);
   lock_.drop(*slot_);
   slot_.reset();
   if (ordered) lock_.unlock_membership();

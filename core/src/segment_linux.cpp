@@ -34,7 +34,7 @@ struct Segment::State {
   UniqueFd lock_fd;  // only where there is no fd
   std::span<std::byte> bytes;
   std::optional<detail::Mapping> mapping;  // none: the memory is the caller's or the heap's
-  std::function<void()> release;
+  Callback<void()> release;
 
   ~State() {
     if (release) release();
@@ -332,7 +332,7 @@ Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access
                                       std::move(own), options);
 }
 
-Result<Segment> Segment::over(std::span<std::byte> memory, std::function<void()> release) {
+Result<Segment> Segment::over(std::span<std::byte> memory, Callback<void()> release) {
   if (!is_aligned(memory.data(), kSharingRange)) {
     return Error{ErrorCode::kMisaligned, "the memory for a segment has to be aligned to " +
                                              std::to_string(kSharingRange) + " bytes"};

@@ -1,6 +1,7 @@
 #include "rondo/sync/wait.hpp"
 
 #include <array>
+#include <thread>
 #include <utility>
 
 namespace rondo {
@@ -15,6 +16,8 @@ constexpr std::array<std::pair<std::string_view, WaitMode>, 5> kModes{{
 }};
 
 }  // namespace
+
+void detail::yield_core() noexcept { std::this_thread::yield(); }
 
 std::optional<WaitMode> parse_wait_mode(std::string_view text) noexcept {
   for (const auto& [name, mode] : kModes) {

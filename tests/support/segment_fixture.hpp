@@ -73,7 +73,7 @@ inline Geometry small_geometry() {
           .instance_id = 1};
 }
 
-inline Segment::Fill finished(const Geometry& geometry) {
+inline auto finished(const Geometry& geometry) {
   return [geometry](std::span<std::byte> bytes) -> Result<void> {
     initialise_header(bytes, geometry);
     finish_header(bytes);

@@ -1,4 +1,5 @@
 #include "guarded_door_linux.hpp"
+#include "rondo/core/unix_time.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -42,12 +43,6 @@ bool room_for_answer(int any) noexcept {
     one = duplicate(any);
     return static_cast<bool>(one);
   });
-}
-
-std::uint64_t unix_now() noexcept {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
 }  // namespace
@@ -235,7 +230,7 @@ std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd par
   parts_.producer->awaiting.fetch_or(std::uint64_t{1} << *reader, std::memory_order_relaxed);
   ++admissions_;
   cramped_ = false;
-  places_[*reader] = {std::move(liveness), guest.credentials, unix_now(), admissions_};
+  places_[*reader] = {std::move(liveness), guest.credentials, unix_nanoseconds(), admissions_};
   return GuardedWelcome{
       .reader = *reader,
       .state = admissions_ << 32 | static_cast<std::uint64_t>(ReaderPolicy::kDetached)};

@@ -68,7 +68,8 @@ class InprocSeat final : public Seat {
     InprocTable& table = InprocTable::instance();
     const std::lock_guard lock(table.mutex);
     ring_->attached[side_] = false;
-    if (!name_goes(!ring_->attached[1 - side_])) return;
+    const bool last = !ring_->attached[1 - side_];
+    if (!name_goes(last) || !last) return;
     const auto entry = table.rings.find(ring_->name);
     if (entry != table.rings.end() && entry->second == ring_) table.rings.erase(entry);
   }

@@ -66,7 +66,7 @@ class ReadersSender final : public SenderBackend {
   WaitStrategy strategy_;
   bool keep_;
   std::optional<std::chrono::seconds> evict_;
-  std::function<bool(const SlowReader&)> on_slow_;
+  Callback<bool(const SlowReader&)> on_slow_;
   ProbePacer pacer_;
   std::optional<HeldBack> standing_;  // who stood there when we last looked
   Deadline::Clock::time_point since_{};

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +13,7 @@
 
 #include "backend.hpp"
 #include "ring_channel.hpp"
+#include "rondo/core/callback.hpp"
 #include "rondo/core/mpmc_ring.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
@@ -36,7 +36,7 @@ using SlotSleeper = CrowdSleeper<MpmcSleepers>;
 // What takes an inproc: name away, and what keeps others from finding it meanwhile.
 struct NameKeeper {
   std::mutex* mutex = nullptr;
-  std::function<void()> forget{};
+  Callback<void()> forget{};
 };
 
 // What stands in the ring, and what has been recovered by whom, into `info`.

@@ -9,9 +9,9 @@
 // Nothing of it is shared, and who loses no race does not come here.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 
 namespace rondo {
@@ -27,7 +27,7 @@ class BackOff {
   // The same, with the time told by the caller, in cpu_ticks().
   void lost_at(std::uint64_t now) noexcept {
     const bool soon = now - end_ < kSoon * length_;
-    pauses_ = soon ? std::min(pauses_ * 2, most_pauses_) : std::max(pauses_ / 2, 1u);
+    pauses_ = soon ? min_of(pauses_ * 2, most_pauses_) : max_of(pauses_ / 2, 1u);
     const std::uint64_t begin = cpu_ticks();
     for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
     length_ = cpu_ticks() - begin;

@@ -20,9 +20,9 @@
 // this happens where the ring looks empty; passing a message costs nothing.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 
 namespace rondo {
@@ -50,7 +50,7 @@ class Distance {
                               std::uint64_t aim = 256,
                               std::uint32_t max_pauses = kMaxPauses) noexcept
       : at_last_dry_spell_(messages),
-        aim_(std::max<std::uint64_t>(aim, 1)),
+        aim_(max_of<std::uint64_t>(aim, 1)),
         max_pauses_(max_pauses),
         steering_(steering) {}
 
@@ -61,8 +61,8 @@ class Distance {
   RONDO_COLD bool stay_away(std::uint64_t messages) noexcept {
     const std::uint64_t run = messages - at_last_dry_spell_;
     if (!is_stream(messages)) return false;
-    if (run < aim_) pauses_ = std::min(pauses_ * 2, max_pauses_);
-    if (run > 2 * aim_) pauses_ = std::max(pauses_ / 2, kMinPauses);
+    if (run < aim_) pauses_ = min_of(pauses_ * 2, max_pauses_);
+    if (run > 2 * aim_) pauses_ = max_of(pauses_ / 2, kMinPauses);
     for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
     return true;
   }
@@ -76,10 +76,10 @@ class Distance {
     for (std::uint32_t i = 1; i <= pauses_; ++i) {
       cpu_relax();
       if (i % kMinPauses != 0 || !enough()) continue;
-      pauses_ = std::min(i * 4, max_pauses_);
+      pauses_ = min_of(i * 4, max_pauses_);
       return true;
     }
-    pauses_ = std::min(pauses_ * 2, max_pauses_);
+    pauses_ = min_of(pauses_ * 2, max_pauses_);
     return true;
   }
 
@@ -93,7 +93,7 @@ class Distance {
     const std::uint64_t run = messages - at_last_dry_spell_;
     at_last_dry_spell_ = messages;
     if (run <= stream_ || steering_ == Steering::kOff) {
-      if (run == 0 && stayed_) stream_ = std::min(stream_ * 2, kLongStream);
+      if (run == 0 && stayed_) stream_ = min_of(stream_ * 2, kLongStream);
       stayed_ = false;
       return false;
     }

@@ -124,7 +124,8 @@ inline frame_pool::Reader::Reader(const Parts& parts, std::uint32_t index, Frame
 
 inline void frame_pool::Reader::write_account() noexcept {
   // A cell's store, no atomic's: latest.hpp has its orders.
-  std::invoke(&latest<FrameAccount>::Writer::store, account_writer_, account_);
+  constexpr auto kWrite = &latest<FrameAccount>::Writer::store;
+  (account_writer_.*kWrite)(account_);
 }
 
 inline void frame_pool::Reader::begin(FrameStart from) noexcept {

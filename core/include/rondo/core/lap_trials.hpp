@@ -10,8 +10,9 @@
 // taken at once. Each relapse makes the next trial later.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
+
+#include "rondo/core/min_max.hpp"
 
 namespace rondo {
 
@@ -40,10 +41,10 @@ class LapTrials {
   void end_lap(std::uint64_t time) noexcept {
     ++laps_;
     if (!trying_) {
-      const std::uint64_t faster = std::min(last_, time);
+      const std::uint64_t faster = min_of(last_, time);
       last_ = time;
       // The better of the last laps, so that a lap that was interrupted does not count.
-      usual_ = laps_ <= 2 ? time : std::min(usual_ + usual_ / 8, time);
+      usual_ = laps_ <= 2 ? time : min_of(usual_ + usual_ / 8, time);
       if (laps_ >= 2 && other_ != 0 && faster / 2 > other_) return relapse(faster);
       if (laps_ >= patience_) begin_trial();
     } else if (laps_ >= 2) {
@@ -79,13 +80,13 @@ class LapTrials {
     trying_ = false;
     other_ = time;
     const double lost = static_cast<double>(time) / static_cast<double>(usual_ | 1) - 1;
-    const double patience = std::max(2.0 * patience_, kLossesApart * lost);
-    patience_ = static_cast<std::uint32_t>(std::min<double>(patience, kMaxPatience));
+    const double patience = max_of(2.0 * patience_, kLossesApart * lost);
+    patience_ = static_cast<std::uint32_t>(min_of<double>(patience, kMaxPatience));
     switch_way();
   }
   void relapse(std::uint64_t time) noexcept {
     if (laps_ < relapse_patience_) {
-      relapse_patience_ = std::min(2 * relapse_patience_, kMaxPatience);
+      relapse_patience_ = min_of(2 * relapse_patience_, kMaxPatience);
     }
     patience_ = relapse_patience_;
     other_ = time;

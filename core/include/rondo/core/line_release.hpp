@@ -14,12 +14,12 @@
 // of this happens where a batch of space is given back.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "rondo/core/distance.hpp"
 #include "rondo/core/lap_trials.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 
 namespace rondo {
@@ -54,7 +54,7 @@ class LineRelease {
   RONDO_COLD void treat(const std::byte* ring, std::uint64_t offset, std::uint64_t bytes) noexcept {
     if (!begun_) begin();
     if (trials_.way()) {
-      const std::uint64_t to_end = std::min(bytes, ring_bytes_ - offset);
+      const std::uint64_t to_end = min_of(bytes, ring_bytes_ - offset);
       evict(ring, offset, offset + to_end);
       evict(ring, 0, bytes - to_end);
     }

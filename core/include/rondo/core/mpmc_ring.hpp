@@ -21,7 +21,6 @@
 // docs/mpmc.md has the argument why it is safe, and the measurements.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstddef>
@@ -32,6 +31,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring_attendance.hpp"
 #include "rondo/core/mpmc_ring_consumer.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
@@ -71,7 +71,7 @@ class mpmc_ring {
     result.participants = participants;
     result.sized = kSized;
     result.slot_bytes = static_cast<std::uint32_t>(sizeof(T));
-    result.alignment = static_cast<std::uint32_t>(std::max(alignof(T), alignof(std::uint64_t)));
+    result.alignment = static_cast<std::uint32_t>(max_of(alignof(T), alignof(std::uint64_t)));
     return result;
   }
 
@@ -106,7 +106,7 @@ class mpmc_ring {
     const Position head = detail::guess_head(*parts_.positions);
     const Position tail = detail::guess_tail(*parts_.positions);
     const auto size = static_cast<std::int64_t>(tail - head);
-    return size < 0 ? 0 : std::min(static_cast<std::uint64_t>(size), parts_.capacity);
+    return size < 0 ? 0 : min_of(static_cast<std::uint64_t>(size), parts_.capacity);
   }
 
   // Positions ever claimed: what is claimed later lies at this one or behind it.

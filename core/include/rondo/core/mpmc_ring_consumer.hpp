@@ -3,13 +3,13 @@
 // for messages whose consumers died. The typed handle that users hold is in mpmc_ring_handles.hpp.
 #pragma once
 
-#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 
 #include "rondo/core/back_off.hpp"
 #include "rondo/core/distance.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
@@ -56,7 +56,7 @@ class MpmcConsumerCore {
   // Takes 1 to `wanted` adjacent messages, as many as are there now. Progress: lock-free.
   bool take(std::uint32_t wanted) noexcept {
     assert(count_ == 0 && wanted > 0);
-    wanted = std::min(wanted, mpmc_announcement::kMaxCount);
+    wanted = min_of(wanted, mpmc_announcement::kMaxCount);
     const std::uint32_t ready = written_from(next_, wanted);
     if (ready != 0) [[likely]] {
       Position p = next_;

@@ -1,6 +1,7 @@
 // The handles of an MPMC slot ring; part of mpmc_ring.hpp, which includes it.
 #pragma once
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring.hpp"
 
 namespace rondo {
@@ -8,7 +9,7 @@ namespace rondo {
 namespace detail {
 
 [[nodiscard]] constexpr std::uint32_t bounded_batch(std::size_t count) noexcept {
-  return static_cast<std::uint32_t>(std::min<std::size_t>(count, mpmc_announcement::kMaxCount));
+  return static_cast<std::uint32_t>(min_of<std::size_t>(count, mpmc_announcement::kMaxCount));
 }
 
 // The slots that a handle owns just now: what a claim and a message have in common. The handle must
@@ -255,7 +256,7 @@ class mpmc_ring<T, Policy>::Consumer {
   RONDO_ALWAYS_INLINE void fetch_size(std::uint32_t i) noexcept requires(kSized) {
     // relaxed: published with the slot.
     const std::uint64_t bytes = detail::size_word(core_.payload(i)).load(std::memory_order_relaxed);
-    sizes_[i] = static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, kImpossibleSize));
+    sizes_[i] = static_cast<std::uint32_t>(min_of<std::uint64_t>(bytes, kImpossibleSize));
   }
   // Of the one message taken. One with a size that no honest producer writes is given back unread.
   RONDO_ALWAYS_INLINE bool is_sound() noexcept {

@@ -10,13 +10,13 @@
 // participant leaves is reported as corrupt.
 #pragma once
 
-#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
 
 #include "rondo/core/back_off.hpp"
 #include "rondo/core/distance.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
@@ -54,7 +54,7 @@ class MpmcProducerCore {
   // Claims `least` to `wanted` adjacent positions, as many as are free now. Progress: lock-free.
   bool claim(std::uint32_t wanted, std::uint32_t least = 1) noexcept {
     assert(count_ == 0 && 0 < least && least <= wanted && least <= mpmc_announcement::kMaxCount);
-    wanted = std::min(wanted, mpmc_announcement::kMaxCount);
+    wanted = min_of(wanted, mpmc_announcement::kMaxCount);
     const std::uint32_t ready = free_from(next_, wanted);
     if (ready >= least) [[likely]] {
       Position p = next_;

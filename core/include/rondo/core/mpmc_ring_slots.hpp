@@ -2,11 +2,11 @@
 // lie, known at compile time if the type of the messages says it, and why a call got nothing.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "rondo/core/atomic.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
@@ -62,9 +62,9 @@ class MpmcShape {
     if constexpr (kStride == 0) {
       prefetch_for_write(slot_at(parts, next + 1));
     } else {
-      constexpr std::uint32_t kSlots = std::max(1u, kAhead / kStride);
+      constexpr std::uint32_t kSlots = max_of(1u, kAhead / kStride);
       const std::byte* const at = slot_at(parts, next + kSlots);
-      for (std::uint32_t i = 0; i < count * std::min(kStride, kAhead); i += kLineBytes) {
+      for (std::uint32_t i = 0; i < count * min_of(kStride, kAhead); i += kLineBytes) {
         prefetch_for_write(at + i);
       }
     }
@@ -84,7 +84,7 @@ class MpmcShape {
     if constexpr (kStride == 0) {
       // relaxed: published with the slot; and a hostile peer may have changed it since.
       const std::uint64_t size = size_word(payload).load(std::memory_order_relaxed);
-      used = payload_offset(parts) + std::min<std::uint64_t>(size, parts.slot_bytes);
+      used = payload_offset(parts) + min_of<std::uint64_t>(size, parts.slot_bytes);
       if (used > kLineBytes) rewrite(slot + used - 1);
     }
     for (std::uint64_t at = kLineBytes; at < used; at += kLineBytes) rewrite(slot + at);
@@ -150,7 +150,7 @@ inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 // How far apart the two sides keep in a stream, in slots: as far as they can. In a long ring that
 // would only be a longer stay.
 [[nodiscard]] inline std::uint64_t distance_in(const MpmcParts& parts) noexcept {
-  return std::min<std::uint64_t>(parts.capacity / 2, 1024);
+  return min_of<std::uint64_t>(parts.capacity / 2, 1024);
 }
 // Slots looked at and pauses made by one call that tries to own something, a millisecond or so;
 // then it is called contended. And those that one search for orphans, or for slots not given back,

@@ -31,10 +31,8 @@
 #pragma once
 
 #include <chrono>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +41,7 @@
 #include <vector>
 
 #include "rondo/core/atomic.hpp"
+#include "rondo/core/callback.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
@@ -109,7 +108,7 @@ class Participants {
  public:
   // Decides whether a slot whose lock was just obtained can be used: recovers what a dead owner
   // left, if anything. False: not now (the next slot is tried). Called whatever the table says.
-  using Recover = std::function<bool(std::uint32_t slot)>;
+  using Recover = FunctionRef<bool(std::uint32_t slot)>;
 
   // `geometry`: the segment's, as check_header() returned it. A read-only segment can be looked at,
   // not joined. Errors: LivenessLock::open()'s.
@@ -130,25 +129,9 @@ class Participants {
   // What one who leaves does last: bool(bool last). Called once, under the membership lock, so that
   // whoever acts upon a farewell said here finds the slot given back when it leaves itself. `last`:
   // nobody else is attached, nobody comes meanwhile, and all that those who left in order wrote
-  // before is visible; then the name goes if it returns true. If the lock can't be had in time it
+  // before is visible; only then, and if it returns true, the name goes. If the lock can't be had in time it
   // is called without, and `last` is false.
-  class NameGoes {
-   public:
-    // Refers to `decide`, which outlives the call.
-    template <class Decide>
-    requires(!std::same_as<std::remove_cvref_t<Decide>, NameGoes>) NameGoes(Decide&& decide)
-    noexcept  // NOLINT: as a reference is made
-        : decide_(std::addressof(decide)), call_([](const void* what, bool last) {
-            return static_cast<bool>(
-                (*static_cast<const std::remove_cvref_t<Decide>*>(what))(last));
-          }) {}
-    // Whether the name goes, as far as this one is asked.
-    bool operator()(bool last) const { return call_(decide_, last) && last; }
-
-   private:
-    const void* decide_;
-    bool (*call_)(const void*, bool);
-  };
+  using NameGoes = FunctionRef<bool(bool)>;
 
   // Gives the slot back. Returns whether nobody else was left, proved by the kernel; then the name
   // goes if `name_goes` says so. Blocking, for `patience` at most; when it passes, the slot is

@@ -6,7 +6,6 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
-#include <immintrin.h>
 #endif
 
 #if defined(__SANITIZE_THREAD__)
@@ -53,7 +52,7 @@ inline constexpr std::size_t kPartAlignment = 4096;
 // avoids the mis-speculation when the awaited line arrives. About 40 cycles on x86-64.
 RONDO_ALWAYS_INLINE void cpu_relax() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
-  _mm_pause();
+  __builtin_ia32_pause();
 #elif defined(__aarch64__)
   asm volatile("isb" ::: "memory");
 #elif defined(__riscv)
@@ -102,7 +101,7 @@ RONDO_ALWAYS_INLINE void evict_line([[maybe_unused]] const void* address) noexce
 // A clock for comparing short stretches of work on one core. No unit, no syscall, no fence.
 RONDO_ALWAYS_INLINE std::uint64_t cpu_ticks() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
-  return __rdtsc();
+  return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__)
   std::uint64_t ticks;
   asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));

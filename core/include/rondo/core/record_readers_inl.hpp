@@ -1,6 +1,7 @@
 // The slow paths of a record ring with several readers; the protocol is told in record_readers.hpp.
 #pragma once
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/record_ring.hpp"
 
 namespace rondo::detail {
@@ -180,7 +181,7 @@ inline bool record_ring::Producer::make_room_among_readers(std::uint64_t bytes) 
   if (is_before(head_seen_ + reach, need)) head_seen_ = look_at_readers();
   const Position farthest = (is_before(head_seen_, checkpoint_) ? head_seen_ : checkpoint_) + reach;
   if (is_before(farthest, need)) return false;
-  const Position chunk = tail_ + std::max(bytes, parts_.capacity / 8);
+  const Position chunk = tail_ + max_of(bytes, parts_.capacity / 8);
   const Position wish = is_before(farthest, chunk) ? farthest : chunk;
 
   // relaxed, this and the next two: ours alone, but for who joins, see J3.

@@ -25,7 +25,6 @@
 //   V1 in record_readers.hpp -> V2 acquire fence  a record overwritten meanwhile is noticed
 #pragma once
 
-#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +38,7 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/distance.hpp"
 #include "rondo/core/line_release.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -84,8 +84,8 @@ class record_ring {
   // The largest record that a ring of `capacity` bytes always has room for once it is drained,
   // wherever its position stands: padding to the end and the record together take less than all.
   [[nodiscard]] static constexpr std::size_t max_record_bytes(std::uint64_t capacity) noexcept {
-    return std::min<std::uint64_t>(capacity / 2 - 2 * record_header::kBytes,
-                                   std::numeric_limits<std::uint32_t>::max() - 15u);
+    return min_of<std::uint64_t>(capacity / 2 - 2 * record_header::kBytes,
+                                 std::numeric_limits<std::uint32_t>::max() - 15u);
   }
 };
 

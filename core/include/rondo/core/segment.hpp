@@ -18,13 +18,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "rondo/core/callback.hpp"
 #include "rondo/core/result.hpp"
 
 namespace rondo {
@@ -118,7 +118,7 @@ class Segment {
  public:
   // Writes the contents of a new segment, all zero so far, before anyone else can see it. An error
   // it returns becomes create()'s, and nothing remains.
-  using Fill = std::function<Result<void>(std::span<std::byte>)>;
+  using Fill = FunctionRef<Result<void>(std::span<std::byte>)>;
 
   // Makes a segment of `size_bytes`, reserved in full, fills it, and gives it its name.
   // Blocking. Errors: kInvalidName, kInvalidCapacity (0 or above kMaxSegmentBytes),
@@ -145,7 +145,7 @@ class Segment {
   // A segment of kind kHeap over memory that the caller supplies, aligned to kSharingRange and
   // zeroed. `release` is called once the segment is gone.
   // Errors: kMisaligned, kNoDescriptors, kSystem.
-  static Result<Segment> over(std::span<std::byte> memory, std::function<void()> release = {});
+  static Result<Segment> over(std::span<std::byte> memory, Callback<void()> release = {});
 
   // Removes a name, whether anyone is attached or not: those who are keep the segment. With
   // Remove::kIfUnused nothing is removed while somebody is, and nobody can come in between.

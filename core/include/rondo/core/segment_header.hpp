@@ -26,7 +26,6 @@
 #pragma once
 
 #include <bit>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -39,6 +38,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/unix_time.hpp"
 
 namespace rondo {
 
@@ -141,13 +141,8 @@ inline void initialise_header(std::span<std::byte> segment, const Geometry& geom
   header->capacity.store(geometry.capacity, kRelaxed);
   header->slot_bytes.store(geometry.slot_bytes, kRelaxed);
   header->participants.store(geometry.participants, kRelaxed);
-  std::uint64_t created = geometry.created_unix_ns;
-  if (created == 0) {
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    created = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-  }
-  header->created_unix_ns.store(created, kRelaxed);
+  const bool now = geometry.created_unix_ns == 0;
+  header->created_unix_ns.store(now ? unix_nanoseconds() : geometry.created_unix_ns, kRelaxed);
 }
 
 // Declares the segment finished: it will pass check_header() from now on.

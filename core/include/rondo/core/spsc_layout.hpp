@@ -13,16 +13,17 @@
 // Invariant: tail - head <= capacity (mod 2^64).
 #pragma once
 
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <type_traits>
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/bell.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
@@ -173,8 +174,13 @@ template <class Parts>
   const std::size_t elements = count * parts.slot_elements();
   const std::size_t to_end =
       (parts.capacity - index_of(position, parts.capacity)) * parts.slot_elements();
-  const std::size_t first = std::min(elements, to_end);
+  const std::size_t first = min_of(elements, to_end);
   return {{slot_at(parts, position), first}, {parts.slots, elements - first}};
+}
+
+template <class T>
+RONDO_ALWAYS_INLINE void copy_slots(const T* from, std::size_t count, T* to) noexcept {
+  if (count != 0) std::memcpy(to, from, count * sizeof(T));
 }
 
 }  // namespace detail

@@ -18,7 +18,6 @@
 // read. Read in place from peers that are trusted, and copy (try_pop) before checking otherwise.
 #pragma once
 
-#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -32,6 +31,7 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/distance.hpp"
 #include "rondo/core/line_release.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
@@ -102,10 +102,10 @@ class spsc_ring<T>::Producer {
   [[nodiscard]] std::size_t try_push_some(std::span<const Element> values) noexcept
       requires(!kRaw) {
     if (tail_ == limit_ && !look()) return 0;
-    const std::size_t count = std::min<std::uint64_t>(values.size(), limit_ - tail_);
+    const std::size_t count = min_of<std::uint64_t>(values.size(), limit_ - tail_);
     const auto [first, second] = detail::slots_at(parts_, tail_, count);
-    std::copy_n(values.data(), first.size(), first.data());
-    std::copy_n(values.data() + first.size(), second.size(), second.data());
+    detail::copy_slots(values.data(), first.size(), first.data());
+    detail::copy_slots(values.data() + first.size(), second.size(), second.data());
     publish(tail_ + count);
     return count;
   }
@@ -130,7 +130,7 @@ class spsc_ring<T>::Producer {
   }
   [[nodiscard]] std::optional<Claim> try_claim_some(std::size_t slots) noexcept {
     if (tail_ == limit_ && !look()) return std::nullopt;
-    return try_claim(std::min<std::uint64_t>(slots, limit_ - tail_));
+    return try_claim(min_of<std::uint64_t>(slots, limit_ - tail_));
   }
 
   // Slots published since the ring was made.
@@ -200,9 +200,8 @@ class spsc_ring<T>::Consumer {
         seen_(head_),
         turn_(head_),
         published_(head_),
-        share_(acknowledge == Acknowledge::kEagerly
-                   ? 1
-                   : std::max<std::uint64_t>(parts.capacity / 8, 1)),
+        share_(acknowledge == Acknowledge::kEagerly ? 1
+                                                    : max_of<std::uint64_t>(parts.capacity / 8, 1)),
         distance_(steering, head_, parts.capacity / 4),
         release_(steering, parts.capacity * detail::slot_bytes_of(parts)) {
     refresh();
@@ -239,10 +238,10 @@ class spsc_ring<T>::Consumer {
   // is any; as in try_push_some(), perhaps not yet all.
   [[nodiscard]] std::size_t try_pop_some(std::span<Element> out) noexcept requires(!kRaw) {
     if (seen_ == head_ && !look()) return 0;
-    const std::size_t count = std::min<std::uint64_t>(out.size(), seen_ - head_);
+    const std::size_t count = min_of<std::uint64_t>(out.size(), seen_ - head_);
     const auto [first, second] = detail::slots_at(parts_, head_, count);
-    std::copy_n(first.data(), first.size(), out.data());
-    std::copy_n(second.data(), second.size(), out.data() + first.size());
+    detail::copy_slots(first.data(), first.size(), out.data());
+    detail::copy_slots(second.data(), second.size(), out.data() + first.size());
     give_back(count);
     return count;
   }
@@ -279,7 +278,7 @@ class spsc_ring<T>::Consumer {
   }
   [[nodiscard]] std::optional<Messages> try_next_some(std::size_t messages) noexcept {
     if (seen_ == head_ && !look()) return std::nullopt;
-    return try_next(std::min<std::uint64_t>(messages, seen_ - head_));
+    return try_next(min_of<std::uint64_t>(messages, seen_ - head_));
   }
 
   // Publishes all that was given back. True if there was anything. For callers that are about to
@@ -290,7 +289,7 @@ class spsc_ring<T>::Consumer {
     release_.before_give_back(parts_.slots, index_of(published_, parts_.capacity) * slot_bytes,
                               (head_ - published_) * slot_bytes);
     published_ = head_;
-    turn_ = std::min(seen_ - head_, share_) + head_;
+    turn_ = min_of(seen_ - head_, share_) + head_;
     // C2 (release, pairs with P2): the slots before this position have been fully read.
     parts_.consumer->head.store(head_, std::memory_order_release);
     return true;
@@ -312,7 +311,7 @@ class spsc_ring<T>::Consumer {
   // After head_ moved: publishes if it is time to, and finds the next turn.
   RONDO_ALWAYS_INLINE bool take_turn() noexcept {
     if (head_ - published_ >= share_) return publish();
-    turn_ = std::min(seen_ - published_, share_) + published_;
+    turn_ = min_of(seen_ - published_, share_) + published_;
     return false;
   }
 
@@ -327,7 +326,7 @@ class spsc_ring<T>::Consumer {
       return false;
     }
     seen_ = tail;
-    turn_ = std::min(seen_ - published_, share_) + published_;
+    turn_ = min_of(seen_ - published_, share_) + published_;
     return messages != 0;
   }
 

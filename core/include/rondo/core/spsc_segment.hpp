@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "rondo/core/spsc_layout.hpp"
@@ -66,7 +67,7 @@ auto spsc_ring<T>::create(std::span<std::byte> memory, const SpscParams& params)
                      std::to_string(layout->total_bytes) + " bytes, not " +
                      std::to_string(memory.size())};
   }
-  if (!is_aligned(memory.data(), std::max(kSharingRange, alignof(Element)))) {
+  if (!is_aligned(memory.data(), max_of(kSharingRange, alignof(Element)))) {
     return Error{ErrorCode::kMisaligned, "memory for a ring has to be aligned to " +
                                              std::to_string(kSharingRange) + " bytes"};
   }
@@ -106,7 +107,7 @@ auto spsc_ring<T>::attach(std::span<std::byte> memory, std::string_view what) ->
                      std::to_string(geometry->feature_bits) + "; a ring of its capacity has " +
                      std::to_string(layout->total_bytes) + " bytes and features 0"};
   }
-  if (!is_aligned(memory.data(), std::max(kSharingRange, alignof(Element)))) {
+  if (!is_aligned(memory.data(), max_of(kSharingRange, alignof(Element)))) {
     return Error{ErrorCode::kMisaligned, name + " is not aligned as its slots need"};
   }
   return detail::spsc_parts_at<T>(memory.data(), *layout, geometry->capacity, geometry->slot_bytes);

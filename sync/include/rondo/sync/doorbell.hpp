@@ -31,7 +31,6 @@
 //   F1 heavy fence, F2, F3 seq_cst fences        forbid that both sides miss each other
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cassert>
 #include <chrono>
@@ -41,6 +40,7 @@
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/bell.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/sync/asymmetric_fence.hpp"
 #include "rondo/sync/deadline.hpp"
@@ -259,7 +259,7 @@ class BasicSleeper {
     const FutexResult result = System::wait(peer_->rings, seen, slice, deadline, kAllBits);
     static_cast<void>(result);  // whatever it was, the caller looks again
     // By the end of such a sleep our word has been seen, and says that they must fence.
-    if (!fenced) unfenced_slice_ = std::min(2 * unfenced_slice_, System::kSlice);
+    if (!fenced) unfenced_slice_ = min_of(2 * unfenced_slice_, System::kSlice);
     say(0);
     return ready();
   }

@@ -16,15 +16,14 @@
 // delivered first.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <thread>
 #include <utility>
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/sync/deadline.hpp"
 
@@ -44,6 +43,10 @@ enum class WaitResult : std::uint8_t {
   kPeerGone,    // `peer_gone` said so
   kInterrupted  // the stop flag is set
 };
+
+namespace detail {
+void yield_core() noexcept;  // to whoever may run on it
+}  // namespace detail
 
 class WaitStrategy {
  public:
@@ -103,7 +106,7 @@ class WaitStrategy {
   void adapt(std::chrono::nanoseconds waited) noexcept {
     if (most_spin_ == most_spin_.zero()) return;
     const bool brief = waited < 2 * kAdaptiveSpin;
-    spin_ = brief ? most_spin_ : std::max(spin_ / 2, kLeastAdaptiveSpin);
+    spin_ = brief ? most_spin_ : max_of(spin_ / 2, kLeastAdaptiveSpin);
     yields_ = brief ? kAdaptiveYields : yields_ / 2;
   }
 
@@ -150,7 +153,7 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
       case WaitMode::kSpin: is_ready = look(4 * kLooksPerTurn, false, ready); break;
       case WaitMode::kPause: is_ready = look(kLooksPerTurn, true, ready); break;
       case WaitMode::kYield:
-        std::this_thread::yield();
+        detail::yield_core();
         is_ready = ready();
         break;
       case WaitMode::kAdaptive:
@@ -160,7 +163,7 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
         }
         if (yields > 0) {
           --yields;
-          std::this_thread::yield();
+          detail::yield_core();
           is_ready = ready();
           break;
         }

@@ -4,11 +4,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "rondo/core/acknowledge.hpp"
+#include "rondo/core/callback.hpp"
 #include "rondo/sync/deadline.hpp"
 
 namespace rondo {
@@ -39,7 +39,7 @@ struct OpenOptions {
   // A sender with several readers: called now and then while a send waits for a reliable receiver
   // that lives and does not move. True: it is waited for no longer, goes on as a lossy one, and is
   // told what it lost. From the sending thread.
-  std::function<bool(const SlowReader&)> on_slow_reader{};
+  Callback<bool(const SlowReader&)> on_slow_reader{};
   // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May
   // be set by a signal handler. Outlives the handle.
   const std::atomic<bool>* stop = nullptr;

@@ -1,0 +1,11 @@
+// The time of day, for people: when something was made, or who came when.
+#pragma once
+
+#include <cstdint>
+
+namespace rondo {
+
+// Nanoseconds since 1970, by the system's clock, which may be set back. Progress: wait-free.
+[[nodiscard]] std::uint64_t unix_nanoseconds() noexcept;
+
+}  // namespace rondo
