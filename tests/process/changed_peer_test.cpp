@@ -3,14 +3,18 @@
 //
 //   1. AReceiverIsNotToldThatASenderDiedWhichLeft
 //   2. ASenderIsNotToldThatAReceiverDiedWhichLeft
+//   3. ASenderIsNotToldThatAReceiverDiedWhichHasJustCome
+//   4. ASuccessorHalfwayInIsNotTakenForOneWhoLeft
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "conformance/channel_fixture.hpp"
 #include "process/stepper.hpp"
@@ -22,9 +26,11 @@ Deadline soon() { return Deadline::after(std::chrono::seconds(60)); }
 
 bool is_sleep(long call) { return call == SYS_futex || call == SYS_clock_nanosleep; }
 
-class ChangedPeer : public Watchdog, public ::testing::WithParamInterface<const char*> {
+constexpr int kNever = std::numeric_limits<int>::max();
+
+class OneChangedPeer : public Watchdog {
  protected:
-  ~ChangedPeer() override { static_cast<void>(remove(url_, true)); }
+  ~OneChangedPeer() override { static_cast<void>(remove(url_, true)); }
 
   // Each pair of moments, up to where the one who waits falls asleep: `story` tells it with the one
   // change before its call number `leaves`, the other one before its call number `comes`, and says
@@ -49,13 +55,15 @@ class ChangedPeer : public Watchdog, public ::testing::WithParamInterface<const 
       ++calls;
       change();
     }
-    if (calls < leaves) leave();
+    if (calls < leaves && leaves != kNever) leave();
     if (calls < comes) come();
     return calls + 1;
   }
 
   std::string url_ = "shm:" + unique_word();
 };
+
+class ChangedPeer : public OneChangedPeer, public ::testing::WithParamInterface<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Rings, ChangedPeer,
                          ::testing::Values("?capacity=4KiB", "?readers=2&capacity=4KiB",
@@ -110,6 +118,79 @@ TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichLeft) {
     static_cast<void>(remove(url_, true));
     return calls;
   });
+}
+
+// The first of all; or, `after` a receiver of an earlier sender that was killed.
+TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichHasJustCome) {
+  if (std::string_view(GetParam()).find("kind=") != std::string_view::npos) {
+    GTEST_SKIP() << "waits for nobody, or counts who came and went";
+  }
+  for (const bool after : {false, true}) {
+    int calls = 1;
+    for (int comes = 0; comes < calls; ++comes) {
+      if (after) {
+        auto earlier = Sender::open(url_ + GetParam() + "&keep=1").value();
+        Stepper killed([&] {
+          auto receiver = Receiver::open(url_, {.wait = soon()});
+          Stepper::begin();
+        });
+      }
+      Stepper sending([&] {
+        auto sender = Sender::open(url_ + GetParam() + "&wait=park");
+        if (!sender || sender->send("one") != Status::kOk) _exit(1);
+        Stepper::begin();
+        const Status status = sender->flush(Deadline::after(std::chrono::milliseconds(100)));
+        Stepper::end();
+        // Of several receivers none has to have read.
+        _exit(status == Status::kTimedOut || status == Status::kOk ? 0
+                                                                   : 10 + static_cast<int>(status));
+      });
+      std::optional<Receiver> receiver;
+      calls = run(
+          sending, kNever, comes, [] {},
+          [&] { receiver = Receiver::open(url_, {.wait = soon()}).value(); });
+      EXPECT_EQ(sending.run_to_exit(), 0) << "it came at " << comes << ", " << after;
+      receiver.reset();
+      static_cast<void>(remove(url_, true));
+    }
+    EXPECT_GT(calls, 2);
+  }
+}
+
+// It has the lock, and has not wiped its predecessor's farewell away.
+TEST_F(OneChangedPeer, ASuccessorHalfwayInIsNotTakenForOneWhoLeft) {
+  int calls = 1;
+  for (int comes = 0; comes < calls; ++comes) {
+    {
+      auto earlier = Sender::open(url_ + "?capacity=4KiB&keep=1").value();
+      auto receiver = Receiver::open(url_ + "?keep=1", {.wait = soon()}).value();
+      receiver.detach();
+    }
+    Stepper sending([&] {
+      auto sender = Sender::open(url_ + "?capacity=4KiB&wait=park");
+      if (!sender || sender->send("one") != Status::kOk) _exit(1);
+      Stepper::begin();
+      const Status status = sender->flush(Deadline::after(std::chrono::milliseconds(100)));
+      Stepper::end();
+      _exit(status == Status::kTimedOut ? 0 : 10 + static_cast<int>(status));
+    });
+    Stepper coming([&] {
+      Stepper::begin();
+      auto receiver = Receiver::open(url_, {.wait = soon()});
+      Stepper::end();
+      pause();
+    });
+    calls = run(
+        sending, kNever, comes, [] {},
+        [&] {
+          while (coming.run_to_system_call() && !coming.unlocks()) {
+          }
+        });
+    EXPECT_EQ(sending.run_to_exit(), 0) << "it came at " << comes;
+    coming.kill();
+    static_cast<void>(remove(url_, true));
+  }
+  EXPECT_GT(calls, 2);
 }
 
 }  // namespace

@@ -21,23 +21,25 @@
 //  15. ASenderThatOnlySendsLetsAReceiverIn
 //  16. ASenderThatClosesWaitsForAReceiver
 //  17. WhatIsLostWithASenderItIsTold
-//  18. ALingeringSenderThatClosesWaitsForASuccessor
+//  18. ASenderThatClosesIsToldOfAHeadThatIsNonsense
+//  19. ASenderThatGoesElsewhereHasNotLostItsName
+//  20. ALingeringSenderThatClosesWaitsForASuccessor
 //  Death
-//  19. AKilledSendersMessagesArriveAndItsDeathIsTold
-//  20. ReceiversKilledAtRandomAreFollowed
-//  21. SendersKilledAtRandomAreNoticed
-//  22. ASenderIsToldThatItsOnlyReceiverDied
-//  23. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
-//  24. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  25. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  21. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  22. ReceiversKilledAtRandomAreFollowed
+//  23. SendersKilledAtRandomAreNoticed
+//  24. ASenderIsToldThatItsOnlyReceiverDied
+//  25. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
+//  26. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  27. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  26. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  28. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  27. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  28. OneKilledAmongSeveralIsNotWaitedFor
-//  29. OneThatScribblesAmongSeveralHarmsNobody
-//  30. TooManyReceiversAreTurnedAway
-//  31. NamesOfParticipantsReachTheSendersInfo
+//  29. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  30. OneKilledAmongSeveralIsNotWaitedFor
+//  31. OneThatScribblesAmongSeveralHarmsNobody
+//  32. TooManyReceiversAreTurnedAway
+//  33. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -764,6 +766,30 @@ TEST_F(GuardedChannel, ASenderThatClosesWaitsForAReceiver) {
   EXPECT_NE(access(path().c_str(), F_OK), 0);
 }
 
+// A receiver of our own making, with nothing but the wire and the kernel: the words of its part, or
+// nullptr if it is not let in. It never gives anything back.
+std::atomic<std::uint64_t>* be_let_in(const std::string& path) {
+  int socket = -1;
+  while ((socket = connect_raw(path)) < 0) usleep(100);
+  Offer offer;
+  const int ring = receive_with(socket, offer);
+  const int part = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (ring < 0 || ftruncate(part, 4096) != 0) return nullptr;
+  auto* words = static_cast<std::atomic<std::uint64_t>*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, part, 0));
+  words[0] = offer.start;
+  if (fcntl(part, F_ADD_SEALS, Part{}.seals) != 0) return nullptr;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_start = static_cast<off_t>((std::uint64_t{1} << 40) + 1);
+  lock.l_len = 1;
+  if (fcntl(part, F_OFD_SETLK, &lock) != 0) return nullptr;
+  send_with(socket, Answer{}, {open_again(part, O_RDONLY), open_again(part, O_RDWR)});
+  Welcome welcome;
+  receive_with(socket, welcome);
+  return welcome.verdict == 0 ? words : nullptr;
+}
+
 // A receiver that comes and reads nothing.
 TEST_F(GuardedChannel, WhatIsLostWithASenderItIsTold) {
   for (const bool killed : {false, true}) {
@@ -784,6 +810,37 @@ TEST_F(GuardedChannel, WhatIsLostWithASenderItIsTold) {
       EXPECT_EQ(told, lingers ? Status::kTimedOut : gone) << to_string(told);
     }
   }
+}
+
+TEST_F(GuardedChannel, ASenderThatClosesIsToldOfAHeadThatIsNonsense) {
+  for (const std::string options : {"linger=1", "capacity=4KiB"}) {
+    auto sender = Sender::open(url(options));
+    ASSERT_TRUE(sender) << sender.error().message;
+    Child child([&] {
+      auto* words = be_let_in(path());
+      if (words == nullptr) return 1;
+      words[0] = ~std::uint64_t{7};
+      return 0;
+    });
+    ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
+    EXPECT_EQ(child.join(), 0);
+    Status told = sender->send("nobody can say whether this was read");
+    if (told == Status::kOk) told = sender->close(soon());
+    EXPECT_EQ(told, Status::kCorrupt) << options;
+  }
+}
+
+// Its name stands where it did.
+TEST_F(GuardedChannel, ASenderThatGoesElsewhereHasNotLostItsName) {
+  Child child([&] {
+    if (chdir(directory_.path().c_str()) != 0) return 1;
+    auto sender = Sender::open("shm+guarded:ring");
+    if (!sender || chdir("/") != 0) return 2;
+    if (!sender->info().at_its_name) return 3;
+    if (unlink(path().c_str()) != 0 || sender->info().at_its_name) return 4;
+    return 0;
+  });
+  EXPECT_EQ(child.join(), 0);
 }
 
 TEST_F(GuardedChannel, ALingeringSenderThatClosesWaitsForASuccessor) {
@@ -1025,29 +1082,11 @@ TEST_F(GuardedChannel, ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor) {
   EXPECT_EQ(knocking.join(), 0);
 }
 
-// A receiver of our own making, with nothing but the wire and the kernel: writes anything into the
-// one page that it may write, again and again.
+// Writes anything into the one page that it may write, again and again.
 int scribble(const std::string& path, std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  int socket = -1;
-  while ((socket = connect_raw(path)) < 0) usleep(100);
-  Offer offer;
-  const int ring = receive_with(socket, offer);
-  const int part = memfd_create("part", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (ring < 0 || ftruncate(part, 4096) != 0) return 1;
-  auto* words = static_cast<std::atomic<std::uint64_t>*>(
-      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, part, 0));
-  words[0] = offer.start;
-  if (fcntl(part, F_ADD_SEALS, Part{}.seals) != 0) return 2;
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_start = static_cast<off_t>((std::uint64_t{1} << 40) + 1);
-  lock.l_len = 1;
-  if (fcntl(part, F_OFD_SETLK, &lock) != 0) return 3;
-  send_with(socket, Answer{}, {open_again(part, O_RDONLY), open_again(part, O_RDWR)});
-  Welcome welcome;
-  receive_with(socket, welcome);
-  if (welcome.verdict != 0) return 4;
+  auto* words = be_let_in(path);
+  if (words == nullptr) return 1;
   for (;;) {
     // Mostly the words that the sender looks at: head, state, waiter, ringer.
     constexpr std::array<std::size_t, 4> kAims{0, 1, 16, 32};

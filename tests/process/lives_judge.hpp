@@ -253,14 +253,16 @@ class Judge {
   [[nodiscard]] bool excused(const Life& sender) const {
     if (sender.ended != 0) return true;
     // It may have been killed when it had taken away what a receiver refused, and could not say so.
-    if (sender.closing != 0 && sender.died()) return somebody_left_beside(sender);
+    if (sender.closing != 0 && sender.died() && !sender.linger) return was_refused(sender);
     return sender.closed != 0 && sender.close_status != Status::kOk;
   }
 
-  [[nodiscard]] bool somebody_left_beside(const Life& sender) const {
+  // Whether a receiver left beside one that was killed.
+  [[nodiscard]] bool was_refused(const Life& sender) const {
     for (std::uint32_t i = 0; i < world_.known_lives(); ++i) {
       const Life& other = world_.life[i];
-      if (!other.sends && other.closing > sender.begun) return true;
+      if (!other.sends && other.closing > sender.begun && other.closing < sender.killed)
+        return true;
     }
     return false;
   }
@@ -299,7 +301,11 @@ class Judge {
     bool nobody_came = true;
     for (std::uint32_t i = 0; i < world_.known_lives(); ++i) {
       const Life& other = world_.life[i];
-      const bool met = !other.sends && other.refused == 0 && other.begun != 0 &&
+      // One that gave up may have been let in without knowing it yet.
+      const bool let_in = other.refused == 0 ||
+                          (channel_.kind != Kind::kBytes && other.refusal == ErrorCode::kTimedOut &&
+                           other.begun < sender.closed && other.refused > sender.opened);
+      const bool met = !other.sends && let_in && other.begun != 0 &&
                        (other.closed == 0 || other.closed > sender.opened);
       nobody_came = nobody_came && !met;
       // One who has seen the end has read it all.

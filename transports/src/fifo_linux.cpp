@@ -155,7 +155,7 @@ Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptio
     const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
     const WaitResult result = fifo.stream.wait(slice, WaitMode::kPark, options.stop);
     if (result == WaitResult::kReady) return true;
-    if (identity_at(url.target) != fifo.identity) return false;
+    if (leads_elsewhere(url.target, fifo.identity)) return false;
     if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
       return std::move(go_on).error();
     }

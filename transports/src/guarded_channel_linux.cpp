@@ -90,7 +90,7 @@ class GuardedSender final : public SenderBackend {
     Status waited = Status::kOk;
     if (status == Status::kOk && producer.sequence() != 0) {
       producer.close();
-      while (waited == Status::kOk &&
+      while (waited == Status::kOk && !producer.failed() &&
              (door_->admissions() == 0 || (linger_ && is_lost(producer)))) {
         if (stopped()) {
           waited = Status::kInterrupted;
@@ -102,6 +102,8 @@ class GuardedSender final : public SenderBackend {
       }
       bind(ringer);
       if (waited == Status::kOk && is_lost(producer)) waited = how_it_went();
+      // Of a head that no honest receiver writes it can't be said what was read.
+      if (producer.failed()) waited = Status::kCorrupt;
     }
     const Status closed = ring_.close(producer, ringer, status, deadline);
     return waited == Status::kOk ? closed : waited;
@@ -135,8 +137,10 @@ class GuardedSender final : public SenderBackend {
  private:
   // Whether the one receiver has gone, and not read all.
   [[nodiscard]] bool is_lost(record_ring::Producer& producer) const noexcept {
-    return door_->parts().readers == 1 && door_->presence() == Presence::kAbsent &&
-           !producer.drained();
+    if (door_->parts().readers > 1) return false;
+    const bool absent = door_->presence() == Presence::kAbsent;
+    // Also beside a receiver: what it has written may be nonsense.
+    return !producer.drained() && absent;
   }
   [[nodiscard]] Status how_it_went() const noexcept {
     // relaxed: a farewell orders nothing.

@@ -252,15 +252,7 @@ void GuardedDoor::wait(Deadline deadline) noexcept {
 void GuardedDoor::close() noexcept {
   if (!listener_.socket.is_open()) return;
   listener_.cleanup->run();
-  // Those who have knocked and were not looked at yet go one by one, as they may have sent
-  // something.
-  static_cast<void>(shutdown(listener_.socket.fd(), SHUT_RD));
-  for (int i = 0; i <= kBacklog; ++i) {
-    OwnedFd guest = accept_from(listener_.socket.fd());
-    if (!guest) break;
-    let_go(std::move(guest));
-  }
-  listener_.socket.close();
+  listener_.close();
   guests_.clear();
   for (Place& place : places_) place.lock.reset();
 }

@@ -35,6 +35,7 @@ class GuardedReceiverSeat final : public Seat {
   }
   void leave(const Participants::NameGoes& name_goes) noexcept override {
     name_goes(false);
+    part_->say_farewell();
     part_->lock().drop(kGuardedReceiverSlot);
   }
   void describe(ChannelInfo& info) const override {
@@ -87,8 +88,11 @@ GuardedPart::GuardedPart(Segment memory, LivenessLock lock) noexcept
 
 GuardedPart::~GuardedPart() {
   // A child that was forked takes nothing from its parent.
-  if (lock_.forked()) return;
-  // relaxed: a farewell orders nothing, and repeats that of a receiver that has left.
+  if (!lock_.forked()) say_farewell();
+}
+
+void GuardedPart::say_farewell() noexcept {
+  // relaxed: a farewell orders nothing, and may repeat that of a receiver that has left.
   consumer().record_waiter.state.fetch_or(BellWaiter::kGone, std::memory_order_relaxed);
 }
 

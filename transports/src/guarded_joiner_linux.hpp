@@ -24,6 +24,7 @@ class GuardedPart {
   ~GuardedPart();
 
   [[nodiscard]] RecordConsumerPart& consumer() noexcept;
+  void say_farewell() noexcept;
   [[nodiscard]] LivenessLock& lock() noexcept { return lock_; }
 
  private:

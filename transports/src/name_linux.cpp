@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 
 #include "remove_name.hpp"
@@ -20,6 +21,18 @@ std::optional<FileIdentity> identity_at(const std::string& path) noexcept {
   struct stat status {};
   if (lstat(path.c_str(), &status) != 0) return std::nullopt;
   return identity_of(status);
+}
+
+bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noexcept {
+  struct stat status {};
+  if (lstat(path.c_str(), &status) != 0) return errno == ENOENT || errno == ENOTDIR;
+  return identity_of(status) != identity;
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code ignored;  // without a working directory the path stays as it is
+  const auto absolute = std::filesystem::absolute(path, ignored);
+  return ignored ? path : absolute.string();
 }
 
 void NameCleanup::run() noexcept {

@@ -27,12 +27,18 @@ struct FileIdentity {
 // What stands at the name now, without following a link; none if nothing does.
 [[nodiscard]] std::optional<FileIdentity> identity_at(const std::string& path) noexcept;
 
+// Whether it is certain that the name does not lead to that file any more: a look that failed does
+// not tell.
+[[nodiscard]] bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noexcept;
+// The same name, wherever this process goes.
+[[nodiscard]] std::string absolute_path(const std::string& path);
+
 // Removes a name, if it still is that of the same file. Whoever makes such a name does so under its
 // NameLock, so that none is taken away that has come since the look.
 class NameCleanup final : public Cleanup {
  public:
-  NameCleanup(std::string path, FileIdentity identity)
-      : path_(std::move(path)), lock_(path_), identity_(identity) {}
+  NameCleanup(const std::string& path, FileIdentity identity)
+      : path_(absolute_path(path)), lock_(path_), identity_(identity) {}
   // Waits 50 ms at most.
   void run() noexcept override;
 

@@ -67,13 +67,16 @@ bool RingSender::receiver_left() const noexcept {
 Status RingSender::nobody_to_wait_for() noexcept {
   if (seat_->damaged()) return Status::kCorrupt;
   if (linger_) return Status::kWouldBlock;
+  // Before the look: who comes while we look is there, and has not gone.
+  const bool came = seat_->peer_came();
+  const bool came_anew = seat_->peer_came_anew();
   // Who said farewell did not die, whosever receiver it was.
   switch (seat_->peer_absence([this] { return farewell_stands(); })) {
     case Absence::kNone: return Status::kWouldBlock;
-    case Absence::kLeft: return seat_->peer_came_anew() ? Status::kPeerGone : Status::kWouldBlock;
+    case Absence::kLeft: return came_anew ? Status::kPeerGone : Status::kWouldBlock;
     case Absence::kDied: break;
   }
-  return seat_->peer_came() ? Status::kPeerDied : Status::kWouldBlock;
+  return came ? Status::kPeerDied : Status::kWouldBlock;
 }
 
 // Waits until `ready`, and finds out if there is nobody to wait for.
@@ -206,7 +209,7 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
   // does what a successor has just written.
   if (gone && state != ReadState::kLost) {
     const Status told = how_it_ended(consumer, absence);
-    if (told != Status::kPeerDied || !ready()) return told;
+    if (told != Status::kPeerDied || (!ready() && state != ReadState::kLost)) return told;
   }
   switch (state) {
     case ReadState::kRecord: return Status::kOk;
@@ -222,7 +225,7 @@ Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) n
 // No sender is there, and nothing to read. One that closed the ring just as we came in has left its
 // mark before the place where we began.
 Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer, Absence absence) noexcept {
-  if (seat_->damaged()) return Status::kCorrupt;
+  if (seat_->damaged() || absence == Absence::kNone) return Status::kCorrupt;
   if (absence == Absence::kDied) return Status::kPeerDied;
   const ReadState mark = consumer.mark_before();
   if (mark == ReadState::kEnd) return Status::kEnded;

@@ -106,7 +106,14 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
   set_mode(url.target, url.options.segment.mode);
   if (listen(fd, backlog) != 0) return take_back("listen");
   return Listener{std::move(made).value(), std::make_unique<NameCleanup>(url.target, *identity),
-                  url.target, *identity};
+                  absolute_path(url.target), *identity};
+}
+
+void Listener::close() noexcept {
+  if (!socket.is_open()) return;
+  static_cast<void>(shutdown(socket.fd(), SHUT_RD));
+  while (OwnedFd guest = accept_from(socket.fd())) let_go(std::move(guest));
+  socket.close();
 }
 
 Result<FdStream> connect_to(const Url& url, int type) {

@@ -19,13 +19,16 @@ namespace rondo::detail {
 struct Listener {
   FdStream socket;
   std::unique_ptr<Cleanup> cleanup;  // takes the name away
-  std::string path;
+  std::string path;                  // absolute
   FileIdentity identity;
 
   // Whether whoever connects to the path comes here.
   [[nodiscard]] bool at_its_name() const noexcept {
-    return socket.is_open() && identity_at(path) == identity;
+    return socket.is_open() && !leads_elsewhere(path, identity);
   }
+  // Lets nobody in any more. Those who have connected and were not accepted go one by one, as they
+  // may have sent something (strangers_linux.hpp).
+  void close() noexcept;
 };
 
 // Listens at the URL's path, with a socket of `type` that is let in whom its mode lets in. A socket

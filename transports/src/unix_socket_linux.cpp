@@ -52,6 +52,7 @@ Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Liste
       if (listener.at_its_name()) continue;
       auto anew = listen_for_sender(url, options);
       if (!anew) return std::move(anew).error();
+      listener.close();
       listener = std::move(anew).value();
       continue;
     }
@@ -74,6 +75,7 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
                                     Listener& listener) {
   auto stream = accept_sender(url, options, listener);
   listener.cleanup->run();
+  listener.close();
   if (!stream) return std::move(stream).error();
   return make_stream_receiver(std::move(stream).value(), {}, url, options);
 }
