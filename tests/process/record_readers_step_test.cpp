@@ -209,8 +209,8 @@ TEST_F(RecordReadersSteps, AProducerThatDoesNotWaitForAReliableReaderIsCaught) {
   EXPECT_GT(tell_everywhere(send_over_the_steady_reader).failures, 0u);
 }
 
-// A reader has read `read` of `gone` records when it is killed, and a successor comes back under its
-// name beside the producer, who is told of no death.
+// A reader has read `read` of `gone` records when it is killed, and a successor comes back under
+// its name beside the producer, who is told of no death.
 class ComingBack {
  public:
   ComingBack(std::uint64_t gone, std::uint64_t read)

@@ -129,8 +129,8 @@ class Participants {
   // What one who leaves does last: bool(bool last). Called once, under the membership lock, so that
   // whoever acts upon a farewell said here finds the slot given back when it leaves itself. `last`:
   // nobody else is attached, nobody comes meanwhile, and all that those who left in order wrote
-  // before is visible; only then, and if it returns true, the name goes. If the lock can't be had in time it
-  // is called without, and `last` is false.
+  // before is visible; only then, and if it returns true, the name goes. If the lock can't be had
+  // in time it is called without, and `last` is false.
   using NameGoes = FunctionRef<bool(bool)>;
 
   // Gives the slot back. Returns whether nobody else was left, proved by the kernel; then the name
