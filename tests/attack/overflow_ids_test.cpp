@@ -101,6 +101,7 @@ TEST_F(OverflowIds, AnotherUsersSegmentIsNotOurs) {
     return attached ? 0 : 1 + static_cast<int>(attached.error().code);
   });
   EXPECT_EQ(child.join(), 1 + static_cast<int>(ErrorCode::kForeignOwner));
+  EXPECT_EQ(unlink(path().c_str()), 0);
 }
 
 // What opening a receiver comes to: 0 when it is open, else 1 + the error.
@@ -118,6 +119,7 @@ TEST_F(OverflowIds, AnotherUsersFifoIsNotOurs) {
     return open_receiver("fifo:" + path(), Deadline::now());
   });
   EXPECT_EQ(child.join(), kRefused);
+  EXPECT_EQ(unlink(path().c_str()), 0);
 }
 
 // A guarded sender that does nothing but keep its door, after `prepare`.
@@ -191,6 +193,11 @@ TEST_F(OverflowIds, AUnixReceiverLetsNoOtherUserIn) {
   char welcome = 0;
   EXPECT_LE(recv(fd, &welcome, 1, 0), 0);
   close(fd);
+  // Not before the name is made, or its lock stays, too.
+  while (access((path() + ".rondo-lock").c_str(), F_OK) == 0) usleep(100);
+  receiver.signal(SIGKILL);
+  EXPECT_EQ(receiver.join(), -SIGKILL);
+  EXPECT_EQ(unlink(path().c_str()), 0);
 }
 
 }  // namespace

@@ -2,13 +2,15 @@
 // line.
 #pragma once
 
-#include <unistd.h>
+#include <gtest/gtest.h>
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 #include <ostream>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "support/names.hpp"
 
@@ -46,7 +48,8 @@ inline constexpr std::array kLossyChannelCases{
     ChannelCase{"FileFrames", "file:", ChannelCase::Target::kPath, true, true, false, true},
 };
 
-// A directory for the paths of this test program, removed with it.
+// A directory for the paths of a test, which is part of its fixture or lives in it. The test fails if
+// it leaves anything there.
 class ScratchDirectory {
  public:
   ScratchDirectory() {
@@ -56,8 +59,13 @@ class ScratchDirectory {
   }
   ScratchDirectory(const ScratchDirectory&) = delete;
   ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  // Fails, on purpose, if a test leaves something behind.
-  ~ScratchDirectory() { rmdir(path_.c_str()); }
+  ~ScratchDirectory() {
+    std::error_code ignored;
+    for (const auto& left : std::filesystem::directory_iterator(path_, ignored)) {
+      ADD_FAILURE() << left.path().filename() << " was left behind";
+    }
+    std::filesystem::remove_all(path_, ignored);
+  }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
  private:

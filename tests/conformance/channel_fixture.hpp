@@ -47,20 +47,20 @@ class ChannelTest : public ::testing::TestWithParam<ChannelCase> {
   ChannelTest() { alarm(240); }
   ~ChannelTest() override { alarm(0); }
 
-  [[nodiscard]] static std::string url() {
-    static const ScratchDirectory directory;
-    return fresh_url(GetParam(), directory.path());
-  }
+  [[nodiscard]] std::string url() const { return fresh_url(GetParam(), directory_.path()); }
   // Both ends of a channel. Small, unless told otherwise: some messages fill it.
-  [[nodiscard]] static std::pair<Sender, Receiver> open(const std::string& options = "",
-                                                        const OpenOptions& wishes = {},
-                                                        std::uint64_t capacity = 4096) {
+  [[nodiscard]] std::pair<Sender, Receiver> open(const std::string& options = "",
+                                                 const OpenOptions& wishes = {},
+                                                 std::uint64_t capacity = 4096) const {
     std::string text = url() + "?" + options_of(GetParam(), capacity);
     if (!options.empty()) text += "&" + options;
     auto pair = open_pair(text, wishes);
     if (!pair) throw std::runtime_error(pair.error().message);
     return std::move(pair).value();
   }
+
+ private:
+  ScratchDirectory directory_;
 };
 
 }  // namespace rondo::testing

@@ -121,8 +121,7 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
 
   // The sender, with places for the crowd (a ring for one alone knows no policies).
   Sender& open_sender(std::uint64_t capacity, const OpenOptions& wishes = {}) {
-    static const ScratchDirectory directory;
-    url_ = fresh_url(GetParam().channel, directory.path());
+    url_ = fresh_url(GetParam().channel, directory_.path());
     const std::uint32_t places = std::max(crowd(), 2u);
     // Frames as large as the largest message of such a ring, about as many as it has short ones.
     const std::string size =
@@ -169,6 +168,7 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
   [[nodiscard]] const std::string& url() const { return url_; }
 
  private:
+  ScratchDirectory directory_;
   std::string url_;
   std::optional<Sender> sender_;
 };

@@ -262,7 +262,8 @@ TEST_F(GuardedChannel, WhatIsNoGuardedRingIsRefused) {
   }
   {  // a unix: receiver
     Child other([&] { return Receiver::open("unix:" + path(), {.wait = soon()}) ? 0 : 1; });
-    while (access(path().c_str(), F_OK) != 0) usleep(100);
+    const std::string lock = path() + ".rondo-lock";  // stands until the name is made
+    while (access(path().c_str(), F_OK) != 0 || access(lock.c_str(), F_OK) == 0) usleep(100);
     auto receiver = Receiver::open(url(), {.wait = soon()});
     ASSERT_FALSE(receiver);
     EXPECT_EQ(receiver.error().code, ErrorCode::kForeignObject) << receiver.error().message;
@@ -878,6 +879,7 @@ TEST_F(GuardedChannel, AKilledSendersMessagesArriveAndItsDeathIsTold) {
   EXPECT_EQ(child.join(), -SIGKILL);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(receive(*receiver), "message " + std::to_string(i));
   EXPECT_EQ(receiver->next(soon()).status(), Status::kPeerDied);
+  EXPECT_EQ(unlink(path().c_str()), 0) << "a dead sender's name stays for its successor";
 }
 
 struct World {
@@ -970,6 +972,7 @@ TEST_F(GuardedChannel, SendersKilledAtRandomAreNoticed) {
     EXPECT_GE(world->expected, world->committed);
     messages += world->expected;
   }
+  EXPECT_EQ(unlink(path().c_str()), 0);
   std::printf("%llu kills, %llu messages\n", static_cast<unsigned long long>(kills),
               static_cast<unsigned long long>(messages));
 }
@@ -1021,6 +1024,7 @@ TEST_F(GuardedChannel, AReceiverThatGivesUpOnItsWayInIsNotTakenForDead) {
   joining.join();
   EXPECT_EQ(came_to, ErrorCode::kTimedOut);
   for (const int fd : {guest, knocking, listening}) close(fd);
+  unlink(path().c_str());
   for (const int fd : ring) close(fd);
   for (const int fd : part) close(fd);
   Status status = Status::kOk;

@@ -153,6 +153,7 @@ TEST_P(NameLocks, AFileOfSomebodyElsesStays) {
   std::filesystem::create_symlink(path() + "-elsewhere", lock());
   EXPECT_EQ(made(), ErrorCode::kForeignObject);
   EXPECT_FALSE(std::filesystem::exists(path() + "-elsewhere"));
+  EXPECT_TRUE(std::filesystem::remove(lock()));
 }
 
 // One that closes has looked whether the name is its own, and stands still. The name is removed,

@@ -149,6 +149,7 @@ TEST_F(PublishSystemCalls, AreNotMadeBySenderAndReceiver) {
   expect_passed(status_of_a_channel("shm+guarded:" + path + "3?capacity=64KiB"));
   expect_passed(status_of_a_channel("file:" + path + "4?kind=mpmc&slots=64"));
   expect_passed(status_of_a_channel("file:" + path + "5?kind=frames&frame_size=64"));
+  for (int i = 1; i <= 5; ++i) unlink((path + std::to_string(i)).c_str());  // they just exit
 }
 
 }  // namespace
