@@ -93,8 +93,8 @@ class Receiver {
   ~Receiver();
 
   // The next message, in place. Empty if there is none now; status() tells whether more can come.
-  // Progress: wait-free on rings. Memory ordering: what the sender did before it sent this message
-  // is visible.
+  // Progress: on rings wait-free, with kind=mpmc lock-free: another receiver may win the message.
+  // Memory ordering: what the sender did before it sent this message is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_next() noexcept {
     if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
       if (fetch_slowly(Deadline::now()) != Status::kOk) return std::nullopt;

@@ -100,7 +100,9 @@ class Sender {
   ~Sender();
 
   // Claims room for a message of `size_bytes`. Empty if there is no room now, or never will be:
-  // claim() with Deadline::now() tells which. Progress: wait-free on rings.
+  // claim() with Deadline::now() tells which. Progress: on rings wait-free, with kind=mpmc
+  // lock-free: another sender may win the slot. System calls now and then, which never block: when
+  // there is no room, and in a guarded ring, to let receivers in.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim(
       std::size_t size_bytes) noexcept {
     std::byte* bytes = producer_.try_reserve(size_bytes);
@@ -131,7 +133,8 @@ class Sender {
 
   // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
   // kPeerDied or kIoError when the message was committed and it turned out that nobody will read
-  // it. Progress: wait-free on rings. Memory ordering: as Claim::commit().
+  // it. Progress: as try_claim(), and a system call if a receiver sleeps. Memory ordering: as
+  // Claim::commit().
   [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
     return send(message, Deadline::now());
   }
@@ -277,8 +280,9 @@ class [[nodiscard]] Sender::Batch {
     if (sender_ != nullptr) sender_->abandon_batch();
   }
 
-  // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress:
-  // wait-free.
+  // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress: as
+  // try_claim(); with kind=mpmc wait-free, but for the memory in which a batch waits for its
+  // commit: it is kept for the next ones, and allocated where that one needs more.
   [[nodiscard]] Status try_add(std::span<const std::byte> message) noexcept {
     std::byte* bytes = try_add(message.size());
     if (bytes == nullptr) return sender_->refusal_;
