@@ -38,7 +38,9 @@ void UniqueFd::remember() noexcept {
 bool UniqueFd::intact() const noexcept {
   if (file_ == 0) return true;
   struct stat status {};
-  return fstat(fd_, &status) == 0 && status.st_dev == device_ && status.st_ino == file_;
+  // A look that failed for another reason does not tell that the number is somebody else's.
+  if (fstat(fd_, &status) != 0) return errno != EBADF;
+  return status.st_dev == device_ && status.st_ino == file_;
 }
 
 UniqueFd take_over(int fd) noexcept {
