@@ -48,8 +48,8 @@ inline constexpr std::array kLossyChannelCases{
     ChannelCase{"FileFrames", "file:", ChannelCase::Target::kPath, true, true, false, true},
 };
 
-// A directory for the paths of a test, which is part of its fixture or lives in it. The test fails if
-// it leaves anything there.
+// A directory for the paths of a test, which is part of its fixture or lives in it. The test fails
+// if it leaves anything there.
 class ScratchDirectory {
  public:
   ScratchDirectory() {

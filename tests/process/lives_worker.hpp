@@ -54,8 +54,8 @@ class Worker {
   }
   Deadline soon() {
     if (settles_) return Deadline::after(std::chrono::milliseconds(200));
-    until_ = one_in(3) ? Deadline::now()
-                       : Deadline::after(std::chrono::microseconds(1 + below(20'000)));
+    until_ =
+        one_in(3) ? Deadline::now() : Deadline::after(std::chrono::microseconds(1 + below(20'000)));
     return until_;
   }
 
@@ -404,7 +404,7 @@ class Worker {
   bool sends_;
   bool settles_ = false;
   std::mt19937_64 random_;
-  Deadline until_ = Deadline::now();  // of the last call that could wait
+  Deadline until_ = Deadline::now();                // of the last call that could wait
   std::uint64_t number_ = 0;                        // of the next message of this life
   std::map<std::uint64_t, std::uint64_t> next_of_;  // what may come next
   std::uint64_t lost_ = 0;                          // when the last message was read
