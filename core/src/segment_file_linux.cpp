@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <climits>
-#include <filesystem>
 
 #include "rondo/core/directory.hpp"
 #include "rondo/core/user_ids.hpp"
@@ -131,9 +130,7 @@ std::string path_of(const SegmentName& name) {
   if (name.backing == Backing::kSharedMemory) {
     return std::string(kSharedMemoryDirectory) + std::string(kSharedMemoryPrefix) + name.name;
   }
-  std::error_code ignored;  // without a working directory the path stays as it is
-  const auto absolute = std::filesystem::absolute(name.name, ignored);
-  return ignored ? name.name : absolute.string();
+  return absolute_path(name.name);
 }
 
 Error error_at(const std::string& path, const std::string& what, int error,

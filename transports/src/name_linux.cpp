@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <system_error>
 
 #include "remove_name.hpp"
@@ -27,12 +26,6 @@ bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noex
   struct stat status {};
   if (lstat(path.c_str(), &status) != 0) return errno == ENOENT || errno == ENOTDIR;
   return identity_of(status) != identity;
-}
-
-std::string absolute_path(const std::string& path) {
-  std::error_code ignored;  // without a working directory the path stays as it is
-  const auto absolute = std::filesystem::absolute(path, ignored);
-  return ignored ? path : absolute.string();
 }
 
 void NameCleanup::run() noexcept {

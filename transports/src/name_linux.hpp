@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "name_lock_linux.hpp"
+#include "rondo/core/directory.hpp"
 #include "rondo/core/result.hpp"
 #include "stream_channel.hpp"
 
@@ -30,8 +31,6 @@ struct FileIdentity {
 // Whether it is certain that the name does not lead to that file any more: a look that failed does
 // not tell.
 [[nodiscard]] bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noexcept;
-// The same name, wherever this process goes.
-[[nodiscard]] std::string absolute_path(const std::string& path);
 
 // Removes a name, if it still is that of the same file. Whoever makes such a name does so under its
 // NameLock, so that none is taken away that has come since the look.

@@ -1,4 +1,4 @@
-// Whether anything can stand at a path. For Rondo's own sources.
+// Paths, and whether anything can stand at one. For Rondo's own sources.
 #pragma once
 
 #include <optional>
@@ -10,6 +10,9 @@ namespace rondo::detail {
 
 // The directory part of a path; "." if it has none.
 [[nodiscard]] std::string directory_of(const std::string& path);
+
+// The same path, wherever this process goes later; as it is without a working directory.
+[[nodiscard]] std::string absolute_path(const std::string& path);
 
 // Why nothing can come to stand at `path`, as long as nobody changes the system: its directory is
 // missing (kNoDirectory), or it is that of shared memory, unwritable, with nothing mounted there.
