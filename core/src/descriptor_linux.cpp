@@ -12,7 +12,7 @@
 #include "rondo/core/uncancelled.hpp"
 #include "system_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // The first number that is not a standard stream's.
@@ -89,4 +89,4 @@ bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept {
   return true;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

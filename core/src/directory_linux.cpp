@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <system_error>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr const char* kSharedMemory = "/dev/shm";
@@ -52,4 +52,4 @@ std::optional<Error> missing_directory(const std::string& path, const std::strin
   return std::nullopt;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

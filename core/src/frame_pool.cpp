@@ -5,7 +5,7 @@
 
 #include "rondo/core/segment_header.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // Why there is no such pool; empty if there is.
@@ -114,4 +114,4 @@ Result<FramePoolParts> frame_pool::attach(std::span<std::byte> memory, std::stri
                   static_cast<std::uint32_t>(geometry->feature_bits));
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

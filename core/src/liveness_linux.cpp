@@ -16,7 +16,7 @@
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace detail {
 namespace {
 
@@ -186,4 +186,4 @@ void LivenessLock::unlock_membership() noexcept {
 
 bool LivenessLock::forked() const noexcept { return !state_->ours(); }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

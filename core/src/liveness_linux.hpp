@@ -5,8 +5,9 @@
 #include <cstdint>
 
 #include "rondo/core/liveness.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Takes the exclusive lock of one byte, or gives it back. 0, or the error: EAGAIN if another open
 // file description has it.
@@ -23,4 +24,4 @@ void unlock_all(int fd) noexcept;
 [[nodiscard]] int lock_byte_within(int fd, std::uint64_t byte,
                                    std::chrono::nanoseconds patience) noexcept;
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -10,7 +10,7 @@
 
 #include "system_linux.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // The files of one version of control groups.
@@ -188,4 +188,4 @@ Result<void> check_memory_left(std::size_t size_bytes, const std::string& what) 
 }
 
 }  // namespace detail
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

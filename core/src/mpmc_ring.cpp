@@ -4,7 +4,7 @@
 #include "rondo/core/mpmc_ring_segment.hpp"
 #include "rondo/core/segment_header.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // Feature bits of kind mpmc. Bits 8 to 15 hold the payload's alignment in bytes.
@@ -142,4 +142,4 @@ Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes, std::uint32_t slot_
   return parts;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

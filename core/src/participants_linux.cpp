@@ -13,7 +13,7 @@
 #include "rondo/core/participants.hpp"
 #include "rondo/core/unix_time.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // relaxed throughout this file: the table is for people, and each word tells only itself.
@@ -290,4 +290,4 @@ std::vector<ParticipantInfo> Participants::snapshot() const {
   return result;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

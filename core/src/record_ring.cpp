@@ -5,7 +5,7 @@
 #include <random>
 #include <string>
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 Result<RecordLayout> record_ring::layout_for(const RecordParams& params) {
   const std::uint64_t capacity = params.capacity;
@@ -87,4 +87,4 @@ Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, std::string_
                      consumers};
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

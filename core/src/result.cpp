@@ -1,6 +1,6 @@
 #include "rondo/core/result.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 std::string_view to_string(ErrorCode code) noexcept {
   switch (code) {
@@ -40,4 +40,4 @@ std::string_view to_string(ErrorCode code) noexcept {
   return "unknown error";
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -12,7 +12,7 @@
 #include "rondo/core/directory.hpp"
 #include "rondo/core/user_ids.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::string_view kSharedMemoryDirectory = "/dev/shm/";
@@ -224,4 +224,4 @@ Result<UniqueFd> make_memfd(const std::string& what, unsigned mode, bool huge) {
   return fd;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -7,9 +7,10 @@
 
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "system_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Whether segments of this kind have names: shared memory and files do.
 [[nodiscard]] bool has_name(Backing backing) noexcept;
@@ -72,4 +73,4 @@ class NewFile {
 // A nameless file in memory, of huge pages if `huge`.
 [[nodiscard]] Result<UniqueFd> make_memfd(const std::string& what, unsigned mode, bool huge);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

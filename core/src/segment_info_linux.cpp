@@ -13,7 +13,7 @@
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // Reads what a sound segment tells, into `info`.
@@ -79,4 +79,4 @@ Result<std::vector<SegmentInfo>> list_segments() {
   return result;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -20,7 +20,7 @@
 #include "segment_memory_linux.hpp"
 #include "system_linux.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 using detail::system_error;
 using detail::UniqueFd;
@@ -396,4 +396,4 @@ Result<void> Segment::overlay(std::size_t offset, const Segment& part) {
 bool Segment::still_at_its_name() const noexcept { return is_at_its_name(state_->identity); }
 bool Segment::truncated() const noexcept { return state_->mapping && state_->mapping->truncated(); }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

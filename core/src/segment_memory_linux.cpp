@@ -20,7 +20,7 @@
 #include "rondo/core/position.hpp"
 #include "system_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::size_t kTransparentHugePage = std::size_t{2} << 20;
@@ -230,4 +230,4 @@ Result<void> prepare(const Mapping& mapping, bool for_writing, const SegmentOpti
   return account_huge_pages(mapping, options.huge_pages, report, what);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -8,9 +8,10 @@
 
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "sigbus_guard_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // The size of the pages behind `fd`: the system's, or the huge ones of its file system.
 [[nodiscard]] std::size_t page_bytes_of(int fd) noexcept;
@@ -55,4 +56,4 @@ class Mapping {
                                    const SegmentOptions& options, SegmentReport& report,
                                    const std::string& what);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -14,7 +14,7 @@
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace detail {
 
 bool has_name(Backing backing) noexcept {
@@ -118,4 +118,4 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   return Error{ErrorCode::kBusy, what + " is in use; end those who are attached first"};
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -16,7 +16,7 @@
 #include "rondo/core/position.hpp"
 #include "system_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 namespace {
 
@@ -116,4 +116,4 @@ bool SigbusGuard::truncated() const noexcept {
   return range_ != nullptr && range_->marked();
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 class GuardedRange;
 
@@ -38,4 +39,4 @@ class SigbusGuard {
   GuardedRange* range_ = nullptr;
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

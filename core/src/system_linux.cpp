@@ -7,7 +7,7 @@
 
 #include "rondo/core/uncancelled.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 std::string read_text(const std::string& path) {
   const Uncancelled here;
@@ -23,4 +23,4 @@ std::string read_text(const std::string& path) {
   }
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

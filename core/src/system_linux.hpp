@@ -9,8 +9,9 @@
 
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 [[nodiscard]] inline ErrorCode code_for(int error) noexcept {
   switch (error) {
@@ -60,4 +61,4 @@ auto retry_interrupted(Call&& call) noexcept {
   return result;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

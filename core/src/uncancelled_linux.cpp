@@ -2,9 +2,9 @@
 
 #include <pthread.h>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 Uncancelled::Uncancelled() noexcept { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
 Uncancelled::~Uncancelled() { pthread_setcancelstate(before_, nullptr); }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

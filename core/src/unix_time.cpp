@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 std::uint64_t unix_nanoseconds() noexcept {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -10,4 +10,4 @@ std::uint64_t unix_nanoseconds() noexcept {
       std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -12,7 +12,7 @@
 #include "rondo/core/atomic.hpp"
 #include "system_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // The files of /proc that tell of one kind of ids.
@@ -138,4 +138,4 @@ std::string user_in_words(std::uint32_t told) {
   return words;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

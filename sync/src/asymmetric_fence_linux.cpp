@@ -9,7 +9,7 @@
 
 #include "rondo/core/atomic.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 bool membarrier(int command) noexcept {
@@ -44,4 +44,4 @@ bool heavy_fence() noexcept {
   return false;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -10,7 +10,7 @@
 
 #include "rondo/core/uncancelled.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // Atomic words are plain words in memory; the kernel writes none of them for these calls.
@@ -64,4 +64,4 @@ int futex_wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits)
   return woken < 0 ? 0 : static_cast<int>(woken);
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -4,7 +4,7 @@
 #include <thread>
 #include <utility>
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, WaitMode>, 5> kModes{{
@@ -43,4 +43,4 @@ WaitStrategy::WaitStrategy(WaitMode mode, const std::atomic<bool>* stop) noexcep
       spin_(most_spin_),
       stop_(stop) {}
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -7,7 +7,7 @@
 #include "rondo/core/guarded_range.hpp"
 #include "support/weak_memory.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::uint64_t kExecutions = 2000;
@@ -58,4 +58,4 @@ TEST(GuardedRangeWeak, ARangeInUseIsFound) {
 }
 
 }  // namespace
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -8,7 +8,7 @@
 #include <set>
 #include <vector>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // The place that the look is at, step by step as Participants::enter() and leave() change it.
@@ -124,4 +124,4 @@ TEST(Absence, AProbeThatFailsTellsNothing) {
 }
 
 }  // namespace
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -7,6 +7,7 @@
 //  6. ABrokenPipeDoesNotRaiseASignal
 //  7. AByteStreamCutShortIsNotTakenForEnded
 //  8. LingeringIsForRings
+//  9. ALibraryOlderThanTheHeadersDoesNotOpen
 #include "rondo/transports/sender.hpp"
 
 #include <fcntl.h>
@@ -139,6 +140,24 @@ TEST_F(SenderTest, LingeringIsForRings) {
     ASSERT_FALSE(receiver) << url;
     EXPECT_EQ(receiver.error().code, ErrorCode::kInvalidOption) << url;
   }
+}
+
+TEST_F(SenderTest, ALibraryOlderThanTheHeadersDoesNotOpen) {
+  EXPECT_EQ(version(), kVersion) << "this test and the library are of one build";
+  OpenOptions options;
+  EXPECT_TRUE(open_pair("inproc:", options));
+  ++options.headers.patch;
+  const auto newer = open_pair("inproc:", options);
+  ASSERT_FALSE(newer);
+  EXPECT_EQ(newer.error().code, ErrorCode::kBadVersion);
+  EXPECT_THAT(newer.error().message, HasSubstr("compile again"));
+  for (const auto end : {Sender::open("shm:never-made", options).error().code,
+                         Receiver::open("shm:never-made", options).error().code}) {
+    EXPECT_EQ(end, ErrorCode::kBadVersion);
+  }
+  // A library that is newer and of the same binary interface goes with these headers.
+  options.headers = Version{kVersion.major, kVersion.minor - 1, 7};
+  EXPECT_TRUE(open_pair("inproc:", options));
 }
 
 }  // namespace

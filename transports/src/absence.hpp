@@ -6,8 +6,9 @@
 #include <cstdint>
 
 #include "rondo/core/liveness.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 enum class Absence : std::uint8_t {
   kNone,  // somebody is there, or may be
@@ -28,4 +29,4 @@ template <class PresenceOf, class Comings, class Said>
   return the_same ? Absence::kDied : Absence::kNone;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "rondo/core/record_ring.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
@@ -17,7 +18,7 @@
 #include "rondo/transports/status.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // True of a status after which a handle does nothing any more.
 [[nodiscard]] constexpr bool is_final(Status status) noexcept {
@@ -176,4 +177,4 @@ using PairParts = std::pair<SenderParts, ReceiverParts>;
 // library has been watching. An object that was made at another count was inherited.
 [[nodiscard]] std::uint32_t fork_count() noexcept;
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -12,7 +12,7 @@
 #include "rondo/core/segment_info.hpp"
 #include "slot_channel.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // How long a ring is looked into whose headers are in motion; one walk is made in any case.
@@ -173,4 +173,4 @@ Result<void> remove(std::string_view text, bool even_if_used) {
                          even_if_used ? Segment::Remove::kAlways : Segment::Remove::kIfUnused);
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

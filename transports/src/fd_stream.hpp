@@ -9,10 +9,11 @@
 
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/wait.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Owns the descriptor. One thread at a time.
 class FdStream {
@@ -68,4 +69,4 @@ class FdStream {
 // (not for that direction, or a directory).
 [[nodiscard]] Result<void> check_fd(int fd, FdStream::Direction direction);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -21,7 +21,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/uncancelled.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 using Outcome = FdStream::Outcome;
@@ -220,4 +220,4 @@ Result<void> check_fd(int fd, FdStream::Direction direction) {
   return {};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -25,7 +25,7 @@
 #include "rondo/core/user_ids.hpp"
 #include "stream_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 using Direction = FdStream::Direction;
@@ -215,4 +215,4 @@ Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
       make_stream_receiver(std::move(reading->stream), std::move(cleanup), url, options));
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -4,7 +4,7 @@
 
 #include "backend.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 std::atomic<std::uint32_t> forks{0};
@@ -22,4 +22,4 @@ std::uint32_t fork_count() noexcept {
   return forks.load(std::memory_order_relaxed);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

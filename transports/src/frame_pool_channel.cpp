@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 FrameStart start_of(const Url& url) noexcept {
@@ -254,4 +254,4 @@ Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
                "no sender came to " + url.name() + " in time; start one, or wait longer"};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

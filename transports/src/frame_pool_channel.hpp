@@ -14,12 +14,13 @@
 #include "rondo/core/frame_pool.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // The pool that `url` asks for: what it does not say is the default.
 [[nodiscard]] FramePoolParams pool_params(const Url& url) noexcept;
@@ -151,4 +152,4 @@ class PoolReceiver final : public OwnRingReceiver {
 [[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
                                                        const OpenOptions& options);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -9,7 +9,7 @@
 #include "rondo/core/segment_header.hpp"
 #include "url_options.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 ReaderPolicy policy_of(const FrameReaderPart& part) noexcept {
@@ -163,4 +163,4 @@ void PoolSeat::describe(ChannelInfo& info) const {
   describe_pool(parts_, info);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

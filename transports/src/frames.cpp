@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 struct Walked {
@@ -129,4 +129,4 @@ void FrameReader::start_anew() noexcept {
   if (state_ != State::kCorrupt) state_ = State::kOpen;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -18,8 +18,9 @@
 #include <span>
 
 #include "rondo/core/record_ring.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 static_assert(std::endian::native == std::endian::little,
               "frames are written as they lie in memory");
@@ -97,4 +98,4 @@ class FrameReader {
   State state_ = State::kOpen;
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

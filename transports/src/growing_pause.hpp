@@ -6,9 +6,10 @@
 #include <thread>
 
 #include "rondo/core/uncancelled.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // A quarter of the time since the wait began, from 1 to 50 ms: what comes soon is found soon, a
 // wait takes at most a quarter longer than it has to, or 50 ms, and a long one costs 20 looks a
@@ -31,4 +32,4 @@ class GrowingPause {
   Deadline::Clock::time_point began_ = Deadline::Clock::now();
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

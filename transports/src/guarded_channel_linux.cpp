@@ -11,7 +11,7 @@
 #include "readers_channel.hpp"
 #include "ring_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // How often a sender to whom nobody listens looks at the door while it sends on.
@@ -315,4 +315,4 @@ Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) 
                    make_receiver(std::move(joiner).value(), url, options));
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

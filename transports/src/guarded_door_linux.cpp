@@ -19,7 +19,7 @@
 #include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr int kBacklog = 64;
@@ -290,4 +290,4 @@ void GuardedDoor::describe(ChannelInfo& info) const {
   }
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

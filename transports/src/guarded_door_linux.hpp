@@ -17,11 +17,12 @@
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "strangers_linux.hpp"
 #include "unix_listener_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // The slots of a receiver's part, each a byte that its owner locks (liveness.hpp).
 inline constexpr std::uint32_t kGuardedSenderSlot = 0;
@@ -89,4 +90,4 @@ class GuardedDoor {
   bool cramped_ = false;  // the last one who came was turned away for the same reason
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -14,7 +14,7 @@
 #include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kWaitSlice{50};
@@ -220,4 +220,4 @@ GuardedJoiner::Seated GuardedJoiner::sit_down() && {
   return {std::make_unique<GuardedReceiverSeat>(std::move(*ring_), std::move(part_)), parts_};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

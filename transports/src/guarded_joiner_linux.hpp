@@ -9,10 +9,11 @@
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "strangers_linux.hpp"
 #include "unix_listener_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // A receiver's own part of the ring, with its lock on it. Who hands it over and gives up may have
 // been let in without knowing that yet, so it says farewell before it lets the lock go.
@@ -66,4 +67,4 @@ class GuardedJoiner {
   RecordParts parts_{};
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

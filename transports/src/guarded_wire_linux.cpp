@@ -11,7 +11,7 @@
 #include "rondo/core/uncancelled.hpp"
 #include "strangers_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::size_t kControlBytes = CMSG_SPACE(kMostHandedOver * sizeof(int));
@@ -92,4 +92,4 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
   return Wire::kDone;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -25,7 +25,9 @@
 #include "owned_fd_linux.hpp"
 #include "strangers_linux.hpp"
 
-namespace rondo::detail {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
 
 enum class GuardedVerdict : std::uint32_t {
   kAdmitted = 0,
@@ -101,4 +103,4 @@ template <class T>
   return receive_message(socket, std::as_writable_bytes(std::span(&value, 1)), fds, most_bytes);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -13,7 +13,7 @@
 #include "rondo/transports/local_memory.hpp"
 #include "slot_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::size_t kSending = 0;
@@ -260,4 +260,4 @@ Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
                    make_receiver(std::move(receiving).value(), url, options));
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 
-namespace rondo::detail {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
 
 // A heap of its own for one channel, which allocates on the thread that makes it alone; nullptr
 // where the allocator has no such thing.
@@ -19,4 +21,4 @@ void end_local_heap(void* heap) noexcept;
 // On any thread.
 void give_back_local_block(void* block) noexcept;
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -6,7 +6,7 @@
 
 #include "local_heap.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // A number for each thread that ever asks, never given twice. std::thread::id will not do: the
@@ -66,4 +66,4 @@ void LocalMemory::release() noexcept {
   heap_ = nullptr;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -10,7 +10,7 @@
 #include "rondo/core/directory.hpp"
 #include "rondo/core/uncancelled.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 FileIdentity identity_of(const struct stat& status) noexcept {
   return {status.st_dev, status.st_ino};
@@ -106,4 +106,4 @@ Error system_error(const Url& url, std::string_view call, int error) {
       code, url.name() + ": " + std::string(call) + ": " + std::generic_category().message(error)};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

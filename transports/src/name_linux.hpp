@@ -13,9 +13,10 @@
 #include "name_lock_linux.hpp"
 #include "rondo/core/directory.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "stream_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Which file it is, apart from its name.
 struct FileIdentity {
@@ -55,4 +56,4 @@ class NameCleanup final : public Cleanup {
 // The error for a failed system call on the file of a channel, with what errno says.
 [[nodiscard]] Error system_error(const Url& url, std::string_view call, int error);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

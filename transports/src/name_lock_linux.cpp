@@ -12,7 +12,7 @@
 #include "rondo/core/uncancelled.hpp"
 #include "rondo/sync/deadline.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::chrono::milliseconds kRetryInterval{1};
@@ -72,4 +72,4 @@ void NameLock::release() noexcept {
   const UniqueFd closed = std::move(fd_);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

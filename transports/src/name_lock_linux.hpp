@@ -7,8 +7,9 @@
 #include <string>
 
 #include "rondo/core/descriptor.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // A lock on a file beside the name, NAME.rondo-lock, that its owner alone can open, and that is
 // there only while somebody has it. A lock on the directory would not do: whoever may read that can
@@ -43,4 +44,4 @@ class NameLock {
 // So long an honest holder takes at most, unless it has been stopped.
 inline constexpr std::chrono::milliseconds kNameLockHold{50};
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -6,7 +6,7 @@
 
 #include "rondo/core/uncancelled.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 Error only_as_pair(const Url& url) {
@@ -56,8 +56,19 @@ const Opener& opener_for(const Url& url) {
   return *std::ranges::find(kOpeners, url.scheme, &Opener::scheme);
 }
 
+std::string text_of(const Version& version) {
+  return std::to_string(version.major) + '.' + std::to_string(version.minor) + '.' +
+         std::to_string(version.patch);
+}
+
 // A URL that goes with the options.
 Result<Url> parse(std::string_view text, const OpenOptions& options) {
+  if (options.headers > version()) {
+    return Error{ErrorCode::kBadVersion,
+                 "this program was compiled with the headers of Rondo " + text_of(options.headers) +
+                     " and runs with its library " + text_of(version()) +
+                     "; install the library that belongs to the headers, or compile again"};
+  }
   auto url = Url::parse(text);
   if (!url) return url;
   const bool ring = url->scheme == Scheme::kShm || url->scheme == Scheme::kFile ||
@@ -144,4 +155,4 @@ Result<void> Retry::pause(const OpenOptions& options, std::string_view what) {
   return go_on;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -5,10 +5,11 @@
 #include "backend.hpp"
 #include "growing_pause.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 [[nodiscard]] Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options);
@@ -68,4 +69,4 @@ class Retry {
   GrowingPause pause_;
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

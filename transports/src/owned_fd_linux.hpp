@@ -2,9 +2,10 @@
 #pragma once
 
 #include "rondo/core/descriptor.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 using OwnedFd = UniqueFd;
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -11,7 +11,7 @@
 #include "open.hpp"
 #include "stream_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 int number_of(const Url& url) noexcept {
@@ -54,4 +54,4 @@ Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& option
   return make_stream_receiver(FdStream(UniqueFd(fd), FdStream::Direction::kRead), {}, url, options);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

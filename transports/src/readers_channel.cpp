@@ -4,7 +4,7 @@
 #include <chrono>
 #include <utility>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // A reader sleeps on its own word for space; the producer on that of the slowest.
@@ -181,4 +181,4 @@ Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const Record
   return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

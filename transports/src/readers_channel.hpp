@@ -10,12 +10,13 @@
 
 #include "backend.hpp"
 #include "ring_channel.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Who sits in the slot of that reader: whether it lives, its process and what it is called.
 void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
@@ -77,4 +78,4 @@ class ReadersSender final : public SenderBackend {
                                                       const RecordParts& parts, const Url& url,
                                                       const OpenOptions& options);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

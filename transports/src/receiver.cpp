@@ -7,7 +7,7 @@
 #include "open.hpp"
 #include "rondo/transports/sender.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace detail {
 
 record_ring::Consumer shut_consumer() noexcept {
@@ -137,4 +137,4 @@ Result<std::pair<Sender, Receiver>> open_pair(std::string_view url, const OpenOp
   return std::pair(Sender(std::move(parts->first)), Receiver(std::move(parts->second)));
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

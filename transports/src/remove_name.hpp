@@ -2,12 +2,13 @@
 #pragma once
 
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Errors: kNotFound, kForeignObject (something else stands there), kBusy (somebody listens),
 // kPermission, kSystem.
 [[nodiscard]] Result<void> remove_special_file(const Url& url, bool even_if_used);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

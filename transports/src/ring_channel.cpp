@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // How often one look of fetch() follows the reader to where it goes on after a loss.
@@ -358,4 +358,4 @@ Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const Recor
                "no sender came to " + url.name() + " in time; start one, or " + "wait longer"};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -9,12 +9,13 @@
 #include "absence.hpp"
 #include "backend.hpp"
 #include "rondo/core/participants.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
 // asking is a system call.
@@ -164,4 +165,4 @@ void end_stream(record_ring::Producer& producer, Status status) noexcept;
                                                        const RecordParts& parts, const Url& url,
                                                        const OpenOptions& options);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -13,7 +13,7 @@
 #include "rondo/core/segment_header.hpp"
 #include "slot_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // How often the name may change hands while a sender opens it, before something is wrong.
@@ -358,4 +358,4 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
   }
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

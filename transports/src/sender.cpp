@@ -10,7 +10,7 @@
 #include "backend.hpp"
 #include "open.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 // How long a handle that goes out of scope tries to write out what a byte stream does not take.
@@ -210,9 +210,9 @@ Status Sender::Batch::send_all(Deadline deadline) noexcept {
   return sender.published(deadline);
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 HandOver hand_over_of(const Named* channel) noexcept {
   constexpr std::size_t kChannels = 512;
@@ -232,4 +232,4 @@ record_ring::Producer shut_producer() noexcept {
   return shut;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -8,7 +8,7 @@
 
 #include "growing_pause.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::uint32_t kEverybody = mpmc_limits::kMaxParticipants;
@@ -382,4 +382,4 @@ Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
                "no sender came to " + url.name() + " in time; start one, or wait longer"};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

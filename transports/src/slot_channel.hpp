@@ -17,12 +17,13 @@
 #include "rondo/core/mpmc_ring.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/crowd_doorbell.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 using SlotRing = mpmc_ring<>;
 using SlotRinger = CrowdRinger<MpmcSleepers>;
@@ -175,4 +176,4 @@ class SlotReceiver final : public OwnRingReceiver {
 [[nodiscard]] Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
                                                        const OpenOptions& options);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

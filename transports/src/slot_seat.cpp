@@ -4,7 +4,7 @@
 
 #include "slot_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // How many slots that can't be taken over yet a newcomer looks into.
@@ -166,4 +166,4 @@ void SlotSeat::describe(ChannelInfo& info) const {
   describe_slots(ring_.parts(), info);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,6 +1,6 @@
 #include "rondo/transports/status.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 std::string_view to_string(Status status) noexcept {
   switch (status) {
@@ -20,4 +20,4 @@ std::string_view to_string(Status status) noexcept {
   return "unknown status";
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

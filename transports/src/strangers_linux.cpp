@@ -9,7 +9,7 @@
 
 #include "rondo/core/uncancelled.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr int kPassRights = 83;  // SO_PASSRIGHTS, which older headers lack
@@ -81,4 +81,4 @@ void let_go(OwnedFd socket) noexcept {
   leave_open(std::move(socket));
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -18,7 +18,9 @@
 
 #include "owned_fd_linux.hpp"
 
-namespace rondo::detail {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
 
 // So many descriptors of strangers a process leaves open at most.
 inline constexpr int kMostLeftOpen = 32;
@@ -60,4 +62,4 @@ class Connection {
   OwnedFd socket_;
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

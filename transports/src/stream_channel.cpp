@@ -5,7 +5,7 @@
 
 #include "url_options.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // What a full pipe holds; a read brings in no more.
@@ -205,4 +205,4 @@ Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup clean
   return ReceiverParts{*std::move(consumer), Ringer(), std::move(backend)};
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -10,12 +10,13 @@
 #include "backend.hpp"
 #include "fd_stream.hpp"
 #include "frames.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/transports/local_memory.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Something that is to be undone when the handle closes in order, and not by a forked child: a name
 // in the file system.
@@ -114,4 +115,4 @@ class StreamReceiver final : public ReceiverBackend {
                                                          const Url& url,
                                                          const OpenOptions& options);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

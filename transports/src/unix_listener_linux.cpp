@@ -17,7 +17,7 @@
 #include "rondo/core/user_ids.hpp"
 #include "strangers_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 using Direction = FdStream::Direction;
@@ -146,4 +146,4 @@ Result<ucred> credentials_of(const Url& url, int fd) {
   return credentials;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

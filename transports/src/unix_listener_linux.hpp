@@ -10,11 +10,12 @@
 #include "fd_stream.hpp"
 #include "name_linux.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 #include "stream_channel.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 struct Listener {
   FdStream socket;
@@ -45,4 +46,4 @@ struct Listener {
 // Who is at the other end, as the kernel has it: of one who listens, as of the time it began to.
 [[nodiscard]] Result<ucred> credentials_of(const Url& url, int fd);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -18,7 +18,7 @@
 #include "stream_channel.hpp"
 #include "unix_listener_linux.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 using Direction = FdStream::Direction;
@@ -150,4 +150,4 @@ Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
   return PairParts(std::move(sender).value(), std::move(receiver).value());
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

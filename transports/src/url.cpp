@@ -10,7 +10,7 @@
 
 #include "url_options.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace {
 
 struct SchemeEntry {
@@ -199,4 +199,4 @@ std::string format_size(std::uint64_t bytes) {
   return std::to_string(bytes >> (10 * shift)).append(kSuffixes[static_cast<std::size_t>(shift)]);
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // The largest message of a byte stream: its length is written as 32 bits, and a record ring needs
@@ -471,4 +471,4 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
   return check_frames(scheme, options);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

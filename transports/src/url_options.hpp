@@ -5,9 +5,10 @@
 #include <string_view>
 
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // Takes "a=1&b=2" apart into `options`.
 [[nodiscard]] Result<void> parse_options(Scheme scheme, std::string_view text,
@@ -24,4 +25,4 @@ namespace rondo::detail {
   return capacity;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

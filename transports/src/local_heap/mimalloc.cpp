@@ -3,7 +3,7 @@
 
 #include "../local_heap.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 void* make_local_heap() noexcept { return mi_heap_new(); }
 void end_local_heap(void* heap) noexcept { mi_heap_destroy(static_cast<mi_heap_t*>(heap)); }
@@ -14,4 +14,4 @@ void* take_local_block(void* heap, std::size_t size_bytes, std::size_t alignment
 }
 void give_back_local_block(void* block) noexcept { mi_free(block); }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -6,7 +6,7 @@
 
 #include "../local_heap.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 void* make_local_heap() noexcept { return nullptr; }
 void end_local_heap(void*) noexcept {}
@@ -26,4 +26,4 @@ void* take_local_block(void*, std::size_t size_bytes, std::size_t alignment) noe
 }
 void give_back_local_block(void* block) noexcept { std::free(static_cast<void**>(block)[-1]); }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

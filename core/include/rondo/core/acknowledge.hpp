@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 enum class Acknowledge : std::uint8_t {
   kLazily,     // after a share of the capacity, and whenever the ring is empty: the fastest
@@ -11,4 +13,4 @@ enum class Acknowledge : std::uint8_t {
   kExplicitly  // when the reader says so: what it has read and not acknowledged comes again
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -11,8 +11,9 @@
 #include <cstdint>
 
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 template <class T>
 using Atomic = std::atomic<T>;
@@ -33,6 +34,6 @@ static_assert(Atomic<std::uint32_t>::is_always_lock_free);
 static_assert(Atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(Atomic<std::uint32_t>) == 4 && sizeof(Atomic<std::uint64_t>) == 8);
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #endif

@@ -13,8 +13,9 @@
 
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 class BackOff {
  public:
@@ -47,4 +48,4 @@ class BackOff {
   std::uint32_t pauses_ = 1;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -22,8 +22,9 @@
 #include <type_traits>
 
 #include "rondo/core/atomic.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 struct BellWaiter {
   static constexpr std::uint32_t kAsleep = 1;
@@ -45,4 +46,4 @@ static_assert(sizeof(BellRinger) == 4);
 static_assert(std::is_standard_layout_v<BellRinger>);
 static_assert(std::is_trivially_destructible_v<BellRinger>);
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -7,7 +7,9 @@
 #include <type_traits>
 #include <utility>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 template <class Signature>
 class FunctionRef;
@@ -75,4 +77,4 @@ class Callback<R(Args...)> {
   R (*call_)(void*, Args...) = nullptr;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

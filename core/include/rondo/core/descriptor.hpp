@@ -13,7 +13,9 @@
 #include <cstdint>
 #include <utility>
 
-namespace rondo::detail {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
 
 // Owns a descriptor.
 class UniqueFd {
@@ -65,4 +67,4 @@ class UniqueFd {
 // One that the kernel has put among ours, as it does with those that come over a socket.
 [[nodiscard]] UniqueFd take_over(int fd) noexcept;
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -5,8 +5,9 @@
 #include <string>
 
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // The directory part of a path; "." if it has none.
 [[nodiscard]] std::string directory_of(const std::string& path);
@@ -21,4 +22,4 @@ namespace rondo::detail {
 [[nodiscard]] std::optional<Error> missing_directory(const std::string& path,
                                                      const std::string& what);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -24,8 +24,9 @@
 
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Whether a handle keeps its distance. A matter of one process: nothing of it is shared.
 enum class Steering : std::uint8_t {
@@ -111,4 +112,4 @@ class Distance {
   bool stayed_ = false;  // and has not returned empty-handed since
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -47,7 +47,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // What a reader meets.
 enum class FrameRead : std::uint8_t {
@@ -303,6 +303,7 @@ std::uint32_t recover_dead_readers(const FramePoolParts& parts, Liveness& livene
   return recovered;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #include "rondo/core/frame_pool_inl.hpp"  // the roles' work
+#include "rondo/core/version.hpp"

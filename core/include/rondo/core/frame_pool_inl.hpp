@@ -2,8 +2,9 @@
 #pragma once
 
 #include "rondo/core/frame_pool.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 inline frame_pool::Producer::Producer(const Parts& parts) noexcept
     : parts_(parts),
@@ -230,4 +231,4 @@ inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) 
   return FrameRead::kBusy;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -27,8 +27,9 @@
 #include "rondo/core/latest_layout.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 inline constexpr std::uint32_t kMaxFrames = 1024;
 inline constexpr std::uint32_t kMaxFrameReaders = 64;
@@ -165,4 +166,4 @@ struct FramePoolParts {
   }
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

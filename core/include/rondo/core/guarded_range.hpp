@@ -15,8 +15,9 @@
 #include <cstdint>
 
 #include "rondo/core/atomic.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 class GuardedRange {
  public:
@@ -75,4 +76,4 @@ class GuardedRange {
   Atomic<std::uint32_t> hit_{0};
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -13,8 +13,9 @@
 #include <cstdint>
 
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Times are in any unit, the same one in all calls. Nothing of it is shared.
 class LapTrials {
@@ -107,4 +108,4 @@ class LapTrials {
   bool trying_ = false;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

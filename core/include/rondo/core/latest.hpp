@@ -30,7 +30,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // What a reader meets.
 enum class LatestRead : std::uint8_t {
@@ -174,6 +174,7 @@ class latest<T>::Reader {
   std::uint64_t version_ = 0;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #include "rondo/core/latest_segment.hpp"  // the life-cycle verbs
+#include "rondo/core/version.hpp"

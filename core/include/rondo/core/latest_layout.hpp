@@ -25,8 +25,9 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // The writer's words; its buffers follow.
 //
@@ -131,4 +132,4 @@ namespace detail {
 }
 
 }  // namespace detail
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -11,8 +11,9 @@
 #include "rondo/core/latest.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace detail {
 
 [[nodiscard]] inline LatestParts latest_parts_at(std::byte* memory, const LatestLayout& layout,
@@ -100,4 +101,4 @@ auto latest<T>::attach(std::span<std::byte> memory, std::string_view what) -> Re
   return detail::latest_parts_at(memory.data(), layout, geometry->capacity);
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

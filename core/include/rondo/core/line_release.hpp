@@ -21,8 +21,9 @@
 #include "rondo/core/lap_trials.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // One consumer's rule. Held by value in its handle; nothing of it is shared.
 class LineRelease {
@@ -94,4 +95,4 @@ class LineRelease {
   bool begun_ = false;  // a stream has been seen
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

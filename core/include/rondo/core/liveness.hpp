@@ -24,8 +24,9 @@
 #include <memory>
 
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 class Segment;
 
@@ -84,4 +85,4 @@ class LivenessLock {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

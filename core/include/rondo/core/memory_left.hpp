@@ -7,8 +7,9 @@
 #include <string>
 
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 struct MemoryLeft {
   std::uint64_t bytes = UINT64_MAX;  // UINT64_MAX: not known
@@ -32,4 +33,4 @@ namespace detail {
 [[nodiscard]] Result<void> check_memory_left(std::size_t size_bytes, const std::string& what);
 
 }  // namespace detail
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

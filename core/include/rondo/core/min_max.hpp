@@ -2,7 +2,9 @@
 // thousand lines of <algorithm> that every program would compile for them.
 #pragma once
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 template <class T>
 [[nodiscard]] constexpr T min_of(T one, T other) noexcept {
@@ -14,4 +16,4 @@ template <class T>
   return one < other ? other : one;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -43,7 +43,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // A ring of T. T = std::byte (the default) makes raw slots: messages of bytes, each with a size of
 // its own up to slot_bytes. Any other T is passed as one value per slot.
@@ -161,6 +161,7 @@ class mpmc_ring {
   MpmcParts parts_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #include "rondo/core/mpmc_ring_handles.hpp"
+#include "rondo/core/version.hpp"

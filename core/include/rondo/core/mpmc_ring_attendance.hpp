@@ -26,8 +26,9 @@
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // One side's attendance. A view; cheap to copy.
 class MpmcAttendance {
@@ -139,4 +140,4 @@ class MpmcAttendance {
   Atomic<std::uint64_t> MpmcParticipantPart::*word_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -15,8 +15,9 @@
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Takes messages and gives their slots back. One taking at a time; one thread at a time.
 template <class Shape, class Policy>
@@ -260,4 +261,4 @@ class MpmcConsumerCore {
   bool touches_;  // what was read
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

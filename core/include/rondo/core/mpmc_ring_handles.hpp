@@ -3,8 +3,9 @@
 
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 namespace detail {
 
@@ -282,4 +283,4 @@ class mpmc_ring<T, Policy>::Consumer {
   std::array<std::uint32_t, kSized ? mpmc_announcement::kMaxCount : 0> sizes_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -41,8 +41,9 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // What a slot's state word says of it.
 enum class SlotKind : std::uint8_t {
@@ -274,4 +275,4 @@ struct MpmcParts {
   return parts;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

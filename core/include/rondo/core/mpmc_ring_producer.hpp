@@ -22,8 +22,9 @@
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Claims positions and publishes them. One claim at a time; one thread at a time.
 template <class Shape, class Policy>
@@ -208,4 +209,4 @@ class MpmcProducerCore {
   Distance distance_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -29,8 +29,9 @@
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // The kernel's word on who lives. Participants are numbered from 0.
 //
@@ -282,4 +283,4 @@ class basic_mpmc_recovery {
 
 using mpmc_recovery = basic_mpmc_recovery<MpmcSound>;
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -7,8 +7,9 @@
 
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Where everything lies in a ring with these parameters, or what is wrong with them.
 [[nodiscard]] Result<MpmcLayout> mpmc_layout_for(const MpmcParams& params);
@@ -29,4 +30,4 @@ namespace rondo {
 [[nodiscard]] Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes, std::uint32_t slot_bytes,
                                                std::uint32_t alignment, bool sized);
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -23,8 +23,9 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // The sleepers of one side of a ring. A view; cheap to copy.
 class MpmcSleepers {
@@ -107,4 +108,4 @@ class MpmcSleepers {
   std::uint32_t words_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -11,8 +11,9 @@
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Why the last attempt to own a position got nothing.
 enum class MpmcBlocked : std::uint8_t {
@@ -160,4 +161,4 @@ inline constexpr std::uint32_t kMpmcSlotsPerSearch = 1u << 16;
 
 }  // namespace detail
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -35,8 +35,9 @@
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 using SlotWord = Atomic<std::uint64_t>;
 using AnnounceWord = Atomic<std::uint64_t>;
@@ -180,4 +181,4 @@ inline void count_up(Atomic<std::uint64_t>& counter, std::uint64_t by) noexcept 
   counter.fetch_add(by, std::memory_order_relaxed);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -47,8 +47,9 @@
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class Role : std::uint32_t { kNone = 0, kProducer = 1, kConsumer = 2, kBoth = 3 };
 
@@ -190,4 +191,4 @@ class Participants {
 // Waits for the membership lock for a second at most.
 bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept;
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+
+#include "rondo/core/version.hpp"
 #endif
 
 #if defined(__SANITIZE_THREAD__)
@@ -34,7 +36,7 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 // warns of that on inline functions, and cold ones are not inlined anyway.
 #define RONDO_COLD [[gnu::cold]]
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // 128, not 64: adjacent-line prefetch makes two lines travel together.
 // Not std::hardware_destructive_interference_size: this number is ABI, and that one may differ
@@ -130,4 +132,4 @@ RONDO_ALWAYS_INLINE void tsan_ignore_writes([[maybe_unused]] bool ignore) noexce
 #endif
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

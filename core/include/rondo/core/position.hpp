@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 using Position = std::uint64_t;
 
@@ -27,4 +29,4 @@ using Position = std::uint64_t;
   return (reinterpret_cast<std::uintptr_t>(address) & (alignment - 1)) == 0;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

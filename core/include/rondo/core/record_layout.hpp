@@ -29,8 +29,9 @@
 #include "rondo/core/bell.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class RecordKind : std::uint8_t {
   kNothing = 0,
@@ -244,4 +245,4 @@ struct RecordHeaderView {
   return kCorrupt;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

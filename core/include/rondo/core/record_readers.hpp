@@ -61,8 +61,9 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // Where a reader starts, when it joins and after it has lost records.
 enum class ReaderStart : std::uint8_t {
@@ -230,4 +231,4 @@ inline void write_name(RecordConsumerPart& part, std::string_view name) noexcept
   }
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -3,8 +3,9 @@
 
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/record_ring.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // A record from which a reader can start.
 struct RecordStart {
@@ -157,9 +158,9 @@ inline bool anything_unread(const RecordParts& parts) noexcept {
   return is_before(*furthest, end);
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 inline Position record_ring::Producer::look_at_readers() noexcept {
   // relaxed: ours alone.
@@ -431,4 +432,4 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
   return look_again_later();
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -46,7 +46,7 @@
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // What a consumer meets at its position.
 enum class ReadState : std::uint8_t {
@@ -484,7 +484,8 @@ class record_ring::Consumer {
   std::uint64_t joined_ = 0;  // the state word
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #include "rondo/core/record_ring_handles.hpp"  // a claim and a message as objects
 #include "rondo/core/record_ring_inl.hpp"      // the slow paths, and those of several readers
+#include "rondo/core/version.hpp"

@@ -9,8 +9,9 @@
 #include <utility>
 
 #include "rondo/core/record_ring.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // A claimed record. Destroying it without commit() leaves no trace, so an early return in the
 // caller never blocks the consumer.
@@ -65,4 +66,4 @@ inline std::optional<record_ring::Message> record_ring::Consumer::try_next() noe
   return std::optional<Message>(std::in_place, *this, std::span(data_, size_));
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

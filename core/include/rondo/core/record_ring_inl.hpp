@@ -3,7 +3,7 @@
 
 #include "rondo/core/record_ring.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // How many headers a call may still walk past. Whatever a hostile peer lays out for us to walk
 // along, again and again, a call comes back to a caller who may have a deadline.
@@ -129,9 +129,9 @@ inline RecordWalk walk_to_end(const RecordParts& parts) noexcept {
   return position % record_header::kBytes == 0;
 }
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 inline std::optional<record_ring::Producer> record_ring::Producer::attach(
     const RecordParts& parts) noexcept {
@@ -330,6 +330,7 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
   }
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #include "rondo/core/record_readers_inl.hpp"  // needs the walk along the headers
+#include "rondo/core/version.hpp"

@@ -8,7 +8,9 @@
 #include <utility>
 #include <variant>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 // The closed set of things that can go wrong while setting up. Programs branch on the code and
 // show the message.
@@ -35,7 +37,7 @@ enum class ErrorCode : std::uint8_t {
   kNotReady,          // the magic is zero: never finished
   kBadMagic,          // not a Rondo segment
   kBadByteOrder,      // written on a machine of the other endianness
-  kBadVersion,        // another layout version
+  kBadVersion,        // another layout version, or a library older than the headers
   kBadKind,           // a segment of another kind of ring
   kBadGeometry,       // capacity, slot size or counts that are impossible
   kGeometryMismatch,  // sound, but not what the caller asked for
@@ -110,4 +112,4 @@ class [[nodiscard]] Result<void> {
   bool failed_ = false;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -26,8 +26,9 @@
 
 #include "rondo/core/callback.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class Backing : std::uint8_t {
   kSharedMemory,  // POSIX shared memory, named: the file /dev/shm/rondo-NAME
@@ -193,4 +194,4 @@ class Segment {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

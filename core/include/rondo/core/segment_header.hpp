@@ -39,8 +39,9 @@
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/unix_time.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class RingKind : std::uint32_t {
   kSpsc = 1,
@@ -285,4 +286,4 @@ namespace detail {
   return geometry;
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

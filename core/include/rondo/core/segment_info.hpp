@@ -10,8 +10,9 @@
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 struct SegmentInfo {
   SegmentName name;
@@ -32,4 +33,4 @@ struct SegmentInfo {
 // Errors: kNoDirectory (there is no shared memory), kPermission, kNoDescriptors, kSystem.
 [[nodiscard]] Result<std::vector<SegmentInfo>> list_segments();
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -28,8 +28,9 @@
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // The producer's words.
 //
@@ -184,4 +185,4 @@ RONDO_ALWAYS_INLINE void copy_slots(const T* from, std::size_t count, T* to) noe
 }
 
 }  // namespace detail
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -37,7 +37,7 @@
 #include "rondo/core/result.hpp"
 #include "rondo/core/spsc_layout.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // `T` is a trivially copyable type, or raw_slots for slots of a size known at run time.
 template <class T>
@@ -408,6 +408,7 @@ class [[nodiscard]] spsc_ring<T>::Messages {
   detail::SpscSlots<Element> slots_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
 
 #include "rondo/core/spsc_segment.hpp"  // the life-cycle verbs
+#include "rondo/core/version.hpp"

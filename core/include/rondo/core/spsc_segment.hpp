@@ -13,8 +13,9 @@
 #include "rondo/core/segment_header.hpp"
 #include "rondo/core/spsc_layout.hpp"
 #include "rondo/core/spsc_ring.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 namespace detail {
 
 template <class T>
@@ -113,4 +114,4 @@ auto spsc_ring<T>::attach(std::span<std::byte> memory, std::string_view what) ->
   return detail::spsc_parts_at<T>(memory.data(), *layout, geometry->capacity, geometry->slot_bytes);
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

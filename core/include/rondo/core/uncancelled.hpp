@@ -8,7 +8,9 @@
 // channel it therefore goes on waiting for: until a message, a deadline or a stop flag ends that.
 #pragma once
 
-namespace rondo::detail {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
 
 // As long as one exists, its thread is not cancelled. They may nest. No system call.
 class Uncancelled {
@@ -22,4 +24,4 @@ class Uncancelled {
   int before_;
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

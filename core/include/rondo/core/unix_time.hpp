@@ -3,9 +3,11 @@
 
 #include <cstdint>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 // Nanoseconds since 1970, by the system's clock, which may be set back. Progress: wait-free.
 [[nodiscard]] std::uint64_t unix_nanoseconds() noexcept;
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

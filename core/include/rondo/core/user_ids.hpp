@@ -12,7 +12,9 @@
 #include <optional>
 #include <string>
 
-namespace rondo::detail {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
 
 // Whether the id that the kernel told of a file or a process is `wanted`. They ask the kernel only
 // where the answer depends on it; without /proc 65534 belongs to nobody.
@@ -41,4 +43,4 @@ void ask_about_ids() noexcept;
 [[nodiscard]] std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, unsigned mode,
                                          unsigned asked);
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -16,7 +16,9 @@
 
 #include <atomic>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 // Announces that threads of this process run light_fence(). Once per process is enough; to call it
 // again costs a load. A forked child inherits nothing it could rely on: it is announced anew by a
@@ -34,4 +36,4 @@ namespace rondo {
 // nothing.
 inline void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

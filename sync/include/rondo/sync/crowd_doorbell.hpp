@@ -31,12 +31,13 @@
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/asymmetric_fence.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/futex.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // A list of sleepers in shared memory: a view, cheap to copy. Participants are numbered.
 template <class List>
@@ -137,4 +138,4 @@ using CrowdRinger = BasicCrowdRinger<List>;
 template <SleeperList List>
 using CrowdSleeper = BasicCrowdSleeper<List>;
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 class Deadline {
  public:
@@ -69,4 +71,4 @@ class Deadline {
 
 [[nodiscard]] constexpr Deadline earlier(Deadline a, Deadline b) noexcept { return b < a ? b : a; }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -42,11 +42,12 @@
 #include "rondo/core/bell.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/asymmetric_fence.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/futex.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // What a doorbell asks of the operating system. Tests put others in its place: one without the
 // heavy fence, one in simulated time.
@@ -284,4 +285,4 @@ using Ringer = BasicRinger<>;
 using GroupRinger = BasicGroupRinger<>;
 using Sleeper = BasicSleeper<>;
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -7,9 +7,10 @@
 #include <cstdint>
 
 #include "rondo/core/atomic.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class FutexResult : std::uint8_t {
   kWoken,        // by a wake, or for no reason at all
@@ -38,4 +39,4 @@ inline constexpr std::uint32_t kAllBits = ~std::uint32_t{0};
 int futex_wake(const Atomic<std::uint32_t>& word, int count,
                std::uint32_t bits = kAllBits) noexcept;
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -25,9 +25,10 @@
 
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class WaitMode : std::uint8_t { kSpin, kPause, kYield, kAdaptive, kPark };
 
@@ -183,4 +184,4 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
   }
 }
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -11,9 +11,10 @@
 #include "rondo/core/record_readers.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/transports/url.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // What one participant of a slot ring has recovered, through all owners of its slot.
 struct RecoveredBy {
@@ -89,4 +90,4 @@ struct ChannelInfo {
 // those of the segment; kUnsupported for schemes without a name.
 [[nodiscard]] Result<void> remove(std::string_view url, bool even_if_used = false);
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -6,8 +6,9 @@
 #pragma once
 
 #include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
 
-namespace rondo::detail {
+namespace rondo::inline RONDO_ABI::detail {
 
 // What stands for all messages of a channel, and for all the room given back in it; null if nothing
 // is to be said. Channels of one name share it.
@@ -34,4 +35,4 @@ class CopyInLibrary {
   RONDO_ALWAYS_INLINE ~CopyInLibrary() { tsan_ignore_writes(false); }
 };
 
-}  // namespace rondo::detail
+}  // namespace rondo::inline RONDO_ABI::detail

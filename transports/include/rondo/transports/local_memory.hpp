@@ -9,7 +9,9 @@
 #include <span>
 #include <vector>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 // One thread at a time; which one may change.
 class LocalMemory {
@@ -35,4 +37,4 @@ class LocalMemory {
   std::vector<void*> blocks_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

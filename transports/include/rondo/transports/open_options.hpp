@@ -9,9 +9,10 @@
 
 #include "rondo/core/acknowledge.hpp"
 #include "rondo/core/callback.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 // A receiver for which a sender waits.
 struct SlowReader {
@@ -43,6 +44,9 @@ struct OpenOptions {
   // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May
   // be set by a signal handler. Outlives the handle.
   const std::atomic<bool>* stop = nullptr;
+  // Of the headers that the caller was compiled with. A library that is older than they are does
+  // not open: kBadVersion.
+  Version headers = kVersion;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -21,6 +21,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
@@ -28,7 +29,7 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 class Receiver;
 class Sender;
@@ -247,4 +248,4 @@ inline Receiver::Iterator Receiver::begin() noexcept { return Iterator(*this); }
 [[nodiscard]] Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
                                                             const OpenOptions& options = {});
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -27,6 +27,7 @@
 #include "rondo/core/platform.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
@@ -34,7 +35,7 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 class Receiver;
 class Sender;
@@ -312,4 +313,4 @@ class [[nodiscard]] Sender::Batch {
   Sender* sender_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

@@ -10,7 +10,9 @@
 #include <string_view>
 #include <utility>
 
-namespace rondo {
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI {
 
 enum class Status : std::uint8_t {
   kOk,           // done
@@ -56,4 +58,4 @@ class [[nodiscard]] Polled {
   Status status_;
 };
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI

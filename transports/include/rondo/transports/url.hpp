@@ -89,9 +89,10 @@
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/version.hpp"
 #include "rondo/sync/wait.hpp"
 
-namespace rondo {
+namespace rondo::inline RONDO_ABI {
 
 enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUnix, kGuarded };
 
@@ -158,4 +159,4 @@ struct Url {
 // 65536 -> "64KiB": the largest suffix without a remainder.
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
 
-}  // namespace rondo
+}  // namespace rondo::inline RONDO_ABI
