@@ -1,9 +1,10 @@
-# rondo_module(NAME [DEPENDS target...]): a library rondo::NAME from src/*.cpp and the public headers
+# rondo_module(NAME [DEPENDS target...]): a library rondo::NAME from the *.cpp below src/ and the public headers
 # below include/. It sees the headers of itself and of what it depends on, and no others.
 # Files that end in _linux.cpp or _windows.cpp are left out on other systems.
 function(rondo_module name)
   cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS src/*.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/local_heap/")  # one of them is chosen by option
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS include/*.hpp)
   if(NOT LINUX)
     list(FILTER sources EXCLUDE REGEX "_linux\\.cpp$")
@@ -33,6 +34,7 @@ function(rondo_module name)
   # That alone would keep g++ from inlining what another library might replace; nobody does.
   target_compile_options(rondo_${name} PRIVATE
     $<$<CXX_COMPILER_ID:GNU,Clang>:-fno-semantic-interposition>)
+  target_include_directories(rondo_${name} PRIVATE src)
   target_sources(rondo_${name} PUBLIC FILE_SET HEADERS BASE_DIRS include FILES ${headers})
   target_compile_features(rondo_${name} PUBLIC cxx_std_20)
   target_link_libraries(rondo_${name} PUBLIC ${arg_DEPENDS})

@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "guarded_door_linux.hpp"
-#include "guarded_joiner_linux.hpp"
+#include "guarded/door_linux.hpp"
+#include "guarded/joiner_linux.hpp"
 #include "input.hpp"
-#include "name_linux.hpp"
+#include "open/name_linux.hpp"
 #include "rondo/core/record_ring.hpp"
 
 using namespace rondo;

@@ -1,6 +1,6 @@
 // Every interleaving of a look at an absent peer with those who leave, die and come meanwhile: what
 // it says is true of somebody who was there.
-#include "absence.hpp"
+#include "endpoint/absence.hpp"
 
 #include <gtest/gtest.h>
 

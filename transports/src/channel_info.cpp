@@ -5,12 +5,12 @@
 #include <string>
 #include <utility>
 
-#include "frame_pool_channel.hpp"
-#include "readers_channel.hpp"
-#include "remove_name.hpp"
+#include "endpoint/broadcast.hpp"
+#include "endpoint/frames.hpp"
+#include "endpoint/mpmc.hpp"
+#include "open/remove_name.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment_info.hpp"
-#include "slot_channel.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {

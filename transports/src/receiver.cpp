@@ -3,8 +3,8 @@
 #include <array>
 #include <utility>
 
-#include "backend.hpp"
-#include "open.hpp"
+#include "endpoint/backend.hpp"
+#include "open/open.hpp"
 #include "rondo/transports/sender.hpp"
 
 namespace rondo::inline RONDO_ABI {

@@ -7,8 +7,8 @@
 #include <functional>
 #include <string>
 
-#include "backend.hpp"
-#include "open.hpp"
+#include "endpoint/backend.hpp"
+#include "open/open.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {

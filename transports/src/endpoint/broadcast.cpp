@@ -1,0 +1,184 @@
+#include "endpoint/broadcast.hpp"
+
+#include <bit>
+#include <chrono>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// A reader sleeps on its own word for space; the producer on that of the slowest.
+class SlowestBell {
+ public:
+  SlowestBell(Sleeper& sleeper, const RecordParts& parts,
+              const record_ring::Producer& producer) noexcept
+      : sleeper_(sleeper), parts_(parts), producer_(producer) {}
+
+  template <class Ready>
+  bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    if (const auto held = producer_.held_back_by()) {
+      sleeper_.listen_to(parts_.consumer_at(held->reader).space_ringer);
+    }
+    return sleeper_.sleep_once(ready, deadline);
+  }
+
+ private:
+  Sleeper& sleeper_;
+  const RecordParts& parts_;
+  const record_ring::Producer& producer_;
+};
+
+Status status_of(WaitResult result, Deadline deadline) noexcept {
+  switch (result) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kCorrupt;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return too_late(deadline);
+}
+
+}  // namespace
+
+ReadersSender::ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
+                             const Url& url, const OpenOptions& options)
+    : SenderBackend(url),
+      seat_(std::move(seat)),
+      parts_(producer.parts()),
+      bell_(parts_.producer->record_ringer),
+      sleeper_(parts_.producer->space_waiter, parts_.consumer_at(0).space_ringer),
+      strategy_(url.options.wait, options.stop),
+      keep_(url.options.keep),
+      evict_(url.options.evict),
+      on_slow_(options.on_slow_reader) {
+  watch_who_came();
+}
+
+// Readers that are attached, and have joined.
+std::uint32_t ReadersSender::attached() noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
+    // relaxed: a reader that is just coming counts at the next look.
+    const auto policy =
+        reader_state::policy_of(parts_.consumer_at(i).state.load(std::memory_order_relaxed));
+    if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
+    count += seat_->reader(i) == Presence::kPresent ? 1 : 0;
+  }
+  return count;
+}
+
+// Readers that said that they may sleep, and that bell_ does not look after yet. After a publish,
+// its load stands behind the light fence as those of the sleepers' words do; the line is our own,
+// so it costs nothing while nobody comes.
+std::uint64_t ReadersSender::not_watched_yet() const noexcept {
+  const std::uint64_t places = ~std::uint64_t{0} >> (kMaxReaders - parts_.readers);
+  // relaxed: a reader sets its bit before its first sleep, so its heavy fence (F1) orders this load
+  // after the publish as it orders the load of its word.
+  return parts_.producer->awaiting.load(std::memory_order_relaxed) & places & ~watched_;
+}
+
+// From now on these are looked at after every publish.
+void ReadersSender::watch_who_came() noexcept {
+  for (std::uint64_t left = not_watched_yet(); left != 0; left &= left - 1) {
+    const auto i = static_cast<std::uint32_t>(std::countr_zero(left));
+    if (bell_.watch(parts_.consumer_at(i).record_waiter)) watched_ |= std::uint64_t{1} << i;
+  }
+}
+
+Status ReadersSender::published(Ringer&, Deadline) noexcept {
+  const bool wanted = bell_.wanted();
+  if (wanted || not_watched_yet() != 0) [[unlikely]] {
+    bell_.ring([this] { watch_who_came(); });
+  }
+  return Status::kOk;
+}
+
+bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds standing) {
+  if (evict_ && standing >= *evict_) return true;
+  return on_slow_ && on_slow_({.reader = held.reader,
+                               .name = reader_name(parts_.consumer_at(held.reader)),
+                               .behind_bytes = held.behind_bytes,
+                               .standing = standing});
+}
+
+// Waits no longer for the dead, nor for those of whom we are tired, until it is `enough`: the next
+// slowest may not be slow at all.
+template <class Enough>
+void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
+                                           Enough&& enough) noexcept {
+  // One whose state word never stands still is held for a newcomer again and again.
+  for (std::uint32_t turn = 0; turn < kMaxReaders; ++turn) {
+    const auto held = producer.held_back_by();
+    if (!held) return;
+    if (seat_->reader(held->reader) != Presence::kAbsent) {
+      const auto now = Deadline::Clock::now();
+      const bool same =
+          standing_ && standing_->reader == held->reader && standing_->head == held->head;
+      if (!same) since_ = now;
+      standing_ = held;
+      if (!tired_of(*held, now - since_)) return;
+    }
+    producer.evict(held->reader);
+    if (enough()) return;
+  }
+}
+
+template <class Ready>
+Status ReadersSender::wait(record_ring::Producer& producer, Deadline deadline,
+                           Ready&& ready) noexcept {
+  const auto probe = [&] {
+    if (seat_->damaged()) return true;
+    look_after_the_slowest(producer, ready);
+    return false;
+  };
+  SlowestBell bell(sleeper_, parts_, producer);
+  return status_of(strategy_.wait(bell, deadline, ready, probe), deadline);
+}
+
+Status ReadersSender::wait_for_room(record_ring::Producer& producer, Ringer&,
+                                    std::size_t size_bytes, Deadline deadline) noexcept {
+  const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
+  if (deadline != Deadline::now()) return wait(producer, deadline, room);
+  if (!pacer_.due()) return Status::kWouldBlock;
+  if (seat_->damaged()) return Status::kCorrupt;
+  look_after_the_slowest(producer, room);
+  return room() ? Status::kOk : Status::kWouldBlock;
+}
+
+Status ReadersSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
+  return wait(producer, deadline, [&] { return producer.drained(); });
+}
+
+Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status status,
+                            Deadline) noexcept {
+  end_stream(producer, status);
+  bell_.ring([this] { watch_who_came(); });
+  seat_->leave([&](bool last) { return last && !keep_ && !anything_unread(parts_); });
+  return status;
+}
+
+Status ReadersSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept {
+  const auto came = [&] { return attached() >= count; };
+  const auto damaged = [&] { return seat_->damaged(); };
+  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline);
+}
+
+void ReadersSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+  info.capacity_bytes = parts_.capacity;
+  seat_->describe(info);
+  look_at_readers(parts_, producer.sequence(), producer.position(), info);
+}
+
+Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
+                                        const Url& url, const OpenOptions& options) {
+  auto producer = record_ring::Producer::attach(parts);
+  if (!producer) {
+    seat->leave([](bool) { return false; });
+    return ring_is_corrupt(url, "headers or positions");
+  }
+  auto backend = std::make_unique<ReadersSender>(std::move(seat), *producer, url, options);
+  // A ringer bound to nobody: every publish comes to published(), which looks at all readers.
+  return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,81 @@
+// The sending end of a ring with several receivers: for whom it waits, whom it wakes, and who is
+// dead or slow. The receiving end is that of any ring (record.hpp).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "endpoint/backend.hpp"
+#include "endpoint/record.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// Who sits in the slot of that reader: whether it lives, its process and what it is called.
+void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
+                   ReaderInfo& reader);
+// Fills in info.readers and, for them, info.pending_bytes; info.participants stands already.
+void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
+                     ChannelInfo& info);
+// The name in a reader's part, printable.
+[[nodiscard]] std::string reader_name(const RecordConsumerPart& part);
+
+class ReadersSender final : public SenderBackend {
+ public:
+  // `producer` has just taken up its part; the seat is taken.
+  ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
+                const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_->forked(); }
+  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                       Deadline deadline) noexcept override;
+  Status published(Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer,
+               Deadline deadline) noexcept override;
+  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+               Deadline deadline) noexcept override;
+  bool receiver_attached() noexcept override { return attached() != 0; }
+  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
+    return wait_for_receivers(ringer, 1, deadline);
+  }
+  Status wait_for_receivers(Ringer& ringer, std::uint32_t count,
+                            Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
+
+ private:
+  [[nodiscard]] std::uint32_t attached() noexcept;
+  [[nodiscard]] std::uint64_t not_watched_yet() const noexcept;
+  void watch_who_came() noexcept;
+  template <class Enough>
+  void look_after_the_slowest(record_ring::Producer& producer, Enough&& enough) noexcept;
+  [[nodiscard]] bool tired_of(const HeldBack& held, std::chrono::nanoseconds standing);
+  template <class Ready>
+  Status wait(record_ring::Producer& producer, Deadline deadline, Ready&& ready) noexcept;
+
+  std::unique_ptr<Seat> seat_;
+  RecordParts parts_;
+  GroupRinger bell_;
+  std::uint64_t watched_ = 0;  // readers that bell_ looks after
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  bool keep_;
+  std::optional<std::chrono::seconds> evict_;
+  Callback<bool(const SlowReader&)> on_slow_;
+  ProbePacer pacer_;
+  std::optional<HeldBack> standing_;  // who stood there when we last looked
+  Deadline::Clock::time_point since_{};
+};
+
+// Puts the sending end together once the ring is mapped and the seat taken. Errors: kCorrupt.
+[[nodiscard]] Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat,
+                                                      const RecordParts& parts, const Url& url,
+                                                      const OpenOptions& options);
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,25 @@
+#include <pthread.h>
+
+#include <atomic>
+
+#include "endpoint/backend.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+std::atomic<std::uint32_t> forks{0};
+
+void count_fork() noexcept {
+  // relaxed: the child has one thread.
+  forks.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+std::uint32_t fork_count() noexcept {
+  [[maybe_unused]] static const int watching = pthread_atfork(nullptr, nullptr, count_fork);
+  // relaxed: changes only between the threads' lives.
+  return forks.load(std::memory_order_relaxed);
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,257 @@
+#include "endpoint/frames.hpp"
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+FrameStart start_of(const Url& url) noexcept {
+  return url.options.reader.from == ReaderStart::kNewest ? FrameStart::kNewest
+                                                         : FrameStart::kOldest;
+}
+
+}  // namespace
+
+PoolSender::PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options)
+    : OwnRingSender(url),
+      seat_(std::move(seat)),
+      producer_(seat_.parts()),
+      bell_(seat_.parts().producer->publish_ringer),
+      sleeper_(seat_.parts().producer->unpin_waiter, seat_.parts().reader(0).unpin_ringer),
+      strategy_(url.options.wait, options.stop),
+      keep_(url.options.keep) {
+  for (std::uint32_t i = 0; i < seat_.parts().reader_count; ++i) {
+    static_cast<void>(bell_.watch(seat_.parts().reader(i).publish_waiter));
+  }
+  // Receivers may be asleep, waiting for a sender.
+  bell_.ring();
+}
+
+std::byte* PoolSender::reserve(std::size_t size_bytes, Deadline deadline,
+                               Status& refusal) noexcept {
+  refusal = seat_.forked() ? Status::kForked : Status::kTooLarge;
+  if (seat_.forked() || size_bytes > max_message_bytes()) return nullptr;
+  std::span<std::byte> frame = producer_.try_claim();
+  if (!frame.empty()) [[likely]]
+    return frame.data();
+  const auto ready = [&] { return !(frame = producer_.try_claim()).empty(); };
+  if (deadline == Deadline::now()) {
+    // Who polls asks after the dead now and then.
+    refusal = seat_.damaged() ? Status::kCorrupt : Status::kWouldBlock;
+    if (!pacer_.due_by_time()) return nullptr;
+    seat_.recover();
+    return ready() ? frame.data() : nullptr;
+  }
+  refusal = wait(deadline, ready);
+  return refusal == Status::kOk ? frame.data() : nullptr;
+}
+
+// Whose bell to listen to: a reader that holds a frame, or has not got the newest one.
+std::optional<std::uint32_t> PoolSender::somebody_at_it() const noexcept {
+  const FramePoolParts& parts = seat_.parts();
+  std::optional<std::uint32_t> holder;
+  for_each_held(parts, [&](const HeldFrame& held) { holder = held.reader; });
+  if (holder) return holder;
+  for (std::uint32_t i = 0; i < parts.reader_count; ++i) {
+    const auto account = read_frame_account(parts, i);
+    if (account && account->last < producer_.number() && seat_.reader(i) != Presence::kAbsent) {
+      return i;
+    }
+  }
+  return std::nullopt;
+}
+
+// Waits until `ready`, and lets go of what the dead hold.
+template <class Ready>
+Status PoolSender::wait(Deadline deadline, Ready&& ready) noexcept {
+  if (seat_.forked()) return Status::kForked;
+  const auto damaged = [&] {
+    seat_.recover();
+    // The sleeper has one bell to listen to at a time; the slice of its sleep covers the others.
+    sleeper_.listen_to(seat_.parts().reader(somebody_at_it().value_or(0)).unpin_ringer);
+    return seat_.damaged();
+  };
+  switch (strategy_.wait(sleeper_, deadline, ready, damaged)) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kCorrupt;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return too_late(deadline);
+}
+
+void PoolSender::commit(std::size_t size_bytes) noexcept {
+  producer_.commit(size_bytes);
+  bell_.notify();
+}
+
+Status PoolSender::send(std::span<const std::byte> message, Deadline deadline) noexcept {
+  Status refusal = Status::kOk;
+  std::byte* const bytes = reserve(message.size(), deadline, refusal);
+  if (bytes == nullptr) return refusal;
+  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+  commit(message.size());
+  return Status::kOk;
+}
+
+std::byte* PoolSender::add(std::size_t size_bytes, Status& refusal) noexcept {
+  refusal = Status::kWouldBlock;
+  if (added_) return nullptr;
+  std::byte* const bytes = reserve(size_bytes, Deadline::now(), refusal);
+  if (bytes != nullptr) added_ = size_bytes;
+  return bytes;
+}
+
+Status PoolSender::commit_batch(Deadline) noexcept {
+  if (const auto size_bytes = std::exchange(added_, std::nullopt)) commit(*size_bytes);
+  return Status::kOk;
+}
+
+void PoolSender::abandon_batch() noexcept {
+  if (std::exchange(added_, std::nullopt)) producer_.discard();
+}
+
+// Until all who are there have read the newest frame, and let go of all.
+Status PoolSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
+  return wait(deadline, [&] { return !somebody_at_it(); });
+}
+
+Status PoolSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
+  // Who failed or gave up does not say that this was all.
+  if (status == Status::kOk) producer_.close();
+  bell_.ring();
+  seat_.leave(keep_);
+  return status;
+}
+
+std::uint32_t PoolSender::attached() const noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t i = 0; i < seat_.parts().reader_count; ++i) {
+    count += seat_.reader(i) == Presence::kPresent ? 1 : 0;
+  }
+  return count;
+}
+
+Status PoolSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept {
+  return wait(deadline, [&] { return attached() >= count; });
+}
+
+void PoolSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
+  seat_.describe(info);
+}
+
+PoolReceiver::PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& options)
+    : OwnRingReceiver(url),
+      seat_(std::move(seat)),
+      latest_(url.options.reader.policy == ReaderPolicy::kLatest),
+      reader_(seat_.parts(), seat_.reader(), start_of(url)),
+      bell_(seat_.parts().producer->unpin_waiter,
+            seat_.parts().reader(seat_.reader()).unpin_ringer),
+      sleeper_(seat_.parts().reader(seat_.reader()).publish_waiter,
+               seat_.parts().producer->publish_ringer),
+      strategy_(url.options.wait, options.stop),
+      linger_(url.options.linger || options.linger),
+      keep_(url.options.keep) {
+  say(latest_ ? ReaderPolicy::kLatest : ReaderPolicy::kLossy);
+  // A sender may be asleep, waiting for a receiver.
+  static_cast<void>(bell_.ring());
+}
+
+void PoolReceiver::say(ReaderPolicy policy) noexcept {
+  // relaxed: who waits for us looks again, and orders nothing by it.
+  seat_.parts()
+      .reader(reader_.index())
+      .policy.store(static_cast<std::uint64_t>(policy), std::memory_order_relaxed);
+}
+
+Status PoolReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
+  if (seat_.forked()) return Status::kForked;
+  FrameRead read = FrameRead::kNothing;
+  const auto ready = [&] {
+    read = latest_ ? reader_.try_newest(frame_) : reader_.try_next(frame_);
+    // A sender that runs away while we look stays ahead; so we look again.
+    return read != FrameRead::kNothing && read != FrameRead::kBusy;
+  };
+  Absence absence = Absence::kNone;
+  const auto lost = [&] {
+    if (seat_.damaged()) return true;
+    if (linger_) return false;
+    // A successor wipes the end away.
+    absence = seat_.sender_absence([this] { return reader_.changed(); });
+    return absence != Absence::kNone;
+  };
+  WaitResult result = WaitResult::kTimedOut;
+  if (deadline != Deadline::now()) {
+    result = strategy_.wait(sleeper_, deadline, ready, lost);
+  } else if (!ready() && pacer_.due_by_time() && lost() && !ready()) {
+    // What was published before the death came first.
+    result = WaitResult::kPeerGone;
+  }
+  switch (read) {
+    case FrameRead::kFrame: message.bytes = frame_.bytes(); return Status::kOk;
+    case FrameRead::kEnd: return Status::kEnded;
+    case FrameRead::kNoPin:
+    case FrameRead::kCorrupt: return Status::kCorrupt;
+    case FrameRead::kNothing:
+    case FrameRead::kBusy: break;
+  }
+  if (result == WaitResult::kInterrupted) return Status::kInterrupted;
+  if (result != WaitResult::kPeerGone) return too_late(deadline);
+  if (seat_.damaged() || read == FrameRead::kBusy) return Status::kCorrupt;
+  // What had changed, and is not there any more, was the end.
+  return absence == Absence::kLeft ? Status::kEnded : Status::kPeerDied;
+}
+
+void PoolReceiver::give_back() noexcept {
+  frame_.release();
+  static_cast<void>(bell_.notify());
+}
+
+Status PoolReceiver::wait_for_sender(Deadline deadline) noexcept {
+  const auto came = [&] { return seat_.sender() == Presence::kPresent || reader_.changed(); };
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_.at_its_name(); })) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return Status::kTimedOut;
+}
+
+void PoolReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
+  frame_.release();
+  say(ReaderPolicy::kDetached);
+  static_cast<void>(bell_.ring());
+  seat_.leave(keep_);
+}
+
+void PoolReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
+  seat_.describe(info);
+  // The one that is being looked at is not received yet.
+  info.messages = reader_.account().last - (frame_ ? 1 : 0);
+}
+
+SenderParts make_pool_sender(PoolSeat seat, const Url& url, const OpenOptions& options) {
+  auto backend = std::make_unique<PoolSender>(std::move(seat), url, options);
+  PoolSender* const own_ring = backend.get();
+  return SenderParts{shut_producer(), Ringer(), std::move(backend), own_ring};
+}
+
+Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
+                                         const OpenOptions& options) {
+  auto backend = std::make_unique<PoolReceiver>(std::move(seat), url, options);
+  const Status status = backend->wait_for_sender(options.wait);
+  PoolReceiver* const own_ring = backend.get();
+  ReceiverParts parts{shut_consumer(), Ringer(), std::move(backend), 1, own_ring};
+  if (status == Status::kOk) return parts;
+  own_ring->detach(parts.consumer, parts.ringer);
+  if (status == Status::kPeerGone) {
+    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
+  }
+  return Error{ErrorCode::kTimedOut,
+               "no sender came to " + url.name() + " in time; start one, or wait longer"};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,155 @@
+// Channels that are a pool of frames (kind=frames): one sender and up to 64 receivers, each of
+// which holds the frame that its Message shows. The sender never waits for a receiver that is
+// merely slow; it waits when all frames are held, which takes fewer of them than receivers + 2.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "endpoint/absence.hpp"
+#include "endpoint/backend.hpp"
+#include "endpoint/record.hpp"
+#include "rondo/core/frame_pool.hpp"
+#include "rondo/core/participants.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// The pool that `url` asks for: what it does not say is the default.
+[[nodiscard]] FramePoolParams pool_params(const Url& url) noexcept;
+// Makes it in `bytes`; see frame_pool::create().
+[[nodiscard]] Result<void> create_pool(std::span<std::byte> bytes, const Url& url);
+
+// What stands in the pool, into `info`, whose participants stand already.
+void describe_pool(const FramePoolParts& parts, ChannelInfo& info);
+
+// One handle's place at a pool. Destroyed without leave(), it is that of a dead participant.
+class PoolSeat {
+ public:
+  // Errors: frame_pool::attach()'s, kGeometryMismatch, kInvalidOption, Participants::join()'s.
+  [[nodiscard]] static Result<PoolSeat> take(Segment segment, const Url& url,
+                                             const OpenOptions& options, Role role);
+
+  [[nodiscard]] const FramePoolParts& parts() const noexcept { return parts_; }
+  // Of a receiver.
+  [[nodiscard]] std::uint32_t reader() const noexcept;
+  [[nodiscard]] bool forked() const noexcept { return fork_count() != forks_; }
+  // Whether memory has been taken away from under the pool.
+  [[nodiscard]] bool damaged() const noexcept { return segment_.truncated(); }
+  [[nodiscard]] bool at_its_name() const noexcept { return segment_.still_at_its_name(); }
+
+  // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
+  [[nodiscard]] Presence sender() const noexcept;
+  [[nodiscard]] Presence reader(std::uint32_t i) const noexcept;
+  // Whether the sender is absent, and how: `said_farewell` tells of one that is whether it left in
+  // order.
+  template <class Said>
+  [[nodiscard]] Absence sender_absence(Said&& said_farewell) const noexcept {
+    return look_for([this] { return sender(); },
+                    [this] { return participants_.generation(frame_pool::kProducerSlot); },
+                    said_farewell);
+  }
+
+  // Lets go of what dead readers hold.
+  void recover() noexcept { recover_dead_readers(parts_, participants_); }
+  // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
+  // to be kept, or frames lie there that no reader has seen.
+  void leave(bool keep) noexcept;
+  void describe(ChannelInfo& info) const;
+
+ private:
+  PoolSeat(Segment segment, Participants participants, const FramePoolParts& parts) noexcept
+      : segment_(std::move(segment)), participants_(std::move(participants)), parts_(parts) {}
+
+  [[nodiscard]] bool anything_unread() const noexcept;
+
+  Segment segment_;
+  std::uint32_t forks_ = fork_count();
+  Participants participants_;  // looks into the segment
+  FramePoolParts parts_;
+};
+
+class PoolSender final : public OwnRingSender {
+ public:
+  PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_.forked(); }
+  std::size_t max_message_bytes() const noexcept override { return seat_.parts().frame_bytes; }
+  std::byte* reserve(std::size_t size_bytes, Deadline deadline, Status& refusal) noexcept override;
+  void commit(std::size_t size_bytes) noexcept override;
+  void discard() noexcept override { producer_.discard(); }
+  Status send(std::span<const std::byte> message, Deadline deadline) noexcept override;
+  // A batch has room for one frame: the pool publishes one at a time.
+  std::byte* add(std::size_t size_bytes, Status& refusal) noexcept override;
+  Status commit_batch(Deadline deadline) noexcept override;
+  void abandon_batch() noexcept override;
+  Status flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
+  Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
+  bool receiver_attached() noexcept override { return attached() != 0; }
+  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
+    return wait_for_receivers(ringer, 1, deadline);
+  }
+  Status wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer&, ChannelInfo& info) const override;
+
+ private:
+  [[nodiscard]] std::uint32_t attached() const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> somebody_at_it() const noexcept;
+  template <class Ready>
+  Status wait(Deadline deadline, Ready&& ready) noexcept;
+
+  PoolSeat seat_;
+  frame_pool::Producer producer_;
+  GroupRinger bell_;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  ProbePacer pacer_;  // of polling
+  bool keep_;
+  std::optional<std::size_t> added_;  // bytes of the open batch's one message
+};
+
+class PoolReceiver final : public OwnRingReceiver {
+ public:
+  PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_.forked(); }
+  std::size_t max_message_bytes() const noexcept override { return seat_.parts().frame_bytes; }
+  Status fetch(Fetched& message, Deadline deadline) noexcept override;
+  void give_back() noexcept override;
+  std::uint64_t lost() const noexcept override { return reader_.account().lost; }
+  void detach(record_ring::Consumer&, Ringer&) noexcept override;
+  void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
+
+  // Waits until there is a sender, or something that one has left. kPeerGone when the name leads
+  // elsewhere by now, so that nobody will come here.
+  [[nodiscard]] Status wait_for_sender(Deadline deadline) noexcept;
+
+ private:
+  void say(ReaderPolicy policy) noexcept;
+
+  PoolSeat seat_;
+  bool latest_;
+  frame_pool::Reader reader_;
+  PinnedFrame frame_;  // which the handle's Message shows
+  Ringer bell_;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  ProbePacer pacer_;  // of polling
+  bool linger_;
+  bool keep_;
+};
+
+[[nodiscard]] SenderParts make_pool_sender(PoolSeat seat, const Url& url,
+                                           const OpenOptions& options);
+// Also waits for a sender. kReplaced: the pool has to be looked for anew.
+[[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
+                                                       const OpenOptions& options);
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,166 @@
+// Joining, leaving and looking at a pool of frames, for its sender and its receivers alike.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "endpoint/broadcast.hpp"
+#include "endpoint/frames.hpp"
+#include "rondo/core/segment_header.hpp"
+#include "url/url_options.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+ReaderPolicy policy_of(const FrameReaderPart& part) noexcept {
+  // relaxed: for people; and a reader that is just coming counts at the next look.
+  const std::uint64_t word = part.policy.load(std::memory_order_relaxed);
+  return word <= static_cast<std::uint64_t>(ReaderPolicy::kDetached)
+             ? static_cast<ReaderPolicy>(word)
+             : ReaderPolicy::kNone;
+}
+
+bool reads(ReaderPolicy policy) noexcept {
+  return policy != ReaderPolicy::kNone && policy != ReaderPolicy::kDetached;
+}
+
+// Errors: kGeometryMismatch, kInvalidOption.
+Result<void> check_pool(const Url& url, const FramePoolParts& found) {
+  if (auto refused = refuse_of_frames(url.options); !refused) return refused;
+  const auto differs = [&](std::string_view option, std::uint32_t is,
+                           const std::optional<std::uint32_t>& wanted) -> Result<void> {
+    if (wanted.value_or(is) == is) return {};
+    return Error{ErrorCode::kGeometryMismatch,
+                 url.name() + " exists with " + std::string(option) + '=' + std::to_string(is) +
+                     ", not " + std::to_string(*wanted) +
+                     "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
+  };
+  if (auto same = differs("frames", found.frame_count, url.options.frames); !same) return same;
+  if (auto same = differs("frame_size", found.frame_bytes, url.options.frame_bytes); !same) {
+    return same;
+  }
+  return differs("readers", found.reader_count, url.options.readers);
+}
+
+}  // namespace
+
+FramePoolParams pool_params(const Url& url) noexcept {
+  FramePoolParams params;
+  params.readers = url.options.readers.value_or(1);
+  params.pins = 1;  // a handle shows one Message at a time
+  const std::uint32_t enough = params.readers * params.pins + 2;
+  params.frames = url.options.frames.value_or(std::max(ChannelOptions::kDefaultFrames, enough));
+  params.frame_bytes = url.options.frame_bytes.value_or(ChannelOptions::kDefaultFrameBytes);
+  params.instance_id = new_instance_id();
+  return params;
+}
+
+Result<void> create_pool(std::span<std::byte> bytes, const Url& url) {
+  const auto made = frame_pool::create(bytes, pool_params(url));
+  if (!made) return made.error();
+  return {};
+}
+
+void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
+  info.kind = RingKind::kFramePool;
+  info.slots = parts.frame_count;
+  info.capacity_bytes = std::uint64_t{parts.frame_count} * parts.frame_bytes;
+  info.max_message_bytes = parts.frame_bytes;
+  info.reader_places = parts.reader_count;
+  // relaxed: for people.
+  info.messages = frame_ticket::number_of(parts.producer->newest.load(std::memory_order_relaxed));
+  std::array<std::uint32_t, kMaxFrameReaders> held{};
+  for_each_held(parts, [&](const HeldFrame& frame) { ++held[frame.reader]; });
+  for (std::uint32_t i = 0; i < parts.reader_count; ++i) {
+    ReaderInfo reader;
+    reader.reader = i;
+    reader.policy = policy_of(parts.reader(i));
+    reader.frames_held = held[i];
+    say_who_it_is(info.participants, frame_pool::kFirstReaderSlot + i, reader);
+    // Who has left will not come back.
+    if (!reads(reader.policy) && held[i] == 0) continue;
+    if (const auto account = read_frame_account(parts, i)) {
+      reader.before = account->last - account->received - account->lost;
+      reader.received = account->received;
+      reader.lost = account->lost;
+      reader.to_come = account->last <= info.messages ? info.messages - account->last : 0;
+    }
+    info.readers.push_back(std::move(reader));
+  }
+}
+
+Result<PoolSeat> PoolSeat::take(Segment segment, const Url& url, const OpenOptions& options,
+                                Role role) {
+  const auto geometry = check_header(segment.bytes(), RingKind::kFramePool, url.name());
+  if (!geometry) return geometry.error();
+  const auto parts = frame_pool::attach(segment.bytes(), url.name());
+  if (!parts) return parts.error();
+  if (auto sound = check_pool(url, *parts); !sound) return std::move(sound).error();
+  auto participants = Participants::open(segment, *geometry);
+  if (!participants) return std::move(participants).error();
+  PoolSeat seat(std::move(segment), std::move(participants).value(), *parts);
+
+  const bool sends = role == Role::kProducer;
+  const JoinRequest request{
+      .first_slot = sends ? frame_pool::kProducerSlot : frame_pool::kFirstReaderSlot,
+      .slot_count = sends ? 1 : parts->reader_count,
+      .role = role,
+      .name = options.name};
+  const auto begin = [&](std::uint32_t slot) {
+    if (sends) return true;
+    // What the one before was here for; its pins go when the new reader begins.
+    // relaxed: as in policy_of().
+    parts->reader(slot - frame_pool::kFirstReaderSlot)
+        .policy.store(static_cast<std::uint64_t>(ReaderPolicy::kNone), std::memory_order_relaxed);
+    return true;
+  };
+  const auto joined = seat.participants_.join(request, begin);
+  if (joined) return seat;
+  const bool full = !sends && parts->reader_count > 1 && joined.error().code == ErrorCode::kNoSlot;
+  if (!full) return joined.error();
+  return Error{ErrorCode::kNoSlot, "all " + std::to_string(parts->reader_count) +
+                                       " places for receivers are taken; make the pool for more "
+                                       "of them, up to readers=" +
+                                       std::to_string(kMaxFrameReaders)};
+}
+
+std::uint32_t PoolSeat::reader() const noexcept {
+  return participants_.slot().value_or(0) - frame_pool::kFirstReaderSlot;
+}
+
+Presence PoolSeat::sender() const noexcept {
+  return participants_.presence(frame_pool::kProducerSlot, 1);
+}
+
+Presence PoolSeat::reader(std::uint32_t i) const noexcept {
+  if (!reads(policy_of(parts_.reader(i)))) return Presence::kAbsent;
+  return participants_.presence(frame_pool::kFirstReaderSlot + i, 1);
+}
+
+void PoolSeat::leave(bool keep) noexcept {
+  participants_.leave([&](bool last) { return last && !keep && !anything_unread(); });
+}
+
+bool PoolSeat::anything_unread() const noexcept {
+  // relaxed: the membership lock, which the caller holds, orders what others did.
+  const std::uint64_t newest =
+      frame_ticket::number_of(parts_.producer->newest.load(std::memory_order_relaxed));
+  std::uint64_t furthest = 0;
+  for (std::uint32_t i = 0; i < parts_.reader_count; ++i) {
+    if (policy_of(parts_.reader(i)) == ReaderPolicy::kNone) continue;
+    const auto account = read_frame_account(parts_, i);
+    if (account) furthest = std::max(furthest, account->last);
+  }
+  return furthest < newest;
+}
+
+void PoolSeat::describe(ChannelInfo& info) const {
+  info.memory = segment_.report();
+  info.participants = participants_.snapshot();
+  info.at_its_name = at_its_name();
+  const auto geometry = check_header(segment_.bytes(), RingKind::kFramePool, "");
+  if (geometry) info.instance_id = geometry->instance_id;
+  describe_pool(parts_, info);
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

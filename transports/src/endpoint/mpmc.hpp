@@ -1,0 +1,179 @@
+// Channels that are a slot ring (kind=mpmc): any number of senders and receivers share it, and each
+// message goes to one receiver. Every handle is one participant.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "endpoint/backend.hpp"
+#include "endpoint/record.hpp"
+#include "rondo/core/callback.hpp"
+#include "rondo/core/mpmc_ring.hpp"
+#include "rondo/core/participants.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/crowd_doorbell.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+using SlotRing = mpmc_ring<>;
+using SlotRinger = CrowdRinger<MpmcSleepers>;
+using SlotSleeper = CrowdSleeper<MpmcSleepers>;
+
+// The ring that `url` asks for: what it does not say is the default.
+[[nodiscard]] MpmcParams slot_params(const Url& url) noexcept;
+// Makes it in `bytes`; see mpmc_create().
+[[nodiscard]] Result<void> create_slots(std::span<std::byte> bytes, const Url& url);
+
+// What takes an inproc: name away, and what keeps others from finding it meanwhile.
+struct NameKeeper {
+  std::mutex* mutex = nullptr;
+  Callback<void()> forget{};
+};
+
+// What stands in the ring, and what has been recovered by whom, into `info`.
+void describe_slots(const MpmcParts& parts, ChannelInfo& info);
+
+// One handle's place in a slot ring. Destroyed without leave(), it is that of a dead participant.
+class SlotSeat {
+ public:
+  // Joins the ring in `segment`. Who finds nobody attached and nothing unread begins a new stream:
+  // those who have gone before are forgotten. Errors: mpmc_attach()'s, kGeometryMismatch,
+  // Participants::join()'s.
+  [[nodiscard]] static Result<SlotSeat> take(std::shared_ptr<Segment> segment, const Url& url,
+                                             const OpenOptions& options, Role role,
+                                             NameKeeper keeper = {});
+
+  [[nodiscard]] const SlotRing& ring() const noexcept { return ring_; }
+  [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
+  [[nodiscard]] bool forked() const noexcept { return fork_count() != forks_; }
+  // Whether memory has been taken away from under the ring.
+  [[nodiscard]] bool damaged() const noexcept { return segment_->truncated(); }
+  [[nodiscard]] bool at_its_name() const noexcept { return segment_->still_at_its_name(); }
+
+  // Puts right what the dead have left, and wakes those who can go on then. For whoever is blocked.
+  void recover() noexcept;
+  // Gives the participant's slot back, once it has said its farewell. If nobody else is left, the
+  // name goes with it, unless it is to be kept, or something lies there unread that `discards` does
+  // not give up. That is asked while nobody can come.
+  void leave(bool keep, const Participants::NameGoes& farewell,
+             const Participants::NameGoes& discards) noexcept;
+  void describe(ChannelInfo& info) const;
+
+ private:
+  SlotSeat(std::shared_ptr<Segment> segment, Participants participants, const SlotRing& ring,
+           NameKeeper keeper) noexcept
+      : segment_(std::move(segment)),
+        participants_(std::move(participants)),
+        ring_(ring),
+        keeper_(std::move(keeper)) {}
+
+  [[nodiscard]] Result<void> join(const OpenOptions& options, Role role);
+  [[nodiscard]] bool take_over(std::uint32_t slot) noexcept;
+  [[nodiscard]] bool anything_unread() noexcept;
+
+  std::shared_ptr<Segment> segment_;
+  std::uint32_t forks_ = fork_count();
+  Participants participants_;  // looks into the segment
+  SlotRing ring_;
+  NameKeeper keeper_;
+  std::uint32_t slot_ = 0;
+};
+
+class SlotSender final : public OwnRingSender {
+ public:
+  SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_.forked(); }
+  std::size_t max_message_bytes() const noexcept override { return producer_.max_message_bytes(); }
+  std::byte* reserve(std::size_t size_bytes, Deadline deadline, Status& refusal) noexcept override;
+  void commit(std::size_t size_bytes) noexcept override;
+  void discard() noexcept override;
+  Status send(std::span<const std::byte> message, Deadline deadline) noexcept override;
+  std::byte* add(std::size_t size_bytes, Status& refusal) noexcept override;
+  Status commit_batch(Deadline deadline) noexcept override;
+  void abandon_batch() noexcept override { added_ = 0; }
+  Status flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
+  Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
+  bool receiver_attached() noexcept override;
+  Status wait_for_receiver(Ringer&, Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer&, ChannelInfo& info) const override;
+
+ private:
+  [[nodiscard]] std::byte* wait_for_slot(Deadline deadline, Status& refusal) noexcept;
+  [[nodiscard]] bool deserted() const noexcept;
+  [[nodiscard]] Status why_deserted() const noexcept;
+  [[nodiscard]] Status nobody_to_wait_for() noexcept;
+  [[nodiscard]] bool all_read(std::uint64_t most = mpmc_limits::kMaxCapacity) noexcept;
+  template <class Bell, class Ready>
+  Status wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept;
+
+  SlotSeat seat_;
+  SlotRing::Producer producer_;
+  SlotRinger receivers_bell_;
+  std::uint64_t sent_ = 0;
+  WaitStrategy strategy_;
+  SlotSleeper sleeper_;
+  bool linger_;
+  bool keep_;
+  MpmcAttendance::Count before_;  // receivers who had gone when we came
+  Position sent_to_ = 0;          // behind the last message of our last batch
+  Position read_to_ = 0;          // what all_read() has seen given back
+  ProbePacer pacer_;              // of polling
+  ProbePacer recovery_pacer_;
+  std::vector<std::vector<std::byte>> batch_;  // the open batch's messages are the first added_
+  std::size_t added_ = 0;
+};
+
+class SlotReceiver final : public OwnRingReceiver {
+ public:
+  SlotReceiver(SlotSeat seat, const Url& url, const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_.forked(); }
+  std::size_t max_message_bytes() const noexcept override { return consumer_.max_message_bytes(); }
+  Status fetch(Fetched& message, Deadline deadline) noexcept override;
+  void give_back() noexcept override;
+  void detach(record_ring::Consumer&, Ringer&) noexcept override;
+  void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
+
+  // Waits until there is a sender, or something that one has left. kPeerGone when the name leads
+  // elsewhere by now, so that nobody will come here.
+  [[nodiscard]] Status wait_for_sender(Deadline deadline) noexcept;
+
+ private:
+  [[nodiscard]] Status wait_for_message(Fetched& message, Deadline deadline) noexcept;
+  [[nodiscard]] bool someone_came() const noexcept;
+  [[nodiscard]] bool over() noexcept;
+  [[nodiscard]] Status how_it_ended() noexcept;
+
+  SlotSeat seat_;
+  SlotRing::Consumer consumer_;
+  SlotRinger senders_bell_;
+  std::uint64_t received_ = 0;
+  WaitStrategy strategy_;
+  SlotSleeper sleeper_;
+  bool linger_;
+  bool keep_;
+  std::uint64_t senders_;  // so many have to have gone before the stream is over
+  std::uint64_t news_;     // of attendance, looked into
+  Position read_to_ = 0;   // what over() has seen given back
+  ProbePacer pacer_;       // of polling
+  ProbePacer recovery_pacer_;
+};
+
+[[nodiscard]] SenderParts make_slot_sender(SlotSeat seat, const Url& url,
+                                           const OpenOptions& options);
+// Also waits for a sender. kReplaced: the ring has to be looked for anew.
+[[nodiscard]] Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
+                                                       const OpenOptions& options);
+
+}  // namespace rondo::inline RONDO_ABI::detail

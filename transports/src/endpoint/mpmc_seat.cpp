@@ -1,0 +1,169 @@
+// Joining, leaving and looking after a slot ring, for its senders and receivers alike.
+#include <string>
+#include <utility>
+
+#include "endpoint/mpmc.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// How many slots that can't be taken over yet a newcomer looks into.
+constexpr int kMostUnrecovered = 16;
+
+// Says what of the ring there is not as `url` has it; empty if all is.
+std::string disagreement(const Url& url, const MpmcParts& found) {
+  std::string there;
+  std::string wanted;
+  const auto compare = [&](std::string_view option, const std::string& is,
+                           const std::string& want) {
+    if (is == want) return;
+    if (!there.empty()) there += " and ", wanted += " and ";
+    there.append(option).append("=").append(is);
+    wanted.append(option).append("=").append(want);
+  };
+  const ChannelOptions& options = url.options;
+  if (options.slots)
+    compare("slots", std::to_string(found.capacity), std::to_string(*options.slots));
+  if (options.slot_bytes) {
+    compare("slot_size", std::to_string(found.slot_bytes), std::to_string(*options.slot_bytes));
+  }
+  if (options.on_consumer_death) {
+    const auto name = [](OnConsumerDeath what) {
+      return std::string(what == OnConsumerDeath::kDrop ? "drop" : "redeliver");
+    };
+    compare("on_consumer_death", name(found.on_consumer_death), name(*options.on_consumer_death));
+  }
+  if (there.empty()) return {};
+  return url.name() + " exists with " + there + ", not " + wanted +
+         "; leave the option out, or remove it first (rondo rm " + url.name() + ")";
+}
+
+}  // namespace
+
+MpmcParams slot_params(const Url& url) noexcept {
+  const ChannelOptions& options = url.options;
+  MpmcParams params;
+  params.capacity = options.slots.value_or(ChannelOptions::kDefaultSlots);
+  params.slot_bytes = options.slot_bytes.value_or(ChannelOptions::kDefaultSlotBytes);
+  params.sized = true;
+  params.participants = mpmc_limits::kMaxParticipants;
+  params.on_consumer_death = options.on_consumer_death.value_or(OnConsumerDeath::kRedeliver);
+  return params;
+}
+
+Result<void> create_slots(std::span<std::byte> bytes, const Url& url) {
+  return mpmc_create(bytes, slot_params(url), new_instance_id());
+}
+
+void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
+  const SlotRing ring(parts);
+  info.kind = RingKind::kMpmc;
+  info.slots = parts.capacity;
+  info.capacity_bytes = parts.capacity * parts.slot_bytes;
+  info.max_message_bytes = parts.slot_bytes;
+  info.messages = ring.claimed();
+  info.pending_messages = ring.size();
+  info.pending_bytes = info.pending_messages * parts.stride;
+  const MpmcAttendance::Count senders = ring.producing().count();
+  const MpmcAttendance::Count receivers = ring.consuming().count();
+  info.senders_closed = senders.left;
+  info.senders_died = senders.died;
+  info.receivers_left = receivers.left;
+  info.receivers_died = receivers.died;
+  for (std::uint32_t i = 0; i < parts.participant_count; ++i) {
+    const MpmcParticipantPart& part = parts.participants[i];
+    // relaxed, all: statistics.
+    const RecoveredBy by{.slot = i,
+                         .tombstones = part.tombstones.load(std::memory_order_relaxed),
+                         // relaxed: as above.
+                         .orphaned = part.orphaned.load(std::memory_order_relaxed),
+                         // relaxed: as above.
+                         .dropped = part.dropped.load(std::memory_order_relaxed),
+                         // relaxed: as above.
+                         .redelivered = part.redelivered.load(std::memory_order_relaxed)};
+    if (by.anything()) info.recovered.push_back(by);
+  }
+}
+
+Result<SlotSeat> SlotSeat::take(std::shared_ptr<Segment> segment, const Url& url,
+                                const OpenOptions& options, Role role, NameKeeper keeper) {
+  const auto geometry = check_header(segment->bytes(), RingKind::kMpmc, url.name());
+  if (!geometry) return geometry.error();
+  const auto ring = SlotRing::attach(segment->bytes());
+  if (!ring) return ring.error();
+  if (std::string what = disagreement(url, ring->parts()); !what.empty()) {
+    return Error{ErrorCode::kGeometryMismatch, std::move(what)};
+  }
+  auto participants = Participants::open(*segment, *geometry);
+  if (!participants) return std::move(participants).error();
+  SlotSeat seat(std::move(segment), std::move(participants).value(), *ring, std::move(keeper));
+  if (auto joined = seat.join(options, role); !joined) return std::move(joined).error();
+  return seat;
+}
+
+Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
+  const JoinRequest request{
+      .slot_count = participants_.count(), .role = role, .name = options.name};
+  // Each slot that has to wait for a live participant costs a pass over all; a hostile one can make
+  // all of them such.
+  int unrecovered = 0;
+  const auto joined = participants_.join(request, [&](std::uint32_t slot) {
+    if (unrecovered == kMostUnrecovered) return false;
+    const bool taken = take_over(slot);
+    unrecovered += taken ? 0 : 1;
+    return taken;
+  });
+  if (!joined) return joined.error();
+  slot_ = joined->slot;
+  return {};
+}
+
+// Called under the membership lock: nobody comes or leaves in order meanwhile.
+bool SlotSeat::take_over(std::uint32_t slot) noexcept {
+  auto recovery = ring_.recovery(slot);
+  if (recovery.one(slot, participants_).pending) return false;
+  if (participants_.presence(0, participants_.count()) != Presence::kAbsent) return true;
+  if (recovery.all(participants_).pending) return true;
+  Position from = 0;
+  if (!ring_.given_back(from, ring_.claimed())) return true;
+  ring_.producing().start_anew();
+  ring_.consuming().start_anew();
+  return true;
+}
+
+void SlotSeat::recover() noexcept {
+  if (!ring_.recovery(slot_).all(participants_).anything()) return;
+  SlotRinger(ring_.sleeping_producers()).ring(mpmc_limits::kMaxParticipants);
+  SlotRinger(ring_.sleeping_consumers()).ring(mpmc_limits::kMaxParticipants);
+}
+
+void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
+                     const Participants::NameGoes& discards) noexcept {
+  std::unique_lock<std::mutex> naming;
+  if (keeper_.mutex != nullptr) naming = std::unique_lock(*keeper_.mutex);
+  participants_.leave([&](bool last) {
+    farewell(last);
+    const bool goes = last && !keep && (!anything_unread() || discards(last));
+    if (goes && keeper_.forget) keeper_.forget();
+    return goes;
+  });
+}
+
+// Under the membership lock, when nobody else is attached: what the dead held is set free, and so
+// is unread.
+bool SlotSeat::anything_unread() noexcept {
+  if (ring_.recovery(slot_).all(participants_).pending) return true;
+  Position from = 0;
+  return !ring_.given_back(from, ring_.claimed());
+}
+
+void SlotSeat::describe(ChannelInfo& info) const {
+  if (segment_->name().backing != Backing::kHeap) info.memory = segment_->report();
+  info.participants = participants_.snapshot();
+  info.at_its_name = at_its_name();
+  const auto geometry = check_header(segment_->bytes(), RingKind::kMpmc, "");
+  if (geometry) info.instance_id = geometry->instance_id;
+  describe_slots(ring_.parts(), info);
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,361 @@
+#include "endpoint/record.hpp"
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// How often one look of fetch() follows the reader to where it goes on after a loss.
+constexpr int kLooksAfterLoss = 8;
+
+Acknowledge acknowledge_of(const Url& url, const OpenOptions& options) noexcept {
+  return options.acknowledge.value_or(url.options.acknowledge);
+}
+
+std::uint64_t pending_bytes(const RecordParts& parts, Position tail) noexcept {
+  // relaxed: for people.
+  const std::uint64_t pending = tail - parts.consumer->head.load(std::memory_order_relaxed);
+  return pending <= parts.capacity ? pending : 0;
+}
+
+}  // namespace
+
+Error ring_is_corrupt(const Url& url, std::string_view found) {
+  return Error{ErrorCode::kCorrupt, url.name() + " holds " + std::string(found) +
+                                        " that no sound participant writes; remove it (rondo rm " +
+                                        url.name() + ") and start anew"};
+}
+
+void end_stream(record_ring::Producer& producer, Status status) noexcept {
+  if (status == Status::kOk) {
+    producer.close();
+  } else if (status != Status::kCorrupt) {
+    producer.break_off();
+  }
+}
+
+RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
+                       const Url& url, const OpenOptions& options)
+    : SenderBackend(url),
+      seat_(std::move(seat)),
+      parts_(producer.parts()),
+      sleeper_(parts_.producer->space_waiter, parts_.consumer->space_ringer),
+      strategy_(url.options.wait, options.stop),
+      capacity_(parts_.capacity),
+      linger_(url.options.linger || options.linger),
+      keep_(url.options.keep),
+      not_the_first_(producer.ended() || farewell_stands()),
+      start_(producer.position()) {}
+
+bool RingSender::farewell_stands() const noexcept {
+  // relaxed: a farewell orders nothing.
+  const std::uint32_t state = parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
+  return (state & BellWaiter::kGone) != 0;
+}
+
+// Whether the receiver has left in order, and it was ours.
+bool RingSender::receiver_left() const noexcept {
+  if (!farewell_stands()) return false;
+  // relaxed: positions only grow; an older one makes us wait for the next look.
+  return !not_the_first_ || parts_.consumer->head.load(std::memory_order_relaxed) > start_;
+}
+
+// kPeerGone: a receiver came while this sender was there and left in order, though it read nothing
+// of ours, as an earlier stream came first. kPeerDied: one came, and is dead now. Asks the kernel.
+Status RingSender::nobody_to_wait_for() noexcept {
+  if (seat_->damaged()) return Status::kCorrupt;
+  if (linger_) return Status::kWouldBlock;
+  // Before the look: who comes while we look is there, and has not gone.
+  const bool came = seat_->peer_came();
+  const bool came_anew = seat_->peer_came_anew();
+  // Who said farewell did not die, whosever receiver it was.
+  switch (seat_->peer_absence([this] { return farewell_stands(); })) {
+    case Absence::kNone: return Status::kWouldBlock;
+    case Absence::kLeft: return came_anew ? Status::kPeerGone : Status::kWouldBlock;
+    case Absence::kDied: break;
+  }
+  return came ? Status::kPeerDied : Status::kWouldBlock;
+}
+
+// Waits until `ready`, and finds out if there is nobody to wait for.
+template <class Ready>
+Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
+  const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
+  Status why = Status::kWouldBlock;
+  const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
+  switch (strategy_.wait(sleeper_, deadline, ready_or_left, lost)) {
+    case WaitResult::kReady: return ready() ? Status::kOk : Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: return too_late(deadline);
+    case WaitResult::kPeerGone: break;
+  }
+  return why;
+}
+
+Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
+                                 Deadline deadline) noexcept {
+  if (producer.failed()) return Status::kCorrupt;
+  if (deadline == Deadline::now()) {
+    // The common case of a caller that polls: nothing but a look at the receiver's word.
+    if (!linger_ && receiver_left()) return Status::kPeerGone;
+    return pacer_.due() ? nobody_to_wait_for() : Status::kWouldBlock;
+  }
+  const Status status = wait(
+      deadline, [&] { return producer.try_reserve(size_bytes) != nullptr || producer.failed(); });
+  return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
+}
+
+Status RingSender::published(Ringer& ringer, Deadline) noexcept {
+  if (ringer.ring() || linger_ || !receiver_left()) return Status::kOk;
+  return Status::kPeerGone;
+}
+
+Status RingSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
+  const Status status = wait(deadline, [&] { return producer.drained() || producer.failed(); });
+  return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
+}
+
+Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status status,
+                         Deadline) noexcept {
+  end_stream(producer, status);
+  static_cast<void>(ringer.ring());
+  const auto refused = [&] {
+    // relaxed: positions only grow, and who left in order wrote its last one before it left.
+    const Position head = parts_.consumer->head.load(std::memory_order_relaxed);
+    const bool only_ours = static_cast<std::int64_t>(head - start_) >= 0;
+    return !linger_ && only_ours && receiver_left() && !producer.drained();
+  };
+  // What was committed and not read stays for a receiver that is still to come; unless it is all
+  // ours and our receiver did not want it, which the caller is told: also when it came and left
+  // just now. Who breaks off is told nothing.
+  bool unread = refused();
+  seat_->leave([&](bool last) {
+    if (!last) return false;
+    if (keep_ || producer.drained()) return !keep_;
+    unread = status != Status::kClosed && refused();
+    return unread;
+  });
+  if (status != Status::kOk) return status;
+  return unread ? Status::kPeerGone : Status::kOk;
+}
+
+Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
+  const auto came = [&] { return seat_->peer_came() || receiver_left(); };
+  // A receiver that comes rings.
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return seat_->damaged(); })) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kCorrupt;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return too_late(deadline);
+}
+
+void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+  info.capacity_bytes = capacity_;
+  info.pending_bytes = pending_bytes(parts_, producer.position());
+  seat_->describe(info);
+}
+
+RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
+                           const OpenOptions& options)
+    : ReceiverBackend(url),
+      seat_(std::move(seat)),
+      sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
+      strategy_(url.options.wait, options.stop),
+      selective_(url.options.reader.from != ReaderStart::kOldest ||
+                 url.options.reader.policy == ReaderPolicy::kLatest),
+      linger_(url.options.linger || options.linger),
+      keep_(url.options.keep) {
+  if (parts.readers > 1) seat_->await_records(parts);
+}
+
+Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+  ReadState state = ReadState::kEmpty;
+  const auto ready = [&] {
+    // What is lost is counted, and there is something to read elsewhere; but with a hostile peer
+    // that may go on for ever, so the deadline is looked at now and then. A successor of a sender
+    // that gave up is waited for as that of one that was killed.
+    for (int look = 0; look < kLooksAfterLoss; ++look) {
+      state = consumer.try_peek();
+      if (linger_ && state == ReadState::kBrokenOff) {
+        consumer.pass_end();
+        state = ReadState::kEmpty;
+      } else if (state != ReadState::kLost) {
+        break;
+      }
+    }
+    return state != ReadState::kEmpty && state != ReadState::kLost;
+  };
+  Absence absence = Absence::kNone;
+  const auto lost = [&] {
+    if (seat_->damaged()) return true;
+    if (linger_) return false;
+    absence = seat_->peer_absence([this] { return seat_->peer_left(); });
+    return absence != Absence::kNone;
+  };
+  bool gone = false;
+  if (deadline == Deadline::now()) {
+    // What was published before the death comes first.
+    gone = !ready() && pacer_.due_by_time() && lost() && !ready();
+  } else {
+    const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
+    if (result == WaitResult::kInterrupted) return Status::kInterrupted;
+    gone = result == WaitResult::kPeerGone;
+  }
+  // What makes us look slow is no news of the sender; the rest of what it sent comes first. And so
+  // does what a successor has just written.
+  if (gone && state != ReadState::kLost) {
+    const Status told = how_it_ended(consumer, absence);
+    if (told != Status::kPeerDied || (!ready() && state != ReadState::kLost)) return told;
+  }
+  switch (state) {
+    case ReadState::kRecord: return Status::kOk;
+    case ReadState::kEnd: told_ = true; return Status::kEnded;
+    case ReadState::kBrokenOff: told_ = true; return Status::kPeerGone;
+    case ReadState::kCorrupt: return Status::kCorrupt;
+    case ReadState::kLost:
+    case ReadState::kEmpty: break;
+  }
+  return too_late(deadline);
+}
+
+// No sender is there, and nothing to read. One that closed the ring just as we came in has left its
+// mark before the place where we began.
+Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer, Absence absence) noexcept {
+  if (seat_->damaged() || absence == Absence::kNone) return Status::kCorrupt;
+  if (absence == Absence::kDied) return Status::kPeerDied;
+  const ReadState mark = consumer.mark_before();
+  if (mark == ReadState::kEnd) return Status::kEnded;
+  return mark == ReadState::kBrokenOff ? Status::kPeerGone : Status::kPeerDied;
+}
+
+Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+  const auto came = [&] {
+    return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
+  };
+  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_->at_its_name(); })) {
+    case WaitResult::kReady:
+      passed_over_ = selective_ && seat_->peer() != Presence::kPresent;
+      return Status::kOk;
+    case WaitResult::kPeerGone: return Status::kPeerGone;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kTimedOut: break;
+  }
+  return Status::kTimedOut;
+}
+
+void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
+  // What a successor of the sender writes behind the end is another stream, for another receiver.
+  // An end that we were not told of is still to be read.
+  if (told_) consumer.pass_end();
+  consumer.leave();
+  const RecordParts& parts = consumer.parts();
+  seat_->leave([&](bool last) {
+    // Here, so that a sender which hears it and leaves, too, is the last: what we have not read is
+    // in its hands then. Without a sender nobody is told of that: it stays for another receiver.
+    sleeper_.leave();
+    static_cast<void>(ringer.ring());
+    if (keep_ || !last) return false;
+    if (parts.readers == 1) return !consumer.anything_unread();
+    return !passed_over_ && !anything_unread(parts);
+  });
+}
+
+void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& info) const {
+  info.capacity_bytes = consumer.parts().capacity;
+  info.reader_places = consumer.parts().readers;
+  seat_->describe(info);
+}
+
+namespace {
+
+Error mismatch(const Url& url, const std::string& with, const std::string& wanted) {
+  return Error{ErrorCode::kGeometryMismatch,
+               url.name() + " exists with " + with + ", not " + wanted +
+                   "; leave the option out, or remove it first (rondo rm " + url.name() + ")"};
+}
+
+}  // namespace
+
+Result<void> check_wishes(const Url& url, const RecordParts& parts) {
+  const ChannelOptions& wishes = url.options;
+  if (wishes.capacity && *wishes.capacity != parts.capacity) {
+    return mismatch(url, "capacity=" + format_size(parts.capacity), format_size(*wishes.capacity));
+  }
+  if (wishes.readers && *wishes.readers != parts.readers) {
+    return mismatch(url, "readers=" + std::to_string(parts.readers),
+                    std::to_string(*wishes.readers));
+  }
+  const bool of_several =
+      wishes.reader.policy != ReaderPolicy::kReliable ||
+      (wishes.reader.from != ReaderStart::kOldest && wishes.reader.from != ReaderStart::kNext) ||
+      !wishes.reader_name.empty() || wishes.evict;
+  if (of_several && parts.readers == 1) {
+    return Error{
+        ErrorCode::kInvalidOption,
+        url.name() +
+            " was made for one receiver, which gets every message; policy=, "
+            "from= (but oldest and next), name= and evict= need a sender with readers=2 or more"};
+  }
+  return {};
+}
+
+Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
+                                     const Url& url, const OpenOptions& options) {
+  auto producer = record_ring::Producer::attach(parts);
+  if (!producer) {
+    seat->leave([](bool) { return false; });
+    return ring_is_corrupt(url, "headers or positions");
+  }
+  auto backend = std::make_unique<RingSender>(std::move(seat), *producer, url, options);
+  return SenderParts{*std::move(producer),
+                     Ringer(parts.consumer->record_waiter, parts.producer->record_ringer),
+                     std::move(backend)};
+}
+
+namespace {
+
+std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url& url,
+                                             Acknowledge acknowledge) noexcept {
+  if (parts.readers == 1) {
+    auto consumer = record_ring::Consumer::attach(parts, acknowledge);
+    const bool skip = url.options.reader.from == ReaderStart::kNext;
+    if (consumer && skip && !consumer->skip_all()) return std::nullopt;
+    return consumer;
+  }
+  ReaderOptions options = url.options.reader;
+  options.name = url.options.reader_name;
+  options.acknowledge = acknowledge;
+  options.after_loss = options.from == ReaderStart::kNewest ? options.from : ReaderStart::kOldest;
+  return record_ring::Consumer::join(parts, options);
+}
+
+}  // namespace
+
+Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
+                                         const Url& url, const OpenOptions& options) {
+  auto consumer = take_up(parts, url, acknowledge_of(url, options));
+  if (!consumer) {
+    seat->leave([](bool) { return false; });
+    return ring_is_corrupt(url, "a position or headers");
+  }
+  Ringer ringer(parts.producer->space_waiter, parts.consumer->space_ringer);
+  auto backend = std::make_unique<RingReceiver>(std::move(seat), parts, url, options);
+  // A sender may be asleep, waiting for a receiver.
+  static_cast<void>(ringer.ring());
+  const Status status = backend->wait_for_sender(*consumer, options.wait);
+  if (status == Status::kOk) {
+    return ReceiverParts{*std::move(consumer), ringer, std::move(backend), ProbePacer::kLooks};
+  }
+  backend->detach(*consumer, ringer);
+  if (status == Status::kPeerGone) {
+    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
+  }
+  return Error{ErrorCode::kTimedOut,
+               "no sender came to " + url.name() + " in time; start one, or " + "wait longer"};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

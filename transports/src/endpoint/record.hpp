@@ -1,0 +1,168 @@
+// Channels that are a ring: shm:, file:, inproc:. How a side waits for the other, and how it learns
+// that the other has left or died.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+
+#include "endpoint/absence.hpp"
+#include "endpoint/backend.hpp"
+#include "rondo/core/participants.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
+// asking is a system call.
+class ProbePacer {
+ public:
+  static constexpr std::uint32_t kLooks = 256;
+  static constexpr std::chrono::milliseconds kInterval{10};
+
+  // To be called at every look that finds nothing; true if it is time to ask.
+  [[nodiscard]] bool due() noexcept { return ++looks_ % kLooks == 0 && due_by_time(); }
+  [[nodiscard]] bool due_by_time() noexcept {
+    const auto now = Deadline::Clock::now();
+    if (now - last_ < kInterval) return false;
+    last_ = now;
+    return true;
+  }
+
+ private:
+  std::uint32_t looks_ = 0;
+  Deadline::Clock::time_point last_{};
+};
+
+// One side's place in a ring channel, and its view of the other side. A seat that goes away without
+// leave() is that of a dead participant.
+class Seat {
+ public:
+  virtual ~Seat() = default;
+
+  [[nodiscard]] virtual bool forked() const noexcept = 0;
+  // Whether the other side is there now, any of it: proved, not guessed.
+  [[nodiscard]] virtual Presence peer() noexcept = 0;
+  // Whether receiver `i` of several is.
+  [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
+  // Whether it is there now, or came and died since this seat was taken.
+  [[nodiscard]] virtual bool peer_came() noexcept = 0;
+  // How often its place has been taken so far, and whether that is more often than when this seat
+  // was taken; as far as those who come say so themselves.
+  [[nodiscard]] virtual std::uint64_t comings() noexcept { return 0; }
+  [[nodiscard]] virtual bool peer_came_anew() noexcept { return false; }
+  // Of a peer that is absent: whether it says that it left in order.
+  [[nodiscard]] virtual bool peer_left() noexcept { return true; }
+  // Whether it is absent, and how: `said_farewell` tells of one that is whether it left in order.
+  template <class Said>
+  [[nodiscard]] Absence peer_absence(Said&& said_farewell) noexcept {
+    return look_for([this] { return peer(); }, [this] { return comings(); }, said_farewell);
+  }
+  // Says to the producer of a ring with several readers that the one who has this seat, and whose
+  // parts these are, may sleep from now on. Nothing to do where the producer knows.
+  virtual void await_records(const RecordParts&) noexcept {}
+  // Whether memory has been taken away from under the ring.
+  [[nodiscard]] virtual bool damaged() const noexcept = 0;
+  // Whether the channel's name still leads to this ring.
+  [[nodiscard]] virtual bool at_its_name() const noexcept = 0;
+  // Gives the seat back. `name_goes` is called once, as Participants::leave() does: under the lock
+  // that a sender and a receiver of this ring share, if they share one.
+  virtual void leave(const Participants::NameGoes& name_goes) noexcept = 0;
+  virtual void describe(ChannelInfo& info) const = 0;
+};
+
+class RingSender final : public SenderBackend {
+ public:
+  // `producer` has just taken up its part; the seat is taken.
+  RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
+             const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_->forked(); }
+  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                       Deadline deadline) noexcept override;
+  Status published(Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer,
+               Deadline deadline) noexcept override;
+  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+               Deadline deadline) noexcept override;
+  bool receiver_attached() noexcept override { return seat_->peer() == Presence::kPresent; }
+  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
+
+ private:
+  [[nodiscard]] bool farewell_stands() const noexcept;
+  [[nodiscard]] bool receiver_left() const noexcept;
+  [[nodiscard]] Status nobody_to_wait_for() noexcept;
+  template <class Ready>
+  Status wait(Deadline deadline, Ready&& ready) noexcept;
+
+  std::unique_ptr<Seat> seat_;
+  RecordParts parts_;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  std::uint64_t capacity_;
+  bool linger_;
+  bool keep_;
+  // Another sender's stream came before ours, with a receiver that may still be at it or has said
+  // farewell: a farewell counts only once something behind start_ has been read.
+  bool not_the_first_;
+  Position start_;
+  ProbePacer pacer_;
+};
+
+class RingReceiver final : public ReceiverBackend {
+ public:
+  RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
+               const OpenOptions& options);
+
+  bool forked() const noexcept override { return seat_->forked(); }
+  Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
+
+  // Waits until there is a sender, or something that one has left to be read. kPeerGone when the
+  // name leads elsewhere by now, so that nobody will come here.
+  [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
+
+ private:
+  [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer,
+                                    Absence absence) noexcept;
+
+  std::unique_ptr<Seat> seat_;
+  Sleeper sleeper_;
+  WaitStrategy strategy_;
+  ProbePacer pacer_;
+  bool told_ = false;  // of the end of the stream, or that it was broken off
+  // One of several receivers that does not begin at the oldest message: what it finds of an earlier
+  // life, without a sender, it passes over, and no one has read that.
+  bool selective_;
+  bool passed_over_ = false;
+  bool linger_;
+  bool keep_;
+};
+
+// Leaves the mark that `status`, of a sender that closes, stands for: who failed, gave up or lost
+// its peer does not say that this was all.
+void end_stream(record_ring::Producer& producer, Status status) noexcept;
+
+// The error of whoever finds a ring to be corrupt.
+[[nodiscard]] Error ring_is_corrupt(const Url& url, std::string_view found);
+
+// What the URL asks for and the ring at its name does not have. Errors: kGeometryMismatch,
+// kInvalidOption.
+[[nodiscard]] Result<void> check_wishes(const Url& url, const RecordParts& parts);
+
+// Puts an end together once the ring is mapped and the seat taken. Errors: kCorrupt.
+[[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat,
+                                                   const RecordParts& parts, const Url& url,
+                                                   const OpenOptions& options);
+// Also waits for a sender. kReplaced: the ring has to be looked for anew.
+[[nodiscard]] Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat,
+                                                       const RecordParts& parts, const Url& url,
+                                                       const OpenOptions& options);
+
+}  // namespace rondo::inline RONDO_ABI::detail

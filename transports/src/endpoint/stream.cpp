@@ -1,0 +1,208 @@
+#include "endpoint/stream.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "url/url_options.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// What a full pipe holds; a read brings in no more.
+constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
+
+std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
+  if (options.capacity) return *options.capacity;
+  if (options.max_bytes) return capacity_for(*options.max_bytes);
+  return ChannelOptions::kDefaultStaging;
+}
+
+Result<Staging> make_staging(const Url& url, std::size_t chunk_bytes) {
+  const std::uint64_t capacity = capacity_of(url.options);
+  Staging staging;
+  const auto producer = staging.memory.take_zeroed(sizeof(RecordProducerPart), kSharingRange);
+  const auto consumer = staging.memory.take_zeroed(sizeof(RecordConsumerPart), kSharingRange);
+  const auto records = staging.memory.take_zeroed(capacity, kSharingRange);
+  if (chunk_bytes > 0) staging.chunk = staging.memory.take_zeroed(chunk_bytes, kSharingRange);
+  if (producer.empty() || consumer.empty() || records.empty() ||
+      staging.chunk.size() != chunk_bytes) {
+    return Error{ErrorCode::kNoSpace, "no memory for the staging ring of " + url.name() + " of " +
+                                          format_size(capacity) + " bytes"};
+  }
+  staging.parts = {new (producer.data()) RecordProducerPart{},
+                   new (consumer.data()) RecordConsumerPart{}, records.data(), capacity};
+  return staging;
+}
+
+Status status_of(WaitResult result, Deadline deadline) noexcept {
+  switch (result) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kTimedOut: return too_late(deadline);
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kPeerGone: break;
+  }
+  return Status::kPeerGone;
+}
+
+}  // namespace
+
+StreamSender::StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup,
+                           const Url& url, const OpenOptions& options)
+    : SenderBackend(url),
+      stream_(std::move(stream)),
+      staging_(std::move(staging)),
+      writer_(staging_.parts),
+      cleanup_(cleanup.take()),
+      mode_(url.options.wait),
+      stop_(options.stop) {
+  if (url.options.keep) cleanup_.reset();
+}
+
+// Writes what the descriptor takes now; `all` tells whether that was everything.
+Status StreamSender::write_some(bool& all) noexcept {
+  for (;;) {
+    const auto pieces = writer_.pieces();
+    all = pieces.empty();
+    if (all) return Status::kOk;
+    const auto [outcome, bytes] = stream_.write(pieces);
+    switch (outcome) {
+      case FdStream::Outcome::kMoved: writer_.written(bytes); break;
+      case FdStream::Outcome::kNotNow: return Status::kOk;
+      case FdStream::Outcome::kEnd: return Status::kPeerGone;
+      case FdStream::Outcome::kRefused: return Status::kIoError;
+    }
+  }
+}
+
+Status StreamSender::wait(Deadline deadline) const noexcept {
+  return status_of(stream_.wait(deadline, mode_, stop_), deadline);
+}
+
+Status StreamSender::write_all(Deadline deadline) noexcept {
+  for (;;) {
+    bool all = false;
+    Status status = write_some(all);
+    if (status != Status::kOk || all) return status;
+    status = wait(deadline);
+    if (status != Status::kOk) return status;
+  }
+}
+
+Status StreamSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
+                                   Deadline deadline) noexcept {
+  for (;;) {
+    bool all = false;
+    Status status = write_some(all);
+    if (status != Status::kOk || producer.try_reserve(size_bytes) != nullptr) return status;
+    // A batch that is larger than the ring: everything before it has been written.
+    if (all) return Status::kWouldBlock;
+    status = wait(deadline);
+    if (status != Status::kOk) return status;
+  }
+}
+
+Status StreamSender::published(Ringer&, Deadline deadline) noexcept {
+  const Status status = write_all(deadline);
+  // What is late is not lost: later calls write it.
+  return is_final(status) ? status : Status::kOk;
+}
+
+Status StreamSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
+  return write_all(deadline);
+}
+
+Status StreamSender::close(record_ring::Producer&, Ringer&, Status status,
+                           Deadline deadline) noexcept {
+  // kClosed: the user breaks it off. Else nobody reads any more.
+  if (status == Status::kOk || status == Status::kClosed) {
+    writer_.finish(status == Status::kOk ? kEndOfStream : kBrokenStream);
+    status = write_all(deadline);
+  }
+  stream_.close();
+  if (cleanup_ != nullptr) cleanup_->run();
+  return status;
+}
+
+Status StreamSender::wait_for_receiver(Ringer&, Deadline) noexcept {
+  // It was there when the channel was opened.
+  return stream_.peer_gone() ? Status::kPeerGone : Status::kOk;
+}
+
+void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+  info.capacity_bytes = staging_.parts.capacity;
+  // relaxed: producer and consumer are one thread.
+  info.pending_bytes =
+      producer.position() - staging_.parts.consumer->head.load(std::memory_order_relaxed);
+}
+
+StreamReceiver::StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
+                               PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
+    : ReceiverBackend(url),
+      stream_(std::move(stream)),
+      staging_(std::move(staging)),
+      producer_(std::move(producer)),
+      reader_(producer_, staging_.chunk),
+      cleanup_(cleanup.take()),
+      mode_(url.options.wait),
+      stop_(options.stop) {
+  if (url.options.keep) cleanup_.reset();
+}
+
+Status StreamReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+  bool gone = false;
+  for (;;) {
+    const bool drained = reader_.take_in();
+    if (consumer.try_peek() == ReadState::kRecord) return Status::kOk;
+    if (!drained) continue;  // the ring is empty now, and there is more to take in
+    if (reader_.state() == FrameReader::State::kEnded) return Status::kEnded;
+    if (reader_.state() == FrameReader::State::kBrokenOff) return Status::kPeerGone;
+    if (reader_.state() == FrameReader::State::kCorrupt) return Status::kCorrupt;
+    if (gone) return Status::kPeerDied;
+
+    const auto [outcome, bytes] = stream_.read(reader_.room());
+    switch (outcome) {
+      case FdStream::Outcome::kMoved: reader_.arrived(bytes); break;
+      case FdStream::Outcome::kEnd: gone = true; break;
+      case FdStream::Outcome::kRefused: return Status::kIoError;
+      case FdStream::Outcome::kNotNow: {
+        const Status status = status_of(stream_.wait(deadline, mode_, stop_), deadline);
+        if (status != Status::kOk) return status;
+      }
+    }
+  }
+}
+
+void StreamReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
+  stream_.close();
+  if (cleanup_ != nullptr) cleanup_->run();
+}
+
+void StreamReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
+  info.capacity_bytes = staging_.parts.capacity;
+}
+
+Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup, const Url& url,
+                                       const OpenOptions& options) {
+  auto staging = make_staging(url, 0);
+  if (!staging) return std::move(staging).error();
+  auto producer = record_ring::Producer::attach(staging->parts);
+  auto backend = std::make_unique<StreamSender>(std::move(stream), std::move(staging).value(),
+                                                std::move(cleanup), url, options);
+  // The ringer is bound to nobody: every commit takes the slow path, and is written out there.
+  return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
+}
+
+Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup cleanup, const Url& url,
+                                           const OpenOptions& options) {
+  auto staging = make_staging(url, kChunkBytes);
+  if (!staging) return std::move(staging).error();
+  auto producer = record_ring::Producer::attach(staging->parts);
+  auto consumer =
+      record_ring::Consumer::attach(staging->parts, Acknowledge::kLazily, Steering::kOff);
+  auto backend =
+      std::make_unique<StreamReceiver>(std::move(stream), std::move(staging).value(),
+                                       *std::move(producer), std::move(cleanup), url, options);
+  return ReceiverParts{*std::move(consumer), Ringer(), std::move(backend)};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,118 @@
+// Channels that are byte streams: pipe:, fd:, fifo:, unix:. A ring in local memory stands between
+// the handle and the descriptor, so that the handle is the same as for a ring.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "endpoint/backend.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/local_memory.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+#include "stream/fd_stream.hpp"
+#include "stream/framing.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// Something that is to be undone when the handle closes in order, and not by a forked child: a name
+// in the file system.
+class Cleanup {
+ public:
+  virtual ~Cleanup() = default;
+  virtual void run() noexcept = 0;
+};
+
+// A cleanup that is due until somebody takes it over: what an open has made goes again if it fails,
+// wherever that is.
+class PendingCleanup {
+ public:
+  PendingCleanup() noexcept = default;
+  explicit PendingCleanup(std::unique_ptr<Cleanup> cleanup) noexcept
+      : cleanup_(std::move(cleanup)) {}
+  PendingCleanup(PendingCleanup&&) noexcept = default;
+  PendingCleanup& operator=(PendingCleanup&& other) noexcept {
+    std::swap(cleanup_, other.cleanup_);
+    return *this;
+  }
+  ~PendingCleanup() {
+    if (cleanup_ != nullptr) cleanup_->run();
+  }
+  explicit operator bool() const noexcept { return cleanup_ != nullptr; }
+  [[nodiscard]] std::unique_ptr<Cleanup> take() noexcept { return std::move(cleanup_); }
+
+ private:
+  std::unique_ptr<Cleanup> cleanup_;
+};
+
+// The staging ring and the memory it lies in.
+struct Staging {
+  LocalMemory memory;
+  RecordParts parts{};
+  std::span<std::byte> chunk;  // a receiver's; what is read before anything is known of it
+};
+
+class StreamSender final : public SenderBackend {
+ public:
+  // The cleanup is dropped if the URL says that the channel is to be kept.
+  StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup, const Url& url,
+               const OpenOptions& options);
+
+  bool forked() const noexcept override { return fork_count() != forks_; }
+  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                       Deadline deadline) noexcept override;
+  Status published(Ringer& ringer, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Ringer& ringer,
+               Deadline deadline) noexcept override;
+  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+               Deadline deadline) noexcept override;
+  bool receiver_attached() noexcept override { return !stream_.peer_gone(); }
+  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
+  void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
+
+ private:
+  [[nodiscard]] Status write_some(bool& all) noexcept;
+  [[nodiscard]] Status write_all(Deadline deadline) noexcept;
+  [[nodiscard]] Status wait(Deadline deadline) const noexcept;
+
+  FdStream stream_;
+  Staging staging_;
+  FrameWriter writer_;
+  std::unique_ptr<Cleanup> cleanup_;
+  WaitMode mode_;
+  const std::atomic<bool>* stop_;
+  std::uint32_t forks_ = fork_count();
+};
+
+class StreamReceiver final : public ReceiverBackend {
+ public:
+  StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
+                 PendingCleanup&& cleanup, const Url& url, const OpenOptions& options);
+
+  bool forked() const noexcept override { return fork_count() != forks_; }
+  Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
+
+ private:
+  FdStream stream_;
+  Staging staging_;
+  record_ring::Producer producer_;
+  FrameReader reader_;
+  std::unique_ptr<Cleanup> cleanup_;
+  WaitMode mode_;
+  const std::atomic<bool>* stop_;
+  std::uint32_t forks_ = fork_count();
+};
+
+// Puts an end together around an open descriptor. Errors: kNoSpace.
+[[nodiscard]] Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup,
+                                                     const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup cleanup,
+                                                         const Url& url,
+                                                         const OpenOptions& options);
+
+}  // namespace rondo::inline RONDO_ABI::detail

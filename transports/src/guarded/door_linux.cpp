@@ -1,0 +1,293 @@
+#include "guarded/door_linux.hpp"
+#include "rondo/core/unix_time.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "endpoint/broadcast.hpp"
+#include "open/name_linux.hpp"
+#include "rondo/core/segment_header.hpp"
+#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/user_ids.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+constexpr int kBacklog = 64;
+// So many may be on their way in at once, each for so long: who says nothing keeps nobody out.
+constexpr std::size_t kMostGuests = 16;
+constexpr std::chrono::seconds kGuestPatience{2};
+// How long a wait may last at most before somebody looks again.
+constexpr std::chrono::milliseconds kWaitSlice{50};
+
+bool same_file(int one, int other) noexcept {
+  struct stat a {};
+  struct stat b {};
+  return fstat(one, &a) == 0 && fstat(other, &b) == 0 && identity_of(a) == identity_of(b);
+}
+
+// Whether there are descriptors for what a guest hands over, and to map it. Asked before it does:
+// what can't be taken out of its queue would keep the connection open.
+bool room_for_answer(int any) noexcept {
+  std::array<OwnedFd, 3> taken;
+  return std::ranges::all_of(taken, [any](OwnedFd& one) {
+    one = duplicate(any);
+    return static_cast<bool>(one);
+  });
+}
+
+}  // namespace
+
+bool is_allowed(const Url& url, const ucred& peer) noexcept {
+  const auto& users = url.options.users;
+  const auto& groups = url.options.groups;
+  return is_own_user(peer.uid) ||
+         std::ranges::any_of(users, [&](auto user) { return is_user(peer.uid, user); }) ||
+         std::ranges::any_of(groups, [&](auto group) { return is_group(peer.gid, group); });
+}
+
+Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const OpenOptions& options) {
+  if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPartAlignment)) {
+    return Error{ErrorCode::kUnsupported, url.name() + ": guarded rings need pages of " +
+                                              std::to_string(kPartAlignment) +
+                                              " bytes; use shm:NAME on this machine"};
+  }
+  const RecordParams params{url.options.capacity.value_or(ChannelOptions::kDefaultCapacity),
+                            url.options.readers.value_or(1)};
+  const auto layout = record_ring::layout_for(params);
+  if (!layout) return layout.error();
+  // The name first: if somebody has it, there is no need for memory.
+  auto listener = listen_at(url, options, SOCK_SEQPACKET, kBacklog, "a sender");
+  if (!listener) return std::move(listener).error();
+  const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedDoor>> {
+    listener->cleanup->run();
+    return error;
+  };
+
+  SegmentOptions wishes = url.options.segment;
+  wishes.mode = 0600;  // the socket's mode says who may come in; what it hands over is open already
+  wishes.sole_writer = true;
+  auto ring = Segment::create(
+      {Backing::kMemfd, {}}, layout->total_bytes, wishes,
+      [&](std::span<std::byte> bytes) { return record_ring::create(bytes, params); });
+  if (!ring) return give_up(std::move(ring).error());
+  const auto parts = record_ring::attach(ring->bytes(), url.name());
+  if (!parts) return give_up(parts.error());
+  const auto fd = ring->open_anew(Access::kReadOnly);
+  if (!fd) return give_up(fd.error());
+  return std::unique_ptr<GuardedDoor>(new GuardedDoor(url, options.name, std::move(ring).value(),
+                                                      *parts, OwnedFd(*fd),
+                                                      std::move(listener).value()));
+}
+
+GuardedDoor::GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
+                         OwnedFd ring_fd, Listener listener)
+    : url_(url),
+      name_(name.empty() ? program_invocation_short_name : std::move(name)),
+      ring_(std::move(ring)),
+      parts_(parts),
+      ring_fd_(std::move(ring_fd)),
+      listener_(std::move(listener)) {
+  ring_fd_.remember();
+  guests_.reserve(kMostGuests);
+  places_.resize(parts_.readers);
+}
+
+Presence GuardedDoor::presence(std::uint32_t reader) const noexcept {
+  const Place& place = places_[reader];
+  return place.lock ? place.lock->presence(kGuardedReceiverSlot) : Presence::kAbsent;
+}
+
+std::optional<std::uint32_t> GuardedDoor::free_place() const noexcept {
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    if (presence(i) == Presence::kAbsent) return i;
+  }
+  return std::nullopt;
+}
+
+Presence GuardedDoor::presence() const noexcept {
+  Presence all = Presence::kAbsent;
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    const Presence one = presence(i);
+    if (one == Presence::kPresent) return one;
+    if (one == Presence::kUnknown) all = one;
+  }
+  return all;
+}
+
+// Where the next receiver begins: what its predecessor had not given back comes again. Of several
+// readers each finds its own start.
+std::uint64_t GuardedDoor::start() const noexcept {
+  if (parts_.readers > 1) return 0;
+  // relaxed: who wrote it is dead, and if it is nonsense, the next receiver will find that.
+  return parts_.consumer->head.load(std::memory_order_relaxed);
+}
+
+void GuardedDoor::service() noexcept {
+  if (!listener_.socket.is_open()) return;
+  // Not more in one call: those who are turned away can come again faster than that takes.
+  for (std::size_t i = 0; i < kMostGuests && guests_.size() < kMostGuests; ++i) {
+    barred_ = !can_leave_open();
+    if (barred_) break;
+    OwnedFd guest = accept_from(listener_.socket.fd());
+    if (!guest) {
+      barred_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+      break;
+    }
+    greet(Connection(std::move(guest)));
+  }
+  std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
+}
+
+// Looks at who it is, and offers the ring.
+void GuardedDoor::greet(Connection socket) noexcept {
+  const auto credentials = credentials_of(url_, socket.get());
+  if (!credentials) return;
+  GuardedOffer offer;
+  offer.start = start();
+  auto verdict = GuardedVerdict::kAdmitted;
+  if (!is_allowed(url_, *credentials)) {
+    verdict = GuardedVerdict::kStranger;
+  } else if (!free_place()) {
+    verdict = GuardedVerdict::kFull;
+  } else if (!room_for_answer(socket.get())) {
+    verdict = GuardedVerdict::kNoRoom;
+    cramped_ = true;
+  }
+  offer.verdict = static_cast<std::uint32_t>(verdict);
+  const int ring_fd = ring_fd_.get();
+  const bool admitted = verdict == GuardedVerdict::kAdmitted;
+  if (admitted) take_descriptors(socket.get(), true);
+  const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const int>();
+  if (send_struct(socket.get(), offer, fds) != Wire::kDone || !admitted) return;
+  guests_.push_back(
+      {std::move(socket), *credentials, Deadline::after(kGuestPatience), offer.start});
+}
+
+// True when the guest is in, or gone.
+bool GuardedDoor::advance(Guest& guest) noexcept {
+  GuardedAnswer answer;
+  std::array<OwnedFd, 2> fds;
+  switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds), kPartAlignment)) {
+    case Wire::kNotNow: return guest.deadline.passed();
+    case Wire::kGone: return true;
+    case Wire::kBroken: answer.magic = 0; break;
+    case Wire::kDone: break;
+  }
+  GuardedWelcome welcome;
+  welcome.verdict = static_cast<std::uint32_t>(GuardedVerdict::kUnsound);
+  if (answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion) {
+    const auto judged = admit(guest, std::move(fds[0]), std::move(fds[1]));
+    if (!judged) return true;
+    welcome = *judged;
+  }
+  // Should it not arrive, the receiver is gone, and will be found dead.
+  static_cast<void>(send_struct(guest.socket.get(), welcome));
+  return true;
+}
+
+// Maps the receiver's part in place of its predecessor's, once it is proved harmless. Empty if
+// another one has been in and out since the offer, so that it begins at the wrong place: it finds
+// the door shut, and knocks again.
+std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd part,
+                                                 OwnedFd lock) noexcept {
+  const auto refuse = [](GuardedVerdict why) {
+    return GuardedWelcome{.verdict = static_cast<std::uint32_t>(why)};
+  };
+  const auto reader = free_place();
+  if (!reader) return refuse(GuardedVerdict::kFull);
+  // Mapped from a description of its own: a mapping keeps the locks of its description alive, also
+  // in a child that was forked.
+  const auto mapped = Segment::attach_fd(
+      part.get(), {.sole_writer = true, .file_bytes = kPartAlignment}, Access::kReadOnly);
+  if (!mapped || !same_file(part.get(), lock.get())) {
+    return refuse(GuardedVerdict::kUnsound);
+  }
+  const auto* consumer = reinterpret_cast<const RecordConsumerPart*>(mapped->bytes().data());
+  // relaxed: the socket orders the receiver's stores before. A head that is changed later on reads
+  // as that of any hostile receiver.
+  if (consumer->head.load(std::memory_order_relaxed) != guest.start) {
+    return refuse(GuardedVerdict::kUnsound);
+  }
+  if (guest.start != start()) return std::nullopt;
+  LivenessLock liveness = LivenessLock::adopt(lock.release());
+  if (!liveness.try_hold(kGuardedSenderSlot) || !liveness.held_by_other(kGuardedReceiverSlot)) {
+    return refuse(GuardedVerdict::kUnsound);
+  }
+  const auto* place = reinterpret_cast<std::byte*>(&parts_.consumer_at(*reader));
+  const auto offset = static_cast<std::size_t>(place - ring_.bytes().data());
+  if (!ring_.overlay(offset, *mapped)) return refuse(GuardedVerdict::kUnsound);
+  // relaxed: ours alone; what it says is for our own next publish.
+  parts_.producer->awaiting.fetch_or(std::uint64_t{1} << *reader, std::memory_order_relaxed);
+  ++admissions_;
+  cramped_ = false;
+  places_[*reader] = {std::move(liveness), guest.credentials, unix_nanoseconds(), admissions_};
+  return GuardedWelcome{
+      .reader = *reader,
+      .state = admissions_ << 32 | static_cast<std::uint64_t>(ReaderPolicy::kDetached)};
+}
+
+void GuardedDoor::wait(Deadline deadline) noexcept {
+  std::array<pollfd, 1 + kMostGuests> polled{};
+  nfds_t count = 0;
+  // Who knocks and can't be let in now would end each wait at once: he is looked at again after it.
+  polled[count++] = {barred_ ? -1 : listener_.socket.fd(), POLLIN, 0};
+  for (const Guest& guest : guests_) polled[count++] = {guest.socket.get(), POLLIN, 0};
+  const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
+  const Uncancelled here;
+  static_cast<void>(poll(polled.data(), count, static_cast<int>(left.count())));
+  service();
+}
+
+void GuardedDoor::close() noexcept {
+  if (!listener_.socket.is_open()) return;
+  listener_.cleanup->run();
+  listener_.close();
+  guests_.clear();
+  for (Place& place : places_) place.lock.reset();
+}
+
+bool GuardedDoor::at_its_name() const noexcept { return listener_.at_its_name(); }
+
+void GuardedDoor::describe(ChannelInfo& info) const {
+  info.memory = ring_.report();
+  info.at_its_name = at_its_name();
+  if (cramped_ || (barred_ && can_leave_open())) {
+    info.hindrance = "no descriptors are left to let a receiver in; raise `ulimit -n`";
+  }
+  if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {
+    info.instance_id = geometry->instance_id;
+  }
+  ParticipantInfo self;
+  self.slot = record_ring::kProducerSlot;
+  self.alive = true;
+  self.pid = static_cast<std::uint32_t>(getpid());
+  self.role = Role::kProducer;
+  self.name = name_;
+  info.participants.push_back(std::move(self));
+  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+    const Place& place = places_[i];
+    if (!place.lock) continue;
+    ParticipantInfo receiver;
+    receiver.slot = record_ring::kConsumerSlot + i;
+    receiver.alive = presence(i) != Presence::kAbsent;
+    receiver.pid = static_cast<std::uint32_t>(place.credentials.pid);
+    receiver.role = Role::kConsumer;
+    receiver.name = reader_name(parts_.consumer_at(i));
+    receiver.generation = static_cast<std::uint32_t>(place.admission);
+    receiver.attached_unix_ns = place.since_unix_ns;
+    info.participants.push_back(std::move(receiver));
+  }
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

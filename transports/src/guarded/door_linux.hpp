@@ -1,0 +1,93 @@
+// The sender's side of a guarded ring: the ring itself, the socket at its path, and who has come in
+// through it.
+//
+// There is no thread behind it. service() does what there is to do now and waits for nobody; the
+// sender calls it whenever it waits, and while nobody has come in, at every message.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "guarded/wire_linux.hpp"
+#include "open/strangers_linux.hpp"
+#include "open/unix_listener_linux.hpp"
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// The slots of a receiver's part, each a byte that its owner locks (liveness.hpp).
+inline constexpr std::uint32_t kGuardedSenderSlot = 0;
+inline constexpr std::uint32_t kGuardedReceiverSlot = 1;
+
+// Whether the URL lets a peer with these credentials in: by default oneself alone.
+[[nodiscard]] bool is_allowed(const Url& url, const ucred& peer) noexcept;
+
+class GuardedDoor {
+ public:
+  // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
+  static Result<std::unique_ptr<GuardedDoor>> open(const Url& url, const OpenOptions& options);
+
+  // Accepts who knocks, and goes on with those who are on their way in. Waits for nobody.
+  void service() noexcept;
+  // Waits until there is something to serve, or `deadline`, and serves it.
+  void wait(Deadline deadline) noexcept;
+  // Closes the socket; the name goes. Who is inside stays.
+  void close() noexcept;
+
+  // How often somebody was let in.
+  [[nodiscard]] std::uint64_t admissions() const noexcept { return admissions_; }
+  // Whether a receiver is inside and lives; whether the one in place `reader` does. Ask the kernel.
+  [[nodiscard]] Presence presence() const noexcept;
+  [[nodiscard]] Presence presence(std::uint32_t reader) const noexcept;
+  [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
+  [[nodiscard]] bool at_its_name() const noexcept;
+  void describe(ChannelInfo& info) const;
+
+ private:
+  // One on the way in.
+  struct Guest {
+    Connection socket;
+    ucred credentials;
+    Deadline deadline;
+    std::uint64_t start;  // that was offered
+  };
+  // One who came in.
+  struct Place {
+    std::optional<LivenessLock> lock;  // over the receiver's part; our lock and the view of its
+    ucred credentials{};
+    std::uint64_t since_unix_ns = 0;
+    std::uint64_t admission = 0;  // its number
+  };
+
+  GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
+              OwnedFd ring_fd, Listener listener);
+  void greet(Connection socket) noexcept;
+  [[nodiscard]] bool advance(Guest& guest) noexcept;
+  [[nodiscard]] std::optional<GuardedWelcome> admit(const Guest& guest, OwnedFd part,
+                                                    OwnedFd lock) noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> free_place() const noexcept;
+  [[nodiscard]] std::uint64_t start() const noexcept;
+
+  Url url_;
+  std::string name_;  // ours, for people
+  Segment ring_;
+  RecordParts parts_;
+  OwnedFd ring_fd_;  // open for reading: what is handed over
+  Listener listener_;
+  std::vector<Guest> guests_;
+  std::vector<Place> places_;  // one for each reader of the ring
+  std::uint64_t admissions_ = 0;
+  bool barred_ = false;   // nobody could be accepted when last tried, for want of descriptors
+  bool cramped_ = false;  // the last one who came was turned away for the same reason
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,223 @@
+#include "guarded/joiner_linux.hpp"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "guarded/door_linux.hpp"
+#include "rondo/core/segment_header.hpp"
+#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/user_ids.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+constexpr std::chrono::milliseconds kWaitSlice{50};
+
+class GuardedReceiverSeat final : public Seat {
+ public:
+  GuardedReceiverSeat(Segment ring, std::unique_ptr<GuardedPart> part) noexcept
+      : ring_(std::move(ring)), part_(std::move(part)) {}
+
+  bool forked() const noexcept override { return part_->lock().forked(); }
+  Presence peer() noexcept override { return part_->lock().presence(kGuardedSenderSlot); }
+  bool peer_came() noexcept override { return true; }
+  // Sealed: nobody can take memory away.
+  bool damaged() const noexcept override { return false; }
+  // The ring goes with its sender.
+  bool at_its_name() const noexcept override {
+    return part_->lock().held_by_other(kGuardedSenderSlot);
+  }
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
+    name_goes(false);
+    part_->say_farewell();
+    part_->lock().drop(kGuardedReceiverSlot);
+  }
+  void describe(ChannelInfo& info) const override {
+    info.memory = ring_.report();
+    if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {
+      info.instance_id = geometry->instance_id;
+    }
+  }
+
+ private:
+  Segment ring_;
+  std::unique_ptr<GuardedPart> part_;
+};
+
+Error no_ring(const Url& url) {
+  return Error{ErrorCode::kBadMagic,
+               url.name() +
+                   ": what answers there is no sender of a guarded ring; choose another "
+                   "path"};
+}
+
+// Why one was not let in.
+Result<void> judge(const Url& url, std::uint32_t verdict) {
+  switch (static_cast<GuardedVerdict>(verdict)) {
+    case GuardedVerdict::kAdmitted: return {};
+    case GuardedVerdict::kStranger:
+      return Error{
+          ErrorCode::kForeignOwner,
+          url.name() + " does not let in the user with the id " + std::to_string(geteuid()) +
+              "; its sender would have to name it, as in uid=" + std::to_string(geteuid())};
+    case GuardedVerdict::kFull:
+      return Error{ErrorCode::kBusy,
+                   url.name() + " has as many receivers as it takes; end one of them first"};
+    case GuardedVerdict::kNoRoom:
+      return Error{ErrorCode::kNoDescriptors,
+                   url.name() +
+                       " has a sender without descriptors for one more receiver; raise "
+                       "its `ulimit -n`"};
+    case GuardedVerdict::kUnsound: break;
+  }
+  return Error{ErrorCode::kUnsupported, url.name() +
+                                            " did not accept our part of the ring; use "
+                                            "one version of Rondo on both sides"};
+}
+
+}  // namespace
+
+GuardedPart::GuardedPart(Segment memory, LivenessLock lock) noexcept
+    : memory_(std::move(memory)), lock_(std::move(lock)) {}
+
+GuardedPart::~GuardedPart() {
+  // A child that was forked takes nothing from its parent.
+  if (!lock_.forked()) say_farewell();
+}
+
+void GuardedPart::say_farewell() noexcept {
+  // relaxed: a farewell orders nothing, and may repeat that of a receiver that has left.
+  consumer().record_waiter.state.fetch_or(BellWaiter::kGone, std::memory_order_relaxed);
+}
+
+RecordConsumerPart& GuardedPart::consumer() noexcept {
+  return *std::launder(reinterpret_cast<RecordConsumerPart*>(memory_.bytes().data()));
+}
+
+Result<GuardedJoiner> GuardedJoiner::knock(const Url& url, const std::string& name) {
+  auto socket = connect_to(url, SOCK_SEQPACKET);
+  if (!socket) return std::move(socket).error();
+  GuardedJoiner joiner(url, name, std::move(socket).value());
+  const auto peer = credentials_of(url, joiner.socket_.get());
+  if (!peer) return peer.error();
+  if (!is_allowed(url, *peer)) {
+    return Error{ErrorCode::kForeignOwner,
+                 url.name() + ": the sender runs as " + user_in_words(peer->uid) +
+                     "; if you trust it, say uid=" + std::to_string(peer->uid)};
+  }
+  return joiner;
+}
+
+Result<bool> GuardedJoiner::step() {
+  const auto gone = [&] { return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"}; };
+  if (!ring_) {
+    GuardedOffer offer;
+    std::array<OwnedFd, 1> fd;
+    switch (receive_struct(socket_.get(), offer, std::span<OwnedFd>(fd))) {
+      case Wire::kNotNow: return false;
+      case Wire::kDone: break;
+      case Wire::kGone: return gone();
+      case Wire::kBroken:
+        // A refusal comes without a ring, another version with what this one can't judge.
+        if (offer.verdict == 0 && offer.version == GuardedOffer::kVersion) return no_ring(url_);
+        break;
+    }
+    if (auto taken = take_offer(offer, fd[0]); !taken) return taken.error();
+    if (auto answered = answer(offer.start); !answered) return answered.error();
+  }
+  GuardedWelcome welcome;
+  switch (receive_struct(socket_.get(), welcome)) {
+    case Wire::kNotNow: return false;
+    case Wire::kGone: return gone();
+    case Wire::kBroken: return no_ring(url_);
+    case Wire::kDone: break;
+  }
+  if (welcome.magic != GuardedOffer::kMagic) return no_ring(url_);
+  if (auto judged = judge(url_, welcome.verdict); !judged) return judged.error();
+  if (welcome.reader >= parts_.readers) return no_ring(url_);
+  parts_.reader = welcome.reader;
+  // relaxed: our own, and nobody is waited for yet.
+  if (parts_.readers > 1) parts_.consumer->state.store(welcome.state, std::memory_order_relaxed);
+  return true;
+}
+
+Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd) {
+  if (offer.magic != GuardedOffer::kMagic) return no_ring(url_);
+  if (offer.version != GuardedOffer::kVersion) {
+    return Error{ErrorCode::kBadVersion, url_.name() + " speaks version " +
+                                             std::to_string(offer.version) + ", this program " +
+                                             std::to_string(GuardedOffer::kVersion) +
+                                             "; use one version of Rondo on both sides"};
+  }
+  if (auto judged = judge(url_, offer.verdict); !judged) return judged;
+  SegmentOptions wishes = url_.options.segment;
+  wishes.sole_writer = true;
+  auto ring = Segment::attach_fd(ring_fd.get(), wishes, Access::kReadOnly);
+  if (!ring) {
+    return Error{ring.error().code, url_.name() + ": " + ring.error().message};
+  }
+  const auto parts = record_ring::attach(ring->bytes(), url_.name());
+  if (!parts) return parts.error();
+  if (auto agreed = check_wishes(url_, *parts); !agreed) return agreed;
+  parts_ = *parts;
+  ring_.emplace(std::move(ring).value());
+  return {};
+}
+
+// Makes our part of the ring, and hands it over.
+Result<void> GuardedJoiner::answer(std::uint64_t start) {
+  auto part =
+      Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
+                      [this, start](std::span<std::byte> bytes) -> Result<void> {
+                        auto* consumer = new (bytes.data()) RecordConsumerPart{};
+                        // One of several writes its name when it joins them.
+                        if (parts_.readers == 1) write_name(*consumer, name_);
+                        // relaxed: the socket orders them.
+                        consumer->head.store(start, std::memory_order_relaxed);
+                        // No sleep of ours is taken for one of a predecessor's.
+                        consumer->record_waiter.state.store(
+                            static_cast<std::uint32_t>(new_instance_id()) & ~BellWaiter::kFlags,
+                            std::memory_order_relaxed);
+                        return {};
+                      });
+  if (!part) return part.error();
+  auto lock = LivenessLock::open(*part);
+  if (!lock) return lock.error();
+  if (!lock->try_hold(kGuardedReceiverSlot)) {
+    return Error{ErrorCode::kSystem, url_.name() + ": can't lock our own part"};
+  }
+  // Descriptions that we don't use ourselves.
+  const auto to_read = part->open_anew(Access::kReadOnly);
+  if (!to_read) return to_read.error();
+  const OwnedFd reading(*to_read);
+  const auto to_lock = part->open_anew(Access::kReadWrite);
+  if (!to_lock) return to_lock.error();
+  const OwnedFd locking(*to_lock);
+  const std::array fds{reading.get(), locking.get()};
+  part_ = std::make_unique<GuardedPart>(std::move(part).value(), std::move(lock).value());
+  if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const int>(fds)) != Wire::kDone) {
+    return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"};
+  }
+  parts_.consumer = &part_->consumer();
+  return {};
+}
+
+void GuardedJoiner::wait(Deadline deadline) const noexcept {
+  pollfd polled{socket_.get(), POLLIN, 0};
+  const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
+  const Uncancelled here;
+  static_cast<void>(poll(&polled, 1, static_cast<int>(left.count())));
+}
+
+GuardedJoiner::Seated GuardedJoiner::sit_down() && {
+  return {std::make_unique<GuardedReceiverSeat>(std::move(*ring_), std::move(part_)), parts_};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

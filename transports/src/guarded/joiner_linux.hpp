@@ -1,0 +1,70 @@
+// A receiver on its way into a guarded ring, step by step, so that one thread can open both ends.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "endpoint/record.hpp"
+#include "guarded/wire_linux.hpp"
+#include "open/strangers_linux.hpp"
+#include "open/unix_listener_linux.hpp"
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// A receiver's own part of the ring, with its lock on it. Who hands it over and gives up may have
+// been let in without knowing that yet, so it says farewell before it lets the lock go.
+class GuardedPart {
+ public:
+  GuardedPart(Segment memory, LivenessLock lock) noexcept;
+  GuardedPart(const GuardedPart&) = delete;
+  GuardedPart& operator=(const GuardedPart&) = delete;
+  ~GuardedPart();
+
+  [[nodiscard]] RecordConsumerPart& consumer() noexcept;
+  void say_farewell() noexcept;
+  [[nodiscard]] LivenessLock& lock() noexcept { return lock_; }
+
+ private:
+  Segment memory_;
+  LivenessLock lock_;
+};
+
+class GuardedJoiner {
+ public:
+  // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
+  // kForeignOwner (a sender whom the URL does not allow), kForeignObject, kPermission, kSystem.
+  static Result<GuardedJoiner> knock(const Url& url, const std::string& name);
+
+  // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),
+  // kForeignOwner (it does not let us in), kBusy (it has a receiver), kBadMagic (it is no guarded
+  // ring), kBadVersion, those of Segment::attach_fd() and record_ring::attach(), kCorrupt.
+  Result<bool> step();
+  // Waits until there is something to do, or `deadline`; at most for a moment.
+  void wait(Deadline deadline) const noexcept;
+
+  struct Seated {
+    std::unique_ptr<Seat> seat;
+    RecordParts parts;
+  };
+  // Once step() has said true.
+  [[nodiscard]] Seated sit_down() &&;
+
+ private:
+  GuardedJoiner(const Url& url, std::string name, FdStream socket)
+      : url_(url), name_(std::move(name)), socket_(std::move(socket).release()) {}
+  Result<void> take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd);
+  Result<void> answer(std::uint64_t start);
+
+  Url url_;
+  std::string name_;
+  Connection socket_;
+  std::optional<Segment> ring_;  // none: the offer has not come yet
+  std::unique_ptr<GuardedPart> part_;
+  RecordParts parts_{};
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,218 @@
+// fifo: a pipe with a name. Whoever comes first makes it, and takes it away when it closes; a lock
+// on the file keeps a second sender and a second receiver out.
+//
+// One sender and one receiver belong together, from the sender's hello on: the bytes of one stream
+// are never read as the rest of another. When one of them has gone, the next one waits until the
+// other has noticed: a sender comes in only to a receiver that has met nobody, and to an empty
+// pipe; a receiver begins with a hello, or not at all.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "endpoint/stream.hpp"
+#include "open/name_linux.hpp"
+#include "open/open.hpp"
+#include "rondo/core/user_ids.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using Direction = FdStream::Direction;
+
+constexpr std::chrono::milliseconds kNameCheckInterval{50};
+
+struct Opened {
+  FdStream stream;
+  FileIdentity identity;
+};
+
+// Makes the FIFO if nothing stands at the name. What to clean up, if it is ours.
+Result<PendingCleanup> make_fifo(const Url& url) {
+  const char* path = url.target.c_str();
+  if (identity_at(url.target)) return PendingCleanup();
+  // So that nobody who takes the last one away takes this one. mkfifo() itself needs no lock.
+  NameLock lock(url.target);
+  static_cast<void>(lock.take(kNameLockHold));
+  if (mkfifo(path, 0600) != 0) {
+    if (errno == EEXIST) return PendingCleanup();
+    return system_error(url, "mkfifo", errno);
+  }
+  const auto identity = identity_at(url.target);
+  if (!identity) {
+    Error error = system_error(url, "lstat", errno);
+    unlink(path);  // nobody else can have replaced it so soon
+    return error;
+  }
+  PendingCleanup cleanup(std::make_unique<NameCleanup>(url.target, *identity));
+  // After mkfifo(), because the umask takes bits away there.
+  if (url.options.segment.mode != 0600) chmod(path, url.options.segment.mode);
+  return cleanup;
+}
+
+// Bytes of the file that are locked: the sender's role, and a receiver that has met its sender.
+constexpr off_t kSenderByte = 0;
+constexpr off_t kMetByte = 1;
+
+struct flock lock_of(off_t byte, short type) noexcept {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return lock;
+}
+
+// The one sender locks a byte, the one receiver the file: two kinds of lock that do not meet.
+bool take_role(int fd, Direction direction) noexcept {
+  if (direction == Direction::kRead) return flock(fd, LOCK_EX | LOCK_NB) == 0;
+  struct flock lock = lock_of(kSenderByte, F_WRLCK);
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+// A receiver says so before it reads the first byte. A lock for reading, as its descriptor is.
+bool say_met(int fd) noexcept {
+  struct flock lock = lock_of(kMetByte, F_RDLCK);
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+// Whether another sender's stream is still on its way to the receiver, or with it.
+bool still_anothers(int fd) noexcept {
+  int unread = 0;
+  struct flock lock = lock_of(kMetByte, F_WRLCK);
+  return ioctl(fd, FIONREAD, &unread) != 0 || unread != 0 || fcntl(fd, F_OFD_GETLK, &lock) != 0 ||
+         lock.l_type != F_UNLCK;
+}
+
+// kNotFound: nothing there now, or (for a sender) no receiver yet.
+Result<Opened> open_fifo(const Url& url, Direction direction) {
+  const bool reading = direction == Direction::kRead;
+  const int access = reading ? O_RDONLY : O_WRONLY;
+  UniqueFd opened = open_file(url.target.c_str(), access | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+  if (!opened) {
+    if (errno == ENXIO) return Error{ErrorCode::kNotFound, "no receiver yet"};
+    return system_error(url, "open", errno);
+  }
+  const int fd = opened.get();
+  FdStream stream(std::move(opened), direction);
+  struct stat status {};
+  if (fstat(fd, &status) != 0) return system_error(url, "fstat", errno);
+  if (!S_ISFIFO(status.st_mode)) {
+    return Error{ErrorCode::kForeignObject,
+                 url.target + " is no FIFO; choose another path, or remove it"};
+  }
+  const bool shared = (url.options.segment.mode & 0077) != 0;
+  if (!shared && !is_own_user(status.st_uid)) {
+    return Error{
+        ErrorCode::kForeignOwner,
+        url.target + " " +
+            who_lacks_mode(status.st_uid, status.st_gid, status.st_mode, url.options.segment.mode)};
+  }
+  if (!take_role(fd, direction)) {
+    return Error{ErrorCode::kBusy, url.name() + " has a " + (reading ? "receiver" : "sender") +
+                                       " already; it takes one at a time"};
+  }
+  if (!reading && still_anothers(fd)) return Error{ErrorCode::kNotFound, "no receiver yet"};
+  return Opened{std::move(stream), identity_of(status)};
+}
+
+// Makes and opens the FIFO, and tries again for as long as the options say.
+Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direction direction,
+                               PendingCleanup& cleanup) {
+  Retry retry;
+  for (;;) {
+    auto made = make_fifo(url);
+    if (!made) return std::move(made).error();
+    if (*made) cleanup = std::move(made).value();
+    auto opened = open_fifo(url, direction);
+    if (opened || opened.error().code != ErrorCode::kNotFound) return opened;
+    if (auto paused = retry.pause(options, "a receiver for " + url.name()); !paused) {
+      return std::move(paused).error();
+    }
+  }
+}
+
+// A sender says hello: a pipe does not tell its reader when somebody has opened it.
+void say_hello(FdStream& stream) noexcept {
+  const auto bytes = std::as_bytes(std::span(&kHello, 1));
+  const std::array pieces{bytes};
+  static_cast<void>(stream.write(pieces));
+}
+
+// Waits for a sender. False if the name leads elsewhere by now. Errors: kTimedOut.
+Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptions& options) {
+  for (;;) {
+    const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
+    const WaitResult result = fifo.stream.wait(slice, WaitMode::kPark, options.stop);
+    if (result == WaitResult::kReady) return true;
+    if (leads_elsewhere(url.target, fifo.identity)) return false;
+    if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
+      return std::move(go_on).error();
+    }
+  }
+}
+
+// Whether what comes is a stream from its beginning, and not the rest of one that another receiver
+// left, nor the end of a sender that never spoke.
+bool begins_a_stream(FdStream& stream) noexcept {
+  if (!say_met(stream.fd())) return false;
+  std::uint32_t first = 0;
+  const auto bytes = std::as_writable_bytes(std::span(&first, 1));
+  const FdStream::Moved moved = stream.read({bytes, std::span<std::byte>()});
+  return moved.bytes == sizeof first && first == kHello;
+}
+
+}  // namespace
+
+Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options) {
+  PendingCleanup cleanup;
+  auto opened = open_when_there(url, options, Direction::kWrite, cleanup);
+  if (!opened) return std::move(opened).error();
+  say_hello(opened->stream);
+  return make_stream_sender(std::move(opened->stream), std::move(cleanup), url, options);
+}
+
+Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options) {
+  PendingCleanup cleanup;
+  Retry retry;
+  for (;;) {
+    {
+      auto opened = open_when_there(url, options, Direction::kRead, cleanup);
+      if (!opened) return std::move(opened).error();
+      const auto came = wait_for_sender(*opened, url, options);
+      if (!came) return came.error();
+      if (!*came) continue;
+      if (begins_a_stream(opened->stream)) {
+        return make_stream_receiver(std::move(opened->stream), std::move(cleanup), url, options);
+      }
+    }
+    // Closed meanwhile, so that a sender whose receiver has gone learns of it.
+    if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
+      return std::move(paused).error();
+    }
+  }
+}
+
+Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
+  PendingCleanup cleanup;
+  auto reading = open_when_there(url, options, Direction::kRead, cleanup);
+  if (!reading) return std::move(reading).error();
+  auto sender = open_fifo_sender(url, options);
+  if (!sender) return std::move(sender).error();
+  static_cast<void>(begins_a_stream(reading->stream));
+  return make_pair(
+      std::move(sender).value(),
+      make_stream_receiver(std::move(reading->stream), std::move(cleanup), url, options));
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

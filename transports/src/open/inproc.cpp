@@ -1,0 +1,263 @@
+// inproc: a ring between threads of one process, found by its name in a table of the process.
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "endpoint/mpmc.hpp"
+#include "endpoint/record.hpp"
+#include "open/open.hpp"
+#include "rondo/core/memory_left.hpp"
+#include "rondo/transports/local_memory.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+constexpr std::size_t kSending = 0;
+constexpr std::size_t kReceiving = 1;
+
+// One ring. The table's mutex guards what changes.
+struct InprocRing {
+  std::string name;  // empty: found by nobody
+  LocalMemory memory;
+  RecordParts parts{};
+  std::array<bool, 2> attached{};
+  std::array<std::uint32_t, 2> joins{};  // how often a side has come
+  std::shared_ptr<Segment> slots;        // kind=mpmc: the ring, in place of all of the above
+
+  [[nodiscard]] RingKind kind() const noexcept {
+    return slots == nullptr ? RingKind::kRecord : RingKind::kMpmc;
+  }
+};
+
+class InprocTable {
+ public:
+  static InprocTable& instance() {
+    // Never destroyed: handles may outlive the end of main().
+    static auto* table = new InprocTable;
+    return *table;
+  }
+
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<InprocRing>> rings;
+};
+
+class InprocSeat final : public Seat {
+ public:
+  InprocSeat(std::shared_ptr<InprocRing> ring, std::size_t side) noexcept
+      : ring_(std::move(ring)), side_(side), before_(ring_->joins[1 - side]) {}
+
+  bool forked() const noexcept override { return fork_count() != forks_; }
+  Presence peer() noexcept override {
+    const std::lock_guard lock(InprocTable::instance().mutex);
+    came_ = came_ || ring_->attached[1 - side_];
+    return ring_->attached[1 - side_] ? Presence::kPresent : Presence::kAbsent;
+  }
+  bool peer_came() noexcept override { return peer() == Presence::kPresent || came_; }
+  std::uint64_t comings() noexcept override {
+    const std::lock_guard lock(InprocTable::instance().mutex);
+    return ring_->joins[1 - side_];
+  }
+  bool peer_came_anew() noexcept override { return comings() != before_; }
+  bool damaged() const noexcept override { return false; }
+  bool at_its_name() const noexcept override { return true; }
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
+    InprocTable& table = InprocTable::instance();
+    const std::lock_guard lock(table.mutex);
+    ring_->attached[side_] = false;
+    const bool last = !ring_->attached[1 - side_];
+    if (!name_goes(last) || !last) return;
+    const auto entry = table.rings.find(ring_->name);
+    if (entry != table.rings.end() && entry->second == ring_) table.rings.erase(entry);
+  }
+  void describe(ChannelInfo&) const override {}
+
+ private:
+  std::shared_ptr<InprocRing> ring_;
+  std::size_t side_;
+  std::uint32_t before_;
+  std::uint32_t forks_ = fork_count();
+  bool came_ = false;
+};
+
+Result<std::shared_ptr<InprocRing>> make_slots(const Url& url) {
+  const auto layout = mpmc_layout_for(slot_params(url));
+  if (!layout) return layout.error();
+  auto segment =
+      Segment::create({Backing::kHeap, {}}, layout->total_bytes, {},
+                      [&](std::span<std::byte> bytes) { return create_slots(bytes, url); });
+  if (!segment) return std::move(segment).error();
+  auto ring = std::make_shared<InprocRing>();
+  ring->name = url.target;
+  ring->slots = std::make_shared<Segment>(std::move(segment).value());
+  return ring;
+}
+
+Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
+  if (url.options.kind == RingKind::kMpmc) return make_slots(url);
+  auto ring = std::make_shared<InprocRing>();
+  ring->name = url.target;
+  const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
+  const auto layout = record_ring::layout_for({capacity});
+  if (!layout) return layout.error();
+  if (auto left = check_memory_left(layout->total_bytes, url.name()); !left) {
+    return std::move(left).error();
+  }
+  const auto memory = ring->memory.take_zeroed(layout->total_bytes, kPartAlignment);
+  if (memory.empty()) {
+    return Error{ErrorCode::kNoSpace,
+                 "no memory for " + url.name() + " of " + format_size(capacity) + " bytes"};
+  }
+  if (auto created = record_ring::create(memory, {capacity}); !created) {
+    return std::move(created).error();
+  }
+  auto parts = record_ring::attach(memory, url.name());
+  if (!parts) return std::move(parts).error();
+  ring->parts = *parts;
+  return ring;
+}
+
+// Takes a seat. The caller holds the table's mutex.
+Result<std::unique_ptr<Seat>> take_seat(const std::shared_ptr<InprocRing>& ring, std::size_t side,
+                                        const Url& url) {
+  if (ring->attached[side]) {
+    return Error{ErrorCode::kBusy,
+                 url.name() + " has a " + (side == kSending ? "sender" : "receiver") +
+                     " already, in this process; with kind=mpmc it takes several"};
+  }
+  if (url.options.capacity && *url.options.capacity != ring->parts.capacity) {
+    return Error{ErrorCode::kGeometryMismatch,
+                 url.name() + " exists with capacity=" + format_size(ring->parts.capacity) +
+                     ", not " + format_size(*url.options.capacity)};
+  }
+  ring->attached[side] = true;
+  ++ring->joins[side];
+  return std::unique_ptr<Seat>(std::make_unique<InprocSeat>(ring, side));
+}
+
+struct Seated {
+  std::unique_ptr<Seat> seat;
+  RecordParts parts;
+};
+
+// The ring of that name. kNotFound if there is none and `create` is false. The caller holds the
+// table's mutex.
+Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create) {
+  InprocTable& table = InprocTable::instance();
+  auto entry = table.rings.find(url.target);
+  if (entry == table.rings.end()) {
+    if (!create) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
+    auto ring = make_ring(url);
+    if (!ring) return std::move(ring).error();
+    entry = table.rings.emplace(url.target, std::move(ring).value()).first;
+  }
+  if (auto agreed = agree_on_kind(url, entry->second->kind()); !agreed) {
+    return std::move(agreed).error();
+  }
+  return entry->second;
+}
+
+// Takes a place in a slot ring. The caller holds the table's mutex.
+Result<SlotSeat> take_place(const std::shared_ptr<InprocRing>& ring, const Url& url,
+                            const OpenOptions& options, Role role) {
+  NameKeeper keeper{&InprocTable::instance().mutex, [ring] {
+                      auto& rings = InprocTable::instance().rings;
+                      const auto entry = rings.find(ring->name);
+                      if (entry != rings.end() && entry->second == ring) rings.erase(entry);
+                    }};
+  return SlotSeat::take(ring->slots, url, options, role, std::move(keeper));
+}
+
+// Takes a seat in `ring`; the caller holds the table's mutex. The handle is made outside of it, as
+// a receiver waits there.
+using AnySeat = std::variant<Seated, SlotSeat>;
+Result<AnySeat> take_any_seat(const std::shared_ptr<InprocRing>& ring, std::size_t side,
+                              const Url& url, const OpenOptions& options) {
+  if (ring->kind() == RingKind::kMpmc) {
+    const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
+    auto place = take_place(ring, url, options, role);
+    if (!place) return std::move(place).error();
+    return AnySeat(std::move(place).value());
+  }
+  if (side == kReceiving) {
+    if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
+  }
+  auto seat = take_seat(ring, side, url);
+  if (!seat) return std::move(seat).error();
+  return AnySeat(Seated{std::move(seat).value(), ring->parts});
+}
+
+Result<AnySeat> find_seat(const Url& url, std::size_t side, const OpenOptions& options) {
+  const std::lock_guard lock(InprocTable::instance().mutex);
+  const bool slots = url.options.kind == RingKind::kMpmc;
+  auto ring = find_ring(url, side == kSending || (slots && (url.options.slots.has_value() ||
+                                                            url.options.slot_bytes.has_value())));
+  if (!ring) return std::move(ring).error();
+  return take_any_seat(*ring, side, url, options);
+}
+
+Result<SenderParts> make_sender(AnySeat seat, const Url& url, const OpenOptions& options) {
+  if (auto* place = std::get_if<SlotSeat>(&seat)) {
+    return make_slot_sender(std::move(*place), url, options);
+  }
+  auto& seated = std::get<Seated>(seat);
+  return make_ring_sender(std::move(seated.seat), seated.parts, url, options);
+}
+
+Result<ReceiverParts> make_receiver(AnySeat seat, const Url& url, const OpenOptions& options) {
+  if (auto* place = std::get_if<SlotSeat>(&seat)) {
+    return make_slot_receiver(std::move(*place), url, options);
+  }
+  auto& seated = std::get<Seated>(seat);
+  return make_ring_receiver(std::move(seated.seat), seated.parts, url, options);
+}
+
+Error needs_a_name() {
+  return Error{ErrorCode::kInvalidName,
+               "inproc: needs a name, as in inproc:frames; without one it opens as a pair"};
+}
+
+}  // namespace
+
+Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options) {
+  if (url.target.empty()) return needs_a_name();
+  auto seat = find_seat(url, kSending, options);
+  if (!seat) return std::move(seat).error();
+  return make_sender(std::move(seat).value(), url, options);
+}
+
+Result<ReceiverParts> open_inproc_receiver(const Url& url, const OpenOptions& options) {
+  if (url.target.empty()) return needs_a_name();
+  Retry retry;
+  for (;;) {
+    auto seat = find_seat(url, kReceiving, options);
+    if (seat) return make_receiver(std::move(seat).value(), url, options);
+    if (seat.error().code != ErrorCode::kNotFound) return std::move(seat).error();
+    if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
+      return std::move(paused).error();
+    }
+  }
+}
+
+Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
+  if (!url.target.empty()) {
+    auto sender = open_inproc_sender(url, options);
+    if (!sender) return std::move(sender).error();
+    return make_pair(std::move(sender).value(), open_inproc_receiver(url, options));
+  }
+  auto ring = make_ring(url);
+  if (!ring) return std::move(ring).error();
+  auto sending = take_any_seat(*ring, kSending, url, options);
+  if (!sending) return std::move(sending).error();
+  auto sender = make_sender(std::move(sending).value(), url, options);
+  if (!sender) return std::move(sender).error();
+  auto receiving = take_any_seat(*ring, kReceiving, url, options);
+  if (!receiving) return make_pair(std::move(sender).value(), std::move(receiving).error());
+  return make_pair(std::move(sender).value(),
+                   make_receiver(std::move(receiving).value(), url, options));
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

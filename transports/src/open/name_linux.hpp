@@ -1,0 +1,59 @@
+// A name in the file system that a handle has made and takes away again: of a FIFO, of a socket.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "endpoint/stream.hpp"
+#include "open/name_lock_linux.hpp"
+#include "rondo/core/directory.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// Which file it is, apart from its name.
+struct FileIdentity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  [[nodiscard]] bool operator==(const FileIdentity&) const = default;
+};
+
+[[nodiscard]] FileIdentity identity_of(const struct stat& status) noexcept;
+// What stands at the name now, without following a link; none if nothing does.
+[[nodiscard]] std::optional<FileIdentity> identity_at(const std::string& path) noexcept;
+
+// Whether it is certain that the name does not lead to that file any more: a look that failed does
+// not tell.
+[[nodiscard]] bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noexcept;
+
+// Removes a name, if it still is that of the same file. Whoever makes such a name does so under its
+// NameLock, so that none is taken away that has come since the look.
+class NameCleanup final : public Cleanup {
+ public:
+  NameCleanup(const std::string& path, FileIdentity identity)
+      : path_(absolute_path(path)), lock_(path_), identity_(identity) {}
+  // Waits 50 ms at most.
+  void run() noexcept override;
+
+ private:
+  std::string path_;
+  NameLock lock_;
+  FileIdentity identity_;
+};
+
+[[nodiscard]] sockaddr_un socket_address(const std::string& path) noexcept;
+// Whether anybody listens at the name. A connection of another type tells without disturbing: a
+// living socket says that the type is wrong, a dead one that nobody is there.
+[[nodiscard]] bool somebody_listens(const std::string& path) noexcept;
+
+// The error for a failed system call on the file of a channel, with what errno says.
+[[nodiscard]] Error system_error(const Url& url, std::string_view call, int error);
+
+}  // namespace rondo::inline RONDO_ABI::detail

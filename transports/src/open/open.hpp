@@ -1,0 +1,72 @@
+// Opening an end of a channel, scheme by scheme. One function per scheme and end; open.cpp has the
+// table.
+#pragma once
+
+#include "endpoint/backend.hpp"
+#include "open/growing_pause.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+[[nodiscard]] Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_both(std::string_view url, const OpenOptions& options);
+
+// shm: and file: (segment.cpp)
+[[nodiscard]] Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_segment_receiver(const Url& url,
+                                                          const OpenOptions& options);
+
+// shm+guarded: (guarded/channel_linux.cpp)
+[[nodiscard]] Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_guarded_receiver(const Url& url,
+                                                          const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options);
+
+// inproc: (inproc.cpp). Without a name only as a pair.
+[[nodiscard]] Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_inproc_receiver(const Url& url,
+                                                         const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options);
+
+// pipe: and fd: (pipe_linux.cpp)
+[[nodiscard]] Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options);
+
+// fifo: (fifo_linux.cpp)
+[[nodiscard]] Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options);
+
+// unix: (unix_linux.cpp)
+[[nodiscard]] Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options);
+
+// Whether a ring of kind `found` is what `url` asks for, or leaves open. Errors: kGeometryMismatch;
+// kBadKind if no channel is made of it.
+[[nodiscard]] Result<void> agree_on_kind(const Url& url, RingKind found);
+// Errors: kInvalidOption when OpenOptions::senders asks a ring with one sender to count.
+[[nodiscard]] Result<void> refuse_to_count(const Url& url, const OpenOptions& options);
+
+// Both ends, or the receiver's error, with the sender closed again.
+[[nodiscard]] Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver);
+
+// Looking again and again whether the other side has come.
+class Retry {
+ public:
+  // Whether to go on waiting. Errors: kTimedOut, also when the stop flag is set; `what` says for
+  // what it waited.
+  [[nodiscard]] static Result<void> allowed(const OpenOptions& options, std::string_view what);
+  // As allowed(), and then a pause before the next look.
+  [[nodiscard]] Result<void> pause(const OpenOptions& options, std::string_view what);
+
+ private:
+  GrowingPause pause_;
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail

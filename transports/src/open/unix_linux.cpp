@@ -1,0 +1,153 @@
+// unix: a stream socket with a name. The receiver makes the name and listens; it takes the name
+// away as soon as its sender has come, so that nothing stays behind. The sender waits for a
+// welcome: a connection that the receiver never accepted is none.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "endpoint/stream.hpp"
+#include "open/name_linux.hpp"
+#include "open/open.hpp"
+#include "open/strangers_linux.hpp"
+#include "open/unix_listener_linux.hpp"
+#include "rondo/core/user_ids.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using Direction = FdStream::Direction;
+
+constexpr std::byte kWelcome{0x52};
+constexpr std::chrono::milliseconds kNameCheckInterval{50};
+
+// Whether the other side is one whom the channel's mode lets in.
+Result<void> check_peer(const Url& url, int fd) {
+  if ((url.options.segment.mode & 0077) != 0) return {};
+  const auto peer = credentials_of(url, fd);
+  if (!peer) return peer.error();
+  if (is_own_user(peer->uid)) return {};
+  return Error{ErrorCode::kForeignOwner, url.name() + ": the other side runs as " +
+                                             user_in_words(peer->uid) +
+                                             "; mode=0660 or so on both sides lets it in"};
+}
+
+Result<Listener> listen_for_sender(const Url& url, const OpenOptions& options) {
+  return listen_at(url, options, SOCK_STREAM, 1, "a receiver");
+}
+
+// Listens anew where somebody has taken the name away: no sender would come here any more.
+Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Listener& listener) {
+  for (;;) {
+    const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
+    if (listener.socket.wait(slice, WaitMode::kPark, options.stop) != WaitResult::kReady) {
+      if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
+        return std::move(go_on).error();
+      }
+      if (listener.at_its_name()) continue;
+      auto anew = listen_for_sender(url, options);
+      if (!anew) return std::move(anew).error();
+      listener.close();
+      listener = std::move(anew).value();
+      continue;
+    }
+    UniqueFd accepted = accept_from(listener.socket.fd());
+    if (!accepted) {
+      if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) continue;
+      return system_error(url, "accept", errno);
+    }
+    const int fd = accepted.get();
+    if (!check_peer(url, fd)) {  // a stranger; our sender may still come
+      let_go(std::move(accepted));
+      continue;
+    }
+    FdStream stream(std::move(accepted), Direction::kRead);
+    if (send(fd, &kWelcome, 1, MSG_NOSIGNAL) == 1) return stream;
+  }
+}
+
+Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
+                                    Listener& listener) {
+  auto stream = accept_sender(url, options, listener);
+  listener.cleanup->run();
+  listener.close();
+  if (!stream) return std::move(stream).error();
+  return make_stream_receiver(std::move(stream).value(), {}, url, options);
+}
+
+// kNotFound: nobody listens now.
+Result<FdStream> connect_to_receiver(const Url& url) {
+  auto made = connect_to(url, SOCK_STREAM);
+  if (!made) return made;
+  if (auto checked = check_peer(url, made->fd()); !checked) {
+    let_go(std::move(*made).release());
+    return std::move(checked).error();
+  }
+  take_descriptors(made->fd(), false);
+  return made;
+}
+
+// True once the receiver has taken the connection; false if it never will.
+Result<bool> await_welcome(const Url& url, const OpenOptions& options, const FdStream& stream) {
+  // Reading on a stream that is there for writing.
+  UniqueFd copy = duplicate(stream.fd());
+  if (!copy) return system_error(url, "dup", errno);
+  FdStream reading(std::move(copy), Direction::kRead);
+  for (;;) {
+    std::array<std::byte, 1> byte{};
+    const auto moved = reading.read({std::span(byte), std::span<std::byte>{}});
+    if (moved.outcome == FdStream::Outcome::kMoved) return byte[0] == kWelcome;
+    if (moved.outcome != FdStream::Outcome::kNotNow) return false;
+    const WaitResult waited = reading.wait(options.wait, WaitMode::kPark, options.stop);
+    if (waited != WaitResult::kReady) {
+      return Error{ErrorCode::kTimedOut,
+                   url.name() + " has a receiver that is busy with another sender, or stopped"};
+    }
+  }
+}
+
+}  // namespace
+
+Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options) {
+  auto listener = listen_for_sender(url, options);
+  if (!listener) return std::move(listener).error();
+  return make_receiver(url, options, *listener);
+}
+
+Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options) {
+  Retry retry;
+  for (;;) {
+    auto stream = connect_to_receiver(url);
+    if (stream) {
+      const auto welcome = await_welcome(url, options, *stream);
+      if (!welcome) return welcome.error();
+      if (*welcome) return make_stream_sender(std::move(stream).value(), {}, url, options);
+    } else if (stream.error().code != ErrorCode::kNotFound) {
+      return std::move(stream).error();
+    }
+    if (auto paused = retry.pause(options, "a receiver for " + url.name()); !paused) {
+      return std::move(paused).error();
+    }
+  }
+}
+
+Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
+  auto listener = listen_for_sender(url, options);
+  if (!listener) return std::move(listener).error();
+  auto stream = connect_to_receiver(url);
+  auto receiver = make_receiver(url, options, *listener);
+  if (!stream) return std::move(stream).error();
+  if (!receiver) return std::move(receiver).error();
+  const auto welcome = await_welcome(url, options, *stream);
+  if (!welcome) return welcome.error();
+  auto sender = make_stream_sender(std::move(stream).value(), {}, url, options);
+  if (!sender) return std::move(sender).error();
+  return PairParts(std::move(sender).value(), std::move(receiver).value());
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

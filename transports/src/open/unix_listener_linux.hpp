@@ -1,0 +1,49 @@
+// Sockets with a name in the file system: listening at one, and connecting to it.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "endpoint/stream.hpp"
+#include "open/name_linux.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+#include "stream/fd_stream.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+struct Listener {
+  FdStream socket;
+  std::unique_ptr<Cleanup> cleanup;  // takes the name away
+  std::string path;                  // absolute
+  FileIdentity identity;
+
+  // Whether whoever connects to the path comes here.
+  [[nodiscard]] bool at_its_name() const noexcept {
+    return socket.is_open() && !leads_elsewhere(path, identity);
+  }
+  // Lets nobody in any more. Those who have connected and were not accepted go one by one, as they
+  // may have sent something (strangers_linux.hpp).
+  void close() noexcept;
+};
+
+// Listens at the URL's path, with a socket of `type` that is let in whom its mode lets in. A socket
+// that its owner left behind is replaced. `owner`: who makes the name, for messages: "a receiver".
+// Errors: kBusy (somebody listens there), kForeignObject (it is no socket), kTimedOut, kPermission,
+// kSystem.
+[[nodiscard]] Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
+                                         int backlog, std::string_view owner);
+
+// Connects, without waiting. Errors: kNotFound (nobody listens now), kNoDirectory, kForeignObject
+// (a socket of another type), kPermission, kSystem.
+[[nodiscard]] Result<FdStream> connect_to(const Url& url, int type);
+
+// Who is at the other end, as the kernel has it: of one who listens, as of the time it began to.
+[[nodiscard]] Result<ucred> credentials_of(const Url& url, int fd);
+
+}  // namespace rondo::inline RONDO_ABI::detail
