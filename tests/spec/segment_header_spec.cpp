@@ -7,14 +7,17 @@
 //  6. AnotherMagicIsNotASegment
 //  7. TheOtherByteOrderIsNamed
 //  8. AnotherVersionIsRefused
-//  9. AnotherWordSizeIsRefused
-// 10. AnotherKindIsRefused
-// 11. AnUnknownKindIsRefused
-// 12. FewerBytesThanTheHeaderSaysAreTooSmall
-// 13. MoreBytesThanTheHeaderSaysAreAMismatch
-// 14. ImpossibleGeometriesAreRefused
-// 15. MessagesNameTheSegment
-// 16. AnyBytesAreReadWithoutHarm
+//  9. EachKindHasALayoutVersionOfItsOwn
+// 10. AnotherVersionsMessageNamesTheKindAndBothVersions
+// 11. OfAnotherKindTheVersionDoesNotMatter
+// 12. AnotherWordSizeIsRefused
+// 13. AnotherKindIsRefused
+// 14. AnUnknownKindIsRefused
+// 15. FewerBytesThanTheHeaderSaysAreTooSmall
+// 16. MoreBytesThanTheHeaderSaysAreAMismatch
+// 17. ImpossibleGeometriesAreRefused
+// 18. MessagesNameTheSegment
+// 19. AnyBytesAreReadWithoutHarm
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,6 +26,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rondo/core/segment_header.hpp"
@@ -122,8 +126,54 @@ TEST(SegmentHeader, TheOtherByteOrderIsNamed) {
 
 TEST(SegmentHeader, AnotherVersionIsRefused) {
   HeaderFixture segment;
-  segment.header().layout_version = kLayoutVersion + 1;
-  EXPECT_EQ(segment.refused(), ErrorCode::kBadVersion);
+  for (const std::uint32_t version : {0u, layout_version_of(RingKind::kMpmc) - 1,
+                                      layout_version_of(RingKind::kMpmc) + 1, 0xFFFF'FFFFu}) {
+    segment.header().layout_version = version;
+    EXPECT_EQ(segment.refused(), ErrorCode::kBadVersion);
+  }
+}
+
+// The version that is written and asked for is that of the kind; today's value of each is ABI.
+TEST(SegmentHeader, EachKindHasALayoutVersionOfItsOwn) {
+  const std::pair<RingKind, std::uint32_t> versions[] = {{RingKind::kSpsc, 2},
+                                                         {RingKind::kRecord, 2},
+                                                         {RingKind::kMpmc, 2},
+                                                         {RingKind::kLatest, 2},
+                                                         {RingKind::kFramePool, 2}};
+  EXPECT_EQ(std::size(versions), kRingKinds.size());
+  HeaderFixture segment;
+  for (const auto& [kind, version] : versions) {
+    segment.geometry.kind = kind;
+    segment.write();
+
+    EXPECT_EQ(layout_version_of(kind), version) << to_string(kind);
+    EXPECT_EQ(segment.header().layout_version.load(), version) << to_string(kind);
+    EXPECT_TRUE(segment.check(kind)) << to_string(kind);
+  }
+  EXPECT_EQ(layout_version_of(kAnyKind), 0u);
+}
+
+TEST(SegmentHeader, AnotherVersionsMessageNamesTheKindAndBothVersions) {
+  HeaderFixture segment;
+  for (const RingKindEntry& entry : kRingKinds) {
+    segment.geometry.kind = entry.kind;
+    segment.write();
+    segment.header().layout_version = 9;
+
+    const auto read = segment.check();
+
+    ASSERT_FALSE(read);
+    EXPECT_THAT(read.error().message, HasSubstr("kind " + std::string(entry.name) +
+                                                " in layout version 9, this program "
+                                                "needs version " +
+                                                std::to_string(entry.layout_version)));
+  }
+}
+
+TEST(SegmentHeader, OfAnotherKindTheVersionDoesNotMatter) {
+  HeaderFixture segment;
+  segment.header().layout_version = 9;
+  EXPECT_EQ(segment.refused(RingKind::kRecord), ErrorCode::kBadKind);
 }
 
 TEST(SegmentHeader, AnotherWordSizeIsRefused) {
@@ -195,7 +245,8 @@ TEST(SegmentHeader, MessagesNameTheSegment) {
   segment.header().layout_version = 9;
   const auto read = segment.check();
   ASSERT_FALSE(read);
-  EXPECT_THAT(read.error().message, HasSubstr("shm:x has layout version 9"));
+  EXPECT_THAT(read.error().message,
+              HasSubstr("shm:x holds a ring of kind mpmc in layout version 9"));
 }
 
 TEST(SegmentHeader, AnyBytesAreReadWithoutHarm) {

@@ -2,7 +2,7 @@
 //
 //   offset  size  field             meaning
 //        0     8  magic             kSegmentMagic; stored last, publishes the rest
-//        8     4  layout_version    kLayoutVersion
+//        8     4  layout_version    layout_version_of(kind)
 //       12     4  kind              RingKind
 //       16     4  byte_order        0x01020304 as the creator's machine stores it
 //       20     4  word_bits         64; of the creator's pointers
@@ -25,6 +25,7 @@
 //   H1 release magic  ->  H2 acquire magic   all of a finished segment's contents are there
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -55,20 +56,47 @@ enum class RingKind : std::uint32_t {
 // holds before they ask whether it is empty, and valgrind tells the user that.
 inline constexpr RingKind kAnyKind{};
 
-// As it stands in URLs and in what `rondo info` prints.
-[[nodiscard]] constexpr std::string_view to_string(RingKind kind) noexcept {
-  switch (kind) {
-    case RingKind::kSpsc: return "spsc";
-    case RingKind::kRecord: return "record";
-    case RingKind::kMpmc: return "mpmc";
-    case RingKind::kLatest: return "latest";
-    case RingKind::kFramePool: return "frames";
+// What there is to know of a kind of ring before its own code is asked.
+struct RingKindEntry {
+  RingKind kind;
+  std::string_view name;         // as it stands in URLs and in what `rondo info` prints
+  std::uint32_t layout_version;  // of what lies in such a segment, this page included
+  bool power_of_two;             // its capacity has to be one
+};
+inline constexpr std::array kRingKinds{
+    RingKindEntry{RingKind::kSpsc, "spsc", 2, true},
+    RingKindEntry{RingKind::kRecord, "record", 2, true},
+    RingKindEntry{RingKind::kMpmc, "mpmc", 2, true},
+    RingKindEntry{RingKind::kLatest, "latest", 2, false},
+    RingKindEntry{RingKind::kFramePool, "frames", 2, false},
+};
+
+namespace detail {
+
+// nullptr for a kind that this program does not know.
+[[nodiscard]] constexpr const RingKindEntry* find_kind(RingKind kind) noexcept {
+  for (const RingKindEntry& entry : kRingKinds) {
+    if (entry.kind == kind) return &entry;
   }
-  return "unknown";
+  return nullptr;
+}
+
+}  // namespace detail
+
+// "unknown" for one that is none of the above.
+[[nodiscard]] constexpr std::string_view to_string(RingKind kind) noexcept {
+  const RingKindEntry* entry = detail::find_kind(kind);
+  return entry != nullptr ? entry->name : "unknown";
+}
+
+// The one that this program writes and reads: raised, for this kind alone, whenever another
+// program would misunderstand what lies there. 0 for a kind that is none of the above.
+[[nodiscard]] constexpr std::uint32_t layout_version_of(RingKind kind) noexcept {
+  const RingKindEntry* entry = detail::find_kind(kind);
+  return entry != nullptr ? entry->layout_version : 0;
 }
 
 inline constexpr std::uint64_t kSegmentMagic = 0x4745'534F'444E'4F52;  // "RONDOSEG" in memory
-inline constexpr std::uint32_t kLayoutVersion = 2;
 inline constexpr std::uint32_t kByteOrderMark = 0x0102'0304;
 inline constexpr std::uint32_t kWordBits = sizeof(void*) * 8;
 inline constexpr std::uint64_t kMaxSegmentBytes = std::uint64_t{1} << 46;
@@ -132,7 +160,7 @@ inline void initialise_header(std::span<std::byte> segment, const Geometry& geom
   constexpr auto kRelaxed = std::memory_order_relaxed;
   auto* header = new (segment.data()) SegmentHeader;
   header->magic.store(0, kRelaxed);
-  header->layout_version.store(kLayoutVersion, kRelaxed);
+  header->layout_version.store(layout_version_of(geometry.kind), kRelaxed);
   header->kind.store(static_cast<std::uint32_t>(geometry.kind), kRelaxed);
   header->byte_order.store(kByteOrderMark, kRelaxed);
   header->word_bits.store(kWordBits, kRelaxed);
@@ -156,11 +184,9 @@ inline void finish_header(std::span<std::byte> segment) noexcept {
 
 namespace detail {
 
-// Why the geometry of a header that is otherwise sound is impossible; empty if it is possible.
+// Why the geometry of a header of a known kind is impossible; empty if it is possible.
 // Every product is bounded before it is formed.
 [[nodiscard]] inline std::string header_objection(const Geometry& geometry) {
-  const bool power_of_two =
-      geometry.kind != RingKind::kLatest && geometry.kind != RingKind::kFramePool;
   if (geometry.total_bytes > kMaxSegmentBytes) {
     return "its size is " + std::to_string(geometry.total_bytes) + " bytes, more than 2^46";
   }
@@ -180,20 +206,19 @@ namespace detail {
            std::to_string(unit) + " bytes does not fit into the " + std::to_string(room) +
            " bytes behind its participant table";
   }
-  if (power_of_two && !std::has_single_bit(geometry.capacity)) {
+  if (find_kind(geometry.kind)->power_of_two && !std::has_single_bit(geometry.capacity)) {
     return "its capacity is " + std::to_string(geometry.capacity) + ", no power of two";
   }
   return {};
 }
 
-// Reads magic, version, byte order and word size; an error if any is not ours.
+// Reads magic, byte order and word size; an error if any is not ours.
 [[nodiscard]] inline Result<void> check_header_words(const SegmentHeader& header,
                                                      const std::string& what) {
   // H2 (acquire, pairs with H1): a segment with this magic is completely written.
   const std::uint64_t magic = header.magic.load(std::memory_order_acquire);
   // relaxed: H2 orders them. Each word is read once: a hostile peer may change it at any time.
   const std::uint32_t byte_order = header.byte_order.load(std::memory_order_relaxed);
-  const std::uint32_t version = header.layout_version.load(std::memory_order_relaxed);
   const std::uint32_t word_bits = header.word_bits.load(std::memory_order_relaxed);
   constexpr std::uint32_t kForeignMark = 0x0403'0201;
   if (magic == 0) {
@@ -212,15 +237,34 @@ namespace detail {
     return Error{ErrorCode::kBadByteOrder, what + " has an impossible byte order mark (" +
                                                std::to_string(byte_order) + "); remove it"};
   }
-  if (version != kLayoutVersion) {
-    return Error{ErrorCode::kBadVersion,
-                 what + " has layout version " + std::to_string(version) + ", this program needs " +
-                     std::to_string(kLayoutVersion) + "; use one version of Rondo on both sides"};
-  }
   if (word_bits != kWordBits) {
     return Error{ErrorCode::kBadVersion, what + " was written by a " + std::to_string(word_bits) +
                                              "-bit program, this one has " +
                                              std::to_string(kWordBits) + " bits"};
+  }
+  return {};
+}
+
+// Which kind of ring it is, and in which layout; an error if this program or the caller wants
+// another one.
+[[nodiscard]] inline Result<void> check_kind(RingKind kind, std::uint32_t version,
+                                             RingKind expected, const std::string& what) {
+  const RingKindEntry* known = find_kind(kind);
+  if (known == nullptr) {
+    return Error{ErrorCode::kBadKind, what + " holds a ring of the unknown kind " +
+                                          std::to_string(static_cast<std::uint32_t>(kind))};
+  }
+  const std::string name(known->name);
+  if (expected != kAnyKind && kind != expected) {
+    return Error{ErrorCode::kBadKind, what + " holds a ring of kind " + name + ", not " +
+                                          std::string(to_string(expected))};
+  }
+  if (version != known->layout_version) {
+    return Error{ErrorCode::kBadVersion,
+                 what + " holds a ring of kind " + name + " in layout version " +
+                     std::to_string(version) + ", this program needs version " +
+                     std::to_string(known->layout_version) +
+                     " of that kind; use one version of Rondo on both sides"};
   }
   return {};
 }
@@ -235,8 +279,8 @@ namespace detail {
 // not zero, and a power of two except in the kinds latest and frames. The ring still compares
 // total_bytes with its own layout_for(), and feature_bits with those it knows.
 //
-// Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadVersion (also for
-// another word size), kBadKind, kSizeMismatch, kBadGeometry.
+// Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadKind, kBadVersion
+// (another layout of that kind, or another word size), kSizeMismatch, kBadGeometry.
 //
 // Memory ordering: what the creator wrote before finish_header() is visible afterwards.
 [[nodiscard]] inline Result<Geometry> check_header(std::span<const std::byte> segment,
@@ -256,8 +300,8 @@ namespace detail {
 
   // relaxed: H2 orders these. Each is read once, into our own copy.
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  const std::uint32_t kind = header->kind.load(kRelaxed);
-  const Geometry geometry{.kind = static_cast<RingKind>(kind),
+  const std::uint32_t version = header->layout_version.load(kRelaxed);
+  const Geometry geometry{.kind = static_cast<RingKind>(header->kind.load(kRelaxed)),
                           .capacity = header->capacity.load(kRelaxed),
                           .slot_bytes = header->slot_bytes.load(kRelaxed),
                           .participants = header->participants.load(kRelaxed),
@@ -265,14 +309,8 @@ namespace detail {
                           .total_bytes = header->total_bytes.load(kRelaxed),
                           .instance_id = header->instance_id.load(kRelaxed),
                           .created_unix_ns = header->created_unix_ns.load(kRelaxed)};
-  if (to_string(geometry.kind) == "unknown") {
-    return Error{ErrorCode::kBadKind,
-                 name + " holds a ring of the unknown kind " + std::to_string(kind)};
-  }
-  if (expected != kAnyKind && geometry.kind != expected) {
-    return Error{ErrorCode::kBadKind, name + " holds a ring of kind " +
-                                          std::string(to_string(geometry.kind)) + ", not " +
-                                          std::string(to_string(expected))};
+  if (auto ours = detail::check_kind(geometry.kind, version, expected, name); !ours) {
+    return ours.error();
   }
   if (geometry.total_bytes != segment.size()) {
     const bool truncated = geometry.total_bytes > segment.size();
