@@ -1,5 +1,5 @@
 // Question: what does it cost to claim and commit a frame, and to pin and release one, while
-// nobody touches a byte of it?
+// neither side touches a byte of it?
 //
 //   BM_FramePoolClaim  claim and commit, with so many reader slots of 4 pins each; all frames have
 //                      been published before, so that each claim takes one back

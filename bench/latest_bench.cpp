@@ -1,6 +1,6 @@
 // Questions about the last-value cell alone, in one process:
 //
-//   BM_LatestStore     what does a store cost while nobody looks?
+//   BM_LatestStore     what does a store cost while no reader loads?
 //   BM_LatestLoad      and a load of a value that does not change?
 //   BM_LatestContended what do stores without a pause cost beside one reader who looks without a
 //                      pause (thread 0 stores, thread 1 loads), how often does the reader see a

@@ -2,7 +2,7 @@
 // a round trip through two rings costs; what announcing costs; what batches gain.
 // Not measured: process boundaries, wake-ups, cold memory. 1024 slots, so the ring both wraps and
 // fills; every message is written and read in full, and summed up. Threads are pinned in turn to
-// two cores: 2P2C and 4P4C are oversubscribed there. Whoever gets nothing pauses, and yields after
+// two cores: 2P2C and 4P4C are oversubscribed there. A thread that gets nothing pauses, and yields after
 // 200 times in vain. Engines are interleaved, each run has a fresh ring, each sample is bracketed
 // by a probe of how far apart the cores are, and medians are taken within a tag
 // (support/machine.hpp). Samples whose threads lost more than a tenth of the two cores to others
@@ -47,7 +47,7 @@ struct Message {
   }
 };
 
-// Patience of those who get nothing.
+// How long a thread that gets nothing spins.
 class Patience {
  public:
   void vain() {
@@ -277,7 +277,7 @@ std::vector<Engine> engines() {
       engine<Moodycamel, T>("moodycamel ConcurrentQueue"),
       engine<TbbBounded, T>("TBB concurrent_bounded_queue"),
 #ifdef RONDO_RTE_RING
-      // Who was preempted amid a call holds up all others, who spin: 4P4C takes minutes.
+      // A thread preempted amid a call holds up all others, which spin: 4P4C takes minutes.
       {"DPDK rte_ring", &throughput<RteRing<T>, T>, &round_trip<RteRing<T>, T>, 1, 2},
 #endif
   };

@@ -1,6 +1,6 @@
 // Questions about spsc_ring alone, in one process:
 //
-//   BM_PushPop         what do a push and a pop cost when nobody is on the other core?
+//   BM_PushPop         what do a push and a pop cost when the other core is idle?
 //   BM_HandOff         how many messages per second pass between two threads?
 //   BM_HandOffBatch    and in claims of 32?
 //   BM_RoundTrip       how long do a message and its answer take, on two rings?

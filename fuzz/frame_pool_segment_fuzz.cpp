@@ -1,5 +1,5 @@
 // Any bytes as a frame pool's segment: attaching, publishing, pinning and looking on stay inside
-// the memory, and come to an end, whatever stands there. As long as nobody scribbles, what is held
+// the memory, and come to an end, whatever stands there. As long as no word is overwritten, what is held
 // stays as it was.
 #include <algorithm>
 #include <array>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kHeld = 3;
 
-// Nobody is alive: every pin may be cleared.
+// No reader is alive: every pin may be cleared.
 struct AllDead {
   static bool is_dead(std::uint32_t) noexcept { return true; }
   static bool try_lock_dead(std::uint32_t) noexcept { return true; }
@@ -39,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::optional<frame_pool::Producer> producer;
   std::optional<frame_pool::Reader> reader;
   std::array<PinnedFrame, kHeld> held;
-  bool honest = true;  // nobody has scribbled, and each role had one owner
+  bool honest = true;  // no word was overwritten, and each role had one owner
   while (!input.empty()) {
     const auto drawn = input.take<std::uint8_t>();
     PinnedFrame& frame = held[drawn / 16 % kHeld];
@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 3:
         if (parts) {
-          // Its predecessor's frames are nobody's any more.
+          // Its predecessor's frames are not held any more.
           for (PinnedFrame& each : held) each.release();
           reader.emplace(*parts, drawn / 16 % parts->reader_count,
                          static_cast<FrameStart>(drawn / 64));

@@ -260,7 +260,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto any = Url::parse("shm+guarded:" + ring_path());
     attack_a_receiver(input, *any);
   }
-  // What may be closed by nobody is left open on purpose; these here are harmless.
+  // What must not be closed is left open on purpose; these here are harmless.
   close_left_open();
   RONDO_FUZZ_CHECK(open_descriptors() == before);
   return 0;

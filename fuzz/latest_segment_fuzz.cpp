@@ -26,8 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::optional<Cell::Writer> writer;
   std::optional<Cell::Reader> reader;
   Value last{};
-  std::uint64_t stored_among = 0;  // buffers, for the one who stored last
-  bool honest = false;             // nobody has scribbled since that store
+  std::uint64_t stored_among = 0;  // buffers, for the writer that stored last
+  bool honest = false;             // no word was overwritten since that store
   while (!input.empty()) {
     const auto operation = input.take<std::uint8_t>();
     switch (operation % 6) {
@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (reader) {
           Value seen{};
           const LatestRead read = reader->try_load(seen);
-          // Who attached when the header lied knows another number of buffers.
+          // A handle attached when the header lied knows another number of buffers.
           if (honest && reader->parts().buffers == stored_among) {
             RONDO_FUZZ_CHECK(read == LatestRead::kValue && seen == last);
           }

@@ -10,7 +10,7 @@ enum ExitCode : int {
   kSuccess = 0,
   kUsage = 2,         // an option, URL or capacity that can't be meant
   kCannotOpen = 3,    // the channel can't be opened; the message says what stands there
-  kTimedOut = 4,      // nobody came within --wait
+  kTimedOut = 4,      // the other side did not come within --wait
   kPeerVanished = 5,  // the other side was killed, or left before the end
   kCorruptData = 6,   // the channel holds bytes that no honest peer writes
   kInOut = 7,         // reading the input or writing the output failed

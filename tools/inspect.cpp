@@ -42,7 +42,7 @@ std::string those_with(Role role, const std::vector<ParticipantInfo>& participan
   return cell.empty() ? "-" : cell;
 }
 
-// Whether all who took part have died: nobody is there, and nobody has left in order since.
+// Whether all participants have died: none is there, and none has left in order since.
 bool all_died(const std::vector<ParticipantInfo>& participants) {
   return !participants.empty() && std::ranges::none_of(participants, &ParticipantInfo::alive);
 }
@@ -101,7 +101,7 @@ using Row = std::array<std::string, 6>;
 
 Row row_of(const SegmentInfo& segment) {
   if (!segment.geometry) {
-    // Whether it is sound, only those can tell who may read it.
+    // Whether it is sound can be told only by a user that may read it.
     const bool hidden = segment.problem && segment.problem->code == ErrorCode::kPermission;
     return {to_string(segment.name), hidden ? "not readable" : "unsound", "-", "-", "-", "-"};
   }

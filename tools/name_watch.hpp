@@ -1,5 +1,5 @@
 // Waits that notice when the channel loses its name, and say it once: the transfer goes on, but
-// nobody else can join it, and whoever comes to the name next is in a channel of his own.
+// no other process can join it, and one that opens the name next is in a channel of its own.
 #pragma once
 
 #include <chrono>

@@ -57,7 +57,7 @@ std::string url_with_options(const TransferOptions& options) {
   if (!options.policy.empty()) add("policy=" + options.policy);
   if (!options.from.empty()) add("from=" + options.from);
   if (!options.name.empty()) add("name=" + options.name);
-  // Room for those who come later, too.
+  // Room for receivers that come later, too.
   const bool several = options.receivers.value_or(1) > 1;
   if (several && url.find("readers=") == std::string::npos) add("readers=64");
   return url;

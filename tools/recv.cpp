@@ -56,7 +56,7 @@ class Pump {
       if (output_.empty() && output_.error() == 0) receiver_.acknowledge();
       return Status::kOk;
     }
-    // Nothing for the moment: let those who read from us go on.
+    // Nothing for the moment: let the readers of our output go on.
     if (!output_.flush()) return Status::kIoError;
     receiver_.acknowledge();
     auto message =
@@ -166,7 +166,7 @@ class Pump {
   std::vector<std::byte> copy_;
 };
 
-// Who reads what an earlier sender has left, and perhaps nothing else, is told so.
+// The user is told when this is what an earlier sender has left, and perhaps nothing else.
 void say_what_was_found(const Receiver& receiver, const TransferOptions& options) {
   const ChannelInfo found = receiver.info();
   if (found.participants.empty()) return;  // of byte streams nothing is known

@@ -163,7 +163,7 @@ class Pump {
   std::uint64_t sent_ = 0;
 };
 
-// Waits until somebody is there to receive, so that nothing is lost with this process.
+// Waits until a receiver is there, so that nothing is lost with this process.
 int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience,
                    NameWatch& watch) {
   constexpr std::chrono::seconds kBetweenLooks{1};
@@ -206,8 +206,8 @@ int finish(Sender& sender, const TransferOptions& options, NameWatch& watch) {
   return exit_code_of(status);
 }
 
-// What the vanished receiver left unread must not be met by those who use the name next. Refused if
-// somebody has come since: then it is theirs, as it is if they have made another one.
+// What the vanished receiver left unread must not be met by the next users of the name. Refused if
+// one has come since: then it is theirs, as it is if they have made another one.
 void discard_channel(const TransferOptions& options, std::uint64_t instance_id) {
   const auto url = Url::parse(options.url);
   if (!url || (url->scheme != Scheme::kShm && url->scheme != Scheme::kFile)) return;
@@ -215,7 +215,8 @@ void discard_channel(const TransferOptions& options, std::uint64_t instance_id) 
   if (there && there->instance_id == instance_id) static_cast<void>(remove(url->name()));
 }
 
-// Who takes up what an earlier sender has left is told so. Returns whether there was anything.
+// The user is told when this goes on with what an earlier sender has left. Returns whether there was
+// anything.
 bool say_what_was_found(const Sender& sender, const TransferOptions& options) {
   const ChannelInfo found = sender.info();
   const bool shared = found.kind == RingKind::kMpmc;

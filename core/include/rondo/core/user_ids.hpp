@@ -3,7 +3,7 @@
 //
 // Inside a user namespace the kernel shows every id that has none there as one and the same, the
 // overflow id (user_namespaces(7); 65534 unless /proc/sys/kernel/overflowuid and overflowgid say
-// otherwise). So two files with that owner may belong to two strangers, and a process that runs
+// otherwise). So two files with that owner may belong to two users, and a process that runs
 // under it may be neither. It therefore belongs to nobody, not even to ourselves, unless every id
 // is mapped, as outside of all namespaces: then it is an id like any other.
 #pragma once
