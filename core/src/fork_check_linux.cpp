@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "endpoint/backend.hpp"
+#include "rondo/core/fork_check.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
