@@ -2,9 +2,9 @@
 // a round trip through two rings costs; what announcing costs; what batches gain.
 // Not measured: process boundaries, wake-ups, cold memory. 1024 slots, so the ring both wraps and
 // fills; every message is written and read in full, and summed up. Threads are pinned in turn to
-// two cores: 2P2C and 4P4C are oversubscribed there. A thread that gets nothing pauses, and yields after
-// 200 times in vain. Engines are interleaved, each run has a fresh ring, each sample is bracketed
-// by a probe of how far apart the cores are, and medians are taken within a tag
+// two cores: 2P2C and 4P4C are oversubscribed there. A thread that gets nothing pauses, and yields
+// after 200 times in vain. Engines are interleaved, each run has a fresh ring, each sample is
+// bracketed by a probe of how far apart the cores are, and medians are taken within a tag
 // (support/machine.hpp). Samples whose threads lost more than a tenth of the two cores to others
 // are dropped.
 //

@@ -1,6 +1,6 @@
 // Any bytes as a frame pool's segment: attaching, publishing, pinning and looking on stay inside
-// the memory, and come to an end, whatever stands there. As long as no word is overwritten, what is held
-// stays as it was.
+// the memory, and come to an end, whatever stands there. As long as no word is overwritten, what is
+// held stays as it was.
 #include <algorithm>
 #include <array>
 #include <cstring>

@@ -215,8 +215,8 @@ void discard_channel(const TransferOptions& options, std::uint64_t instance_id) 
   if (there && there->instance_id == instance_id) static_cast<void>(remove(url->name()));
 }
 
-// The user is told when this goes on with what an earlier sender has left. Returns whether there was
-// anything.
+// The user is told when this goes on with what an earlier sender has left. Returns whether there
+// was anything.
 bool say_what_was_found(const Sender& sender, const TransferOptions& options) {
   const ChannelInfo found = sender.info();
   const bool shared = found.kind == RingKind::kMpmc;

@@ -40,7 +40,8 @@ class UniqueFd {
 
   // Keeps in mind which file this is. A program that closes all descriptors (closefrom) gives our
   // number to a file of its own, later; that one is not closed with this object then. For those
-  // that live as long as a channel, and not for what an untrusted peer handed over: it asks the file.
+  // that live as long as a channel, and not for what an untrusted peer handed over: it asks the
+  // file.
   void remember() noexcept;
   // Whether the number still is that of the file; true if it was not kept in mind.
   [[nodiscard]] bool intact() const noexcept;
