@@ -35,7 +35,7 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 // Headers or slots, and some loads beside them.
 constexpr std::uint64_t kMostLoads = (1u << 16) + 5'000;
 
-// Zeroed memory that is cheap while nobody touches it.
+// Zeroed memory that is cheap while it is not touched.
 class Memory {
  public:
   explicit Memory(std::uint64_t bytes)
@@ -185,7 +185,7 @@ TEST_F(SlotLookBound, ASearchForOrphansIsCut) {
     EXPECT_FALSE(take());
     EXPECT_EQ(consumer_.blocked(), MpmcBlocked::kContended) << "so that nobody sleeps on it";
   }
-  // It comes to its end when nobody tells of more.
+  // It comes to its end when no more are told of.
   int takings = 0;
   do EXPECT_FALSE(take());
   while (consumer_.blocked() == MpmcBlocked::kContended && ++takings < 100);

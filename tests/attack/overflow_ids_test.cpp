@@ -30,7 +30,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr uid_t kOverflow = 65534;
-constexpr uid_t kInside = 12'001;  // whose processes live in a namespace that maps nobody
+constexpr uid_t kInside = 12'001;  // whose processes live in a namespace that maps no id
 constexpr uid_t kStranger = 12'002;
 
 void become(uid_t user) {
@@ -178,7 +178,7 @@ TEST_F(OverflowIds, AGuardedReceiverReadsFromNoOtherUser) {
   }
 }
 
-// Root may connect to any socket, and so may who was let into its directory before its mode was
+// Root may connect to any socket, and so may a user let into its directory before its mode was
 // set.
 TEST_F(OverflowIds, AUnixReceiverLetsNoOtherUserIn) {
   Child receiver([&] {

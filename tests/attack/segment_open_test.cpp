@@ -190,7 +190,7 @@ TEST_F(OpenSegment, ANewFileHasTheGroupAskedForBeforeItsName) {
     EXPECT_EQ(status.st_mode & 07777, 0660u);
     ASSERT_TRUE(Segment::remove(file_));
   }
-  // One of another user who is in that group too comes in, and one who is not doesn't.
+  // A process of another user in that group is let in, and one that is not in it is not.
   const Segment created = sound(create_small(file_, {.mode = 0660, .group = "65533"}));
   ASSERT_EQ(chmod(std::filesystem::path(path_).parent_path().c_str(), 0755), 0);
   for (const gid_t group : {65533u, 65532u}) {
@@ -323,7 +323,7 @@ TEST_F(OpenSegment, NameMadeAnewWhileOldParticipantsHoldTheOldOne) {
   Participants new_producer = participants_of(new_one);
   EXPECT_TRUE(new_producer.join({.role = Role::kProducer}));
 
-  // The old ones are among themselves, and nobody new joins them; nor do they remove the new name.
+  // The old ones are among themselves, and no new one joins them; nor do they remove the new name.
   Participants late = participants_of(old_one);
   EXPECT_EQ(code_of(late.join({.first_slot = 1})), code_of(ErrorCode::kReplaced));
   EXPECT_TRUE(old_producer.leave(true));

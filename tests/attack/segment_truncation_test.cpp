@@ -1,4 +1,4 @@
-// A file that loses its bytes under those who map it: zeros, a mark, and no SIGBUS.
+// A file that loses its bytes while processes map it: zeros, a mark, and no SIGBUS.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>

@@ -2,7 +2,7 @@
 // any one of them just before any one of its loads, and by one that changes many of them.
 //
 // Built with RONDO_ATOMIC_HEADER=support/hostile_atomic.hpp, with assertions, and with the memory
-// between two pages that nobody may touch. An act (attaching, then some calls of a role) is played
+// between two inaccessible pages. An act (attaching, then some calls of a role) is played
 // again and again: for each of its loads, each of some nasty values, once seen by this load alone
 // (so that a second fetch of the word finds the old value) and once to stay. It has to come to its
 // end without an assertion, without leaving the memory, and within a number of loads: a call takes
@@ -41,7 +41,7 @@ using Bytes = std::span<std::byte>;
 // The most loads of any act. The longest loop of one call, a search for orphans, is no longer.
 constexpr std::uint64_t kMostLoads = 200'000;
 
-// Memory between two pages that nobody may touch.
+// Memory between two inaccessible pages.
 class Stage {
  public:
   explicit Stage(std::uint64_t bytes)

@@ -55,7 +55,7 @@ TEST_P(ChannelTest, DestroyingTheSenderEndsTheStream) {
   EXPECT_EQ(receive(receiver), kEndOfStreamText);
 }
 
-// Where many send, those who gave up are counted with the dead.
+// Where many send, senders that gave up are counted with the dead.
 std::string broken_off_text(const ChannelCase& channel) {
   const Status status = channel.slots ? Status::kPeerDied : Status::kPeerGone;
   return "<" + std::string(to_string(status)) + ">";

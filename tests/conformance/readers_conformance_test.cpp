@@ -133,7 +133,7 @@ TEST_P(CrowdTest, OnlyReliableOnesHoldTheSenderBack) {
     reader.read_to_the_end(short_message);
     EXPECT_EQ(reader.receiver().status(), Status::kEnded);
     EXPECT_EQ(reader.sequence(), sent);
-    // Nobody overwrites any more: what they read is what there is, to the last one.
+    // Nothing is overwritten any more: what they read is what there is, to the last one.
     EXPECT_EQ(reader.messages() + reader.receiver().lost(), sent);
     EXPECT_EQ(reader.is_reliable(), reader.receiver().lost() == 0);
     if (reader.policy() == ReaderPolicy::kLatest) {
@@ -180,7 +180,7 @@ TEST_P(CrowdTest, OneThatLeavesHoldsNobodyBack) {
     reader.read_to_the_end(short_message);
     EXPECT_EQ(reader.messages() + reader.receiver().lost(), sent);
   }
-  static_cast<void>(remove(url()));  // what nobody has read keeps it: a crowd of one has left
+  static_cast<void>(remove(url()));  // what is unread keeps it: a crowd of one has left
 }
 
 TEST_P(CrowdTest, DeadlinesOfAllEndInTime) {
@@ -289,7 +289,7 @@ TEST_P(CrowdTest, WhoComesLateStartsWhereItAsked) {
   if (frames()) GTEST_SKIP() << "transport_frames_test has what can be asked for there";
   Sender& sender = open_sender(4 << 10);
   constexpr std::uint64_t kSent = 1'000;
-  ASSERT_EQ(fill(sender, 0, kSent), kSent);  // nobody is there to be waited for
+  ASSERT_EQ(fill(sender, 0, kSent), kSent);  // no receiver is there to be waited for
   std::vector<CrowdReader> readers;
   // Where each of four kinds begins: the oldest there is; the newest; one that is gone, whose gap
   // is told; one that is there.
@@ -358,7 +358,7 @@ TEST_P(CrowdTest, WhoComesBackUnderItsNameGoesOn) {
       }
     }
   }
-  // Who has gone is not waited for; but this much leaves all messages where they are.
+  // A receiver that has left is not waited for; but this much leaves all messages where they are.
   ASSERT_EQ(fill(sender, kSent, kSent), kSent);
   std::vector<CrowdReader> readers;
   // Not in the order in which they came.
@@ -391,7 +391,7 @@ TEST_P(CrowdTest, WhoComesWhenAllPlacesAreTakenIsTurnedAway) {
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, guarded() ? ErrorCode::kBusy : ErrorCode::kNoSlot)
       << late.error().message;
-  // It harmed nobody, and a place that is left can be taken.
+  // It harmed no other, and a place that is left can be taken.
   readers.back().receiver().detach();
   readers.pop_back();
   readers.push_back(come(options_of_receiver(0), policy_of_receiver(0)));

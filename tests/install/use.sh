@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Uses what is installed below a folder as somebody else's project would: use.sh CMAKE CXX FLAGS PREFIX
+# Uses what is installed below a folder as another project would: use.sh CMAKE CXX FLAGS PREFIX
 set -euo pipefail
 cmake=$1 cxx=$2 flags=$3 prefix=$4
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -30,7 +30,7 @@ std::uint64_t first_seed() {
 }
 
 // `pairs` publishers publish work, as many sleepers take it, each piece once. Returns whether a
-// wake was lost: all sleep, nobody will publish any more, and there is work.
+// wake was lost: all sleep, no publish is to come any more, and there is work.
 bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&)) {
   constexpr std::uint64_t kEach = 2;
   const std::uint64_t pieces = static_cast<std::uint64_t>(pairs) * kEach;

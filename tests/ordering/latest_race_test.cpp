@@ -1,6 +1,6 @@
 // The last-value cell as threads on one mapping, for TSan: what the writer did before it stored a
-// value, in plain memory, is visible to who loads that value. Weakening V1 or V2 makes it report a
-// race.
+// value, in plain memory, is visible to a reader that loads that value. Weakening V1 or V2 makes it
+// report a race.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -1,4 +1,4 @@
-// A reader that nobody waits for, under every reordering that the C++ memory model allows: what it
+// A reader that is not waited for, under every reordering that the C++ memory model allows: what it
 // takes for whole must be. For record_ring_weak_test.cpp and record_readers_weak_test.cpp, which
 // hold the two ends of this pair of fences.
 #pragma once

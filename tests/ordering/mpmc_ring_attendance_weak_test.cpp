@@ -61,7 +61,7 @@ TEST(MpmcAttendanceWeak, WhoSeesAProducerBuriedFindsItsMessages) {
     execution.run({[&] {
                      Ring(ring.parts).producing().enter(0);
                      publish_one(ring, 0);
-                     // release: what the kernel does for whoever proves a death.
+                     // release: what the kernel does for the prover of a death.
                      gone.store(1, std::memory_order_release);
                    },
                    [&] {

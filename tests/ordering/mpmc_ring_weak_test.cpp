@@ -188,7 +188,7 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
                        if (auto message = consumer.try_take()) {
                          alignas(decltype(message)) static std::byte grave[sizeof message];
                          new (grave) decltype(message)(std::move(message));
-                         // release: what the kernel does for whoever proves a death.
+                         // release: what the kernel does for the prover of a death.
                          gone.store(1, std::memory_order_release);
                          return;
                        }
@@ -210,7 +210,7 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
   }
 }
 
-// Whoever finds the first message of a batch finds all of it.
+// A consumer that finds the first message of a batch finds all of it.
 TEST(MpmcRingWeak, ABatchBecomesVisibleAtOnce) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions / 3; ++seed) {
     WeakRing ring(4);

@@ -25,7 +25,7 @@ TEST(RecordReadersWeak, ALossyReaderTakesNoTornRecordForWhole) {
 }
 
 // A reader joins while the producer takes space back: from where it has joined, it misses nothing,
-// and it is waited for. Its part was that of a reader who had come further.
+// and it is waited for. Its part was that of a reader that had come further.
 void reliable_reader_joins(ReaderStart from) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     ReadersFixture ring(64, 2);
@@ -87,9 +87,9 @@ TEST(RecordReadersWeak, AReliableReaderThatJoinsAtTheNewestMissesNothing) {
   reliable_reader_joins(ReaderStart::kNewest);
 }
 
-// Somebody who comes late and sees little of what has happened reads an account that a later one
-// has taken the place of: its words must belong together. Few accounts and many executions, because
-// one new word among three old ones is drawn rarely.
+// An observer that comes late and sees little of what has happened reads an account that a later
+// one has taken the place of: its words must belong together. Few accounts and many executions,
+// because one new word among three old ones is drawn rarely.
 TEST(RecordReadersWeak, AnAccountIsReadWhole) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + 40 * kExecutions; ++seed) {
     ReadersFixture ring(64, 2);

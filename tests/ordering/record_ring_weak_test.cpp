@@ -202,8 +202,8 @@ TEST(RecordRingWeak, ASuccessorOfTheProducerFindsTheEnd) {
   }
 }
 
-// Somebody who comes late and sees little of what has happened reads a checkpoint that a later one
-// has taken the place of: its two words must belong together.
+// A successor that comes late and sees little of what has happened reads a checkpoint that a later
+// one has taken the place of: its two words must belong together.
 TEST(RecordRingWeak, ACheckpointIsReadWhole) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + 2 * kExecutions; ++seed) {
     RecordFixture ring(64);

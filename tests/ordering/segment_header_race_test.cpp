@@ -1,4 +1,4 @@
-// A segment that is finished while others try to attach: whoever passes check_header() reads parts
+// A segment that is finished while others try to attach: one that passes check_header() reads parts
 // that are plain memory. Under ThreadSanitizer a weakened H1 or H2 is a data race.
 #include <gtest/gtest.h>
 

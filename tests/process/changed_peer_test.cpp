@@ -1,5 +1,6 @@
 // One of the two sides leaves in order and a successor comes, at any two system calls of the other
-// one, who waits: nobody has died. (All interleavings of the look itself: spec/absence_spec.cpp.)
+// one, which waits: no peer has died. (All interleavings of the look itself:
+// spec/absence_spec.cpp.)
 //
 //   1. AReceiverIsNotToldThatASenderDiedWhichLeft
 //   2. ASenderIsNotToldThatAReceiverDiedWhichLeft
@@ -37,7 +38,7 @@ class OneChangedPeer : public Watchdog {
  protected:
   ~OneChangedPeer() override { static_cast<void>(remove(url_, true)); }
 
-  // Each pair of moments, up to where the one who waits falls asleep: `story` tells it with the one
+  // Each pair of moments, up to where the waiting side falls asleep: `story` tells it with the one
   // change before its call number `leaves`, the other one before its call number `comes`, and says
   // how many calls there were.
   static void at_every_two_calls(const std::function<int(int leaves, int comes)>& story) {
@@ -121,7 +122,7 @@ TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichLeft) {
     const int calls = run(
         sending, leaves, comes, [&] { receiver.reset(); },
         [&] { receiver = Receiver::open(url_).value(); });
-    // Those who share a ring may have been told already that nobody is there.
+    // Participants that share a ring may have been told already that no peer is there.
     if (receiver->next(soon())) static_cast<void>(receiver->try_next());  // gives it back
     EXPECT_EQ(sending.run_to_exit(), 0) << "it left at " << leaves << ", came at " << comes;
     receiver.reset();

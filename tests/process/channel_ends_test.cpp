@@ -176,7 +176,7 @@ TEST_F(ChannelEndsTest, AProbeThatFailsIsNeitherLifeNorDeath) {
       while (receiver.try_next()) {
       }
       if (receiver.next(Deadline::after(milliseconds(150))).status() != Status::kTimedOut) return 2;
-      // Nobody is known to be there.
+      // No peer is known to be there.
       if (sender.receiver_attached()) return 3;
       receiver.detach();
       static_cast<void>(sender.close());

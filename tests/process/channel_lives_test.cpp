@@ -5,9 +5,9 @@
 //
 //   - An end mark is written by a sender that closes and has not failed, a broken-off mark by one
 //     that gives up. One that dies writes nothing.
-//   - Who leaves last takes the name away if nothing is unread; a sender also if all that is unread
-//     is its own and its receiver has left in order, which it is told; nobody who keeps it, or
-//     awaits a successor of that receiver.
+//   - The last to leave takes the name away if nothing is unread; a sender also if all that is
+//     unread is its own and its receiver has left in order, which it is told; nobody who keeps it,
+//     or awaits a successor of that receiver.
 //   - A receiver reads what is there, in order, and learns of the end what is true: a mark, or that
 //     the sender is dead.
 //
@@ -65,7 +65,7 @@ class Model {
 
   [[nodiscard]] bool name_exists() const { return exists_; }
 
-  // Whether the event can be played here without waiting for anybody.
+  // Whether the event can be played here without waiting for the other side.
   [[nodiscard]] bool possible(Event event) const {
     switch (event) {
       case Event::kSenderOpens: return !sender_;
@@ -143,7 +143,7 @@ class Model {
     const bool refused =
         !wishes_.sender_lingers && ours_has_left() && unread() != 0 && head_ >= sender_->start;
     const Status status = sender_->told || refused ? Status::kPeerGone : Status::kOk;
-    // Who breaks off is told nothing, unless it was told before.
+    // A sender that breaks off is told nothing, unless it was told before.
     const bool tells = std::string(mark) == kEnd || sender_->told;
     const bool goes = unread() == 0 || (refused && tells);
     if (!receiver_ && !wishes_.sender_keeps && goes) exists_ = false;

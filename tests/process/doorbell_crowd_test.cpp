@@ -1,5 +1,6 @@
 // Many publishers and many sleepers on one list, in processes of their own: all work is taken, and
-// nobody sleeps beside work. The work itself is a counter that publishers raise and takers follow.
+// no taker sleeps beside work. The work itself is a counter that publishers raise and takers
+// follow.
 #include <array>
 #include <memory>
 #include <thread>

@@ -164,7 +164,7 @@ TEST_F(DoorbellWithoutMembarrier, PublishingToNobodyAsleepMakesNoSystemCall) {
   });
   EXPECT_EQ(child.join(), 0);
 
-  // And the filter does kill: waking somebody is a system call.
+  // And the filter does kill: waking a waiter is a system call.
   testing::Child other([&] {
     testing::Publisher publisher(box);
     box.waiter.state.store(BellWaiter::kAsleep, std::memory_order_relaxed);

@@ -1,5 +1,5 @@
-// A FIFO outlives those who have it open: one sender and one receiver belong together, and nobody
-// reads the rest of another's stream.
+// A FIFO outlives the processes that have it open: one sender and one receiver belong together, and
+// none reads the rest of another's stream.
 //
 //   1. ASuccessorOfAKilledSenderWaitsUntilTheReceiverHasNoticed
 //   2. AReceiverDoesNotBeginInTheMiddleOfAnothersStream

@@ -114,7 +114,7 @@ TEST_F(FramePoolKills, AHostileProducerMakesAReaderNeitherHangNorReadBeyondThePo
       ASSERT_LE(frame.bytes().data(), pool.parts().frame(3));
     }
   }
-  EXPECT_EQ(sum, 0u);  // nobody ever wrote a frame
+  EXPECT_EQ(sum, 0u);  // no frame was ever written
 }
 
 // Takes everybody for dead.

@@ -82,7 +82,7 @@ inline bool take_reader_slot(const LivePool& pool, Participants& participants, s
     const auto joined = participants.join(
         {.first_slot = frame_pool::kFirstReaderSlot + i, .role = Role::kConsumer}, clear);
     if (joined) return true;
-    // Who recovers what was held in this slot has its lock for a moment.
+    // The recoverer of what was held in this slot has its lock for a moment.
     if (joined.error().code != ErrorCode::kBusy) return false;
     sched_yield();
   }

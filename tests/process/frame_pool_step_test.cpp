@@ -60,7 +60,7 @@ void put_and_log(frame_pool::Producer& producer, const SharedPool& pool) {
   if (put_frame(producer)) pool.log().committed = producer.number();
 }
 
-// The frame that a pin names, as whoever holds it sees it. Empty if all is well.
+// The frame that a pin names, as its holder sees it. Empty if all is well.
 std::string look_at_pin(const SharedPool& pool, std::uint32_t reader, std::uint64_t number) {
   const FramePoolParts& parts = pool.parts();
   const std::uint64_t ticket = parts.reader(reader).pins[0].load(std::memory_order_relaxed);
@@ -87,7 +87,7 @@ std::string judge(const SharedPool& pool) {
   }
   if (seen != producer.number()) return "the newest frame is not there";
   mine.release();
-  // While nobody knows yet that the reader is dead.
+  // While the reader is not known yet to be dead.
   for (int i = 0; i < 3; ++i) {
     if (!put_frame(producer)) return "the producer is held back by a dead reader";
   }

@@ -470,7 +470,7 @@ TEST_F(GuardedChannel, APartWithoutItsSealsOrOfAnotherKindIsRefused) {
     const int folder = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     EXPECT_EQ(verdict_on(folder, folder, -1), kUnsound);
     for (const int fd : {one, other, pipes[0], pipes[1], folder}) close(fd);
-    // And as it has to be: none of this was held against anybody.
+    // And as it has to be: none of this was held against a later receiver.
     EXPECT_EQ(verdict({}), 0u);
   });
 }
@@ -499,11 +499,11 @@ class Lingering {
   Lingering(const Lingering&) = delete;
   Lingering& operator=(const Lingering&) = delete;
   ~Lingering() {
-    close(other_);  // resets, so nobody waits any more
+    close(other_);  // resets, so no side waits any more
     if (fd_ >= 0) close(fd_);
   }
   [[nodiscard]] int fd() const { return fd_; }
-  // Ours goes: whoever has been given a copy is the last one.
+  // Ours goes: the process that was given a copy is the last one.
   void give_away() { close(std::exchange(fd_, -1)); }
 
  private:
@@ -553,7 +553,7 @@ class GuardedHandover : public GuardedChannel {
     if (!Lingering::possible()) GTEST_SKIP() << "no TCP over 127.0.0.1 here";
   }
   // Sends an answer for each of `sizes`, with so many descriptors whose closing lingers. Those that
-  // could be sent are closed here, so that whoever has got them would be the last.
+  // could be sent are closed here, so that the process that got them would be the last.
   void send_lingering(int socket, const std::vector<std::size_t>& sizes) {
     for (const std::size_t copies : sizes) {
       Lingering& lingering = *lingering_.emplace_back(std::make_unique<Lingering>());
@@ -681,7 +681,7 @@ TEST_F(GuardedHandover, AGuestsDescriptorDoesNotHoldTheSender) {
   }
 }
 
-// Who knocks when nobody looks any more.
+// A receiver that knocks when the sender does not look any more.
 TEST_F(GuardedHandover, ADescriptorInTheQueueDoesNotHoldTheSendersEnd) {
   for (const bool old_kernel : {false, true}) {
     Shared<std::atomic<int>> state;
@@ -739,7 +739,7 @@ TEST_F(GuardedChannel, ASenderThatOnlySendsLetsAReceiverIn) {
     while (got == "message") got = receive(*receiver);
     return got == kEndOfStreamText ? 0 : 3;
   });
-  // It asks for nobody meanwhile: receiver_attached() would let one in.
+  // It does not ask meanwhile: receiver_attached() would let one in.
   const Deadline deadline = soon();
   while (!*inside && !deadline.passed()) {
     ASSERT_EQ(sender->try_send("message"), Status::kOk);
@@ -1002,7 +1002,7 @@ TEST_F(GuardedChannel, ASenderIsToldThatItsOnlyReceiverDied) {
 }
 
 // Let in, and gone before the welcome reached it: its process was busy for so long. Between the two
-// stands one who keeps the welcome.
+// stands a process that keeps the welcome.
 TEST_F(GuardedChannel, AReceiverThatGivesUpOnItsWayInIsNotTakenForDead) {
   auto sender = Sender::open("shm+guarded:" + path() + ".sender?capacity=4KiB");
   ASSERT_TRUE(sender) << sender.error().message;
@@ -1052,7 +1052,7 @@ TEST_F(GuardedChannel, ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
   });
   pollfd waiting{listening, POLLIN, 0};
   ASSERT_EQ(poll(&waiting, 1, 60'000), 1);
-  close(listening);  // with the connection that nobody has accepted
+  close(listening);  // with the connection that was never accepted
   auto sender = Sender::open(url());
   ASSERT_TRUE(sender) << sender.error().message;
   ASSERT_EQ(sender->wait_for_receiver(soon()), Status::kOk);
@@ -1240,7 +1240,8 @@ TEST_F(GuardedChannel, OneThatScribblesAmongSeveralHarmsNobody) {
       if (info.pid == static_cast<std::uint32_t>(hostile.pid())) hostile_reader = info.slot - 1;
     }
     ASSERT_LT(hostile_reader, 3u);
-    // Inside is not joined: only who has joined is waited for. Before, it is as one that has left.
+    // Inside is not joined: only a receiver that has joined is waited for. Before, it is as one
+    // that has left.
     const auto honest_have_joined = [&] {
       std::uint32_t joined = 0;
       for (const ReaderInfo& reader : sender->info().readers) {

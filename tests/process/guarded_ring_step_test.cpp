@@ -8,7 +8,7 @@
 // is alive all the time, with the handles that it had before:
 //   - a producer has no successor: its readers get everything that was committed, whole;
 //   - a reader is followed by one with a page of its own, as guarded/door_linux.cpp lets it in, and
-//     nothing that was not given back is passed over; nobody else notices anything.
+//     nothing that was not given back is passed over; no other notices anything.
 // Careless victims show that the judgement notices.
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -49,7 +49,7 @@ class GuardedRing {
 
   // Gives place `i` a page as a new receiver makes it.
   void admit(std::uint32_t i) {
-    // relaxed: whoever wrote it is dead.
+    // relaxed: its writer is dead.
     const std::uint64_t start =
         parts_.readers > 1 ? 0 : parts_.consumer->head.load(std::memory_order_relaxed);
     Segment page = make_page(start, ++admissions_ << 32);
@@ -80,7 +80,7 @@ class GuardedRing {
     return Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
                            [&](std::span<std::byte> bytes) -> Result<void> {
                              auto* part = new (bytes.data()) RecordConsumerPart{};
-                             // relaxed, both: nobody sees it yet.
+                             // relaxed, both: no other sees it yet.
                              part->head.store(start, std::memory_order_relaxed);
                              part->state.store(state, std::memory_order_relaxed);
                              return {};
@@ -168,7 +168,7 @@ class Scene {
  public:
   explicit Scene(const Story& story) : story_(story), ring_(story.readers) {
     for (std::uint32_t i = 0; i < story.readers; ++i) ring_.admit(i);
-    // One who is to die takes its part up by itself.
+    // A receiver that is to die takes its part up by itself.
     auto producer = record_ring::Producer::attach(ring_.of_producer()).value();
     for (const std::uint32_t i : living()) {
       readers_.push_back(

@@ -143,7 +143,7 @@ TEST_F(HugePageTest, AFileOfThemIsNotMappedOverAPart) {
   close(fd);
 }
 
-// Its holes would be filled from the pool by whoever looks at them.
+// Its holes would be filled from the pool by a process that looks at them.
 TEST_F(HugePageTest, AHollowFileOfThemIsRefused) {
   const int fd = memfd_create("hollow", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
   ASSERT_EQ(ftruncate(fd, kHugePage), 0);

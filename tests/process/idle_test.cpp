@@ -1,4 +1,4 @@
-// Who waits sleeps: how often a thread that waits for the other side wakes up, in every kind of
+// A waiter sleeps: how often a thread that waits for the other side wakes up, in every kind of
 // channel and every state of it. Counted by the kernel (voluntary context switches), not timed.
 //
 //   1. OfManyReceiversBesideASilentSender
@@ -131,7 +131,7 @@ TEST_F(IdleReaders, OfManyReceiversBesideASilentSender) {
   for (const long count : wakes_of_all(receivers_)) EXPECT_LE(count, kMostWakes);
 }
 
-// It noticed those who had come since at every 64th message only.
+// It noticed readers that had come since at every 64th message only.
 TEST_F(IdleReaders, OfReceiversThatCameLate) {
   auto sender = Sender::open(url_ + "?readers=8");
   ASSERT_TRUE(sender) << sender.error().message;

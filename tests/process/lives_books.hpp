@@ -30,10 +30,10 @@ struct Channel {
   std::string_view made_with;  // a sender's options; a '#' becomes a random 4, 8, ... 64
   std::uint32_t senders;       // workers, who live one life after another
   std::uint32_t receivers;
-  bool threads = false;  // within one process, where nobody is killed
+  bool threads = false;  // within one process, where no life is killed
 };
 
-// Whether what one life left is there for the next one, whoever died.
+// Whether what one life left is there for the next one, whichever side died.
 constexpr bool outlives_its_sender(const Channel& channel) noexcept {
   return channel.scheme == "shm:" || channel.scheme == "file:" || channel.threads;
 }
@@ -46,7 +46,7 @@ enum class Fate : std::uint8_t {
   kNone,
   kBegun,    // the call has not returned: perhaps
   kRefused,  // it said that nothing was sent
-  kTold,     // it said that nobody will read this
+  kTold,     // it said that no receiver will read this
   kCertain   // it said kOk
 };
 
@@ -68,7 +68,7 @@ struct Entry {
 // What a life found wrong by itself.
 enum class Wrong : std::uint8_t {
   kNothing,
-  kTorn,         // a message that nobody sent like this
+  kTorn,         // a message that was not sent like this
   kOrder,        // a message of one sender after a later one
   kRefusedCame,  // a message whose sender was told that it was not sent
   kAccount,      // lost() is not what was missed

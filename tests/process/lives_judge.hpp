@@ -98,7 +98,7 @@ class Judge {
     }
   }
 
-  // Messages come again only after whoever had them was killed.
+  // Messages come again only after the receiver that had them was killed.
   void judge_again(std::uint32_t id, const Life& life) {
     const std::uint32_t had = life.again_of - 1;
     if (channel_.kind != Kind::kSingle) {
@@ -122,7 +122,7 @@ class Judge {
     judge_loss_of_peer(id, life, status == Status::kPeerDied && channel_.kind != Kind::kBytes);
   }
 
-  // Who says that the other side has gone, or died: one has, and none was there all the time.
+  // A life told that the other side has gone, or died: one has, and none was there all the time.
   void judge_loss_of_peer(std::uint32_t id, const Life& life, bool died) {
     bool one_has = false;
     for (std::uint32_t i = 0; i < world_.known_lives(); ++i) {
@@ -176,7 +176,7 @@ class Judge {
     blame("life %u: told that its sender broke off behind what it has read, and none has", id);
   }
 
-  // Who is told that the sender died has read all that it had committed. Of a channel that goes
+  // A receiver told that the sender died has read all that it had committed. Of a channel that goes
   // with its sender: all since it came.
   void judge_rest(std::uint32_t id, const Life& life) {
     const bool accounts = has_accounts(channel_.kind);
@@ -210,7 +210,7 @@ class Judge {
     for (std::uint32_t i = 0; i < world_.known_lives(); ++i) {
       const Life& sender = world_.life[i];
       if (!sender.sends || !perhaps_well(sender) || sender.closing > life.ended) continue;
-      // A successor may come before anybody has noticed that the one before it died.
+      // A successor may come before it is noticed that the one before it died.
       const bool earlier = !outlives_its_sender(channel_) && life.last != kNobody &&
                            world_.entry[life.last].sender > i;
       if (earlier) continue;
@@ -308,7 +308,7 @@ class Judge {
       const bool met = !other.sends && let_in && other.begun != 0 &&
                        (other.closed == 0 || other.closed > sender.opened);
       nobody_came = nobody_came && !met;
-      // One who has seen the end has read it all.
+      // A receiver that has seen the end has read it all.
       if (met && !(other.ended != 0 && other.status == Status::kEnded)) return true;
     }
     return nobody_came && channel_.kind == Kind::kBytes;

@@ -1,5 +1,5 @@
 // One worker of random_lives: opens a handle, sends or receives for a while, closes it or is killed
-// meanwhile, and lives again as somebody else.
+// meanwhile, and lives again as another one.
 #pragma once
 
 #include <sched.h>
@@ -33,7 +33,7 @@ class Worker {
       pause(4);
     }
   }
-  // Reads all that is left at the name, as a receiver who waits for nobody; true if there was one.
+  // Reads all that is left at the name, as a receiver that does not wait; true if there was one.
   bool settle() {
     settles_ = true;
     const std::uint32_t before = world_.lives;

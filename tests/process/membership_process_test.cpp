@@ -1,5 +1,5 @@
 // The life of a name, between processes that are killed at any moment: creating, attaching,
-// joining, leaving, and the removal by whoever is last.
+// joining, leaving, and the removal by the last one.
 #include <signal.h>
 
 #include <atomic>
@@ -82,8 +82,8 @@ TEST_F(Membership, ACreatorKilledAnywhereLeavesACompleteSegmentOrNothing) {
   std::printf("complete at the name: %d\n", complete);
 }
 
-// Several processes open, join, leave and remove without pause. Whoever is in meets the others: so
-// while anyone is in, the name leads to their common segment.
+// Several processes open, join, leave and remove without pause. Those attached meet each other: so
+// while one is attached, the name leads to their common segment.
 TEST_F(Membership, WhoIsInIsAtTheName) {
   const ShmName name;
   Shared<std::atomic<std::uint64_t>> rounds;

@@ -1,5 +1,5 @@
-// A control group whose memory is not enough for a channel: an error at open, and nobody killed.
-// A real one, made for the test, where the system lets it.
+// A control group whose memory is not enough for a channel: an error at open, and no process
+// killed. A real one, made for the test, where the system lets it.
 #include <signal.h>
 #include <unistd.h>
 

@@ -221,7 +221,7 @@ class Churn {
   // --- In the parent
   // ------------------------------------------------------------------------------
 
-  // Until some messages have passed, or for a moment: perhaps all who could go on are stopped.
+  // Until some messages have passed, or for a moment: perhaps all that could go on are stopped.
   void wait_for_progress() {
     const std::uint64_t goal = books_->received.load(kRelaxed) + below(400);
     const auto latest = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);

@@ -139,7 +139,7 @@ inline void kill_recoverer_everywhere(const Story<MpmcSound>& story, std::uint64
   }
   for (std::size_t i = first % image_stride; i < left_behind.size(); i += image_stride) {
     for (std::uint64_t n = first;; n += recoverer_stride) {
-      real.restore(left_behind[i]);  // the victim is dead: nobody holds its lock
+      real.restore(left_behind[i]);  // the victim is dead: its lock is free
       Stepper recoverer([&] {
         Participants me = real.joined(kRecoverer);
         Stepper::begin();

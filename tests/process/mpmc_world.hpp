@@ -134,7 +134,7 @@ class Account {
   std::ostringstream complaints_;
 };
 
-// Lets the survivor go on in a world that others died in, and judges. With a bystander, someone
+// Lets the survivor go on in a world that others died in, and judges. With a bystander, one
 // alive claims and takes before recovery runs, is paused through it, and ends its work afterwards.
 // Empty: all is well.
 template <class Policy, class L>

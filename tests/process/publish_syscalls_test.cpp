@@ -1,4 +1,4 @@
-// While nobody sleeps, passing a message makes no system call and allocates nothing. The calls run
+// While no side sleeps, passing a message makes no system call and allocates nothing. The calls run
 // in a child that the kernel kills at its first system call but exit; one that makes a call on
 // purpose shows that it would.
 #include <gtest/gtest.h>

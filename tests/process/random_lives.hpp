@@ -143,7 +143,7 @@ class Stories {
     const bool pipe = channel.scheme == "fd:";
     if (pipe && ::pipe(world_->pipe) != 0) std::abort();
     std::vector<Process> processes(channel.senders + channel.receivers);
-    // Now and then nobody comes to read until all is over.
+    // Now and then no receiver comes to read until all is over.
     const bool unread = !pipe && below(12) == 0;
     for (std::uint32_t i = 0; i < processes.size(); ++i) {
       processes[i].sends = i < channel.senders || unread;
@@ -187,7 +187,7 @@ class Stories {
       crashed(i, status);
     }
   }
-  // Kills whoever hangs.
+  // Kills workers that hang.
   static int join_in_time(Child& child) {
     const Deadline patience = Deadline::after(std::chrono::seconds(60));
     siginfo_t info{};

@@ -1,6 +1,6 @@
-// Random lives on every kind of channel: whoever comes, leaves, is killed, stopped or replaced,
-// each message is accounted for. Seconds of what random_lives_soak_test.cpp does with a million
-// events.
+// Random lives on every kind of channel: whichever side comes, leaves, is killed, stopped or
+// replaced, each message is accounted for. Seconds of what random_lives_soak_test.cpp does with a
+// million events.
 //
 //   1. EveryMessageIsAccountedFor
 //   2. AReceiverThatForgetsIsCaught

@@ -176,7 +176,7 @@ auto join_read_and_leave(ReaderPolicy policy) {
     reader->leave();
   };
 }
-// Does not wait for the steady reader, who is alive.
+// Does not wait for the steady reader, which is alive.
 void send_over_the_steady_reader(const ReadersRing& ring) {
   auto producer = record_ring::Producer::attach(ring.parts());
   while (put_record(*producer, ring)) {
@@ -210,7 +210,7 @@ TEST_F(RecordReadersSteps, AProducerThatDoesNotWaitForAReliableReaderIsCaught) {
 }
 
 // A reader has read `read` of `gone` records when it is killed, and a successor comes back under
-// its name beside the producer, who is told of no death.
+// its name beside the producer, which is told of no death.
 class ComingBack {
  public:
   ComingBack(std::uint64_t gone, std::uint64_t read)

@@ -107,7 +107,7 @@ class SlowReaders : public ::testing::TestWithParam<std::string_view> {
     return (guarded() ? "shm+guarded:" + directory_.path() + "/ring" : "shm:" + name_) + "?" +
            options;
   }
-  // Of a receiver. In a guarded ring nobody has a name.
+  // Of a receiver. In a guarded ring none has a name.
   [[nodiscard]] std::string reliable(const std::string& name) const {
     return url(guarded() ? "ack=eager" : "ack=eager&name=" + name);
   }
@@ -257,7 +257,7 @@ TEST_P(SlowReaders, TheSlowestIsNamedAndThenTheNext) {
   for (auto& reader : readers) reader->kill();
 }
 
-// Even a callback that always says yes is asked about those alone who stand in the way.
+// Even a callback that always says yes is asked only about receivers that hold the sender back.
 TEST_P(SlowReaders, NoMoreAreLetGoOfThanHasToBe) {
   open();
   Reader slow(reliable("slow"));
@@ -296,7 +296,7 @@ TEST_P(SlowReaders, OneLetGoOfIsToldExactlyWhatItLost) {
   bool told = false;
   for (const ReaderInfo& info : sender_->info().readers) told |= info.evicted;
   EXPECT_TRUE(told);
-  // It holds nobody back any more; the other one does.
+  // It does not hold the sender back any more; the other one does.
   seen_.clear();
   for (int laps = 0; laps < 5; ++laps) {
     good.read(sent_ - good.has_read());
@@ -350,7 +350,7 @@ TEST_P(SlowReaders, OneThatHasLeftIsNotSlow) {
   first.leave();
   send_many(300);
   EXPECT_TRUE(seen_.empty());
-  if (guarded()) return;  // without a name nobody can come back
+  if (guarded()) return;  // without a name no receiver can come back
   auto again = Receiver::open(url("name=books"), {.wait = soon()});
   ASSERT_TRUE(again) << again.error().message;
   auto oldest = again->next(soon());

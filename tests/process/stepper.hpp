@@ -6,8 +6,8 @@
 //   victim.step_to(1234); victim.kill();       // die after 1234 instructions of it
 //
 // By ptrace(2), single steps: a system call is one step. The child is a fork of the test, so it
-// sees what the test had prepared; what it changes elsewhere than in shared memory, nobody sees.
-// Between begin() and end() it should stay clear of the C library, whose steps are nobody's
+// sees what the test had prepared; what it changes elsewhere than in shared memory is not seen.
+// Between begin() and end() it should stay clear of the C library, whose steps are no
 // business. It dies with its parent. x86-64 and any other Linux with PTRACE_SINGLESTEP; to
 // make system calls fail, x86-64 alone.
 #pragma once

@@ -1,4 +1,4 @@
-// Deadlines beside somebody who scribbles over the whole segment as fast as it can. That a call
+// Deadlines beside a process that scribbles over the whole segment as fast as it can. That a call
 // comes back is a matter of bounds, which tests/attack/look_bound_test.cpp counts; here the watch
 // is generous: a call with a deadline of milliseconds may not take seconds.
 //

@@ -1,6 +1,6 @@
-// A pool of frames behind the two handles (kind=frames): what is held stays, who does not keep up
-// is told what it lost, and what becomes of frames whose reader or sender is killed. The contract
-// of several receivers is in conformance/readers_conformance_test.cpp.
+// A pool of frames behind the two handles (kind=frames): what is held stays, a receiver that does
+// not keep up is told what it lost, and what becomes of frames whose reader or sender is killed.
+// The contract of several receivers is in conformance/readers_conformance_test.cpp.
 //
 //   1. AHeldFrameStaysWhateverTheSenderDoes
 //   2. AClaimWaitsWhileAllFramesAreHeld
@@ -253,7 +253,7 @@ TEST_F(FramesTest, ALingeringReceiverGoesOnWithTheSuccessor) {
 
 TEST_F(FramesTest, TheNameGoesWithTheLast) {
   {
-    // What was sent before anybody came stays.
+    // What was sent before a receiver came stays.
     Sender mine = sender();
     ASSERT_EQ(mine.send(frame(0)), Status::kOk);
   }

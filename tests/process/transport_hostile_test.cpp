@@ -1,4 +1,4 @@
-// Handles over a ring that somebody damages while they use it: errors, never a crash, a hang, or a
+// Handles over a ring that a peer damages while they use it: errors, never a crash, a hang, or a
 // read out of bounds (which ASan would see).
 //
 //   1. ATruncatedRingIsReported

@@ -236,7 +236,7 @@ TEST_F(ShareTest, AnUncommittedClaimHoldsNobodyUp) {
 constexpr std::uint32_t kWorkers = 3;
 constexpr std::uint64_t kMost = 16'000'000;
 
-// What all processes of a test keep books in. A message bears a number that nobody else sends.
+// What all processes of a test keep books in. A message bears a number that no other sends.
 struct Books {
   std::atomic<std::uint64_t> next{0};          // the number of the next message
   std::atomic<std::uint8_t> committed[kMost];  // by its sender, who says so after send()
@@ -286,7 +286,8 @@ class ShareKillTest : public ShareTest {
 
   // Workers of one role are killed and replaced at random, those of the other role stay.
   void run(bool kill_senders) {
-    // linger: the killed are replaced, and nobody's end is anybody's concern until all are stopped.
+    // linger: the killed are replaced, and no side's end matters to the other until all are
+    // stopped.
     const std::string url = url_ + "&linger=1&keep=1";
     Shared<std::atomic<bool>> stop;
     Sender open_stream = opened(Sender::open(url));

@@ -41,7 +41,7 @@ class Meeting {
   ~Meeting() {
     drop(0);
     drop(1);
-    // What a killed receiver has not read stays for another one; here, nobody comes.
+    // What a killed receiver has not read stays for another one; here, none comes.
     static_cast<void>(remove(url_, true));
   }
   // Each process opens one end; the other end of a pipe is let go of.
@@ -139,7 +139,7 @@ TEST_P(VanishTest, AKilledSenderLeavesEverythingItCommitted) {
     for (std::uint64_t i = 0; i < 10; ++i) {
       if (sender.send(bytes_of(numbered_message(i, i % 700))) != Status::kOk) return 1;
     }
-    // A guarded ring is handed over by its sender, who does nothing from here on.
+    // A guarded ring is handed over by its sender, which does nothing from here on.
     if (sender.wait_for_receiver() != Status::kOk) return 2;
     [[maybe_unused]] auto claim = sender.claim(500);  // never committed
     signals->ready = true;

@@ -115,7 +115,7 @@ class ArrivedMeansWritten(ProgramTest):
         whole = seen[: len(seen) // 7 * 7]
         self.assertTrue(lines.startswith(whole))
         self.assertTrue(lines.endswith(out))
-        self.assertGreaterEqual(len(whole) + len(out), len(lines), "some came to nobody")
+        self.assertGreaterEqual(len(whole) + len(out), len(lines), "some came to no receiver")
 
 
 class WhatAnEarlierLifeLeft(ProgramTest):

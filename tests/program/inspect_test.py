@@ -39,7 +39,7 @@ class Ls(ProgramTest):
     def test_one_that_may_not_be_read_is_not_called_unsound(self):
         self.run_rondo("send", "--keep", self.url, data=b"one\n")
         os.chmod(self.file_of(self.name), 0)
-        # Root may read everything: so it looks as somebody else then.
+        # Root may read everything: so it looks as another user then.
         other = {"user": 65533, "group": 65533} if os.geteuid() == 0 else {}
         code, out, _ = self.run_rondo("ls", **other)
         self.assertEqual(code, OK)

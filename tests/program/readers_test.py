@@ -86,7 +86,7 @@ class Readers(ProgramTest):
         self.assertEqual(self.finish(sender)[0], OK)
 
     def test_frames_reach_each_that_keeps_up_and_a_slow_one_holds_but_one(self):
-        # More than a pipe and the output's buffer hold: who is not read from keeps its frame.
+        # More than a pipe and the output's buffer hold: a receiver that is not read from keeps its frame.
         frame = 300000
         pool = self.url + f"?kind=frames&frames=6&frame_size={frame}&readers=3"
         sender = self.start("send", "-f", "blocks", "-b", str(frame), "--receivers", "2", pool)

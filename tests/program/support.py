@@ -148,7 +148,7 @@ class ProgramTest(unittest.TestCase):
             return dict(line.rstrip("\n").split(":", 1) for line in file)
 
     def await_sleeps(self, process, count=10):
-        """Waits until it has slept so often. Who waits for a peer looks at it in between."""
+        """Waits until it has slept so often. A process that waits for a peer looks at it in between."""
         def slept():
             return int(self.status_of(process)["voluntary_ctxt_switches"])
         before = slept()

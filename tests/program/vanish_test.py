@@ -183,7 +183,7 @@ class Signals(ProgramTest):
                 self.assertFalse(self.exists())
 
     def test_a_second_signal_ends_it_at_once(self):
-        # The receiver is blocked: nobody reads its output.
+        # The receiver is blocked: its output is not read.
         receiver = self.start("recv", "-f", "blocks", self.url)
         with open("/dev/zero", "rb") as zeros:
             sender = self.start("send", "-f", "blocks", self.url, stdin=zeros)

@@ -1,5 +1,5 @@
-// Every interleaving of a look at an absent peer with those who leave, die and come meanwhile: what
-// it says is true of somebody who was there.
+// Every interleaving of a look at an absent peer with peers that leave, die and come meanwhile:
+// what it says is true of one that was there.
 #include "endpoint/absence.hpp"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ struct Place {
   bool held = true;
   std::uint64_t comings = 1;
   bool farewell = false;
-  bool one_died = false;  // of those who have been there
+  bool one_died = false;  // of those that have been there
   bool one_left = false;
 };
 

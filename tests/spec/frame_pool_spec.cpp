@@ -25,7 +25,7 @@
 //  19. ASuccessorOfTheProducerRestoresWhatWasTakenBack
 //  20. ADeadReadersPinsAreClearedAndALiveOnesAreNot
 //  21. ANewReaderClearsThePinsOfTheOneBefore
-//  Peers who are hostile
+//  Hostile peers
 //  22. HostilePinsHoldAsManyFramesAsTheyAreAndNoMore
 //  23. StatesAndSizesBeyondThePoolAreReported
 //  24. ANewestThatIsNowhereIsNeverWaitedForForever
@@ -263,7 +263,7 @@ TEST(FramePool, WithAFrameForEachPinAndTwoMoreTheProducerNeverFails) {
   EXPECT_FALSE(put_frame(producer));
 }
 
-// Readers who never stop, without a pause, beside a producer with just enough frames.
+// Readers that never stop, without a pause, beside a producer with just enough frames.
 TEST(FramePool, AReaderThatIsQuickerThanTheProducersLookCostsItNoFrame) {
   FramePoolFixture pool({.frames = 4, .frame_bytes = 64, .readers = 2, .pins = 1});
   std::atomic<bool> stop{false};
@@ -364,7 +364,7 @@ TEST(FramePool, ASuccessorOfAReaderMayResume) {
   EXPECT_EQ(successor.account().received, 3u);
   EXPECT_EQ(successor.account().lost, 6u);
   frame.release();
-  // Where nobody was before: at the oldest.
+  // Where no reader was before: at the oldest.
   frame_pool::Reader first(pool.parts, 1, FrameStart::kResume);
   ASSERT_EQ(first.try_next(frame), FrameRead::kFrame);
   EXPECT_EQ(first.account().lost, 0u);

@@ -29,7 +29,7 @@ using Word = Atomic<std::uint32_t>;
 
 class Futex : public testing::Watchdog {};
 
-// Returns once somebody was asleep there, and was woken.
+// Returns once a waiter was asleep there, and was woken.
 void wake_one_who_sleeps(const Word& word, std::uint32_t bits = kAllBits) {
   while (futex_wake(word, 1, bits) == 0) std::this_thread::yield();
 }

@@ -1,5 +1,5 @@
 // What is a Receiver's own, beyond the contract of every channel (tests/conformance): above all,
-// what arrives on a byte stream from somebody who is not a Sender.
+// what arrives on a byte stream from a peer that is not a Sender.
 //  1. FramesMayArriveByteByByte
 //  2. AHelloIsNoMessage
 //  3. AnEndMarkEndsWhateverFollows
@@ -209,7 +209,7 @@ TEST_F(ReceiverTest, AStaleSocketIsReplacedAndALivingOneIsNot) {
   });
   while (access(path.c_str(), F_OK) != 0) std::this_thread::yield();
   std::optional<ErrorCode> refused;
-  // Between bind() and listen() it looks stale, but only to those who do not hold the lock.
+  // Between bind() and listen() it looks stale, but only to processes that do not hold the lock.
   const auto second =
       Receiver::open("unix:" + path, {.wait = Deadline::after(std::chrono::seconds(30))});
   if (!second) refused = second.error().code;

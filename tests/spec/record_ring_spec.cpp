@@ -366,7 +366,7 @@ TEST(RecordRing, ASuccessorsEndIsItsOwn) {
 }
 
 // Found by record_ops_fuzz: a checkpoint left right behind an end mark hid that mark from the next
-// successor, whose own end mark then zeroed the header of a record that nobody had read.
+// successor, whose own end mark then zeroed the header of a record that was unread.
 TEST(RecordRing, EndMarksOfManySuccessorsNeverReachUnreadRecords) {
   RecordFixture ring(64);
   auto consumer = ring.consumer();

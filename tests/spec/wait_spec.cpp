@@ -162,7 +162,7 @@ TEST_F(Wait, AWaitTooShortToAskAsksAtItsEnd) {
                     return false;
                   }),
               WaitResult::kReady);
-    // Whoever does not wait at all is not kept by the kernel either.
+    // A call that does not wait at all is not kept by the kernel either.
     EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::now(), kNeverReady, [] { return true; }),
               WaitResult::kTimedOut);
   }

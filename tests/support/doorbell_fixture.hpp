@@ -16,11 +16,11 @@
 
 namespace rondo::testing {
 
-// A counter with a bell: the smallest ring that somebody can wait for. All zero is fresh.
+// A counter with a bell: the smallest ring that one can wait for. All zero is fresh.
 struct Mailbox {
   alignas(kSharingRange) Atomic<std::uint64_t> published;  // by the publisher
   BellRinger ringer;
-  alignas(kSharingRange) BellWaiter waiter;  // by the one who waits
+  alignas(kSharingRange) BellWaiter waiter;  // by the waiting side
 };
 
 class Publisher {
@@ -73,7 +73,7 @@ class Life {
     std::snprintf(path_, sizeof path_, "/proc/%d/fd/%d", getpid(), file_);
   }
   ~Life() { close(file_); }
-  // To be called by the one who lives.
+  // To be called by the live process.
   void hold() const {
     const int own = open(path_, O_RDWR);
     struct flock lock = whole_file();

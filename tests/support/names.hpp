@@ -13,7 +13,7 @@
 
 namespace rondo::testing {
 
-// What the tests of this process have named, and leave to whoever comes: goes at the process's end.
+// What the tests of this process have named, and leave behind: goes at the process's end.
 class NamesOfTests {
  public:
   static NamesOfTests& instance() {

@@ -8,7 +8,7 @@ namespace rondo::testing {
 
 class SoakTime {
  public:
-  // `otherwise`: where nobody has said how long.
+  // `otherwise`: where no time was given.
   explicit SoakTime(std::chrono::seconds otherwise) {
     const char* given = std::getenv("RONDO_SOAK_SECONDS");
     end_ = Clock::now() + (given != nullptr ? std::chrono::seconds(std::atoi(given)) : otherwise);

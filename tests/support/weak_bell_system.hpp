@@ -26,8 +26,8 @@ struct WeakBell {
   bool forgets_fence = false;  // the mutant: claims the heavy fence, does nothing
   std::function<bool()> work_left = [] { return true; };
   std::vector<WeakBellSleep*> asleep;
-  int awake = 0;      // threads that may still publish or take; who ends subtracts itself
-  bool lost = false;  // all who have not ended slept, and there was work
+  int awake = 0;      // threads that may still publish or take; one that ends subtracts itself
+  bool lost = false;  // all that had not ended slept, and there was work
 
   static WeakBell& now() {
     static WeakBell bell;
@@ -66,7 +66,7 @@ struct WeakBellSystem {
     WeakBellSleep sleep{&word};
     bell.asleep.push_back(&sleep);
     --bell.awake;
-    // With nobody awake nobody will be woken, and the execution is at its end.
+    // With no thread awake none will be woken, and the execution is at its end.
     while (!sleep.woken && bell.awake > 0) execution.yield();
     if (sleep.woken) return FutexResult::kWoken;
     bell.lost = bell.lost || bell.work_left();

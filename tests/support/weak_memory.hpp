@@ -238,7 +238,7 @@ inline void fence(std::memory_order order) {
   if (simulated()) Execution::active()->fence(order);
 }
 
-// A read-modify-write in two halves; nobody runs in between.
+// A read-modify-write in two halves; no other runs in between.
 class Modification {
  public:
   Modification(const void* location, std::uint64_t now) : location_(location), read_(now) {

@@ -1,4 +1,4 @@
-// Linking Rondo must not change the allocator of a program: whom the dynamic linker has bound
+// Linking Rondo must not change the allocator of a program: what the dynamic linker has bound
 // malloc and operator new to, where the program opens channels that take memory, too.
 #include <dlfcn.h>
 

@@ -1,6 +1,6 @@
 // threads [--race] URL...: two threads over each channel, as a user's first test has them, for
 // ThreadSanitizer and valgrind to watch. Both sides touch messages in place, and what the sender
-// wrote elsewhere before it sent a message is read by whoever got that message, and the other way
+// wrote elsewhere before it sent a message is read by the thread that got it, and the other way
 // round after a flush. With --race both sides begin with counting in one variable, which
 // has to be noticed.
 #include <cstdio>
