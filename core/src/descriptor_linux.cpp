@@ -38,7 +38,7 @@ void UniqueFd::remember() noexcept {
 bool UniqueFd::intact() const noexcept {
   if (file_ == 0) return true;
   struct stat status {};
-  // A look that failed for another reason does not tell that the number is somebody else's.
+  // A look that failed for another reason does not tell that the number is another file's.
   if (fstat(fd_, &status) != 0) return errno != EBADF;
   return status.st_dev == device_ && status.st_ino == file_;
 }

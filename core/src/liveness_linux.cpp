@@ -38,7 +38,8 @@ void unlock_all(int fd) noexcept { set_lock(fd, F_UNLCK, 0, 0); }  // length 0: 
 Presence bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
   struct flock lock = {};
   // As if to read: what is in the way of that is an exclusive lock, which takes a descriptor that
-  // is open for writing. Who may only read the file can take shared ones, and is nobody.
+  // is open for writing. A process that may only read the file can take shared ones, and owns
+  // nothing.
   lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(first);

@@ -16,7 +16,7 @@ void unlock_byte(int fd, std::uint64_t byte) noexcept;
 void unlock_all(int fd) noexcept;
 
 // Whether another open file description has an exclusive lock on any byte of the range: a shared
-// one, which those can take who may only read the file, does not count.
+// one, which a process that may only read the file can take, does not count.
 [[nodiscard]] Presence bytes_locked_by_other(int fd, std::uint64_t first,
                                              std::uint64_t count) noexcept;
 

@@ -32,7 +32,7 @@ namespace rondo::inline RONDO_ABI::detail {
                              const std::string& deed);
 
 // Opens what stands at `path` after judging it: a regular file of this user, with one link, that
-// nobody may write whom `mode` keeps out. `what` names it in messages. Never opens anything else,
+// no user may write that `mode` keeps out. `what` names it in messages. Never opens anything else,
 // not even for a moment: to open a device can have effects.
 [[nodiscard]] Result<UniqueFd> open_judged(const std::string& path, const std::string& what,
                                            Access access, unsigned mode);

@@ -298,7 +298,7 @@ Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& o
 Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access access) {
   const std::string what = "fd " + std::to_string(fd);
   // First, and of the very descriptor: it may be anything, and to look at it in another way, or to
-  // close a duplicate of it, may wait for whoever is behind it (FUSE, a lingering socket).
+  // close a duplicate of it, may wait for what is behind it (FUSE, a socket with SO_LINGER).
   const int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0 && errno == EBADF) return system_error(errno, "can't take over " + what);
   if (seals < 0) {

@@ -139,7 +139,8 @@ void start_report(const Mapping& mapping, SegmentReport& report) {
   report.guarded = mapping.guarded();
 }
 
-// Real memory or disk space for all of the file, so that nobody meets SIGBUS for want of it later.
+// Real memory or disk space for all of the file, so that no access meets SIGBUS for want of it
+// later.
 Result<void> allocate_in_file(int fd, const std::string& what) {
   struct stat status = {};
   if (fstat(fd, &status) != 0) return system_error(errno, "can't look at " + what);

@@ -21,7 +21,7 @@ namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 std::array<GuardedRange, SigbusGuard::kMaxRanges> ranges;
-std::mutex ranges_mutex;  // among those who enter and leave the table; the handler takes no lock
+std::mutex ranges_mutex;  // among threads that enter and leave the table; the handler takes no lock
 struct sigaction previous_action;
 
 // Replaces [address, address + length) by private zeros.

@@ -1,5 +1,5 @@
 // What LocalMemory is made of. One of the files in local_heap/ is built, as RONDO_MIMALLOC says: a
-// library replaces nobody's allocator, so the standard one is the default.
+// library replaces no program's allocator, so the standard one is the default.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,7 @@
 //   rondo/core/spsc_ring.hpp     slots of one size, from one to one
 //   rondo/core/record_ring.hpp   records of any size, from one to one, or each to up to 64 readers
 //   rondo/core/mpmc_ring.hpp     slots, from many, each to one of many
-//   rondo/core/frame_pool.hpp    large frames, from one to up to 64 readers, who may hold them
+//   rondo/core/frame_pool.hpp    large frames, from one to up to 64 readers, which may hold them
 //   rondo/core/latest.hpp        the newest value alone, from one to any number of readers
 //
 // and what each needs in shared memory stands beside it.

@@ -11,7 +11,7 @@ namespace rondo::inline RONDO_ABI::detail {
 void* make_local_heap() noexcept { return nullptr; }
 void end_local_heap(void*) noexcept {}
 
-// calloc() and not aligned_alloc(): large zeroed blocks are new pages, which nobody has to clear.
+// calloc() and not aligned_alloc(): large zeroed blocks are new pages, which need no clearing.
 // What it returned stands directly before the block.
 void* take_local_block(void*, std::size_t size_bytes, std::size_t alignment) noexcept {
   const std::size_t step = std::max(alignment, alignof(std::max_align_t));

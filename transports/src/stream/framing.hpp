@@ -1,9 +1,9 @@
-// Messages as frames of a byte stream, between a staging ring and whoever moves the bytes. Pure:
+// Messages as frames of a byte stream, between a staging ring and the mover of the bytes. Pure:
 // says which bytes go where and never moves them over a descriptor itself.
 //
 //   frame   u32 little-endian length of the message, then its bytes
 //   end     the length 0xFFFFFFFF: the sender closed the stream in order; nothing follows
-//   hello   the length 0xFFFFFFFE: nothing; tells a reader that somebody is there
+//   hello   the length 0xFFFFFFFE: nothing; tells a reader that a sender is there
 //   broken  the length 0xFFFFFFFD: the sender gave up, and more should have come; nothing follows
 //
 // A record of the ring holds its length right before its bytes (record_layout.hpp), in this very
@@ -68,7 +68,7 @@ class FrameReader {
   enum class State : std::uint8_t { kOpen, kEnded, kBrokenOff, kCorrupt };
 
   // `chunk` is read into before anything is known of its contents; it outlives this object, as does
-  // `producer`, which nobody else uses.
+  // `producer`, which no other uses.
   FrameReader(record_ring::Producer& producer, std::span<std::byte> chunk) noexcept
       : producer_(&producer), chunk_(chunk) {}
 

@@ -22,7 +22,8 @@ RONDO_ALWAYS_INLINE void atomic_fence(std::memory_order order) noexcept {
   if constexpr (RONDO_THREAD_SANITIZER != 0) {
     // ThreadSanitizer knows no fences (g++ says so); of a read-modify-write it knows all.
     static std::atomic<std::uint32_t> meeting_point{0};
-    // seq_cst whatever was asked for: at least as strong as any fence between those who fence.
+    // seq_cst whatever was asked for: at least as strong as any fence between the threads that
+    // fence.
     meeting_point.fetch_add(0, std::memory_order_seq_cst);
   } else {
     std::atomic_thread_fence(order);

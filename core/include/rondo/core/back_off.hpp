@@ -6,7 +6,7 @@
 // second by itself. So where races are lost again soon after a stay, the next stay is longer; where
 // they are rare, it is a single pause, and in between the stays are a small share of the time.
 //
-// Nothing of it is shared, and who loses no race does not come here.
+// Nothing of it is shared, and a handle that loses no race does not come here.
 #pragma once
 
 #include <cstdint>

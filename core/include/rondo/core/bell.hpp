@@ -1,16 +1,16 @@
 // The shared words of a doorbell: how a sleeper says that it sleeps, and what a ringer changes to
-// wake it. Only the layout and the meaning of the bits stand here; who waits for whom, and why no
-// wake is lost, is in rondo/sync/doorbell.hpp. All zero is the state of a fresh segment: nobody
-// sleeps, nobody ever rang.
+// wake it. Only the layout and the meaning of the bits stand here; the protocol, and why no wake is
+// lost, is in rondo/sync/doorbell.hpp. All zero is the state of a fresh segment: nothing sleeps,
+// nothing was ever rung.
 //
 // Each word has one writer, and lies in that writer's part:
 //
 //   struct      offset  size  field   written by            meaning
-//   BellWaiter       0     4  state   the one who sleeps    bits below
-//   BellRinger       0     4  rings   the one who rings     times rung, modulo 2^32; the futex word
+//   BellWaiter       0     4  state   the waiting side      bits below
+//   BellRinger       0     4  rings   the publishing side   times rung, modulo 2^32; the futex word
 //
-//   state, bit  0       asleep: whoever publishes has to ring
-//          bit  1       gone: the sleeper has left in order, nobody will read what is published
+//   state, bit  0       asleep: a publisher has to ring
+//          bit  1       gone: the sleeper has left in order, nothing published will be read
 //          bit  2       must fence: the sleeper can't make others fence, so they do it themselves
 //          bits 3-31    episode: counts sleeps, so that one sleep is rung for once
 //

@@ -34,7 +34,7 @@ class UniqueFd {
   ~UniqueFd();
 
   [[nodiscard]] int get() const noexcept { return fd_; }
-  // Gives it to the caller, who closes it.
+  // Gives it to the caller, which closes it.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
   explicit operator bool() const noexcept { return fd_ >= 0; }
 

@@ -15,10 +15,10 @@ namespace rondo::inline RONDO_ABI::detail {
 // The same path, wherever this process goes later; as it is without a working directory.
 [[nodiscard]] std::string absolute_path(const std::string& path);
 
-// Why nothing can come to stand at `path`, as long as nobody changes the system: its directory is
+// Why nothing can come to stand at `path`, as long as the system is as it is: its directory is
 // missing (kNoDirectory), or it is that of shared memory, unwritable, with nothing mounted there.
-// To be asked when a file can't be found or made: who waits for it would wait for ever. `what` is
-// its name for people.
+// To be asked when a file can't be found or made: a process that waits for it would wait for ever.
+// `what` is its name for people.
 [[nodiscard]] std::optional<Error> missing_directory(const std::string& path,
                                                      const std::string& what);
 

@@ -10,7 +10,7 @@
 // So a consumer that runs dry in the middle of a stream stays away from the ring for a moment (a
 // slip), and finds a batch when it looks again. There is one slip per dry spell: a consumer that is
 // still without a message after it returns empty-handed, and does not slip again until another
-// stream has passed. A message that somebody waits for alone is never delayed.
+// stream has passed. A single message that is waited for is never delayed.
 //
 // How long a stay is best depends on the machine and on the work, so it adapts to what the last one
 // yielded, the length of the run after it. Or, where the caller sees how far the other side has

@@ -58,7 +58,7 @@ static_assert(kMaxFrames == 1u << kFrameBits);
 //
 //   offset  size  field           meaning
 //        0     8  newest          ticket of the last frame published; bit 63: it was the last one
-//      128     4  unpin_waiter    the producer sleeps for a frame that nobody pins
+//      128     4  unpin_waiter    the producer sleeps for a frame that no reader pins
 //      256     4  publish_ringer  rung when newest moved
 //      384  8192  states[1024]    of frame f: its ticket; 0: free, or being written
 //     8576  8192  sizes[1024]     of frame f: bytes of what it holds
@@ -78,8 +78,8 @@ static_assert(sizeof(FrameProducerPart) == 16768);
 static_assert(std::is_standard_layout_v<FrameProducerPart>);
 static_assert(std::is_trivially_destructible_v<FrameProducerPart>);
 
-// One reader's words. The account is a last-value cell of its own (latest.hpp), so that anyone can
-// read it whole, also of a reader that was killed while it wrote it.
+// One reader's words. The account is a last-value cell of its own (latest.hpp), so that any process
+// can read it whole, also of a reader that was killed while it wrote it.
 //
 //   offset  size  field             meaning
 //        0    64  pins[8]           tickets of the frames that it holds; 0: none
@@ -88,7 +88,7 @@ static_assert(std::is_trivially_destructible_v<FrameProducerPart>);
 //      384   256  account           LatestWriterPart of the cell
 //      640   128  account_words[16] the cell's four buffers of a FrameAccount
 //      768     8  policy            a ReaderPolicy: what the reader is here for. For people, and
-//                                   for who waits until readers have come; the pool does not ask
+//                                   for waits until readers have come; the pool does not ask
 inline constexpr std::uint32_t kFrameAccountBuffers = 4;
 inline constexpr std::uint32_t kFrameAccountWords = 4;
 
@@ -110,8 +110,8 @@ static_assert(sizeof(FrameReaderPart) == 896);
 static_assert(std::is_standard_layout_v<FrameReaderPart>);
 static_assert(std::is_trivially_destructible_v<FrameReaderPart>);
 
-// What a reader has got, as anyone can read it. received + lost = last - origin; what is still to
-// come is the producer's newest number - last.
+// What a reader has got, as any process can read it. received + lost = last - origin; what is still
+// to come is the producer's newest number - last.
 struct FrameAccount {
   std::uint64_t origin;    // the number before the first one it asked for
   std::uint64_t last;      // of the last frame that it got

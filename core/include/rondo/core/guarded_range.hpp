@@ -8,8 +8,8 @@
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
 //   G1 release version  ->  G2 acquire version  the bounds are at least those of this version
-//   G3 release begin    ->  G4 acquire begin    who sees a later begin sees that the version moved
-//   G5 release end      ->  G6 acquire end      who sees a later end sees that the version moved
+//   G3 release begin    ->  G4 acquire begin    a later begin seen shows that the version moved
+//   G5 release end      ->  G6 acquire end      a later end seen shows that the version moved
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class GuardedRange {
            bool writable) noexcept {
     // relaxed: only callers of set() write, one at a time.
     const std::uint64_t version = version_.load(std::memory_order_relaxed);
-    // relaxed: G3 and G5 publish it to whoever sees what comes after.
+    // relaxed: G3 and G5 publish it to a reader that sees what comes after.
     version_.store(version + 1, std::memory_order_relaxed);
     // G3 (release, pairs with G4): the version is odd.
     begin_.store(begin, std::memory_order_release);
@@ -41,7 +41,7 @@ class GuardedRange {
   }
 
   // Whether `address` lies in the range. Never true by mistake; false while the range changes,
-  // which a range that is in use does not. Progress: wait-free. Caller: anyone, signal handlers
+  // which a range that is in use does not. Progress: wait-free. Caller: any thread, signal handlers
   // too.
   [[nodiscard]] bool covers(std::uint64_t address) const noexcept {
     // G2 (acquire, pairs with G1): the bounds read below are of this version, or of a later one.

@@ -7,7 +7,7 @@
 //   layout.values + b*stride  buffer b             the writer
 //   layout.waiters + i*4096   LatestWaiterPart i   waiter i
 //
-// Slot 0 of the participant table is the writer's; slot 1 + i belongs to waiter i. Readers who do
+// Slot 0 of the participant table is the writer's; slot 1 + i belongs to waiter i. Readers that do
 // not sleep in the futex need no slot, and nothing but read access.
 //
 // Value number n, counted from 1, lies in buffer n & (buffers - 1): 8-byte words, zero behind the
@@ -44,7 +44,7 @@ static_assert(sizeof(LatestWriterPart) == 256);
 static_assert(std::is_standard_layout_v<LatestWriterPart>);
 static_assert(std::is_trivially_destructible_v<LatestWriterPart>);
 
-// The word of a reader who sleeps.
+// The word of a reader that sleeps.
 //
 //   offset  size  field          meaning
 //        0     4  change_waiter  the reader sleeps for a change
@@ -65,7 +65,7 @@ struct LatestParams {
   // A power of two, at least 2. A reader begins anew when buffers - 1 stores were completed while
   // it copied: more of them for a writer without a pause.
   std::uint32_t buffers = 4;
-  std::uint32_t waiters = 0;      // readers who may sleep until the value changes
+  std::uint32_t waiters = 0;      // readers that may sleep until the value changes
   std::uint64_t instance_id = 0;  // new_instance_id(), where the segment has a name
 };
 

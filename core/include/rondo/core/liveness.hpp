@@ -1,15 +1,16 @@
-// Who is alive: the kernel's word, never a guess from time.
+// Which participants are alive: the kernel's word, never a guess from time.
 //
 // Participant slot i stands for byte kLockBase + i of the segment's file (far beyond its end), and
-// whoever holds an exclusive lock on that byte is the slot's live owner. The locks are open file
+// the holder of an exclusive lock on that byte is the slot's live owner. The locks are open file
 // description locks (F_OFD_SETLK, fcntl(2)): the kernel arbitrates them, frees them when the last
 // descriptor of the description is closed, which the end of the process does in every case, and
-// lets anyone probe them. A process that is stopped still holds its locks: it is paused, not dead.
+// lets any process probe them. A process that is stopped still holds its locks: it is paused, not
+// dead.
 //
-// Who may read the file but not write it can take shared locks on it. Those pass for nobody's life,
-// but while they last the kernel grants no exclusive one beside them: such a process can keep
-// newcomers out, and put off what is to be recovered of the dead. So let those alone read a segment
-// who may write it (mode 0600 or 0660) where that matters; an error says when it happens.
+// A process that may read the file but not write it can take shared locks on it. Those prove no
+// life, but while they last the kernel grants no exclusive one beside them: such a process can keep
+// newcomers out, and put off what is to be recovered of the dead. So let no user read a segment
+// that may not write it (mode 0600 or 0660) where that matters; an error says when it happens.
 //
 // Each LivenessLock opens the file anew, for a description of its own: several handles in one
 // process exclude each other like processes do. A forked child inherits descriptors, and would keep
@@ -35,7 +36,7 @@ inline constexpr std::uint64_t kLockBase = std::uint64_t{1} << 40;
 inline constexpr std::uint64_t kMembershipByte = kLockBase - 1;
 
 // What the kernel says of a slot, or of several. A question that failed is answered neither yes nor
-// no: nobody is declared dead by it, and nobody counts as there.
+// no: no participant is declared dead by it, and none counts as there.
 enum class Presence : std::uint8_t { kAbsent, kPresent, kUnknown };
 
 // Not thread-safe: belongs to one handle.
@@ -43,15 +44,15 @@ class LivenessLock {
  public:
   // Errors: kNoDescriptors, kPermission, kUnsupported (no /proc), kSystem.
   static Result<LivenessLock> open(const Segment& segment);
-  // Over a description that was handed over, and that nobody else uses for locks; takes `fd` over.
-  // To hold a slot takes one that is open for writing.
+  // Over a description that was handed over, and that is used for locks by no other; takes `fd`
+  // over. To hold a slot takes one that is open for writing.
   static LivenessLock adopt(int fd);
 
   LivenessLock(LivenessLock&&) noexcept;
   LivenessLock& operator=(LivenessLock&&) noexcept;
   ~LivenessLock();  // lets go of everything it holds
 
-  // Takes the lock of `slot`; true if this object holds it now. Waits for nobody.
+  // Takes the lock of `slot`; true if this object holds it now. Never blocks.
   [[nodiscard]] bool try_hold(std::uint32_t slot) noexcept;
   // Gives the lock of `slot` back. Nothing happens if it is not held.
   void drop(std::uint32_t slot) noexcept;
@@ -59,7 +60,7 @@ class LivenessLock {
   // Whether another LivenessLock, in this process or any other, holds any of the slots from `first`
   // on, exclusively. What this object holds itself does not count. One system call.
   [[nodiscard]] Presence presence(std::uint32_t first, std::uint32_t count = 1) const noexcept;
-  // Whether it is so, or the kernel gives no answer: for those who decide on a death.
+  // Whether it is so, or the kernel gives no answer: for deciding on a death.
   [[nodiscard]] bool held_by_other(std::uint32_t slot) const noexcept {
     return any_held_by_other(slot, 1);
   }

@@ -1,5 +1,5 @@
-// How much memory this process may still have. Who reserves more than that is not refused by the
-// kernel: some process is killed, most likely this one.
+// How much memory this process may still have. A process that reserves more is not refused by
+// the kernel: some process is killed, most likely this one.
 #pragma once
 
 #include <cstddef>

@@ -72,7 +72,7 @@ inline constexpr std::uint64_t kBytes = 8;
 //   offset  size  field                   meaning
 //        0     8  current                 number of checkpoints left; the last is [current % 32]
 //        8     8  reclaim                 everything before it may be overwritten from now on
-//       16     8  intent                  what reclaim is about to become: who joins, joins behind
+//       16     8  intent                  what reclaim is about to become: readers join behind it
 //       24     8  awaiting                bit i: reader i may sleep, look at its bell from now on
 //      128     4  space_waiter            the producer sleeps for space
 //      256     4  record_ringer           rung when records were published
@@ -112,9 +112,9 @@ static_assert(std::is_trivially_destructible_v<RecordProducerPart>);
 
 // What a reader of a ring with several of them wants. Chosen by each for itself.
 enum class ReaderPolicy : std::uint8_t {
-  kNone = 0,      // nobody
+  kNone = 0,      // no reader
   kReliable = 1,  // gets every record; the producer waits for it
-  kLossy = 2,     // nobody waits for it: is told exactly how many records it lost
+  kLossy = 2,     // is not waited for: is told exactly how many records it lost
   kLatest = 3,    // the newest record only; those passed over count as lost
   kDetached = 4   // has left in order, and may come back under its name
 };
@@ -134,7 +134,7 @@ inline constexpr std::size_t kReaderNameBytes = 32;
 //
 //   offset  size  field          meaning
 //        0     8  head           position up to which everything has been given back
-//        8     8  state          ReaderPolicy, from bit 8 up the number of times somebody joined
+//        8     8  state          ReaderPolicy, from bit 8 up the number of times a reader joined
 //       16     8  account        number of accounts written; the last is accounts[account % 2]
 //       24    64  accounts[2]    RecordAccount
 //       88    32  name           UTF-8, padded with zeros; for people, and to come back under it

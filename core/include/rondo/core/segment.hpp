@@ -8,10 +8,10 @@
 // behind.)
 //
 // Everything that stands at a name is hostile until proved sound: it has to be a regular file of
-// this user with one link, which nobody else may write. The contents are judged by check_header()
+// this user with one link, which no other user may write. The contents are judged by check_header()
 // (segment_header.hpp).
 //
-// A file can be truncated under those who map it. Access to the missing bytes then reads zeros and
+// A file can be truncated while processes map it. Access to the missing bytes then reads zeros and
 // truncated() says so, instead of ending the process with SIGBUS: mappings are guarded by a signal
 // handler, installed with the first of them, that passes on every fault that is not theirs.
 #pragma once
@@ -68,15 +68,15 @@ struct SegmentOptions {
   // to write that others may have at most; a mode that lets group or others in also accepts files
   // that belong to other users.
   unsigned mode = 0600;
-  // Creating shared memory or a file: the group that it is given before anyone can see it, by
+  // Creating shared memory or a file: the group that it is given before any process can see it, by
   // number or by its name in /etc/group; this process has to be in it. Empty: as the system has it.
   std::string group = {};
   HugePages huge_pages = HugePages::kNo;  // memfd: huge page file; others: transparent ones
   bool lock = false;                      // keep it in RAM (mlock)
   int numa_node = -1;                     // place its pages there when creating; -1: anywhere
   bool prefault = true;                   // map all pages now; they are reserved in any case
-  // Memfd: sealed so that nobody but the creator, through the mapping made here, can ever write it
-  // or take memory away from it (F_SEAL_FUTURE_WRITE), and of pages of the system's size.
+  // Memfd: sealed so that no process but the creator, through the mapping made here, can ever write
+  // it or take memory away from it (F_SEAL_FUTURE_WRITE), and of pages of the system's size.
   // Attaching: refused without that seal, or with other pages.
   bool sole_writer = false;
   std::size_t file_bytes = 0;  // attaching: the size that the file has to have; 0: any
@@ -96,7 +96,7 @@ struct SegmentReport {
   std::vector<std::string> notes;
 };
 
-// Which file a segment is, beyond its name: copied by those who look later whether the name still
+// Which file a segment is, beyond its name: copied for looking later whether the name still
 // leads there.
 struct SegmentIdentity {
   std::string path;  // where the name's file lies; empty: it has no name
@@ -108,7 +108,7 @@ struct SegmentIdentity {
 [[nodiscard]] bool is_at_its_name(const SegmentIdentity& identity) noexcept;
 
 // Removes the name if it still leads to this very file; false if it doesn't, or can't be removed.
-// Caller: holds the membership lock (liveness.hpp), so that no one else removes and creates anew
+// Caller: holds the membership lock (liveness.hpp), so that no other removes and creates anew
 // between the look and the removal.
 bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept;
 
@@ -117,8 +117,8 @@ bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept;
 
 class Segment {
  public:
-  // Writes the contents of a new segment, all zero so far, before anyone else can see it. An error
-  // it returns becomes create()'s, and nothing remains.
+  // Writes the contents of a new segment, all zero so far, before any other process can see it. An
+  // error it returns becomes create()'s, and nothing remains.
   using Fill = FunctionRef<Result<void>(std::span<std::byte>)>;
 
   // Makes a segment of `size_bytes`, reserved in full, fills it, and gives it its name.
@@ -128,7 +128,7 @@ class Segment {
   static Result<Segment> create(const SegmentName& name, std::size_t size_bytes,
                                 const SegmentOptions& options, const Fill& fill);
 
-  // Maps the segment that stands at a name (shared memory and files only). Waits for nobody.
+  // Maps the segment that stands at a name (shared memory and files only). Never blocks on a peer.
   // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject (no regular file, or with several
   // links), kForeignOwner, kTooSmall (less than a page, or less memory behind it than its size),
   // kSizeMismatch (options.file_bytes), kReplaced (while it was opened), kPermission, kNoSpace,
@@ -148,8 +148,8 @@ class Segment {
   // Errors: kMisaligned, kNoDescriptors, kSystem.
   static Result<Segment> over(std::span<std::byte> memory, Callback<void()> release = {});
 
-  // Removes a name, whether anyone is attached or not: those who are keep the segment. With
-  // Remove::kIfUnused nothing is removed while somebody is, and nobody can come in between.
+  // Removes a name, whether participants are attached or not: those that are keep the segment. With
+  // Remove::kIfUnused nothing is removed while one is, and none can come in between.
   // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject, kBusy, kPermission, kSystem.
   enum class Remove : std::uint8_t { kAlways, kIfUnused };
   static Result<void> remove(const SegmentName& name, Remove how = Remove::kAlways);

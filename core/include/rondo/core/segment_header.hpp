@@ -15,7 +15,7 @@
 //       64     8  created_unix_ns   when, for people
 //       72  4024  (zero)
 //
-// The creator writes all of it before the segment has a name; nobody writes it afterwards. The
+// The creator writes all of it before the segment has a name; it is never written afterwards. The
 // participant table follows at kParticipantTable (participants.hpp). Where everything else lies is
 // computed from these few numbers by each ring's layout_for(); no offset is stored, so no parts can
 // overlap.
@@ -154,7 +154,7 @@ struct Geometry {
 
 // Writes everything but the magic into the first page of `segment`, which is zero, aligned to
 // kSharingRange, and no smaller than a page. The caller then writes the other parts.
-// Caller: the creator, before anyone else can see the segment.
+// Caller: the creator, before any other process can see the segment.
 inline void initialise_header(std::span<std::byte> segment, const Geometry& geometry) noexcept {
   // relaxed throughout: H1 publishes these.
   constexpr auto kRelaxed = std::memory_order_relaxed;
@@ -175,7 +175,7 @@ inline void initialise_header(std::span<std::byte> segment, const Geometry& geom
 }
 
 // Declares the segment finished: it will pass check_header() from now on.
-// Memory ordering: what the caller wrote before is visible to whoever passes check_header().
+// Memory ordering: what the caller wrote before is visible to a process that passes check_header().
 inline void finish_header(std::span<std::byte> segment) noexcept {
   auto* header = std::launder(reinterpret_cast<SegmentHeader*>(segment.data()));
   // H1 (release, pairs with H2): the header's fields and all parts are written.

@@ -20,7 +20,7 @@ struct SegmentInfo {
   std::uint32_t owner = 0;                    // user id
   unsigned mode = 0;                          // permissions, e.g. 0600
   std::optional<Geometry> geometry;           // none if `problem` says why it can't be opened
-  std::vector<ParticipantInfo> participants;  // those alive, and those who died in their slots
+  std::vector<ParticipantInfo> participants;  // those alive, and those that died in their slots
   std::optional<Error> problem;
 };
 

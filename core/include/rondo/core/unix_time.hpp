@@ -1,4 +1,4 @@
-// The time of day, for people: when something was made, or who came when.
+// The time of day, for people: when something was made, or a participant joined.
 #pragma once
 
 #include <cstdint>

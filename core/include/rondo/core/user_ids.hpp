@@ -1,10 +1,10 @@
-// Who a user id or group id belongs to. For Rondo's own sources: nothing else in them compares the
-// ids of files and of other processes.
+// Which user a user id or group id belongs to. For Rondo's own sources: nothing else in them
+// compares the ids of files and of other processes.
 //
 // Inside a user namespace the kernel shows every id that has none there as one and the same, the
 // overflow id (user_namespaces(7); 65534 unless /proc/sys/kernel/overflowuid and overflowgid say
 // otherwise). So two files with that owner may belong to two users, and a process that runs
-// under it may be neither. It therefore belongs to nobody, not even to ourselves, unless every id
+// under it may be neither. It therefore matches no user, not even our own, unless every id
 // is mapped, as outside of all namespaces: then it is an id like any other.
 #pragma once
 
@@ -17,17 +17,17 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // Whether the id that the kernel told of a file or a process is `wanted`. They ask the kernel only
-// where the answer depends on it; without /proc 65534 belongs to nobody.
+// where the answer depends on it; without /proc 65534 matches no user.
 [[nodiscard]] bool is_user(std::uint32_t told, std::uint32_t wanted) noexcept;
 [[nodiscard]] bool is_group(std::uint32_t told, std::uint32_t wanted) noexcept;
 // Whether it is the effective user of this process.
 [[nodiscard]] bool is_own_user(std::uint32_t told) noexcept;
 
-// Asks the kernel now, for those who will compare when no descriptors may be left to ask with. The
+// Asks the kernel now, for comparing later when no descriptors may be left to ask with. The
 // answer is kept where every id is mapped, as long as this process stays in its user namespace.
 void ask_about_ids() noexcept;
 
-// For messages: "user 1000", and of an overflow id why it matches nobody.
+// For messages: "user 1000", and of an overflow id why it matches no user.
 [[nodiscard]] std::string user_in_words(std::uint32_t told);
 
 // The group with this number, or with this name in /etc/group. (Groups that only a directory

@@ -17,7 +17,7 @@ struct HandOver {
   void* room = nullptr;
 };
 
-// All that was done before is there for whoever takes over `what`.
+// All that was done before is there for the side that takes over `what`.
 RONDO_ALWAYS_INLINE void gives([[maybe_unused]] void* what) noexcept {
   if (what != nullptr) tsan_release(what);
 }
