@@ -40,6 +40,9 @@ headline "Large frames in place, through a frame pool and a record ring, against
 headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
 "$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
 
+headline "Two threads: through the handles against the bare rings"
+"$bin/handles_compare" "$rounds" "${real_time[@]}"
+
 headline "Between two processes: a guarded ring against a simple one"
 "$bin/guarded_compare" "$rounds"
 

@@ -4,8 +4,9 @@
     publish_code.py [COMPILER]
 
 In functions named straight_* and plain_* no instruction may be a fence, have a lock prefix, or be
-an exchange with memory, which is one. straight_* may call nothing. fenced_* have to be found. On
-processors other than x86-64 there is nothing to look for yet, and the check is skipped (exit 77).
+an exchange with memory, which is one. handle_* have at most one `lock cmpxchg` and nothing
+else: by which a handle of kind=mpmc claims. straight_* may call nothing. fenced_* have to be found.
+On processors other than x86-64 there is nothing to look for yet, and the check is skipped (exit 77).
 """
 
 import os
@@ -19,6 +20,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FENCE = re.compile(r"\b(mfence|lfence|sfence|lock)\b|\bxchg\b.*\(")
+CLAIM = re.compile(r"\block cmpxchg\b")
 CALL = re.compile(r"\bcall\b")
 
 
@@ -42,7 +44,7 @@ def functions(compiler, level):
 
 
 def problems(code):
-    wanted = {"straight": 3, "plain": 4, "fenced": 3}
+    wanted = {"straight": 3, "plain": 3, "handle": 2, "fenced": 3}
     for prefix, count in wanted.items():
         names = [name for name in code if name.startswith(prefix + "_")]
         if len(names) != count:
@@ -53,6 +55,10 @@ def problems(code):
             if prefix == "fenced":
                 if not fences:
                     yield f"{name}: its fence was not found, so this check is blind"
+            elif prefix == "handle":
+                others = [line for line in fences if not CLAIM.search(line)]
+                if others or len(fences) > 1:
+                    yield f"{name}: at most the one claim of the mpmc ring, and no fence beside it: {fences}"
             elif fences:
                 yield f"{name}: {fences[0]}"
             if prefix == "straight" and calls:

@@ -51,8 +51,11 @@
 //  41. ImpossibleCapacitiesAreRefused
 //  42. AttachRefusesAnyOtherGeometry
 //  43. EachOfManyReadersHasAPartOfItsOwn
+//  For handles
+//  44. ALookForRecordsAloneFindsNothingElse
+//  45. AShutProducerTakesNothing
 //  All of it
-//  44. AnyOperationsAgreeWithAPlainModel
+//  46. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/record_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -668,6 +671,39 @@ TEST_F(RecordRingMemory, EachOfManyReadersHasAPartOfItsOwn) {
   EXPECT_FALSE(record_ring::layout_for({kCapacity, 0}));
   EXPECT_TRUE(record_ring::layout_for({kCapacity, kMaxReaders}));
   EXPECT_FALSE(record_ring::layout_for({kCapacity, kMaxReaders + 1}));
+}
+
+TEST(RecordRing, ALookForRecordsAloneFindsNothingElse) {
+  RecordFixture ring(64);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer();
+  EXPECT_FALSE(consumer.at_record());
+  ASSERT_TRUE(put(producer, std::string(16, 'a')));
+  ASSERT_TRUE(consumer.at_record());
+  EXPECT_EQ(consumer.size(), 16u);
+  consumer.give_back();
+  ASSERT_TRUE(put(producer, std::string(16, 'b')));
+  ASSERT_TRUE(consumer.at_record());
+  consumer.give_back();
+
+  // At padding, and at the end, only the whole look finds out what it is.
+  ASSERT_TRUE(put(producer, std::string(16, 'c')));
+  EXPECT_FALSE(consumer.at_record());
+  EXPECT_EQ(take(consumer), std::string(16, 'c'));
+  producer.close();
+  EXPECT_FALSE(consumer.at_record());
+  EXPECT_EQ(consumer.try_peek(), ReadState::kEnd);
+}
+
+TEST(RecordRing, AShutProducerTakesNothing) {
+  auto producer = record_ring::Producer::shut();
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{1} << 20}) {
+    EXPECT_EQ(producer.try_reserve(bytes), nullptr) << bytes;
+  }
+  EXPECT_TRUE(producer.failed());
+  EXPECT_EQ(producer.max_record_bytes(), 0u);
+  auto moved = std::move(producer);
+  EXPECT_EQ(moved.try_reserve(0), nullptr);
 }
 
 // Reads and writes at random, with batches, shrinking, forgetting, closing and successors on both

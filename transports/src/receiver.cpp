@@ -29,17 +29,19 @@ Result<Receiver> Receiver::open(std::string_view url, const OpenOptions& options
 Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
     : consumer_(std::move(parts.consumer)),
       ringer_(parts.ringer),
+      elsewhere_(parts.elsewhere),
       looks_per_fetch_(parts.looks_per_fetch),
       backend_(std::move(parts.backend)),
-      own_ring_(parts.own_ring) {}
+      mpmc_(parts.mpmc) {}
 
 Receiver::Receiver(Receiver&& other) noexcept
     : consumer_(std::exchange(other.consumer_, detail::shut_consumer())),
       ringer_(std::exchange(other.ringer_, Ringer())),
       status_(std::exchange(other.status_, Status::kClosed)),
+      elsewhere_(other.elsewhere_),
       looks_per_fetch_(other.looks_per_fetch_),
       backend_(std::move(other.backend_)),
-      own_ring_(std::exchange(other.own_ring_, nullptr)) {}
+      mpmc_(std::exchange(other.mpmc_, nullptr)) {}
 
 Receiver& Receiver::operator=(Receiver&& other) noexcept {
   if (this == &other) return *this;
@@ -47,53 +49,52 @@ Receiver& Receiver::operator=(Receiver&& other) noexcept {
   consumer_ = std::exchange(other.consumer_, detail::shut_consumer());
   ringer_ = std::exchange(other.ringer_, Ringer());
   status_ = std::exchange(other.status_, Status::kClosed);
+  elsewhere_ = other.elsewhere_;
   looks_per_fetch_ = other.looks_per_fetch_;
   backend_ = std::move(other.backend_);
-  own_ring_ = std::exchange(other.own_ring_, nullptr);
+  mpmc_ = std::exchange(other.mpmc_, nullptr);
   return *this;
 }
 
 Receiver::~Receiver() { detach(); }
 
-Status Receiver::fetch_slowly(Deadline deadline) noexcept {
-  if (own_ring_ != nullptr) return fetch_from_own_ring(deadline);
-  if (status_ != Status::kOk) return status_;
-  // The look that found nothing has told the sender of all the space there is.
-  if (ringer_.wanted()) ring();
-  const bool over = consumer_.state() != ReadState::kEmpty;
-  if (deadline == Deadline::now() && !over && (++looks_ & (looks_per_fetch_ - 1)) != 0) {
-    return Status::kWouldBlock;
-  }
-  if (deadline != Deadline::now() && !over && looks_per_fetch_ > 1) {
-    // An answer is often on its way already, and the way to a proper wait and back is longer than
-    // its own: 80 of the 215 ns of a round trip, with this loop inside the wait.
-    constexpr int kLooks = 16;
-    for (int i = 0; i < kLooks; ++i) {
-      cpu_relax();
-      if (consumer_.try_peek() == ReadState::kRecord) return Status::kOk;
+std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
+  refusal_ = status_;
+  if (status_ != Status::kOk) return {};
+  if (!elsewhere_) {
+    if (consumer_.try_peek() == ReadState::kRecord) return peeked();
+    // The look that found nothing has told the sender of all the space there is.
+    if (ringer_.wanted()) ring();
+    const bool over = consumer_.state() != ReadState::kEmpty;
+    if (deadline == Deadline::now() && !over && (++looks_ & (looks_per_fetch_ - 1)) != 0) {
+      refusal_ = Status::kWouldBlock;
+      return {};
+    }
+    if (deadline != Deadline::now() && !over && looks_per_fetch_ > 1) {
+      // An answer is often on its way already, and the way to a proper wait and back is longer than
+      // its own: 80 of the 215 ns of a round trip, with this loop inside the wait.
+      constexpr int kLooks = 16;
+      for (int i = 0; i < kLooks; ++i) {
+        cpu_relax();
+        if (consumer_.try_peek() == ReadState::kRecord) return peeked();
+      }
+    }
+    if (backend_->forked()) {
+      refusal_ = status_ = Status::kForked;
+      return {};
     }
   }
-  const Status status = backend_->forked() ? Status::kForked : backend_->fetch(consumer_, deadline);
-  if (detail::is_final(status)) status_ = status;
-  return status;
+  const std::span<const std::byte> bytes = backend_->fetch(consumer_, deadline, refusal_);
+  if (detail::is_final(refusal_)) status_ = refusal_;
+  return bytes;
 }
 
-Status Receiver::fetch_from_own_ring(Deadline deadline) noexcept {
-  if (status_ != Status::kOk) return status_;
-  detail::Fetched message;
-  const Status status = own_ring_->fetch(message, deadline);
-  if (status == Status::kOk) {
-    own_bytes_ = message.bytes;
-    redelivered_ = message.redelivered;
-  } else if (detail::is_final(status)) {
-    status_ = status;
-  }
-  return status;
+void Receiver::give_back_elsewhere() noexcept {
+  if (backend_ != nullptr) backend_->give_back();
 }
-void Receiver::give_back_to_own_ring() noexcept { own_ring_->give_back(); }
 
 void Receiver::acknowledge() noexcept {
-  if (backend_ == nullptr || own_ring_ != nullptr || backend_->forked()) return;
+  if (backend_ == nullptr || elsewhere_ || backend_->forked()) return;
   if (consumer_.publish() && ringer_.wanted()) ring();
 }
 
@@ -106,11 +107,11 @@ void Receiver::detach() noexcept {
   consumer_ = detail::shut_consumer();
   ringer_ = Ringer();  // its words go away with the backend
   backend_ = nullptr;
-  own_ring_ = nullptr;
+  mpmc_ = nullptr;
 }
 
 std::uint64_t Receiver::lost() const noexcept {
-  return own_ring_ != nullptr ? own_ring_->lost() : consumer_.lost();
+  return backend_ != nullptr ? backend_->lost(consumer_) : consumer_.lost();
 }
 
 detail::HandOver Receiver::hand_over() const noexcept {
@@ -118,7 +119,8 @@ detail::HandOver Receiver::hand_over() const noexcept {
 }
 
 std::size_t Receiver::max_message_bytes() const noexcept {
-  return own_ring_ != nullptr ? own_ring_->max_message_bytes() : consumer_.max_record_bytes();
+  return backend_ != nullptr ? backend_->max_message_bytes(consumer_)
+                             : consumer_.max_record_bytes();
 }
 
 ChannelInfo Receiver::info() const {

@@ -29,7 +29,8 @@ Sender::Sender(detail::SenderParts&& parts) noexcept
       ringer_(parts.ringer),
       exceptions_(std::uncaught_exceptions()),
       backend_(std::move(parts.backend)),
-      own_ring_(parts.own_ring) {}
+      mpmc_(parts.mpmc),
+      elsewhere_(parts.elsewhere) {}
 
 Sender::Sender(Sender&& other) noexcept
     : producer_(std::move(other.producer_)),
@@ -38,7 +39,8 @@ Sender::Sender(Sender&& other) noexcept
       status_(other.status_),
       exceptions_(other.exceptions_),
       backend_(std::move(other.backend_)),
-      own_ring_(std::exchange(other.own_ring_, nullptr)) {
+      mpmc_(other.mpmc_),
+      elsewhere_(other.elsewhere_) {
   other.stop(Status::kClosed);
 }
 
@@ -51,7 +53,8 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   status_ = other.status_;
   exceptions_ = other.exceptions_;
   backend_ = std::move(other.backend_);
-  own_ring_ = std::exchange(other.own_ring_, nullptr);
+  mpmc_ = other.mpmc_;
+  elsewhere_ = other.elsewhere_;
   other.stop(Status::kClosed);
   return *this;
 }
@@ -69,40 +72,30 @@ void Sender::end() noexcept {
 void Sender::stop(Status status) noexcept {
   if (status_ == Status::kOk) status_ = status;
   producer_.stop();
+  mpmc_ = nullptr;
 }
 
 Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept {
-  if (own_ring_ != nullptr && status_ == Status::kOk) {
-    const Status status = own_ring_->send(message, deadline);
-    if (detail::is_final(status)) stop(status);
-    return status;
-  }
-  std::byte* const bytes = reserve_slowly(message.size(), deadline);
-  if (bytes == nullptr) return refusal_;
-  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-  return commit(message.size(), deadline);
+  if (status_ != Status::kOk) return status_;
+  const Status status = backend_->send(producer_, ringer_, message, deadline);
+  if (detail::is_final(status)) stop(status);
+  return status;
 }
 
 std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {
   refusal_ = status_;
   if (status_ != Status::kOk) return nullptr;
-  if (own_ring_ != nullptr) {
-    std::byte* const bytes = own_ring_->reserve(size_bytes, deadline, refusal_);
-    if (bytes != nullptr) return bytes;
-  } else if (backend_->forked()) {
-    refusal_ = Status::kForked;
-  } else if (size_bytes > producer_.max_record_bytes()) {
-    refusal_ = Status::kTooLarge;
-  } else {
-    refusal_ = backend_->wait_for_room(producer_, ringer_, size_bytes, deadline);
-    if (refusal_ == Status::kOk) return producer_.try_reserve(size_bytes);
-  }
+  std::byte* const bytes = backend_->reserve(producer_, ringer_, size_bytes, deadline, refusal_);
   if (detail::is_final(refusal_)) stop(refusal_);
-  return nullptr;
+  return bytes;
 }
 
-void Sender::commit_to_own_ring(std::size_t size_bytes) noexcept { own_ring_->commit(size_bytes); }
-void Sender::discard_in_own_ring() noexcept { own_ring_->discard(); }
+void Sender::commit_elsewhere(std::size_t size_bytes) noexcept {
+  if (backend_ != nullptr) backend_->commit(size_bytes);
+}
+void Sender::discard_elsewhere() noexcept {
+  if (backend_ != nullptr) backend_->discard();
+}
 
 Status Sender::published(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
@@ -135,12 +128,12 @@ Status Sender::leave(Status status, Deadline deadline) noexcept {
   stop(Status::kClosed);
   ringer_ = Ringer();  // its words go away with the backend
   backend_ = nullptr;
-  own_ring_ = nullptr;
   return result;
 }
 
 std::size_t Sender::max_message_bytes() const noexcept {
-  return own_ring_ != nullptr ? own_ring_->max_message_bytes() : producer_.max_record_bytes();
+  return backend_ != nullptr ? backend_->max_message_bytes(producer_)
+                             : producer_.max_record_bytes();
 }
 
 detail::HandOver Sender::hand_over() const noexcept { return detail::hand_over_of(backend_.get()); }
@@ -174,40 +167,32 @@ ChannelInfo Sender::info() const {
 }
 
 void Sender::begin_batch() noexcept {
-  if (own_ring_ == nullptr) producer_.begin_batch();
+  if (backend_ != nullptr) backend_->begin_batch(producer_);
 }
 void Sender::abandon_batch() noexcept {
-  if (own_ring_ == nullptr) return producer_.abandon_batch();
-  own_ring_->abandon_batch();
+  if (backend_ != nullptr) backend_->abandon_batch(producer_);
 }
 
 std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
-  if (sender_->own_ring_ != nullptr) {
-    sender_->refusal_ = sender_->status_;
-    if (sender_->status_ != Status::kOk) return nullptr;
-    return sender_->own_ring_->add(size_bytes, sender_->refusal_);
+  if (std::byte* const bytes = sender_->producer_.try_reserve(size_bytes)) [[likely]] {
+    sender_->producer_.commit(size_bytes);
+    return bytes;
   }
-  std::byte* bytes = sender_->producer_.try_reserve(size_bytes);
-  if (bytes == nullptr) {
-    bytes = sender_->reserve_slowly(size_bytes, Deadline::now());
-    if (bytes == nullptr) return nullptr;
-  }
-  sender_->producer_.commit(size_bytes);
+  Sender& sender = *sender_;
+  sender.refusal_ = sender.status_;
+  if (sender.status_ != Status::kOk) return nullptr;
+  std::byte* const bytes =
+      sender.backend_->add(sender.producer_, sender.ringer_, size_bytes, sender.refusal_);
+  if (detail::is_final(sender.refusal_)) sender.stop(sender.refusal_);
   return bytes;
 }
 
 Status Sender::Batch::send_all(Deadline deadline) noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
-  if (sender.own_ring_ != nullptr) {
-    if (sender.status_ != Status::kOk) return sender.status_;
-    const Status status = sender.own_ring_->commit_batch(deadline);
-    if (detail::is_final(status)) sender.stop(status);
-    return status;
-  }
-  sender.producer_.end_batch();
-  if (!sender.ringer_.wanted()) [[likely]]
-    return sender.status_;
-  return sender.published(deadline);
+  if (sender.status_ != Status::kOk) return sender.status_;
+  const Status status = sender.backend_->commit_batch(sender.producer_, sender.ringer_, deadline);
+  if (detail::is_final(status)) sender.stop(status);
+  return status;
 }
 
 }  // namespace rondo::inline RONDO_ABI
@@ -220,16 +205,6 @@ HandOver hand_over_of(const Named* channel) noexcept {
   if (RONDO_THREAD_SANITIZER != 0 || channel == nullptr) return {};
   auto& [messages, room] = words[std::hash<std::string>{}(channel->name()) % kChannels];
   return {&messages, &room};
-}
-
-record_ring::Producer shut_producer() noexcept {
-  static RecordProducerPart producer{};
-  static RecordConsumerPart consumer{};
-  alignas(kSharingRange) static std::array<std::byte, record_ring::kMinCapacity> records{};
-  auto shut =
-      *record_ring::Producer::attach({&producer, &consumer, records.data(), records.size()});
-  shut.stop();
-  return shut;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

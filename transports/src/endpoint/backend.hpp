@@ -12,6 +12,7 @@
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
@@ -55,7 +56,20 @@ class Named {
 // What ThreadSanitizer is told of the channel; see hand_over.hpp. Nothing without a channel.
 [[nodiscard]] HandOver hand_over_of(const Named* channel) noexcept;
 
-// The handle passes its own ring end and bell in, so that they can be its members and move with it.
+// What a wait has come to; `lost` is what it means that WaitResult::kPeerGone was reported.
+[[nodiscard]] constexpr Status status_of(WaitResult result, Deadline deadline,
+                                         Status lost) noexcept {
+  switch (result) {
+    case WaitResult::kReady: return Status::kOk;
+    case WaitResult::kInterrupted: return Status::kInterrupted;
+    case WaitResult::kPeerGone: return lost;
+    case WaitResult::kTimedOut: break;
+  }
+  return too_late(deadline);
+}
+
+// The sending end of a channel. The handle passes its own ring end and bell in, so that they can be
+// its members and move with it.
 class SenderBackend : public Named {
  public:
   using Named::Named;
@@ -63,19 +77,40 @@ class SenderBackend : public Named {
 
   // True when this object came here by fork().
   [[nodiscard]] virtual bool forked() const noexcept = 0;
-  // Waits for room for `size_bytes`; kOk when producer.try_reserve() will find it.
-  [[nodiscard]] virtual Status wait_for_room(record_ring::Producer& producer, Ringer& ringer,
-                                             std::size_t size_bytes,
-                                             Deadline deadline) noexcept = 0;
-  // Passes on what was committed: wakes the receiver, or writes it out, waiting until `deadline`.
-  // kOk unless the channel is over.
+
+  // Messages, as far as the handle does not pass them on by itself.
+  [[nodiscard]] virtual std::size_t max_message_bytes(
+      const record_ring::Producer& producer) const noexcept = 0;
+  // Room for one message, waiting for it until `deadline`; nullptr with the reason in `refusal`.
+  [[nodiscard]] virtual std::byte* reserve(record_ring::Producer& producer, Ringer& ringer,
+                                           std::size_t size_bytes, Deadline deadline,
+                                           Status& refusal) noexcept = 0;
+  // Of room that does not lie in the handle's ring.
+  virtual void commit(std::size_t size_bytes) noexcept = 0;
+  virtual void discard() noexcept = 0;
+  // reserve(), a copy and commit() in one call, wherever the room lies.
+  [[nodiscard]] virtual Status send(record_ring::Producer& producer, Ringer& ringer,
+                                    std::span<const std::byte> message,
+                                    Deadline deadline) noexcept = 0;
+  // Adds a message to the open batch; nullptr with the reason in `refusal`.
+  virtual void begin_batch(record_ring::Producer& producer) noexcept = 0;
+  [[nodiscard]] virtual std::byte* add(record_ring::Producer& producer, Ringer& ringer,
+                                       std::size_t size_bytes, Status& refusal) noexcept = 0;
+  // Sends the open batch as a whole, waiting until `deadline`, or nothing of it.
+  [[nodiscard]] virtual Status commit_batch(record_ring::Producer& producer, Ringer& ringer,
+                                            Deadline deadline) noexcept = 0;
+  virtual void abandon_batch(record_ring::Producer& producer) noexcept = 0;
+  // Passes on what was committed to the handle's ring: wakes the receiver, or writes it out, waiting
+  // until `deadline`. kOk unless the channel is over.
   [[nodiscard]] virtual Status published(Ringer& ringer, Deadline deadline) noexcept = 0;
+
   [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Ringer& ringer,
                                      Deadline deadline) noexcept = 0;
   // Ends the stream in order if `status` is kOk, else breaks it off as far as the status allows,
   // and leaves. Called once.
   [[nodiscard]] virtual Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                                      Deadline deadline) noexcept = 0;
+
   [[nodiscard]] virtual bool receiver_attached() noexcept = 0;
   [[nodiscard]] virtual Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept = 0;
   // For as many as a channel can have.
@@ -86,73 +121,88 @@ class SenderBackend : public Named {
   virtual void describe(const record_ring::Producer& producer, ChannelInfo& info) const = 0;
 };
 
+// The receiving end.
 class ReceiverBackend : public Named {
  public:
   using Named::Named;
   virtual ~ReceiverBackend() = default;
 
   [[nodiscard]] virtual bool forked() const noexcept = 0;
-  // Waits for a record; kOk when it has been peeked at.
-  [[nodiscard]] virtual Status fetch(record_ring::Consumer& consumer,
-                                     Deadline deadline) noexcept = 0;
+
+  [[nodiscard]] virtual std::size_t max_message_bytes(
+      const record_ring::Consumer& consumer) const noexcept = 0;
+  // The next message, waiting for it until `deadline`; null with the reason in `refusal`. Ours until
+  // it is given back: to the handle's ring if it lies there, else by give_back().
+  [[nodiscard]] virtual std::span<const std::byte> fetch(record_ring::Consumer& consumer,
+                                                         Deadline deadline,
+                                                         Status& refusal) noexcept = 0;
+  virtual void give_back() noexcept = 0;
+  // Messages that it did not get.
+  [[nodiscard]] virtual std::uint64_t lost(
+      const record_ring::Consumer& consumer) const noexcept = 0;
+
   // Leaves in order. Called once.
   virtual void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept = 0;
   virtual void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const = 0;
 };
 
-// An end whose messages do not lie in the handle's own record ring: the handle passes every call
-// on, and its record ring stays shut.
-class OwnRingSender : public SenderBackend {
+// A sender whose messages lie in the handle's ring: what is left to say is how it waits for room,
+// and what becomes of what was published.
+class RecordSender : public SenderBackend {
  public:
   using SenderBackend::SenderBackend;
 
-  [[nodiscard]] virtual std::size_t max_message_bytes() const noexcept = 0;
-  // Room for one message of at most max_message_bytes(), waiting for it until `deadline`; nullptr
-  // with the reason in `refusal`. Ends with commit() or discard().
-  [[nodiscard]] virtual std::byte* reserve(std::size_t size_bytes, Deadline deadline,
-                                           Status& refusal) noexcept = 0;
-  virtual void commit(std::size_t size_bytes) noexcept = 0;
-  virtual void discard() noexcept = 0;
-  // As reserve() and commit(), in one call.
-  [[nodiscard]] virtual Status send(std::span<const std::byte> message,
-                                    Deadline deadline) noexcept = 0;
-  // Adds a message to the open batch; nullptr with the reason in `refusal`.
-  [[nodiscard]] virtual std::byte* add(std::size_t size_bytes, Status& refusal) noexcept = 0;
-  // Sends the open batch as a whole, waiting for room until `deadline`, or nothing of it.
-  [[nodiscard]] virtual Status commit_batch(Deadline deadline) noexcept = 0;
-  virtual void abandon_batch() noexcept = 0;
+  // Waits for room for `size_bytes`; kOk when producer.try_reserve() will find it.
+  [[nodiscard]] virtual Status wait_for_room(record_ring::Producer& producer, Ringer& ringer,
+                                             std::size_t size_bytes,
+                                             Deadline deadline) noexcept = 0;
 
-  // Of record rings only.
-  Status wait_for_room(record_ring::Producer&, Ringer&, std::size_t, Deadline) noexcept final {
-    return Status::kWouldBlock;
+  std::size_t max_message_bytes(const record_ring::Producer& producer) const noexcept final {
+    return producer.max_record_bytes();
   }
-  Status published(Ringer&, Deadline) noexcept final { return Status::kOk; }
+  std::byte* reserve(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                     Deadline deadline, Status& refusal) noexcept final;
+  Status send(record_ring::Producer& producer, Ringer& ringer, std::span<const std::byte> message,
+              Deadline deadline) noexcept final;
+  void begin_batch(record_ring::Producer& producer) noexcept final { producer.begin_batch(); }
+  std::byte* add(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                 Status& refusal) noexcept final;
+  Status commit_batch(record_ring::Producer& producer, Ringer& ringer,
+                      Deadline deadline) noexcept final;
+  void abandon_batch(record_ring::Producer& producer) noexcept final { producer.abandon_batch(); }
+
+ private:
+  // Nothing lies elsewhere.
+  void commit(std::size_t) noexcept final {}
+  void discard() noexcept final {}
+
+  [[nodiscard]] Status passed_on(Ringer& ringer, Deadline deadline) noexcept;
 };
 
-// A message that a backend has fetched for its handle.
-struct Fetched {
-  std::span<const std::byte> bytes;
-  bool redelivered = false;
-};
-
-class OwnRingReceiver : public ReceiverBackend {
+// A receiver whose messages lie in the handle's ring.
+class RecordReceiver : public ReceiverBackend {
  public:
   using ReceiverBackend::ReceiverBackend;
 
-  [[nodiscard]] virtual std::size_t max_message_bytes() const noexcept = 0;
-  // Takes the next message, waiting until `deadline`. After kOk, give_back() ends with it.
-  [[nodiscard]] virtual Status fetch(Fetched& message, Deadline deadline) noexcept = 0;
-  virtual void give_back() noexcept = 0;
-  // Messages that it did not get.
-  [[nodiscard]] virtual std::uint64_t lost() const noexcept { return 0; }
+  // Waits for a record; kOk when it has been peeked at.
+  [[nodiscard]] virtual Status wait_for_record(record_ring::Consumer& consumer,
+                                               Deadline deadline) noexcept = 0;
 
-  // Of record rings only.
-  Status fetch(record_ring::Consumer&, Deadline) noexcept final { return Status::kWouldBlock; }
+  std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept final {
+    return consumer.max_record_bytes();
+  }
+  std::span<const std::byte> fetch(record_ring::Consumer& consumer, Deadline deadline,
+                                   Status& refusal) noexcept final;
+  std::uint64_t lost(const record_ring::Consumer& consumer) const noexcept final {
+    return consumer.lost();
+  }
+
+ private:
+  void give_back() noexcept final {}
 };
 
-// Ends for the handles of such backends, and for handles that have given their own away: they take
-// nothing, and hold nothing.
-[[nodiscard]] record_ring::Producer shut_producer() noexcept;
+// A consumer for handles without a ring: it finds nothing, and holds nothing. (For producers there
+// is record_ring::Producer::shut().)
 [[nodiscard]] record_ring::Consumer shut_consumer() noexcept;
 
 // What an opened end consists of.
@@ -160,7 +210,8 @@ struct SenderParts {
   record_ring::Producer producer;
   Ringer ringer;
   std::unique_ptr<SenderBackend> backend;
-  OwnRingSender* own_ring = nullptr;  // the backend, if it is one
+  bool elsewhere = false;        // messages do not lie in the producer's ring, which is shut
+  MpmcSendPath* mpmc = nullptr;  // inside the backend, if that is what it has
 };
 struct ReceiverParts {
   record_ring::Consumer consumer;
@@ -169,9 +220,24 @@ struct ReceiverParts {
   // A receiver that finds nothing asks the backend at every so many looks: 1, or a power of two
   // where nothing comes of asking but news of the other side's death.
   std::uint32_t looks_per_fetch = 1;
-  OwnRingReceiver* own_ring = nullptr;  // the backend, if it is one
+  bool elsewhere = false;  // as above
+  MpmcReceivePath* mpmc = nullptr;
 };
 using PairParts = std::pair<SenderParts, ReceiverParts>;
+
+// Waits until `came()`, which says that a sender is there, or has left something; kPeerGone when the
+// name leads elsewhere by now (`at_its_name()`), so that nobody will come here.
+template <class Bell, class Came, class AtItsName>
+[[nodiscard]] Status wait_for_a_sender(WaitStrategy& strategy, Bell& bell, Deadline deadline,
+                                       Came&& came, AtItsName&& at_its_name) noexcept {
+  const WaitResult result = strategy.wait(bell, deadline, came, [&] { return !at_its_name(); });
+  return status_of(result, deadline, Status::kPeerGone);
+}
+
+// The receiving end in `parts`, which has waited for a sender with this status; or, as it waited in
+// vain, lets go of it. Errors: kReplaced: the ring has to be looked for anew; kTimedOut.
+[[nodiscard]] Result<ReceiverParts> when_a_sender_came(Status status, ReceiverParts parts,
+                                                       const Url& url);
 
 // How often fork() has been called on the way from the first process to this one, as far as this
 // library has been watching. An object that was made at another count was inherited.

@@ -28,21 +28,11 @@ class SlowestBell {
   const record_ring::Producer& producer_;
 };
 
-Status status_of(WaitResult result, Deadline deadline) noexcept {
-  switch (result) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kPeerGone: return Status::kCorrupt;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: break;
-  }
-  return too_late(deadline);
-}
-
 }  // namespace
 
 ReadersSender::ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
                              const Url& url, const OpenOptions& options)
-    : SenderBackend(url),
+    : RecordSender(url),
       seat_(std::move(seat)),
       parts_(producer.parts()),
       bell_(parts_.producer->record_ringer),
@@ -132,7 +122,7 @@ Status ReadersSender::wait(record_ring::Producer& producer, Deadline deadline,
     return false;
   };
   SlowestBell bell(sleeper_, parts_, producer);
-  return status_of(strategy_.wait(bell, deadline, ready, probe), deadline);
+  return status_of(strategy_.wait(bell, deadline, ready, probe), deadline, Status::kCorrupt);
 }
 
 Status ReadersSender::wait_for_room(record_ring::Producer& producer, Ringer&,
@@ -160,7 +150,7 @@ Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status sta
 Status ReadersSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept {
   const auto came = [&] { return attached() >= count; };
   const auto damaged = [&] { return seat_->damaged(); };
-  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline);
+  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
 void ReadersSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {

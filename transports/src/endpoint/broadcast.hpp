@@ -27,7 +27,7 @@ void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail
 // The name in a reader's part, printable.
 [[nodiscard]] std::string reader_name(const RecordConsumerPart& part);
 
-class ReadersSender final : public SenderBackend {
+class ReadersSender final : public RecordSender {
  public:
   // `producer` has just taken up its part; the seat is taken.
   ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,

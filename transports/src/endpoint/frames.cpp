@@ -15,7 +15,7 @@ FrameStart start_of(const Url& url) noexcept {
 }  // namespace
 
 PoolSender::PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options)
-    : OwnRingSender(url),
+    : SenderBackend(url),
       seat_(std::move(seat)),
       producer_(seat_.parts()),
       bell_(seat_.parts().producer->publish_ringer),
@@ -29,10 +29,10 @@ PoolSender::PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options
   bell_.ring();
 }
 
-std::byte* PoolSender::reserve(std::size_t size_bytes, Deadline deadline,
-                               Status& refusal) noexcept {
+std::byte* PoolSender::reserve(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
+                               Deadline deadline, Status& refusal) noexcept {
   refusal = seat_.forked() ? Status::kForked : Status::kTooLarge;
-  if (seat_.forked() || size_bytes > max_message_bytes()) return nullptr;
+  if (seat_.forked() || size_bytes > max_message_bytes(producer)) return nullptr;
   std::span<std::byte> frame = producer_.try_claim();
   if (!frame.empty()) [[likely]]
     return frame.data();
@@ -73,13 +73,7 @@ Status PoolSender::wait(Deadline deadline, Ready&& ready) noexcept {
     sleeper_.listen_to(seat_.parts().reader(somebody_at_it().value_or(0)).unpin_ringer);
     return seat_.damaged();
   };
-  switch (strategy_.wait(sleeper_, deadline, ready, damaged)) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kPeerGone: return Status::kCorrupt;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: break;
-  }
-  return too_late(deadline);
+  return status_of(strategy_.wait(sleeper_, deadline, ready, damaged), deadline, Status::kCorrupt);
 }
 
 void PoolSender::commit(std::size_t size_bytes) noexcept {
@@ -87,29 +81,31 @@ void PoolSender::commit(std::size_t size_bytes) noexcept {
   bell_.notify();
 }
 
-Status PoolSender::send(std::span<const std::byte> message, Deadline deadline) noexcept {
+Status PoolSender::send(record_ring::Producer& producer, Ringer& ringer,
+                        std::span<const std::byte> message, Deadline deadline) noexcept {
   Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(message.size(), deadline, refusal);
+  std::byte* const bytes = reserve(producer, ringer, message.size(), deadline, refusal);
   if (bytes == nullptr) return refusal;
   if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
   commit(message.size());
   return Status::kOk;
 }
 
-std::byte* PoolSender::add(std::size_t size_bytes, Status& refusal) noexcept {
+std::byte* PoolSender::add(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+                           Status& refusal) noexcept {
   refusal = Status::kWouldBlock;
   if (added_) return nullptr;
-  std::byte* const bytes = reserve(size_bytes, Deadline::now(), refusal);
+  std::byte* const bytes = reserve(producer, ringer, size_bytes, Deadline::now(), refusal);
   if (bytes != nullptr) added_ = size_bytes;
   return bytes;
 }
 
-Status PoolSender::commit_batch(Deadline) noexcept {
+Status PoolSender::commit_batch(record_ring::Producer&, Ringer&, Deadline) noexcept {
   if (const auto size_bytes = std::exchange(added_, std::nullopt)) commit(*size_bytes);
   return Status::kOk;
 }
 
-void PoolSender::abandon_batch() noexcept {
+void PoolSender::abandon_batch(record_ring::Producer&) noexcept {
   if (std::exchange(added_, std::nullopt)) producer_.discard();
 }
 
@@ -143,7 +139,7 @@ void PoolSender::describe(const record_ring::Producer&, ChannelInfo& info) const
 }
 
 PoolReceiver::PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& options)
-    : OwnRingReceiver(url),
+    : ReceiverBackend(url),
       seat_(std::move(seat)),
       latest_(url.options.reader.policy == ReaderPolicy::kLatest),
       reader_(seat_.parts(), seat_.reader(), start_of(url)),
@@ -166,7 +162,14 @@ void PoolReceiver::say(ReaderPolicy policy) noexcept {
       .policy.store(static_cast<std::uint64_t>(policy), std::memory_order_relaxed);
 }
 
-Status PoolReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
+std::span<const std::byte> PoolReceiver::fetch(record_ring::Consumer&, Deadline deadline,
+                                               Status& refusal) noexcept {
+  refusal = wait_for_frame(deadline);
+  return refusal == Status::kOk ? frame_.bytes() : std::span<const std::byte>();
+}
+
+// kOk when frame_ is the next one.
+Status PoolReceiver::wait_for_frame(Deadline deadline) noexcept {
   if (seat_.forked()) return Status::kForked;
   FrameRead read = FrameRead::kNothing;
   const auto ready = [&] {
@@ -190,7 +193,7 @@ Status PoolReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
     result = WaitResult::kPeerGone;
   }
   switch (read) {
-    case FrameRead::kFrame: message.bytes = frame_.bytes(); return Status::kOk;
+    case FrameRead::kFrame: return Status::kOk;
     case FrameRead::kEnd: return Status::kEnded;
     case FrameRead::kNoPin:
     case FrameRead::kCorrupt: return Status::kCorrupt;
@@ -211,13 +214,8 @@ void PoolReceiver::give_back() noexcept {
 
 Status PoolReceiver::wait_for_sender(Deadline deadline) noexcept {
   const auto came = [&] { return seat_.sender() == Presence::kPresent || reader_.changed(); };
-  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_.at_its_name(); })) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kPeerGone: return Status::kPeerGone;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: break;
-  }
-  return Status::kTimedOut;
+  return wait_for_a_sender(strategy_, sleeper_, deadline, came,
+                           [&] { return seat_.at_its_name(); });
 }
 
 void PoolReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
@@ -235,23 +233,14 @@ void PoolReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) con
 
 SenderParts make_pool_sender(PoolSeat seat, const Url& url, const OpenOptions& options) {
   auto backend = std::make_unique<PoolSender>(std::move(seat), url, options);
-  PoolSender* const own_ring = backend.get();
-  return SenderParts{shut_producer(), Ringer(), std::move(backend), own_ring};
+  return SenderParts{record_ring::Producer::shut(), Ringer(), std::move(backend), true};
 }
 
 Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
                                          const OpenOptions& options) {
   auto backend = std::make_unique<PoolReceiver>(std::move(seat), url, options);
   const Status status = backend->wait_for_sender(options.wait);
-  PoolReceiver* const own_ring = backend.get();
-  ReceiverParts parts{shut_consumer(), Ringer(), std::move(backend), 1, own_ring};
-  if (status == Status::kOk) return parts;
-  own_ring->detach(parts.consumer, parts.ringer);
-  if (status == Status::kPeerGone) {
-    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
-  }
-  return Error{ErrorCode::kTimedOut,
-               "no sender came to " + url.name() + " in time; start one, or wait longer"};
+  return when_a_sender_came(status, {shut_consumer(), Ringer(), std::move(backend), 1, true}, url);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

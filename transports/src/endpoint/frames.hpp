@@ -76,20 +76,27 @@ class PoolSeat {
   FramePoolParts parts_;
 };
 
-class PoolSender final : public OwnRingSender {
+class PoolSender final : public SenderBackend {
  public:
   PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options);
 
   bool forked() const noexcept override { return seat_.forked(); }
-  std::size_t max_message_bytes() const noexcept override { return seat_.parts().frame_bytes; }
-  std::byte* reserve(std::size_t size_bytes, Deadline deadline, Status& refusal) noexcept override;
+  std::size_t max_message_bytes(const record_ring::Producer&) const noexcept override {
+    return seat_.parts().frame_bytes;
+  }
+  std::byte* reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes, Deadline deadline,
+                     Status& refusal) noexcept override;
   void commit(std::size_t size_bytes) noexcept override;
   void discard() noexcept override { producer_.discard(); }
-  Status send(std::span<const std::byte> message, Deadline deadline) noexcept override;
+  Status send(record_ring::Producer&, Ringer&, std::span<const std::byte> message,
+              Deadline deadline) noexcept override;
+  void begin_batch(record_ring::Producer&) noexcept override {}
   // A batch has room for one frame: the pool publishes one at a time.
-  std::byte* add(std::size_t size_bytes, Status& refusal) noexcept override;
-  Status commit_batch(Deadline deadline) noexcept override;
-  void abandon_batch() noexcept override;
+  std::byte* add(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+                 Status& refusal) noexcept override;
+  Status commit_batch(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
+  void abandon_batch(record_ring::Producer&) noexcept override;
+  Status published(Ringer&, Deadline) noexcept override { return Status::kOk; }
   Status flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
   Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override { return attached() != 0; }
@@ -115,23 +122,28 @@ class PoolSender final : public OwnRingSender {
   std::optional<std::size_t> added_;  // bytes of the open batch's one message
 };
 
-class PoolReceiver final : public OwnRingReceiver {
+class PoolReceiver final : public ReceiverBackend {
  public:
   PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& options);
 
   bool forked() const noexcept override { return seat_.forked(); }
-  std::size_t max_message_bytes() const noexcept override { return seat_.parts().frame_bytes; }
-  Status fetch(Fetched& message, Deadline deadline) noexcept override;
+  std::size_t max_message_bytes(const record_ring::Consumer&) const noexcept override {
+    return seat_.parts().frame_bytes;
+  }
+  std::span<const std::byte> fetch(record_ring::Consumer&, Deadline deadline,
+                                   Status& refusal) noexcept override;
   void give_back() noexcept override;
-  std::uint64_t lost() const noexcept override { return reader_.account().lost; }
+  std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
+    return reader_.account().lost;
+  }
   void detach(record_ring::Consumer&, Ringer&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
 
-  // Waits until there is a sender, or something that one has left. kPeerGone when the name leads
-  // elsewhere by now, so that nobody will come here.
+  // Waits until there is a sender, or something that one has left.
   [[nodiscard]] Status wait_for_sender(Deadline deadline) noexcept;
 
  private:
+  [[nodiscard]] Status wait_for_frame(Deadline deadline) noexcept;
   void say(ReaderPolicy policy) noexcept;
 
   PoolSeat seat_;

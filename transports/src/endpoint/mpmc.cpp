@@ -40,10 +40,9 @@ struct Restless {
 }  // namespace
 
 SlotSender::SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options)
-    : OwnRingSender(url),
+    : SenderBackend(url),
       seat_(std::move(seat)),
-      producer_(seat_.ring(), seat_.slot()),
-      receivers_bell_(seat_.ring().sleeping_consumers()),
+      path_(seat_.ring(), seat_.slot()),
       strategy_(url.options.wait, options.stop),
       sleeper_(seat_.ring().sleeping_producers(), seat_.slot()),
       linger_(url.options.linger || options.linger),
@@ -51,31 +50,26 @@ SlotSender::SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options
       before_(seat_.ring().consuming().count()) {
   seat_.ring().producing().enter(seat_.slot());
   // Receivers may be asleep, waiting for a sender.
-  receivers_bell_.ring(kEverybody);
+  path_.receivers_bell().ring(kEverybody);
 }
 
-std::byte* SlotSender::reserve(std::size_t size_bytes, Deadline deadline,
-                               Status& refusal) noexcept {
-  if (size_bytes > producer_.max_message_bytes()) {
+std::size_t SlotSender::max_message_bytes(const record_ring::Producer&) const noexcept {
+  return seat_.ring().parts().slot_bytes;
+}
+
+std::byte* SlotSender::reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+                               Deadline deadline, Status& refusal) noexcept {
+  if (size_bytes > producer().max_message_bytes()) {
     refusal = Status::kTooLarge;
     return nullptr;
   }
-  if (std::byte* const bytes = producer_.try_reserve(); bytes != nullptr) [[likely]]
-    return bytes;
   return wait_for_slot(deadline, refusal);
 }
 
-void SlotSender::commit(std::size_t size_bytes) noexcept {
-  producer_.commit(size_bytes);
-  ++sent_;
-  receivers_bell_.notify();
-}
-
-void SlotSender::discard() noexcept { producer_.discard(); }
-
-Status SlotSender::send(std::span<const std::byte> message, Deadline deadline) noexcept {
+Status SlotSender::send(record_ring::Producer& producer, Ringer& ringer,
+                        std::span<const std::byte> message, Deadline deadline) noexcept {
   Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(message.size(), deadline, refusal);
+  std::byte* const bytes = reserve(producer, ringer, message.size(), deadline, refusal);
   if (bytes == nullptr) return refusal;
   if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
   commit(message.size());
@@ -106,28 +100,23 @@ Status SlotSender::wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept {
   if (seat_.forked()) return Status::kForked;
   Status why = Status::kWouldBlock;
   const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
-  switch (strategy_.wait(bell, deadline, ready, lost)) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: return too_late(deadline);
-    case WaitResult::kPeerGone: break;
-  }
-  return why;
+  const WaitResult result = strategy_.wait(bell, deadline, ready, lost);
+  return status_of(result, deadline, why);
 }
 
 std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcept {
   std::byte* bytes = nullptr;
-  bool corrupt = producer_.blocked() == MpmcBlocked::kCorrupt;
+  bool corrupt = producer().blocked() == MpmcBlocked::kCorrupt;
   const auto ready = [&] {
     if (bytes == nullptr && !corrupt) {
-      bytes = producer_.try_reserve();
-      corrupt = bytes == nullptr && producer_.blocked() == MpmcBlocked::kCorrupt;
+      bytes = producer().try_reserve();
+      corrupt = bytes == nullptr && producer().blocked() == MpmcBlocked::kCorrupt;
     }
     return bytes != nullptr || corrupt;
   };
   // Who polls asks after the dead now and then.
   const bool polls = deadline == Deadline::now() && !pacer_.due();
-  Restless<SlotRing::Producer> bell{sleeper_, producer_};
+  Restless<SlotRing::Producer> bell{sleeper_, producer()};
   refusal = polls ? Status::kWouldBlock : wait(bell, deadline, ready);
   if (deadline == Deadline::now() && !polls && refusal == Status::kWouldBlock) {
     refusal = nobody_to_wait_for();
@@ -137,9 +126,10 @@ std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcep
   return bytes;
 }
 
-std::byte* SlotSender::add(std::size_t size_bytes, Status& refusal) noexcept {
+std::byte* SlotSender::add(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+                           Status& refusal) noexcept {
   refusal = Status::kTooLarge;
-  if (size_bytes > producer_.max_message_bytes()) return nullptr;
+  if (size_bytes > producer().max_message_bytes()) return nullptr;
   refusal = Status::kWouldBlock;
   const std::uint64_t most =
       std::min<std::uint64_t>(seat_.ring().capacity(), mpmc_announcement::kMaxCount);
@@ -155,15 +145,15 @@ std::byte* SlotSender::add(std::size_t size_bytes, Status& refusal) noexcept {
   return batch_[added_++].data();
 }
 
-Status SlotSender::commit_batch(Deadline deadline) noexcept {
+Status SlotSender::commit_batch(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
   const auto count = static_cast<std::uint32_t>(std::exchange(added_, 0));
   if (count == 0) return Status::kOk;
   std::optional<SlotRing::Producer::Claim> claim;
   const auto ready = [&] {
     if (!claim) {
-      if (auto got = producer_.try_claim_all(count)) claim.emplace(*std::move(got));
+      if (auto got = producer().try_claim_all(count)) claim.emplace(*std::move(got));
     }
-    return claim.has_value() || producer_.blocked() == MpmcBlocked::kCorrupt;
+    return claim.has_value() || producer().blocked() == MpmcBlocked::kCorrupt;
   };
   Nap nap;
   const Status status = wait(nap, deadline, ready);
@@ -174,16 +164,16 @@ Status SlotSender::commit_batch(Deadline deadline) noexcept {
     claim->resize(i, message.size());
   }
   std::move(*claim).commit();
-  sent_ += count;
-  sent_to_ = producer_.first() + count;
-  receivers_bell_.notify(count);
+  path_.count_batch(count);
+  sent_to_ = producer().first() + count;
+  path_.receivers_bell().notify(count);
   return Status::kOk;
 }
 
 // Looks at `most` slots; false if there are more of them.
 bool SlotSender::all_read(std::uint64_t most) noexcept {
-  if (sent_ == 0) return true;
-  const Position until = std::max(sent_to_, producer_.first() + 1);
+  if (path_.sent() == 0) return true;
+  const Position until = std::max(sent_to_, producer().first() + 1);
   return seat_.ring().given_back(read_to_, until, most);
 }
 
@@ -202,7 +192,7 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
     } else {
       ring.producing().give_up(seat_.slot());
     }
-    receivers_bell_.ring(kEverybody);
+    path_.receivers_bell().ring(kEverybody);
     return false;
   };
   // What was committed and not read stays for a receiver that is still to come; unless it is all
@@ -238,14 +228,13 @@ Status SlotSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
 
 void SlotSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
   seat_.describe(info);
-  info.messages = sent_;
+  info.messages = path_.sent();
 }
 
 SlotReceiver::SlotReceiver(SlotSeat seat, const Url& url, const OpenOptions& options)
-    : OwnRingReceiver(url),
+    : ReceiverBackend(url),
       seat_(std::move(seat)),
-      consumer_(seat_.ring(), seat_.slot()),
-      senders_bell_(seat_.ring().sleeping_producers()),
+      path_(seat_.ring(), seat_.slot()),
       strategy_(url.options.wait, options.stop),
       sleeper_(seat_.ring().sleeping_consumers(), seat_.slot()),
       linger_(url.options.linger || options.linger),
@@ -255,20 +244,8 @@ SlotReceiver::SlotReceiver(SlotSeat seat, const Url& url, const OpenOptions& opt
   seat_.ring().consuming().enter(seat_.slot());
 }
 
-Status SlotReceiver::fetch(Fetched& message, Deadline deadline) noexcept {
-  message.bytes = consumer_.try_peek();
-  if (message.bytes.data() == nullptr) [[unlikely]] {
-    const Status status = wait_for_message(message, deadline);
-    if (status != Status::kOk) return status;
-  }
-  message.redelivered = consumer_.redelivered();
-  ++received_;
-  return Status::kOk;
-}
-
-void SlotReceiver::give_back() noexcept {
-  consumer_.give_back();
-  senders_bell_.notify();
+std::size_t SlotReceiver::max_message_bytes(const record_ring::Consumer&) const noexcept {
+  return seat_.ring().parts().slot_bytes;
 }
 
 // Whether as many senders as there should be have gone, and all they sent has been read: by us or
@@ -293,31 +270,42 @@ Status SlotReceiver::how_it_ended() noexcept {
   return died ? Status::kPeerDied : Status::kEnded;
 }
 
-Status SlotReceiver::wait_for_message(Fetched& message, Deadline deadline) noexcept {
-  if (seat_.forked()) return Status::kForked;
+std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline deadline,
+                                               Status& refusal) noexcept {
+  refusal = Status::kForked;
+  if (seat_.forked()) return {};
+  std::span<const std::byte> bytes;
   bool ended = false;
-  bool corrupt = consumer_.blocked() == MpmcBlocked::kCorrupt;
+  bool corrupt = consumer().blocked() == MpmcBlocked::kCorrupt;
   const auto ready = [&] {
-    if (message.bytes.data() == nullptr && !corrupt) {
-      message.bytes = consumer_.try_peek();
-      corrupt = message.bytes.data() == nullptr && consumer_.blocked() == MpmcBlocked::kCorrupt;
+    if (bytes.data() == nullptr && !corrupt) {
+      bytes = path_.try_take();
+      corrupt = bytes.data() == nullptr && consumer().blocked() == MpmcBlocked::kCorrupt;
     }
-    if (message.bytes.data() != nullptr || corrupt) return true;
+    if (bytes.data() != nullptr || corrupt) return true;
     return ended = ended || (seat_.ring().producing().news() != news_ && over());
   };
   const auto lost = [&] {
     if (recovery_pacer_.due_by_time()) seat_.recover();
     return seat_.damaged() || (ended = ended || over());
   };
-  Restless<SlotRing::Consumer> bell{sleeper_, consumer_};
-  if (deadline == Deadline::now()) {
-    if (!ready() && pacer_.due() && lost()) ready();
-  } else if (strategy_.wait(bell, deadline, ready, lost) == WaitResult::kInterrupted) {
-    return Status::kInterrupted;
+  WaitResult result = WaitResult::kTimedOut;
+  Restless<SlotRing::Consumer> bell{sleeper_, consumer()};
+  if (deadline != Deadline::now()) {
+    result = strategy_.wait(bell, deadline, ready, lost);
+  } else if (!ready() && pacer_.due() && lost()) {
+    ready();
   }
-  if (message.bytes.data() != nullptr) return Status::kOk;
-  if (corrupt || seat_.damaged()) return Status::kCorrupt;
-  return ended ? how_it_ended() : too_late(deadline);
+  if (result == WaitResult::kInterrupted) {
+    refusal = Status::kInterrupted;
+  } else if (bytes.data() != nullptr) {
+    refusal = Status::kOk;
+  } else if (corrupt || seat_.damaged()) {
+    refusal = Status::kCorrupt;
+  } else {
+    refusal = ended ? how_it_ended() : too_late(deadline);
+  }
+  return bytes;
 }
 
 // Whether a sender is there, or has been and left something, if only its end.
@@ -328,13 +316,8 @@ bool SlotReceiver::someone_came() const noexcept {
 
 Status SlotReceiver::wait_for_sender(Deadline deadline) noexcept {
   const auto came = [&] { return someone_came(); };
-  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_.at_its_name(); })) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kPeerGone: return Status::kPeerGone;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: break;
-  }
-  return Status::kTimedOut;
+  return wait_for_a_sender(strategy_, sleeper_, deadline, came,
+                           [&] { return seat_.at_its_name(); });
 }
 
 void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
@@ -349,7 +332,7 @@ void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
       seat_.ring().consuming().withdraw(seat_.slot());
     }
     // Senders may wait for room that nobody will make, receivers for what this one still held.
-    senders_bell_.ring(kEverybody);
+    path_.senders_bell().ring(kEverybody);
     SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
     return false;
   };
@@ -358,28 +341,22 @@ void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
 
 void SlotReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
   seat_.describe(info);
-  info.messages = received_;
+  info.messages = path_.received();
 }
 
 SenderParts make_slot_sender(SlotSeat seat, const Url& url, const OpenOptions& options) {
   auto backend = std::make_unique<SlotSender>(std::move(seat), url, options);
-  SlotSender* const own_ring = backend.get();
-  return SenderParts{shut_producer(), Ringer(), std::move(backend), own_ring};
+  MpmcSendPath* const path = backend->path();
+  return SenderParts{record_ring::Producer::shut(), Ringer(), std::move(backend), true, path};
 }
 
 Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
                                          const OpenOptions& options) {
   auto backend = std::make_unique<SlotReceiver>(std::move(seat), url, options);
   const Status status = backend->wait_for_sender(options.wait);
-  SlotReceiver* const own_ring = backend.get();
-  ReceiverParts parts{shut_consumer(), Ringer(), std::move(backend), 1, own_ring};
-  if (status == Status::kOk) return parts;
-  own_ring->detach(parts.consumer, parts.ringer);
-  if (status == Status::kPeerGone) {
-    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
-  }
-  return Error{ErrorCode::kTimedOut,
-               "no sender came to " + url.name() + " in time; start one, or wait longer"};
+  MpmcReceivePath* const path = backend->path();
+  return when_a_sender_came(status, {shut_consumer(), Ringer(), std::move(backend), 1, true, path},
+                            url);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

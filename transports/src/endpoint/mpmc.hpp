@@ -89,19 +89,26 @@ class SlotSeat {
   std::uint32_t slot_ = 0;
 };
 
-class SlotSender final : public OwnRingSender {
+class SlotSender final : public SenderBackend {
  public:
   SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options);
 
+  [[nodiscard]] MpmcSendPath* path() noexcept { return &path_; }
+
   bool forked() const noexcept override { return seat_.forked(); }
-  std::size_t max_message_bytes() const noexcept override { return producer_.max_message_bytes(); }
-  std::byte* reserve(std::size_t size_bytes, Deadline deadline, Status& refusal) noexcept override;
-  void commit(std::size_t size_bytes) noexcept override;
-  void discard() noexcept override;
-  Status send(std::span<const std::byte> message, Deadline deadline) noexcept override;
-  std::byte* add(std::size_t size_bytes, Status& refusal) noexcept override;
-  Status commit_batch(Deadline deadline) noexcept override;
-  void abandon_batch() noexcept override { added_ = 0; }
+  std::size_t max_message_bytes(const record_ring::Producer&) const noexcept override;
+  std::byte* reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes, Deadline deadline,
+                     Status& refusal) noexcept override;
+  void commit(std::size_t size_bytes) noexcept override { path_.commit(size_bytes); }
+  void discard() noexcept override { path_.discard(); }
+  Status send(record_ring::Producer&, Ringer&, std::span<const std::byte> message,
+              Deadline deadline) noexcept override;
+  void begin_batch(record_ring::Producer&) noexcept override {}
+  std::byte* add(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+                 Status& refusal) noexcept override;
+  Status commit_batch(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
+  void abandon_batch(record_ring::Producer&) noexcept override { added_ = 0; }
+  Status published(Ringer&, Deadline) noexcept override { return Status::kOk; }
   Status flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
   Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override;
@@ -109,6 +116,7 @@ class SlotSender final : public OwnRingSender {
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
+  [[nodiscard]] SlotRing::Producer& producer() noexcept { return path_.producer(); }
   [[nodiscard]] std::byte* wait_for_slot(Deadline deadline, Status& refusal) noexcept;
   [[nodiscard]] bool deserted() const noexcept;
   [[nodiscard]] Status why_deserted() const noexcept;
@@ -118,9 +126,7 @@ class SlotSender final : public OwnRingSender {
   Status wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept;
 
   SlotSeat seat_;
-  SlotRing::Producer producer_;
-  SlotRinger receivers_bell_;
-  std::uint64_t sent_ = 0;
+  MpmcSendPath path_;
   WaitStrategy strategy_;
   SlotSleeper sleeper_;
   bool linger_;
@@ -134,31 +140,32 @@ class SlotSender final : public OwnRingSender {
   std::size_t added_ = 0;
 };
 
-class SlotReceiver final : public OwnRingReceiver {
+class SlotReceiver final : public ReceiverBackend {
  public:
   SlotReceiver(SlotSeat seat, const Url& url, const OpenOptions& options);
 
+  [[nodiscard]] MpmcReceivePath* path() noexcept { return &path_; }
+
   bool forked() const noexcept override { return seat_.forked(); }
-  std::size_t max_message_bytes() const noexcept override { return consumer_.max_message_bytes(); }
-  Status fetch(Fetched& message, Deadline deadline) noexcept override;
-  void give_back() noexcept override;
+  std::size_t max_message_bytes(const record_ring::Consumer&) const noexcept override;
+  std::span<const std::byte> fetch(record_ring::Consumer&, Deadline deadline,
+                                   Status& refusal) noexcept override;
+  void give_back() noexcept override { path_.give_back(); }
+  std::uint64_t lost(const record_ring::Consumer&) const noexcept override { return 0; }
   void detach(record_ring::Consumer&, Ringer&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
 
-  // Waits until there is a sender, or something that one has left. kPeerGone when the name leads
-  // elsewhere by now, so that nobody will come here.
+  // Waits until there is a sender, or something that one has left.
   [[nodiscard]] Status wait_for_sender(Deadline deadline) noexcept;
 
  private:
-  [[nodiscard]] Status wait_for_message(Fetched& message, Deadline deadline) noexcept;
+  [[nodiscard]] SlotRing::Consumer& consumer() noexcept { return path_.consumer(); }
   [[nodiscard]] bool someone_came() const noexcept;
   [[nodiscard]] bool over() noexcept;
   [[nodiscard]] Status how_it_ended() noexcept;
 
   SlotSeat seat_;
-  SlotRing::Consumer consumer_;
-  SlotRinger senders_bell_;
-  std::uint64_t received_ = 0;
+  MpmcReceivePath path_;
   WaitStrategy strategy_;
   SlotSleeper sleeper_;
   bool linger_;

@@ -38,7 +38,7 @@ void end_stream(record_ring::Producer& producer, Status status) noexcept {
 
 RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
                        const Url& url, const OpenOptions& options)
-    : SenderBackend(url),
+    : RecordSender(url),
       seat_(std::move(seat)),
       parts_(producer.parts()),
       sleeper_(parts_.producer->space_waiter, parts_.consumer->space_ringer),
@@ -85,13 +85,9 @@ Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
   const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
   Status why = Status::kWouldBlock;
   const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
-  switch (strategy_.wait(sleeper_, deadline, ready_or_left, lost)) {
-    case WaitResult::kReady: return ready() ? Status::kOk : Status::kPeerGone;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: return too_late(deadline);
-    case WaitResult::kPeerGone: break;
-  }
-  return why;
+  const WaitResult result = strategy_.wait(sleeper_, deadline, ready_or_left, lost);
+  if (result == WaitResult::kReady && !ready()) return Status::kPeerGone;
+  return status_of(result, deadline, why);
 }
 
 Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
@@ -144,13 +140,8 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
 Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
   const auto came = [&] { return seat_->peer_came() || receiver_left(); };
   // A receiver that comes rings.
-  switch (strategy_.wait(sleeper_, deadline, came, [&] { return seat_->damaged(); })) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kPeerGone: return Status::kCorrupt;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: break;
-  }
-  return too_late(deadline);
+  const auto damaged = [&] { return seat_->damaged(); };
+  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
 void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
@@ -161,7 +152,7 @@ void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& in
 
 RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
                            const OpenOptions& options)
-    : ReceiverBackend(url),
+    : RecordReceiver(url),
       seat_(std::move(seat)),
       sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
       strategy_(url.options.wait, options.stop),
@@ -172,7 +163,7 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
   if (parts.readers > 1) seat_->await_records(parts);
 }
 
-Status RingReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   ReadState state = ReadState::kEmpty;
   const auto ready = [&] {
     // What is lost is counted, and there is something to read elsewhere; but with a hostile peer
@@ -236,15 +227,12 @@ Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline d
   const auto came = [&] {
     return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
   };
-  switch (strategy_.wait(sleeper_, deadline, came, [&] { return !seat_->at_its_name(); })) {
-    case WaitResult::kReady:
-      passed_over_ = selective_ && seat_->peer() != Presence::kPresent;
-      return Status::kOk;
-    case WaitResult::kPeerGone: return Status::kPeerGone;
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kTimedOut: break;
+  const Status status =
+      wait_for_a_sender(strategy_, sleeper_, deadline, came, [&] { return seat_->at_its_name(); });
+  if (status == Status::kOk) {
+    passed_over_ = selective_ && seat_->peer() != Presence::kPresent;
   }
-  return Status::kTimedOut;
+  return status;
 }
 
 void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
@@ -347,15 +335,8 @@ Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const Recor
   // A sender may be asleep, waiting for a receiver.
   static_cast<void>(ringer.ring());
   const Status status = backend->wait_for_sender(*consumer, options.wait);
-  if (status == Status::kOk) {
-    return ReceiverParts{*std::move(consumer), ringer, std::move(backend), ProbePacer::kLooks};
-  }
-  backend->detach(*consumer, ringer);
-  if (status == Status::kPeerGone) {
-    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
-  }
-  return Error{ErrorCode::kTimedOut,
-               "no sender came to " + url.name() + " in time; start one, or " + "wait longer"};
+  return when_a_sender_came(
+      status, {*std::move(consumer), ringer, std::move(backend), ProbePacer::kLooks}, url);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

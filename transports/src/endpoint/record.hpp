@@ -75,7 +75,7 @@ class Seat {
   virtual void describe(ChannelInfo& info) const = 0;
 };
 
-class RingSender final : public SenderBackend {
+class RingSender final : public RecordSender {
  public:
   // `producer` has just taken up its part; the seat is taken.
   RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
@@ -114,13 +114,13 @@ class RingSender final : public SenderBackend {
   ProbePacer pacer_;
 };
 
-class RingReceiver final : public ReceiverBackend {
+class RingReceiver final : public RecordReceiver {
  public:
   RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
                const OpenOptions& options);
 
   bool forked() const noexcept override { return seat_->forked(); }
-  Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 

@@ -34,21 +34,11 @@ Result<Staging> make_staging(const Url& url, std::size_t chunk_bytes) {
   return staging;
 }
 
-Status status_of(WaitResult result, Deadline deadline) noexcept {
-  switch (result) {
-    case WaitResult::kReady: return Status::kOk;
-    case WaitResult::kTimedOut: return too_late(deadline);
-    case WaitResult::kInterrupted: return Status::kInterrupted;
-    case WaitResult::kPeerGone: break;
-  }
-  return Status::kPeerGone;
-}
-
 }  // namespace
 
 StreamSender::StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup,
                            const Url& url, const OpenOptions& options)
-    : SenderBackend(url),
+    : RecordSender(url),
       stream_(std::move(stream)),
       staging_(std::move(staging)),
       writer_(staging_.parts),
@@ -75,7 +65,7 @@ Status StreamSender::write_some(bool& all) noexcept {
 }
 
 Status StreamSender::wait(Deadline deadline) const noexcept {
-  return status_of(stream_.wait(deadline, mode_, stop_), deadline);
+  return status_of(stream_.wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
 }
 
 Status StreamSender::write_all(Deadline deadline) noexcept {
@@ -137,7 +127,7 @@ void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& 
 
 StreamReceiver::StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
                                PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
-    : ReceiverBackend(url),
+    : RecordReceiver(url),
       stream_(std::move(stream)),
       staging_(std::move(staging)),
       producer_(std::move(producer)),
@@ -148,7 +138,8 @@ StreamReceiver::StreamReceiver(FdStream stream, Staging staging, record_ring::Pr
   if (url.options.keep) cleanup_.reset();
 }
 
-Status StreamReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept {
+Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
+                                       Deadline deadline) noexcept {
   bool gone = false;
   for (;;) {
     const bool drained = reader_.take_in();
@@ -165,7 +156,8 @@ Status StreamReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline)
       case FdStream::Outcome::kEnd: gone = true; break;
       case FdStream::Outcome::kRefused: return Status::kIoError;
       case FdStream::Outcome::kNotNow: {
-        const Status status = status_of(stream_.wait(deadline, mode_, stop_), deadline);
+        const Status status =
+            status_of(stream_.wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
         if (status != Status::kOk) return status;
       }
     }

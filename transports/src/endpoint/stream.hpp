@@ -55,7 +55,7 @@ struct Staging {
   std::span<std::byte> chunk;  // a receiver's; what is read before anything is known of it
 };
 
-class StreamSender final : public SenderBackend {
+class StreamSender final : public RecordSender {
  public:
   // The cleanup is dropped if the URL says that the channel is to be kept.
   StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup, const Url& url,
@@ -87,13 +87,13 @@ class StreamSender final : public SenderBackend {
   std::uint32_t forks_ = fork_count();
 };
 
-class StreamReceiver final : public ReceiverBackend {
+class StreamReceiver final : public RecordReceiver {
  public:
   StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
                  PendingCleanup&& cleanup, const Url& url, const OpenOptions& options);
 
   bool forked() const noexcept override { return fork_count() != forks_; }
-  Status fetch(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 

@@ -53,11 +53,11 @@ class GuardedSenderSeat final : public Seat {
 // A ring's sender that also keeps the door. `Ring`: RingSender, or ReadersSender for several
 // receivers.
 template <class Ring>
-class GuardedSender final : public SenderBackend {
+class GuardedSender final : public RecordSender {
  public:
   GuardedSender(std::unique_ptr<GuardedDoor> door, const record_ring::Producer& producer,
                 const Url& url, const OpenOptions& options)
-      : SenderBackend(url),
+      : RecordSender(url),
         door_(std::move(door)),
         ring_(std::make_unique<GuardedSenderSeat>(*door_), producer, url, options),
         stop_(options.stop),

@@ -235,7 +235,7 @@ class mpmc_ring<T, Policy>::Consumer {
     if (!core_.take() || !is_sound()) return {};
     return slot(0);
   }
-  RONDO_ALWAYS_INLINE void give_back() noexcept { core_.give_back(); }
+  RONDO_ALWAYS_INLINE void give_back() noexcept { core_.give_back_one(); }
   // Whether the message last taken may have been acted upon by a consumer that died.
   [[nodiscard]] bool redelivered() const noexcept { return core_.redelivered(); }
 

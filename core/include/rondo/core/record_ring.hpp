@@ -97,6 +97,12 @@ class record_ring::Producer {
   // of records of one lap. The caller holds the producer's role (participants.hpp).
   [[nodiscard]] static std::optional<Producer> attach(const RecordParts& parts) noexcept;
 
+  // A producer of no ring, which takes nothing: as one that was stopped.
+  [[nodiscard]] static Producer shut() noexcept {
+    Producer producer{RecordParts{}, 0};
+    producer.failed_ = true;
+    return producer;
+  }
   Producer(Producer&&) noexcept = default;
   Producer& operator=(Producer&&) noexcept = default;
 
@@ -218,8 +224,8 @@ class record_ring::Producer {
   void evict(std::uint32_t i) noexcept { readers_.evict(parts_, i); }
 
  private:
-  explicit Producer(const RecordParts& parts) noexcept
-      : parts_(parts), max_record_bytes_(record_ring::max_record_bytes(parts.capacity)) {}
+  Producer(const RecordParts& parts, std::size_t max_record_bytes) noexcept
+      : parts_(parts), max_record_bytes_(max_record_bytes) {}
 
   // Room that stays free behind every record: for the zeroed next header, and for an end mark.
   static constexpr std::uint64_t kReserve = 2 * record_header::kBytes;
@@ -304,19 +310,12 @@ class record_ring::Consumer {
   // and one that does not wait for this reader may overwrite them: intact() tells afterwards.
   // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE ReadState try_peek() noexcept {
-    // R2 (acquire, pairs with R1, R5): the record behind a visible header is fully written.
-    const std::uint64_t word = parts_.header_at(position_).load(std::memory_order_acquire);
-    if (record_header::tag_of(word) == record_header::tag_of(expected_)) [[likely]] {
-      size_ = record_header::size_of(word);
-      footprint_ = record_header::footprint(size_);
-      const std::uint64_t index = index_of(position_, parts_.capacity);
-      if (footprint_ <= parts_.capacity - index) [[likely]] {
-        data_ = parts_.records + index + record_header::kBytes;
-        return ReadState::kRecord;
-      }
-    }
-    return peek_otherwise(word);
+    const std::uint64_t word = header();
+    return describe(word) ? ReadState::kRecord : peek_otherwise(word);
   }
+  // The common case of try_peek() alone: true after kRecord. False for everything else: then
+  // try_peek() says what it is, and does what is to be done about it.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool at_record() noexcept { return describe(header()); }
 
   [[nodiscard]] const std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -424,6 +423,23 @@ class record_ring::Consumer {
       case Acknowledge::kLazily: break;
     }
     return parts.capacity / 8;
+  }
+
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t header() const noexcept {
+    // R2 (acquire, pairs with R1, R5): the record behind a visible header is fully written.
+    return parts_.header_at(position_).load(std::memory_order_acquire);
+  }
+  // Whether `word` is the header of the next record: then where it lies.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool describe(std::uint64_t word) noexcept {
+    if (record_header::tag_of(word) != record_header::tag_of(expected_)) [[unlikely]]
+      return false;
+    size_ = record_header::size_of(word);
+    footprint_ = record_header::footprint(size_);
+    const std::uint64_t index = index_of(position_, parts_.capacity);
+    if (footprint_ > parts_.capacity - index) [[unlikely]]
+      return false;
+    data_ = parts_.records + index + record_header::kBytes;
+    return true;
   }
 
   // As intact(), of the header at our position, and tells nobody.

@@ -142,7 +142,7 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
       detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
   if (!end.sound) return std::nullopt;
 
-  Producer producer(parts);
+  Producer producer(parts, record_ring::max_record_bytes(parts.capacity));
   producer.tail_ = end.position;
   producer.sequence_ = end.sequence;
   if (end.after_mark) producer.ended_at_ = end.position;

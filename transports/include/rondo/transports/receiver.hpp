@@ -26,6 +26,7 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/hand_over.hpp"
+#include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 
@@ -35,7 +36,6 @@ class Receiver;
 class Sender;
 
 namespace detail {
-class OwnRingReceiver;
 class ReceiverBackend;
 struct ReceiverParts;
 }  // namespace detail
@@ -97,27 +97,21 @@ class Receiver {
   // Progress: on rings wait-free, with kind=mpmc lock-free: another receiver may win the message.
   // Memory ordering: what the sender did before it sent this message is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_next() noexcept {
-    if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
-      if (fetch_slowly(Deadline::now()) != Status::kOk) return std::nullopt;
-      message_came();
-      return std::optional<Message>(std::in_place, *this, fetched());
-    }
+    const std::span<const std::byte> bytes = fetch(Deadline::now());
+    if (bytes.data() == nullptr) return std::nullopt;
     message_came();
-    return std::optional<Message>(std::in_place, *this, peeked());
+    return std::optional<Message>(std::in_place, *this, bytes);
   }
 
   // As try_next(), but waits for a message until `deadline`. Else the status is kTimedOut
   // (kWouldBlock for Deadline::now()), kInterrupted, or what status() says.
   // Progress: blocking. A sender that is merely slow is waited for; death is proved by the kernel.
   RONDO_ALWAYS_INLINE Polled<Message> next(Deadline deadline = Deadline::never()) noexcept {
-    if (consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
-      const Status status = fetch_slowly(deadline);
-      message_came();
-      if (status != Status::kOk) return Polled<Message>(status);
-      return Polled<Message>(std::in_place, *this, fetched());
-    }
+    const std::span<const std::byte> bytes = fetch(deadline);
     message_came();
-    return Polled<Message>(std::in_place, *this, peeked());
+    if (bytes.data() == nullptr) [[unlikely]]
+      return Polled<Message>(refusal_);
+    return Polled<Message>(std::in_place, *this, bytes);
   }
 
   // kOk while messages may still come; else why not: kEnded; kPeerGone (the sender broke the stream
@@ -159,9 +153,17 @@ class Receiver {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::span<const std::byte> peeked() const noexcept {
     return {consumer_.data(), consumer_.size()};
   }
-  // What fetch_slowly() found.
-  [[nodiscard]] std::span<const std::byte> fetched() const noexcept {
-    return own_ring_ == nullptr ? peeked() : own_bytes_;
+  // The next message, ours until it is given back; null with the reason in refusal_. The span
+  // comes in registers: read back from where it was just stored, it would stall.
+  RONDO_ALWAYS_INLINE std::span<const std::byte> fetch(Deadline deadline) noexcept {
+    if (consumer_.at_record()) [[likely]]
+      return peeked();
+    if (mpmc_ != nullptr) {
+      const std::span<const std::byte> bytes = mpmc_->try_take();
+      if (bytes.data() != nullptr) [[likely]]
+        return bytes;
+    }
+    return fetch_slowly(deadline);
   }
   // For ThreadSanitizer alone (hand_over.hpp).
   [[nodiscard]] detail::HandOver hand_over() const noexcept;
@@ -174,35 +176,38 @@ class Receiver {
 
   RONDO_ALWAYS_INLINE void give_back() noexcept {
     room_leaves();
-    if (own_ring_ != nullptr) [[unlikely]]
-      return give_back_to_own_ring();
+    if (elsewhere_) [[unlikely]] {
+      if (mpmc_ != nullptr) return mpmc_->give_back();
+      return give_back_elsewhere();
+    }
     // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
     if (consumer_.give_back() && ringer_.wanted()) [[unlikely]]
       ring();
   }
 
-  // The slow paths, and those of backends with a ring of their own.
-  Status fetch_slowly(Deadline deadline) noexcept;
-  Status fetch_from_own_ring(Deadline deadline) noexcept;
-  void give_back_to_own_ring() noexcept;
+  // The slow paths, and those of messages that lie elsewhere.
+  std::span<const std::byte> fetch_slowly(Deadline deadline) noexcept;
+  void give_back_elsewhere() noexcept;
   RONDO_COLD void ring() noexcept;
 
   record_ring::Consumer consumer_;
   Ringer ringer_;
+  Status refusal_ = Status::kOk;  // why the last fetch() found nothing
   Status status_ = Status::kOk;
+  bool elsewhere_ = false;             // messages do not lie in consumer_'s ring
   std::uint32_t looks_ = 0;            // that found nothing
   std::uint32_t looks_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
-  detail::OwnRingReceiver* own_ring_ = nullptr;  // the backend, if it has a ring of its own
-  std::span<const std::byte> own_bytes_;         // the message taken from it
-  bool redelivered_ = false;                     // that message
+  detail::MpmcReceivePath* mpmc_ = nullptr;  // kind=mpmc, until the handle stops
 };
 
 inline bool Message::intact() const noexcept { return receiver_->consumer_.intact(); }
 inline Message::~Message() {
   if (receiver_ != nullptr) receiver_->give_back();
 }
-inline bool Message::redelivered() const noexcept { return receiver_->redelivered_; }
+inline bool Message::redelivered() const noexcept {
+  return receiver_->mpmc_ != nullptr && receiver_->mpmc_->redelivered();
+}
 
 // An input iterator that owns the message it stands on.
 class Receiver::Iterator {
@@ -226,15 +231,9 @@ class Receiver::Iterator {
 
  private:
   void fetch() noexcept {
-    if (receiver_->consumer_.try_peek() != ReadState::kRecord) [[unlikely]] {
-      const Status status = receiver_->fetch_slowly(Deadline::never());
-      receiver_->message_came();
-      if (status != Status::kOk) return;
-      message_.emplace(*receiver_, receiver_->fetched());
-      return;
-    }
+    const std::span<const std::byte> bytes = receiver_->fetch(Deadline::never());
     receiver_->message_came();
-    message_.emplace(*receiver_, receiver_->peeked());
+    if (bytes.data() != nullptr) message_.emplace(*receiver_, bytes);
   }
 
   Receiver* receiver_;

@@ -11,8 +11,9 @@
 // itself, for byte streams it is a staging buffer from which messages are written out at once. So
 // the way of a message is the same inline code everywhere, without a virtual call; what is slow
 // anyway (a full ring, a sleeping receiver, a system call) is out of line, behind SenderBackend.
-// Other rings (kind=mpmc) stand wholly behind it: the record ring is shut then, and every message
-// takes the way of a full one, to OwnRingSender.
+// Where the messages lie in another ring, the record ring is shut, and every message takes the way
+// of a full one: with kind=mpmc to that ring's producer, which is inline as well (mpmc_paths.hpp),
+// with kind=frames to the backend.
 #pragma once
 
 #include <cassert>
@@ -32,6 +33,7 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/hand_over.hpp"
+#include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 
@@ -41,7 +43,6 @@ class Receiver;
 class Sender;
 
 namespace detail {
-class OwnRingSender;
 class SenderBackend;
 struct SenderParts;
 }  // namespace detail
@@ -106,11 +107,9 @@ class Sender {
   // there is no room, and in a guarded ring, to let receivers in.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim(
       std::size_t size_bytes) noexcept {
-    std::byte* bytes = producer_.try_reserve(size_bytes);
-    if (bytes == nullptr) [[unlikely]] {
-      bytes = reserve_slowly(size_bytes, Deadline::now());
-      if (bytes == nullptr) return std::nullopt;
-    }
+    std::byte* const bytes = reserve(size_bytes, Deadline::now());
+    if (bytes == nullptr) [[unlikely]]
+      return std::nullopt;
     room_came();
     return std::optional<Claim>(std::in_place, *this, std::span(bytes, size_bytes),
                                 Deadline::now());
@@ -123,11 +122,9 @@ class Sender {
   // is proved by the kernel.
   RONDO_ALWAYS_INLINE Polled<Claim> claim(std::size_t size_bytes,
                                           Deadline deadline = Deadline::never()) noexcept {
-    std::byte* bytes = producer_.try_reserve(size_bytes);
-    if (bytes == nullptr) [[unlikely]] {
-      bytes = reserve_slowly(size_bytes, deadline);
-      if (bytes == nullptr) return Polled<Claim>(refusal_);
-    }
+    std::byte* const bytes = reserve(size_bytes, deadline);
+    if (bytes == nullptr) [[unlikely]]
+      return Polled<Claim>(refusal_);
     room_came();
     return Polled<Claim>(std::in_place, *this, std::span(bytes, size_bytes), deadline);
   }
@@ -143,14 +140,21 @@ class Sender {
   [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
                                                 Deadline deadline = Deadline::never()) noexcept {
     std::byte* bytes = producer_.try_reserve(message.size());
-    if (bytes == nullptr) [[unlikely]] {
-      message_leaves();
-      const detail::CopyInLibrary copying;
-      return send_slowly(message, deadline);
+    if (bytes != nullptr) [[likely]] {
+      room_came();
+      if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+      return commit(message.size(), deadline);
     }
-    room_came();
-    if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-    return commit(message.size(), deadline);
+    if (mpmc_ != nullptr && (bytes = mpmc_->try_reserve(message.size())) != nullptr) {
+      room_came();
+      if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+      message_leaves();
+      mpmc_->commit(message.size());
+      return Status::kOk;
+    }
+    message_leaves();
+    const detail::CopyInLibrary copying;
+    return send_slowly(message, deadline);
   }
 
   // The same for text: its characters, without an end mark.
@@ -223,27 +227,40 @@ class Sender {
     return published(deadline);
   }
 
-  // Of a claim: the message may lie in the backend's ring.
+  // Room for one message; nullptr with the reason in refusal_.
+  RONDO_ALWAYS_INLINE std::byte* reserve(std::size_t size_bytes, Deadline deadline) noexcept {
+    std::byte* bytes = producer_.try_reserve(size_bytes);
+    if (bytes == nullptr) [[unlikely]] {
+      if (mpmc_ != nullptr) bytes = mpmc_->try_reserve(size_bytes);
+      if (bytes == nullptr) bytes = reserve_slowly(size_bytes, deadline);
+    }
+    return bytes;
+  }
+
+  // Of a claim, which may lie elsewhere.
   RONDO_ALWAYS_INLINE void commit_claim(std::size_t size_bytes, Deadline deadline) noexcept {
-    if (own_ring_ == nullptr) [[likely]] {
+    if (!elsewhere_) [[likely]] {
       static_cast<void>(commit(size_bytes, deadline));
+      return;
+    }
+    message_leaves();
+    if (mpmc_ != nullptr) {
+      mpmc_->commit(size_bytes);
     } else {
-      message_leaves();
-      commit_to_own_ring(size_bytes);
+      commit_elsewhere(size_bytes);
     }
   }
   // What was reserved in the record ring and not committed is forgotten by itself.
   RONDO_ALWAYS_INLINE void discard_claim() noexcept {
-    if (own_ring_ != nullptr) [[unlikely]]
-      discard_in_own_ring();
+    if (elsewhere_) [[unlikely]]
+      discard_elsewhere();
   }
 
-  // The slow paths, and those of backends with a ring of their own. `reserve_slowly` sets refusal_
-  // when it returns nullptr.
+  // The slow paths, and those of messages that lie elsewhere.
   Status send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept;
   std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
-  void commit_to_own_ring(std::size_t size_bytes) noexcept;
-  void discard_in_own_ring() noexcept;
+  void commit_elsewhere(std::size_t size_bytes) noexcept;
+  void discard_elsewhere() noexcept;
   RONDO_COLD Status published(Deadline deadline) noexcept;
   [[nodiscard]] Status wait_until_read(Deadline deadline) noexcept;
   void begin_batch() noexcept;
@@ -258,7 +275,8 @@ class Sender {
   Status status_ = Status::kOk;
   int exceptions_;  // on their way when it was opened
   std::unique_ptr<detail::SenderBackend> backend_;
-  detail::OwnRingSender* own_ring_ = nullptr;  // the backend, if it has a ring of its own
+  detail::MpmcSendPath* mpmc_ = nullptr;  // kind=mpmc, until the handle stops
+  bool elsewhere_ = false;                // messages do not lie in producer_'s ring
 };
 
 inline void Claim::commit() && noexcept {

@@ -1,0 +1,67 @@
+#include "endpoint/backend.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+std::byte* RecordSender::reserve(record_ring::Producer& producer, Ringer& ringer,
+                                 std::size_t size_bytes, Deadline deadline,
+                                 Status& refusal) noexcept {
+  if (forked()) {
+    refusal = Status::kForked;
+  } else if (size_bytes > producer.max_record_bytes()) {
+    refusal = Status::kTooLarge;
+  } else {
+    refusal = wait_for_room(producer, ringer, size_bytes, deadline);
+  }
+  return refusal == Status::kOk ? producer.try_reserve(size_bytes) : nullptr;
+}
+
+Status RecordSender::send(record_ring::Producer& producer, Ringer& ringer,
+                          std::span<const std::byte> message, Deadline deadline) noexcept {
+  Status refusal = Status::kOk;
+  std::byte* const bytes = reserve(producer, ringer, message.size(), deadline, refusal);
+  if (bytes == nullptr) return refusal;
+  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+  producer.commit(message.size());
+  return passed_on(ringer, deadline);
+}
+
+std::byte* RecordSender::add(record_ring::Producer& producer, Ringer& ringer,
+                             std::size_t size_bytes, Status& refusal) noexcept {
+  std::byte* const bytes = reserve(producer, ringer, size_bytes, Deadline::now(), refusal);
+  if (bytes != nullptr) producer.commit(size_bytes);
+  return bytes;
+}
+
+Status RecordSender::commit_batch(record_ring::Producer& producer, Ringer& ringer,
+                                  Deadline deadline) noexcept {
+  producer.end_batch();
+  return passed_on(ringer, deadline);
+}
+
+Status RecordSender::passed_on(Ringer& ringer, Deadline deadline) noexcept {
+  if (!ringer.wanted()) [[likely]]
+    return Status::kOk;
+  return forked() ? Status::kForked : published(ringer, deadline);
+}
+
+std::span<const std::byte> RecordReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline,
+                                                 Status& refusal) noexcept {
+  refusal = wait_for_record(consumer, deadline);
+  if (refusal != Status::kOk) return {};
+  return {consumer.data(), consumer.size()};
+}
+
+Result<ReceiverParts> when_a_sender_came(Status status, ReceiverParts parts, const Url& url) {
+  if (status == Status::kOk) return parts;
+  parts.backend->detach(parts.consumer, parts.ringer);
+  if (status == Status::kPeerGone) {
+    return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
+  }
+  return Error{ErrorCode::kTimedOut,
+               "no sender came to " + url.name() + " in time; start one, or wait longer"};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
