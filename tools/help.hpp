@@ -10,24 +10,8 @@ inline constexpr const char* kSummary =
   rondo recv shm:names | grep txt     in another; either may start first
 )";
 
-inline constexpr const char* kMainFooter = R"(Addresses (URL):
-  shm:NAME                named shared memory: the fastest
-  shm+guarded:PATH        the same, where the receiver can't write to the ring
-  file:PATH               a file mapped into memory by both sides
-  fifo:PATH               a named pipe
-  unix:PATH               a UNIX stream socket
-  fd:N                    a descriptor that was inherited, such as a pipe's end
-Options follow a question mark (quote it for the shell):
-  'shm:NAME?capacity=16MiB'    size of the ring; the largest message is about half of it
-  'shm:NAME?wait=spin'         spin, pause, yield, adaptive or park while waiting
-  'shm:NAME?start=fresh'       throw away what an earlier sender left there
-  'shm:NAME?readers=64'        up to 64 receivers at once, each of which gets every message
-  'shm:NAME?kind=mpmc&slots=4096&slot_size=256'
-                               many senders and many receivers share the channel; each message,
-                               up to slot_size bytes, goes to one of the receivers
-  'shm:NAME?kind=frames&frames=8&frame_size=12MiB&readers=4'
-                               large frames to each receiver, who may hold one; the sender waits
-                               for nobody, and who is late is told how many frames it lost
+// Behind what url_help() says of addresses and their options.
+inline constexpr const char* kMainFooter = R"(`rondo help options` says all of them at length.
 
 Exit codes:
   0  done: the stream ended in order        5  the other side was killed, or left early

@@ -184,9 +184,14 @@ int run(int argc, const char* const* argv) {
   add_recv(app, transfer);
   add_inspection(app, inspect);
   for (CLI::App* command : app.get_subcommands({})) command->group("Commands");
-  app.footer(kMainFooter);  // after the commands, which would inherit it
+  // After the commands, which would inherit it.
+  app.footer(url_help(UrlHelp::kBrief) + kMainFooter);
 
   const auto arguments = understood(app, {argv + 1, argv + argc});
+  if (arguments == std::vector<std::string>{kHelpOptions}) {
+    fmt::print("{}", url_help(UrlHelp::kFull));
+    return kSuccess;
+  }
   try {
     app.parse(std::vector(arguments.rbegin(), arguments.rend()));  // it takes them from the back
   } catch (const CLI::Success& asked_for) {                        // --help, --version

@@ -98,6 +98,7 @@ std::vector<std::string> understood(const CLI::App& app, std::vector<std::string
   if (arguments.empty() || arguments[0] != "help") return arguments;
   arguments.erase(arguments.begin());
   if (arguments.empty()) return {"--help"};
+  if (arguments == std::vector<std::string>{"options"}) return {kHelpOptions};
   if (command_named(app, arguments[0]) != nullptr) return {arguments[0], "--help"};
   return arguments;  // no such command
 }

@@ -9,7 +9,11 @@
 
 namespace rondo::program {
 
-// The arguments as the parser knows them: `help` is --help, and `help COMMAND` is COMMAND --help.
+// What `help options` is: no command, but a page.
+inline constexpr const char* kHelpOptions = "--help-options";
+
+// The arguments as the parser knows them: `help` is --help, `help COMMAND` is COMMAND --help, and
+// `help options` is kHelpOptions.
 [[nodiscard]] std::vector<std::string> understood(const CLI::App& app,
                                                   std::vector<std::string> arguments);
 

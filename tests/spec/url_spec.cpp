@@ -18,6 +18,7 @@
 //  17. WhatAGuardedRingCannotDoIsRefusedWithTheReason
 //  18. ARingOfSlotsHasOptionsOfItsOwn
 //  19. APoolOfFramesHasOptionsOfItsOwn
+//  20. OnlyWhatLiesInASegmentOfThatNameHasOne
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -304,6 +305,15 @@ TEST(Url, APoolOfFramesHasOptionsOfItsOwn) {
   for (const char* size : {"0", "4GiB", "-1", ""}) {
     EXPECT_THAT(refusal(std::string("shm:x?kind=frames&frame_size=") + size),
                 HasSubstr("such as 12MiB"));
+  }
+}
+
+TEST(Url, OnlyWhatLiesInASegmentOfThatNameHasOne) {
+  EXPECT_EQ(parsed("shm:x?readers=2").segment()->backing, Backing::kSharedMemory);
+  EXPECT_EQ(parsed("shm:x?readers=2").segment()->name, "x");
+  EXPECT_EQ(parsed("file:/x").segment()->backing, Backing::kFile);
+  for (const char* text : {"shm+guarded:/x", "inproc:x", "pipe:", "fd:3", "fifo:/x", "unix:/x"}) {
+    EXPECT_FALSE(parsed(text).segment()) << text;
   }
 }
 

@@ -7,7 +7,7 @@
 #include "endpoint/broadcast.hpp"
 #include "endpoint/frames.hpp"
 #include "rondo/core/segment_header.hpp"
-#include "url/url_options.hpp"
+#include "url/kinds.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {

@@ -1,4 +1,4 @@
-// The options of a URL: one table that says which there are, for whom, and what they may hold.
+// Taking the options of a URL apart, by the tables that say which there are.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,6 @@ namespace rondo::inline RONDO_ABI::detail {
 // Takes "a=1&b=2" apart into `options`.
 [[nodiscard]] Result<void> parse_options(Scheme scheme, std::string_view text,
                                          ChannelOptions& options);
-
-// Errors: kInvalidOption when what `options` ask of a receiver or of the ring is nothing that a
-// pool of frames has.
-[[nodiscard]] Result<void> refuse_of_frames(const ChannelOptions& options);
 
 // The smallest capacity of a ring in which records of `max_bytes` always fit.
 [[nodiscard]] constexpr std::uint64_t capacity_for(std::uint64_t max_bytes) noexcept {

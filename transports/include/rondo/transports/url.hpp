@@ -1,78 +1,95 @@
 // How a channel is named: SCHEME:TARGET?OPTION=VALUE&OPTION=VALUE
 //
-//   shm:NAME      a ring in shared memory, by name
-//   shm+guarded:PATH
-//                 a ring in shared memory that its receivers can't write to, handed over the UNIX
-//                 socket at PATH to those whom its sender allows
-//   file:PATH     a ring in a memory-mapped file
-//   inproc:NAME   a ring between threads of this process
-//   pipe:         an anonymous pipe; opened as a pair
-//   fd:N          a pipe, socket or file that is open already, by its descriptor
-//   fifo:PATH     a named pipe
-//   unix:PATH     a UNIX stream socket
-//
-//   option    value                        for                  meaning
-//   kind      record mpmc frames           shm file inproc      which ring: record (default), one
-//                                                               sender and one receiver; mpmc,
-//                                                               many of both share the messages;
-//                                                               frames (shm file), large ones to
-//                                                               many receivers, who may hold them.
-//                                                               Unset: as found, else record
-//   capacity  a power of two, e.g. 1MiB    all (kind=record)    bytes of the ring; default 4MiB,
-//                                                               1MiB for pipe fd fifo unix
-//   slots     a power of two, e.g. 1024    kind=mpmc            messages in the ring; default 4096
-//   slot_size e.g. 256, 4KiB               kind=mpmc            the largest message; default 256
-//   on_consumer_death                      kind=mpmc            what a receiver held that was
-//             redeliver drop                                    killed: another one gets it,
-//                                                               marked, or nobody does
-//   frames    2 to 1024                    kind=frames          frames in the pool; default 8, or
-//                                                               readers + 2 if that is more
-//   frame_size                             kind=frames          the largest frame; default 1MiB
-//             e.g. 12MiB
-//   max       e.g. 64KiB                   pipe fd fifo unix    messages up to this size shall fit
-//   wait      spin pause yield adaptive    all                  how to wait; default adaptive
-//             park
-//   ack       lazy eager explicit          shm file inproc      when the receiver gives space back;
-//                                          (kind=record)        explicit: in acknowledge() alone
-//   linger    0 1                          shm file inproc      wait for a successor of a peer that
-//                                                               died or left
-//   keep      0 1                          shm file fifo        leave the name when the last one
-//                                                               goes
-//   start     any new fresh join           shm file             what to do with what is there: any:
-//                                                               take it up, or make it; new: make
-//                                                               it, or fail (a sender's); fresh:
-//                                                               throw away what an earlier life
-//                                                               left, fail if somebody is attached
-//                                                               (a receiver then joins); join:
-//                                                               take it up, or fail
-//   from      oldest next                  a receiver's         next: only what is sent from now
-//                                          (kind=record)        on; what lies there is thrown
-//                                                               away, if there is one receiver
-//   mode      octal, e.g. 0660             shm file fifo unix   permissions; default 0600
-//   group     a number or a name           shm file             the group that the new file is
-//                                                               given, with a mode such as 0660
-//   huge      no try require               shm file             huge pages
-//   lock      0 1                          shm file             keep it in memory
-//   numa      a node's number              shm file             where the memory is taken
-//   uid gid   numbers, e.g. 1000,1001      shm+guarded          whose processes are let in beside
-//                                                               our own user's
-//   readers   1 to 64                      shm file             receivers at once (default 1), each
-//                                                               of which gets every message
-//
-// and with several readers (of kind=frames: policy=lossy, which is the default there, or latest;
-// and from=oldest or newest):
-//
-//   policy    reliable lossy latest        a receiver's         whether the sender waits for it
-//   from      oldest newest next NUMBER    a receiver's         where it starts
-//   name      text                         a receiver's         to go on where that name stopped
-//   evict     seconds                      the sender's         how long it waits for a reliable
-//                                                               receiver that does not move
-//
-// shm+guarded also has capacity, wait, ack, linger (sender), mode, lock, numa, readers, and of
-// several readers all but name.
-//
-// Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or '%' in
-// a target is written %3F, %26 or %25.
+// From here on what `rondo help options` prints.
+// Addresses (URL):
+//   shm:NAME                a ring in shared memory, by name: the fastest
+//   shm+guarded:PATH        a ring in shared memory that its receivers can't write to, handed over
+//                           the UNIX socket at PATH to those whom its sender allows
+//   file:PATH               a ring in a memory-mapped file
+//   inproc:NAME             a ring between threads of this process
+//   pipe:                   an anonymous pipe; opened as a pair
+//   fd:N                    a pipe, socket or file that is open already, by its descriptor
+//   fifo:PATH               a named pipe
+//   unix:PATH               a UNIX stream socket
+// Kinds of ring, and the options of each:
+//   'shm:NAME?capacity=16MiB&readers=64'
+//                           the default: messages from one sender to one receiver, or, with
+//                           readers=, to each of several; the largest is about half of the capacity
+//   'shm:NAME?kind=mpmc&slots=4096&slot_size=256'
+//                           many senders and many receivers share the messages; each one, up to
+//                           slot_size bytes, goes to one of the receivers
+//   'shm:NAME?kind=frames&frames=8&frame_size=12MiB&readers=4'
+//                           large messages to each of several receivers, who may hold one; the
+//                           sender waits for nobody, and who is late is told how many it lost
+// Options follow a question mark, as in 'shm:NAME?capacity=16MiB&wait=park', quoted for a shell:
+//   option             for                     meaning (value)
+//   kind               shm file inproc         which kind of ring; unset: as found, else record
+//                                              (record, mpmc or frames)
+//   capacity           all; kind=record        bytes of the ring; default 4MiB, 1MiB for pipe fd
+//                                              fifo unix (a power of two, such as 64KiB, 1MiB or
+//                                              4GiB)
+//   slots              shm file inproc;        messages in the ring; default 4096 (a power of two
+//                      kind=mpmc               from 2 to 4GiB, such as 1024)
+//   slot_size          shm file inproc;        the largest message; default 256 (a size from 1 to
+//                      kind=mpmc               1GiB, such as 64 or 4KiB)
+//   on_consumer_death  shm file inproc;        what becomes of the message that a killed receiver
+//                      kind=mpmc               held: another receiver gets it, marked (the
+//                                              default), or nobody does (redeliver or drop)
+//   frames             shm file; kind=frames   frames in the pool; default 8, or readers + 2 if
+//                                              that is more (a number from 2 to 1024)
+//   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
+//                                              such as 12MiB)
+//   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
+//                                              64KiB, at most 4294967280)
+//   wait               all                     how to wait; default adaptive (one of spin, pause,
+//                                              yield, adaptive, park)
+//   ack                shm shm+guarded file    when the receiver gives space back; default lazy;
+//                      inproc; kind=record     explicit: in acknowledge() alone (lazy, eager or
+//                                              explicit)
+//   linger             shm shm+guarded file    wait for a successor of a peer that died or left; of
+//                      inproc                  shm+guarded the sender's (0 or 1)
+//   keep               shm file fifo           leave the name when the last one goes (0 or 1)
+//   start              shm file                what to do with what is there: any: take it up, or
+//                                              make it (the default); new: make it, or fail (a
+//                                              sender's); fresh: throw away what an earlier life
+//                                              left, fail if somebody is attached (a receiver then
+//                                              joins); join: take it up, or fail (any, new, fresh
+//                                              or join)
+//   from               shm shm+guarded file    where the receiver starts; default oldest; next:
+//                      inproc; kind=record     with what is sent from now on, and what lies there
+//                      frames                  is thrown away if there is one receiver; newest and
+//                                              a number: one of several receivers; of kind=frames:
+//                                              oldest or newest (oldest, newest, next, or the
+//                                              number of a message, from 0 up)
+//   mode               shm shm+guarded file    permissions; default 0600 (octal permissions that
+//                      fifo unix               let the owner read and write, such as 0600 or 0660)
+//   group              shm file                the group that the new file is given; with a mode
+//                                              such as 0660 (a group's number, or its name in
+//                                              /etc/group)
+//   huge               shm file                huge pages; default no (no, try or require)
+//   lock               shm shm+guarded file    keep it in memory (0 or 1)
+//   numa               shm shm+guarded file    where the memory is taken (the number of a memory
+//                                              node, such as 0)
+//   uid                shm+guarded             users whose processes are let in beside our own
+//                                              user's (numbers of users or groups with commas
+//                                              between them, such as 1000,1001)
+//   gid                shm+guarded             groups whose processes are let in beside our own
+//                                              user's (numbers of users or groups with commas
+//                                              between them, such as 1000,1001)
+//   readers            shm shm+guarded file;   receivers at once, each of which gets every message;
+//                      kind=record frames      default 1 (a number from 1 to 64)
+//   policy             shm shm+guarded file;   whether the sender waits for this one of several
+//                      kind=record frames      receivers: reliable: it does (the default); lossy:
+//                                              this one gets what is still there (the default of
+//                                              kind=frames, which has no reliable); latest: it gets
+//                                              the newest alone (reliable, lossy or latest)
+//   name               shm file; kind=record   of one of several receivers, to go on where the last
+//                                              one of that name stopped (a name of 1 to 32 bytes)
+//   evict              shm shm+guarded file;   how long a sender waits for a reliable one of
+//                      kind=record             several receivers that does not move (a number of
+//                                              seconds)
+// Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
+// '%' in a target is written %3F, %26 or %25.
 #pragma once
 
 #include <chrono>
@@ -152,7 +169,14 @@ struct Url {
 
   // SCHEME:TARGET, without the options.
   [[nodiscard]] std::string name() const;
+  // Of the segment that the channel is, for outsiders to look into; none of what keeps no segment
+  // at its target.
+  [[nodiscard]] std::optional<SegmentName> segment() const;
 };
+
+// What stands at the head of this file, as text for people; brief: for the --help of a program.
+enum class UrlHelp : std::uint8_t { kBrief, kFull };
+[[nodiscard]] std::string url_help(UrlHelp detail);
 
 // "64KiB" -> 65536. Empty if it is no size or does not fit 64 bits.
 [[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text) noexcept;

@@ -1,0 +1,152 @@
+// The options of a URL: one row for each. Which scheme takes which, the rows of the schemes say
+// (schemes.hpp); which kind of ring, those of the kinds (kinds.hpp).
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/url.hpp"
+#include "url/kinds.hpp"
+#include "url/schemes.hpp"
+#include "url/words.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// Takes a value in. False if it is none that could be meant.
+using SetOption = bool (*)(std::string_view value, ChannelOptions& options);
+// What would be right in place of a certain value; empty: what is right of any.
+using Remedy = std::string (*)(std::string_view value);
+
+namespace set {
+bool kind(std::string_view value, ChannelOptions& options);
+bool capacity(std::string_view value, ChannelOptions& options);
+bool slots(std::string_view value, ChannelOptions& options);
+bool slot_size(std::string_view value, ChannelOptions& options);
+bool on_consumer_death(std::string_view value, ChannelOptions& options);
+bool frames(std::string_view value, ChannelOptions& options);
+bool frame_size(std::string_view value, ChannelOptions& options);
+bool max(std::string_view value, ChannelOptions& options);
+bool wait(std::string_view value, ChannelOptions& options);
+bool ack(std::string_view value, ChannelOptions& options);
+bool linger(std::string_view value, ChannelOptions& options);
+bool keep(std::string_view value, ChannelOptions& options);
+bool start(std::string_view value, ChannelOptions& options);
+bool from(std::string_view value, ChannelOptions& options);
+bool mode(std::string_view value, ChannelOptions& options);
+bool group(std::string_view value, ChannelOptions& options);
+bool huge(std::string_view value, ChannelOptions& options);
+bool lock(std::string_view value, ChannelOptions& options);
+bool numa(std::string_view value, ChannelOptions& options);
+bool uid(std::string_view value, ChannelOptions& options);
+bool gid(std::string_view value, ChannelOptions& options);
+bool readers(std::string_view value, ChannelOptions& options);
+bool policy(std::string_view value, ChannelOptions& options);
+bool name(std::string_view value, ChannelOptions& options);
+bool evict(std::string_view value, ChannelOptions& options);
+}  // namespace set
+std::string kinds_there_are(std::string_view value);
+std::string nearest_capacity(std::string_view value);
+std::string nearest_slots(std::string_view value);
+
+struct OptionRow {
+  std::string_view name;
+  SetOption set;
+  std::string_view value;  // what it has to be
+  // For help, which has a short form: what comes before the first ':' or ';'.
+  std::string_view meaning;
+  ErrorCode error = ErrorCode::kInvalidOption;
+  Remedy remedy = nullptr;
+};
+
+inline constexpr std::array kOptions{
+    OptionRow{"kind", set::kind, "the name of a kind of ring",
+              "which kind of ring; unset: as found, else record", ErrorCode::kInvalidOption,
+              kinds_there_are},
+    OptionRow{"capacity", set::capacity, "a power of two, such as 64KiB, 1MiB or 4GiB",
+              "bytes of the ring; default 4MiB, 1MiB for pipe fd fifo unix",
+              ErrorCode::kInvalidCapacity, nearest_capacity},
+    OptionRow{"slots", set::slots, "a power of two from 2 to 4GiB, such as 1024",
+              "messages in the ring; default 4096", ErrorCode::kInvalidCapacity, nearest_slots},
+    OptionRow{"slot_size", set::slot_size, "a size from 1 to 1GiB, such as 64 or 4KiB",
+              "the largest message; default 256", ErrorCode::kInvalidCapacity},
+    OptionRow{"on_consumer_death", set::on_consumer_death, "redeliver or drop",
+              "what becomes of the message that a killed receiver held: another receiver gets it, "
+              "marked (the default), or nobody does"},
+    OptionRow{"frames", set::frames, "a number from 2 to 1024",
+              "frames in the pool; default 8, or readers + 2 if that is more",
+              ErrorCode::kInvalidCapacity},
+    OptionRow{"frame_size", set::frame_size, "a size below 4GiB, such as 12MiB",
+              "the largest frame; default 1MiB", ErrorCode::kInvalidCapacity},
+    OptionRow{"max", set::max, "a size such as 64KiB, at most 4294967280",
+              "messages up to this size shall fit"},
+    OptionRow{"wait", set::wait, "one of spin, pause, yield, adaptive, park",
+              "how to wait; default adaptive"},
+    OptionRow{"ack", set::ack, "lazy, eager or explicit",
+              "when the receiver gives space back; default lazy; explicit: in acknowledge() alone"},
+    OptionRow{"linger", set::linger, "0 or 1",
+              "wait for a successor of a peer that died or left; of shm+guarded the sender's"},
+    OptionRow{"keep", set::keep, "0 or 1", "leave the name when the last one goes"},
+    OptionRow{"start", set::start, "any, new, fresh or join",
+              "what to do with what is there: any: take it up, or make it (the default); new: make "
+              "it, or fail (a sender's); fresh: throw away what an earlier life left, fail if "
+              "somebody is attached (a receiver then joins); join: take it up, or fail"},
+    OptionRow{"from", set::from, "oldest, newest, next, or the number of a message, from 0 up",
+              "where the receiver starts; default oldest; next: with what is sent from now on, and "
+              "what lies there is thrown away if there is one receiver; newest and a number: one "
+              "of several receivers; of kind=frames: oldest or newest"},
+    OptionRow{"mode", set::mode,
+              "octal permissions that let the owner read and write, such as 0600 or 0660",
+              "permissions; default 0600"},
+    OptionRow{"group", set::group, "a group's number, or its name in /etc/group",
+              "the group that the new file is given; with a mode such as 0660"},
+    OptionRow{"huge", set::huge, "no, try or require", "huge pages; default no"},
+    OptionRow{"lock", set::lock, "0 or 1", "keep it in memory"},
+    OptionRow{"numa", set::numa, "the number of a memory node, such as 0",
+              "where the memory is taken"},
+    OptionRow{"uid", set::uid,
+              "numbers of users or groups with commas between them, such as 1000,1001",
+              "users whose processes are let in beside our own user's"},
+    OptionRow{"gid", set::gid,
+              "numbers of users or groups with commas between them, such as 1000,1001",
+              "groups whose processes are let in beside our own user's"},
+    OptionRow{"readers", set::readers, "a number from 1 to 64",
+              "receivers at once, each of which gets every message; default 1"},
+    OptionRow{"policy", set::policy, "reliable, lossy or latest",
+              "whether the sender waits for this one of several receivers: reliable: it does (the "
+              "default); lossy: this one gets what is still there (the default of kind=frames, "
+              "which has no reliable); latest: it gets the newest alone"},
+    OptionRow{"name", set::name, "a name of 1 to 32 bytes",
+              "of one of several receivers, to go on where the last one of that name stopped"},
+    OptionRow{"evict", set::evict, "a number of seconds",
+              "how long a sender waits for a reliable one of several receivers that does not move"},
+};
+
+[[nodiscard]] constexpr const OptionRow* find_option(std::string_view name) noexcept {
+  const auto* row = std::ranges::find(kOptions, name, &OptionRow::name);
+  return row == kOptions.end() ? nullptr : row;
+}
+
+// Each word of a row is an option, and each option somebody's.
+static_assert(std::ranges::all_of(kSchemes, [](const SchemeRow& row) {
+  return all_words(row.options, [](std::string_view word) { return find_option(word) != nullptr; });
+}));
+static_assert(std::ranges::all_of(kKinds, [](const KindRow& row) {
+  return all_words(row.options, [](std::string_view word) { return find_option(word) != nullptr; });
+}));
+static_assert(std::ranges::all_of(kOptions, [](const OptionRow& option) {
+  return std::ranges::any_of(
+      kSchemes, [&](const SchemeRow& row) { return has_word(row.options, option.name); });
+}));
+
+// Whether it goes with that kind of ring.
+[[nodiscard]] constexpr bool takes(const KindRow& kind, std::string_view option) noexcept {
+  return has_word(kind.options, option) || std::ranges::none_of(kKinds, [&](const KindRow& row) {
+           return has_word(row.options, option);
+         });
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,92 @@
+// What the targets of the schemes must be, and what some of them do without.
+#include "url/schemes.hpp"
+
+#include <charconv>
+#include <string>
+#include <system_error>
+
+#include "url/quoted.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+constexpr std::size_t kMaxName = 200;    // of a shm: or inproc: name, in bytes
+constexpr std::size_t kMaxPath = 4095;   // PATH_MAX less the final zero
+constexpr std::size_t kMaxSocket = 107;  // sun_path less the final zero
+
+bool is_name_character(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '_' || c == '-';
+}
+
+Result<void> check_path_up_to(std::size_t limit, std::string_view scheme, std::string_view path) {
+  if (path.empty()) {
+    return Error{ErrorCode::kInvalidName, std::string(scheme) + ": needs a path, as in " +
+                                              std::string(scheme) + ":/tmp/ticks"};
+  }
+  if (path.find('\0') != std::string_view::npos) {
+    return Error{ErrorCode::kInvalidName, "the path " + quoted(path) + " holds a zero byte"};
+  }
+  if (path.size() > limit) {
+    return Error{ErrorCode::kInvalidName,
+                 "the path " + quoted(path) + " has " + std::to_string(path.size()) + " bytes; " +
+                     std::string(scheme) + ": can take " + std::to_string(limit)};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_name(std::string_view scheme, std::string_view name) {
+  const bool good = !name.empty() && name.size() <= kMaxName && name.front() != '.' &&
+                    std::ranges::all_of(name, is_name_character);
+  if (good) return {};
+  return Error{ErrorCode::kInvalidName,
+               std::string(scheme) + ": can't be called " + quoted(name) +
+                   "; a name is 1 to 200 letters, digits, '.', '_' or '-', and does not begin "
+                   "with '.'"};
+}
+
+Result<void> check_name_or_none(std::string_view scheme, std::string_view name) {
+  return name.empty() ? Result<void>() : check_name(scheme, name);
+}
+
+Result<void> check_path(std::string_view scheme, std::string_view path) {
+  return check_path_up_to(kMaxPath, scheme, path);
+}
+
+Result<void> check_socket_path(std::string_view scheme, std::string_view path) {
+  return check_path_up_to(kMaxSocket, scheme, path);
+}
+
+Result<void> check_descriptor(std::string_view scheme, std::string_view number) {
+  int descriptor = -1;
+  const char* end = number.data() + number.size();
+  const auto [rest, error] = std::from_chars(number.data(), end, descriptor);
+  if (error == std::errc() && rest == end && descriptor >= 0) return {};
+  const std::string name(scheme);
+  return Error{ErrorCode::kInvalidName, name + ": needs the number of an open descriptor, as in " +
+                                            name + ":3; found " + quoted(number)};
+}
+
+Result<void> check_nothing(std::string_view scheme, std::string_view target) {
+  if (target.empty()) return {};
+  return Error{ErrorCode::kInvalidName,
+               std::string(scheme) + ": has no name, but is followed by " + quoted(target) +
+                   "; a pipe with a name is fifo:PATH, one that is open already is fd:N"};
+}
+
+std::string_view why_not_guarded(std::string_view option) {
+  if (option == "huge") {
+    return "a receiver's part is one small page within the sender's mapping of the ring, which "
+           "huge pages can't be; use lock=1, or huge= with shm:NAME. ";
+  }
+  if (option == "name") {
+    return "a receiver's account lies in a page of its own that goes with its process, so there is "
+           "nothing to come back to; say from=SEQ with the number of the next message. ";
+  }
+  if (option == "keep") return "the ring goes with its sender, who alone can hand it over. ";
+  return {};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

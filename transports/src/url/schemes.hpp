@@ -1,0 +1,115 @@
+// The schemes of a URL: one row for each. What opens them stands in open/transports.cpp, which has
+// a row for each, too.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include "rondo/core/result.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// What a target must be. Errors: kInvalidName.
+using CheckTarget = Result<void> (*)(std::string_view scheme, std::string_view target);
+[[nodiscard]] Result<void> check_name(std::string_view scheme, std::string_view name);
+[[nodiscard]] Result<void> check_name_or_none(std::string_view scheme, std::string_view name);
+[[nodiscard]] Result<void> check_path(std::string_view scheme, std::string_view path);
+[[nodiscard]] Result<void> check_socket_path(std::string_view scheme, std::string_view path);
+[[nodiscard]] Result<void> check_descriptor(std::string_view scheme, std::string_view number);
+[[nodiscard]] Result<void> check_nothing(std::string_view scheme, std::string_view target);
+
+// Why a scheme does not take an option that one may miss, as whole sentences; empty: no comment.
+using WhyNot = std::string_view (*)(std::string_view option);
+[[nodiscard]] std::string_view why_not_guarded(std::string_view option);
+
+struct SchemeRow {
+  Scheme scheme;
+  std::string_view name;
+  std::string_view target;  // as help shows it; empty: there is none
+  CheckTarget check;
+  std::string_view kinds;          // of ring that kind= can ask for; empty: there is no choice
+  std::string_view options;        // all that it takes, of any kind of ring
+  std::optional<Backing> segment;  // of the segment that lies at the target, for outsiders to see
+  std::string_view help;
+  WhyNot why_not = nullptr;
+};
+
+inline constexpr std::array kSchemes{
+    SchemeRow{Scheme::kShm, "shm", "NAME", check_name, "record mpmc frames",
+              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack linger "
+              "keep start from mode group huge lock numa readers policy name evict",
+              Backing::kSharedMemory, "a ring in shared memory, by name: the fastest"},
+    SchemeRow{Scheme::kGuarded,
+              "shm+guarded",
+              "PATH",
+              check_socket_path,
+              {},
+              "capacity wait ack linger from mode lock numa uid gid readers policy evict",
+              std::nullopt,
+              "a ring in shared memory that its receivers can't write to, handed over the UNIX "
+              "socket at PATH to those whom its sender allows",
+              why_not_guarded},
+    SchemeRow{Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
+              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack linger "
+              "keep start from mode group huge lock numa readers policy name evict",
+              Backing::kFile, "a ring in a memory-mapped file"},
+    SchemeRow{Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc",
+              "kind capacity slots slot_size on_consumer_death wait ack linger from", std::nullopt,
+              "a ring between threads of this process"},
+    SchemeRow{Scheme::kPipe,
+              "pipe",
+              {},
+              check_nothing,
+              {},
+              "capacity max wait",
+              std::nullopt,
+              "an anonymous pipe; opened as a pair"},
+    SchemeRow{Scheme::kFd,
+              "fd",
+              "N",
+              check_descriptor,
+              {},
+              "capacity max wait",
+              std::nullopt,
+              "a pipe, socket or file that is open already, by its descriptor"},
+    SchemeRow{Scheme::kFifo,
+              "fifo",
+              "PATH",
+              check_path,
+              {},
+              "capacity max wait keep mode",
+              std::nullopt,
+              "a named pipe"},
+    SchemeRow{Scheme::kUnix,
+              "unix",
+              "PATH",
+              check_socket_path,
+              {},
+              "capacity max wait mode",
+              std::nullopt,
+              "a UNIX stream socket"},
+};
+
+// Whether `rows` have each of the first rows.size() schemes once.
+template <class Rows>
+[[nodiscard]] consteval bool one_row_each(const Rows& rows) {
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto scheme = static_cast<Scheme>(i);
+    found += std::ranges::count(rows, scheme, [](const auto& row) { return row.scheme; }) == 1;
+  }
+  return found == rows.size();
+}
+static_assert(one_row_each(kSchemes));
+
+[[nodiscard]] constexpr const SchemeRow& row_of(Scheme scheme) noexcept {
+  return *std::ranges::find(kSchemes, scheme, &SchemeRow::scheme);
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
