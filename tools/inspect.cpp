@@ -132,23 +132,6 @@ void print_table(const std::vector<Row>& rows) {
   }
 }
 
-// What a URL of `info` names; says why if it can't be inspected.
-Result<SegmentName> segment_name_of(const std::string& text) {
-  auto url = Url::parse(text);
-  if (!url) return url.error();
-  if (url->scheme == Scheme::kShm) return SegmentName{Backing::kSharedMemory, url->target};
-  if (url->scheme == Scheme::kFile) return SegmentName{Backing::kFile, url->target};
-  if (url->scheme == Scheme::kGuarded) {
-    return Error{ErrorCode::kInvalidUrl,
-                 fmt::format("{} can't be looked into from outside: only the sender sees all of a "
-                             "guarded ring; the sender's own info() tells",
-                             url->name())};
-  }
-  return Error{ErrorCode::kInvalidUrl,
-               fmt::format("{} keeps nothing that could be looked at; info is for shm: and file:",
-                           url->name())};
-}
-
 std::string_view policy_name(const ReaderInfo& reader) {
   switch (reader.policy) {
     case ReaderPolicy::kReliable: return reader.evicted ? "evicted" : "reliable";
@@ -294,9 +277,13 @@ int run_ls(const InspectOptions& options) {
 }
 
 int run_info(const InspectOptions& options) {
-  auto name = segment_name_of(options.url);
-  if (!name) return fail(name.error());
-  auto segment = inspect_segment(*name);
+  const auto url = Url::parse(options.url);
+  if (!url) return fail(url.error());
+  if (!url->segment()) {
+    say_error("{}", inspect(url->name()).error().message);
+    return kUsage;
+  }
+  auto segment = inspect_segment(*url->segment());
   if (!segment) return fail(segment.error());
   // Counts are known for the rings that channels are made of.
   std::optional<ChannelInfo> channel;

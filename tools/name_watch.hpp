@@ -15,8 +15,10 @@ namespace rondo::program {
 
 class NameWatch {
  public:
-  explicit NameWatch(const TransferOptions& options)
-      : name_(channel_name(options)), watching_(may_lose_it(options)) {}
+  // `info`: of the handle. Rings in segments alone lose their names: no other handle tells of its
+  // name, and byte streams take a deadline in another way.
+  NameWatch(const TransferOptions& options, const ChannelInfo& info)
+      : name_(channel_name(options)), watching_(info.memory.has_value()) {}
 
   // Calls attempt(Deadline) until it comes to something or `limit` has passed, and returns its last
   // result: a Status, or a Polled. Once a second, `handle` is asked for its name. What needs no
@@ -45,13 +47,6 @@ class NameWatch {
   template <class T>
   static bool timed_out(const Polled<T>& polled) noexcept {
     return timed_out(polled.status());
-  }
-  // Rings: no other handle tells of its name, and byte streams take a deadline in another way.
-  static bool may_lose_it(const TransferOptions& options) {
-    const auto url = Url::parse(options.url);
-    if (!url) return false;
-    return url->scheme == Scheme::kShm || url->scheme == Scheme::kFile ||
-           url->scheme == Scheme::kGuarded;
   }
   void say() {
     watching_ = false;

@@ -36,7 +36,7 @@ class Pump {
         options_(options),
         shared_(receiver.info().kind == RingKind::kMpmc),
         eager_(acknowledges_eagerly(options)),
-        watch_(options) {}
+        watch_(options, receiver.info()) {}
 
   int run() {
     Status status = Status::kOk;

@@ -210,7 +210,7 @@ int finish(Sender& sender, const TransferOptions& options, NameWatch& watch) {
 // one has come since: then it is theirs, as it is if they have made another one.
 void discard_channel(const TransferOptions& options, std::uint64_t instance_id) {
   const auto url = Url::parse(options.url);
-  if (!url || (url->scheme != Scheme::kShm && url->scheme != Scheme::kFile)) return;
+  if (!url || !url->segment()) return;
   const auto there = inspect(url->name());
   if (there && there->instance_id == instance_id) static_cast<void>(remove(url->name()));
 }
@@ -238,7 +238,7 @@ int send(const TransferOptions& options) {
   if (!sender) return report_open_error(sender.error(), patience);
 
   const bool taken_up = say_what_was_found(*sender, options);
-  NameWatch watch(options);
+  NameWatch watch(options, sender->info());
   int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience, watch);
   if (code == kSuccess) {
     Input input(STDIN_FILENO);

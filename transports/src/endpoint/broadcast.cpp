@@ -1,10 +1,67 @@
 #include "endpoint/broadcast.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <utility>
 
 namespace rondo::inline RONDO_ABI::detail {
+
+void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
+                   ReaderInfo& reader) {
+  const auto found = std::ranges::find(participants, slot, &ParticipantInfo::slot);
+  if (found == participants.end()) return;
+  reader.alive = found->alive;
+  reader.pid = found->pid;
+  reader.participant = found->name;
+}
+
+void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
+                     ChannelInfo& info) {
+  info.reader_places = parts.readers;
+  if (parts.readers == 1) return;
+  for (std::uint32_t i = 0; i < parts.readers; ++i) {
+    const RecordConsumerPart& part = parts.consumer_at(i);
+    // relaxed, all of these: for people.
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    const std::uint64_t state = part.state.load(kRelaxed);
+    ReaderInfo reader;
+    reader.reader = i;
+    reader.policy = reader_state::policy_of(state);
+    if (reader.policy == ReaderPolicy::kNone) continue;
+    say_who_it_is(info.participants, record_ring::kConsumerSlot + i, reader);
+    reader.evicted = parts.producer->evicted[i].load(kRelaxed) == state;
+    reader.name = reader_name(part);
+    // One without a name that has left will not come back.
+    const bool left = reader.policy == ReaderPolicy::kDetached;
+    if (left && !reader.alive && reader.name.empty()) continue;
+    if (const auto account = read_account(part)) {
+      reader.before = account->next - account->received - account->lost;
+      reader.received = account->received;
+      reader.lost = account->lost;
+      reader.to_come = account->next <= sent ? sent - account->next : 0;
+      const std::uint64_t behind = tail - account->position;
+      reader.behind_bytes = behind < std::uint64_t{1} << 63 ? behind : 0;
+    }
+    if (reader.policy == ReaderPolicy::kReliable && !reader.evicted) {
+      info.pending_bytes = std::max(info.pending_bytes, reader.behind_bytes);
+    }
+    info.readers.push_back(std::move(reader));
+  }
+}
+
+std::string reader_name(const RecordConsumerPart& part) {
+  std::string name;
+  for (std::size_t at = 0; at < kReaderNameBytes; ++at) {
+    // relaxed: for people.
+    const std::uint64_t word = part.name[at / 8].load(std::memory_order_relaxed);
+    const auto byte = static_cast<unsigned char>(word >> at % 8 * 8);
+    if (byte == 0) break;
+    name += byte < 0x20 || byte > 0x7e ? '?' : static_cast<char>(byte);
+  }
+  return name;
+}
+
 namespace {
 
 // A reader sleeps on its own word for space; the producer on that of the slowest.

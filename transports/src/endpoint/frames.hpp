@@ -26,9 +26,13 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] FramePoolParams pool_params(const Url& url) noexcept;
 // Makes it in `bytes`; see frame_pool::create().
 [[nodiscard]] Result<void> create_pool(std::span<std::byte> bytes, const Url& url);
+// Bytes of its segment.
+[[nodiscard]] Result<std::uint64_t> size_of_pool(const Url& url);
 
 // What stands in the pool, into `info`, whose participants stand already.
 void describe_pool(const FramePoolParts& parts, ChannelInfo& info);
+// Of a pool that one does not take part in.
+void inspect_pool(const Segment& segment, const Url& url, ChannelInfo& info);
 
 // One handle's place at a pool. Destroyed without leave(), it is that of a dead participant.
 class PoolSeat {
@@ -162,6 +166,12 @@ class PoolReceiver final : public ReceiverBackend {
                                            const OpenOptions& options);
 // Also waits for a sender. kReplaced: the pool has to be looked for anew.
 [[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
+                                                       const OpenOptions& options);
+
+// Join the pool in `segment`; errors as PoolSeat::take() and make_pool_receiver().
+[[nodiscard]] Result<SenderParts> open_pool_sender(Segment segment, const Url& url,
+                                                   const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_pool_receiver(Segment segment, const Url& url,
                                                        const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -61,6 +61,16 @@ Result<void> create_pool(std::span<std::byte> bytes, const Url& url) {
   return {};
 }
 
+Result<std::uint64_t> size_of_pool(const Url& url) {
+  const auto layout = frame_pool::layout_for(pool_params(url));
+  if (!layout) return layout.error();
+  return layout->total_bytes;
+}
+
+void inspect_pool(const Segment& segment, const Url&, ChannelInfo& info) {
+  if (const auto parts = frame_pool::attach(segment.bytes())) describe_pool(*parts, info);
+}
+
 void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
   info.kind = RingKind::kFramePool;
   info.slots = parts.frame_count;

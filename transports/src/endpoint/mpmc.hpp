@@ -34,6 +34,11 @@ using SlotSleeper = CrowdSleeper<MpmcSleepers>;
 // Makes it in `bytes`; see mpmc_create().
 [[nodiscard]] Result<void> create_slots(std::span<std::byte> bytes, const Url& url);
 
+// Bytes of its segment.
+[[nodiscard]] Result<std::uint64_t> size_of_slots(const Url& url);
+// Whether a URL says how large the ring is, so that a receiver can make it, too.
+[[nodiscard]] bool slots_are_sized(const ChannelOptions& options) noexcept;
+
 // What takes an inproc: name away, and what keeps others from finding it meanwhile.
 struct NameKeeper {
   std::mutex* mutex = nullptr;
@@ -42,6 +47,8 @@ struct NameKeeper {
 
 // What stands in the ring, and what has been recovered by whom, into `info`.
 void describe_slots(const MpmcParts& parts, ChannelInfo& info);
+// Of a ring that one does not take part in.
+void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info);
 
 // One handle's place in a slot ring. Destroyed without leave(), it is that of a dead participant.
 class SlotSeat {
@@ -181,6 +188,12 @@ class SlotReceiver final : public ReceiverBackend {
                                            const OpenOptions& options);
 // Also waits for a sender. kReplaced: the ring has to be looked for anew.
 [[nodiscard]] Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
+                                                       const OpenOptions& options);
+
+// Join the ring in `segment`; errors as SlotSeat::take() and make_slot_receiver().
+[[nodiscard]] Result<SenderParts> open_slot_sender(Segment segment, const Url& url,
+                                                   const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_slot_receiver(Segment segment, const Url& url,
                                                        const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -55,6 +55,20 @@ Result<void> create_slots(std::span<std::byte> bytes, const Url& url) {
   return mpmc_create(bytes, slot_params(url), new_instance_id());
 }
 
+Result<std::uint64_t> size_of_slots(const Url& url) {
+  const auto layout = mpmc_layout_for(slot_params(url));
+  if (!layout) return layout.error();
+  return layout->total_bytes;
+}
+
+bool slots_are_sized(const ChannelOptions& options) noexcept {
+  return options.slots.has_value() || options.slot_bytes.has_value();
+}
+
+void inspect_slots(const Segment& segment, const Url&, ChannelInfo& info) {
+  if (const auto parts = mpmc_attach(segment.bytes())) describe_slots(*parts, info);
+}
+
 void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
   const SlotRing ring(parts);
   info.kind = RingKind::kMpmc;

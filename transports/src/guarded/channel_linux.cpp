@@ -10,6 +10,7 @@
 #include "guarded/door_linux.hpp"
 #include "guarded/joiner_linux.hpp"
 #include "open/open.hpp"
+#include "open/remove_name.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -313,6 +314,17 @@ Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) 
   }
   return make_pair(std::move(sender).value(),
                    make_receiver(std::move(joiner).value(), url, options));
+}
+
+Result<void> remove_guarded(const Url& url, bool even_if_used) {
+  return remove_special_file(url, even_if_used, "a sender that lets receivers in");
+}
+
+Result<ChannelInfo> inspect_guarded(const Url& url) {
+  return Error{ErrorCode::kUnsupported,
+               url.name() +
+                   " can't be looked into from outside: only the sender sees all of a guarded "
+                   "ring; the sender's own info() tells"};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -23,6 +23,7 @@
 #include "endpoint/stream.hpp"
 #include "open/name_linux.hpp"
 #include "open/open.hpp"
+#include "open/remove_name.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -213,6 +214,10 @@ Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
   return make_pair(
       std::move(sender).value(),
       make_stream_receiver(std::move(reading->stream), std::move(cleanup), url, options));
+}
+
+Result<void> remove_fifo(const Url& url, bool even_if_used) {
+  return remove_special_file(url, even_if_used, {});
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

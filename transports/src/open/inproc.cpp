@@ -84,11 +84,11 @@ class InprocSeat final : public Seat {
 };
 
 Result<std::shared_ptr<InprocRing>> make_slots(const Url& url) {
-  const auto layout = mpmc_layout_for(slot_params(url));
-  if (!layout) return layout.error();
-  auto segment =
-      Segment::create({Backing::kHeap, {}}, layout->total_bytes, {},
-                      [&](std::span<std::byte> bytes) { return create_slots(bytes, url); });
+  const auto size = size_of_slots(url);
+  if (!size) return size.error();
+  auto segment = Segment::create({Backing::kHeap, {}}, *size, {}, [&](std::span<std::byte> bytes) {
+    return create_slots(bytes, url);
+  });
   if (!segment) return std::move(segment).error();
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
@@ -193,8 +193,7 @@ Result<AnySeat> take_any_seat(const std::shared_ptr<InprocRing>& ring, std::size
 Result<AnySeat> find_seat(const Url& url, std::size_t side, const OpenOptions& options) {
   const std::lock_guard lock(InprocTable::instance().mutex);
   const bool slots = url.options.kind == RingKind::kMpmc;
-  auto ring = find_ring(url, side == kSending || (slots && (url.options.slots.has_value() ||
-                                                            url.options.slot_bytes.has_value())));
+  auto ring = find_ring(url, side == kSending || (slots && slots_are_sized(url.options)));
   if (!ring) return std::move(ring).error();
   return take_any_seat(*ring, side, url, options);
 }

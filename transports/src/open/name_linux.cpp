@@ -55,7 +55,7 @@ bool somebody_listens(const std::string& path) noexcept {
   return !dead;
 }
 
-Result<void> remove_special_file(const Url& url, bool even_if_used) {
+Result<void> remove_special_file(const Url& url, bool even_if_used, std::string_view listener) {
   NameLock lock(url.target);
   if (lock.take(kNameLockHold) == NameLock::Taken::kByOther && !even_if_used) {
     return Error{ErrorCode::kBusy, url.name() + " is being opened or closed by somebody who has " +
@@ -67,16 +67,13 @@ Result<void> remove_special_file(const Url& url, bool even_if_used) {
     if (error.code != ErrorCode::kNotFound) return error;
     return Error{ErrorCode::kNotFound, "there is no " + url.name()};
   }
-  const bool guarded = url.scheme == Scheme::kGuarded;
-  const bool socket = url.scheme == Scheme::kUnix || guarded;
+  const bool socket = !listener.empty();
   if (socket ? !S_ISSOCK(status.st_mode) : !S_ISFIFO(status.st_mode)) {
     return Error{ErrorCode::kForeignObject,
                  url.target + (socket ? " is no socket" : " is no FIFO") + "; it stays"};
   }
   if (socket && !even_if_used && somebody_listens(url.target)) {
-    return Error{ErrorCode::kBusy, url.name() +
-                                       (guarded ? " has a sender that lets receivers in"
-                                                : " has a receiver that waits for its sender") +
+    return Error{ErrorCode::kBusy, url.name() + " has " + std::string(listener) +
                                        "; end it first, or remove the name all the same"};
   }
   if (unlink(url.target.c_str()) != 0) return system_error(url, "unlink", errno);

@@ -1,59 +1,23 @@
 #include "open/open.hpp"
 
 #include <algorithm>
-#include <array>
 #include <string>
+#include <string_view>
 
+#include "open/transports.hpp"
 #include "rondo/core/uncancelled.hpp"
+#include "url/options.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
+
+constexpr std::string_view kLinger = "linger";
 
 Error only_as_pair(const Url& url) {
   return Error{ErrorCode::kInvalidUrl,
                url.name() +
                    " has no name by which the other side could find it; open both ends "
                    "with open_pair(), or use inproc:NAME, fifo:PATH or fd:N"};
-}
-
-Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions&) { return only_as_pair(url); }
-Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions&) {
-  return only_as_pair(url);
-}
-
-Result<PairParts> no_pair(const Url& url, const OpenOptions&) {
-  return Error{ErrorCode::kInvalidUrl,
-               url.name() +
-                   " is one end of a channel; open it as a Sender or as a Receiver, or "
-                   "use pipe: for both ends"};
-}
-
-Result<PairParts> open_segment_pair(const Url& url, const OpenOptions& options) {
-  auto sender = open_segment_sender(url, options);
-  if (!sender) return std::move(sender).error();
-  auto receiver = open_segment_receiver(url, options);
-  return make_pair(std::move(sender).value(), std::move(receiver));
-}
-
-struct Opener {
-  Scheme scheme;
-  Result<SenderParts> (*sender)(const Url&, const OpenOptions&);
-  Result<ReceiverParts> (*receiver)(const Url&, const OpenOptions&);
-  Result<PairParts> (*pair)(const Url&, const OpenOptions&);
-};
-constexpr std::array kOpeners{
-    Opener{Scheme::kShm, open_segment_sender, open_segment_receiver, open_segment_pair},
-    Opener{Scheme::kFile, open_segment_sender, open_segment_receiver, open_segment_pair},
-    Opener{Scheme::kGuarded, open_guarded_sender, open_guarded_receiver, open_guarded_pair},
-    Opener{Scheme::kInproc, open_inproc_sender, open_inproc_receiver, open_inproc_pair},
-    Opener{Scheme::kPipe, no_lone_sender, no_lone_receiver, open_pipe_pair},
-    Opener{Scheme::kFd, open_fd_sender, open_fd_receiver, no_pair},
-    Opener{Scheme::kFifo, open_fifo_sender, open_fifo_receiver, open_fifo_pair},
-    Opener{Scheme::kUnix, open_unix_sender, open_unix_receiver, open_unix_pair},
-};
-
-const Opener& opener_for(const Url& url) {
-  return *std::ranges::find(kOpeners, url.scheme, &Opener::scheme);
 }
 
 std::string text_of(const Version& version) {
@@ -71,52 +35,69 @@ Result<Url> parse(std::string_view text, const OpenOptions& options) {
   }
   auto url = Url::parse(text);
   if (!url) return url;
-  const bool ring = url->scheme == Scheme::kShm || url->scheme == Scheme::kFile ||
-                    url->scheme == Scheme::kInproc || url->scheme == Scheme::kGuarded;
-  if (!ring || url->options.kind.value_or(RingKind::kMpmc) != RingKind::kMpmc) {
-    if (auto counts = refuse_to_count(*url, options); !counts) return std::move(counts).error();
+  const SchemeRow& scheme = row_of(url->scheme);
+  // Whether a ring of which senders are counted can come of it.
+  const bool counts = std::ranges::any_of(kKinds, [&](const KindRow& row) {
+    return row.counts_senders && has_word(scheme.kinds, row.name) &&
+           url->options.kind.value_or(row.kind) == row.kind;
+  });
+  if (!counts) {
+    if (auto refused = refuse_to_count(*url, options); !refused) return std::move(refused).error();
   }
-  if (ring || !options.linger) return url;
+  if (!options.linger || has_word(scheme.options, kLinger)) return url;
+  const auto can = [](const SchemeRow& row) { return has_word(row.options, kLinger); };
   return Error{ErrorCode::kInvalidOption,
-               url->name() +
-                   " can't wait for a successor of the other side (linger); shm:, file: "
-                   "and inproc: can"};
+               url->name() + " can't wait for a successor of the other side (linger); " +
+                   names_of(kSchemes, can, ":", "and") + " can"};
 }
 
 }  // namespace
+
+Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions&) { return only_as_pair(url); }
+Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions&) {
+  return only_as_pair(url);
+}
+
+Result<PairParts> no_pair(const Url& url, const OpenOptions&) {
+  return Error{ErrorCode::kInvalidUrl,
+               url.name() +
+                   " is one end of a channel; open it as a Sender or as a Receiver, or "
+                   "use pipe: for both ends"};
+}
 
 Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options) {
   const Uncancelled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
-  return opener_for(*parsed).sender(*parsed, options);
+  return transport_of(parsed->scheme).sender(*parsed, options);
 }
 
 Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options) {
   const Uncancelled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
-  return opener_for(*parsed).receiver(*parsed, options);
+  return transport_of(parsed->scheme).receiver(*parsed, options);
 }
 
 Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
   const Uncancelled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
-  return opener_for(*parsed).pair(*parsed, options);
+  return transport_of(parsed->scheme).pair(*parsed, options);
 }
 
 Result<void> agree_on_kind(const Url& url, RingKind found) {
-  if (found != RingKind::kRecord && found != RingKind::kMpmc && found != RingKind::kFramePool) {
+  const KindRow* const kind = channel_kind(found);
+  if (kind == nullptr) {
     return Error{ErrorCode::kBadKind, url.name() + " holds a ring of kind " +
                                           std::string(to_string(found)) +
                                           ", which no channel is made of; choose another name"};
   }
-  const bool capacity_of_slots = found != RingKind::kRecord && url.options.capacity;
-  if (url.options.kind.value_or(found) == found && !capacity_of_slots) return {};
+  const bool has_no_capacity = url.options.capacity && !takes(*kind, "capacity");
+  if (url.options.kind.value_or(found) == found && !has_no_capacity) return {};
   return Error{ErrorCode::kGeometryMismatch,
                url.name() + " exists with kind=" + std::string(to_string(found)) + ", not " +
-                   std::string(to_string(url.options.kind.value_or(RingKind::kRecord))) +
+                   std::string(to_string(url.options.kind.value_or(kDefaultKind))) +
                    "; say kind=" + std::string(to_string(found)) +
                    ", or remove it first (rondo rm " + url.name() + ")"};
 }

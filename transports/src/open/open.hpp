@@ -1,11 +1,12 @@
-// Opening an end of a channel, scheme by scheme. One function per scheme and end; open.cpp has the
-// table.
+// Opening an end of a channel, scheme by scheme. One function per scheme and end; transports.hpp has
+// the table.
 #pragma once
 
 #include "endpoint/backend.hpp"
 #include "open/growing_pause.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
+#include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
@@ -19,12 +20,19 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_segment_receiver(const Url& url,
                                                           const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_segment_pair(const Url& url, const OpenOptions& options);
+// (inspect_segment.cpp) Errors of remove: also kBusy, when live participants are attached.
+[[nodiscard]] Result<void> remove_segment(const Url& url, bool even_if_used);
+[[nodiscard]] Result<ChannelInfo> inspect_segment_channel(const Url& url);
 
 // shm+guarded: (guarded/channel_linux.cpp)
 [[nodiscard]] Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_guarded_receiver(const Url& url,
                                                           const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<void> remove_guarded(const Url& url, bool even_if_used);
+// An error that says who can.
+[[nodiscard]] Result<ChannelInfo> inspect_guarded(const Url& url);
 
 // inproc: (inproc.cpp). Without a name only as a pair.
 [[nodiscard]] Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options);
@@ -41,11 +49,18 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<void> remove_fifo(const Url& url, bool even_if_used);
 
 // unix: (unix_linux.cpp)
 [[nodiscard]] Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<void> remove_unix_socket(const Url& url, bool even_if_used);
+
+// Errors where a scheme has no such end.
+[[nodiscard]] Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> no_pair(const Url& url, const OpenOptions& options);
 
 // Whether a ring of kind `found` is what `url` asks for, or leaves open. Errors: kGeometryMismatch;
 // kBadKind if no channel is made of it.

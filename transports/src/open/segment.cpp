@@ -5,9 +5,8 @@
 #include <utility>
 
 #include "endpoint/broadcast.hpp"
-#include "endpoint/frames.hpp"
-#include "endpoint/mpmc.hpp"
 #include "endpoint/record.hpp"
+#include "open/kinds.hpp"
 #include "open/open.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
@@ -76,10 +75,6 @@ class SegmentSeat final : public Seat {
   bool came_;
 };
 
-SegmentName name_of(const Url& url) {
-  return {url.scheme == Scheme::kShm ? Backing::kSharedMemory : Backing::kFile, url.target};
-}
-
 bool is_passing(ErrorCode code) noexcept {
   return code == ErrorCode::kNotFound || code == ErrorCode::kReplaced;
 }
@@ -115,18 +110,29 @@ Result<Joined> join_readers(Participants& participants, const RecordParts& parts
 
 struct Found {
   Segment segment;
-  Geometry geometry;
+  RingKind kind;
 };
 
 // Maps the ring at the name. Errors: kNotFound and kReplaced when there is no such ring now; all
 // others are there to stay.
 Result<Found> find(const Url& url) {
-  auto segment = Segment::attach(name_of(url), url.options.segment);
+  auto segment = Segment::attach(*url.segment(), url.options.segment);
   if (!segment) return std::move(segment).error();
   const auto geometry = check_header(segment->bytes(), kAnyKind, url.name());
   if (!geometry) return geometry.error();
   if (auto agreed = agree_on_kind(url, geometry->kind); !agreed) return std::move(agreed).error();
-  return Found{std::move(segment).value(), *geometry};
+  return Found{std::move(segment).value(), geometry->kind};
+}
+
+Result<SenderParts> open_found_sender(Found found, const Url& url, const OpenOptions& options) {
+  return ring_of(found.kind).sender(std::move(found.segment), url, options);
+}
+
+Result<ReceiverParts> open_found_receiver(Found found, const Url& url, const OpenOptions& options) {
+  if (!channel_kind(found.kind)->counts_senders) {
+    if (auto refused = refuse_to_count(url, options); !refused) return std::move(refused).error();
+  }
+  return ring_of(found.kind).receiver(std::move(found.segment), url, options);
 }
 
 struct Seated {
@@ -135,11 +141,13 @@ struct Seated {
 };
 
 // Takes a seat at a record ring.
-Result<Seated> take_seat(Found found, const Url& url, const OpenOptions& options, Role role) {
-  const auto parts = record_ring::attach(found.segment.bytes(), url.name());
+Result<Seated> take_seat(Segment segment, const Url& url, const OpenOptions& options, Role role) {
+  const auto geometry = check_header(segment.bytes(), RingKind::kRecord, url.name());
+  if (!geometry) return geometry.error();
+  const auto parts = record_ring::attach(segment.bytes(), url.name());
   if (!parts) return parts.error();
   if (auto wishes = check_wishes(url, *parts); !wishes) return wishes.error();
-  auto participants = Participants::open(found.segment, found.geometry);
+  auto participants = Participants::open(segment, *geometry);
   if (!participants) return std::move(participants).error();
 
   const bool sends = role == Role::kProducer;
@@ -154,51 +162,10 @@ Result<Seated> take_seat(Found found, const Url& url, const OpenOptions& options
   const RecordParts mine =
       sends ? *parts : parts->of_reader(joined->slot - record_ring::kConsumerSlot);
   return Seated{
-      std::make_unique<SegmentSeat>(std::move(found.segment), std::move(participants).value(),
+      std::make_unique<SegmentSeat>(std::move(segment), std::move(participants).value(),
                                     sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
                                     sends ? parts->readers : 1),
       mine};
-}
-
-// Takes a place in a slot ring.
-Result<SlotSeat> take_place(Found found, const Url& url, const OpenOptions& options, Role role) {
-  return SlotSeat::take(std::make_shared<Segment>(std::move(found.segment)), url, options, role);
-}
-
-Result<SenderParts> open_found_sender(Found found, const Url& url, const OpenOptions& options) {
-  if (found.geometry.kind == RingKind::kMpmc) {
-    auto seat = take_place(std::move(found), url, options, Role::kProducer);
-    if (!seat) return std::move(seat).error();
-    return make_slot_sender(std::move(seat).value(), url, options);
-  }
-  if (found.geometry.kind == RingKind::kFramePool) {
-    auto seat = PoolSeat::take(std::move(found.segment), url, options, Role::kProducer);
-    if (!seat) return std::move(seat).error();
-    return make_pool_sender(std::move(seat).value(), url, options);
-  }
-  auto seated = take_seat(std::move(found), url, options, Role::kProducer);
-  if (!seated) return std::move(seated).error();
-  if (seated->parts.readers > 1) {
-    return make_readers_sender(std::move(seated->seat), seated->parts, url, options);
-  }
-  return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
-}
-
-Result<ReceiverParts> open_found_receiver(Found found, const Url& url, const OpenOptions& options) {
-  if (found.geometry.kind == RingKind::kMpmc) {
-    auto seat = take_place(std::move(found), url, options, Role::kConsumer);
-    if (!seat) return std::move(seat).error();
-    return make_slot_receiver(std::move(seat).value(), url, options);
-  }
-  if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
-  if (found.geometry.kind == RingKind::kFramePool) {
-    auto seat = PoolSeat::take(std::move(found.segment), url, options, Role::kConsumer);
-    if (!seat) return std::move(seat).error();
-    return make_pool_receiver(std::move(seat).value(), url, options);
-  }
-  auto seated = take_seat(std::move(found), url, options, Role::kConsumer);
-  if (!seated) return std::move(seated).error();
-  return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
 }
 
 RecordParams record_params(const Url& url) noexcept {
@@ -206,25 +173,8 @@ RecordParams record_params(const Url& url) noexcept {
           url.options.readers.value_or(1)};
 }
 
-// How large the segment of the ring that `url` asks for is.
-Result<std::uint64_t> size_for(const Url& url) {
-  const auto total_bytes = [](const auto& layout) -> Result<std::uint64_t> {
-    if (!layout) return layout.error();
-    return layout->total_bytes;
-  };
-  switch (url.options.kind.value_or(RingKind::kRecord)) {
-    case RingKind::kMpmc: return total_bytes(mpmc_layout_for(slot_params(url)));
-    case RingKind::kFramePool: return total_bytes(frame_pool::layout_for(pool_params(url)));
-    default: return total_bytes(record_ring::layout_for(record_params(url)));
-  }
-}
-
-Result<void> fill(std::span<std::byte> bytes, const Url& url) {
-  switch (url.options.kind.value_or(RingKind::kRecord)) {
-    case RingKind::kMpmc: return create_slots(bytes, url);
-    case RingKind::kFramePool: return create_pool(bytes, url);
-    default: return record_ring::create(bytes, record_params(url));
-  }
+const Kind& wished_kind(const Url& url) noexcept {
+  return ring_of(url.options.kind.value_or(kDefaultKind));
 }
 
 // The ring that an open has made. It goes again if the open fails, unless somebody else has come.
@@ -238,13 +188,15 @@ class Made {
   // One that has come to be meanwhile is as good, unless the URL wants a new one.
   Result<void> make(const Url& url) {
     take_back();
-    const auto size = size_for(url);
+    const Kind& kind = wished_kind(url);
+    const auto size = kind.size(url);
     if (!size) return size.error();
     // Not locked in memory twice: it is when it is attached to.
     SegmentOptions wishes = url.options.segment;
     wishes.lock = false;
-    auto segment = Segment::create(name_of(url), *size, wishes,
-                                   [&](std::span<std::byte> bytes) { return fill(bytes, url); });
+    auto segment = Segment::create(*url.segment(), *size, wishes, [&](std::span<std::byte> bytes) {
+      return kind.create(bytes, url);
+    });
     if (segment) {
       segment_.emplace(std::move(segment).value());
       return {};
@@ -272,15 +224,16 @@ class Made {
   std::optional<Segment> segment_;
 };
 
-// A receiver makes a ring that it knows the size of: of a ring of slots either side may come first.
+// A receiver makes a ring that it knows the size of, if either side may come first.
 bool receiver_creates(const Url& url) noexcept {
-  return url.options.kind == RingKind::kMpmc && (url.options.slots || url.options.slot_bytes);
+  const auto makes = wished_kind(url).receiver_makes;
+  return makes != nullptr && makes(url.options);
 }
 
 // With start=fresh, throws away what an earlier life left. Errors: kBusy, and Segment::remove()'s.
 Result<void> clear_away(const Url& url) {
   if (url.options.start != Start::kFresh) return {};
-  auto removed = Segment::remove(name_of(url), Segment::Remove::kIfUnused);
+  auto removed = Segment::remove(*url.segment(), Segment::Remove::kIfUnused);
   if (removed || removed.error().code == ErrorCode::kNotFound) return {};
   if (removed.error().code != ErrorCode::kBusy) return removed;
   return Error{ErrorCode::kBusy, url.name() +
@@ -301,6 +254,33 @@ Error nothing_to_join(const Url& url) {
 }
 
 }  // namespace
+
+Result<std::uint64_t> size_of_record_ring(const Url& url) {
+  const auto layout = record_ring::layout_for(record_params(url));
+  if (!layout) return layout.error();
+  return layout->total_bytes;
+}
+
+Result<void> create_record_ring(std::span<std::byte> bytes, const Url& url) {
+  return record_ring::create(bytes, record_params(url));
+}
+
+Result<SenderParts> open_record_sender(Segment segment, const Url& url,
+                                       const OpenOptions& options) {
+  auto seated = take_seat(std::move(segment), url, options, Role::kProducer);
+  if (!seated) return std::move(seated).error();
+  if (seated->parts.readers > 1) {
+    return make_readers_sender(std::move(seated->seat), seated->parts, url, options);
+  }
+  return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
+}
+
+Result<ReceiverParts> open_record_receiver(Segment segment, const Url& url,
+                                           const OpenOptions& options) {
+  auto seated = take_seat(std::move(segment), url, options, Role::kConsumer);
+  if (!seated) return std::move(seated).error();
+  return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
+}
 
 Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options) {
   if (auto cleared = clear_away(url); !cleared) return std::move(cleared).error();
@@ -356,6 +336,12 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
       return std::move(paused).error();
     }
   }
+}
+
+Result<PairParts> open_segment_pair(const Url& url, const OpenOptions& options) {
+  auto sender = open_segment_sender(url, options);
+  if (!sender) return std::move(sender).error();
+  return make_pair(std::move(sender).value(), open_segment_receiver(url, options));
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

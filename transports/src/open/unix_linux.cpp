@@ -14,6 +14,7 @@
 #include "endpoint/stream.hpp"
 #include "open/name_linux.hpp"
 #include "open/open.hpp"
+#include "open/remove_name.hpp"
 #include "open/strangers_linux.hpp"
 #include "open/unix_listener_linux.hpp"
 #include "rondo/core/user_ids.hpp"
@@ -148,6 +149,10 @@ Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
   auto sender = make_stream_sender(std::move(stream).value(), {}, url, options);
   if (!sender) return std::move(sender).error();
   return PairParts(std::move(sender).value(), std::move(receiver).value());
+}
+
+Result<void> remove_unix_socket(const Url& url, bool even_if_used) {
+  return remove_special_file(url, even_if_used, "a receiver that waits for its sender");
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,83 @@
+// shm: and file: seen from outside, without taking part: what lies there, and taking it away.
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "endpoint/broadcast.hpp"
+#include "open/kinds.hpp"
+#include "open/open.hpp"
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/segment_info.hpp"
+#include "rondo/transports/channel_info.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// How long a ring is looked into whose headers are in motion; one walk is made in any case.
+constexpr std::chrono::milliseconds kWalkPatience{50};
+
+Result<void> refuse_if_used(const Url& url) {
+  const auto found = inspect_segment(*url.segment());
+  if (!found) return found.error();
+  const auto live = std::ranges::find_if(found->participants, &ParticipantInfo::alive);
+  if (live == found->participants.end()) return {};
+  return Error{ErrorCode::kBusy, url.name() + " is in use by " + live->name + " (process " +
+                                     std::to_string(live->pid) +
+                                     "); end it first, or remove the name all the same"};
+}
+
+}  // namespace
+
+// A live sender may outrun the walk along its headers, then the numbers stay at zero.
+void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
+  const auto parts = record_ring::attach(segment.bytes(), url.name());
+  if (!parts) return;
+  info.max_message_bytes = record_ring::max_record_bytes(parts->capacity);
+  info.reader_places = parts->readers;
+  // A walk from the last checkpoint, where a successor of the sender would start.
+  auto producer = record_ring::Producer::attach(*parts);
+  const Deadline patience = Deadline::after(kWalkPatience);
+  for (int tries = 0; tries < 100 && !producer && !patience.passed(); ++tries) {
+    producer = record_ring::Producer::attach(*parts);
+  }
+  if (!producer) return;
+  info.messages = producer->sequence();
+  look_at_readers(*parts, producer->sequence(), producer->position(), info);
+  if (parts->readers > 1) return;
+  // relaxed: for people.
+  const std::uint64_t pending =
+      producer->position() - parts->consumer->head.load(std::memory_order_relaxed);
+  info.pending_bytes = pending <= parts->capacity ? pending : 0;
+}
+
+Result<ChannelInfo> inspect_segment_channel(const Url& url) {
+  auto found = inspect_segment(*url.segment());
+  if (!found) return std::move(found).error();
+  if (found->problem) return *std::move(found->problem);
+
+  ChannelInfo info;
+  info.scheme = url.scheme;
+  info.name = url.name();
+  info.participants = std::move(found->participants);
+  if (found->geometry) {
+    info.kind = found->geometry->kind;
+    info.capacity_bytes = found->geometry->capacity;
+    info.instance_id = found->geometry->instance_id;
+  }
+  const auto segment = Segment::attach(*url.segment(), url.options.segment, Access::kReadOnly);
+  if (!segment) return segment.error();
+  info.memory = segment->report();
+  if (channel_kind(info.kind) != nullptr) ring_of(info.kind).inspect(*segment, url, info);
+  return info;
+}
+
+Result<void> remove_segment(const Url& url, bool even_if_used) {
+  if (!even_if_used) {
+    if (auto unused = refuse_if_used(url); !unused) return unused;
+  }
+  return Segment::remove(*url.segment(),
+                         even_if_used ? Segment::Remove::kAlways : Segment::Remove::kIfUnused);
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
