@@ -1,8 +1,6 @@
-// Processes killed at each of their system calls, before and after, while they make, open, use and
-// leave a channel. What others see of a process apart from its segment's memory (names, locks,
-// files) changes at system calls only, so these are all the moments at which it can die with a
-// different trace. After each of them, successors meet at the name, pass messages, and leave
-// nothing behind.
+// Processes killed at each of their system calls while they make, open, use and leave a channel.
+// After each of these moments, successors meet at the name, pass messages, and leave nothing
+// behind.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -10,7 +8,7 @@
 #include <functional>
 #include <string>
 
-#include "process/stepper.hpp"
+#include "process/each_system_call.hpp"
 #include "rondo/rondo.hpp"
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
@@ -29,24 +27,6 @@ Handle opened(Result<Handle> handle) {
     std::abort();
   }
   return std::move(handle).value();
-}
-
-// Lets `work` run in a child to each of its system calls in turn, kills it there, and has `look`
-// judge what it left. Returns how many moments there were.
-int at_each_system_call(const std::function<void()>& work, const std::function<void()>& look) {
-  for (int moment = 0;; ++moment) {
-    SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
-    Stepper victim([&] {
-      Stepper::begin();
-      work();
-      Stepper::end();
-    });
-    bool there = true;
-    for (int i = 0; i <= moment && there; ++i) there = victim.run_to_system_call();
-    victim.kill();
-    look();
-    if (!there || ::testing::Test::HasFatalFailure()) return moment;
-  }
 }
 
 class KilledAtASystemCall : public Watchdog {

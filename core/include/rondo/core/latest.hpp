@@ -39,6 +39,10 @@ enum class LatestRead : std::uint8_t {
   kBusy      // the writer was faster than the reader, again and again; or it is no honest one
 };
 
+template <class Ring, class Handle>
+class Opened;        // opened.hpp
+struct RingOptions;  // opened.hpp
+
 // T is copied as bytes: trivially copyable, without pointers if it crosses processes.
 template <class T>
 class latest {
@@ -65,6 +69,27 @@ class latest {
   // (another size of value), kBadGeometry.
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the cell");
+
+  // Opening by a name, "shm:NAME" or "file:PATH", for those who include latest_open.hpp.
+  //
+  // The writer makes the cell with `params` where there is none, and takes one that is there as it
+  // is. It takes over from a dead predecessor, last value included. Blocking, for 5 seconds at most
+  // while somebody else is joining or leaving. Errors: kInvalidUrl, kInvalidName, kInvalidCapacity,
+  // kBusy (a live process writes it; the message says which), attach()'s, Segment::create()'s and
+  // attach()'s, Participants::join()'s.
+  [[nodiscard]] static Result<Opened<latest, Writer>> open_writer(std::string_view name,
+                                                                  const LatestParams& params = {});
+  [[nodiscard]] static Result<Opened<latest, Writer>> open_writer(std::string_view name,
+                                                                  const LatestParams& params,
+                                                                  const RingOptions& options);
+  // A reader maps the cell read-only and takes no slot: there may be any number, and none keeps the
+  // name. A writer that left in order has taken the name along, so that its successor makes another
+  // cell: peer() tells that the writer is absent, attachment().at_its_name() that this cell is not
+  // the one at the name any more. Blocking, for options.patience at most. Errors: kNotFound (nobody
+  // has made it), kInvalidUrl, kInvalidName, attach()'s, Segment::attach()'s.
+  [[nodiscard]] static Result<Opened<latest, Reader>> open_reader(std::string_view name);
+  [[nodiscard]] static Result<Opened<latest, Reader>> open_reader(std::string_view name,
+                                                                  const RingOptions& options);
 
  private:
   static constexpr std::size_t kWholeWords = sizeof(T) / 8;

@@ -39,6 +39,10 @@
 
 namespace rondo::inline RONDO_ABI {
 
+template <class Ring, class Handle>
+class Opened;        // opened.hpp
+struct RingOptions;  // opened.hpp
+
 // `T` is a trivially copyable type, or raw_slots for slots of a size known at run time.
 template <class T>
 class spsc_ring {
@@ -67,6 +71,25 @@ class spsc_ring {
   // it in messages. Errors: those of check_header(), kGeometryMismatch, kBadGeometry.
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "this memory");
+
+  // Opening by a name, "shm:NAME" or "file:PATH", for those who include spsc_open.hpp. Either side
+  // comes first and makes the ring, and each takes over from a dead predecessor: as the handles'
+  // constructors do. A capacity of 0 is that of the ring, in a new one what 1 MiB holds; another
+  // one, or another size of raw slots, has to be the ring's. Blocking, for 5 seconds at most while
+  // somebody else is joining or leaving.
+  // Errors: kInvalidUrl, kInvalidName, kInvalidCapacity, kBusy (the role is held by a live process;
+  // the message says which), kGeometryMismatch, attach()'s, Segment::create()'s and attach()'s,
+  // Participants::join()'s.
+  static constexpr std::uint32_t kProducerSlot = 0;  // of the participant table
+  static constexpr std::uint32_t kConsumerSlot = 1;
+  [[nodiscard]] static Result<Opened<spsc_ring, Producer>> open_producer(
+      std::string_view name, const SpscParams& params = {});
+  [[nodiscard]] static Result<Opened<spsc_ring, Producer>> open_producer(
+      std::string_view name, const SpscParams& params, const RingOptions& options);
+  [[nodiscard]] static Result<Opened<spsc_ring, Consumer>> open_consumer(
+      std::string_view name, const SpscParams& params = {});
+  [[nodiscard]] static Result<Opened<spsc_ring, Consumer>> open_consumer(
+      std::string_view name, const SpscParams& params, const RingOptions& options);
 };
 
 // The one who writes. Not thread-safe: one thread at a time. The memory has to outlive it.

@@ -1,0 +1,117 @@
+#include "rondo/core/attachment.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include "rondo/core/uncancelled.hpp"
+
+namespace rondo::inline RONDO_ABI {
+namespace {
+
+// How often the name may change hands while it is opened, before something is wrong.
+constexpr int kTries = 1000;
+
+bool is_passing(ErrorCode code) noexcept {
+  return code == ErrorCode::kNotFound || code == ErrorCode::kReplaced;
+}
+
+// Maps the ring at the name, and lets `take` look at it.
+Result<void> look(const RingPlace& place, const detail::TakeRing& take) {
+  auto segment = Segment::attach(place.name, place.options, place.access);
+  if (!segment) return std::move(segment).error();
+  auto found = RingSegment::of(std::move(segment).value(), to_string(place.name));
+  if (!found) return std::move(found).error();
+  return take(std::move(found).value());
+}
+
+}  // namespace
+
+Result<RingSegment> RingSegment::of(Segment segment, std::string_view what) {
+  const auto geometry = check_header(segment.bytes(), kAnyKind, what);
+  if (!geometry) return geometry.error();
+  return RingSegment{std::make_shared<Segment>(std::move(segment)), *geometry};
+}
+
+namespace detail {
+
+Result<void> MadeRing::make(const RingPlace& place, std::size_t size_bytes,
+                            const Segment::Fill& fill) {
+  take_back();
+  // Not locked in memory twice: it is when it is attached to.
+  SegmentOptions options = place.options;
+  options.lock = false;
+  auto segment = Segment::create(place.name, size_bytes, options, fill);
+  if (!segment) return std::move(segment).error();
+  segment_.emplace(std::move(segment).value());
+  return {};
+}
+
+void MadeRing::take_back() noexcept {
+  if (!segment_) return;
+  if (const auto geometry = check_header(segment_->bytes(), kAnyKind, "")) {
+    remove_if_nobody_came(*segment_, *geometry);
+  }
+  segment_.reset();
+}
+
+Result<void> open_ring(const RingPlace& place, MadeRing& made, const TakeRing& take,
+                       const LookAgain& again) {
+  const Uncancelled here;
+  for (;;) {
+    auto taken = look(place, take);
+    if (taken) made.stays();
+    if (taken || !is_passing(taken.error().code)) return taken;
+    if (auto go_on = again(made, taken.error().code); !go_on) return go_on;
+  }
+}
+
+Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
+                                 const TakeRing& take) {
+  MadeRing ring;
+  int tries = 0;
+  return open_ring(place, ring, take, [&](MadeRing& made, ErrorCode why) -> Result<void> {
+    if (++tries > kTries) {
+      return Error{
+          ErrorCode::kReplaced,
+          to_string(place.name) + " was removed and made anew again and again while it was opened"};
+    }
+    if (why != ErrorCode::kNotFound) return {};
+    auto created = make(made);
+    if (!created && created.error().code != ErrorCode::kAlreadyExists) return created;
+    return {};
+  });
+}
+
+Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds patience,
+                        const TakeRing& take) {
+  using Clock = std::chrono::steady_clock;
+  const auto began = Clock::now();
+  MadeRing none;
+  return open_ring(place, none, take, [&](MadeRing&, ErrorCode) -> Result<void> {
+    const auto waited = Clock::now() - began;
+    if (waited >= patience) {
+      return Error{ErrorCode::kNotFound, "there is no " + to_string(place.name) +
+                                             "; start the one who makes it, or wait longer"};
+    }
+    // A quarter of the time so far: what comes soon is found soon, a long wait costs little.
+    constexpr Clock::duration kShortest = std::chrono::milliseconds(1);
+    constexpr Clock::duration kLongest = std::chrono::milliseconds(50);
+    const auto pause = std::clamp<Clock::duration>(waited / 4, kShortest, kLongest);
+    std::this_thread::sleep_for(std::min<Clock::duration>(pause, patience - waited));
+    return {};
+  });
+}
+
+Result<Joined> AttachmentBase::join(const JoinRequest& request,
+                                    const Participants::Recover& recover) {
+  const Uncancelled here;
+  return participants_.join(request, recover);
+}
+
+bool AttachmentBase::leave(const Participants::NameGoes& name_goes) noexcept {
+  const Uncancelled here;
+  return participants_.leave(name_goes);
+}
+
+}  // namespace detail
+}  // namespace rondo::inline RONDO_ABI
