@@ -17,7 +17,7 @@ Exit codes:
   0  done: the stream ended in order        5  the other side was killed, or left early
   2  an option or URL that can't be meant   6  the channel holds corrupt data
   3  the channel can't be opened            7  reading input or writing output failed
-  4  nobody came within --wait              128+N  ended by signal N, as shells say it
+  4  no peer came within --wait             128+N  ended by signal N, as shells say it
 )";
 
 inline constexpr const char* kSendFooter = R"(Formats:

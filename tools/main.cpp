@@ -153,7 +153,7 @@ void add_inspection(CLI::App& app, InspectOptions& options) {
 
   CLI::App& rm = *app.add_subcommand("rm", "Remove a channel that was left behind");
   add_url(rm, options.url);
-  rm.add_flag("--force", options.force, "Even while somebody alive is attached");
+  rm.add_flag("--force", options.force, "Even while a live process is attached");
 }
 
 // CLI11's layout, with the words this program uses.

@@ -52,8 +52,7 @@ class NameWatch {
     watching_ = false;
     say_note(
         "{} has lost its name (rondo rm --force, or the system's RemoveIPC): this transfer goes "
-        "on, "
-        "but nobody else can join it",
+        "on, but no other process can join it",
         name_);
   }
 

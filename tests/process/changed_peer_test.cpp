@@ -114,7 +114,7 @@ TEST_P(ChangedPeer, AReceiverIsNotToldThatASenderDiedWhichLeft) {
 
 TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichLeft) {
   if (std::string_view(GetParam()).find("frames") != std::string_view::npos) {
-    GTEST_SKIP() << "waits for nobody";
+    GTEST_SKIP() << "does not wait";
   }
   at_every_two_calls([&](int leaves, int comes) {
     Stepper sending([&] { send_and_flush(GetParam(), kLong, {Status::kOk, Status::kPeerGone}); });
@@ -134,7 +134,7 @@ TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichLeft) {
 // The first of all; or, `after` a receiver of an earlier sender that was killed.
 TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichHasJustCome) {
   if (std::string_view(GetParam()).find("kind=") != std::string_view::npos) {
-    GTEST_SKIP() << "waits for nobody, or counts who came and went";
+    GTEST_SKIP() << "does not wait, or counts joins and departures";
   }
   for (const bool after : {false, true}) {
     int calls = 1;

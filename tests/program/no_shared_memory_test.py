@@ -1,4 +1,4 @@
-"""Where a channel can't be, for want of a directory, that is said at once: nobody waits for it.
+"""Where a channel can't be, for want of a directory, that is said at once: neither side waits for it.
 
 Each program runs in a mount namespace of its own, in which /dev/shm is made to lack something.
 """

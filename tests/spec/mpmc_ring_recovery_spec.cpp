@@ -412,7 +412,7 @@ TEST_F(MpmcForgedRecords, NobodyIsAskedForTwiceInOnePass) {
   const MpmcRecovered done = ring.ring.recovery(kMe).all(liveness);
 
   EXPECT_TRUE(done.pending);
-  EXPECT_EQ(done.tombstones, 0u) << "somebody alive has them all on record";
+  EXPECT_EQ(done.tombstones, 0u) << "a live participant announces them all";
   expect_nobody_asked_for_twice();
   EXPECT_TRUE(liveness.locked.empty());
 }
