@@ -41,12 +41,13 @@ void nap(Deadline deadline) noexcept {
 
 }  // namespace
 
-FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected, Deadline deadline,
-                       std::uint32_t bits) noexcept {
+FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
+                       Deadline deadline) noexcept {
   const timespec until = timespec_of(deadline);
   // FUTEX_WAIT_BITSET and not FUTEX_WAIT: its timeout is absolute, on CLOCK_MONOTONIC.
-  const long result = syscall(SYS_futex, address_of(word), FUTEX_WAIT_BITSET, expected,
-                              deadline.is_never() ? nullptr : &until, nullptr, bits);
+  const long result =
+      syscall(SYS_futex, address_of(word), FUTEX_WAIT_BITSET, expected,
+              deadline.is_never() ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
   if (result == 0) return FutexResult::kWoken;
   switch (errno) {
     case EAGAIN: return FutexResult::kChanged;
@@ -56,10 +57,9 @@ FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected
   }
 }
 
-int futex_wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits) noexcept {
+int futex_wake(const Atomic<std::uint32_t>& word, int count) noexcept {
   const int saved = errno;  // the doorbell rings in the middle of somebody's code
-  const long woken =
-      syscall(SYS_futex, address_of(word), FUTEX_WAKE_BITSET, count, nullptr, nullptr, bits);
+  const long woken = syscall(SYS_futex, address_of(word), FUTEX_WAKE, count, nullptr, nullptr, 0);
   errno = saved;
   return woken < 0 ? 0 : static_cast<int>(woken);
 }

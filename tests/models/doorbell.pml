@@ -148,7 +148,7 @@ proctype sleeper() {
      :: published > taken ->
         taken = published  /* takes all there is */
      :: else ->
-        /* sleep_once() */
+        /* prepare_wait(), a look, then cancel_wait() or commit_wait() */
 #ifdef EARLY_LOOK
         load(SLEEPER, PUBLISHED, published);
 #endif

@@ -29,9 +29,30 @@ std::uint64_t first_seed() {
   return given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
 }
 
+// How a sleeper of the test waits: as WeakSleeper::sleep_once() does.
+template <class Ready>
+bool sleep_once(WeakSleeper& sleeper, Ready& ready) {
+  return sleeper.sleep_once(ready, Deadline::never());
+}
+
+// Takes its announcement back first and announces it anew; what it was woken for meanwhile, it
+// looks for.
+template <class Ready>
+bool cancel_and_sleep_once(WeakSleeper& sleeper, Ready& ready) {
+  static_cast<void>(sleeper.prepare_wait());
+  if (sleeper.cancel_wait() && ready()) return true;
+  const PreparedWait wait = sleeper.prepare_wait();
+  if (ready()) {
+    sleeper.cancel_wait();
+  } else {
+    sleeper.commit_wait(wait, Deadline::never());
+  }
+  return ready();
+}
+
 // `pairs` publishers publish work, as many sleepers take it, each piece once. Returns whether a
 // wake was lost: all sleep, no publish is to come any more, and there is work.
-bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&)) {
+bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&), bool cancels = false) {
   constexpr std::uint64_t kEach = 2;
   const std::uint64_t pieces = static_cast<std::uint64_t>(pairs) * kEach;
   MpmcPositions positions{};
@@ -70,7 +91,10 @@ bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&)) {
       return published.load(std::memory_order_acquire) > given;
     };
     while (newest(taken) < pieces && !WeakBell::now().lost) {
-      if (!ready() && !sleeper.sleep_once(ready, Deadline::never())) continue;
+      if (!ready() &&
+          !(cancels ? cancel_and_sleep_once(sleeper, ready) : sleep_once(sleeper, ready))) {
+        continue;
+      }
       std::uint64_t next = taken.load(std::memory_order_relaxed);
       if (next >= published.load(std::memory_order_relaxed)) continue;
       // relaxed: counts pieces, orders nothing; on failure another one took it.
@@ -91,6 +115,14 @@ bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&)) {
 TEST(CrowdDoorbellWeak, NoWorkIsLeftWhileSomebodySleeps) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     ASSERT_FALSE(loses_a_wake(seed, 2, [](WeakBell&) {})) << "RONDO_SEED=" << seed;
+  }
+}
+
+TEST(CrowdDoorbellWeak, NoWorkIsLeftByThoseWhoCancelAndPrepareAnew) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    ASSERT_FALSE(loses_a_wake(
+        seed, 2, [](WeakBell&) {}, true))
+        << "RONDO_SEED=" << seed;
   }
 }
 

@@ -51,14 +51,14 @@ struct LitmusSystem {
     return false;
   }
   static FutexResult wait(const Atomic<std::uint32_t>&, std::uint32_t, std::chrono::nanoseconds,
-                          Deadline, std::uint32_t) noexcept {
+                          Deadline) noexcept {
     const std::uint64_t finished = ground->sleeper_at.load(std::memory_order_relaxed) + 1;
     while (ground->publisher_at.load(std::memory_order_relaxed) < finished) {
       std::this_thread::yield();
     }
     return FutexResult::kTimedOut;
   }
-  static int wake(const Atomic<std::uint32_t>&, int, std::uint32_t) noexcept { return 1; }
+  static int wake(const Atomic<std::uint32_t>&, int) noexcept { return 1; }
 };
 
 // Waits for the other side to come to `step`; from then on both race.

@@ -100,6 +100,111 @@ TEST(DoorbellWeak, WakesAreLostWithoutTheHeavyFence) {
   EXPECT_GT(lost, 0);
 }
 
+// As above, but that the sleeper's steps are taken apart: it announces its wait, looks, takes it
+// back, and announces it anew before it sleeps.
+TEST(DoorbellWeak, NoWakeIsLostToOneWhoCancelsAndPreparesAnew) {
+  constexpr std::uint64_t kMessages = 4;
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    Bell bell;
+    WeakBell::reset(2);
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     WeakRinger ringer(bell.waiter, bell.ringer);
+                     for (std::uint64_t i = 1; i <= kMessages; ++i) {
+                       // M5 (release, pairs with M6): as a ring.
+                       bell.published.store(i, std::memory_order_release);
+                       ringer.notify();
+                     }
+                     --WeakBell::now().awake;
+                   },
+                   [&] {
+                     WeakSleeper sleeper(bell.waiter, bell.ringer);
+                     for (std::uint64_t taken = 0; taken < kMessages && !WeakBell::now().lost;) {
+                       const auto ready = [&] {
+                         // M6 (acquire, pairs with M5): as a ring.
+                         return bell.published.load(std::memory_order_acquire) > taken;
+                       };
+                       bool found = false;
+                       for (int turn = 0; turn < 2 && !found; ++turn) {
+                         const PreparedWait wait = sleeper.prepare_wait();
+                         found = ready();
+                         if (turn == 0 || found) {
+                           sleeper.cancel_wait();
+                         } else {
+                           sleeper.commit_wait(wait, Deadline::never());
+                         }
+                       }
+                       if (found || ready()) ++taken;
+                     }
+                     --WeakBell::now().awake;
+                   }});
+    ASSERT_FALSE(WeakBell::now().lost) << "RONDO_SEED=" << seed;
+  }
+}
+
+// Two publishers with a bell each, and one who waits for both: it announces both waits, looks at
+// both, and sleeps once, on both words.
+bool one_of_several_is_lost(std::uint64_t seed, void (*arrange)(WeakBell&)) {
+  constexpr std::uint64_t kMessages = 2;
+  Bell bells[2];
+  WeakBell::reset(3);
+  arrange(WeakBell::now());
+  weak::Execution execution(seed);
+  const auto publish = [](Bell& bell) {
+    WeakRinger ringer(bell.waiter, bell.ringer);
+    for (std::uint64_t i = 1; i <= kMessages; ++i) {
+      // M7 (release, pairs with M8): as a ring.
+      bell.published.store(i, std::memory_order_release);
+      ringer.notify();
+    }
+    --WeakBell::now().awake;
+  };
+  execution.run({[&] { publish(bells[0]); }, [&] { publish(bells[1]); },
+                 [&] {
+                   WeakSleeper first(bells[0].waiter, bells[0].ringer);
+                   WeakSleeper second(bells[1].waiter, bells[1].ringer);
+                   std::uint64_t taken[2] = {0, 0};
+                   const auto take = [&] {
+                     bool any = false;
+                     for (std::size_t i = 0; i < 2; ++i) {
+                       // M8 (acquire, pairs with M7): as a ring.
+                       if (bells[i].published.load(std::memory_order_acquire) == taken[i]) continue;
+                       ++taken[i];
+                       any = true;
+                     }
+                     return any;
+                   };
+                   while (taken[0] + taken[1] < 2 * kMessages && !WeakBell::now().lost) {
+                     const PreparedWait on_first = first.prepare_wait();
+                     const PreparedWait on_second = second.prepare_wait();
+                     if (!take()) {
+                       static_cast<void>(WeakBellSystem::wait_any({on_first, on_second}));
+                     }
+                     first.cancel_wait();
+                     second.cancel_wait();
+                   }
+                   --WeakBell::now().awake;
+                 }});
+  return WeakBell::now().lost;
+}
+
+TEST(DoorbellWeak, NoWakeIsLostToOneWhoSleepsOnSeveralBells) {
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+    ASSERT_FALSE(one_of_several_is_lost(seed, [](WeakBell&) {})) << "RONDO_SEED=" << seed;
+    ASSERT_FALSE(one_of_several_is_lost(seed, [](WeakBell& bell) { bell.registers = false; }))
+        << "RONDO_SEED=" << seed << ", unregistered";
+  }
+}
+
+// The heavy fence is what the above stands on, too.
+TEST(DoorbellWeak, WakesOfSeveralBellsAreLostWithoutTheHeavyFence) {
+  int lost = 0;
+  for (std::uint64_t seed = 1; seed <= kExecutions; ++seed) {
+    lost += one_of_several_is_lost(seed, [](WeakBell& bell) { bell.forgets_fence = true; }) ? 1 : 0;
+  }
+  EXPECT_GT(lost, 0);
+}
+
 // One publisher, two sleepers on its one word.
 bool group_loses_a_wake(std::uint64_t seed, bool registers) {
   constexpr std::uint64_t kMessages = 3;

@@ -19,9 +19,8 @@ constexpr int kPublishers = 2;
 // Sleeps have no end of their own: a wake that is lost is a hang.
 struct LongSlices : BellSystem {
   static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                          std::chrono::nanoseconds, Deadline deadline,
-                          std::uint32_t bits) noexcept {
-    return futex_wait(word, expected, deadline, bits);
+                          std::chrono::nanoseconds, Deadline deadline) noexcept {
+    return futex_wait(word, expected, deadline);
   }
 };
 

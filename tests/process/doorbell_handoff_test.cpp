@@ -14,9 +14,8 @@ using testing::Mailbox;
 
 struct LongSlices : BellSystem {
   static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                          std::chrono::nanoseconds, Deadline deadline,
-                          std::uint32_t bits) noexcept {
-    return futex_wait(word, expected, deadline, bits);
+                          std::chrono::nanoseconds, Deadline deadline) noexcept {
+    return futex_wait(word, expected, deadline);
   }
 };
 

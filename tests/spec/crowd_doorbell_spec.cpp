@@ -10,7 +10,9 @@
 //  8. TheSleeperIsOnTheListBeforeItFencesAndLooksAfterwards
 //  9. TheSleeperWaitsForTheBellThatItReadFirst
 // 10. WhoWakesLooksOnceMoreOffTheList
-// 11. ASuccessorLeavesTheListForAPredecessorKilledAsleep
+// 11. APreparedWaitIsOnTheListAndSaysWhatToSleepOn
+// 12. WhoCancelsIsToldOfAWakeThatWasSpentOnIt
+// 13. ASuccessorLeavesTheListForAPredecessorKilledAsleep
 #include "rondo/sync/crowd_doorbell.hpp"
 
 #include <gtest/gtest.h>
@@ -45,12 +47,12 @@ struct NotingSystem {
     return true;
   }
   static FutexResult wait(const Atomic<std::uint32_t>&, std::uint32_t expected,
-                          std::chrono::nanoseconds, Deadline, std::uint32_t) noexcept {
+                          std::chrono::nanoseconds, Deadline) noexcept {
     notes.waited_for.push_back(expected);
     notes.at_wait();
     return FutexResult::kTimedOut;
   }
-  static int wake(const Atomic<std::uint32_t>&, int, std::uint32_t) noexcept {
+  static int wake(const Atomic<std::uint32_t>&, int) noexcept {
     ++notes.wakes;
     return notes.at_wake();
   }
@@ -178,6 +180,33 @@ TEST_F(CrowdDoorbell, WhoWakesLooksOnceMoreOffTheList) {
         return published;
       },
       Deadline::now()));
+}
+
+TEST_F(CrowdDoorbell, APreparedWaitIsOnTheListAndSaysWhatToSleepOn) {
+  NotedSleeper sleeper(list(), 2);
+
+  const PreparedWait wait = sleeper.prepare_wait();
+
+  EXPECT_EQ(wait.word, &participants[2].bell);
+  EXPECT_EQ(wait.value, 0u);
+  EXPECT_EQ(wait.slice, 50ms);
+  EXPECT_TRUE(list().asleep(2));
+
+  sleeper.commit_wait(wait, Deadline::never());
+  EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{0});
+  EXPECT_FALSE(list().any());
+}
+
+// It may be the only one who was woken for what lies there.
+TEST_F(CrowdDoorbell, WhoCancelsIsToldOfAWakeThatWasSpentOnIt) {
+  NotedSleeper sleeper(list(), 2);
+  static_cast<void>(sleeper.prepare_wait());
+  EXPECT_FALSE(sleeper.cancel_wait());
+  EXPECT_FALSE(list().any());
+
+  static_cast<void>(sleeper.prepare_wait());
+  NotedRinger(list()).notify();
+  EXPECT_TRUE(sleeper.cancel_wait());
 }
 
 TEST_F(CrowdDoorbell, ASuccessorLeavesTheListForAPredecessorKilledAsleep) {

@@ -15,14 +15,16 @@
 // 12. WhatIsReadyIsNotSleptFor
 // 13. TheSleeperSaysSoBeforeItFencesAndLooksAfterwards
 // 14. TheSleeperWaitsForTheRingsThatItReadFirst
-// 15. EachSleepIsAnEpisodeOfItsOwn
-// 16. TheEpisodeWrapsAndSparesTheFlags
-// 17. ASliceIsShortWithoutTheFence
-// 18. ASuccessorOfTheSleeperContinuesTheEpisodes
-// 19. LeavingSaysGoneAndReturningTakesItBack
-// 20. AGroupIsRungOnceForAllWhoSleep
-// 21. AGroupForgetsWhoLeft
-// 22. AGroupHasRoomForSixtyFour
+// 15. APreparedWaitIsAnnouncedAndSaysWhatToSleepOn
+// 16. ACancelledWaitIsNotRungFor
+// 17. AWaitThatIsPreparedAgainIsRungForAgain
+// 18. EachSleepIsAnEpisodeOfItsOwn
+// 19. TheEpisodeWrapsAndSparesTheFlags
+// 20. ASliceIsShortWithoutTheFence
+// 21. ASuccessorOfTheSleeperContinuesTheEpisodes
+// 22. LeavingSaysGoneAndReturningTakesItBack
+// 23. AGroupIsRungOnceForAllWhoSleep
+// 24. AGroupHasRoomForSixtyFour
 #include "rondo/sync/doorbell.hpp"
 
 #include <functional>
@@ -59,13 +61,13 @@ struct NotingSystem {
     return notes.can_fence;
   }
   static FutexResult wait(const Atomic<std::uint32_t>&, std::uint32_t expected,
-                          std::chrono::nanoseconds slice, Deadline, std::uint32_t) noexcept {
+                          std::chrono::nanoseconds slice, Deadline) noexcept {
     notes.waited_for.push_back(expected);
     notes.slices.push_back(slice);
     notes.at_wait();
     return FutexResult::kTimedOut;
   }
-  static int wake(const Atomic<std::uint32_t>&, int, std::uint32_t) noexcept {
+  static int wake(const Atomic<std::uint32_t>&, int) noexcept {
     ++notes.wakes;
     return 1;
   }
@@ -165,12 +167,10 @@ TEST_F(Doorbell, NotifySaysWhenTheSleeperHasLeft) {
   set_state(kEpisode | BellWaiter::kGone);
   NotedRinger publisher(waiter, ringer);
   EXPECT_FALSE(publisher.notify());
-  EXPECT_TRUE(publisher.sleeper_gone());
   EXPECT_EQ(rings(), 0u);
 
   set_state(kEpisode);  // a successor attached
   EXPECT_TRUE(publisher.notify());
-  EXPECT_FALSE(publisher.sleeper_gone());
 }
 
 TEST_F(Doorbell, AnUnregisteredPublisherFindsTheSleeperOnTheSlowPath) {
@@ -204,7 +204,6 @@ TEST_F(Doorbell, ARingerBoundToNobodyIsAlwaysWanted) {
   NotedRinger publisher;
   EXPECT_TRUE(publisher.wanted());
   EXPECT_TRUE(publisher.ring());
-  EXPECT_FALSE(publisher.sleeper_gone());
   EXPECT_EQ(notes.wakes, 0);
 }
 
@@ -254,6 +253,53 @@ TEST_F(Doorbell, TheSleeperWaitsForTheRingsThatItReadFirst) {
   EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{41});
   EXPECT_EQ(rings(), 42u);
+}
+
+TEST_F(Doorbell, APreparedWaitIsAnnouncedAndSaysWhatToSleepOn) {
+  set_rings(41);
+  NotedSleeper sleeper(waiter, ringer);
+  NotedRinger publisher(waiter, ringer);
+  notes.fences = 0;
+
+  const PreparedWait wait = sleeper.prepare_wait();
+
+  EXPECT_EQ(wait.word, &ringer.rings);
+  EXPECT_EQ(wait.value, 41u);
+  EXPECT_EQ(wait.slice, 50ms);
+  EXPECT_EQ(state(), kEpisode | kAsleep);
+  EXPECT_EQ(notes.fences, 1);
+  publisher.notify();
+  EXPECT_NE(wait.word->load(std::memory_order_relaxed), wait.value);
+
+  sleeper.commit_wait(wait, Deadline::never());
+  EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{41});
+  EXPECT_EQ(state(), kEpisode);
+}
+
+TEST_F(Doorbell, ACancelledWaitIsNotRungFor) {
+  NotedSleeper sleeper(waiter, ringer);
+  NotedRinger publisher(waiter, ringer);
+  static_cast<void>(sleeper.prepare_wait());
+  sleeper.cancel_wait();
+
+  EXPECT_FALSE(publisher.wanted());
+  EXPECT_TRUE(publisher.notify());
+  EXPECT_EQ(rings(), 0u);
+  EXPECT_TRUE(notes.waited_for.empty());
+  EXPECT_EQ(state(), kEpisode);
+}
+
+TEST_F(Doorbell, AWaitThatIsPreparedAgainIsRungForAgain) {
+  NotedSleeper sleeper(waiter, ringer);
+  NotedRinger publisher(waiter, ringer);
+  static_cast<void>(sleeper.prepare_wait());
+  publisher.notify();
+  sleeper.cancel_wait();
+
+  const PreparedWait wait = sleeper.prepare_wait();
+  EXPECT_EQ(wait.value, 1u);
+  publisher.notify();
+  EXPECT_EQ(rings(), 2u);
 }
 
 TEST_F(Doorbell, EachSleepIsAnEpisodeOfItsOwn) {
@@ -323,28 +369,11 @@ TEST_F(Doorbell, AGroupIsRungOnceForAllWhoSleep) {
   EXPECT_EQ(rings(), 2u);
 }
 
-TEST_F(Doorbell, AGroupForgetsWhoLeft) {
-  std::vector<BellWaiter> sleepers(3);
-  NotedGroupRinger publisher(ringer);
-  for (const BellWaiter& sleeper : sleepers) ASSERT_TRUE(publisher.watch(sleeper));
-  publisher.forget(sleepers[0]);
-  publisher.forget(sleepers[0]);
-  EXPECT_EQ(publisher.watched(), 2u);
-
-  sleepers[0].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
-  EXPECT_FALSE(publisher.wanted());
-  sleepers[2].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
-  publisher.notify();
-  EXPECT_EQ(rings(), 1u);
-}
-
 TEST_F(Doorbell, AGroupHasRoomForSixtyFour) {
   std::vector<BellWaiter> sleepers(65);
   NotedGroupRinger publisher(ringer);
   for (std::size_t i = 0; i < 64; ++i) EXPECT_TRUE(publisher.watch(sleepers[i]));
   EXPECT_FALSE(publisher.watch(sleepers[64]));
-  publisher.forget(sleepers[7]);
-  EXPECT_TRUE(publisher.watch(sleepers[64]));
 }
 
 }  // namespace

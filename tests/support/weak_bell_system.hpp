@@ -2,9 +2,11 @@
 // simulated threads, and the fence that every thread passes.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <vector>
 
 #include "rondo/core/atomic.hpp"
@@ -13,9 +15,9 @@
 
 namespace rondo::testing {
 
-// One stay in a futex.
+// One stay in a futex, on one word or on several at once.
 struct WeakBellSleep {
-  const void* word;
+  std::vector<const void*> words;
   bool woken = false;
 };
 
@@ -57,13 +59,21 @@ struct WeakBellSystem {
   }
   // Never times out: a wake that does not come is a wake lost.
   static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                          std::chrono::nanoseconds, Deadline, std::uint32_t) noexcept {
+                          std::chrono::nanoseconds, Deadline) noexcept {
+    return wait_any({{&word, expected, {}}});
+  }
+  // futex_waitv.
+  static FutexResult wait_any(std::initializer_list<PreparedWait> waits) noexcept {
     WeakBell& bell = WeakBell::now();
     weak::Execution& execution = *weak::Execution::active();
     execution.yield();
     // The kernel compares with the newest value, in one step with falling asleep.
-    if (execution.stores_of(&word, 0).back().value != expected) return FutexResult::kChanged;
-    WeakBellSleep sleep{&word};
+    WeakBellSleep sleep;
+    for (const PreparedWait& wait : waits) {
+      if (execution.stores_of(wait.word, 0).back().value != wait.value)
+        return FutexResult::kChanged;
+      sleep.words.push_back(wait.word);
+    }
     bell.asleep.push_back(&sleep);
     --bell.awake;
     // With no thread awake none will be woken, and the execution is at its end.
@@ -72,12 +82,12 @@ struct WeakBellSystem {
     bell.lost = bell.lost || bell.work_left();
     return FutexResult::kTimedOut;
   }
-  static int wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t) noexcept {
+  static int wake(const Atomic<std::uint32_t>& word, int count) noexcept {
     WeakBell& bell = WeakBell::now();
     weak::Execution::active()->yield();
     int woken = 0;
     for (auto sleep = bell.asleep.begin(); sleep != bell.asleep.end() && woken < count;) {
-      if ((*sleep)->word != &word) {
+      if (std::ranges::find((*sleep)->words, &word) == (*sleep)->words.end()) {
         ++sleep;
         continue;
       }

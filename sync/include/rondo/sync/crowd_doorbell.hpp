@@ -4,18 +4,18 @@
 //
 //   publisher (CrowdRinger)                  waiter `me` (CrowdSleeper)
 //   ------------------------------------     ------------------------------------------
-//   publish n messages, in the ring          b = bell of me
-//   light fence: no instruction              enter the list
-//   if (list empty) done  <- the hot path    heavy fence: every publisher passes a fence
-//   n times: take one from the list,         if (ready) leave the list, done
-//     move its bell, wake its futex          sleep in the futex while the bell is b
-//                                            leave the list, look again
+//   publish n messages, in the ring          prepare_wait():  b = bell of me
+//   light fence: no instruction                enter the list
+//   if (list empty) done  <- the hot path      heavy fence: every publisher passes a fence
+//   n times: take one from the list,         if (ready) cancel_wait(): leave the list, look again
+//     move its bell, wake its futex          commit_wait(): sleep in the futex while the bell is b
+//                                              leave the list, and the caller looks again
 //
 // No wake is lost, for the reasons given in doorbell.hpp; the order between reading the bell and
 // entering the list, and between taking from it and moving the bell, is the list's. As many are
 // woken as there is work for: a publisher takes those whom it wakes off the list, so the next one
 // wakes others, and nobody is rung for twice. A waiter that was rung for and leaves for another
-// reason (its deadline) looks once more, and is told to take what it finds.
+// reason (its deadline, another bell) looks once more, and is told to take what it finds.
 //
 // A waiter that was killed asleep stays on the list. It costs one publisher one system call, once:
 // when the futex woke nobody, another one is taken in its place. A process that can't make the
@@ -85,7 +85,7 @@ class BasicCrowdRinger {
       const std::uint32_t who = sleepers_.take_one();
       if (who == List::kNobody) break;
       // One that does not sleep yet finds its bell moved; then we wake one too many.
-      if (System::wake(sleepers_.bell(who), 1, kAllBits) > 0) ++woken;
+      if (System::wake(sleepers_.bell(who), 1) > 0) ++woken;
     }
     return woken;
   }
@@ -108,23 +108,35 @@ class BasicCrowdSleeper {
     sleepers_.leave(me_);
   }
 
-  // As BasicSleeper::sleep_once(). When it returns true, the caller has to try to take what is
-  // there: it may be the only one who was woken for it.
-  template <class Ready>
-  [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+  // As those of BasicSleeper, but that the caller looks again after cancel_wait(), too, and tries
+  // to take what is there: it may be the only one who was woken for it. cancel_wait() says whether
+  // it was: true, a wake has been spent on us.
+  [[nodiscard]] PreparedWait prepare_wait() noexcept {
     const std::uint32_t seen = sleepers_.read_bell(me_);
     sleepers_.enter(me_);
     // F1 (seq_cst, forbids that the publish is missed by us and our entry by the publisher).
     const bool fenced = System::heavy_fence();
-    if (!ready()) {
-      const FutexResult result =
-          System::wait(sleepers_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice,
-                       deadline, kAllBits);
-      static_cast<void>(result);  // whatever it was, the caller looks again
+    return {&sleepers_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice};
+  }
+  bool cancel_wait() noexcept { return sleepers_.leave(me_); }
+  void commit_wait(const PreparedWait& wait, Deadline deadline) noexcept {
+    const FutexResult result = System::wait(*wait.word, wait.value, wait.slice, deadline);
+    static_cast<void>(result);  // whatever it was, the caller looks again
+    cancel_wait();
+  }
+
+  // As BasicSleeper::sleep_once(). When it returns true, the caller has to try to take what is
+  // there: it may be the only one who was woken for it.
+  template <class Ready>
+  [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    const PreparedWait wait = prepare_wait();
+    if (ready()) {
+      cancel_wait();
+    } else {
+      commit_wait(wait, deadline);
     }
     // Whether or not a wake was spent on us: after this look, what is there is the caller's to
     // take.
-    sleepers_.leave(me_);
     return ready();
   }
 

@@ -2,12 +2,17 @@
 //
 //   publisher (Ringer)                       waiter (Sleeper)
 //   ------------------------------------     ------------------------------------------
-//   publish, in the ring                     s = rings
-//   light fence: no instruction              state = asleep, next episode
-//   if (state == 0) done  <- the hot path    heavy fence: every publisher passes a fence
-//   rings = rings + 1                        if (ready) state = awake, done
-//   wake the futex                           sleep in the futex while rings == s
-//                                            state = awake, look again
+//   publish, in the ring                     prepare_wait():  s = rings
+//   light fence: no instruction                state = asleep, next episode
+//   if (state == 0) done  <- the hot path      heavy fence: every publisher passes a fence
+//   rings = rings + 1                        if (ready) cancel_wait(): state = awake, done
+//   wake the futex                           commit_wait(): sleep in the futex while rings == s
+//                                              state = awake, and the caller looks again
+//
+// The waiter's three steps are an eventcount's, and sleep_once() is the three in a row. Between the
+// first and the last it may do the same with other bells, and then sleep on all their words at once
+// (futex_waitv), or lend them to somebody else's loop: what is published after prepare_wait() has
+// returned, and was not seen by a look after it, changes the word.
 //
 // No wake is lost. Either the publisher's load of `state` sees the waiter asleep, or the waiter's
 // check sees what was published: that both miss is what the two fences forbid (F1). If the
@@ -60,13 +65,21 @@ struct BellSystem {
   static bool register_publisher() noexcept { return rondo::register_publisher(); }
   static bool heavy_fence() noexcept { return rondo::heavy_fence(); }
   static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                          std::chrono::nanoseconds slice, Deadline deadline,
-                          std::uint32_t bits) noexcept {
-    return futex_wait(word, expected, earlier(deadline, Deadline::after(slice)), bits);
+                          std::chrono::nanoseconds slice, Deadline deadline) noexcept {
+    return futex_wait(word, expected, earlier(deadline, Deadline::after(slice)));
   }
-  static int wake(const Atomic<std::uint32_t>& word, int count, std::uint32_t bits) noexcept {
-    return futex_wake(word, count, bits);
+  static int wake(const Atomic<std::uint32_t>& word, int count) noexcept {
+    return futex_wake(word, count);
   }
+};
+
+// A wait that has been announced, and what to sleep on: until `word` differs from `value`, but no
+// longer than `slice` at a time, and then to look again. The word outlives the wait; it is a shared
+// futex word, and may lie in memory that is mapped read-only.
+struct PreparedWait {
+  const Atomic<std::uint32_t>* word = nullptr;
+  std::uint32_t value = 0;
+  std::chrono::nanoseconds slice{};
 };
 
 namespace detail {
@@ -126,15 +139,8 @@ class BasicRinger {
     if ((state & BellWaiter::kAsleep) == 0 || state == rung_) return true;
     rung_ = state;
     detail::ring_once(*mine_);
-    System::wake(mine_->rings, std::numeric_limits<int>::max(), kAllBits);
+    System::wake(mine_->rings, std::numeric_limits<int>::max());
     return true;
-  }
-
-  // True when the sleeper has left in order.
-  [[nodiscard]] bool sleeper_gone() const noexcept {
-    // relaxed: a hint about the future; nothing is read on the strength of it.
-    return sleeper_ != nullptr &&
-           (sleeper_->state.load(std::memory_order_relaxed) & BellWaiter::kGone) != 0;
   }
 
  private:
@@ -154,7 +160,8 @@ class BasicGroupRinger {
   explicit BasicGroupRinger(BellRinger& mine) noexcept
       : mine_(&mine), registered_(System::register_publisher()) {}
 
-  // From now on `sleeper` is looked after too. False if there are kSleepers already.
+  // From now on `sleeper` is looked after too; its word outlives this object. False if there are
+  // kSleepers already.
   [[nodiscard]] bool watch(const BellWaiter& sleeper) noexcept {
     if (count_ == kSleepers) return false;
     watched_[count_] = &sleeper;
@@ -162,17 +169,6 @@ class BasicGroupRinger {
     ++count_;
     return true;
   }
-  // No longer looked after; nothing happens if it was not. Its word may go away after this.
-  void forget(const BellWaiter& sleeper) noexcept {
-    for (std::size_t i = 0; i < count_; ++i) {
-      if (watched_[i] != &sleeper) continue;
-      --count_;
-      watched_[i] = watched_[count_];
-      rung_[i] = rung_[count_];
-      return;
-    }
-  }
-  [[nodiscard]] std::size_t watched() const noexcept { return count_; }
 
   // To be called after each publish. Progress: wait-free; one load per sleeper and one branch.
   // Memory ordering: as BasicRinger::notify().
@@ -208,7 +204,7 @@ class BasicGroupRinger {
     }
     if (!sleepers) return;
     detail::ring_once(*mine_);
-    System::wake(mine_->rings, std::numeric_limits<int>::max(), kAllBits);
+    System::wake(mine_->rings, std::numeric_limits<int>::max());
   }
   void ring() noexcept {
     ring([] {});
@@ -238,13 +234,11 @@ class BasicSleeper {
   // Sleeps on another ringer's word from now on (a producer that waits for the slowest consumer).
   void listen_to(const BellRinger& peer) noexcept { peer_ = &peer; }
 
-  // Falls asleep unless `ready` holds, until rung, `deadline`, a slice of time, or for no reason.
-  // Returns whether `ready` holds now. `ready` is called once or twice, takes nothing and has no
-  // effect that could not be repeated: it looks at the ring, with acquire.
-  // Progress: blocking; at most System::kSlice. Memory ordering: that of `ready`.
-  template <class Ready>
-  [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
-    // relaxed: S1 orders it before our word, and F1 before the check.
+  // Announces a wait. The caller then looks at the ring, with acquire, and either cancels the wait
+  // or sleeps: with commit_wait(), or elsewhere on the word that is returned and then cancels it.
+  // Each wait is announced anew. Progress: wait-free; a system call. Memory ordering: a full fence.
+  [[nodiscard]] PreparedWait prepare_wait() noexcept {
+    // relaxed: S1 orders it before our word, and F1 before the caller's look.
     const std::uint32_t seen = peer_->rings.load(std::memory_order_relaxed);
     episode_ += BellWaiter::kEpisode;
     // S1 (release, pairs with D1, G1): `rings` was read before anybody can ring for this sleep.
@@ -252,16 +246,35 @@ class BasicSleeper {
     // F1 (seq_cst, forbids that the publish is missed by us and our word by the publisher).
     const bool fenced = System::heavy_fence();
     if (!fenced) fence_flag_ = BellWaiter::kMustFence;
+    return {&peer_->rings, seen, fenced ? System::kSlice : unfenced_slice_};
+  }
+  // Takes the announcement back. Progress: wait-free.
+  void cancel_wait() noexcept { say(0); }
+  // Sleeps, until rung, `deadline`, the slice of `wait`, or for no reason; `wait` is what
+  // prepare_wait() has just returned. The caller looks again.
+  // Progress: blocking; at most System::kSlice.
+  void commit_wait(const PreparedWait& wait, Deadline deadline) noexcept {
+    const FutexResult result = System::wait(*wait.word, wait.value, wait.slice, deadline);
+    static_cast<void>(result);  // whatever it was, the caller looks again
+    // By the end of a slice without the fence our word has been seen, and says that they must.
+    if (wait.slice != System::kSlice) {
+      unfenced_slice_ = min_of(2 * unfenced_slice_, System::kSlice);
+    }
+    cancel_wait();
+  }
+
+  // Falls asleep unless `ready` holds, until rung, `deadline`, a slice of time, or for no reason.
+  // Returns whether `ready` holds now. `ready` is called once or twice, takes nothing and has no
+  // effect that could not be repeated: it looks at the ring, with acquire.
+  // Progress: blocking; at most System::kSlice. Memory ordering: that of `ready`.
+  template <class Ready>
+  [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
+    const PreparedWait wait = prepare_wait();
     if (ready()) {
-      say(0);
+      cancel_wait();
       return true;
     }
-    const auto slice = fenced ? System::kSlice : unfenced_slice_;
-    const FutexResult result = System::wait(peer_->rings, seen, slice, deadline, kAllBits);
-    static_cast<void>(result);  // whatever it was, the caller looks again
-    // By the end of such a sleep our word has been seen, and says that they must fence.
-    if (!fenced) unfenced_slice_ = min_of(2 * unfenced_slice_, System::kSlice);
-    say(0);
+    commit_wait(wait, deadline);
     return ready();
   }
 

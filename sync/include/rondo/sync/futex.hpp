@@ -20,23 +20,19 @@ enum class FutexResult : std::uint8_t {
   kRefused       // the system refused: no such memory any more, or no such call here
 };
 
-// All sleepers, whatever group of bits they wait in.
-inline constexpr std::uint32_t kAllBits = ~std::uint32_t{0};
-
-// Sleeps while `word` holds `expected`, until futex_wake() with a bit in common with `bits`, a
-// signal, or the deadline. The comparison and falling asleep are one step for whoever wakes. May
-// return too early for no reason; the caller looks again at what it waits for.
+// Sleeps while `word` holds `expected`, until futex_wake(), a signal, or the deadline. The
+// comparison and falling asleep are one step for whoever wakes. May return too early for no reason;
+// the caller looks again at what it waits for.
 // When the system refuses, sleeps for a millisecond at most and says kRefused, so that a caller in
 // a loop polls and does not spin. Progress: blocking. Thread-safe. Memory ordering: none; look at
 // `word` with acquire afterwards.
 [[nodiscard]] FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                                     Deadline deadline, std::uint32_t bits = kAllBits) noexcept;
+                                     Deadline deadline) noexcept;
 
-// Wakes at most `count` of those who sleep on `word` with a bit in common with `bits`. Returns how
-// many; 0 also when the system refuses.
+// Wakes at most `count` of those who sleep on `word`. Returns how many; 0 also when the system
+// refuses.
 // Progress: a system call that never blocks. Thread-safe. Memory ordering: a full fence before it
 // looks for sleepers, so the caller's change of `word` is seen by whoever goes to sleep later.
-int futex_wake(const Atomic<std::uint32_t>& word, int count,
-               std::uint32_t bits = kAllBits) noexcept;
+int futex_wake(const Atomic<std::uint32_t>& word, int count) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI
