@@ -142,7 +142,7 @@ TEST(DoorbellWeak, NoWakeIsLostToOneWhoCancelsAndPreparesAnew) {
   }
 }
 
-// Two publishers with a bell each, and one who waits for both: it announces both waits, looks at
+// Two publishers with a bell each, and a waiter for both: it announces both waits, looks at
 // both, and sleeps once, on both words.
 bool one_of_several_is_lost(std::uint64_t seed, void (*arrange)(WeakBell&)) {
   constexpr std::uint64_t kMessages = 2;

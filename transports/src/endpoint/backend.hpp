@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -68,6 +69,13 @@ class Named {
   return too_late(deadline);
 }
 
+// What an end that is to be waited for, beside others, says; see ReceiverBackend::arm().
+struct Arming {
+  // False: there is something to do already, and the end is not armed.
+  bool may_sleep = false;
+  PreparedWait wait{};
+};
+
 // The sending end of a channel. The handle passes its own ring end and bell in, so that they can be
 // its members and move with it.
 class SenderBackend : public Named {
@@ -118,6 +126,13 @@ class SenderBackend : public Named {
                                                   Deadline deadline) noexcept {
     return wait_for_receiver(ringer, deadline);
   }
+  // As ReceiverBackend::arm(), for a caller that waits for room for `size_bytes`: the word changes when a
+  // receiver makes room, and when the last one leaves in order. With several receivers it is the
+  // word of the one that holds the sender back now; the slice covers the others, and their deaths.
+  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept {
+    return std::nullopt;
+  }
+  virtual bool disarm() noexcept { return false; }
   virtual void describe(const record_ring::Producer& producer, ChannelInfo& info) const = 0;
 };
 
@@ -140,6 +155,27 @@ class ReceiverBackend : public Named {
   // Messages that it did not get.
   [[nodiscard]] virtual std::uint64_t lost(
       const record_ring::Consumer& consumer) const noexcept = 0;
+
+  // For a caller that waits for several ends at once: it arms each, sleeps once on the words of all, and disarms
+  // each. Announces the wait and looks again, here and at what the look tells the sender of space.
+  // If the caller may sleep, the word changes, and those who sleep on it are woken, when a message
+  // comes, when the stream ends, and for no reason. Otherwise a fetch() with Deadline::now() tells
+  // what there is; or nothing any more, where another receiver was faster.
+  //
+  // What no word can tell is that a sender was killed, or memory taken away: no process is left to
+  // change it. So the caller sleeps no longer than wait.slice; and arm() itself asks the kernel, as
+  // often as a fetch() that polls does, and finds something to do if it was so. The news come one
+  // slice late at most. A receiver that opens while nobody sends finds out with its open, not here.
+  //
+  // nullopt: ends of this kind have no such word; they have a descriptor (byte streams). Not for a
+  // forked() end. Progress: a system call, and another one now and then; never blocks.
+  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Consumer&, Ringer&) noexcept {
+    return std::nullopt;
+  }
+  // Ends what arm() began, if it said that the caller may sleep. True: a wake has been spent on
+  // this end, and no other receiver is woken for what there is; so fetch() is called before it is armed
+  // again or left alone.
+  virtual bool disarm() noexcept { return false; }
 
   // Leaves in order. Called once.
   virtual void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept = 0;

@@ -65,6 +65,13 @@ std::string reader_name(const RecordConsumerPart& part) {
 namespace {
 
 // A reader sleeps on its own word for space; the producer on that of the slowest.
+void listen_to_the_slowest(Sleeper& sleeper, const RecordParts& parts,
+                           const record_ring::Producer& producer) noexcept {
+  if (const auto held = producer.held_back_by()) {
+    sleeper.listen_to(parts.consumer_at(held->reader).space_ringer);
+  }
+}
+
 class SlowestBell {
  public:
   SlowestBell(Sleeper& sleeper, const RecordParts& parts,
@@ -73,9 +80,7 @@ class SlowestBell {
 
   template <class Ready>
   bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
-    if (const auto held = producer_.held_back_by()) {
-      sleeper_.listen_to(parts_.consumer_at(held->reader).space_ringer);
-    }
+    listen_to_the_slowest(sleeper_, parts_, producer_);
     return sleeper_.sleep_once(ready, deadline);
   }
 
@@ -208,6 +213,23 @@ Status ReadersSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline 
   const auto came = [&] { return attached() >= count; };
   const auto damaged = [&] { return seat_->damaged(); };
   return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline, Status::kCorrupt);
+}
+
+std::optional<Arming> ReadersSender::arm(record_ring::Producer& producer,
+                                         std::size_t size_bytes) noexcept {
+  const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
+  const auto lost = [&] {
+    if (seat_->damaged()) return true;
+    look_after_the_slowest(producer, room);
+    return room();
+  };
+  listen_to_the_slowest(sleeper_, parts_, producer);
+  return arm_bell(sleeper_, pacer_, room, lost);
+}
+
+bool ReadersSender::disarm() noexcept {
+  sleeper_.cancel_wait();
+  return false;
 }
 
 void ReadersSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {

@@ -47,6 +47,9 @@ class ReadersSender final : public RecordSender {
   }
   Status wait_for_receivers(Ringer& ringer, std::uint32_t count,
                             Deadline deadline) noexcept override;
+  std::optional<Arming> arm(record_ring::Producer& producer,
+                            std::size_t size_bytes) noexcept override;
+  bool disarm() noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:

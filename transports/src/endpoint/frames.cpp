@@ -63,14 +63,18 @@ std::optional<std::uint32_t> PoolSender::somebody_at_it() const noexcept {
   return std::nullopt;
 }
 
+// The sleeper has one bell to listen to at a time; the slice of its sleep covers the others.
+void PoolSender::listen_to_somebody_at_it() noexcept {
+  sleeper_.listen_to(seat_.parts().reader(somebody_at_it().value_or(0)).unpin_ringer);
+}
+
 // Waits until `ready`, and lets go of what the dead hold.
 template <class Ready>
 Status PoolSender::wait(Deadline deadline, Ready&& ready) noexcept {
   if (seat_.forked()) return Status::kForked;
   const auto damaged = [&] {
     seat_.recover();
-    // The sleeper has one bell to listen to at a time; the slice of its sleep covers the others.
-    sleeper_.listen_to(seat_.parts().reader(somebody_at_it().value_or(0)).unpin_ringer);
+    listen_to_somebody_at_it();
     return seat_.damaged();
   };
   return status_of(strategy_.wait(sleeper_, deadline, ready, damaged), deadline, Status::kCorrupt);
@@ -134,6 +138,21 @@ Status PoolSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline dea
   return wait(deadline, [&] { return attached() >= count; });
 }
 
+std::optional<Arming> PoolSender::arm(record_ring::Producer&, std::size_t) noexcept {
+  const auto ready = [&] { return !producer_.try_claim().empty(); };
+  const auto lost = [&] {
+    seat_.recover();
+    return seat_.damaged() || ready();
+  };
+  listen_to_somebody_at_it();
+  return arm_bell(sleeper_, pacer_, ready, lost);
+}
+
+bool PoolSender::disarm() noexcept {
+  sleeper_.cancel_wait();
+  return false;
+}
+
 void PoolSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
   seat_.describe(info);
 }
@@ -162,6 +181,27 @@ void PoolReceiver::say(ReaderPolicy policy) noexcept {
       .policy.store(static_cast<std::uint64_t>(policy), std::memory_order_relaxed);
 }
 
+// Whether there is none, or no pool any more. Asks the kernel.
+bool PoolReceiver::sender_is_lost(Absence& absence) noexcept {
+  if (seat_.damaged()) return true;
+  if (linger_) return false;
+  // A successor wipes the end away.
+  absence = seat_.sender_absence([this] { return reader_.changed(); });
+  return absence != Absence::kNone;
+}
+
+std::optional<Arming> PoolReceiver::arm(record_ring::Consumer&, Ringer&) noexcept {
+  Absence absence = Absence::kNone;
+  return arm_bell(
+      sleeper_, pacer_, [this] { return reader_.changed(); },
+      [&] { return sender_is_lost(absence); });
+}
+
+bool PoolReceiver::disarm() noexcept {
+  sleeper_.cancel_wait();
+  return false;
+}
+
 std::span<const std::byte> PoolReceiver::fetch(record_ring::Consumer&, Deadline deadline,
                                                Status& refusal) noexcept {
   refusal = wait_for_frame(deadline);
@@ -178,13 +218,7 @@ Status PoolReceiver::wait_for_frame(Deadline deadline) noexcept {
     return read != FrameRead::kNothing && read != FrameRead::kBusy;
   };
   Absence absence = Absence::kNone;
-  const auto lost = [&] {
-    if (seat_.damaged()) return true;
-    if (linger_) return false;
-    // A successor wipes the end away.
-    absence = seat_.sender_absence([this] { return reader_.changed(); });
-    return absence != Absence::kNone;
-  };
+  const auto lost = [&] { return sender_is_lost(absence); };
   WaitResult result = WaitResult::kTimedOut;
   if (deadline != Deadline::now()) {
     result = strategy_.wait(sleeper_, deadline, ready, lost);

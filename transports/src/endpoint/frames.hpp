@@ -108,11 +108,15 @@ class PoolSender final : public SenderBackend {
     return wait_for_receivers(ringer, 1, deadline);
   }
   Status wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept override;
+  // A frame that it finds is the next one to be reserved.
+  std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept override;
+  bool disarm() noexcept override;
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
   [[nodiscard]] std::uint32_t attached() const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> somebody_at_it() const noexcept;
+  void listen_to_somebody_at_it() noexcept;
   template <class Ready>
   Status wait(Deadline deadline, Ready&& ready) noexcept;
 
@@ -137,6 +141,8 @@ class PoolReceiver final : public ReceiverBackend {
   std::span<const std::byte> fetch(record_ring::Consumer&, Deadline deadline,
                                    Status& refusal) noexcept override;
   void give_back() noexcept override;
+  std::optional<Arming> arm(record_ring::Consumer&, Ringer&) noexcept override;
+  bool disarm() noexcept override;
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
     return reader_.account().lost;
   }
@@ -149,6 +155,7 @@ class PoolReceiver final : public ReceiverBackend {
  private:
   [[nodiscard]] Status wait_for_frame(Deadline deadline) noexcept;
   void say(ReaderPolicy policy) noexcept;
+  [[nodiscard]] bool sender_is_lost(Absence& absence) noexcept;
 
   PoolSeat seat_;
   bool latest_;

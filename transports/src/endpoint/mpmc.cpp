@@ -226,6 +226,17 @@ Status SlotSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
   return wait(nap, deadline, came);
 }
 
+std::optional<Arming> SlotSender::arm(record_ring::Producer&, std::size_t) noexcept {
+  const auto ready = [&] {
+    if (producer().might_claim() || producer().blocked() == MpmcBlocked::kCorrupt) return true;
+    if (linger_ || !deserted()) return false;
+    pacer_.hurry();
+    return true;
+  };
+  const auto lost = [&] { return nobody_to_wait_for() != Status::kWouldBlock; };
+  return arm_bell(sleeper_, pacer_, ready, lost);
+}
+
 void SlotSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
   seat_.describe(info);
   info.messages = path_.sent();
@@ -306,6 +317,18 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
     refusal = ended ? how_it_ended() : too_late(deadline);
   }
   return bytes;
+}
+
+std::optional<Arming> SlotReceiver::arm(record_ring::Consumer&, Ringer&) noexcept {
+  const auto ready = [&] {
+    return consumer().might_take() || consumer().blocked() == MpmcBlocked::kCorrupt ||
+           (seat_.ring().producing().news() != news_ && over());
+  };
+  const auto lost = [&] {
+    if (recovery_pacer_.due_by_time()) seat_.recover();
+    return seat_.damaged() || over();
+  };
+  return arm_bell(sleeper_, pacer_, ready, lost);
 }
 
 // Whether a sender is there, or has been and left something, if only its end.

@@ -120,6 +120,8 @@ class SlotSender final : public SenderBackend {
   Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override;
   Status wait_for_receiver(Ringer&, Deadline deadline) noexcept override;
+  std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept override;
+  bool disarm() noexcept override { return sleeper_.cancel_wait(); }
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
@@ -159,6 +161,8 @@ class SlotReceiver final : public ReceiverBackend {
                                    Status& refusal) noexcept override;
   void give_back() noexcept override { path_.give_back(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override { return 0; }
+  std::optional<Arming> arm(record_ring::Consumer&, Ringer&) noexcept override;
+  bool disarm() noexcept override { return sleeper_.cancel_wait(); }
   void detach(record_ring::Consumer&, Ringer&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
 

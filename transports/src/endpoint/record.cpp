@@ -144,6 +144,21 @@ Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
   return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
+std::optional<Arming> RingSender::arm(record_ring::Producer& producer,
+                                      std::size_t size_bytes) noexcept {
+  const auto ready = [&] {
+    return producer.try_reserve(size_bytes) != nullptr || producer.failed() ||
+           (!linger_ && receiver_left());
+  };
+  const auto lost = [&] { return nobody_to_wait_for() != Status::kWouldBlock; };
+  return arm_bell(sleeper_, pacer_, ready, lost);
+}
+
+bool RingSender::disarm() noexcept {
+  sleeper_.cancel_wait();
+  return false;
+}
+
 void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
   info.capacity_bytes = capacity_;
   info.pending_bytes = pending_bytes(parts_, producer.position());
@@ -163,30 +178,55 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
   if (parts.readers > 1) seat_->await_records(parts);
 }
 
+// What is lost is counted, and there is something to read elsewhere; but with a hostile peer that
+// may go on for ever, so the deadline is looked at now and then. A successor of a sender that gave
+// up is waited for as that of one that was killed.
+ReadState RingReceiver::look(record_ring::Consumer& consumer) noexcept {
+  ReadState state = ReadState::kEmpty;
+  for (int i = 0; i < kLooksAfterLoss; ++i) {
+    state = consumer.try_peek();
+    if (linger_ && state == ReadState::kBrokenOff) {
+      consumer.pass_end();
+      state = ReadState::kEmpty;
+    } else if (state != ReadState::kLost) {
+      break;
+    }
+  }
+  return state;
+}
+
+// Whether there is none, or no ring any more. Asks the kernel.
+bool RingReceiver::sender_is_lost(Absence& absence) noexcept {
+  if (seat_->damaged()) return true;
+  if (linger_) return false;
+  absence = seat_->peer_absence([this] { return seat_->peer_left(); });
+  return absence != Absence::kNone;
+}
+
+std::optional<Arming> RingReceiver::arm(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
+  Absence absence = Absence::kNone;
+  const auto ready = [&] {
+    const bool something = look(consumer) != ReadState::kEmpty;
+    // The look that found nothing has told the sender of all the space there is.
+    if (!something) static_cast<void>(ringer.notify());
+    return something;
+  };
+  return arm_bell(sleeper_, pacer_, ready, [&] { return sender_is_lost(absence); });
+}
+
+bool RingReceiver::disarm() noexcept {
+  sleeper_.cancel_wait();
+  return false;
+}
+
 Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   ReadState state = ReadState::kEmpty;
   const auto ready = [&] {
-    // What is lost is counted, and there is something to read elsewhere; but with a hostile peer
-    // that may go on for ever, so the deadline is looked at now and then. A successor of a sender
-    // that gave up is waited for as that of one that was killed.
-    for (int look = 0; look < kLooksAfterLoss; ++look) {
-      state = consumer.try_peek();
-      if (linger_ && state == ReadState::kBrokenOff) {
-        consumer.pass_end();
-        state = ReadState::kEmpty;
-      } else if (state != ReadState::kLost) {
-        break;
-      }
-    }
+    state = look(consumer);
     return state != ReadState::kEmpty && state != ReadState::kLost;
   };
   Absence absence = Absence::kNone;
-  const auto lost = [&] {
-    if (seat_->damaged()) return true;
-    if (linger_) return false;
-    absence = seat_->peer_absence([this] { return seat_->peer_left(); });
-    return absence != Absence::kNone;
-  };
+  const auto lost = [&] { return sender_is_lost(absence); };
   bool gone = false;
   if (deadline == Deadline::now()) {
     // What was published before the death comes first.

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "endpoint/absence.hpp"
 #include "endpoint/backend.hpp"
@@ -32,11 +34,31 @@ class ProbePacer {
     last_ = now;
     return true;
   }
+  // It is time to ask at the next look.
+  void hurry() noexcept {
+    looks_ = kLooks - 1;
+    last_ = {};
+  }
 
  private:
   std::uint32_t looks_ = 0;
   Deadline::Clock::time_point last_{};
 };
+
+// arm(), for ends that wait with `bell`: `ready` looks at the ring, `lost` asks the kernel. What
+// the look of a handle that polls would not see at once, it is made to see.
+template <class Bell, class Ready, class Lost>
+[[nodiscard]] Arming arm_bell(Bell& bell, ProbePacer& pacer, Ready&& ready, Lost&& lost) noexcept {
+  const PreparedWait wait = bell.prepare_wait();
+  bool something = ready();
+  if (!something && pacer.due_by_time() && lost()) {
+    pacer.hurry();
+    something = true;
+  }
+  if (!something) return {true, wait};
+  bell.cancel_wait();
+  return {};
+}
 
 // One side's place in a ring channel, and its view of the other side. A seat that goes away without
 // leave() is that of a dead participant.
@@ -91,6 +113,9 @@ class RingSender final : public RecordSender {
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return seat_->peer() == Presence::kPresent; }
   Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
+  std::optional<Arming> arm(record_ring::Producer& producer,
+                            std::size_t size_bytes) noexcept override;
+  bool disarm() noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -121,6 +146,8 @@ class RingReceiver final : public RecordReceiver {
 
   bool forked() const noexcept override { return seat_->forked(); }
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  std::optional<Arming> arm(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  bool disarm() noexcept override;
   void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
@@ -129,6 +156,8 @@ class RingReceiver final : public RecordReceiver {
   [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
 
  private:
+  [[nodiscard]] ReadState look(record_ring::Consumer& consumer) noexcept;
+  [[nodiscard]] bool sender_is_lost(Absence& absence) noexcept;
   [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer,
                                     Absence absence) noexcept;
 

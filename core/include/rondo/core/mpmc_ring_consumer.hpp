@@ -69,6 +69,17 @@ class MpmcConsumerCore {
     return take_slowly(wanted, false);
   }
 
+  // Whether take() might find something, for a waiter, which takes nothing yet. At times true for no
+  // reason; so it is again until take() has found nothing. Progress: wait-free.
+  [[nodiscard]] bool might_take() const noexcept {
+    const std::uint64_t word = detail::read_for_take(state_at(next_));
+    const std::uint64_t free = parts_.lap_of(next_);
+    // Not written yet, or still held from the lap before.
+    const bool nothing =
+        word == free || static_cast<std::int64_t>(mpmc_state::lap_in(word) - free) < 0;
+    return !nothing || detail::more_orphans_than(*parts_.positions, orphans_known_);
+  }
+
   // The taken positions are first() to first() + count() - 1.
   [[nodiscard]] Position first() const noexcept { return first_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }

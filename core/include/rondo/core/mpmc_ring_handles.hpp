@@ -135,6 +135,9 @@ class mpmc_ring<T, Policy>::Producer {
 
   // The position of the message claimed last, or of the first of several.
   [[nodiscard]] Position first() const noexcept { return core_.first(); }
+  // Whether a slot might be free now, for a waiter, which claims nothing yet. At times true for no
+  // reason, until a try_ has found nothing. Progress: wait-free.
+  [[nodiscard]] bool might_claim() const noexcept { return core_.might_claim(); }
   // Why the last try_ got nothing.
   [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }
   [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }
@@ -238,6 +241,9 @@ class mpmc_ring<T, Policy>::Consumer {
   RONDO_ALWAYS_INLINE void give_back() noexcept { core_.give_back_one(); }
   // Whether the message last taken may have been acted upon by a consumer that died.
   [[nodiscard]] bool redelivered() const noexcept { return core_.redelivered(); }
+  // Whether a message might be waiting, for a waiter, which takes nothing yet. At times true
+  // for no reason, until a try_ has found nothing. Progress: wait-free.
+  [[nodiscard]] bool might_take() const noexcept { return core_.might_take(); }
 
   // Why the last try_ got nothing.
   [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }

@@ -1,0 +1,348 @@
+// Waiting for several ends at once: each is armed, one sleep covers all of their words, each is
+// disarmed (endpoint/backend.hpp).
+//
+//   1. OneSleepCoversTenReceivers
+//   2. TheEndOfAStreamEndsTheSleep
+//   3. AKilledSenderIsFoundOutWhenTheSliceIsOver
+//   4. ASenderIsToldOfRoom
+//   5. AnArmedReceiverHasToldOfAllTheRoom
+//   6. ByteStreamsHaveADescriptorInstead
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "endpoint/backend.hpp"
+#include "open/open.hpp"
+#include "support/names.hpp"
+#include "support/processes.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using detail::Arming;
+
+// Two receivers are at the fourth.
+constexpr std::array kChannels{
+    "?capacity=4KiB",
+    "?capacity=64KiB",
+    "?capacity=4KiB&ack=eager",
+    "?readers=2",
+    "?readers=3",
+    "?kind=mpmc&slots=4",
+    "?kind=mpmc&slots=64",
+    "?kind=frames&frames=4",
+    "?kind=frames&readers=2&frames=8",
+};
+constexpr std::size_t kShared = 3;
+
+struct End {
+  std::size_t channel;
+  detail::ReceiverParts parts;
+
+  std::optional<Arming> arm() { return parts.backend->arm(parts.consumer, parts.ringer); }
+  // Reads a message, if there is one, and holds it.
+  Status fetch() {
+    Status status = Status::kOk;
+    static_cast<void>(parts.backend->fetch(parts.consumer, Deadline::now(), status));
+    return status;
+  }
+  void give_back() {
+    if (parts.elsewhere) {
+      parts.backend->give_back();
+    } else if (parts.consumer.give_back()) {
+      static_cast<void>(parts.ringer.notify());
+    }
+  }
+  Status take() {
+    const Status status = fetch();
+    if (status == Status::kOk) give_back();
+    return status;
+  }
+};
+
+// Sleeps until one of the words has another value, or `until`. Whether the time was up.
+bool sleep_on_all(const std::vector<PreparedWait>& waits, const timespec* until) {
+  std::vector<futex_waitv> words;
+  for (const PreparedWait& wait : waits) {
+    words.push_back({wait.value, reinterpret_cast<std::uintptr_t>(wait.word), FUTEX_32, 0});
+  }
+  const long result = syscall(SYS_futex_waitv, words.data(), words.size(), 0, until,
+                              until == nullptr ? 0 : CLOCK_MONOTONIC);
+  EXPECT_TRUE(result >= 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR) << errno;
+  return result < 0 && errno == ETIMEDOUT;
+}
+
+timespec after(std::chrono::nanoseconds time) {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto all = std::chrono::nanoseconds(now.tv_nsec) + time;
+  now.tv_sec += static_cast<std::time_t>(all / std::chrono::seconds(1));
+  now.tv_nsec = (all % std::chrono::seconds(1)).count();
+  return now;
+}
+
+// A process with the sending ends of all channels, and ours with the ten receiving ones.
+class ArmedEnds : public Watchdog {
+ protected:
+  static constexpr int kNothing = -1;
+  static constexpr int kClose = 1000;  // and above: close the channel; below: send on it
+  struct Orders {
+    std::atomic<bool> opened{false};
+    std::atomic<int> order{kNothing};
+    std::atomic<bool> when_asleep{false};
+  };
+
+  ArmedEnds() {
+    for (const char* options : kChannels) urls_.push_back("shm:" + unique_word() + options);
+    senders_.emplace([this, parent = getpid()] { return send(parent); });
+    while (!orders_->opened) usleep(100);
+    for (std::size_t i = 0; i < urls_.size(); ++i) {
+      open(i);
+      if (i == kShared) open(i);
+    }
+  }
+  ~ArmedEnds() override {
+    senders_.reset();
+    for (End& end : ends_) end.parts.backend->detach(end.parts.consumer, end.parts.ringer);
+  }
+
+  void order(int what, bool when_asleep) {
+    orders_->when_asleep = when_asleep;
+    orders_->order = what;
+  }
+  // Of all; those with something to do are looked at until they have nothing.
+  std::vector<PreparedWait> arm_all() {
+    std::vector<PreparedWait> waits;
+    for (End& end : ends_) {
+      for (int turn = 0; turn < 100; ++turn) {
+        const std::optional<Arming> arming = end.arm();
+        EXPECT_TRUE(arming.has_value());
+        if (arming->may_sleep) {
+          waits.push_back(arming->wait);
+          break;
+        }
+        EXPECT_EQ(end.take(), Status::kWouldBlock) << kChannels[end.channel];
+      }
+    }
+    EXPECT_EQ(waits.size(), ends_.size());
+    return waits;
+  }
+  void disarm_all() {
+    for (End& end : ends_) static_cast<void>(end.parts.backend->disarm());
+  }
+
+  std::vector<std::string> urls_;
+  std::vector<End> ends_;
+  Shared<Orders> orders_;
+  std::optional<Child> senders_;
+
+ private:
+  void open(std::size_t channel) {
+    OpenOptions options;
+    auto parts = detail::open_receiver(urls_[channel].substr(0, urls_[channel].find('?')), options);
+    ASSERT_TRUE(parts) << parts.error().message;
+    ends_.push_back({channel, std::move(parts).value()});
+  }
+
+  int send(pid_t parent) {
+    std::vector<Sender> senders;
+    for (const std::string& url : urls_) {
+      auto sender = Sender::open(url);
+      if (!sender) return 1;
+      senders.push_back(std::move(sender).value());
+    }
+    orders_->opened = true;
+    for (;;) {
+      int what = kNothing;
+      while ((what = orders_->order.exchange(kNothing)) == kNothing) sched_yield();
+      if (orders_->when_asleep) await_sleep_of(parent);
+      const auto channel = static_cast<std::size_t>(what % kClose);
+      const std::array<std::byte, 16> message{};
+      const Status status = what < kClose ? senders[channel].send(message, Deadline::now())
+                                          : senders[channel].close();
+      if (status != Status::kOk) return 2;
+    }
+  }
+  static void await_sleep_of(pid_t process) {
+    for (char state = ' '; state != 'S';) {
+      std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+      std::string text;
+      std::getline(file, text);
+      state = text.at(text.rfind(')') + 2);
+    }
+  }
+};
+
+// The sleep has no end of its own: a wake that is lost is a hang.
+TEST_F(ArmedEnds, OneSleepCoversTenReceivers) {
+  ASSERT_EQ(ends_.size(), 10u);
+  std::mt19937_64 random(random_seed());
+  for (int round = 0; round < 200; ++round) {
+    const auto channel = random() % urls_.size();
+    std::size_t got = 0;
+    bool ordered = false;
+    while (got == 0) {
+      const std::vector<PreparedWait> waits = arm_all();
+      if (!std::exchange(ordered, true)) order(static_cast<int>(channel), round % 2 == 0);
+      sleep_on_all(waits, nullptr);
+      disarm_all();
+      for (End& end : ends_) {
+        const Status status = end.take();
+        if (status == Status::kWouldBlock) continue;
+        ASSERT_EQ(status, Status::kOk) << kChannels[end.channel];
+        ASSERT_EQ(end.channel, channel);
+        ++got;
+      }
+    }
+    ASSERT_EQ(got, channel == kShared ? 2u : 1u);
+  }
+}
+
+TEST_F(ArmedEnds, TheEndOfAStreamEndsTheSleep) {
+  for (std::size_t channel = 0; channel < urls_.size(); ++channel) {
+    const std::vector<PreparedWait> waits = arm_all();
+    order(kClose + static_cast<int>(channel), true);
+    sleep_on_all(waits, nullptr);
+    disarm_all();
+    const auto over = [&](End& end) {
+      if (end.channel != channel) return false;
+      Status status = Status::kWouldBlock;
+      while (status == Status::kWouldBlock) {
+        const std::optional<Arming> arming = end.arm();
+        if (arming->may_sleep) sleep_on_all({arming->wait}, nullptr);
+        if (arming->may_sleep) static_cast<void>(end.parts.backend->disarm());
+        status = end.take();
+      }
+      EXPECT_EQ(status, Status::kEnded) << kChannels[channel];
+      end.parts.backend->detach(end.parts.consumer, end.parts.ringer);
+      return true;
+    };
+    EXPECT_EQ(std::erase_if(ends_, over), channel == kShared ? 2u : 1u);
+  }
+}
+
+TEST_F(ArmedEnds, AKilledSenderIsFoundOutWhenTheSliceIsOver) {
+  const std::vector<PreparedWait> waits = arm_all();
+  senders_->signal(SIGKILL);
+  ASSERT_EQ(senders_->join(), -SIGKILL);
+  // No process was left to change a word.
+  for (const PreparedWait& wait : waits) {
+    EXPECT_EQ(wait.word->load(std::memory_order_relaxed), wait.value);
+  }
+  const timespec until = after(BellSystem::kSlice);
+  EXPECT_TRUE(sleep_on_all(waits, &until));
+  disarm_all();
+  for (End& end : ends_) {
+    const std::optional<Arming> arming = end.arm();
+    ASSERT_TRUE(arming.has_value());
+    EXPECT_FALSE(arming->may_sleep) << kChannels[end.channel];
+    EXPECT_EQ(end.take(), Status::kPeerDied) << kChannels[end.channel];
+  }
+}
+
+// As the handle does, which looks into its own ring first.
+Status send(detail::SenderParts& sender) {
+  constexpr std::array<std::byte, 16> kMessage{};
+  if (sender.mpmc != nullptr) {
+    if (sender.mpmc->try_reserve(kMessage.size()) == nullptr) return Status::kWouldBlock;
+    sender.mpmc->commit(kMessage.size());
+    return Status::kOk;
+  }
+  if (sender.elsewhere) {
+    return sender.backend->send(sender.producer, sender.ringer, kMessage, Deadline::now());
+  }
+  std::byte* const room = sender.producer.try_reserve(kMessage.size());
+  if (room == nullptr) return Status::kWouldBlock;
+  std::ranges::copy(kMessage, room);
+  sender.producer.commit(kMessage.size());
+  return Status::kOk;
+}
+
+TEST(ArmedSenders, ASenderIsToldOfRoom) {
+  for (const char* options : {"?capacity=4KiB", "?capacity=4KiB&readers=2", "?kind=mpmc&slots=4",
+                              "?kind=frames&readers=1&frames=2"}) {
+    SCOPED_TRACE(options);
+    auto pair = detail::open_both("shm:" + unique_word() + options, {});
+    ASSERT_TRUE(pair) << pair.error().message;
+    detail::SenderParts& sender = pair->first;
+    detail::SenderBackend& backend = *sender.backend;
+    End receiver{0, std::move(pair->second)};
+    const bool frames = std::string(options).find("frames") != std::string::npos;
+    if (frames) {
+      ASSERT_EQ(send(sender), Status::kOk);
+      ASSERT_EQ(receiver.fetch(), Status::kOk);
+    }
+    Status status = Status::kOk;
+    while (status == Status::kOk) status = send(sender);
+    ASSERT_EQ(status, Status::kWouldBlock);
+
+    const std::optional<Arming> full = backend.arm(sender.producer, 16);
+    ASSERT_TRUE(full.has_value());
+    ASSERT_TRUE(full->may_sleep);
+    EXPECT_EQ(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
+    if (frames) {
+      receiver.give_back();
+    } else {
+      while (receiver.take() == Status::kOk) {
+      }
+    }
+    EXPECT_NE(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
+    // Of many senders one was woken, and is told so.
+    const bool mpmc = std::string(options).find("mpmc") != std::string::npos;
+    EXPECT_EQ(backend.disarm(), mpmc);
+    EXPECT_FALSE(backend.arm(sender.producer, 16)->may_sleep);
+
+    static_cast<void>(backend.close(sender.producer, sender.ringer, Status::kOk, Deadline::now()));
+    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.ringer);
+  }
+}
+
+// A receiver gives space back lazily, and all of it when it finds nothing to read: also when it is
+// armed, or both sides would sleep.
+TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
+  for (const char* options : {"?capacity=64KiB", "?capacity=64KiB&readers=2"}) {
+    SCOPED_TRACE(options);
+    auto pair = detail::open_both("shm:" + unique_word() + options, {});
+    ASSERT_TRUE(pair) << pair.error().message;
+    detail::SenderParts& sender = pair->first;
+    End receiver{0, std::move(pair->second)};
+    // The largest record, up to the middle, and some small ones behind it: another of the largest
+    // has to begin at the ring's begin, and needs all of its space.
+    const std::size_t most = sender.producer.max_record_bytes();
+    for (const std::size_t bytes : {most, std::size_t{16}, std::size_t{16}, std::size_t{16}}) {
+      ASSERT_NE(sender.producer.try_reserve(bytes), nullptr);
+      sender.producer.commit(bytes);
+    }
+    for (int i = 0; i < 4; ++i) ASSERT_EQ(receiver.take(), Status::kOk);
+    const std::optional<Arming> full = sender.backend->arm(sender.producer, most);
+    ASSERT_TRUE(full->may_sleep);
+
+    ASSERT_TRUE(receiver.arm()->may_sleep);
+
+    EXPECT_NE(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
+    static_cast<void>(sender.backend->disarm());
+    EXPECT_FALSE(sender.backend->arm(sender.producer, most)->may_sleep);
+    static_cast<void>(receiver.parts.backend->disarm());
+    static_cast<void>(
+        sender.backend->close(sender.producer, sender.ringer, Status::kOk, Deadline::now()));
+    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.ringer);
+  }
+}
+
+TEST(ArmedStreams, ByteStreamsHaveADescriptorInstead) {
+  auto pair = detail::open_both("pipe:", {});
+  ASSERT_TRUE(pair) << pair.error().message;
+  EXPECT_FALSE(pair->first.backend->arm(pair->first.producer, 16).has_value());
+  EXPECT_FALSE(pair->second.backend->arm(pair->second.consumer, pair->second.ringer).has_value());
+}
+
+}  // namespace
+}  // namespace rondo::testing
