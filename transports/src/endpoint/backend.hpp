@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "rondo/core/fork_check.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
@@ -39,10 +40,12 @@ namespace rondo::inline RONDO_ABI::detail {
   return deadline == Deadline::now() ? Status::kWouldBlock : Status::kTimedOut;
 }
 
-// What a handle is called in ChannelInfo.
+// What both sides' backends have: a name for ChannelInfo, and a process that they belong to.
 class Named {
  public:
   explicit Named(const Url& url) : scheme_(url.scheme), name_(url.name()) {}
+  // True when this object came here by fork().
+  [[nodiscard]] bool forked() const noexcept { return fork_check_.forked(); }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   void name(ChannelInfo& info) const {
     info.scheme = scheme_;
@@ -52,6 +55,7 @@ class Named {
  private:
   Scheme scheme_;
   std::string name_;
+  ForkCheck fork_check_;
 };
 
 // What ThreadSanitizer is told of the channel; see hand_over.hpp. Nothing without a channel.
@@ -82,9 +86,6 @@ class SenderBackend : public Named {
  public:
   using Named::Named;
   virtual ~SenderBackend() = default;
-
-  // True when this object came here by fork().
-  [[nodiscard]] virtual bool forked() const noexcept = 0;
 
   // Messages, as far as the handle does not pass them on by itself.
   [[nodiscard]] virtual std::size_t max_message_bytes(
@@ -141,8 +142,6 @@ class ReceiverBackend : public Named {
  public:
   using Named::Named;
   virtual ~ReceiverBackend() = default;
-
-  [[nodiscard]] virtual bool forked() const noexcept = 0;
 
   [[nodiscard]] virtual std::size_t max_message_bytes(
       const record_ring::Consumer& consumer) const noexcept = 0;
@@ -274,9 +273,5 @@ template <class Bell, class Came, class AtItsName>
 // vain, lets go of it. Errors: kReplaced: the ring has to be looked for anew; kTimedOut.
 [[nodiscard]] Result<ReceiverParts> when_a_sender_came(Status status, ReceiverParts parts,
                                                        const Url& url);
-
-// How often fork() has been called on the way from the first process to this one, as far as this
-// library has been watching. An object that was made at another count was inherited.
-[[nodiscard]] std::uint32_t fork_count() noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -33,7 +33,6 @@ class ReadersSender final : public RecordSender {
   ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
                 const OpenOptions& options);
 
-  bool forked() const noexcept override { return seat_->forked(); }
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
   Status published(Ringer& ringer, Deadline deadline) noexcept override;

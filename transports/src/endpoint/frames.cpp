@@ -31,8 +31,8 @@ PoolSender::PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options
 
 std::byte* PoolSender::reserve(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
                                Deadline deadline, Status& refusal) noexcept {
-  refusal = seat_.forked() ? Status::kForked : Status::kTooLarge;
-  if (seat_.forked() || size_bytes > max_message_bytes(producer)) return nullptr;
+  refusal = forked() ? Status::kForked : Status::kTooLarge;
+  if (forked() || size_bytes > max_message_bytes(producer)) return nullptr;
   std::span<std::byte> frame = producer_.try_claim();
   if (!frame.empty()) [[likely]]
     return frame.data();
@@ -71,7 +71,7 @@ void PoolSender::listen_to_somebody_at_it() noexcept {
 // Waits until `ready`, and lets go of what the dead hold.
 template <class Ready>
 Status PoolSender::wait(Deadline deadline, Ready&& ready) noexcept {
-  if (seat_.forked()) return Status::kForked;
+  if (forked()) return Status::kForked;
   const auto damaged = [&] {
     seat_.recover();
     listen_to_somebody_at_it();
@@ -210,7 +210,7 @@ std::span<const std::byte> PoolReceiver::fetch(record_ring::Consumer&, Deadline 
 
 // kOk when frame_ is the next one.
 Status PoolReceiver::wait_for_frame(Deadline deadline) noexcept {
-  if (seat_.forked()) return Status::kForked;
+  if (forked()) return Status::kForked;
   FrameRead read = FrameRead::kNothing;
   const auto ready = [&] {
     read = latest_ ? reader_.try_newest(frame_) : reader_.try_next(frame_);

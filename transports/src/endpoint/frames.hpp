@@ -44,7 +44,6 @@ class PoolSeat {
   [[nodiscard]] const FramePoolParts& parts() const noexcept { return parts_; }
   // Of a receiver.
   [[nodiscard]] std::uint32_t reader() const noexcept;
-  [[nodiscard]] bool forked() const noexcept { return fork_count() != forks_; }
   // Whether memory has been taken away from under the pool.
   [[nodiscard]] bool damaged() const noexcept { return segment_.truncated(); }
   [[nodiscard]] bool at_its_name() const noexcept { return segment_.still_at_its_name(); }
@@ -75,7 +74,6 @@ class PoolSeat {
   [[nodiscard]] bool anything_unread() const noexcept;
 
   Segment segment_;
-  std::uint32_t forks_ = fork_count();
   Participants participants_;  // looks into the segment
   FramePoolParts parts_;
 };
@@ -84,7 +82,6 @@ class PoolSender final : public SenderBackend {
  public:
   PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options);
 
-  bool forked() const noexcept override { return seat_.forked(); }
   std::size_t max_message_bytes(const record_ring::Producer&) const noexcept override {
     return seat_.parts().frame_bytes;
   }
@@ -134,7 +131,6 @@ class PoolReceiver final : public ReceiverBackend {
  public:
   PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& options);
 
-  bool forked() const noexcept override { return seat_.forked(); }
   std::size_t max_message_bytes(const record_ring::Consumer&) const noexcept override {
     return seat_.parts().frame_bytes;
   }

@@ -97,7 +97,7 @@ Status SlotSender::nobody_to_wait_for() noexcept {
 // Waits until `ready`, or there is nobody to wait for.
 template <class Bell, class Ready>
 Status SlotSender::wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept {
-  if (seat_.forked()) return Status::kForked;
+  if (forked()) return Status::kForked;
   Status why = Status::kWouldBlock;
   const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
   const WaitResult result = strategy_.wait(bell, deadline, ready, lost);
@@ -284,7 +284,7 @@ Status SlotReceiver::how_it_ended() noexcept {
 std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline deadline,
                                                Status& refusal) noexcept {
   refusal = Status::kForked;
-  if (seat_.forked()) return {};
+  if (forked()) return {};
   std::span<const std::byte> bytes;
   bool ended = false;
   bool corrupt = consumer().blocked() == MpmcBlocked::kCorrupt;

@@ -62,7 +62,6 @@ class SlotSeat {
 
   [[nodiscard]] const SlotRing& ring() const noexcept { return ring_; }
   [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
-  [[nodiscard]] bool forked() const noexcept { return fork_count() != forks_; }
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] bool damaged() const noexcept { return segment_->truncated(); }
   [[nodiscard]] bool at_its_name() const noexcept { return segment_->still_at_its_name(); }
@@ -89,7 +88,6 @@ class SlotSeat {
   [[nodiscard]] bool anything_unread() noexcept;
 
   std::shared_ptr<Segment> segment_;
-  std::uint32_t forks_ = fork_count();
   Participants participants_;  // looks into the segment
   SlotRing ring_;
   NameKeeper keeper_;
@@ -102,7 +100,6 @@ class SlotSender final : public SenderBackend {
 
   [[nodiscard]] MpmcSendPath* path() noexcept { return &path_; }
 
-  bool forked() const noexcept override { return seat_.forked(); }
   std::size_t max_message_bytes(const record_ring::Producer&) const noexcept override;
   std::byte* reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes, Deadline deadline,
                      Status& refusal) noexcept override;
@@ -155,7 +152,6 @@ class SlotReceiver final : public ReceiverBackend {
 
   [[nodiscard]] MpmcReceivePath* path() noexcept { return &path_; }
 
-  bool forked() const noexcept override { return seat_.forked(); }
   std::size_t max_message_bytes(const record_ring::Consumer&) const noexcept override;
   std::span<const std::byte> fetch(record_ring::Consumer&, Deadline deadline,
                                    Status& refusal) noexcept override;

@@ -66,7 +66,6 @@ class Seat {
  public:
   virtual ~Seat() = default;
 
-  [[nodiscard]] virtual bool forked() const noexcept = 0;
   // Whether the other side is there now, any of it: proved, not guessed.
   [[nodiscard]] virtual Presence peer() noexcept = 0;
   // Whether receiver `i` of several is.
@@ -103,7 +102,6 @@ class RingSender final : public RecordSender {
   RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
              const OpenOptions& options);
 
-  bool forked() const noexcept override { return seat_->forked(); }
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
   Status published(Ringer& ringer, Deadline deadline) noexcept override;
@@ -144,7 +142,6 @@ class RingReceiver final : public RecordReceiver {
   RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
                const OpenOptions& options);
 
-  bool forked() const noexcept override { return seat_->forked(); }
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   std::optional<Arming> arm(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
   bool disarm() noexcept override;

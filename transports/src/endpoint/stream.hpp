@@ -61,7 +61,6 @@ class StreamSender final : public RecordSender {
   StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup, const Url& url,
                const OpenOptions& options);
 
-  bool forked() const noexcept override { return fork_count() != forks_; }
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
   Status published(Ringer& ringer, Deadline deadline) noexcept override;
@@ -84,7 +83,6 @@ class StreamSender final : public RecordSender {
   std::unique_ptr<Cleanup> cleanup_;
   WaitMode mode_;
   const std::atomic<bool>* stop_;
-  std::uint32_t forks_ = fork_count();
 };
 
 class StreamReceiver final : public RecordReceiver {
@@ -92,7 +90,6 @@ class StreamReceiver final : public RecordReceiver {
   StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
                  PendingCleanup&& cleanup, const Url& url, const OpenOptions& options);
 
-  bool forked() const noexcept override { return fork_count() != forks_; }
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
@@ -105,7 +102,6 @@ class StreamReceiver final : public RecordReceiver {
   std::unique_ptr<Cleanup> cleanup_;
   WaitMode mode_;
   const std::atomic<bool>* stop_;
-  std::uint32_t forks_ = fork_count();
 };
 
 // Puts an end together around an open descriptor. Errors: kNoSpace.

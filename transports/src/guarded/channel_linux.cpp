@@ -30,7 +30,6 @@ class GuardedSenderSeat final : public Seat {
  public:
   explicit GuardedSenderSeat(GuardedDoor& door) noexcept : door_(door) {}
 
-  bool forked() const noexcept override { return fork_count() != forks_; }
   Presence peer() noexcept override {
     door_.service();
     return door_.presence();
@@ -48,7 +47,6 @@ class GuardedSenderSeat final : public Seat {
 
  private:
   GuardedDoor& door_;
-  std::uint32_t forks_ = fork_count();
 };
 
 // A ring's sender that also keeps the door. `Ring`: RingSender, or ReadersSender for several
@@ -63,8 +61,6 @@ class GuardedSender final : public RecordSender {
         ring_(std::make_unique<GuardedSenderSeat>(*door_), producer, url, options),
         stop_(options.stop),
         linger_(url.options.linger || options.linger) {}
-
-  bool forked() const noexcept override { return ring_.forked(); }
 
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override {

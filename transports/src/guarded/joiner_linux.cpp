@@ -24,7 +24,6 @@ class GuardedReceiverSeat final : public Seat {
   GuardedReceiverSeat(Segment ring, std::unique_ptr<GuardedPart> part) noexcept
       : ring_(std::move(ring)), part_(std::move(part)) {}
 
-  bool forked() const noexcept override { return part_->lock().forked(); }
   Presence peer() noexcept override { return part_->lock().presence(kGuardedSenderSlot); }
   bool peer_came() noexcept override { return true; }
   // Sealed: nobody can take memory away.

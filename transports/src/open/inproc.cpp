@@ -50,7 +50,6 @@ class InprocSeat final : public Seat {
   InprocSeat(std::shared_ptr<InprocRing> ring, std::size_t side) noexcept
       : ring_(std::move(ring)), side_(side), before_(ring_->joins[1 - side]) {}
 
-  bool forked() const noexcept override { return fork_count() != forks_; }
   Presence peer() noexcept override {
     const std::lock_guard lock(InprocTable::instance().mutex);
     came_ = came_ || ring_->attached[1 - side_];
@@ -79,7 +78,6 @@ class InprocSeat final : public Seat {
   std::shared_ptr<InprocRing> ring_;
   std::size_t side_;
   std::uint32_t before_;
-  std::uint32_t forks_ = fork_count();
   bool came_ = false;
 };
 

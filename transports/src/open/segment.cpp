@@ -32,8 +32,6 @@ class SegmentSeat final : public Seat {
         before_(participants_.generation(peer_slot)),
         came_(peer() == Presence::kPresent) {}
 
-  // Asked at every publish to several readers: so not by getpid(), which is a system call.
-  bool forked() const noexcept override { return fork_count() != forks_; }
   Presence peer() noexcept override { return participants_.presence(peer_slot_, peers_); }
   Presence reader(std::uint32_t i) noexcept override {
     return participants_.presence(record_ring::kConsumerSlot + i, 1);
@@ -70,7 +68,6 @@ class SegmentSeat final : public Seat {
   Participants participants_;  // looks into the segment
   std::uint32_t peer_slot_;
   std::uint32_t peers_;
-  std::uint32_t forks_ = fork_count();
   std::uint32_t before_;  // times that the peer's slot had been taken when we came
   bool came_;
 };
