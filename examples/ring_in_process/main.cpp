@@ -1,5 +1,5 @@
 // Two threads, and a ring of trades between them: no handle, no system call, no allocation on the
-// way of a message. The same ring works between processes, over the memory of a rondo::Segment.
+// way of a message. Between processes: ring_between_processes.
 #include <cstdint>
 #include <iostream>
 #include <rondo/core/spsc_ring.hpp>

@@ -1,0 +1,6 @@
+#pragma once
+
+struct Quote {
+  double bid;
+  double ask;
+};
