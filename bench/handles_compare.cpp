@@ -1,7 +1,7 @@
 // Question: what do the handles cost beside the bare ring that stands behind them? Messages per
-// second from one thread to another, through Sender and Receiver and through the ring's own producer
-// and consumer, sample by sample in turns, each on a fresh ring of the same shape; and the ratio of
-// the two within each pair of samples.
+// second from one thread to another, through Sender and Receiver and through the ring's own
+// producer and consumer, sample by sample in turns, each on a fresh ring of the same shape; and the
+// ratio of the two within each pair of samples.
 //
 // kind=record   one message at a time through the ring of records, 1 MiB
 // kind=mpmc     the same through 1024 slots

@@ -1,4 +1,4 @@
-// Stores the newest quote, ten times a second, for whoever looks at it: watch.cpp, any number.
+// Stores the newest quote, ten times a second, for any number of readers (watch.cpp).
 #include <chrono>
 #include <iostream>
 #include <rondo/core/latest_open.hpp>

@@ -1,5 +1,5 @@
-// Shows the newest quote for as long as somebody publishes it. Values that came and went between
-// two looks are not missed by anybody.
+// Shows the newest quote for as long as a process publishes it. Values that came and went between
+// two looks are not missed.
 #include <chrono>
 #include <iostream>
 #include <rondo/core/latest_open.hpp>

@@ -109,8 +109,8 @@ class SenderBackend : public Named {
   [[nodiscard]] virtual Status commit_batch(record_ring::Producer& producer, Ringer& ringer,
                                             Deadline deadline) noexcept = 0;
   virtual void abandon_batch(record_ring::Producer& producer) noexcept = 0;
-  // Passes on what was committed to the handle's ring: wakes the receiver, or writes it out, waiting
-  // until `deadline`. kOk unless the channel is over.
+  // Passes on what was committed to the handle's ring: wakes the receiver, or writes it out,
+  // waiting until `deadline`. kOk unless the channel is over.
   [[nodiscard]] virtual Status published(Ringer& ringer, Deadline deadline) noexcept = 0;
 
   [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Ringer& ringer,
@@ -127,9 +127,10 @@ class SenderBackend : public Named {
                                                   Deadline deadline) noexcept {
     return wait_for_receiver(ringer, deadline);
   }
-  // As ReceiverBackend::arm(), for a caller that waits for room for `size_bytes`: the word changes when a
-  // receiver makes room, and when the last one leaves in order. With several receivers it is the
-  // word of the one that holds the sender back now; the slice covers the others, and their deaths.
+  // As ReceiverBackend::arm(), for a caller that waits for room for `size_bytes`: the word changes
+  // when a receiver makes room, and when the last one leaves in order. With several receivers it is
+  // the word of the one that holds the sender back now; the slice covers the others, and their
+  // deaths.
   [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept {
     return std::nullopt;
   }
@@ -145,8 +146,8 @@ class ReceiverBackend : public Named {
 
   [[nodiscard]] virtual std::size_t max_message_bytes(
       const record_ring::Consumer& consumer) const noexcept = 0;
-  // The next message, waiting for it until `deadline`; null with the reason in `refusal`. Ours until
-  // it is given back: to the handle's ring if it lies there, else by give_back().
+  // The next message, waiting for it until `deadline`; null with the reason in `refusal`. Ours
+  // until it is given back: to the handle's ring if it lies there, else by give_back().
   [[nodiscard]] virtual std::span<const std::byte> fetch(record_ring::Consumer& consumer,
                                                          Deadline deadline,
                                                          Status& refusal) noexcept = 0;
@@ -155,11 +156,11 @@ class ReceiverBackend : public Named {
   [[nodiscard]] virtual std::uint64_t lost(
       const record_ring::Consumer& consumer) const noexcept = 0;
 
-  // For a caller that waits for several ends at once: it arms each, sleeps once on the words of all, and disarms
-  // each. Announces the wait and looks again, here and at what the look tells the sender of space.
-  // If the caller may sleep, the word changes, and those who sleep on it are woken, when a message
-  // comes, when the stream ends, and for no reason. Otherwise a fetch() with Deadline::now() tells
-  // what there is; or nothing any more, where another receiver was faster.
+  // For a caller that waits for several ends at once: it arms each, sleeps once on the words of
+  // all, and disarms each. Announces the wait and looks again, here and at what the look tells the
+  // sender of space. If the caller may sleep, the word changes, and those who sleep on it are
+  // woken, when a message comes, when the stream ends, and for no reason. Otherwise a fetch() with
+  // Deadline::now() tells what there is; or nothing any more, where another receiver was faster.
   //
   // What no word can tell is that a sender was killed, or memory taken away: no process is left to
   // change it. So the caller sleeps no longer than wait.slice; and arm() itself asks the kernel, as
@@ -172,8 +173,8 @@ class ReceiverBackend : public Named {
     return std::nullopt;
   }
   // Ends what arm() began, if it said that the caller may sleep. True: a wake has been spent on
-  // this end, and no other receiver is woken for what there is; so fetch() is called before it is armed
-  // again or left alone.
+  // this end, and no other receiver is woken for what there is; so fetch() is called before it is
+  // armed again or left alone.
   virtual bool disarm() noexcept { return false; }
 
   // Leaves in order. Called once.
@@ -260,8 +261,8 @@ struct ReceiverParts {
 };
 using PairParts = std::pair<SenderParts, ReceiverParts>;
 
-// Waits until `came()`, which says that a sender is there, or has left something; kPeerGone when the
-// name leads elsewhere by now (`at_its_name()`), so that nobody will come here.
+// Waits until `came()`, which says that a sender is there, or has left something; kPeerGone when
+// the name leads elsewhere by now (`at_its_name()`), so that nobody will come here.
 template <class Bell, class Came, class AtItsName>
 [[nodiscard]] Status wait_for_a_sender(WaitStrategy& strategy, Bell& bell, Deadline deadline,
                                        Came&& came, AtItsName&& at_its_name) noexcept {

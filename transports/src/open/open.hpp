@@ -1,5 +1,5 @@
-// Opening an end of a channel, scheme by scheme. One function per scheme and end; transports.hpp has
-// the table.
+// Opening an end of a channel, scheme by scheme. One function per scheme and end; transports.hpp
+// has the table.
 #pragma once
 
 #include "endpoint/backend.hpp"

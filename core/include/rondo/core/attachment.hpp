@@ -76,8 +76,8 @@ using TakeRing = FunctionRef<Result<void>(RingSegment)>;
 using LookAgain = FunctionRef<Result<void>(MadeRing&, ErrorCode why)>;
 Result<void> open_ring(const RingPlace& place, MadeRing& made, const TakeRing& take,
                        const LookAgain& again);
-// As above, and makes one where there is none; that one has come to be meanwhile (kAlreadyExists) is
-// as good. Errors: also `make`'s; kReplaced when it was taken away each time.
+// As above, and makes one where there is none; that one has come to be meanwhile (kAlreadyExists)
+// is as good. Errors: also `make`'s; kReplaced when it was taken away each time.
 using MakeRing = FunctionRef<Result<void>(MadeRing&)>;
 Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
                                  const TakeRing& take);
@@ -137,8 +137,8 @@ class Attachment : public detail::AttachmentBase {
 
   // Joins the ring at a name; where there is none it makes one with `params`. Blocking, for the
   // request's patience at most. `accept` looks at the parts before the ring is joined.
-  // Errors: Ring::layout_for()'s, Segment::create()'s and attach()'s, to()'s, Participants::join()'s
-  // and those of `accept`.
+  // Errors: Ring::layout_for()'s, Segment::create()'s and attach()'s, to()'s,
+  // Participants::join()'s and those of `accept`.
   using Accept = FunctionRef<Result<void>(const Parts&)>;
   template <class Params>
   [[nodiscard]] static Result<Attachment> open_or_create(const RingPlace& place,

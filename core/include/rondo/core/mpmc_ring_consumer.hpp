@@ -69,8 +69,8 @@ class MpmcConsumerCore {
     return take_slowly(wanted, false);
   }
 
-  // Whether take() might find something, for a waiter, which takes nothing yet. At times true for no
-  // reason; so it is again until take() has found nothing. Progress: wait-free.
+  // Whether take() might find something, for a waiter, which takes nothing yet. At times true for
+  // no reason; so it is again until take() has found nothing. Progress: wait-free.
   [[nodiscard]] bool might_take() const noexcept {
     const std::uint64_t word = detail::read_for_take(state_at(next_));
     const std::uint64_t free = parts_.lap_of(next_);

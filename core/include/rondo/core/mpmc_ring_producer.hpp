@@ -67,8 +67,8 @@ class MpmcProducerCore {
     return claim_slowly(wanted, false, least);
   }
 
-  // Whether claim() might find a free slot, for a waiter, which claims nothing yet. At times true for
-  // no reason; so it is again until claim() has found nothing. Progress: wait-free.
+  // Whether claim() might find a free slot, for a waiter, which claims nothing yet. At times true
+  // for no reason; so it is again until claim() has found nothing. Progress: wait-free.
   [[nodiscard]] bool might_claim() const noexcept {
     const std::uint64_t word = detail::read_for_claim(state_at(next_));
     return static_cast<std::int64_t>(mpmc_state::lap_in(word) - parts_.lap_of(next_)) >= 0;
