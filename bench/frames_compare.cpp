@@ -85,8 +85,7 @@ class Ring {
   explicit Ring(const Contest& contest)
       : bytes_(contest.bytes),
         pages_(record_ring::layout_for(params(contest)).value().total_bytes) {
-    if (!record_ring::create(pages_.bytes(), params(contest))) std::abort();
-    const RecordParts parts = record_ring::attach(pages_.bytes()).value();
+    const RecordParts parts = record_ring::create(pages_.bytes(), params(contest)).value();
     producer_ = record_ring::Producer::attach(parts);
     // Before the first frame, so that each could get all of them.
     for (std::uint32_t i = 0; i < contest.readers; ++i) {

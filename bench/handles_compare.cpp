@@ -38,7 +38,6 @@ namespace {
 constexpr std::uint64_t kCapacity = std::uint64_t{1} << 20;
 constexpr std::uint64_t kSlots = 1024;
 constexpr std::uint32_t kFrames = 64;
-constexpr std::uint64_t kInstance = 1;
 
 template <class T>
 T must(Result<T> result) {
@@ -116,13 +115,11 @@ template <std::size_t kBytes>
 class BareSlots {
  public:
   BareSlots() {
-    MpmcParams params = mpmc_ring<>::params(kSlots);
-    params.slot_bytes = 64;
+    const MpmcParams params{.capacity = kSlots, .slot_bytes = 64};
     pages_.emplace(must(mpmc_ring<>::layout_for(params)).total_bytes);
-    if (!mpmc_ring<>::create(pages_->bytes(), params, kInstance)) std::abort();
-    const auto ring = must(mpmc_ring<>::attach(pages_->bytes()));
-    producer_.emplace(ring, 0);
-    consumer_.emplace(ring, 1);
+    const auto parts = must(mpmc_ring<>::create(pages_->bytes(), params));
+    producer_.emplace(parts, 0);
+    consumer_.emplace(parts, 1);
   }
 
   RONDO_ALWAYS_INLINE bool send(std::uint64_t i) {

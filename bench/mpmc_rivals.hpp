@@ -38,11 +38,11 @@ class RondoMpmc {
   };
 
   explicit RondoMpmc(std::size_t slots) {
-    const MpmcParams params = Ring::params(slots, kMpmcHandles);
-    const std::size_t bytes = mpmc_layout_of(params).total_bytes;
+    const MpmcParams params{.capacity = slots, .participants = kMpmcHandles};
+    const std::size_t bytes = Ring::layout_for(params)->total_bytes;
     memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kPartAlignment, bytes)));
     std::memset(memory_.get(), 0, bytes);
-    ring_ = std::make_unique<Ring>(mpmc_parts_at(memory_.get(), params));
+    ring_ = std::make_unique<Ring>(Ring::create({memory_.get(), bytes}, params).value());
   }
   Handle handle(std::uint32_t i) {
     return {typename Ring::Producer(*ring_, i), typename Ring::Consumer(*ring_, i)};

@@ -79,8 +79,7 @@ class Readers {
 
   Readers(std::size_t slots, std::uint32_t readers)
       : pages_(record_ring::layout_for(params(slots, readers)).value().total_bytes) {
-    if (!record_ring::create(pages_.bytes(), params(slots, readers))) std::abort();
-    parts_ = record_ring::attach(pages_.bytes()).value();
+    parts_ = record_ring::create(pages_.bytes(), params(slots, readers)).value();
     // Before the first record, so that each gets all of them.
     for (std::uint32_t i = 0; i < readers; ++i) {
       consumers_.push_back(record_ring::Consumer::join(parts_.of_reader(i), {}).value());

@@ -81,8 +81,8 @@ class Files {
     const RecordParams params{kCapacity, 1 + input.take<std::uint8_t>() % 3u};
     const auto layout = record_ring::layout_for(params);
     fuzz::Memory memory(layout->total_bytes);
-    RONDO_FUZZ_CHECK(record_ring::create(memory.bytes(), params).has_value());
-    auto producer = record_ring::Producer::attach(record_ring::attach(memory.bytes()).value());
+    auto producer =
+        record_ring::Producer::attach(record_ring::create(memory.bytes(), params).value());
     for (int i = 0; i < 20 && producer->try_reserve(100) != nullptr; ++i) producer->commit(100);
     for (int i = 0; hostile && i < 4; ++i) memory.scribble(input, layout->producer);
     return last_ = seal(memory.bytes(), kAllSeals);

@@ -27,7 +27,7 @@ volatile std::byte sink;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
-  MpmcParams params = Ring::params(std::uint64_t{2} << input.take<std::uint8_t>() % 5);
+  MpmcParams params{.capacity = std::uint64_t{2} << input.take<std::uint8_t>() % 5};
   params.participants = kParticipants;
   params.slot_bytes = 24;
   const auto layout = Ring::layout_for(params);

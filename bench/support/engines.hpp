@@ -112,8 +112,7 @@ class RecordRing {
 
   static std::string name() { return "record_ring"; }
   explicit RecordRing(std::size_t slots) : pages_(layout(slots).total_bytes) {
-    if (!record_ring::create(pages_.bytes(), {.capacity = slots * kBytes})) std::abort();
-    parts_ = record_ring::attach(pages_.bytes()).value();
+    parts_ = record_ring::create(pages_.bytes(), {.capacity = slots * kBytes}).value();
   }
 
   class Sender {

@@ -3,6 +3,7 @@
 #include <new>
 #include <string>
 
+#include "rondo/core/life_cycle.hpp"
 #include "rondo/core/segment_header.hpp"
 
 namespace rondo::inline RONDO_ABI {
@@ -65,25 +66,14 @@ Result<FramePoolParts> frame_pool::create(std::span<std::byte> memory,
                                           const FramePoolParams& params) {
   const auto layout = layout_for(params);
   if (!layout) return layout.error();
-  if (memory.size() != layout->total_bytes) {
-    const bool small = memory.size() < layout->total_bytes;
-    return Error{small ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
-                 "a pool of " + std::to_string(params.frames) + " frames of " +
-                     std::to_string(params.frame_bytes) + " bytes takes " +
-                     std::to_string(layout->total_bytes) + " bytes, not " +
-                     std::to_string(memory.size())};
-  }
-  if (!is_aligned(memory.data(), kSharingRange)) {
-    return Error{ErrorCode::kMisaligned, "memory for a pool of frames has to be aligned to " +
-                                             std::to_string(kSharingRange) + " bytes"};
-  }
-  initialise_header(memory, {.kind = RingKind::kFramePool,
-                             .capacity = params.frames,
-                             .slot_bytes = params.frame_bytes,
-                             .participants = layout->participants,
-                             .feature_bits = params.pins,
-                             .total_bytes = layout->total_bytes,
-                             .instance_id = params.instance_id});
+  const Geometry geometry{.kind = RingKind::kFramePool,
+                          .capacity = params.frames,
+                          .slot_bytes = params.frame_bytes,
+                          .participants = layout->participants,
+                          .feature_bits = params.pins,
+                          .total_bytes = layout->total_bytes,
+                          .instance_id = params.instance_id};
+  if (auto begun = detail::begin_ring(memory, geometry); !begun) return begun.error();
   new (memory.data() + layout->producer) FrameProducerPart{};
   for (std::uint32_t i = 0; i < params.readers; ++i) {
     new (memory.data() + layout->readers + i * kPartAlignment) FrameReaderPart{};
@@ -105,11 +95,9 @@ Result<FramePoolParts> frame_pool::attach(std::span<std::byte> memory, std::stri
   }
   const auto frames = static_cast<std::uint32_t>(geometry->capacity);
   const FramePoolLayout layout = layout_of(frames, geometry->slot_bytes, readers);
-  if (layout.total_bytes != geometry->total_bytes) {
-    return Error{ErrorCode::kBadGeometry, name + " has " + std::to_string(geometry->total_bytes) +
-                                              " bytes; a pool of its frames has " +
-                                              std::to_string(layout.total_bytes)};
-  }
+  constexpr std::uint64_t kPins = ~std::uint64_t{0};  // judged above, as the number that they are
+  const auto sound = detail::check_layout(*geometry, layout.total_bytes, kPins, what);
+  if (!sound) return sound.error();
   return parts_at(memory.data(), layout, frames, geometry->slot_bytes, readers,
                   static_cast<std::uint32_t>(geometry->feature_bits));
 }

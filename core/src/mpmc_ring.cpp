@@ -1,16 +1,18 @@
 #include <bit>
 #include <string>
 
+#include "rondo/core/life_cycle.hpp"
 #include "rondo/core/mpmc_ring_segment.hpp"
 #include "rondo/core/segment_header.hpp"
 
-namespace rondo::inline RONDO_ABI {
+namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // Feature bits of kind mpmc. Bits 8 to 15 hold the payload's alignment in bytes.
 constexpr std::uint64_t kSizedFeature = 1;
 constexpr std::uint64_t kDropFeature = 2;
 constexpr std::uint32_t kAlignmentShift = 8;
+constexpr std::uint64_t kKnownFeatures = kSizedFeature | kDropFeature | 0xFFull << kAlignmentShift;
 
 // What is wrong with `params`; empty if nothing is. Every product is bounded before it is formed.
 std::string objection(const MpmcParams& params, ErrorCode& code) {
@@ -43,14 +45,7 @@ std::string objection(const MpmcParams& params, ErrorCode& code) {
 }
 
 // The parameters that a header speaks of.
-Result<MpmcParams> params_in(const Geometry& geometry) {
-  constexpr std::uint64_t kKnown = kSizedFeature | kDropFeature | 0xFFull << kAlignmentShift;
-  if ((geometry.feature_bits & ~kKnown) != 0) {
-    return Error{ErrorCode::kBadGeometry,
-                 "the ring has features that this program does not know (bits " +
-                     std::to_string(geometry.feature_bits & ~kKnown) +
-                     "); use one version of Rondo on both sides"};
-  }
+Result<MpmcParams> params_in(const Geometry& geometry, std::string_view what) {
   MpmcParams params;
   params.capacity = geometry.capacity;
   params.slot_bytes = geometry.slot_bytes;
@@ -61,8 +56,9 @@ Result<MpmcParams> params_in(const Geometry& geometry) {
                                  ? OnConsumerDeath::kDrop
                                  : OnConsumerDeath::kRedeliver;
   ErrorCode code{};
-  if (std::string what = objection(params, code); !what.empty()) {
-    return Error{ErrorCode::kBadGeometry, "the segment can't be a slot ring: it has " + what};
+  if (const std::string has = objection(params, code); !has.empty()) {
+    return Error{ErrorCode::kBadGeometry,
+                 std::string(what) + " can't be a ring of kind mpmc: it has " + has};
   }
   return params;
 }
@@ -77,69 +73,56 @@ Result<MpmcLayout> mpmc_layout_for(const MpmcParams& params) {
   return mpmc_layout_of(params);
 }
 
-Result<void> mpmc_create(std::span<std::byte> bytes, const MpmcParams& params,
-                         std::uint64_t instance_id) {
+Result<MpmcParts> mpmc_create(std::span<std::byte> bytes, const MpmcParams& params) {
   const Result<MpmcLayout> layout = mpmc_layout_for(params);
   if (!layout) return layout.error();
-  if (bytes.size() != layout->total_bytes) {
-    return Error{
-        bytes.size() < layout->total_bytes ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
-        "the memory for the slot ring has " + std::to_string(bytes.size()) + " bytes, it takes " +
-            std::to_string(layout->total_bytes)};
-  }
-  if (!is_aligned(bytes.data(), kSharingRange)) {
-    return Error{ErrorCode::kMisaligned, "the memory for the slot ring is not aligned to " +
-                                             std::to_string(kSharingRange) + " bytes"};
-  }
-  Geometry geometry;
-  geometry.kind = RingKind::kMpmc;
-  geometry.capacity = params.capacity;
-  geometry.slot_bytes = params.slot_bytes;
-  geometry.participants = params.participants;
-  geometry.feature_bits = (params.sized ? kSizedFeature : 0) |
-                          (params.on_consumer_death == OnConsumerDeath::kDrop ? kDropFeature : 0) |
-                          std::uint64_t{params.alignment} << kAlignmentShift;
-  geometry.total_bytes = layout->total_bytes;
-  geometry.instance_id = instance_id;
-  initialise_header(bytes, geometry);
+  const bool drops = params.on_consumer_death == OnConsumerDeath::kDrop;
+  const Geometry geometry{.kind = RingKind::kMpmc,
+                          .capacity = params.capacity,
+                          .slot_bytes = params.slot_bytes,
+                          .participants = params.participants,
+                          .feature_bits = (params.sized ? kSizedFeature : 0) |
+                                          (drops ? kDropFeature : 0) |
+                                          std::uint64_t{params.alignment} << kAlignmentShift,
+                          .total_bytes = layout->total_bytes,
+                          .instance_id = params.instance_id};
+  if (auto begun = begin_ring(bytes, geometry); !begun) return begun.error();
   // The rest is zero, which is an empty ring.
   finish_header(bytes);
-  return {};
+  return mpmc_parts_at(bytes.data(), params);
 }
 
-Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes) {
-  const Result<Geometry> geometry = check_header(bytes, RingKind::kMpmc, "the segment");
+Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes, std::string_view what) {
+  const Result<Geometry> geometry = check_header(bytes, RingKind::kMpmc, what);
   if (!geometry) return geometry.error();
-  const Result<MpmcParams> params = params_in(*geometry);
+  const Result<MpmcParams> params = params_in(*geometry, what);
   if (!params) return params.error();
   const std::uint64_t needed = mpmc_layout_of(*params).total_bytes;
-  if (needed != geometry->total_bytes) {
-    return Error{ErrorCode::kBadGeometry,
-                 "the segment can't be a slot ring: its slots and participants take " +
-                     std::to_string(needed) + " bytes, its header says " +
-                     std::to_string(geometry->total_bytes)};
-  }
+  const auto sound = check_layout(*geometry, needed, kKnownFeatures, what);
+  if (!sound) return sound.error();
   return mpmc_parts_at(bytes.data(), *params);
 }
 
-Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes, std::uint32_t slot_bytes,
-                                 std::uint32_t alignment, bool sized) {
-  Result<MpmcParts> parts = mpmc_attach(bytes);
-  if (!parts) return parts;
-  MpmcParams wanted;
-  wanted.slot_bytes = slot_bytes;
-  wanted.alignment = alignment;
-  wanted.sized = sized;
-  const MpmcLayout layout = mpmc_layout_of(wanted);
-  if (parts->sized != sized || parts->slot_bytes != slot_bytes || parts->stride != layout.stride ||
+Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes, const MpmcParams& shape,
+                                 std::string_view what) {
+  Result<MpmcParts> parts = mpmc_attach(bytes, what);
+  if (!parts || (parts->sized && shape.sized)) return parts;
+  if (shape.sized) {
+    return Error{ErrorCode::kGeometryMismatch,
+                 std::string(what) +
+                     " has slots for values of one type, not for messages with a "
+                     "size of their own; attach with that type"};
+  }
+  const MpmcLayout layout = mpmc_layout_of(shape);
+  if (parts->sized || parts->slot_bytes != shape.slot_bytes || parts->stride != layout.stride ||
       parts->payload_offset != layout.payload_offset) {
     return Error{ErrorCode::kGeometryMismatch,
-                 "the ring has slots of " + std::to_string(parts->slot_bytes) + " bytes" +
-                     (parts->sized ? " for messages with a size of their own" : "") +
-                     ", this program expects values of " + std::to_string(slot_bytes) +
+                 std::string(what) + " has slots of " + std::to_string(parts->slot_bytes) +
+                     " bytes" + (parts->sized ? " for messages with a size of their own" : "") +
+                     ", this program expects values of " + std::to_string(shape.slot_bytes) +
                      "; attach with the type that it was created for"};
   }
   return parts;
 }
 
-}  // namespace rondo::inline RONDO_ABI
+}  // namespace rondo::inline RONDO_ABI::detail

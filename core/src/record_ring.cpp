@@ -2,10 +2,25 @@
 
 #include <bit>
 #include <new>
-#include <random>
 #include <string>
 
+#include "rondo/core/life_cycle.hpp"
+
 namespace rondo::inline RONDO_ABI {
+namespace {
+
+RecordParts parts_at(std::byte* base, const RecordLayout& layout, const RecordParams& params) {
+  auto* consumers = std::launder(reinterpret_cast<RecordConsumerPart*>(base + layout.consumers));
+  return {std::launder(reinterpret_cast<RecordProducerPart*>(base + layout.producer)),
+          consumers,
+          base + layout.records,
+          params.capacity,
+          params.readers,
+          0,
+          consumers};
+}
+
+}  // namespace
 
 Result<RecordLayout> record_ring::layout_for(const RecordParams& params) {
   const std::uint64_t capacity = params.capacity;
@@ -29,62 +44,39 @@ Result<RecordLayout> record_ring::layout_for(const RecordParams& params) {
                       participants};
 }
 
-Result<void> record_ring::create(std::span<std::byte> bytes, const RecordParams& params) {
+Result<RecordParts> record_ring::create(std::span<std::byte> bytes, const RecordParams& params) {
   const auto layout = layout_for(params);
   if (!layout) return layout.error();
-  if (bytes.size() != layout->total_bytes) {
-    return Error{ErrorCode::kTooSmall, "a ring of " + std::to_string(params.capacity) +
-                                           " bytes takes " + std::to_string(layout->total_bytes) +
-                                           " in all, not " + std::to_string(bytes.size())};
-  }
-  if (!is_aligned(bytes.data(), kSharingRange)) {
-    return Error{ErrorCode::kMisaligned,
-                 "memory for a ring has to be aligned to " + std::to_string(kSharingRange)};
-  }
-  std::random_device random;
-  initialise_header(bytes, Geometry{.kind = RingKind::kRecord,
-                                    .capacity = params.capacity,
-                                    .participants = layout->participants,
-                                    .total_bytes = layout->total_bytes,
-                                    .instance_id = std::uint64_t{random()} << 32 | random()});
+  const Geometry geometry{.kind = RingKind::kRecord,
+                          .capacity = params.capacity,
+                          .participants = layout->participants,
+                          .total_bytes = layout->total_bytes,
+                          .instance_id = params.instance_id};
+  if (auto begun = detail::begin_ring(bytes, geometry); !begun) return begun.error();
   new (bytes.data() + layout->producer) RecordProducerPart{};
   for (std::uint32_t i = 0; i < params.readers; ++i) {
     new (bytes.data() + layout->consumers + i * kPartAlignment) RecordConsumerPart{};
   }
   finish_header(bytes);
-  return {};
+  return parts_at(bytes.data(), *layout, params);
 }
 
 Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, std::string_view what) {
   const auto geometry = check_header(bytes, RingKind::kRecord, what);
   if (!geometry) return geometry.error();
   const std::string name(what);
-  const std::uint32_t readers = geometry->participants - 1;  // 0 wraps, and is refused
-  const auto layout = layout_for({geometry->capacity, readers});
+  // No participants at all wrap, and are refused.
+  const RecordParams params{.capacity = geometry->capacity, .readers = geometry->participants - 1};
+  const auto layout = layout_for(params);
   if (!layout) return Error{ErrorCode::kBadGeometry, name + ": " + layout.error().message};
-  if (layout->total_bytes != geometry->total_bytes ||
-      layout->participants != geometry->participants || geometry->slot_bytes != 0) {
+  if (geometry->slot_bytes != 0) {
     return Error{ErrorCode::kBadGeometry,
-                 name + " can't be a record ring of " + std::to_string(geometry->capacity) +
-                     " bytes: that takes " + std::to_string(layout->total_bytes) + " bytes and " +
-                     std::to_string(layout->participants) + " participants, its header says " +
-                     std::to_string(geometry->total_bytes) + " and " +
-                     std::to_string(geometry->participants)};
+                 name + " can't be a record ring: its header speaks of slots of " +
+                     std::to_string(geometry->slot_bytes) + " bytes"};
   }
-  if (geometry->feature_bits != 0) {
-    return Error{ErrorCode::kBadVersion, name + " has features that this program does not know (" +
-                                             std::to_string(geometry->feature_bits) +
-                                             "); use one version of Rondo on both sides"};
-  }
-  std::byte* base = bytes.data();
-  auto* consumers = std::launder(reinterpret_cast<RecordConsumerPart*>(base + layout->consumers));
-  return RecordParts{std::launder(reinterpret_cast<RecordProducerPart*>(base + layout->producer)),
-                     consumers,
-                     base + layout->records,
-                     geometry->capacity,
-                     readers,
-                     0,
-                     consumers};
+  const auto sound = detail::check_layout(*geometry, layout->total_bytes, 0, what);
+  if (!sound) return sound.error();
+  return parts_at(bytes.data(), *layout, params);
 }
 
 }  // namespace rondo::inline RONDO_ABI

@@ -10,6 +10,7 @@
 #include <climits>
 
 #include "rondo/core/directory.hpp"
+#include "rondo/core/instance_id.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {

@@ -1,7 +1,5 @@
 // What segments are called, and the names' life apart from any mapping.
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,7 +8,6 @@
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
-#include "rondo/core/uncancelled.hpp"
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
@@ -63,20 +60,6 @@ bool is_at_its_name(const SegmentIdentity& identity) noexcept {
 bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept {
   if (identity.path.empty() || !is_at_its_name(identity)) return false;
   return unlink(identity.path.c_str()) == 0;
-}
-
-std::uint64_t new_instance_id() noexcept {
-  const detail::Uncancelled here;
-  std::uint64_t id = 0;
-  while (id == 0) {
-    if (getrandom(&id, sizeof id, 0) == sizeof id) continue;
-    // Interrupted before the kernel had gathered entropy at boot: this is no secret.
-    timespec now = {};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    id = static_cast<std::uint64_t>(now.tv_sec) << 32 ^ static_cast<std::uint64_t>(now.tv_nsec) ^
-         static_cast<std::uint64_t>(getpid()) << 20;
-  }
-  return id;
 }
 
 Result<void> Segment::remove(const SegmentName& name, Remove how) {

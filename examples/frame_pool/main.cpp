@@ -43,14 +43,9 @@ rondo::Segment open(rondo::Role role) {
     const bool missing = !found && found.error().code == rondo::ErrorCode::kNotFound;
     if (!missing || patience.passed()) return must(std::move(found));
     if (role != rondo::Role::kProducer) continue;
-    auto params = kParams;
-    params.instance_id = rondo::new_instance_id();
-    return must(rondo::Segment::create(kName, must(frame_pool::layout_for(params)).total_bytes, {},
-                                       [&](std::span<std::byte> memory) -> rondo::Result<void> {
-                                         if (auto made = frame_pool::create(memory, params); !made)
-                                           return made.error();
-                                         return {};
-                                       }));
+    return must(rondo::Segment::create(
+        kName, must(frame_pool::layout_for(kParams)).total_bytes, {},
+        [](std::span<std::byte> memory) { return frame_pool::create(memory, kParams); }));
   }
 }
 

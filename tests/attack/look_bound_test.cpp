@@ -73,8 +73,7 @@ class RecordLookBound : public LookBound {
   static constexpr std::uint64_t kLap = kCapacity / record_header::kBytes;
 
   RecordLookBound() {
-    EXPECT_TRUE(record_ring::create(memory_.bytes(), {kCapacity, 2}));
-    parts_ = record_ring::attach(memory_.bytes()).value();
+    parts_ = record_ring::create(memory_.bytes(), {kCapacity, 2}).value();
     producer_.emplace(*record_ring::Producer::attach(parts_));
   }
   void send(std::uint64_t records) {
@@ -167,12 +166,9 @@ class SlotLookBound : public LookBound {
   using Ring = mpmc_ring<std::uint64_t>;
   static constexpr std::uint64_t kSlots = 1u << 18;
 
-  SlotLookBound() { EXPECT_TRUE(Ring::create(memory_.bytes(), params_)); }
-
-  MpmcParams params_ = Ring::params(kSlots, 4);
-  Memory memory_{mpmc_layout_for(params_)->total_bytes};
-  Ring ring_ = (static_cast<void>(Ring::create(memory_.bytes(), params_)),
-                Ring::attach(memory_.bytes()).value());
+  MpmcParams params_{.capacity = kSlots, .participants = 4};
+  Memory memory_{Ring::layout_for(params_)->total_bytes};
+  Ring ring_ = Ring::create(memory_.bytes(), params_).value();
   Ring::Producer producer_{ring_, 0, Steering::kOff};
   Ring::Consumer consumer_{ring_, 1, Steering::kOff};
 };

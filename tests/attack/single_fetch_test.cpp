@@ -226,10 +226,10 @@ struct OneDead {
 
 void add_slot_acts(std::vector<Act>& acts) {
   using Ring = mpmc_ring<>;
-  MpmcParams params = Ring::params(kSlots, 4);
+  MpmcParams params{.capacity = kSlots, .participants = 4};
   params.slot_bytes = 100;
-  const std::uint64_t size = mpmc_layout_for(params)->total_bytes;
-  const auto ring_in = [](Bytes bytes) { return attached<Ring>(bytes); };
+  const std::uint64_t size = Ring::layout_for(params)->total_bytes;
+  const auto ring_in = [](Bytes bytes) -> Ring { return attached<Ring>(bytes); };
   const auto message = [](std::size_t bytes) {
     static const std::array<std::byte, 100> kBytes{};
     return std::span(kBytes).first(bytes);
@@ -283,8 +283,8 @@ void add_slot_acts(std::vector<Act>& acts) {
     }
   };
   acts.push_back({"slots: attach", size, kSlots, with_messages, [](Bytes bytes) {
-                    if (const auto ring = Ring::attach(bytes)) {
-                      use({ring->parts().slot_at(kSlots - 1), ring->parts().stride});
+                    if (const auto parts = Ring::attach(bytes)) {
+                      use({parts->slot_at(kSlots - 1), parts->stride});
                     }
                   }});
   acts.push_back({"slots: produce", size, kSlots, with_messages, [=](Bytes bytes) {
@@ -316,21 +316,23 @@ void add_slot_acts(std::vector<Act>& acts) {
                   }});
 
   using Values = mpmc_ring<std::uint64_t>;
-  acts.push_back(
-      {"slots: values", mpmc_layout_for(Values::params(kSlots, 4))->total_bytes, kSlots,
-       [](Bytes bytes) { ASSERT_TRUE(Values::create(bytes, Values::params(kSlots, 4))); },
-       [](Bytes bytes) {
-         const Values ring = attached<Values>(bytes);
-         Values::Producer producer(ring, 0, Steering::kOff);
-         Values::Consumer consumer(ring, 1, Steering::kOff);
-         std::array<std::uint64_t, 3> values{1, 2, 3};
-         for (int i = 0; i < 3; ++i) {
-           static_cast<void>(producer.try_push(7));
-           static_cast<void>(producer.try_push(values));
-           static_cast<void>(consumer.try_pop(values[0]));
-           static_cast<void>(consumer.try_pop(values));
-         }
-       }});
+  acts.push_back({"slots: values",
+                  Values::layout_for({.capacity = kSlots, .participants = 4})->total_bytes, kSlots,
+                  [](Bytes bytes) {
+                    ASSERT_TRUE(Values::create(bytes, {.capacity = kSlots, .participants = 4}));
+                  },
+                  [](Bytes bytes) {
+                    const Values ring = attached<Values>(bytes);
+                    Values::Producer producer(ring, 0, Steering::kOff);
+                    Values::Consumer consumer(ring, 1, Steering::kOff);
+                    std::array<std::uint64_t, 3> values{1, 2, 3};
+                    for (int i = 0; i < 3; ++i) {
+                      static_cast<void>(producer.try_push(7));
+                      static_cast<void>(producer.try_push(values));
+                      static_cast<void>(consumer.try_pop(values[0]));
+                      static_cast<void>(consumer.try_pop(values));
+                    }
+                  }});
 
   using Slots = spsc_ring<std::uint64_t>;
   acts.push_back({"spsc", Slots::layout_for({kSlots})->total_bytes, kSlots,

@@ -24,8 +24,8 @@ using Ring = mpmc_ring<Words>;
 struct WeakRing {
   explicit WeakRing(std::uint64_t slots)
       : storage(slots * 2), participants(4), positions(std::make_unique<MpmcPositions>()) {
-    const MpmcParams params = Ring::params(slots, 4);
-    parts = mpmc_parts_at(nullptr, params);
+    parts = detail::mpmc_parts_at(
+        nullptr, {.capacity = slots, .slot_bytes = 8, .participants = 4, .sized = false});
     parts.positions = positions.get();
     parts.participants = participants.data();
     parts.slots = reinterpret_cast<std::byte*>(storage.data());

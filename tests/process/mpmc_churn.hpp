@@ -61,10 +61,10 @@ class Churn {
 
   Churn(unsigned seed, std::uint64_t capacity)
       : random_(seed),
-        params_(Ring::params(capacity, kSlotsForWorkers)),
+        params_{.capacity = capacity, .participants = kSlotsForWorkers},
         segment_(value(Segment::create(
-            {Backing::kMemfd, ""}, mpmc_layout_of(params_).total_bytes, {},
-            [this](std::span<std::byte> bytes) { return Ring::create(bytes, params_, 1); }))),
+            {Backing::kMemfd, ""}, value(Ring::layout_for(params_)).total_bytes, {},
+            [this](std::span<std::byte> bytes) { return Ring::create(bytes, params_); }))),
         books_(static_cast<Books*>(mmap(nullptr, sizeof(Books), PROT_READ | PROT_WRITE,
                                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {}
   ~Churn() { munmap(books_, sizeof(Books)); }

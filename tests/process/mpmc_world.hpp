@@ -66,12 +66,19 @@ struct World {
   using Producer = typename Ring::Producer;
   using Consumer = typename Ring::Consumer;
 
-  static MpmcParams params() { return Ring::params(kWorldCapacity, kParticipants); }
-  static std::size_t bytes() { return mpmc_layout_of(params()).total_bytes + kPartAlignment; }
+  static MpmcParams params() {
+    return {.capacity = kWorldCapacity,
+            .slot_bytes = sizeof(Note),
+            .participants = kParticipants,
+            .sized = false};
+  }
+  static std::size_t bytes() {
+    return detail::mpmc_layout_of(params()).total_bytes + kPartAlignment;
+  }
 
   explicit World(std::byte* at)
       : base(at),
-        ring(mpmc_parts_at(at, params())),
+        ring(detail::mpmc_parts_at(at, params())),
         journal(reinterpret_cast<Journal*>(at + bytes() - kPartAlignment)) {}
 
   // Notes 0 to count - 1 of kLongDead, which every story accounts for.

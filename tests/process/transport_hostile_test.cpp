@@ -40,7 +40,7 @@ class HostileTest : public Watchdog, public ::testing::WithParamInterface<const 
   std::size_t choose_word(std::span<std::byte> bytes) {
     const std::size_t words = bytes.size() / 8;
     if (random_() % 4 == 0) return random_() % words;
-    const auto slots = mpmc_attach(bytes);
+    const auto slots = detail::mpmc_attach(bytes, "the ring");
     if (!slots) return 1024 + random_() % (words - 1024);
     const auto word_at = [&](const void* at) {
       return static_cast<std::size_t>(static_cast<const std::byte*>(at) - bytes.data()) / 8;

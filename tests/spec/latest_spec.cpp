@@ -296,7 +296,7 @@ TEST(Latest, AttachRefusesEveryGeometryThatDoesNotAddUp) {
         << participants;
   }
   EXPECT_EQ(refused_with(set(&SegmentHeader::feature_bits, std::uint64_t{1})),
-            ErrorCode::kBadGeometry);
+            ErrorCode::kBadVersion);
   EXPECT_EQ(refused_with(set(&SegmentHeader::slot_bytes, 0u)), ErrorCode::kGeometryMismatch);
   EXPECT_EQ(refused_with(set(&SegmentHeader::kind, 2u)), ErrorCode::kBadKind);
   EXPECT_EQ(refused_with(set(&SegmentHeader::magic, std::uint64_t{0})), ErrorCode::kNotReady);

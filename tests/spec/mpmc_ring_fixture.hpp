@@ -33,14 +33,12 @@ struct MpmcFixture {
 
   explicit MpmcFixture(const MpmcParams& ring_params)
       : params(ring_params),
-        bytes(mpmc_layout_of(params).total_bytes),
+        bytes(Ring::layout_for(params)->total_bytes),
         memory(static_cast<std::byte*>(operator new(bytes, kAlignment))),
-        parts(mpmc_parts_at(memory.get(), params)),
-        ring(parts) {
-    std::memset(memory.get(), 0, bytes);
-  }
+        parts(Ring::create({zeroed(memory.get(), bytes), bytes}, params).value()),
+        ring(parts) {}
   explicit MpmcFixture(std::uint64_t capacity, std::uint32_t participants = 8)
-      : MpmcFixture(Ring::params(capacity, participants)) {}
+      : MpmcFixture({.capacity = capacity, .participants = participants}) {}
 
   // An empty ring whose next position is `position`.
   void start_at(Position position) {
@@ -65,6 +63,10 @@ struct MpmcFixture {
   // What all words of the ring, slots included, hold now.
   [[nodiscard]] std::vector<std::byte> snapshot() const {
     return {memory.get(), memory.get() + bytes};
+  }
+
+  static std::byte* zeroed(std::byte* at, std::size_t size) {
+    return static_cast<std::byte*>(std::memset(at, 0, size));
   }
 
   MpmcParams params;

@@ -23,7 +23,7 @@ namespace rondo {
 namespace {
 
 TEST(MpmcRawRing, RawMessagesKeepTheirSize) {
-  MpmcParams params = mpmc_ring<>::params(2);
+  MpmcParams params{.capacity = 2};
   params.slot_bytes = 5;
   MpmcFixture<std::byte> ring(params);
   mpmc_ring<>::Producer producer(ring.ring, 0);
@@ -47,7 +47,7 @@ TEST(MpmcRawRing, RawMessagesKeepTheirSize) {
 }
 
 TEST(MpmcRawRing, AnImpossibleSizeIsNotRead) {
-  MpmcParams params = mpmc_ring<>::params(4);
+  MpmcParams params{.capacity = 4};
   params.slot_bytes = 32;
   MpmcFixture<std::byte> ring(params);
   mpmc_ring<>::Producer producer(ring.ring, 0);
@@ -63,7 +63,7 @@ TEST(MpmcRawRing, AnImpossibleSizeIsNotRead) {
 }
 
 TEST(MpmcRawRing, SizesAreReadOnceForEachTaking) {
-  MpmcParams params = mpmc_ring<>::params(4);
+  MpmcParams params{.capacity = 4};
   params.slot_bytes = 32;
   MpmcFixture<std::byte> ring(params);
   mpmc_ring<>::Producer producer(ring.ring, 0);
@@ -92,7 +92,7 @@ std::vector<std::byte> long_message(std::uint32_t i) {
 
 // Consumers in a stream touch what they have read (MpmcShape::touch), and may die on the way.
 TEST(MpmcRawRing, GivingBackChangesNoPayload) {
-  MpmcParams params = mpmc_ring<>::params(16);
+  MpmcParams params{.capacity = 16};
   params.slot_bytes = 200;
   MpmcFixture<std::byte> ring(params);
   mpmc_ring<>::Producer producer(ring.ring, 0);
@@ -113,7 +113,7 @@ TEST(MpmcRawRing, GivingBackChangesNoPayload) {
 }
 
 TEST(MpmcRawRing, GivingBackStaysInBoundsWhateverTheSize) {
-  MpmcParams params = mpmc_ring<>::params(16);
+  MpmcParams params{.capacity = 16};
   params.slot_bytes = 200;
   MpmcFixture<std::byte> ring(params);
   mpmc_ring<>::Producer producer(ring.ring, 0);

@@ -64,7 +64,7 @@ void die_holding(std::optional<Handle>& handle) {
 struct MpmcRecovery : ::testing::Test {
   explicit MpmcRecovery(OnConsumerDeath option = OnConsumerDeath::kRedeliver)
       : ring([&] {
-          MpmcParams params = Fixture::Ring::params(4, 8);
+          MpmcParams params{.capacity = 4, .participants = 8};
           params.on_consumer_death = option;
           return params;
         }()) {}

@@ -199,7 +199,7 @@ TEST(MpmcRing, OnlyOwnersAnnounce) {
 }
 
 TEST(MpmcRing, SleepersAreTakenOnceEach) {
-  MpmcFixture<std::uint64_t> ring(MpmcFixture<std::uint64_t>::Ring::params(2, 130));
+  MpmcFixture<std::uint64_t> ring(MpmcParams{.capacity = 2, .participants = 130});
   MpmcSleepers sleepers = ring.ring.sleeping_consumers();
   EXPECT_FALSE(sleepers.any());
   EXPECT_EQ(sleepers.take_one(), MpmcSleepers::kNobody);
@@ -286,21 +286,22 @@ TEST(MpmcRing, CreatedRingsAttachAndOthersAreRefused) {
   const auto code_of = [](const auto& result) {
     return result ? std::string_view("none") : to_string(result.error().code);
   };
-  MpmcParams params = Ring::params(1024, 3);
+  MpmcParams params{.capacity = 1024, .participants = 3};
   params.on_consumer_death = OnConsumerDeath::kDrop;
   const std::size_t bytes = Ring::layout_for(params)->total_bytes;
   Fixture memory(params);
   const std::span segment(memory.memory.get(), memory.bytes);
   ASSERT_EQ(bytes, segment.size());
+  std::ranges::fill(segment, std::byte{0});
   ASSERT_EQ(code_of(Ring::attach(segment)), "not ready");
   ASSERT_EQ(code_of(Ring::create(segment, params)), "none");
 
-  const auto ring = Ring::attach(segment);
-  ASSERT_TRUE(ring) << ring.error().message;
-  EXPECT_EQ(ring->capacity(), 1024u);
-  EXPECT_EQ(ring->parts().participant_count, 3u);
-  EXPECT_EQ(ring->parts().on_consumer_death, OnConsumerDeath::kDrop);
-  EXPECT_EQ(ring->parts().slots, memory.parts.slots);
+  const auto parts = Ring::attach(segment);
+  ASSERT_TRUE(parts) << parts.error().message;
+  EXPECT_EQ(parts->capacity, 1024u);
+  EXPECT_EQ(parts->participant_count, 3u);
+  EXPECT_EQ(parts->on_consumer_death, OnConsumerDeath::kDrop);
+  EXPECT_EQ(parts->slots, memory.parts.slots);
   EXPECT_EQ(code_of(mpmc_ring<std::uint32_t>::attach(segment)), "geometry mismatch");
   EXPECT_EQ(code_of(mpmc_ring<>::attach(segment)), "geometry mismatch");
   EXPECT_EQ(code_of(Ring::attach(segment.first(bytes - kPartAlignment))), "too small");
@@ -321,19 +322,20 @@ TEST(MpmcRing, CreatedRingsAttachAndOthersAreRefused) {
   refused(header->slot_bytes, ~std::uint32_t{0}, "bad geometry");
   refused(header->participants, std::uint32_t{0}, "bad geometry");
   refused(header->participants, std::uint32_t{257}, "bad geometry");
-  refused(header->feature_bits, ~std::uint64_t{0}, "bad geometry");
+  refused(header->feature_bits, header->feature_bits.load() | std::uint64_t{1} << 60,
+          "bad version");
   refused(header->feature_bits, std::uint64_t{3} << 8, "bad geometry");
   refused(header->kind, std::uint32_t{2}, "bad kind");
 
   for (const MpmcParams& bad :
        {MpmcParams{.capacity = 0}, MpmcParams{.capacity = 1}, MpmcParams{.capacity = 3},
         MpmcParams{.capacity = std::uint64_t{1} << 33}, MpmcParams{.slot_bytes = 0}}) {
-    EXPECT_FALSE(mpmc_layout_for(bad));
+    EXPECT_FALSE(mpmc_ring<>::layout_for(bad));
   }
-  EXPECT_EQ(code_of(mpmc_layout_for({.slot_bytes = 1u << 31})), "invalid option");
-  EXPECT_EQ(code_of(mpmc_layout_for({.alignment = 48})), "invalid option");
-  EXPECT_EQ(code_of(mpmc_layout_for({.participants = 0})), "invalid option");
-  EXPECT_EQ(code_of(mpmc_layout_for({.capacity = 1ull << 32, .slot_bytes = 1 << 20})),
+  EXPECT_EQ(code_of(mpmc_ring<>::layout_for({.slot_bytes = 1u << 31})), "invalid option");
+  EXPECT_EQ(code_of(mpmc_ring<>::layout_for({.alignment = 48})), "invalid option");
+  EXPECT_EQ(code_of(mpmc_ring<>::layout_for({.participants = 0})), "invalid option");
+  EXPECT_EQ(code_of(mpmc_ring<>::layout_for({.capacity = 1ull << 32, .slot_bytes = 1 << 20})),
             "invalid capacity");
 }
 

@@ -475,7 +475,7 @@ TEST(SpscRing, AttachRefusesEveryGeometryThatDoesNotAddUp) {
   EXPECT_EQ(attach_with(set(header.capacity, 0u)), ErrorCode::kBadGeometry);
   EXPECT_EQ(attach_with(set(header.capacity, std::uint64_t{1} << 61)), ErrorCode::kBadGeometry);
   EXPECT_EQ(attach_with(set(header.participants, 1u)), ErrorCode::kBadGeometry);
-  EXPECT_EQ(attach_with(set(header.feature_bits, 1u)), ErrorCode::kBadGeometry);
+  EXPECT_EQ(attach_with(set(header.feature_bits, 1u)), ErrorCode::kBadVersion);
   EXPECT_EQ(attach_with(set(header.slot_bytes, 4u)), ErrorCode::kGeometryMismatch);
   EXPECT_EQ(attach_with(set(header.kind, 2u)), ErrorCode::kBadKind);
   EXPECT_EQ(attach_with(set(header.magic, std::uint64_t{0})), ErrorCode::kNotReady);

@@ -51,14 +51,11 @@ FramePoolParams pool_params(const Url& url) noexcept {
   const std::uint32_t enough = params.readers * params.pins + 2;
   params.frames = url.options.frames.value_or(std::max(ChannelOptions::kDefaultFrames, enough));
   params.frame_bytes = url.options.frame_bytes.value_or(ChannelOptions::kDefaultFrameBytes);
-  params.instance_id = new_instance_id();
   return params;
 }
 
 Result<void> create_pool(std::span<std::byte> bytes, const Url& url) {
-  const auto made = frame_pool::create(bytes, pool_params(url));
-  if (!made) return made.error();
-  return {};
+  return frame_pool::create(bytes, pool_params(url));
 }
 
 Result<std::uint64_t> size_of_pool(const Url& url) {

@@ -31,7 +31,7 @@ using SlotSleeper = CrowdSleeper<MpmcSleepers>;
 
 // The ring that `url` asks for: what it does not say is the default.
 [[nodiscard]] MpmcParams slot_params(const Url& url) noexcept;
-// Makes it in `bytes`; see mpmc_create().
+// Makes it in `bytes`.
 [[nodiscard]] Result<void> create_slots(std::span<std::byte> bytes, const Url& url);
 
 // Bytes of its segment.
@@ -54,7 +54,7 @@ void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info);
 class SlotSeat {
  public:
   // Joins the ring in `segment`. Who finds nobody attached and nothing unread begins a new stream:
-  // those who have gone before are forgotten. Errors: mpmc_attach()'s, kGeometryMismatch,
+  // those who have gone before are forgotten. Errors: SlotRing::attach()'s,
   // Participants::join()'s.
   [[nodiscard]] static Result<SlotSeat> take(std::shared_ptr<Segment> segment, const Url& url,
                                              const OpenOptions& options, Role role,

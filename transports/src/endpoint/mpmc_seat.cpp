@@ -45,18 +45,17 @@ MpmcParams slot_params(const Url& url) noexcept {
   MpmcParams params;
   params.capacity = options.slots.value_or(ChannelOptions::kDefaultSlots);
   params.slot_bytes = options.slot_bytes.value_or(ChannelOptions::kDefaultSlotBytes);
-  params.sized = true;
   params.participants = mpmc_limits::kMaxParticipants;
   params.on_consumer_death = options.on_consumer_death.value_or(OnConsumerDeath::kRedeliver);
   return params;
 }
 
 Result<void> create_slots(std::span<std::byte> bytes, const Url& url) {
-  return mpmc_create(bytes, slot_params(url), new_instance_id());
+  return SlotRing::create(bytes, slot_params(url));
 }
 
 Result<std::uint64_t> size_of_slots(const Url& url) {
-  const auto layout = mpmc_layout_for(slot_params(url));
+  const auto layout = SlotRing::layout_for(slot_params(url));
   if (!layout) return layout.error();
   return layout->total_bytes;
 }
@@ -65,8 +64,9 @@ bool slots_are_sized(const ChannelOptions& options) noexcept {
   return options.slots.has_value() || options.slot_bytes.has_value();
 }
 
-void inspect_slots(const Segment& segment, const Url&, ChannelInfo& info) {
-  if (const auto parts = mpmc_attach(segment.bytes())) describe_slots(*parts, info);
+void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info) {
+  const auto parts = mpmc_attach(segment.bytes(), url.name());
+  if (parts) describe_slots(*parts, info);
 }
 
 void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
@@ -103,14 +103,14 @@ Result<SlotSeat> SlotSeat::take(std::shared_ptr<Segment> segment, const Url& url
                                 const OpenOptions& options, Role role, NameKeeper keeper) {
   const auto geometry = check_header(segment->bytes(), RingKind::kMpmc, url.name());
   if (!geometry) return geometry.error();
-  const auto ring = SlotRing::attach(segment->bytes());
-  if (!ring) return ring.error();
-  if (std::string what = disagreement(url, ring->parts()); !what.empty()) {
+  const auto parts = SlotRing::attach(segment->bytes(), url.name());
+  if (!parts) return parts.error();
+  if (std::string what = disagreement(url, *parts); !what.empty()) {
     return Error{ErrorCode::kGeometryMismatch, std::move(what)};
   }
   auto participants = Participants::open(*segment, *geometry);
   if (!participants) return std::move(participants).error();
-  SlotSeat seat(std::move(segment), std::move(participants).value(), *ring, std::move(keeper));
+  SlotSeat seat(std::move(segment), std::move(participants).value(), *parts, std::move(keeper));
   if (auto joined = seat.join(options, role); !joined) return std::move(joined).error();
   return seat;
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "guarded/door_linux.hpp"
+#include "rondo/core/instance_id.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"

@@ -109,10 +109,7 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
     return Error{ErrorCode::kNoSpace,
                  "no memory for " + url.name() + " of " + format_size(capacity) + " bytes"};
   }
-  if (auto created = record_ring::create(memory, {capacity}); !created) {
-    return std::move(created).error();
-  }
-  auto parts = record_ring::attach(memory, url.name());
+  auto parts = record_ring::create(memory, {capacity});
   if (!parts) return std::move(parts).error();
   ring->parts = *parts;
   return ring;

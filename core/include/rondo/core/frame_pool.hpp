@@ -109,15 +109,10 @@ class frame_pool {
   static constexpr std::uint32_t kProducerSlot = 0;
   static constexpr std::uint32_t kFirstReaderSlot = 1;
 
-  // Where everything lies in a pool with these parameters. Errors: kInvalidCapacity.
+  // The life cycle; see life_cycle.hpp.
   [[nodiscard]] static Result<FramePoolLayout> layout_for(const FramePoolParams& params);
-  // Makes an empty pool in `memory`: zero, layout.total_bytes long, aligned to kSharingRange, and
-  // seen by nobody else yet. The header is finished last. Errors: kInvalidCapacity, kTooSmall,
-  // kSizeMismatch, kMisaligned.
   [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory,
                                             const FramePoolParams& params);
-  // Checks what lies in `memory`, hostile until proved sound. `what` names the segment in messages.
-  // Errors: check_header()'s, kBadGeometry.
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the pool");
 

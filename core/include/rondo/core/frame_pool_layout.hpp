@@ -127,7 +127,7 @@ struct FramePoolParams {
   std::uint32_t frame_bytes = 0;  // of the largest frame
   std::uint32_t readers = 1;      // 1 to kMaxFrameReaders
   std::uint32_t pins = 1;         // frames that each reader may hold at once, 1 to kMaxFramePins
-  std::uint64_t instance_id = 0;  // new_instance_id(), where the segment has a name
+  std::uint64_t instance_id = 0;  // 0: a random one
 };
 
 // Where the parts lie, in bytes from the segment's start.

@@ -57,16 +57,10 @@ class latest {
   static constexpr std::uint32_t kWriterSlot = 0;
   static constexpr std::uint32_t kFirstWaiterSlot = 1;
 
-  // Where everything lies in a cell with these parameters. Errors: kInvalidCapacity.
+  // The life cycle; see life_cycle.hpp. A reader's memory may be mapped read-only.
   [[nodiscard]] static Result<LatestLayout> layout_for(const LatestParams& params = {});
-  // Makes an empty cell in `memory`: zero, layout.total_bytes long, aligned to kSharingRange, and
-  // seen by nobody else yet. The header is finished last. Errors: kInvalidCapacity, kTooSmall,
-  // kSizeMismatch, kMisaligned.
   [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory,
                                             const LatestParams& params = {});
-  // Checks what lies in `memory`, hostile until proved sound; it may be mapped read-only for a
-  // reader. `what` names the segment in messages. Errors: check_header()'s, kGeometryMismatch
-  // (another size of value), kBadGeometry.
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the cell");
 

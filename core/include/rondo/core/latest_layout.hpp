@@ -66,7 +66,7 @@ struct LatestParams {
   // it copied: more of them for a writer without a pause.
   std::uint32_t buffers = 4;
   std::uint32_t waiters = 0;      // readers that may sleep until the value changes
-  std::uint64_t instance_id = 0;  // new_instance_id(), where the segment has a name
+  std::uint64_t instance_id = 0;  // 0: a random one
 };
 
 // Where the parts lie, in bytes from the segment's start.

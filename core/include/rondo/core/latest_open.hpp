@@ -21,10 +21,8 @@ namespace rondo::inline RONDO_ABI {
 [[nodiscard]] inline bool anything_unread(const LatestParts&) noexcept { return false; }
 
 template <class T>
-auto latest<T>::open_writer(std::string_view name, const LatestParams& wanted,
+auto latest<T>::open_writer(std::string_view name, const LatestParams& params,
                             const RingOptions& options) -> Result<Opened<latest, Writer>> {
-  LatestParams params = wanted;
-  if (params.instance_id == 0) params.instance_id = new_instance_id();
   return detail::open_joined<latest, Writer>(name, params, options,
                                              {.role = Role::kProducer,
                                               .slot = kWriterSlot,

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "rondo/core/latest.hpp"
+#include "rondo/core/life_cycle.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "rondo/core/version.hpp"
@@ -42,24 +43,13 @@ template <class T>
 auto latest<T>::create(std::span<std::byte> memory, const LatestParams& params) -> Result<Parts> {
   const Result<LatestLayout> layout = layout_for(params);
   if (!layout) return layout.error();
-  if (memory.size() != layout->total_bytes) {
-    const bool small = memory.size() < layout->total_bytes;
-    return Error{small ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
-                 "a cell of " + std::to_string(params.buffers) + " buffers of " +
-                     std::to_string(sizeof(T)) + " bytes takes " +
-                     std::to_string(layout->total_bytes) + " bytes, not " +
-                     std::to_string(memory.size())};
-  }
-  if (!is_aligned(memory.data(), kSharingRange)) {
-    return Error{ErrorCode::kMisaligned, "memory for a cell has to be aligned to " +
-                                             std::to_string(kSharingRange) + " bytes"};
-  }
-  initialise_header(memory, {.kind = RingKind::kLatest,
-                             .capacity = params.buffers,
-                             .slot_bytes = sizeof(T),
-                             .participants = layout->participants,
-                             .total_bytes = layout->total_bytes,
-                             .instance_id = params.instance_id});
+  const Geometry geometry{.kind = RingKind::kLatest,
+                          .capacity = params.buffers,
+                          .slot_bytes = sizeof(T),
+                          .participants = layout->participants,
+                          .total_bytes = layout->total_bytes,
+                          .instance_id = params.instance_id};
+  if (auto begun = detail::begin_ring(memory, geometry); !begun) return begun.error();
   new (memory.data() + layout->writer) LatestWriterPart{};
   auto* words = memory.data() + layout->values;
   for (std::uint64_t i = 0; i < params.buffers * layout->stride; i += 8) {
@@ -92,12 +82,8 @@ auto latest<T>::attach(std::span<std::byte> memory, std::string_view what) -> Re
     return Error{ErrorCode::kBadGeometry, name + " can't be a cell: " + objection};
   }
   const LatestLayout layout = detail::latest_layout(geometry->capacity, waiters, sizeof(T));
-  if (layout.total_bytes != geometry->total_bytes || geometry->feature_bits != 0) {
-    return Error{ErrorCode::kBadGeometry,
-                 name + " has " + std::to_string(geometry->total_bytes) + " bytes and features " +
-                     std::to_string(geometry->feature_bits) + "; a cell of its buffers has " +
-                     std::to_string(layout.total_bytes) + " bytes and features 0"};
-  }
+  const auto sound = detail::check_layout(*geometry, layout.total_bytes, 0, what);
+  if (!sound) return sound.error();
   return detail::latest_parts_at(memory.data(), layout, geometry->capacity);
 }
 

@@ -28,6 +28,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -48,8 +49,8 @@ namespace rondo::inline RONDO_ABI {
 // A ring of T. T = std::byte (the default) makes raw slots: messages of bytes, each with a size of
 // its own up to slot_bytes. Any other T is passed as one value per slot.
 //
-// A view of memory that someone else owns; cheap to copy. Handles made from it have to go before
-// the memory.
+// A view of memory that someone else owns, by its parts; cheap to copy. Handles made from it have to
+// go before the memory.
 template <class T = std::byte, class Policy = MpmcSound>
 class mpmc_ring {
  public:
@@ -64,39 +65,21 @@ class mpmc_ring {
   using Writable = std::conditional_t<kSized, std::span<std::byte>, T&>;
   using Readable = std::conditional_t<kSized, std::span<const std::byte>, const T&>;
 
-  // Parameters of a ring of T. (For raw slots set slot_bytes.)
-  [[nodiscard]] static MpmcParams params(std::uint64_t capacity, std::uint32_t participants = 64) {
-    MpmcParams result;
-    result.capacity = capacity;
-    result.participants = participants;
-    result.sized = kSized;
-    result.slot_bytes = static_cast<std::uint32_t>(sizeof(T));
-    result.alignment = static_cast<std::uint32_t>(max_of(alignof(T), alignof(std::uint64_t)));
-    return result;
-  }
+  using Parts = MpmcParts;
 
-  // See mpmc_ring_segment.hpp.
+  // The life cycle; see life_cycle.hpp.
   [[nodiscard]] static Result<MpmcLayout> layout_for(const MpmcParams& params) {
-    return mpmc_layout_for(params);
+    return detail::mpmc_layout_for(shaped(params));
   }
-  [[nodiscard]] static Result<void> create(std::span<std::byte> bytes, const MpmcParams& params,
-                                           std::uint64_t instance_id = 1) {
-    return mpmc_create(bytes, params, instance_id);
+  [[nodiscard]] static Result<Parts> create(std::span<std::byte> bytes, const MpmcParams& params) {
+    return detail::mpmc_create(bytes, shaped(params));
   }
-  [[nodiscard]] static Result<mpmc_ring> attach(std::span<std::byte> bytes) {
-    Result<MpmcParts> parts =
-        kSized ? mpmc_attach(bytes)
-               : mpmc_attach_as(bytes, params(2).slot_bytes, params(2).alignment, kSized);
-    if (!parts) return std::move(parts).error();
-    if (parts->sized != kSized) {
-      return Error{ErrorCode::kGeometryMismatch,
-                   "the ring's slots hold values of one type, not messages with a size of their "
-                   "own: attach with that type"};
-    }
-    return mpmc_ring(*parts);
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> bytes,
+                                            std::string_view what = "the ring") {
+    return detail::mpmc_attach_as(bytes, shaped({}), what);
   }
 
-  explicit mpmc_ring(const MpmcParts& parts) noexcept : parts_(parts) {}
+  mpmc_ring(const Parts& parts) noexcept : parts_(parts) {}
 
   [[nodiscard]] const MpmcParts& parts() const noexcept { return parts_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return parts_.capacity; }
@@ -152,6 +135,16 @@ class mpmc_ring {
   }
 
  private:
+  // These parameters, with slots for messages of type T.
+  [[nodiscard]] static constexpr MpmcParams shaped(MpmcParams params) noexcept {
+    params.sized = kSized;
+    if constexpr (!kSized) {
+      params.slot_bytes = static_cast<std::uint32_t>(sizeof(T));
+      params.alignment = static_cast<std::uint32_t>(max_of(alignof(T), alignof(std::uint64_t)));
+    }
+    return params;
+  }
+
   using Shape = detail::MpmcShape<
       kSized ? 0
              : mpmc_limits::stride(static_cast<std::uint32_t>(sizeof(T)),

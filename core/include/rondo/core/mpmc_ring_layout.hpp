@@ -172,13 +172,16 @@ enum class OnConsumerDeath : std::uint8_t {
   kDrop        // it is dropped and counted
 };
 
+// What a new ring shall be like.
 struct MpmcParams {
   std::uint64_t capacity = 1024;    // slots; a power of two, at least 2
-  std::uint32_t slot_bytes = 8;     // payload of a slot
-  std::uint32_t alignment = 8;      // of the payload; a power of two, at most 64
-  bool sized = false;               // each message has a size of its own, up to slot_bytes
+  std::uint32_t slot_bytes = 8;     // payload of a slot; raw slots only
+  std::uint32_t alignment = 8;      // of the payload; a power of two, at most 64; raw slots only
   std::uint32_t participants = 64;  // at most kMaxParticipants
   OnConsumerDeath on_consumer_death = OnConsumerDeath::kRedeliver;
+  std::uint64_t instance_id = 0;  // 0: a random one
+  bool sized =
+      true;  // each message has a size of its own, up to slot_bytes; as the ring's type says
 };
 
 // Where everything lies, as offsets from the segment's base.
@@ -212,21 +215,6 @@ inline constexpr std::uint32_t kMaxAlignment = 64;
 
 }  // namespace mpmc_limits
 
-// Where everything lies with parameters that are known to be sound (mpmc_layout_for checks them).
-// Bounded as mpmc_limits says, nothing here overflows.
-[[nodiscard]] constexpr MpmcLayout mpmc_layout_of(const MpmcParams& params) noexcept {
-  MpmcLayout layout{};
-  layout.participant_table = kParticipantTable;
-  layout.positions = after_participants(params.participants);
-  layout.participants = layout.positions + round_up(sizeof(MpmcPositions), kPartAlignment);
-  layout.slots = layout.participants +
-                 round_up(params.participants * sizeof(MpmcParticipantPart), kPartAlignment);
-  layout.payload_offset = mpmc_limits::payload_offset(params.alignment, params.sized);
-  layout.stride = mpmc_limits::stride(params.slot_bytes, params.alignment, params.sized);
-  layout.total_bytes = layout.slots + round_up(params.capacity * layout.stride, kPartAlignment);
-  return layout;
-}
-
 // A process's own copy of where everything lies; taken at attach, never read again from the
 // segment.
 struct MpmcParts {
@@ -257,6 +245,23 @@ struct MpmcParts {
   }
 };
 
+namespace detail {
+
+// Where everything lies with parameters that are known to be sound (layout_for() checks them).
+// Bounded as mpmc_limits says, nothing here overflows.
+[[nodiscard]] constexpr MpmcLayout mpmc_layout_of(const MpmcParams& params) noexcept {
+  MpmcLayout layout{};
+  layout.participant_table = kParticipantTable;
+  layout.positions = after_participants(params.participants);
+  layout.participants = layout.positions + round_up(sizeof(MpmcPositions), kPartAlignment);
+  layout.slots = layout.participants +
+                 round_up(params.participants * sizeof(MpmcParticipantPart), kPartAlignment);
+  layout.payload_offset = mpmc_limits::payload_offset(params.alignment, params.sized);
+  layout.stride = mpmc_limits::stride(params.slot_bytes, params.alignment, params.sized);
+  layout.total_bytes = layout.slots + round_up(params.capacity * layout.stride, kPartAlignment);
+  return layout;
+}
+
 // The parts of a ring at `base`, with parameters that are known to be sound.
 [[nodiscard]] inline MpmcParts mpmc_parts_at(std::byte* base, const MpmcParams& params) noexcept {
   const MpmcLayout layout = mpmc_layout_of(params);
@@ -275,4 +280,5 @@ struct MpmcParts {
   return parts;
 }
 
+}  // namespace detail
 }  // namespace rondo::inline RONDO_ABI

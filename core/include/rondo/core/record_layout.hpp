@@ -161,8 +161,9 @@ static_assert(std::is_trivially_destructible_v<RecordConsumerPart>);
 
 // What a creator chooses.
 struct RecordParams {
-  std::uint64_t capacity = 0;  // bytes, header words included; a power of two
-  std::uint32_t readers = 1;   // consumers that can be attached at once, 1 to kMaxReaders
+  std::uint64_t capacity = 0;     // bytes, header words included; a power of two
+  std::uint32_t readers = 1;      // consumers that can be attached at once, 1 to kMaxReaders
+  std::uint64_t instance_id = 0;  // 0: a random one
 };
 
 // Where everything lies, in bytes from the start of the segment.

@@ -60,6 +60,7 @@ enum class ReadState : std::uint8_t {
 
 class record_ring {
  public:
+  using Parts = RecordParts;
   class Producer;
   class Consumer;
   class Claim;
@@ -70,16 +71,11 @@ class record_ring {
   static constexpr std::uint32_t kProducerSlot = 0;
   static constexpr std::uint32_t kConsumerSlot = 1;
 
-  // Where everything lies in a ring with these parameters. Errors: kInvalidCapacity.
+  // The life cycle; see life_cycle.hpp.
   [[nodiscard]] static Result<RecordLayout> layout_for(const RecordParams& params);
-  // Makes an empty ring in `bytes`: zero, layout.total_bytes long, aligned to kSharingRange, and
-  // seen by nobody else yet. The header is finished last. Errors: kInvalidCapacity, kTooSmall,
-  // kMisaligned.
-  [[nodiscard]] static Result<void> create(std::span<std::byte> bytes, const RecordParams& params);
-  // Checks what lies in `bytes`, hostile until proved sound, and returns a private copy of where
-  // everything is. `what` names the segment in messages. Errors: check_header()'s, kBadGeometry.
-  [[nodiscard]] static Result<RecordParts> attach(std::span<std::byte> bytes,
-                                                  std::string_view what = "the ring");
+  [[nodiscard]] static Result<Parts> create(std::span<std::byte> bytes, const RecordParams& params);
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> bytes,
+                                            std::string_view what = "the ring");
 
   // The largest record that a ring of `capacity` bytes always has room for once it is drained,
   // wherever its position stands: padding to the end and the record together take less than all.

@@ -99,6 +99,11 @@ class [[nodiscard]] Result<void> {
  public:
   Result() = default;
   Result(Error error) : error_(std::move(error)), failed_(true) {}
+  // Whether it went well, without what came of it.
+  template <class T>
+  Result(const Result<T>& other) {
+    if (!other) *this = other.error();
+  }
 
   [[nodiscard]] bool has_value() const noexcept { return !failed_; }
   explicit operator bool() const noexcept { return has_value(); }

@@ -112,9 +112,6 @@ struct SegmentIdentity {
 // between the look and the removal.
 bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept;
 
-// A random number other than 0, for Geometry::instance_id.
-[[nodiscard]] std::uint64_t new_instance_id() noexcept;
-
 class Segment {
  public:
   // Writes the contents of a new segment, all zero so far, before any other process can see it. An

@@ -112,7 +112,7 @@ struct SpscParams {
   std::uint64_t capacity;          // slots, a power of two
   std::uint32_t slot_bytes = 0;    // raw slots only: a multiple of 8
   std::uint32_t participants = 0;  // entries in the participant table
-  std::uint64_t instance_id = 0;   // told apart from the segment's earlier lives; random
+  std::uint64_t instance_id = 0;   // 0: a random one
 };
 
 namespace detail {

@@ -45,7 +45,6 @@ template <class T, class Handle>
     const std::uint64_t slot_bytes = max_of(spsc_slot_bytes<T>(params.slot_bytes), 1u);
     params.capacity = std::bit_floor(max_of<std::uint64_t>(kDefaultSpscBytes / slot_bytes, 2));
   }
-  if (params.instance_id == 0) params.instance_id = new_instance_id();
   const auto accept = [&](const SpscParts<T>& found) -> Result<void> {
     const auto differs = [&](const char* what, std::uint64_t is, std::uint64_t want) {
       return Error{ErrorCode::kGeometryMismatch,

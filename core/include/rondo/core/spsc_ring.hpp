@@ -58,19 +58,11 @@ class spsc_ring {
   using Parts = SpscParts<T>;
   using Element = typename Parts::Element;  // T, or std::byte for raw slots
 
-  // The life-cycle verbs. All are for set-up, and may allocate for an error's message.
-  //
-  // The parts of such a ring, and its size. Errors: kInvalidCapacity.
+  // The life cycle; see life_cycle.hpp. The slots have to be aligned as T is, too.
   [[nodiscard]] static Result<SpscLayout> layout_for(const SpscParams& params);
-  // Makes a new, empty ring in `memory`, layout_for(params).total_bytes long and aligned to
-  // kSharingRange (to kPartAlignment, if parts shall lie on pages of their own). What was there
-  // before is overwritten. The caller sees to it that nobody attaches before it is finished.
-  // Errors: kInvalidCapacity, kMisaligned, kTooSmall, kSizeMismatch.
   [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory, const SpscParams& params);
-  // Checks that `memory` holds a ring of this slot type, and says where its parts are. `what` names
-  // it in messages. Errors: those of check_header(), kGeometryMismatch, kBadGeometry.
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
-                                            std::string_view what = "this memory");
+                                            std::string_view what = "the ring");
 
   // Opening by a name, "shm:NAME" or "file:PATH", for those who include spsc_open.hpp. Either side
   // comes first and makes the ring, and each takes over from a dead predecessor: as the handles'

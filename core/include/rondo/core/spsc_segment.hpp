@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "rondo/core/life_cycle.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment_header.hpp"
@@ -61,24 +62,15 @@ template <class T>
 auto spsc_ring<T>::create(std::span<std::byte> memory, const SpscParams& params) -> Result<Parts> {
   const Result<SpscLayout> layout = layout_for(params);
   if (!layout) return layout.error();
-  if (memory.size() != layout->total_bytes) {
-    const bool small = memory.size() < layout->total_bytes;
-    return Error{small ? ErrorCode::kTooSmall : ErrorCode::kSizeMismatch,
-                 "a ring of " + std::to_string(params.capacity) + " slots takes " +
-                     std::to_string(layout->total_bytes) + " bytes, not " +
-                     std::to_string(memory.size())};
-  }
-  if (!is_aligned(memory.data(), max_of(kSharingRange, alignof(Element)))) {
-    return Error{ErrorCode::kMisaligned, "memory for a ring has to be aligned to " +
-                                             std::to_string(kSharingRange) + " bytes"};
-  }
   const std::uint32_t slot_bytes = detail::spsc_slot_bytes<T>(params.slot_bytes);
-  initialise_header(memory, {.kind = RingKind::kSpsc,
-                             .capacity = params.capacity,
-                             .slot_bytes = slot_bytes,
-                             .participants = params.participants,
-                             .total_bytes = layout->total_bytes,
-                             .instance_id = params.instance_id});
+  const Geometry geometry{.kind = RingKind::kSpsc,
+                          .capacity = params.capacity,
+                          .slot_bytes = slot_bytes,
+                          .participants = params.participants,
+                          .total_bytes = layout->total_bytes,
+                          .instance_id = params.instance_id};
+  const std::size_t alignment = max_of(kSharingRange, alignof(Element));
+  if (auto begun = detail::begin_ring(memory, geometry, alignment); !begun) return begun.error();
   new (memory.data() + layout->producer) SpscProducerPart{};
   new (memory.data() + layout->consumer) SpscConsumerPart{};
   finish_header(memory);
@@ -102,12 +94,8 @@ auto spsc_ring<T>::attach(std::span<std::byte> memory, std::string_view what) ->
   if (!layout) {
     return Error{ErrorCode::kBadGeometry, name + " can't be used: " + layout.error().message};
   }
-  if (layout->total_bytes != geometry->total_bytes || geometry->feature_bits != 0) {
-    return Error{ErrorCode::kBadGeometry,
-                 name + " has " + std::to_string(geometry->total_bytes) + " bytes and features " +
-                     std::to_string(geometry->feature_bits) + "; a ring of its capacity has " +
-                     std::to_string(layout->total_bytes) + " bytes and features 0"};
-  }
+  const auto sound = detail::check_layout(*geometry, layout->total_bytes, 0, what);
+  if (!sound) return sound.error();
   if (!is_aligned(memory.data(), max_of(kSharingRange, alignof(Element)))) {
     return Error{ErrorCode::kMisaligned, name + " is not aligned as its slots need"};
   }
