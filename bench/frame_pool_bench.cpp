@@ -55,7 +55,7 @@ void BM_FramePoolPin(benchmark::State& state) {
   PinnedFrame frame;
   for (auto _ : state) {
     claim_and_commit(producer);
-    if (reader.try_newest(frame) != FrameRead::kFrame) std::abort();
+    if (reader.try_newest(frame) != ReadOutcome::kMessage) std::abort();
     frame.release();
   }
 }

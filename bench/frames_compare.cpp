@@ -101,7 +101,7 @@ class Ring {
   }
   Number read(std::uint32_t reader) {
     record_ring::Consumer& consumer = consumers_[reader];
-    if (consumer.try_peek() != ReadState::kRecord) return {};
+    if (consumer.try_peek() != ReadOutcome::kMessage) return {};
     const std::uint64_t number = consumer.sequence();
     const bool whole = is_frame(consumer.data(), bytes_, number);
     const bool intact = consumer.intact();
@@ -150,7 +150,7 @@ class Pool {
   }
   Number read(std::uint32_t reader) {
     PinnedFrame frame;
-    if (readers_[reader].try_next(frame) != FrameRead::kFrame) return {};
+    if (readers_[reader].try_next(frame) != ReadOutcome::kMessage) return {};
     const std::uint64_t number = frame.number() - 1;
     demand(is_frame(frame.bytes().data(), bytes_, number), "a frame was not what it should be");
     demand(!kWaits || readers_[reader].account().lost == 0, "a frame was lost");

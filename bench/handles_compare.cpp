@@ -99,7 +99,7 @@ class BareRecords {
   }
   template <class Read>
   RONDO_ALWAYS_INLINE bool receive(Read&& read) {
-    if (consumer_->try_peek() != ReadState::kRecord) return false;
+    if (consumer_->try_peek() != ReadOutcome::kMessage) return false;
     read(std::span(consumer_->data(), consumer_->size()));
     consumer_->give_back();
     return true;
@@ -165,7 +165,7 @@ class BareFrames {
   template <class Read>
   RONDO_ALWAYS_INLINE bool receive(Read&& read) {
     PinnedFrame frame;
-    if (reader_->try_next(frame) != FrameRead::kFrame) return false;
+    if (reader_->try_next(frame) != ReadOutcome::kMessage) return false;
     read(frame.bytes());
     return true;
   }

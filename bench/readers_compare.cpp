@@ -105,7 +105,7 @@ class Readers {
     Receiver(Readers& engine, std::uint32_t i) : consumer_(std::move(engine.consumers_[i])) {}
     template <class Read>
     RONDO_ALWAYS_INLINE bool try_receive(Read read) {
-      if (consumer_.try_peek() != ReadState::kRecord) return false;
+      if (consumer_.try_peek() != ReadOutcome::kMessage) return false;
       if (consumer_.size() != kBytes) std::abort();
       read(consumer_.data());
       consumer_.give_back();

@@ -203,7 +203,7 @@ class RecordEnds {
     producer_.commit(bytes);
   }
   RONDO_ALWAYS_INLINE void receive(Checker& checker, std::size_t bytes, std::uint64_t i) {
-    while (consumer_.try_peek() != ReadState::kRecord) cpu_relax();
+    while (consumer_.try_peek() != ReadOutcome::kMessage) cpu_relax();
     if (consumer_.size() != bytes) fail("a record of another size arrived");
     checker.read_message(consumer_.data(), bytes, i);
     consumer_.give_back();

@@ -78,13 +78,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 7:
         if (reader) {
           const FrameAccount before = reader->account();
-          const FrameRead read =
+          const ReadOutcome read =
               drawn % 9 == 6 ? reader->try_next(frame) : reader->try_newest(frame);
           if (honest) {
-            RONDO_FUZZ_CHECK(read != FrameRead::kCorrupt && read != FrameRead::kBusy);
+            RONDO_FUZZ_CHECK(read != ReadOutcome::kCorrupt && read != ReadOutcome::kContended);
             const FrameAccount& now = reader->account();
             RONDO_FUZZ_CHECK(now.received + now.lost == now.last - now.origin);
-            RONDO_FUZZ_CHECK(now.received - before.received == (read == FrameRead::kFrame ? 1 : 0));
+            RONDO_FUZZ_CHECK(now.received - before.received ==
+                             (read == ReadOutcome::kMessage ? 1 : 0));
           }
         }
         break;

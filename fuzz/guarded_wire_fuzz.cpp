@@ -216,7 +216,7 @@ void read_some(const GuardedJoiner::Seated& seated) {
   auto reader = parts.readers == 1 ? record_ring::Consumer::attach(parts)
                                    : record_ring::Consumer::join(parts, {});
   for (int i = 0; reader && i < 64; ++i) {
-    if (reader->try_peek() != ReadState::kRecord) break;
+    if (reader->try_peek() != ReadOutcome::kMessage) break;
     for (std::size_t at = 0; at < reader->size(); ++at) sink = reader->data()[at];
     reader->give_back();
   }

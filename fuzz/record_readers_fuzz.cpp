@@ -31,10 +31,10 @@ ReaderOptions take_options(fuzz::Input& input) {
 
 void read_some(record_ring::Consumer& reader, unsigned steps) {
   for (unsigned i = 0; i < steps; ++i) {
-    const ReadState state = reader.try_peek();
-    if (state == ReadState::kEnd) reader.pass_end();
-    if (state == ReadState::kLost) continue;
-    if (state != ReadState::kRecord) return;
+    const ReadOutcome state = reader.try_peek();
+    if (state == ReadOutcome::kEnd) reader.pass_end();
+    if (state == ReadOutcome::kLost) continue;
+    if (state != ReadOutcome::kMessage) return;
     for (std::size_t at = 0; at < reader.size(); ++at) sink = reader.data()[at];
     static_cast<void>(reader.intact());
     reader.give_back();

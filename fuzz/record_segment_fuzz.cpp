@@ -15,9 +15,9 @@ volatile std::byte sink;
 
 void read_some(record_ring::Consumer& consumer, unsigned steps) {
   for (unsigned i = 0; i < steps; ++i) {
-    const ReadState state = consumer.try_peek();
-    if (state == ReadState::kEnd) consumer.pass_end();
-    if (state != ReadState::kRecord) return;
+    const ReadOutcome state = consumer.try_peek();
+    if (state == ReadOutcome::kEnd) consumer.pass_end();
+    if (state != ReadOutcome::kMessage) return;
     for (std::size_t at = 0; at < consumer.size(); ++at) sink = consumer.data()[at];
     consumer.give_back();
   }

@@ -137,7 +137,7 @@ class RecordRing {
         : consumer_(record_ring::Consumer::attach(engine.parts_).value()) {}
     template <class Read>
     RONDO_ALWAYS_INLINE bool try_receive(Read read) {
-      if (consumer_.try_peek() != ReadState::kRecord) return false;
+      if (consumer_.try_peek() != ReadOutcome::kMessage) return false;
       if (consumer_.size() != kBytes) std::abort();
       read(consumer_.data());
       consumer_.give_back();

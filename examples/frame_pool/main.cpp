@@ -108,14 +108,14 @@ int watch(std::string_view name, Next next, Look look) {
   auto patience = rondo::Deadline::after(5s);
   for (;;) {
     const auto read = (reader.*next)(frame);
-    if (read == rondo::FrameRead::kFrame) {
+    if (read == rondo::ReadOutcome::kMessage) {
       look(frame);
       const auto whole = std::count(frame.bytes().begin(), frame.bytes().end(),
                                     static_cast<std::byte>(frame.number()));
       if (static_cast<std::size_t>(whole) != frame.bytes().size()) return 2;  // never
       frame.release();
       patience = rondo::Deadline::after(5s);
-    } else if (read != rondo::FrameRead::kNothing || patience.passed()) {
+    } else if (read != rondo::ReadOutcome::kEmpty || patience.passed()) {
       break;
     } else {
       static_cast<void>(sleeper.sleep_once([&] { return reader.changed(); }, patience));

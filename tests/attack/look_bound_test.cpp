@@ -84,7 +84,7 @@ class RecordLookBound : public LookBound {
   [[nodiscard]] record_ring::Consumer join(const ReaderOptions& options) {
     return *record_ring::Consumer::join(parts_.of_reader(0), options);
   }
-  static ReadState look(record_ring::Consumer& reader) {
+  static ReadOutcome look(record_ring::Consumer& reader) {
     return bounded("a look", [&] { return reader.try_peek(); });
   }
 
@@ -98,11 +98,11 @@ TEST_F(RecordLookBound, ALatestReaderLooksThroughNoLapForAReclaimFromNowhere) {
   send(kLap / 2);
   parts_.producer->reclaim.store(std::uint64_t{1} << 40, kRelaxed);
 
-  ReadState state = ReadState::kEmpty;
+  ReadOutcome state = ReadOutcome::kEmpty;
   int looks = 0;
-  for (; state == ReadState::kEmpty && looks < 1'000; ++looks) state = look(reader);
+  for (; state == ReadOutcome::kEmpty && looks < 1'000; ++looks) state = look(reader);
 
-  EXPECT_EQ(state, ReadState::kCorrupt);
+  EXPECT_EQ(state, ReadOutcome::kCorrupt);
   EXPECT_GT(looks, 1) << "the deadline is looked at in between";
 }
 
@@ -112,11 +112,11 @@ TEST_F(RecordLookBound, ALatestReaderGoesALongWayInSeveralLooks) {
   // Nothing but the first checkpoint is left to begin from.
   parts_.producer->current.store(0, kRelaxed);
 
-  ReadState state = look(reader);
-  EXPECT_EQ(state, ReadState::kLost);
-  for (int looks = 0; state == ReadState::kLost && looks < 100; ++looks) state = look(reader);
+  ReadOutcome state = look(reader);
+  EXPECT_EQ(state, ReadOutcome::kLost);
+  for (int looks = 0; state == ReadOutcome::kLost && looks < 100; ++looks) state = look(reader);
 
-  EXPECT_EQ(state, ReadState::kRecord);
+  EXPECT_EQ(state, ReadOutcome::kMessage);
   EXPECT_EQ(reader.sequence(), kLap / 2 - 1);
   EXPECT_EQ(reader.lost(), kLap / 2 - 1);
 }
@@ -129,11 +129,11 @@ TEST_F(RecordLookBound, WhoWasOverrunSearchesNoLap) {
   // Wherever the search ends, it has been taken back.
   parts_.producer->reclaim.store(std::uint64_t{1} << 40, kRelaxed);
 
-  ReadState state = ReadState::kEmpty;
+  ReadOutcome state = ReadOutcome::kEmpty;
   int looks = 0;
-  for (; state == ReadState::kEmpty && looks < 1'000; ++looks) state = look(reader);
+  for (; state == ReadOutcome::kEmpty && looks < 1'000; ++looks) state = look(reader);
 
-  EXPECT_EQ(state, ReadState::kCorrupt);
+  EXPECT_EQ(state, ReadOutcome::kCorrupt);
   EXPECT_GT(looks, 1) << "the deadline is looked at in between";
 }
 
@@ -179,13 +179,13 @@ TEST_F(SlotLookBound, ASearchForOrphansIsCut) {
   for (int i = 0; i < 100; ++i) {
     ring_.parts().positions->orphans.fetch_add(1, kRelaxed);  // there is none
     EXPECT_FALSE(take());
-    EXPECT_EQ(consumer_.blocked(), MpmcBlocked::kContended) << "so that nobody sleeps on it";
+    EXPECT_EQ(consumer_.outcome(), ReadOutcome::kContended) << "so that nobody sleeps on it";
   }
   // It comes to its end when no more are told of.
   int takings = 0;
   do EXPECT_FALSE(take());
-  while (consumer_.blocked() == MpmcBlocked::kContended && ++takings < 100);
-  EXPECT_EQ(consumer_.blocked(), MpmcBlocked::kEmpty);
+  while (consumer_.outcome() == ReadOutcome::kContended && ++takings < 100);
+  EXPECT_EQ(consumer_.outcome(), ReadOutcome::kEmpty);
 }
 
 TEST_F(SlotLookBound, ALookForSlotsNotGivenBackIsCut) {
@@ -213,7 +213,7 @@ TEST_F(SlotLookBound, RacesThatAreAlwaysLostAreGivenUp) {
   };
   lose();
   EXPECT_FALSE(bounded("a claim", [&] { return producer_.try_push(7); }));
-  EXPECT_EQ(producer_.blocked(), MpmcBlocked::kContended);
+  EXPECT_EQ(producer_.outcome(), ClaimOutcome::kContended);
   peer().rest();
 
   for (Position p = 0; p < kSlots; ++p) {
@@ -223,7 +223,7 @@ TEST_F(SlotLookBound, RacesThatAreAlwaysLostAreGivenUp) {
   std::uint64_t value = 0;
   lose();
   EXPECT_FALSE(bounded("a taking", [&] { return consumer_.try_pop(value); }));
-  EXPECT_EQ(consumer_.blocked(), MpmcBlocked::kContended);
+  EXPECT_EQ(consumer_.outcome(), ReadOutcome::kContended);
 }
 
 TEST_F(LookBound, AReaderOfFramesSearchesThePoolAFewTimes) {
@@ -243,7 +243,7 @@ TEST_F(LookBound, AReaderOfFramesSearchesThePoolAFewTimes) {
     return peer().loads() % (kMaxFrames + 4) == 0;
   });
 
-  EXPECT_EQ(bounded("a look", [&] { return reader.try_next(frame); }), FrameRead::kBusy);
+  EXPECT_EQ(bounded("a look", [&] { return reader.try_next(frame); }), ReadOutcome::kContended);
 }
 
 }  // namespace

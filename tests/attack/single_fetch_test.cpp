@@ -100,9 +100,9 @@ void send(record_ring::Producer& producer, std::size_t size_bytes) {
 }
 void receive(record_ring::Consumer& consumer, int most) {
   for (int i = 0; i < most; ++i) {
-    const ReadState state = consumer.try_peek();
-    if (state == ReadState::kCorrupt) return;
-    if (state != ReadState::kRecord) continue;
+    const ReadOutcome state = consumer.try_peek();
+    if (state == ReadOutcome::kCorrupt) return;
+    if (state != ReadOutcome::kMessage) continue;
     use({consumer.data(), consumer.size()});
     static_cast<void>(consumer.intact());
     static_cast<void>(consumer.give_back());
@@ -377,7 +377,7 @@ void add_frame_acts(std::vector<Act>& acts) {
     }
     frame_pool::Reader reader(*parts, 1);
     PinnedFrame frame;
-    ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+    ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     alignas(PinnedFrame) static std::byte grave[sizeof(PinnedFrame)];
     new (grave) PinnedFrame(std::move(frame));  // it stays pinned
   };
@@ -410,8 +410,9 @@ void add_frame_acts(std::vector<Act>& acts) {
            frame_pool::Reader reader(parts, 0, from);
            PinnedFrame frame;
            for (int i = 0; i < 4; ++i) {
-             const FrameRead read = i % 2 == 0 ? reader.try_next(frame) : reader.try_newest(frame);
-             if (read == FrameRead::kFrame) use(frame.bytes());
+             const ReadOutcome read =
+                 i % 2 == 0 ? reader.try_next(frame) : reader.try_newest(frame);
+             if (read == ReadOutcome::kMessage) use(frame.bytes());
            }
          }});
   }

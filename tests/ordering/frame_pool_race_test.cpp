@@ -26,9 +26,9 @@ TEST(FramePoolRace, FramesAreReadAsWrittenByAll) {
       frame_pool::Reader reader(pool.parts, i);
       PinnedFrame frame;
       for (;;) {
-        const FrameRead read = i == 0 ? reader.try_newest(frame) : reader.try_next(frame);
-        if (read == FrameRead::kEnd) break;
-        if (read == FrameRead::kNothing) std::this_thread::yield();
+        const ReadOutcome read = i == 0 ? reader.try_newest(frame) : reader.try_next(frame);
+        if (read == ReadOutcome::kEnd) break;
+        if (read == ReadOutcome::kEmpty) std::this_thread::yield();
         // relaxed: counted after the join.
         if (frame && !is_whole(frame, pool.parts)) torn.fetch_add(1, std::memory_order_relaxed);
       }
@@ -58,7 +58,7 @@ TEST(FramePoolRace, AFrameIsWrittenAgainOnceItWasRead) {
     frame_pool::Reader reader(pool.parts, 0);
     for (std::uint64_t round = 1; round <= kRounds; ++round) {
       PinnedFrame frame;
-      while (reader.try_newest(frame) != FrameRead::kFrame) std::this_thread::yield();
+      while (reader.try_newest(frame) != ReadOutcome::kMessage) std::this_thread::yield();
       pinned.store(round, kRelaxed);
       EXPECT_TRUE(is_whole(frame, pool.parts));
       frame.release();

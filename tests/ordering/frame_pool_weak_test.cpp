@@ -80,10 +80,10 @@ const char* run(const Flow& flow, std::uint64_t seed, std::uint64_t& received,
       for (std::size_t at = 0; wrong == nullptr; at = (at + 1) % flow.pins) {
         const auto read =
             flow.newest_only ? reader.try_newest(held[at]) : reader.try_next(held[at]);
-        if (read == FrameRead::kEnd) break;
-        if (read == FrameRead::kCorrupt) wrong = "corrupt";
-        if (read == FrameRead::kBusy) wrong = "busy";
-        if (read == FrameRead::kNoPin) wrong = "no pin";
+        if (read == ReadOutcome::kEnd) break;
+        if (read == ReadOutcome::kCorrupt) wrong = "corrupt";
+        if (read == ReadOutcome::kContended) wrong = "busy";
+        if (read == ReadOutcome::kNoPin) wrong = "no pin";
         for (auto looks = execution.random()() % 8 + 1; looks > 0; --looks) {
           for (const PinnedFrame& frame : held) {
             if (!frame) continue;
@@ -135,7 +135,7 @@ TEST(FramePoolWeak, WhatCameBeforeTheEndIsThere) {
                    [&] {
                      frame_pool::Reader reader(pool.parts, 0);
                      PinnedFrame frame;
-                     while (reader.try_next(frame) == FrameRead::kNothing) {
+                     while (reader.try_next(frame) == ReadOutcome::kEmpty) {
                      }
                      if (!frame || frame.bytes().size() != 8) {
                        wrong = "no frame";

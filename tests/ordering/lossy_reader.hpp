@@ -46,9 +46,9 @@ inline void a_lossy_reader_takes_no_torn_record_for_whole(std::uint64_t first_se
                    },
                    [&] {
                      while (reader.sequence() < kRecords && wrong == nullptr) {
-                       const ReadState state = reader.try_peek();
-                       if (state == ReadState::kEmpty || state == ReadState::kLost) continue;
-                       if (state != ReadState::kRecord) {
+                       const ReadOutcome state = reader.try_peek();
+                       if (state == ReadOutcome::kEmpty || state == ReadOutcome::kLost) continue;
+                       if (state != ReadOutcome::kMessage) {
                          wrong = "corrupt";
                          break;
                        }

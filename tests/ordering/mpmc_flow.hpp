@@ -42,7 +42,7 @@ inline void produce(MpmcFixture<Numbered>::Producer& producer, std::uint64_t id,
                             : producer.try_claim(static_cast<std::uint32_t>(
                                   std::min<std::uint64_t>(batch, messages - i)));
     if (!claim) {
-      ASSERT_NE(producer.blocked(), MpmcBlocked::kCorrupt);
+      ASSERT_NE(producer.outcome(), ClaimOutcome::kCorrupt);
       std::this_thread::yield();
       continue;
     }
@@ -83,7 +83,7 @@ inline void expect_flow(const Flow& flow, std::uint64_t messages, unsigned watch
       while (left.load(std::memory_order_relaxed) != 0 && !failed) {
         const auto message = flow.batch == 1 ? consumer.try_take() : consumer.try_take(flow.batch);
         if (!message) {
-          ASSERT_NE(consumer.blocked(), MpmcBlocked::kCorrupt);
+          ASSERT_NE(consumer.outcome(), ReadOutcome::kCorrupt);
           std::this_thread::yield();
           continue;
         }

@@ -33,7 +33,7 @@ bool plain_record_send(record_ring::Producer& producer, const void* message) {
   return true;
 }
 bool plain_record_receive(record_ring::Consumer& consumer, void* message) {
-  if (consumer.try_peek() != ReadState::kRecord) return false;
+  if (consumer.try_peek() != ReadOutcome::kMessage) return false;
   std::memcpy(message, consumer.data(), 64);
   consumer.give_back();
   return true;

@@ -34,10 +34,10 @@ void send(ReadersFixture& ring, std::uint64_t records) {
 std::optional<std::uint64_t> receive(record_ring::Consumer& consumer) {
   const std::uint64_t first = consumer.sequence();
   for (std::uint64_t i = first;; ++i) {
-    ReadState state;
-    while ((state = consumer.try_peek()) == ReadState::kEmpty) std::this_thread::yield();
-    if (state == ReadState::kEnd) return i - first;
-    if (state != ReadState::kRecord) return std::nullopt;
+    ReadOutcome state;
+    while ((state = consumer.try_peek()) == ReadOutcome::kEmpty) std::this_thread::yield();
+    if (state == ReadOutcome::kEnd) return i - first;
+    if (state != ReadOutcome::kMessage) return std::nullopt;
     std::uint64_t number;
     std::memcpy(&number, consumer.data(), sizeof number);
     if (number != i || consumer.size() != size_of(i)) return std::nullopt;

@@ -59,10 +59,10 @@ void reliable_reader_joins(ReaderStart from) {
                      }
                      next = reader->sequence();
                      while (next < kRecords && wrong == nullptr) {
-                       const ReadState state = reader->try_peek();
-                       if (state == ReadState::kEmpty) continue;
-                       if (state != ReadState::kRecord) {
-                         wrong = state == ReadState::kLost ? "lost" : "corrupt";
+                       const ReadOutcome state = reader->try_peek();
+                       if (state == ReadOutcome::kEmpty) continue;
+                       if (state != ReadOutcome::kMessage) {
+                         wrong = state == ReadOutcome::kLost ? "lost" : "corrupt";
                          break;
                        }
                        // relaxed: the ring must order it.
@@ -102,7 +102,7 @@ TEST(RecordReadersWeak, AnAccountIsReadWhole) {
                      for (int i = 0; i < 6; ++i) {
                        put_weak_word(producer);
                        // It falls behind at first, and loses some.
-                       if (i > 3 && reader.try_peek() == ReadState::kRecord) reader.give_back();
+                       if (i > 3 && reader.try_peek() == ReadOutcome::kMessage) reader.give_back();
                      }
                      done = true;
                    },

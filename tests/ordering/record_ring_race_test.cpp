@@ -32,9 +32,9 @@ std::uint64_t receive(RecordFixture& ring, Steering steering) {
   auto consumer =
       record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, steering).value();
   for (std::uint64_t i = 0;; ++i) {
-    ReadState state;
-    while ((state = consumer.try_peek()) == ReadState::kEmpty) std::this_thread::yield();
-    if (state != ReadState::kRecord) return state == ReadState::kEnd ? i : ~std::uint64_t{0};
+    ReadOutcome state;
+    while ((state = consumer.try_peek()) == ReadOutcome::kEmpty) std::this_thread::yield();
+    if (state != ReadOutcome::kMessage) return state == ReadOutcome::kEnd ? i : ~std::uint64_t{0};
     std::uint64_t number;
     std::memcpy(&number, consumer.data(), sizeof number);
     if (number != i || consumer.size() != size_of(i)) return ~std::uint64_t{0};

@@ -53,9 +53,9 @@ TEST(RecordRingWeak, EveryVisibleRecordIsFullyWritten) {
                    },
                    [&] {
                      while (read < kRecords && !wrong) {
-                       const ReadState state = consumer.try_peek();
-                       if (state == ReadState::kEmpty) continue;
-                       wrong = state != ReadState::kRecord || read_word(consumer) != 1000 + read;
+                       const ReadOutcome state = consumer.try_peek();
+                       if (state == ReadOutcome::kEmpty) continue;
+                       wrong = state != ReadOutcome::kMessage || read_word(consumer) != 1000 + read;
                        ++read;
                        consumer.give_back();
                      }
@@ -85,10 +85,10 @@ TEST(RecordRingWeak, ABatchIsSeenWholeOrNotAtAll) {
                      producer.end_batch();
                    },
                    [&] {
-                     while (consumer.try_peek() != ReadState::kRecord) {
+                     while (consumer.try_peek() != ReadOutcome::kMessage) {
                      }
                      for (; read < 6 && !wrong; ++read) {
-                       wrong = consumer.try_peek() != ReadState::kRecord ||
+                       wrong = consumer.try_peek() != ReadOutcome::kMessage ||
                                read_word(consumer) != 1000u + static_cast<unsigned>(read);
                        consumer.give_back();
                      }
@@ -130,11 +130,11 @@ TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
           return;
         }
         if (consumer->sequence() != mine) wrong = "another sequence";
-        ReadState state;
-        while ((state = consumer->try_peek()) == ReadState::kEmpty) {
+        ReadOutcome state;
+        while ((state = consumer->try_peek()) == ReadOutcome::kEmpty) {
         }
-        if (state != ReadState::kRecord) wrong = "corrupt";
-        if (state == ReadState::kRecord && read_word(*consumer) != 1000 + mine) wrong = "stale";
+        if (state != ReadOutcome::kMessage) wrong = "corrupt";
+        if (state == ReadOutcome::kMessage && read_word(*consumer) != 1000 + mine) wrong = "stale";
         read = mine + 1;
         consumer->give_back();
         turn.store(mine + 1, std::memory_order_relaxed);
@@ -170,7 +170,7 @@ TEST(RecordRingWeak, ASuccessorOfTheProducerFindsTheEnd) {
         }
         if (producer->sequence() != mine) wrong = "another sequence";
         while (!put_word(*producer, 1000 + mine)) {
-          if (producer->failed() || wrong != nullptr) {
+          if (producer->outcome() == ClaimOutcome::kCorrupt || wrong != nullptr) {
             wrong = "failed";
             return;
           }
@@ -186,9 +186,9 @@ TEST(RecordRingWeak, ASuccessorOfTheProducerFindsTheEnd) {
         return;
       }
       while (read < kRecords && wrong == nullptr) {
-        const ReadState state = consumer->try_peek();
-        if (state == ReadState::kEmpty) continue;
-        if (state != ReadState::kRecord)
+        const ReadOutcome state = consumer->try_peek();
+        if (state == ReadOutcome::kEmpty) continue;
+        if (state != ReadOutcome::kMessage)
           wrong = "corrupt";
         else if (read_word(*consumer) != 1000 + read)
           wrong = "stale";
@@ -220,7 +220,7 @@ TEST(RecordRingWeak, ACheckpointIsReadWhole) {
                        while (producer.try_reserve(0) == nullptr) {
                        }
                        producer.commit(0);
-                       if (consumer.try_peek() == ReadState::kRecord) consumer.give_back();
+                       if (consumer.try_peek() == ReadOutcome::kMessage) consumer.give_back();
                      }
                      done = true;
                    },

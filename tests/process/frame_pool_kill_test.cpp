@@ -26,7 +26,7 @@ TEST_F(FramePoolKills, AStoppedReaderKeepsItsOneFrameAndTheOthersGetAllOthers) {
     if (!take_reader_slot(pool, mine, 0)) return 2;
     frame_pool::Reader reader(pool.parts(), 0);
     PinnedFrame frame;
-    if (reader.try_next(frame) != FrameRead::kFrame) return 3;
+    if (reader.try_next(frame) != ReadOutcome::kMessage) return 3;
     raise(SIGSTOP);
     return frame.number() == 1 && is_whole(frame, pool.parts()) ? 0 : 4;
   });
@@ -35,13 +35,13 @@ TEST_F(FramePoolKills, AStoppedReaderKeepsItsOneFrameAndTheOthersGetAllOthers) {
   ASSERT_TRUE(take_reader_slot(pool, quick_one, 1));
   frame_pool::Reader quick(pool.parts(), 1);
   PinnedFrame frame;
-  ASSERT_EQ(quick.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(quick.try_next(frame), ReadOutcome::kMessage);
   for (std::uint64_t n = 2; n <= scaled(20'000) + 2; ++n) {
     ASSERT_TRUE(put_and_count(producer, pool));
     if (n % 100 == 0) {
       ASSERT_EQ(recover_dead_readers(pool.parts(), participants), 0u);
     }
-    ASSERT_EQ(quick.try_next(frame), FrameRead::kFrame);
+    ASSERT_EQ(quick.try_next(frame), ReadOutcome::kMessage);
     ASSERT_EQ(frame.number(), n);
     ASSERT_TRUE(is_whole(frame, pool.parts()));
   }
@@ -105,7 +105,7 @@ TEST_F(FramePoolKills, AHostileProducerMakesAReaderNeitherHangNorReadBeyondThePo
     std::vector<PinnedFrame> held(2);
     for (int i = 0; i < 100; ++i) {
       PinnedFrame& frame = held[static_cast<std::size_t>(i) % 2];
-      if (reader.try_next(frame) != FrameRead::kFrame) continue;
+      if (reader.try_next(frame) != ReadOutcome::kMessage) continue;
       ++got;
       ASSERT_LE(frame.bytes().size(), 1500u);
       for (const std::byte byte : frame.bytes()) sum += static_cast<unsigned char>(byte);

@@ -106,8 +106,8 @@ inline int read_frames_until_killed(const LivePool& pool, std::uint32_t i, std::
     PinnedFrame& frame = held[random() % held.size()];
     if (frame && !is_whole(frame, pool.parts())) return fail(kOverwrittenFrame);
     const auto read = random() % 4 == 0 ? reader.try_newest(frame) : reader.try_next(frame);
-    if (read == FrameRead::kCorrupt) return fail(kCorruptPool);
-    if (read == FrameRead::kFrame) {
+    if (read == ReadOutcome::kCorrupt) return fail(kCorruptPool);
+    if (read == ReadOutcome::kMessage) {
       if (!is_whole(frame, pool.parts())) return fail(kTornFrame);
       const FrameAccount& account = reader.account();
       if (frame.number() - last - 1 != account.lost - lost ||

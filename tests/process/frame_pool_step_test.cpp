@@ -81,7 +81,7 @@ std::string judge(const SharedPool& pool) {
   frame_pool::Reader late(parts, kJudge);
   PinnedFrame mine;
   std::uint64_t seen = 0;
-  while (late.try_next(mine) == FrameRead::kFrame) {
+  while (late.try_next(mine) == ReadOutcome::kMessage) {
     if (!is_whole(mine, parts)) return "torn";
     seen = mine.number();
   }
@@ -94,18 +94,18 @@ std::string judge(const SharedPool& pool) {
   frame_pool::Reader successor(parts, kVictim, FrameStart::kResume);
   if (successor.account().last > producer.number()) return "the reader's account is ahead";
   PinnedFrame theirs;
-  while (successor.try_next(theirs) == FrameRead::kFrame) {
+  while (successor.try_next(theirs) == ReadOutcome::kMessage) {
     if (!is_whole(theirs, parts)) return "torn after resuming";
   }
   theirs.release();
-  if (late.try_newest(mine) != FrameRead::kFrame) return "the newest frame does not come";
+  if (late.try_newest(mine) != ReadOutcome::kMessage) return "the newest frame does not come";
   for (int i = 0; i < 12; ++i) {
     if (!put_frame(producer)) return "the producer finds no frame";
-    if (late.try_next(mine) != FrameRead::kFrame || mine.number() != producer.number()) {
+    if (late.try_next(mine) != ReadOutcome::kMessage || mine.number() != producer.number()) {
       return "a frame does not come";
     }
     if (!is_whole(mine, parts)) return "torn afterwards";
-    if (successor.try_newest(theirs) != FrameRead::kFrame || !is_whole(theirs, parts)) {
+    if (successor.try_newest(theirs) != ReadOutcome::kMessage || !is_whole(theirs, parts)) {
       return "the successor does not read on";
     }
     for (const frame_pool::Reader* reader : {&successor, &late}) {
@@ -132,7 +132,7 @@ void tell(std::uint64_t before, std::uint64_t after, const Act& act, Outcome& ou
   for (std::uint64_t i = 0; i < before; ++i) put_and_log(producer, pool);
   frame_pool::Reader holder(pool.parts(), kHolder, FrameStart::kNewest);
   PinnedFrame held;
-  ASSERT_EQ(holder.try_newest(held), FrameRead::kFrame);
+  ASSERT_EQ(holder.try_newest(held), ReadOutcome::kMessage);
   pool.log().held = held.number();
   for (std::uint64_t i = 0; i < after; ++i) put_and_log(producer, pool);
 
@@ -205,7 +205,7 @@ void read_some(const SharedPool& pool) {
   frame_pool::Reader reader(pool.parts(), kVictim);
   PinnedFrame frame;
   for (int i = 0; i < 3; ++i) {
-    if (reader.try_next(frame) != FrameRead::kFrame) break;
+    if (reader.try_next(frame) != ReadOutcome::kMessage) break;
   }
   static_cast<void>(reader.try_newest(frame));
 }

@@ -135,21 +135,23 @@ std::string read_to_the_end(record_ring::Consumer& reader) {
   std::uint64_t next = reader.sequence();
   std::uint64_t lost = reader.lost();
   for (;;) {
-    const ReadState state = reader.try_peek();
+    const ReadOutcome state = reader.try_peek();
     next += reader.lost() - lost;
     lost = reader.lost();
     if (next != reader.sequence()) return "a loss that is not told";
     switch (state) {
-      case ReadState::kRecord:
+      case ReadOutcome::kMessage:
         if (!is_record(reader.data(), reader.size(), next)) return "torn";
         reader.give_back();
         ++next;
         break;
-      case ReadState::kBrokenOff:
-      case ReadState::kEnd: reader.pass_end(); break;
-      case ReadState::kLost: break;
-      case ReadState::kCorrupt: return "corrupt";
-      case ReadState::kEmpty: return {};
+      case ReadOutcome::kBrokenOff:
+      case ReadOutcome::kEnd: reader.pass_end(); break;
+      case ReadOutcome::kLost: break;
+      case ReadOutcome::kContended:  // no record ring says so, nor the next one
+      case ReadOutcome::kNoPin:
+      case ReadOutcome::kCorrupt: return "corrupt";
+      case ReadOutcome::kEmpty: return {};
     }
   }
 }
@@ -206,7 +208,7 @@ class Scene {
     for (int lap = 0; lap < 3; ++lap) {
       std::uint64_t bytes = 0;
       while (put(*producer_, ring_)) bytes += size_of_record(producer_->sequence() - 1);
-      if (producer_->failed()) return "the producer failed";
+      if (producer_->outcome() == ClaimOutcome::kCorrupt) return "the producer failed";
       if (lap > 0 && bytes < kCapacity / 2) return "capacity was lost";
       if (std::string wrong = judge_readers(producer_->sequence()); !wrong.empty()) return wrong;
     }
@@ -314,7 +316,7 @@ auto read_and_leave(ReaderPolicy policy) {
   return [policy](const GuardedRing& ring) {
     const bool alone = ring.of_producer().readers == 1;
     auto reader = join(ring, alone ? 0 : 1, policy);
-    while (reader->try_peek() == ReadState::kRecord) {
+    while (reader->try_peek() == ReadOutcome::kMessage) {
       ring.log().read = reader->sequence() + 1;
       reader->give_back();
     }
@@ -324,7 +326,7 @@ auto read_and_leave(ReaderPolicy policy) {
 // Gives back what it has not looked at yet.
 void give_back_first(const GuardedRing& ring) {
   auto reader = join(ring, 0, ReaderPolicy::kReliable);
-  while (reader->try_peek() == ReadState::kRecord) {
+  while (reader->try_peek() == ReadOutcome::kMessage) {
     reader->give_back();
     ring.log().read = reader->sequence();
   }

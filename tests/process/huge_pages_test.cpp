@@ -96,7 +96,7 @@ TEST_F(HugePageTest, AMemfdLiesInThemAndIsSharedByDescriptor) {
   ASSERT_NE(bytes, nullptr);
   std::memset(bytes, 0x5a, 400'000);
   producer->commit(400'000);
-  ASSERT_EQ(consumer->try_peek(), ReadState::kRecord);
+  ASSERT_EQ(consumer->try_peek(), ReadOutcome::kMessage);
   EXPECT_EQ(consumer->size(), 400'000u);
   EXPECT_EQ(consumer->data()[399'999], std::byte{0x5a});
 }

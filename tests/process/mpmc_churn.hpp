@@ -146,8 +146,9 @@ class Churn {
   };
 
   // A blocked worker looks after the dead from time to time.
-  void blocked(Member& member, MpmcBlocked why, std::uint32_t& times) {
-    if (why == MpmcBlocked::kCorrupt) books_->corrupt.store(1, kRelaxed);
+  template <class Outcome>
+  void blocked(Member& member, Outcome why, std::uint32_t& times) {
+    if (why == Outcome::kCorrupt) books_->corrupt.store(1, kRelaxed);
     if (++times % 16 == 0) member.ring.recovery(member.slot).all(member.participants);
     std::this_thread::yield();
   }
@@ -164,7 +165,7 @@ class Churn {
     while (books_->closing.load(kRelaxed) == 0 && !out_of_ids()) {
       auto claim = producer.try_claim(static_cast<std::uint32_t>(below(5) + 1));
       if (!claim) {
-        blocked(member, producer.blocked(), times);
+        blocked(member, producer.outcome(), times);
         continue;
       }
       const std::uint32_t count = claim->size();
@@ -190,7 +191,7 @@ class Churn {
     while (books_->closing.load(kRelaxed) < 2) {
       const auto message = consumer.try_take(static_cast<std::uint32_t>(below(5) + 1));
       if (!message) {
-        blocked(member, consumer.blocked(), times);
+        blocked(member, consumer.outcome(), times);
         continue;
       }
       for (std::uint32_t i = 0; i < message->size(); ++i) {

@@ -118,7 +118,7 @@ TEST_F(PublishSystemCalls, AreNotMadeByRecordRings) {
     std::memcpy(bytes, &i, sizeof i);
     producer.commit(64);
     std::uint64_t found = ~i;
-    if (consumer.try_peek() != ReadState::kRecord) return false;
+    if (consumer.try_peek() != ReadOutcome::kMessage) return false;
     std::memcpy(&found, consumer.data(), sizeof found);
     consumer.give_back();
     return found == i;

@@ -80,18 +80,18 @@ inline int read_until_killed(const ReadersRing& ring, std::uint32_t i, ReaderPol
   std::vector<std::byte> copy;
   for (;;) {
     pause();
-    const ReadState state = reader->try_peek();
+    const ReadOutcome state = reader->try_peek();
     // What it lost is how far it jumped, exactly.
     next += reader->lost() - lost;
     lost = reader->lost();
     ring.log().lost[i] = lost;
     if (next != reader->sequence()) return fail(kMiscounted);
-    if (policy == ReaderPolicy::kReliable && !reader->evicted() && state == ReadState::kLost) {
+    if (policy == ReaderPolicy::kReliable && !reader->evicted() && state == ReadOutcome::kLost) {
       return fail(kLostThoughReliable);
     }
-    if (state == ReadState::kCorrupt) return fail(kTorn);
-    if (state == ReadState::kEmpty) sched_yield();
-    if (state != ReadState::kRecord) continue;
+    if (state == ReadOutcome::kCorrupt) return fail(kTorn);
+    if (state == ReadOutcome::kEmpty) sched_yield();
+    if (state != ReadOutcome::kMessage) continue;
     pause();
     copy.assign(reader->data(), reader->data() + reader->size());
     pause();
@@ -224,7 +224,7 @@ inline void scribble(std::uint64_t records, std::uint32_t seed) {
       continue;
     }
     sched_yield();
-    ASSERT_FALSE(producer.failed());
+    ASSERT_NE(producer.outcome(), ClaimOutcome::kCorrupt);
     // A hostile reader may stand still, as any slow one may; the policy for slow ones helps.
     const auto held = producer.held_back_by();
     if (++full > 1000 && held && held->reader == 2) producer.evict(2);

@@ -44,22 +44,24 @@ class Reading {
 
   std::string to_the_end() {
     for (;;) {
-      const ReadState state = reader_.try_peek();
+      const ReadOutcome state = reader_.try_peek();
       next_ += reader_.lost() - lost_;
       lost_ = reader_.lost();
       if (next_ != reader_.sequence()) return "a loss that is not told";
       switch (state) {
-        case ReadState::kRecord:
+        case ReadOutcome::kMessage:
           if (!is_record(reader_.data(), reader_.size(), next_)) return "torn";
           // Its space may have been taken back, and not yet written over: then it counts as lost.
           if (reader_.intact()) ++next_;
           reader_.give_back();
           break;
-        case ReadState::kBrokenOff:
-        case ReadState::kEnd: reader_.pass_end(); break;
-        case ReadState::kLost: break;
-        case ReadState::kCorrupt: return "corrupt";
-        case ReadState::kEmpty: return {};
+        case ReadOutcome::kBrokenOff:
+        case ReadOutcome::kEnd: reader_.pass_end(); break;
+        case ReadOutcome::kLost: break;
+        case ReadOutcome::kContended:  // no record ring says so, nor the next one
+        case ReadOutcome::kNoPin:
+        case ReadOutcome::kCorrupt: return "corrupt";
+        case ReadOutcome::kEmpty: return {};
       }
     }
   }
@@ -95,7 +97,7 @@ std::string judge(const ReadersRing& ring, std::uint64_t first_unread) {
     std::uint64_t bytes = 0;
     const std::uint64_t from = producer->sequence();
     while (put_record(*producer, ring)) bytes += size_of_record(producer->sequence() - 1);
-    if (producer->failed()) return "the producer failed";
+    if (producer->outcome() == ClaimOutcome::kCorrupt) return "the producer failed";
     if (lap > 0 && bytes < kCapacity / 2) return "capacity was lost";
     for (Reading* each : {&all, &on, &some}) {
       if (std::string wrong = each->to_the_end(); !wrong.empty()) return wrong;
@@ -172,7 +174,7 @@ void send_until_full(const ReadersRing& ring) {
 auto join_read_and_leave(ReaderPolicy policy) {
   return [policy](const ReadersRing& ring) {
     auto reader = join(ring, 1, policy, "victim");
-    for (int i = 0; i < 4 && reader->try_peek() == ReadState::kRecord; ++i) reader->give_back();
+    for (int i = 0; i < 4 && reader->try_peek() == ReadOutcome::kMessage; ++i) reader->give_back();
     reader->leave();
   };
 }
@@ -220,7 +222,7 @@ class ComingBack {
     for (std::uint64_t i = 0; i < gone; ++i) {
       EXPECT_TRUE(put_record(producer_, ring_));
       if (i >= read) continue;
-      EXPECT_EQ(victim->try_peek(), ReadState::kRecord);
+      EXPECT_EQ(victim->try_peek(), ReadOutcome::kMessage);
       victim->give_back();
     }
     successor_.emplace([this] { come_back(); });

@@ -96,7 +96,7 @@ inline int produce_until_killed(const SharedRing& ring) {
   };
   for (;;) {
     const std::uint64_t i = producer->sequence();
-    if (producer->failed()) ring.log().wrong = 2;
+    if (producer->outcome() == ClaimOutcome::kCorrupt) ring.log().wrong = 2;
     if (i % 16 == 3) {
       ring.log().begun = i + 3;
       producer->begin_batch();
@@ -128,12 +128,12 @@ inline int consume_until_killed(const SharedRing& ring, Acknowledge acknowledge)
     ring.log().wrong = 5;
   }
   for (;;) {
-    const ReadState state = consumer->try_peek();
-    if (state == ReadState::kEmpty) {
+    const ReadOutcome state = consumer->try_peek();
+    if (state == ReadOutcome::kEmpty) {
       sched_yield();
       continue;
     }
-    if (state != ReadState::kRecord ||
+    if (state != ReadOutcome::kMessage ||
         !is_record(consumer->data(), consumer->size(), consumer->sequence())) {
       ring.log().wrong = 6;
       return 1;
@@ -155,18 +155,18 @@ inline void kill_producers(unsigned kills, std::uint32_t seed) {
     std::optional<Child> child(std::in_place, [&] { return produce_until_killed(ring); });
     auto countdown = static_cast<unsigned>(random() % 3000);
     for (;;) {
-      const ReadState state = consumer.try_peek();
-      if (state == ReadState::kRecord) {
+      const ReadOutcome state = consumer.try_peek();
+      if (state == ReadOutcome::kMessage) {
         ASSERT_TRUE(is_record(consumer.data(), consumer.size(), consumer.sequence()))
             << "torn, lost or doubled at " << consumer.sequence();
         consumer.give_back();
       } else {
-        ASSERT_EQ(state, ReadState::kEmpty);
+        ASSERT_EQ(state, ReadOutcome::kEmpty);
         if (!child) break;
         // Half of the producers are killed against a full ring, half while they run free.
         if (killed % 2 == 0) random_moment(random);
       }
-      if (child && (countdown-- == 0 || state == ReadState::kEmpty) && random() % 8 == 0) {
+      if (child && (countdown-- == 0 || state == ReadOutcome::kEmpty) && random() % 8 == 0) {
         random_moment(random);
         child.reset();  // SIGKILL, and waits for it
       }
@@ -197,7 +197,7 @@ inline void kill_consumers(unsigned kills, std::uint32_t seed, Acknowledge ackno
       } else {
         sched_yield();
       }
-      ASSERT_FALSE(producer.failed());
+      ASSERT_NE(producer.outcome(), ClaimOutcome::kCorrupt);
     }
     random_moment(random);
     ASSERT_EQ(ring.log().wrong, 0u);

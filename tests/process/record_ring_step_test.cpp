@@ -55,7 +55,7 @@ void send_a_batch(const SharedRing& ring) {
 }
 void read_some(const SharedRing& ring, Acknowledge acknowledge) {
   auto consumer = record_ring::Consumer::attach(ring.parts(), acknowledge, Steering::kOff);
-  while (consumer->try_peek() == ReadState::kRecord) {
+  while (consumer->try_peek() == ReadOutcome::kMessage) {
     ring.log().read = consumer->sequence() + 1;
     consumer->give_back();
   }
@@ -101,7 +101,8 @@ class Judge {
     for (int round = 0; round < 2; ++round) {
       std::uint64_t bytes = 0;
       while (put(*producer, ring)) bytes += size_of_record(producer->sequence() - 1);
-      if (producer->failed()) return "the successor of the producer failed";
+      if (producer->outcome() == ClaimOutcome::kCorrupt)
+        return "the successor of the producer failed";
       if (bytes < kCapacity / 2) return "capacity was lost";
       if (std::string wrong = read_to(*consumer, producer->sequence()); !wrong.empty()) {
         return wrong;
@@ -114,15 +115,17 @@ class Judge {
   static std::string read_to(record_ring::Consumer& consumer, std::uint64_t end) {
     for (;;) {
       switch (consumer.try_peek()) {
-        case ReadState::kRecord:
+        case ReadOutcome::kMessage:
           if (!is_record(consumer.data(), consumer.size(), consumer.sequence())) return "torn";
           consumer.give_back();
           break;
-        case ReadState::kBrokenOff:
-        case ReadState::kEnd: consumer.pass_end(); break;
-        case ReadState::kLost: return "lost";
-        case ReadState::kCorrupt: return "corrupt";
-        case ReadState::kEmpty:
+        case ReadOutcome::kBrokenOff:
+        case ReadOutcome::kEnd: consumer.pass_end(); break;
+        case ReadOutcome::kLost: return "lost";
+        case ReadOutcome::kContended:  // no record ring says so, nor the next one
+        case ReadOutcome::kNoPin:
+        case ReadOutcome::kCorrupt: return "corrupt";
+        case ReadOutcome::kEmpty:
           return consumer.sequence() == end ? "" : "a committed record was not delivered";
       }
     }
@@ -145,7 +148,7 @@ void tell(const Story& story, Outcome& outcome) {
     auto consumer = record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly);
     for (std::uint64_t i = 0; i < story.records_before; ++i) {
       put(*producer, ring);
-      while (consumer->try_peek() == ReadState::kRecord) consumer->give_back();
+      while (consumer->try_peek() == ReadOutcome::kMessage) consumer->give_back();
     }
     for (std::uint64_t i = 0; i < story.unread; ++i) put(*producer, ring);
     ring.log().committed = producer->sequence();

@@ -66,8 +66,8 @@ TEST(FramePool, AnEmptyPoolHoldsNothing) {
   FramePoolFixture pool(kFour);
   frame_pool::Reader reader(pool.parts, 0);
   PinnedFrame frame;
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kNothing);
-  EXPECT_EQ(reader.try_newest(frame), FrameRead::kNothing);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
+  EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kEmpty);
   EXPECT_FALSE(frame);
   EXPECT_FALSE(reader.changed());
   EXPECT_EQ(pool.pin(0), 0u);
@@ -85,8 +85,8 @@ TEST(FramePool, FramesArriveInOrderInPlace) {
     EXPECT_TRUE(one.changed());
     PinnedFrame mine;
     PinnedFrame theirs;
-    ASSERT_EQ(one.try_next(mine), FrameRead::kFrame);
-    ASSERT_EQ(two.try_next(theirs), FrameRead::kFrame);
+    ASSERT_EQ(one.try_next(mine), ReadOutcome::kMessage);
+    ASSERT_EQ(two.try_next(theirs), ReadOutcome::kMessage);
     EXPECT_EQ(mine.number(), n);
     EXPECT_EQ(theirs.number(), n);
     EXPECT_EQ(mine.bytes().data(), written);
@@ -104,12 +104,12 @@ TEST(FramePool, AReaderOfTheNewestPassesOverTheOthersAndCountsThem) {
   frame_pool::Reader reader(pool.parts, 0);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(put_frame(producer));
   PinnedFrame frame;
-  ASSERT_EQ(reader.try_newest(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);
   EXPECT_EQ(reader.account().lost, 2u);
-  EXPECT_EQ(reader.try_newest(frame), FrameRead::kNothing);
+  EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kEmpty);
   ASSERT_TRUE(put_frame(producer));
-  ASSERT_EQ(reader.try_newest(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 4u);
   EXPECT_EQ(reader.account().lost, 2u);
 }
@@ -123,11 +123,11 @@ TEST(FramePool, AClaimIsTheSameUntilItIsPublishedOrGivenUp) {
   producer.discard();
   frame_pool::Reader reader(pool.parts, 0);
   PinnedFrame frame;
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kNothing);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
   EXPECT_EQ(producer.try_claim().data(), claim.data());  // free, so it is used first
   producer.commit(0);
   EXPECT_NE(producer.try_claim().data(), claim.data());
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_TRUE(frame);
   EXPECT_EQ(frame.bytes().size(), 0u);
 }
@@ -140,15 +140,15 @@ TEST(FramePool, TheEndIsToldAfterTheLastFrameAndMayBeTakenBack) {
   frame_pool::Reader reader(pool.parts, 0);
   PinnedFrame frame;
   EXPECT_TRUE(reader.changed());
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_TRUE(reader.changed());
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kEnd);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEnd);
   EXPECT_TRUE(is_whole(frame, pool.parts));  // still held
   frame_pool::Producer successor(pool.parts);
   ASSERT_TRUE(put_frame(successor));
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 2u);
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kNothing);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
 }
 
 TEST(FramePool, ASlowReaderHoldsOneFrameAndNotThePool) {
@@ -158,10 +158,10 @@ TEST(FramePool, ASlowReaderHoldsOneFrameAndNotThePool) {
   frame_pool::Reader quick(pool.parts, 1);
   ASSERT_TRUE(put_frame(producer));
   PinnedFrame held;
-  ASSERT_EQ(slow.try_next(held), FrameRead::kFrame);
+  ASSERT_EQ(slow.try_next(held), ReadOutcome::kMessage);
   PinnedFrame frame;
   for (std::uint64_t n = 1; n <= 1000; ++n) {
-    ASSERT_EQ(quick.try_next(frame), FrameRead::kFrame);
+    ASSERT_EQ(quick.try_next(frame), ReadOutcome::kMessage);
     ASSERT_EQ(frame.number(), n);
     ASSERT_TRUE(is_whole(frame, pool.parts));
     ASSERT_TRUE(put_frame(producer));
@@ -170,7 +170,7 @@ TEST(FramePool, ASlowReaderHoldsOneFrameAndNotThePool) {
   EXPECT_EQ(held.number(), 1u);
   EXPECT_TRUE(is_whole(held, pool.parts));
   // Three frames went on; the oldest of them is where it goes on itself.
-  ASSERT_EQ(slow.try_next(held), FrameRead::kFrame);
+  ASSERT_EQ(slow.try_next(held), ReadOutcome::kMessage);
   EXPECT_EQ(held.number(), 999u);
   EXPECT_EQ(slow.account().lost, 997u);
 }
@@ -181,9 +181,9 @@ TEST(FramePool, AReaderHoldsAsManyFramesAsItHasPins) {
   frame_pool::Reader reader(pool.parts, 0);
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(put_frame(producer));
   std::vector<PinnedFrame> held(3);
-  for (auto& frame : held) ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  for (auto& frame : held) ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   PinnedFrame fourth;
-  EXPECT_EQ(reader.try_next(fourth), FrameRead::kNoPin);
+  EXPECT_EQ(reader.try_next(fourth), ReadOutcome::kNoPin);
   EXPECT_EQ(reader.account().received, 3u);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(put_frame(producer));
   for (std::uint64_t i = 0; i < 3; ++i) {
@@ -191,7 +191,7 @@ TEST(FramePool, AReaderHoldsAsManyFramesAsItHasPins) {
     EXPECT_TRUE(is_whole(held[i], pool.parts));
   }
   held[1].release();
-  EXPECT_EQ(reader.try_next(fourth), FrameRead::kFrame);
+  EXPECT_EQ(reader.try_next(fourth), ReadOutcome::kMessage);
 }
 
 TEST(FramePool, WhatIsHeldIsKeptUntilThereIsANewerOne) {
@@ -200,11 +200,11 @@ TEST(FramePool, WhatIsHeldIsKeptUntilThereIsANewerOne) {
   frame_pool::Reader reader(pool.parts, 0);
   ASSERT_TRUE(put_frame(producer));
   PinnedFrame frame;
-  ASSERT_EQ(reader.try_newest(frame), FrameRead::kFrame);
-  EXPECT_EQ(reader.try_newest(frame), FrameRead::kNothing);
+  ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
+  EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kEmpty);
   EXPECT_EQ(frame.number(), 1u);
   ASSERT_TRUE(put_frame(producer));
-  ASSERT_EQ(reader.try_newest(frame), FrameRead::kFrame);  // with one pin
+  ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);  // with one pin
   EXPECT_EQ(frame.number(), 2u);
   frame.release();
   EXPECT_FALSE(frame);
@@ -217,7 +217,7 @@ TEST(FramePool, WhenAllArePinnedTheProducerIsToldByWhom) {
   frame_pool::Reader slow(pool.parts, 1);
   ASSERT_TRUE(put_frame(producer));
   PinnedFrame held;
-  ASSERT_EQ(slow.try_next(held), FrameRead::kFrame);
+  ASSERT_EQ(slow.try_next(held), ReadOutcome::kMessage);
   ASSERT_TRUE(put_frame(producer));
   EXPECT_TRUE(producer.try_claim().empty());
   std::vector<HeldFrame> holders;
@@ -243,7 +243,7 @@ TEST(FramePool, WithAFrameForEachPinAndTwoMoreTheProducerNeverFails) {
         frame_pool::Reader reader(pool.parts, i);
         for (std::uint32_t p = 0; p < pins; ++p) {
           ASSERT_TRUE(put_frame(producer));
-          ASSERT_EQ(reader.try_newest(held.emplace_back()), FrameRead::kFrame);
+          ASSERT_EQ(reader.try_newest(held.emplace_back()), ReadOutcome::kMessage);
         }
       }
       for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer)) << readers << "x" << pins;
@@ -257,7 +257,7 @@ TEST(FramePool, WithAFrameForEachPinAndTwoMoreTheProducerNeverFails) {
   for (std::uint32_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(put_frame(producer));
     frame_pool::Reader reader(pool.parts, i);
-    ASSERT_EQ(reader.try_newest(held[i]), FrameRead::kFrame);
+    ASSERT_EQ(reader.try_newest(held[i]), ReadOutcome::kMessage);
   }
   ASSERT_TRUE(put_frame(producer));
   EXPECT_FALSE(put_frame(producer));
@@ -274,7 +274,7 @@ TEST(FramePool, AReaderThatIsQuickerThanTheProducersLookCostsItNoFrame) {
       frame_pool::Reader reader(pool.parts, i);
       PinnedFrame frame;
       while (!stop.load(std::memory_order_relaxed)) {
-        if (reader.try_next(frame) != FrameRead::kFrame) continue;
+        if (reader.try_next(frame) != ReadOutcome::kMessage) continue;
         if (!is_whole(frame, pool.parts)) torn.fetch_add(1, std::memory_order_relaxed);
       }
     });
@@ -294,7 +294,7 @@ TEST(FramePool, AFrameMayBeHandedOnAndLetGoOfElsewhere) {
   frame_pool::Reader reader(pool.parts, 0);
   ASSERT_TRUE(put_frame(producer));
   PinnedFrame frame;
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   std::thread elsewhere([&pool, handed = std::move(frame)]() mutable {
     EXPECT_TRUE(is_whole(handed, pool.parts));
     handed.release();
@@ -303,7 +303,7 @@ TEST(FramePool, AFrameMayBeHandedOnAndLetGoOfElsewhere) {
   ASSERT_TRUE(put_frame(producer));
   while (!put_frame(producer)) std::this_thread::yield();
   elsewhere.join();
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
 }
 
 TEST(FramePool, FramesThatAreGoneAreCountedExactly) {
@@ -316,7 +316,7 @@ TEST(FramePool, FramesThatAreGoneAreCountedExactly) {
   for (std::uint64_t round = 0; round < 200; ++round) {
     for (std::uint64_t i = 0; i < round % 11; ++i) ASSERT_TRUE(put_frame(producer));
     for (std::uint64_t i = 0; i < round % 4; ++i) {
-      if (reader.try_next(frame) != FrameRead::kFrame) break;
+      if (reader.try_next(frame) != ReadOutcome::kMessage) break;
       lost += frame.number() - next;
       next = frame.number() + 1;
       ASSERT_TRUE(is_whole(frame, pool.parts));
@@ -336,7 +336,7 @@ TEST(FramePool, AReaderStartsWhereItAsksTo) {
     frame_pool::Reader reader(pool.parts, 0, from);
     PinnedFrame frame;
     EXPECT_EQ(reader.account().lost, 0u);
-    if (reader.try_next(frame) != FrameRead::kFrame) return std::uint64_t{0};
+    if (reader.try_next(frame) != ReadOutcome::kMessage) return std::uint64_t{0};
     EXPECT_EQ(reader.account().lost, 0u);
     return frame.number();
   };
@@ -353,20 +353,20 @@ TEST(FramePool, ASuccessorOfAReaderMayResume) {
     frame_pool::Reader reader(pool.parts, 0);
     for (int i = 0; i < 2; ++i) {
       ASSERT_TRUE(put_frame(producer));
-      ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+      ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     }
     frame.release();
   }
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
   frame_pool::Reader successor(pool.parts, 0, FrameStart::kResume);
-  ASSERT_EQ(successor.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(successor.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 9u);
   EXPECT_EQ(successor.account().received, 3u);
   EXPECT_EQ(successor.account().lost, 6u);
   frame.release();
   // Where no reader was before: at the oldest.
   frame_pool::Reader first(pool.parts, 1, FrameStart::kResume);
-  ASSERT_EQ(first.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(first.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(first.account().lost, 0u);
 }
 
@@ -379,7 +379,7 @@ TEST(FramePool, AnAccountThatNoHonestReaderWroteIsNotResumed) {
     latest<FrameAccount>::Writer(pool.parts.account(0)).store(account);
     frame_pool::Reader reader(pool.parts, 0, FrameStart::kResume);
     PinnedFrame frame;
-    ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+    ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     EXPECT_EQ(frame.number(), 7u);
   }
 }
@@ -390,8 +390,8 @@ TEST(FramePool, AnyoneReadsAnAccount) {
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
   frame_pool::Reader reader(pool.parts, 1);
   PinnedFrame frame;
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
-  ASSERT_EQ(reader.try_newest(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
+  ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   const auto account = read_frame_account(pool.parts, 1);
   ASSERT_TRUE(account);
   EXPECT_EQ(account->origin, 6u);
@@ -418,12 +418,12 @@ TEST(FramePool, ASuccessorOfTheProducerFreesWhatWasBegun) {
   frame_pool::Reader reader(pool.parts, 0);
   PinnedFrame frame;
   for (const std::uint64_t number : {2u, 3u}) {
-    ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+    ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     EXPECT_EQ(frame.number(), number);
     EXPECT_TRUE(is_whole(frame, pool.parts));
   }
   ASSERT_TRUE(put_frame(successor));
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 4u);
 }
 
@@ -434,18 +434,18 @@ TEST(FramePool, ASuccessorOfTheProducerRestoresWhatWasTakenBack) {
   {
     frame_pool::Producer producer(pool.parts);
     ASSERT_TRUE(put_frame(producer));
-    ASSERT_EQ(holder.try_next(held), FrameRead::kFrame);
+    ASSERT_EQ(holder.try_next(held), ReadOutcome::kMessage);
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(put_frame(producer));
   }
   for (const std::uint32_t f : {0u, 1u}) pool.set_state(f, pool.state(f) | kFlag);  // died here
   frame_pool::Reader reader(pool.parts, 0);
   PinnedFrame frame;
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);  // what is being taken back is gone
   frame.release();
   frame_pool::Producer successor(pool.parts);
   frame_pool::Reader again(pool.parts, 0);
-  ASSERT_EQ(again.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(again.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 1u);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(successor));
   EXPECT_TRUE(is_whole(held, pool.parts));
@@ -458,7 +458,7 @@ TEST(FramePool, ADeadReadersPinsAreClearedAndALiveOnesAreNot) {
   for (std::uint32_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(put_frame(producer));
     frame_pool::Reader reader(pool.parts, i);
-    ASSERT_EQ(reader.try_newest(held[i]), FrameRead::kFrame);
+    ASSERT_EQ(reader.try_newest(held[i]), ReadOutcome::kMessage);
   }
   ASSERT_TRUE(put_frame(producer));
   EXPECT_FALSE(put_frame(producer));
@@ -509,12 +509,12 @@ TEST(FramePool, StatesAndSizesBeyondThePoolAreReported) {
   frame_pool::Reader reader(pool.parts, 0);
   PinnedFrame frame;
   pool.producer_part.sizes[0].store(201, std::memory_order_relaxed);
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kCorrupt);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kCorrupt);
   EXPECT_EQ(pool.pin(0), 0u);
   const std::uint64_t beyond = frame_ticket::make(1, 4);
   pool.producer_part.newest.store(beyond, std::memory_order_relaxed);
   pool.producer_part.states[4].store(beyond, std::memory_order_relaxed);
-  EXPECT_EQ(reader.try_newest(frame), FrameRead::kCorrupt);
+  EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kCorrupt);
   EXPECT_FALSE(frame);
 }
 
@@ -523,10 +523,10 @@ TEST(FramePool, ANewestThatIsNowhereIsNeverWaitedForForever) {
   pool.producer_part.newest.store(frame_ticket::make(77, 2), std::memory_order_relaxed);
   frame_pool::Reader reader(pool.parts, 0, FrameStart::kOldest);
   PinnedFrame frame;
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kNothing);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
   pool.producer_part.newest.store(frame_ticket::make(99, 2), std::memory_order_relaxed);
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kBusy);
-  EXPECT_EQ(reader.try_newest(frame), FrameRead::kBusy);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kContended);
+  EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kContended);
   EXPECT_EQ(pool.pin(0), 0u);
 }
 
@@ -544,12 +544,12 @@ TEST(FramePool, AFrameThatIsNotCountedYetIsNotRead) {
   pool.set_state(0, 0);
   pool.set_state(1, second | kFlag);
   PinnedFrame frame;
-  EXPECT_EQ(reader.try_next(frame), FrameRead::kBusy);
+  EXPECT_EQ(reader.try_next(frame), ReadOutcome::kContended);
   EXPECT_EQ(pool.pin(0), 0u);
   EXPECT_EQ(reader.account().last, 0u);
 
   pool.producer_part.newest.store(third, std::memory_order_relaxed);
-  ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+  ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);
   EXPECT_EQ(reader.account().lost, 2u);
 }
@@ -601,7 +601,7 @@ TEST(FramePool, APoolIsCreatedOnceAndAttachedToByOthers) {
   for (int i = 0; i < 20; ++i) {
     ASSERT_TRUE(put_frame(producer));
     PinnedFrame frame;
-    ASSERT_EQ(reader.try_next(frame), FrameRead::kFrame);
+    ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     ASSERT_TRUE(is_whole(frame, *parts));
   }
 }
@@ -675,7 +675,7 @@ TEST(FramePool, AReaderIsWokenByTheNextFrame) {
     while (frame.number() < kFrames) {
       while (!sleeper.sleep_once([&] { return reader.changed(); }, Deadline::never())) {
       }
-      if (reader.try_next(frame) == FrameRead::kFrame) {
+      if (reader.try_next(frame) == ReadOutcome::kMessage) {
         got.store(frame.number(), std::memory_order_relaxed);
       }
     }
@@ -704,7 +704,7 @@ TEST(FramePool, AProducerIsWokenWhenAFrameIsLetGoOf) {
     PinnedFrame frame;
     for (std::uint64_t last = 0; last < kFrames;) {
       // What it held before is let go of.
-      if (reader.try_newest(frame) == FrameRead::kFrame) ringer.notify();
+      if (reader.try_newest(frame) == ReadOutcome::kMessage) ringer.notify();
       last = frame.number();
       // Mostly until the producer sleeps, so that letting go has to wake it.
       while (last < kFrames && !ringer.wanted() && !reader.changed()) std::this_thread::yield();

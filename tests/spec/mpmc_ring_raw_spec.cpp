@@ -57,7 +57,7 @@ TEST(MpmcRawRing, AnImpossibleSizeIsNotRead) {
   *reinterpret_cast<std::uint64_t*>(ring.parts.slot_at(0) + 8) = 33;  // what a hostile peer does
 
   EXPECT_EQ(consumer.try_peek().data(), nullptr);
-  EXPECT_EQ(consumer.blocked(), MpmcBlocked::kCorrupt);
+  EXPECT_EQ(consumer.outcome(), ReadOutcome::kCorrupt);
   EXPECT_EQ(consumer.try_peek().size(), 4u);
   consumer.give_back();
 }
@@ -128,7 +128,7 @@ TEST(MpmcRawRing, GivingBackStaysInBoundsWhateverTheSize) {
   }
 
   EXPECT_EQ(consumer.try_peek().data(), nullptr);
-  EXPECT_EQ(consumer.blocked(), MpmcBlocked::kEmpty);
+  EXPECT_EQ(consumer.outcome(), ReadOutcome::kEmpty);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ TEST(MpmcRing, TakingFromAnEmptyRingReturnsNothing) {
   EXPECT_FALSE(consumer.try_pop(value));
 
   EXPECT_EQ(value, 7u);
-  EXPECT_EQ(consumer.blocked(), MpmcBlocked::kEmpty);
+  EXPECT_EQ(consumer.outcome(), ReadOutcome::kEmpty);
   EXPECT_FALSE(consumer.try_take().has_value());
   EXPECT_FALSE(consumer.try_take(8).has_value());
 }
@@ -66,7 +66,7 @@ TEST(MpmcRing, PushToAFullRingFailsAndChangesNothing) {
   EXPECT_FALSE(producer.try_push(99));
 
   EXPECT_EQ(ring.snapshot(), before);
-  EXPECT_EQ(producer.blocked(), MpmcBlocked::kFull);
+  EXPECT_EQ(producer.outcome(), ClaimOutcome::kFull);
 }
 
 TEST(MpmcRing, AFullRingAcceptsAgainAfterOneIsGivenBack) {
@@ -258,11 +258,11 @@ TEST(MpmcRing, CorruptWordsAreReportedAndStayInBounds) {
   ring.parts.positions->tail = std::uint64_t{1} << 40;
   Fixture::Producer fresh(ring.ring, 0);
   EXPECT_FALSE(fresh.try_push(1));
-  EXPECT_EQ(fresh.blocked(), MpmcBlocked::kCorrupt);
+  EXPECT_EQ(fresh.outcome(), ClaimOutcome::kCorrupt);
   ring.parts.state_at(0) = ring.word(80, SlotKind::kWritten);
   Fixture::Consumer late(ring.ring, 1);
   EXPECT_FALSE(late.try_take().has_value());
-  EXPECT_EQ(late.blocked(), MpmcBlocked::kCorrupt);
+  EXPECT_EQ(late.outcome(), ReadOutcome::kCorrupt);
 }
 
 TEST(MpmcRing, CapacityTwoWorksThroughManyLaps) {
@@ -347,7 +347,7 @@ TEST(MpmcRing, AClaimOfAllIsAsLongAsAskedForOrNotMade) {
   for (std::uint64_t i = 0; i < 3; ++i) ASSERT_TRUE(other.try_push(i));
 
   EXPECT_FALSE(producer.try_claim_all(6));
-  EXPECT_EQ(producer.blocked(), MpmcBlocked::kFull);
+  EXPECT_EQ(producer.outcome(), ClaimOutcome::kFull);
   EXPECT_EQ(ring.tail(), 3u);
   EXPECT_EQ(ring.claiming(0), mpmc_announcement::kNone);
   {

@@ -73,17 +73,19 @@ inline bool put(record_ring::Producer& producer, std::string_view text) {
 // The next record as text, or what stands there instead, in angle brackets.
 inline std::string take(record_ring::Consumer& consumer) {
   switch (consumer.try_peek()) {
-    case ReadState::kRecord: {
+    case ReadOutcome::kMessage: {
       std::string text(reinterpret_cast<const char*>(consumer.data()), consumer.size());
       const bool intact = consumer.intact();
       consumer.give_back();
       return intact ? text : "<overwritten>";
     }
-    case ReadState::kEmpty: return "<empty>";
-    case ReadState::kEnd: return "<end>";
-    case ReadState::kBrokenOff: return "<broken off>";
-    case ReadState::kLost: return "<lost>";
-    case ReadState::kCorrupt: return "<corrupt>";
+    case ReadOutcome::kEmpty: return "<empty>";
+    case ReadOutcome::kEnd: return "<end>";
+    case ReadOutcome::kBrokenOff: return "<broken off>";
+    case ReadOutcome::kLost: return "<lost>";
+    case ReadOutcome::kContended:  // no record ring says so, nor the next one
+    case ReadOutcome::kNoPin:
+    case ReadOutcome::kCorrupt: return "<corrupt>";
   }
   return "<impossible>";
 }

@@ -62,10 +62,10 @@ std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
   refusal_ = status_;
   if (status_ != Status::kOk) return {};
   if (!elsewhere_) {
-    if (consumer_.try_peek() == ReadState::kRecord) return peeked();
+    if (consumer_.try_peek() == ReadOutcome::kMessage) return peeked();
     // The look that found nothing has told the sender of all the space there is.
     if (ringer_.wanted()) ring();
-    const bool over = consumer_.state() != ReadState::kEmpty;
+    const bool over = consumer_.outcome() != ReadOutcome::kEmpty;
     if (deadline == Deadline::now() && !over && (++looks_ & (looks_per_fetch_ - 1)) != 0) {
       refusal_ = Status::kWouldBlock;
       return {};
@@ -76,7 +76,7 @@ std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
       constexpr int kLooks = 16;
       for (int i = 0; i < kLooks; ++i) {
         cpu_relax();
-        if (consumer_.try_peek() == ReadState::kRecord) return peeked();
+        if (consumer_.try_peek() == ReadOutcome::kMessage) return peeked();
       }
     }
     if (backend_->forked()) {

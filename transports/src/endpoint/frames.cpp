@@ -211,11 +211,11 @@ std::span<const std::byte> PoolReceiver::fetch(record_ring::Consumer&, Deadline 
 // kOk when frame_ is the next one.
 Status PoolReceiver::wait_for_frame(Deadline deadline) noexcept {
   if (forked()) return Status::kForked;
-  FrameRead read = FrameRead::kNothing;
+  ReadOutcome read = ReadOutcome::kEmpty;
   const auto ready = [&] {
     read = latest_ ? reader_.try_newest(frame_) : reader_.try_next(frame_);
     // A sender that runs away while we look stays ahead; so we look again.
-    return read != FrameRead::kNothing && read != FrameRead::kBusy;
+    return read != ReadOutcome::kEmpty && read != ReadOutcome::kContended;
   };
   Absence absence = Absence::kNone;
   const auto lost = [&] { return sender_is_lost(absence); };
@@ -227,16 +227,18 @@ Status PoolReceiver::wait_for_frame(Deadline deadline) noexcept {
     result = WaitResult::kPeerGone;
   }
   switch (read) {
-    case FrameRead::kFrame: return Status::kOk;
-    case FrameRead::kEnd: return Status::kEnded;
-    case FrameRead::kNoPin:
-    case FrameRead::kCorrupt: return Status::kCorrupt;
-    case FrameRead::kNothing:
-    case FrameRead::kBusy: break;
+    case ReadOutcome::kMessage: return Status::kOk;
+    case ReadOutcome::kEnd: return Status::kEnded;
+    case ReadOutcome::kBrokenOff:  // no pool says so, nor the next one
+    case ReadOutcome::kLost:
+    case ReadOutcome::kNoPin:
+    case ReadOutcome::kCorrupt: return Status::kCorrupt;
+    case ReadOutcome::kEmpty:
+    case ReadOutcome::kContended: break;
   }
   if (result == WaitResult::kInterrupted) return Status::kInterrupted;
   if (result != WaitResult::kPeerGone) return too_late(deadline);
-  if (seat_.damaged() || read == FrameRead::kBusy) return Status::kCorrupt;
+  if (seat_.damaged() || read == ReadOutcome::kContended) return Status::kCorrupt;
   // What had changed, and is not there any more, was the end.
   return absence == Absence::kLeft ? Status::kEnded : Status::kPeerDied;
 }

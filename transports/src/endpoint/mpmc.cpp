@@ -32,7 +32,7 @@ struct Restless {
 
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
-    const bool again = handle.blocked() == MpmcBlocked::kContended;
+    const bool again = handle.outcome() == decltype(handle.outcome())::kContended;
     return again ? ready() : sleeper.sleep_once(ready, deadline);
   }
 };
@@ -106,11 +106,11 @@ Status SlotSender::wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept {
 
 std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcept {
   std::byte* bytes = nullptr;
-  bool corrupt = producer().blocked() == MpmcBlocked::kCorrupt;
+  bool corrupt = producer().outcome() == ClaimOutcome::kCorrupt;
   const auto ready = [&] {
     if (bytes == nullptr && !corrupt) {
       bytes = producer().try_reserve();
-      corrupt = bytes == nullptr && producer().blocked() == MpmcBlocked::kCorrupt;
+      corrupt = bytes == nullptr && producer().outcome() == ClaimOutcome::kCorrupt;
     }
     return bytes != nullptr || corrupt;
   };
@@ -153,7 +153,7 @@ Status SlotSender::commit_batch(record_ring::Producer&, Ringer&, Deadline deadli
     if (!claim) {
       if (auto got = producer().try_claim_all(count)) claim.emplace(*std::move(got));
     }
-    return claim.has_value() || producer().blocked() == MpmcBlocked::kCorrupt;
+    return claim.has_value() || producer().outcome() == ClaimOutcome::kCorrupt;
   };
   Nap nap;
   const Status status = wait(nap, deadline, ready);
@@ -228,7 +228,7 @@ Status SlotSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
 
 std::optional<Arming> SlotSender::arm(record_ring::Producer&, std::size_t) noexcept {
   const auto ready = [&] {
-    if (producer().might_claim() || producer().blocked() == MpmcBlocked::kCorrupt) return true;
+    if (producer().might_claim() || producer().outcome() == ClaimOutcome::kCorrupt) return true;
     if (linger_ || !deserted()) return false;
     pacer_.hurry();
     return true;
@@ -287,11 +287,11 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
   if (forked()) return {};
   std::span<const std::byte> bytes;
   bool ended = false;
-  bool corrupt = consumer().blocked() == MpmcBlocked::kCorrupt;
+  bool corrupt = consumer().outcome() == ReadOutcome::kCorrupt;
   const auto ready = [&] {
     if (bytes.data() == nullptr && !corrupt) {
       bytes = path_.try_take();
-      corrupt = bytes.data() == nullptr && consumer().blocked() == MpmcBlocked::kCorrupt;
+      corrupt = bytes.data() == nullptr && consumer().outcome() == ReadOutcome::kCorrupt;
     }
     if (bytes.data() != nullptr || corrupt) return true;
     return ended = ended || (seat_.ring().producing().news() != news_ && over());
@@ -321,7 +321,7 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
 
 std::optional<Arming> SlotReceiver::arm(record_ring::Consumer&, Ringer&) noexcept {
   const auto ready = [&] {
-    return consumer().might_take() || consumer().blocked() == MpmcBlocked::kCorrupt ||
+    return consumer().might_take() || consumer().outcome() == ReadOutcome::kCorrupt ||
            (seat_.ring().producing().news() != news_ && over());
   };
   const auto lost = [&] {

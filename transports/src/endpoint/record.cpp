@@ -92,15 +92,18 @@ Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
 
 Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
                                  Deadline deadline) noexcept {
-  if (producer.failed()) return Status::kCorrupt;
+  if (producer.outcome() == ClaimOutcome::kCorrupt) return Status::kCorrupt;
   if (deadline == Deadline::now()) {
     // The common case of a caller that polls: nothing but a look at the receiver's word.
     if (!linger_ && receiver_left()) return Status::kPeerGone;
     return pacer_.due() ? nobody_to_wait_for() : Status::kWouldBlock;
   }
-  const Status status = wait(
-      deadline, [&] { return producer.try_reserve(size_bytes) != nullptr || producer.failed(); });
-  return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
+  const Status status = wait(deadline, [&] {
+    return producer.try_reserve(size_bytes) != nullptr ||
+           producer.outcome() == ClaimOutcome::kCorrupt;
+  });
+  return status == Status::kOk && producer.outcome() == ClaimOutcome::kCorrupt ? Status::kCorrupt
+                                                                               : status;
 }
 
 Status RingSender::published(Ringer& ringer, Deadline) noexcept {
@@ -109,8 +112,10 @@ Status RingSender::published(Ringer& ringer, Deadline) noexcept {
 }
 
 Status RingSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
-  const Status status = wait(deadline, [&] { return producer.drained() || producer.failed(); });
-  return status == Status::kOk && producer.failed() ? Status::kCorrupt : status;
+  const Status status = wait(
+      deadline, [&] { return producer.drained() || producer.outcome() == ClaimOutcome::kCorrupt; });
+  return status == Status::kOk && producer.outcome() == ClaimOutcome::kCorrupt ? Status::kCorrupt
+                                                                               : status;
 }
 
 Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status status,
@@ -147,8 +152,8 @@ Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
 std::optional<Arming> RingSender::arm(record_ring::Producer& producer,
                                       std::size_t size_bytes) noexcept {
   const auto ready = [&] {
-    return producer.try_reserve(size_bytes) != nullptr || producer.failed() ||
-           (!linger_ && receiver_left());
+    return producer.try_reserve(size_bytes) != nullptr ||
+           producer.outcome() == ClaimOutcome::kCorrupt || (!linger_ && receiver_left());
   };
   const auto lost = [&] { return nobody_to_wait_for() != Status::kWouldBlock; };
   return arm_bell(sleeper_, pacer_, ready, lost);
@@ -181,14 +186,14 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
 // What is lost is counted, and there is something to read elsewhere; but with a hostile peer that
 // may go on for ever, so the deadline is looked at now and then. A successor of a sender that gave
 // up is waited for as that of one that was killed.
-ReadState RingReceiver::look(record_ring::Consumer& consumer) noexcept {
-  ReadState state = ReadState::kEmpty;
+ReadOutcome RingReceiver::look(record_ring::Consumer& consumer) noexcept {
+  ReadOutcome state = ReadOutcome::kEmpty;
   for (int i = 0; i < kLooksAfterLoss; ++i) {
     state = consumer.try_peek();
-    if (linger_ && state == ReadState::kBrokenOff) {
+    if (linger_ && state == ReadOutcome::kBrokenOff) {
       consumer.pass_end();
-      state = ReadState::kEmpty;
-    } else if (state != ReadState::kLost) {
+      state = ReadOutcome::kEmpty;
+    } else if (state != ReadOutcome::kLost) {
       break;
     }
   }
@@ -206,7 +211,7 @@ bool RingReceiver::sender_is_lost(Absence& absence) noexcept {
 std::optional<Arming> RingReceiver::arm(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
   Absence absence = Absence::kNone;
   const auto ready = [&] {
-    const bool something = look(consumer) != ReadState::kEmpty;
+    const bool something = look(consumer) != ReadOutcome::kEmpty;
     // The look that found nothing has told the sender of all the space there is.
     if (!something) static_cast<void>(ringer.notify());
     return something;
@@ -220,10 +225,10 @@ bool RingReceiver::disarm() noexcept {
 }
 
 Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept {
-  ReadState state = ReadState::kEmpty;
+  ReadOutcome state = ReadOutcome::kEmpty;
   const auto ready = [&] {
     state = look(consumer);
-    return state != ReadState::kEmpty && state != ReadState::kLost;
+    return state != ReadOutcome::kEmpty && state != ReadOutcome::kLost;
   };
   Absence absence = Absence::kNone;
   const auto lost = [&] { return sender_is_lost(absence); };
@@ -238,17 +243,19 @@ Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline d
   }
   // What makes us look slow is no news of the sender; the rest of what it sent comes first. And so
   // does what a successor has just written.
-  if (gone && state != ReadState::kLost) {
+  if (gone && state != ReadOutcome::kLost) {
     const Status told = how_it_ended(consumer, absence);
-    if (told != Status::kPeerDied || (!ready() && state != ReadState::kLost)) return told;
+    if (told != Status::kPeerDied || (!ready() && state != ReadOutcome::kLost)) return told;
   }
   switch (state) {
-    case ReadState::kRecord: return Status::kOk;
-    case ReadState::kEnd: told_ = true; return Status::kEnded;
-    case ReadState::kBrokenOff: told_ = true; return Status::kPeerGone;
-    case ReadState::kCorrupt: return Status::kCorrupt;
-    case ReadState::kLost:
-    case ReadState::kEmpty: break;
+    case ReadOutcome::kMessage: return Status::kOk;
+    case ReadOutcome::kEnd: told_ = true; return Status::kEnded;
+    case ReadOutcome::kBrokenOff: told_ = true; return Status::kPeerGone;
+    case ReadOutcome::kContended:  // no record ring says so, nor the next one
+    case ReadOutcome::kNoPin:
+    case ReadOutcome::kCorrupt: return Status::kCorrupt;
+    case ReadOutcome::kLost:
+    case ReadOutcome::kEmpty: break;
   }
   return too_late(deadline);
 }
@@ -258,14 +265,14 @@ Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline d
 Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer, Absence absence) noexcept {
   if (seat_->damaged() || absence == Absence::kNone) return Status::kCorrupt;
   if (absence == Absence::kDied) return Status::kPeerDied;
-  const ReadState mark = consumer.mark_before();
-  if (mark == ReadState::kEnd) return Status::kEnded;
-  return mark == ReadState::kBrokenOff ? Status::kPeerGone : Status::kPeerDied;
+  const ReadOutcome mark = consumer.mark_before();
+  if (mark == ReadOutcome::kEnd) return Status::kEnded;
+  return mark == ReadOutcome::kBrokenOff ? Status::kPeerGone : Status::kPeerDied;
 }
 
 Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   const auto came = [&] {
-    return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadState::kEmpty;
+    return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadOutcome::kEmpty;
   };
   const Status status =
       wait_for_a_sender(strategy_, sleeper_, deadline, came, [&] { return seat_->at_its_name(); });

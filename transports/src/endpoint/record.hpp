@@ -153,7 +153,7 @@ class RingReceiver final : public RecordReceiver {
   [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
 
  private:
-  [[nodiscard]] ReadState look(record_ring::Consumer& consumer) noexcept;
+  [[nodiscard]] ReadOutcome look(record_ring::Consumer& consumer) noexcept;
   [[nodiscard]] bool sender_is_lost(Absence& absence) noexcept;
   [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer,
                                     Absence absence) noexcept;

@@ -143,7 +143,7 @@ Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
   bool gone = false;
   for (;;) {
     const bool drained = reader_.take_in();
-    if (consumer.try_peek() == ReadState::kRecord) return Status::kOk;
+    if (consumer.try_peek() == ReadOutcome::kMessage) return Status::kOk;
     if (!drained) continue;  // the ring is empty now, and there is more to take in
     if (reader_.state() == FrameReader::State::kEnded) return Status::kEnded;
     if (reader_.state() == FrameReader::State::kBrokenOff) return Status::kPeerGone;

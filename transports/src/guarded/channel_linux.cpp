@@ -87,7 +87,7 @@ class GuardedSender final : public RecordSender {
     Status waited = Status::kOk;
     if (status == Status::kOk && producer.sequence() != 0) {
       producer.close();
-      while (waited == Status::kOk && !producer.failed() &&
+      while (waited == Status::kOk && producer.outcome() != ClaimOutcome::kCorrupt &&
              (door_->admissions() == 0 || (linger_ && is_lost(producer)))) {
         if (stopped()) {
           waited = Status::kInterrupted;
@@ -100,7 +100,7 @@ class GuardedSender final : public RecordSender {
       bind(ringer);
       if (waited == Status::kOk && is_lost(producer)) waited = how_it_went();
       // Of a head that no honest receiver writes it can't be said what was read.
-      if (producer.failed()) waited = Status::kCorrupt;
+      if (producer.outcome() == ClaimOutcome::kCorrupt) waited = Status::kCorrupt;
     }
     const Status closed = ring_.close(producer, ringer, status, deadline);
     return waited == Status::kOk ? closed : waited;

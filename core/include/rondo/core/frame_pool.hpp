@@ -44,20 +44,11 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/frame_pool_layout.hpp"
 #include "rondo/core/latest.hpp"
+#include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 
 namespace rondo::inline RONDO_ABI {
-
-// What a reader meets.
-enum class FrameRead : std::uint8_t {
-  kFrame,    // one more frame, pinned
-  kNothing,  // no newer one is there yet
-  kEnd,      // nor will there be
-  kNoPin,    // all pins of this reader hold frames; let go of one
-  kBusy,     // the producer took frames back faster than they could be pinned, again and again
-  kCorrupt   // words that no honest producer writes
-};
 
 // Where a reader starts.
 enum class FrameStart : std::uint8_t {
@@ -176,6 +167,8 @@ class frame_pool::Producer {
   // Says that nothing more will come; the next commit takes it back.
   void close() noexcept;
 
+  // Why the last try_claim() got nothing.
+  [[nodiscard]] static constexpr ClaimOutcome outcome() noexcept { return ClaimOutcome::kFull; }
   // The number of the last frame published, those of predecessors included.
   [[nodiscard]] std::uint64_t number() const noexcept { return frame_ticket::number_of(newest_); }
   [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
@@ -206,20 +199,26 @@ class frame_pool::Reader {
   Reader(const Parts& parts, std::uint32_t index, FrameStart from = FrameStart::kOldest) noexcept;
 
   // The oldest frame that is still there after the last one, or the newest; those passed over are
-  // counted as lost. `frame` keeps what it holds when there is no newer one (kNothing, kEnd), and
-  // lets go of it before otherwise. Progress: bounded; kBusy only if one frame after the other was
+  // counted as lost. `frame` keeps what it holds when there is no newer one (kEmpty, kEnd), and
+  // lets go of it before otherwise. Progress: bounded; kContended only if one frame after the other was
   // taken back while it was being pinned. Memory ordering: what the producer did before it
   // published the frame is visible.
-  [[nodiscard]] FrameRead try_next(PinnedFrame& frame) noexcept { return read(frame, false); }
-  [[nodiscard]] FrameRead try_newest(PinnedFrame& frame) noexcept { return read(frame, true); }
+  [[nodiscard]] ReadOutcome try_next(PinnedFrame& frame) noexcept {
+    return outcome_ = read(frame, false);
+  }
+  [[nodiscard]] ReadOutcome try_newest(PinnedFrame& frame) noexcept {
+    return outcome_ = read(frame, true);
+  }
 
-  // Whether try_next() would say something else than kNothing: for who waits. Progress: wait-free.
+  // Whether try_next() would say something else than kEmpty: for who waits. Progress: wait-free.
   [[nodiscard]] bool changed() const noexcept {
     // relaxed: read() looks again, and orders what it reads.
     const std::uint64_t newest = parts_.producer->newest.load(std::memory_order_relaxed);
     return (newest & frame_ticket::kFlag) != 0 || frame_ticket::number_of(newest) > account_.last;
   }
 
+  // What the last try_ met, if it met no frame.
+  [[nodiscard]] ReadOutcome outcome() const noexcept { return outcome_; }
   [[nodiscard]] const FrameAccount& account() const noexcept { return account_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
@@ -228,7 +227,7 @@ class frame_pool::Reader {
   // Of all frames' words, in one call; a pool of the largest size is searched 64 times.
   static constexpr std::uint32_t kMostSearched = 64 * kMaxFrames;
 
-  [[nodiscard]] FrameRead read(PinnedFrame& frame, bool newest_only) noexcept;
+  [[nodiscard]] ReadOutcome read(PinnedFrame& frame, bool newest_only) noexcept;
   [[nodiscard]] std::uint64_t oldest_between(std::uint64_t after, std::uint64_t upto) noexcept;
   [[nodiscard]] bool try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept;
   [[nodiscard]] Atomic<std::uint64_t>* free_pin() const noexcept;
@@ -237,6 +236,7 @@ class frame_pool::Reader {
 
   Parts parts_;
   std::uint32_t index_;
+  ReadOutcome outcome_ = ReadOutcome::kEmpty;
   FrameAccount account_{};
   latest<FrameAccount>::Writer account_writer_;
 };

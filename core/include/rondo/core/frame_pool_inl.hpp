@@ -189,7 +189,7 @@ inline bool frame_pool::Reader::try_pin(Atomic<std::uint64_t>& pin, std::uint64_
   return false;
 }
 
-inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) noexcept {
+inline ReadOutcome frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) noexcept {
   // Whatever is gone when we come to it was taken back for a newer one; so each turn begins behind
   // the one before, and only a producer that runs away makes another one necessary.
   std::uint64_t after = account_.last;
@@ -199,17 +199,17 @@ inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) 
     const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
     const std::uint64_t newest = seen & ~frame_ticket::kFlag;
     const std::uint64_t upto = frame_ticket::number_of(newest);
-    if (upto <= account_.last) return newest == seen ? FrameRead::kNothing : FrameRead::kEnd;
+    if (upto <= account_.last) return newest == seen ? ReadOutcome::kEmpty : ReadOutcome::kEnd;
     frame.release();
     Atomic<std::uint64_t>* pin = free_pin();
-    if (pin == nullptr) return FrameRead::kNoPin;
+    if (pin == nullptr) return ReadOutcome::kNoPin;
 
     const bool direct = newest_only || upto == after + 1;
     const std::uint64_t ticket = direct ? newest : oldest_between(after, upto);
     searched += direct ? 0 : parts_.frame_count;
     if (ticket == 0) continue;
     const std::uint32_t f = frame_ticket::frame_of(ticket);
-    if (f >= parts_.frame_count) return FrameRead::kCorrupt;
+    if (f >= parts_.frame_count) return ReadOutcome::kCorrupt;
     const std::uint64_t number = frame_ticket::number_of(ticket);
     if (!try_pin(*pin, ticket)) {
       if (!newest_only) after = number;
@@ -219,16 +219,16 @@ inline FrameRead frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) 
     const std::uint64_t size = parts_.producer->sizes[f].load(std::memory_order_relaxed);
     if (size > parts_.frame_bytes) {
       detail::unpin(*pin);
-      return FrameRead::kCorrupt;
+      return ReadOutcome::kCorrupt;
     }
     hold(frame, *pin, {parts_.frame(f), static_cast<std::size_t>(size)}, number);
     account_.lost += number - account_.last - 1;
     account_.last = number;
     ++account_.received;
     write_account();
-    return FrameRead::kFrame;
+    return ReadOutcome::kMessage;
   }
-  return FrameRead::kBusy;
+  return ReadOutcome::kContended;
 }
 
 }  // namespace rondo::inline RONDO_ABI

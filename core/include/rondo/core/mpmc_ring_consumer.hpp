@@ -13,6 +13,7 @@
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
+#include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/version.hpp"
@@ -112,8 +113,8 @@ class MpmcConsumerCore {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* payload(std::uint32_t i) const noexcept {
     return Shape::payload_at(parts_, first_ + i);
   }
-  void report_corrupt() noexcept { blocked_ = MpmcBlocked::kCorrupt; }
-  [[nodiscard]] MpmcBlocked blocked() const noexcept { return blocked_; }
+  void report_corrupt() noexcept { outcome_ = ReadOutcome::kCorrupt; }
+  [[nodiscard]] ReadOutcome outcome() const noexcept { return outcome_; }
   [[nodiscard]] const MpmcParts& parts() const noexcept { return parts_; }
 
  private:
@@ -182,7 +183,7 @@ class MpmcConsumerCore {
       if (word == free || ahead < 0) {
         // Not written yet, or still held from the lap before. Nothing older can be here.
         if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
-          return give_up(MpmcBlocked::kCorrupt, announced);
+          return give_up(ReadOutcome::kCorrupt, announced);
         }
         if (p != looked_empty_ || stayed) {
           looked_empty_ = p;
@@ -192,17 +193,17 @@ class MpmcConsumerCore {
         }
         if (adopt_orphan(announced)) return true;
         const bool searched = !detail::more_orphans_than(*parts_.positions, orphans_known_);
-        return give_up(searched ? MpmcBlocked::kEmpty : MpmcBlocked::kContended, announced);
+        return give_up(searched ? ReadOutcome::kEmpty : ReadOutcome::kContended, announced);
       }
       if (word == mpmc_state::make(free, SlotKind::kWritten)) continue;  // written since
       // Somebody has owned p already, so the head is beyond it.
       const Position head = detail::guess_head(*parts_.positions);
       if (static_cast<std::int64_t>(head - p) <= 0) {
-        return give_up(MpmcBlocked::kCorrupt, announced);
+        return give_up(ReadOutcome::kCorrupt, announced);
       }
       next_ = head;
     }
-    return give_up(MpmcBlocked::kContended, announced);
+    return give_up(ReadOutcome::kContended, announced);
   }
 
   // Looks for a message whose consumer died, through one lap of slots behind the head. Only after
@@ -246,12 +247,12 @@ class MpmcConsumerCore {
     });
   }
 
-  bool give_up(MpmcBlocked why, bool announced) noexcept {
-    blocked_ = why;
+  bool give_up(ReadOutcome why, bool announced) noexcept {
+    outcome_ = why;
     // Only a call in progress may hold a stale announcement.
     if (Policy::kAnnounce && announced) detail::announce_nothing(*record_);
     // After corruption start anew: the guess may be what misled us.
-    if (why == MpmcBlocked::kCorrupt) next_ = detail::guess_head(*parts_.positions);
+    if (why == ReadOutcome::kCorrupt) next_ = detail::guess_head(*parts_.positions);
     return false;
   }
 
@@ -260,7 +261,7 @@ class MpmcConsumerCore {
   Position next_;                 // a guess of the head
   Position first_ = 0;
   std::uint32_t count_ = 0;  // of the positions that we own
-  MpmcBlocked blocked_ = MpmcBlocked::kNot;
+  ReadOutcome outcome_ = ReadOutcome::kMessage;
   bool redelivered_ = false;
   Position looked_empty_;  // where we last ran into producers
   BackOff back_off_{detail::kMpmcMaxPauses};

@@ -80,7 +80,7 @@ class mpmc_ring<T, Policy>::Producer {
       : core_(ring.parts_, participant, steering) {}
   Producer(Producer&&) noexcept = default;
 
-  // Claims the next slot. Empty if the ring is full now; blocked() says more. Progress: lock-free.
+  // Claims the next slot. Empty if the ring is full now; outcome() says more. Progress: lock-free.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim() & noexcept {
     return core_.claim() ? claimed() : std::nullopt;
   }
@@ -139,7 +139,7 @@ class mpmc_ring<T, Policy>::Producer {
   // reason, until a try_ has found nothing. Progress: wait-free.
   [[nodiscard]] bool might_claim() const noexcept { return core_.might_claim(); }
   // Why the last try_ got nothing.
-  [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }
+  [[nodiscard]] ClaimOutcome outcome() const noexcept { return core_.outcome(); }
   [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }
 
  private:
@@ -199,7 +199,7 @@ class mpmc_ring<T, Policy>::Consumer {
       : core_(ring.parts_, participant, steering) {}
   Consumer(Consumer&&) noexcept = default;
 
-  // Takes the next message. Empty if none is waiting; blocked() says more. Progress: lock-free.
+  // Takes the next message. Empty if none is waiting; outcome() says more. Progress: lock-free.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_take() & noexcept {
     if (!core_.take() || !is_sound()) return std::nullopt;
     return Message(this);
@@ -246,7 +246,7 @@ class mpmc_ring<T, Policy>::Consumer {
   [[nodiscard]] bool might_take() const noexcept { return core_.might_take(); }
 
   // Why the last try_ got nothing.
-  [[nodiscard]] MpmcBlocked blocked() const noexcept { return core_.blocked(); }
+  [[nodiscard]] ReadOutcome outcome() const noexcept { return core_.outcome(); }
   [[nodiscard]] std::size_t max_message_bytes() const noexcept { return core_.parts().slot_bytes; }
 
  private:

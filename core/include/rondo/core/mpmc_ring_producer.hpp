@@ -20,6 +20,7 @@
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
+#include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/version.hpp"
@@ -110,7 +111,7 @@ class MpmcProducerCore {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* payload(std::uint32_t i) const noexcept {
     return Shape::payload_at(parts_, first_ + i);
   }
-  [[nodiscard]] MpmcBlocked blocked() const noexcept { return blocked_; }
+  [[nodiscard]] ClaimOutcome outcome() const noexcept { return outcome_; }
   [[nodiscard]] const MpmcParts& parts() const noexcept { return parts_; }
 
  private:
@@ -160,7 +161,7 @@ class MpmcProducerCore {
       if (ready != 0) {
         // Some are free, unless somebody owns them already and is still writing.
         next_ = detail::guess_tail(*parts_.positions);
-        if (next_ == p) return give_up(MpmcBlocked::kFull, announced);
+        if (next_ == p) return give_up(ClaimOutcome::kFull, announced);
         continue;
       }
       const std::uint64_t word = detail::read_for_claim(state_at(p));
@@ -168,7 +169,7 @@ class MpmcProducerCore {
       if (ahead < 0) {
         // The lap before: still held or unread. Anything older was never ours to wait for.
         if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
-          return give_up(MpmcBlocked::kCorrupt, announced);
+          return give_up(ClaimOutcome::kCorrupt, announced);
         }
         if (p != looked_full_ || stayed) {
           looked_full_ = p;
@@ -176,17 +177,17 @@ class MpmcProducerCore {
           stayed = stay_away(p);
           if (stayed) continue;
         }
-        return give_up(MpmcBlocked::kFull, announced);
+        return give_up(ClaimOutcome::kFull, announced);
       }
       if (word == parts_.lap_of(p)) continue;  // given back since
       // Somebody has owned p already, so the tail is beyond it.
       const Position tail = detail::guess_tail(*parts_.positions);
       if (static_cast<std::int64_t>(tail - p) <= 0) {
-        return give_up(MpmcBlocked::kCorrupt, announced);
+        return give_up(ClaimOutcome::kCorrupt, announced);
       }
       next_ = tail;
     }
-    return give_up(MpmcBlocked::kContended, announced);
+    return give_up(ClaimOutcome::kContended, announced);
   }
 
   // Whether it stayed: until the consumers have given back half of the ring, or for so long.
@@ -196,12 +197,12 @@ class MpmcProducerCore {
         p, [&] { return detail::glance(state_at(q)) == parts_.lap_of(q); });
   }
 
-  bool give_up(MpmcBlocked why, bool announced) noexcept {
-    blocked_ = why;
+  bool give_up(ClaimOutcome why, bool announced) noexcept {
+    outcome_ = why;
     // Only a call in progress may hold a stale announcement.
     if (Policy::kAnnounce && announced) detail::announce_nothing(*record_);
     // After corruption start anew: the guess may be what misled us.
-    if (why == MpmcBlocked::kCorrupt) next_ = detail::guess_tail(*parts_.positions);
+    if (why == ClaimOutcome::kCorrupt) next_ = detail::guess_tail(*parts_.positions);
     return false;
   }
 
@@ -210,7 +211,7 @@ class MpmcProducerCore {
   Position next_;                 // a guess of the tail
   Position first_ = 0;
   std::uint32_t count_ = 0;  // of the positions that we own
-  MpmcBlocked blocked_ = MpmcBlocked::kNot;
+  ClaimOutcome outcome_ = ClaimOutcome::kClaimed;
   Position looked_full_;  // where we last ran into consumers
   BackOff back_off_{detail::kMpmcMaxPauses};
   Distance distance_;

@@ -1,5 +1,5 @@
 // What the producer's and the consumer's role in an MPMC slot ring have in common: where the slots
-// lie, known at compile time if the type of the messages says it, and why a call got nothing.
+// lie, known at compile time if the type of the messages says it, and how much work one call does.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +14,6 @@
 #include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI {
-
-// Why the last attempt to own a position got nothing.
-enum class MpmcBlocked : std::uint8_t {
-  kNot,        // it got something
-  kFull,       // the next slot is still held or unread
-  kEmpty,      // no message is waiting; perhaps one is on the way
-  kContended,  // others were faster too many times in a row, or there is more to search than one
-               // call does: try again at once
-  kCorrupt     // a word holds what no honest participant writes
-};
 
 namespace detail {
 

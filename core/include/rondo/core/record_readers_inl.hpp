@@ -348,7 +348,7 @@ inline bool record_ring::Consumer::give_back_and_tell() noexcept {
 }
 
 // Space that we have not read has been taken back. Starts again where the options say.
-inline ReadState record_ring::Consumer::overrun() noexcept {
+inline ReadOutcome record_ring::Consumer::overrun() noexcept {
   if (policy_ == ReaderPolicy::kReliable) {
     evicted_ = true;
     acknowledge_unasked();
@@ -377,20 +377,21 @@ inline ReadState record_ring::Consumer::overrun() noexcept {
     lost_ += found->sequence - was_next;
     publish();
     vain_tries_ = 0;
-    return state_ = ReadState::kLost;
+    return outcome_ = ReadOutcome::kLost;
   }
   return look_again_later();
 }
 
 // Nothing was found while words moved. Nor will there be, if that has happened too often in a row.
-inline ReadState record_ring::Consumer::look_again_later() noexcept {
+inline ReadOutcome record_ring::Consumer::look_again_later() noexcept {
   vain_tries_ += detail::kRecordTries;
-  return state_ = vain_tries_ >= detail::kMostVainTries ? ReadState::kCorrupt : ReadState::kEmpty;
+  return outcome_ =
+             vain_tries_ >= detail::kMostVainTries ? ReadOutcome::kCorrupt : ReadOutcome::kEmpty;
 }
 
 // For a reader of the newest record alone: walks there from the checkpoint before the last, or from
 // its own position if that is nearer. A long way is gone in several calls.
-inline ReadState record_ring::Consumer::peek_newest() noexcept {
+inline ReadOutcome record_ring::Consumer::peek_newest() noexcept {
   auto stride = detail::RecordStride::of_look();
   for (int tries = 0; tries < detail::kRecordTries; ++tries) {
     // relaxed: a later one makes the walk fail below.
@@ -411,7 +412,7 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
     const bool whole = not_taken_back();
     position_ = own;
     if (!whole) continue;
-    if (!walk.sound) return state_ = ReadState::kCorrupt;
+    if (!walk.sound) return outcome_ = ReadOutcome::kCorrupt;
     const bool found = walk.sequence != from.sequence;
     if (walk.cut && !found) break;
     if (found) from = {walk.last, walk.sequence - 1};
@@ -420,14 +421,14 @@ inline ReadState record_ring::Consumer::peek_newest() noexcept {
     vain_tries_ = 0;
     if (!found || walk.cut) {
       publish();
-      if (walk.cut) return state_ = ReadState::kLost;
-      if (!walk.after_mark) return state_ = ReadState::kEmpty;
-      return state_ = walk.broken_off ? ReadState::kBrokenOff : ReadState::kEnd;
+      if (walk.cut) return outcome_ = ReadOutcome::kLost;
+      if (!walk.after_mark) return outcome_ = ReadOutcome::kEmpty;
+      return outcome_ = walk.broken_off ? ReadOutcome::kBrokenOff : ReadOutcome::kEnd;
     }
     size_ = walk.bytes;
     footprint_ = record_header::footprint(size_);
     data_ = parts_.records + index_of(position_, parts_.capacity) + record_header::kBytes;
-    return state_ = ReadState::kRecord;
+    return outcome_ = ReadOutcome::kMessage;
   }
   return look_again_later();
 }

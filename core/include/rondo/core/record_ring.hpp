@@ -39,6 +39,7 @@
 #include "rondo/core/distance.hpp"
 #include "rondo/core/line_release.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -47,16 +48,6 @@
 #include "rondo/core/segment_header.hpp"
 
 namespace rondo::inline RONDO_ABI {
-
-// What a consumer meets at its position.
-enum class ReadState : std::uint8_t {
-  kRecord,     // a record lies there
-  kEmpty,      // nothing yet
-  kEnd,        // the producer closed the stream in order
-  kBrokenOff,  // the producer gave up: not all of the stream came
-  kLost,       // records were overwritten or passed over unread; lost() has grown; look again
-  kCorrupt     // bytes that no honest producer writes; the consumer stays failed
-};
 
 class record_ring {
  public:
@@ -103,7 +94,7 @@ class record_ring::Producer {
   Producer& operator=(Producer&&) noexcept = default;
 
   // Reserves `size_bytes` and returns where to write them; nullptr if the ring is full now (or
-  // failed(), or the size is above max_record_bytes()). A reservation that is not committed is
+  // corrupt, or the size is above max_record_bytes()). A reservation that is not committed is
   // simply forgotten by the next one. The space is 8-aligned and contiguous.
   // Progress: wait-free.
   RONDO_ALWAYS_INLINE std::byte* try_reserve(std::size_t size_bytes) noexcept {
@@ -195,8 +186,11 @@ class record_ring::Producer {
   // Records ever published in this ring, those of predecessors included.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
   [[nodiscard]] Position position() const noexcept { return tail_; }
-  // The consumer's position was one that no honest consumer stores; the ring reads as full.
-  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  // kFull; or kCorrupt from then on: the consumer's position was one that no honest consumer stores,
+  // which reads as full; or stop() was called.
+  [[nodiscard]] ClaimOutcome outcome() const noexcept {
+    return failed_ ? ClaimOutcome::kCorrupt : ClaimOutcome::kFull;
+  }
   // True when every record published has been given back: by all who are waited for, if there are
   // several readers. Reads the consumers' lines.
   [[nodiscard]] bool drained() noexcept {
@@ -299,17 +293,17 @@ class record_ring::Consumer {
   Consumer(Consumer&&) noexcept = default;
   Consumer& operator=(Consumer&&) noexcept = default;
 
-  // Looks at the next record without taking it. After kRecord, data() and size() describe it, in
+  // Looks at the next record without taking it. After kMessage, data() and size() describe it, in
   // place, until give_back(). On kEmpty everything read has been given back to the producer; in the
   // middle of a stream the call may first stay away from the ring for a moment (distance.hpp).
   // The bytes belong to the producer: one that is not trusted may change them while they are read,
   // and one that does not wait for this reader may overwrite them: intact() tells afterwards.
   // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
-  [[nodiscard]] RONDO_ALWAYS_INLINE ReadState try_peek() noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE ReadOutcome try_peek() noexcept {
     const std::uint64_t word = header();
-    return describe(word) ? ReadState::kRecord : peek_otherwise(word);
+    return describe(word) ? ReadOutcome::kMessage : peek_otherwise(word);
   }
-  // The common case of try_peek() alone: true after kRecord. False for everything else: then
+  // The common case of try_peek() alone: true after kMessage. False for everything else: then
   // try_peek() says what it is, and does what is to be done about it.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool at_record() noexcept { return describe(header()); }
 
@@ -354,16 +348,17 @@ class record_ring::Consumer {
   }
 
   // The next record as an object that gives it back when it goes out of scope. Empty unless
-  // try_peek() says kRecord; state() tells why.
+  // try_peek() says kMessage; outcome() tells why.
   [[nodiscard]] std::optional<Message> try_next() noexcept;
-  [[nodiscard]] ReadState state() const noexcept { return state_; }
+  // What try_peek() met when it last met no record; kCorrupt stays. kEmpty at first.
+  [[nodiscard]] ReadOutcome outcome() const noexcept { return outcome_; }
 
   // Steps over the mark that try_peek() met, to read what a successor of the producer writes.
   void pass_end() noexcept {
-    if (state_ != ReadState::kEnd && state_ != ReadState::kBrokenOff) return;
+    if (outcome_ != ReadOutcome::kEnd && outcome_ != ReadOutcome::kBrokenOff) return;
     const bool acknowledged = published_ == position_;
     position_ += record_header::kBytes;
-    state_ = ReadState::kEmpty;
+    outcome_ = ReadOutcome::kEmpty;
     if (acknowledged) {
       publish();
     } else {
@@ -379,7 +374,7 @@ class record_ring::Consumer {
   [[nodiscard]] bool anything_unread() const noexcept;
   // Whether the last thing in the ring, right before this position, is a mark: kEnd or kBrokenOff,
   // else kEmpty. Progress: wait-free; a walk along the headers, for cold paths.
-  [[nodiscard]] ReadState mark_before() const noexcept;
+  [[nodiscard]] ReadOutcome mark_before() const noexcept;
 
   // What was chosen at joining; kNone in a ring with one reader, and kLossy once evicted.
   [[nodiscard]] ReaderPolicy policy() const noexcept { return policy_; }
@@ -448,10 +443,10 @@ class record_ring::Consumer {
     const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
     return static_cast<std::int64_t>(reclaim - position_) <= 0;
   }
-  RONDO_COLD ReadState peek_otherwise(std::uint64_t word) noexcept;
-  RONDO_COLD ReadState peek_newest() noexcept;
-  RONDO_COLD ReadState overrun() noexcept;
-  ReadState look_again_later() noexcept;
+  RONDO_COLD ReadOutcome peek_otherwise(std::uint64_t word) noexcept;
+  RONDO_COLD ReadOutcome peek_newest() noexcept;
+  RONDO_COLD ReadOutcome overrun() noexcept;
+  ReadOutcome look_again_later() noexcept;
   bool give_back_and_tell() noexcept;
   void publish_unasked() noexcept {
     if (!explicit_) publish();
@@ -481,7 +476,7 @@ class record_ring::Consumer {
   std::uint32_t size_ = 0;
   std::uint64_t footprint_ = 0;
   const std::byte* data_ = nullptr;
-  ReadState state_ = ReadState::kEmpty;
+  ReadOutcome outcome_ = ReadOutcome::kEmpty;
   ReaderPolicy policy_ = ReaderPolicy::kNone;
   Distance distance_;
   LineRelease release_;

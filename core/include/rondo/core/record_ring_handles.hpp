@@ -62,7 +62,7 @@ inline std::optional<record_ring::Claim> record_ring::Producer::try_claim(
 }
 
 inline std::optional<record_ring::Message> record_ring::Consumer::try_next() noexcept {
-  if (try_peek() != ReadState::kRecord) return std::nullopt;
+  if (try_peek() != ReadOutcome::kMessage) return std::nullopt;
   return std::optional<Message>(std::in_place, *this, std::span(data_, size_));
 }
 

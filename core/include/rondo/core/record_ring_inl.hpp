@@ -275,7 +275,7 @@ inline bool record_ring::Consumer::skip_all() noexcept {
   const auto walk = detail::walk_records(parts_, stride, position_, sequence(), std::nullopt);
   if (!walk.sound) return false;
   move_to(walk.position, walk.sequence);
-  state_ = ReadState::kEmpty;
+  outcome_ = ReadOutcome::kEmpty;
   publish();
   return true;
 }
@@ -288,14 +288,14 @@ inline bool record_ring::Consumer::anything_unread() const noexcept {
   return !walk.sound || walk.sequence != sequence();
 }
 
-inline ReadState record_ring::Consumer::mark_before() const noexcept {
+inline ReadOutcome record_ring::Consumer::mark_before() const noexcept {
   const auto walk = detail::walk_to_end(parts_);
-  if (!walk.sound || !walk.after_mark || walk.position != position_) return ReadState::kEmpty;
-  return walk.broken_off ? ReadState::kBrokenOff : ReadState::kEnd;
+  if (!walk.sound || !walk.after_mark || walk.position != position_) return ReadOutcome::kEmpty;
+  return walk.broken_off ? ReadOutcome::kBrokenOff : ReadOutcome::kEnd;
 }
 
 // Nothing there, padding, the end, or bytes that no honest producer writes.
-inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexcept {
+inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   bool looked_again = false;
   bool padded = false;
@@ -309,19 +309,19 @@ inline ReadState record_ring::Consumer::peek_otherwise(std::uint64_t word) noexc
         size_ = header.size_bytes;
         footprint_ = header.footprint_bytes;
         data_ = parts_.records + index_of(position_, parts_.capacity) + record_header::kBytes;
-        return state_ = ReadState::kRecord;
+        return outcome_ = ReadOutcome::kMessage;
       case Verdict::kPadding:
-        if (std::exchange(padded, true)) return state_ = ReadState::kCorrupt;
+        if (std::exchange(padded, true)) return outcome_ = ReadOutcome::kCorrupt;
         position_ += header.footprint_bytes;
         break;
-      case Verdict::kEnd: publish_unasked(); return state_ = ReadState::kEnd;
-      case Verdict::kBrokenOff: publish_unasked(); return state_ = ReadState::kBrokenOff;
-      case Verdict::kCorrupt: return state_ = ReadState::kCorrupt;
+      case Verdict::kEnd: publish_unasked(); return outcome_ = ReadOutcome::kEnd;
+      case Verdict::kBrokenOff: publish_unasked(); return outcome_ = ReadOutcome::kBrokenOff;
+      case Verdict::kCorrupt: return outcome_ = ReadOutcome::kCorrupt;
       case Verdict::kNothing:
         // The producer may be waiting for what we have read; tell before staying away.
         publish_unasked();
         if (std::exchange(looked_again, true) || !distance_.stay_away(sequence())) {
-          return state_ = ReadState::kEmpty;
+          return outcome_ = ReadOutcome::kEmpty;
         }
         break;
     }

@@ -6,7 +6,7 @@
 // (distance.hpp), and it lets go of lines that it has read where that is faster (line_release.hpp).
 // The layout is in spsc_layout.hpp.
 //
-// A position that no honest peer stores reads as a full or an empty ring, and sets failed(); no
+// A position that no honest peer stores reads as a full or an empty ring, and outcome() says so; no
 // index is ever formed from a peer's word.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
@@ -32,6 +32,7 @@
 #include "rondo/core/distance.hpp"
 #include "rondo/core/line_release.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
@@ -151,8 +152,11 @@ class spsc_ring<T>::Producer {
   // Slots published since the ring was made.
   [[nodiscard]] Position position() const noexcept { return tail_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return parts_.capacity; }
-  // The consumer's position was one that no honest consumer stores; the ring reads as full.
-  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  // kFull; or kCorrupt from then on: the consumer's position was one that no honest consumer stores,
+  // which reads as full.
+  [[nodiscard]] ClaimOutcome outcome() const noexcept {
+    return failed_ ? ClaimOutcome::kCorrupt : ClaimOutcome::kFull;
+  }
   // True when everything published has been given back. Reads the consumer's line.
   [[nodiscard]] bool drained() noexcept {
     look();
@@ -314,8 +318,11 @@ class spsc_ring<T>::Consumer {
   [[nodiscard]] Position position() const noexcept { return head_; }
   [[nodiscard]] Position published() const noexcept { return published_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return parts_.capacity; }
-  // The producer's position was one that no honest producer stores; the ring reads as empty.
-  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  // kEmpty; or kCorrupt from then on: the producer's position was one that no honest producer
+  // stores, which reads as empty.
+  [[nodiscard]] ReadOutcome outcome() const noexcept {
+    return failed_ ? ReadOutcome::kCorrupt : ReadOutcome::kEmpty;
+  }
   [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
 
  private:
