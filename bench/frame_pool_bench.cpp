@@ -35,7 +35,7 @@ class Pool {
 };
 
 void claim_and_commit(frame_pool::Producer& producer) {
-  if (producer.try_claim().empty()) std::abort();
+  if (producer.try_reserve() == nullptr) std::abort();
   producer.commit(64);
 }
 
@@ -51,8 +51,8 @@ BENCHMARK(BM_FramePoolClaim)->Args({1, 6})->Args({8, 34})->Args({64, 258});
 void BM_FramePoolPin(benchmark::State& state) {
   const Pool pool(state);
   frame_pool::Producer producer(pool.parts());
-  frame_pool::Reader reader(pool.parts(), 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts(), 0);
+  frame_pool::Message frame;
   for (auto _ : state) {
     claim_and_commit(producer);
     if (reader.try_newest(frame) != ReadOutcome::kMessage) std::abort();

@@ -143,13 +143,13 @@ class Pool {
         cpu_relax();
       }
     }
-    const auto to = producer_.try_claim();
-    demand(!to.empty(), "all frames were held");
-    write_message(to.data(), bytes_, i);
+    std::byte* const to = producer_.try_reserve();
+    demand(to != nullptr, "all frames were held");
+    write_message(to, bytes_, i);
     producer_.commit(bytes_);
   }
   Number read(std::uint32_t reader) {
-    PinnedFrame frame;
+    frame_pool::Message frame;
     if (readers_[reader].try_next(frame) != ReadOutcome::kMessage) return {};
     const std::uint64_t number = frame.number() - 1;
     demand(is_frame(frame.bytes().data(), bytes_, number), "a frame was not what it should be");
@@ -168,7 +168,7 @@ class Pool {
   Pages pages_;
   FramePoolParts parts_;
   frame_pool::Producer producer_;
-  std::vector<frame_pool::Reader> readers_;
+  std::vector<frame_pool::Consumer> readers_;
 };
 
 class Copy {

@@ -156,15 +156,15 @@ class BareFrames {
   }
 
   RONDO_ALWAYS_INLINE bool send(std::uint64_t i) {
-    const std::span<std::byte> to = producer_->try_claim();
-    if (to.empty()) return false;
-    write_message(to.data(), kBytes, i);
+    std::byte* const to = producer_->try_reserve();
+    if (to == nullptr) return false;
+    write_message(to, kBytes, i);
     producer_->commit(kBytes);
     return true;
   }
   template <class Read>
   RONDO_ALWAYS_INLINE bool receive(Read&& read) {
-    PinnedFrame frame;
+    frame_pool::Message frame;
     if (reader_->try_next(frame) != ReadOutcome::kMessage) return false;
     read(frame.bytes());
     return true;
@@ -173,7 +173,7 @@ class BareFrames {
  private:
   std::optional<Pages> pages_;
   std::optional<frame_pool::Producer> producer_;
-  std::optional<frame_pool::Reader> reader_;
+  std::optional<frame_pool::Consumer> reader_;
 };
 
 // Messages per second; 0 when a core was not ours, or a message was torn.

@@ -37,12 +37,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   std::optional<FramePoolParts> parts;
   std::optional<frame_pool::Producer> producer;
-  std::optional<frame_pool::Reader> reader;
-  std::array<PinnedFrame, kHeld> held;
+  std::optional<frame_pool::Consumer> reader;
+  std::array<frame_pool::Message, kHeld> held;
   bool honest = true;  // no word was overwritten, and each role had one owner
   while (!input.empty()) {
     const auto drawn = input.take<std::uint8_t>();
-    PinnedFrame& frame = held[drawn / 16 % kHeld];
+    frame_pool::Message& frame = held[drawn / 16 % kHeld];
     switch (drawn % 9) {
       case 0:
         memory.scribble(input, layout->producer);
@@ -57,7 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 3:
         if (parts) {
           // Its predecessor's frames are not held any more.
-          for (PinnedFrame& each : held) each.release();
+          for (frame_pool::Message& each : held) each.release();
           reader.emplace(*parts, drawn / 16 % parts->reader_count,
                          static_cast<FrameStart>(drawn / 64));
         }
@@ -65,10 +65,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 4:
       case 5:
         if (producer) {
-          if (const auto bytes = producer->try_claim(); !bytes.empty()) {
+          if (auto claim = producer->try_claim()) {
             const std::uint64_t next = producer->number() + 1;
-            std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(next));
-            producer->commit(drawn / 16 % (bytes.size() + 1));
+            std::ranges::fill(claim->bytes(), static_cast<std::byte>(next));
+            claim->shrink(drawn / 16 % (claim->bytes().size() + 1));
+            std::move(*claim).commit();
           } else if (honest) {
             RONDO_FUZZ_CHECK(params.frames < params.readers * params.pins + 2);
           }
@@ -100,7 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
         break;
     }
-    for (const PinnedFrame& each : held) {
+    for (const frame_pool::Message& each : held) {
       // Read to the last byte, for AddressSanitizer.
       const auto bytes = each.bytes();
       const auto expected = static_cast<std::byte>(each.number());

@@ -55,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 5:
         if (!consumer) break;
-        if (auto messages = consumer->try_take(count + 1)) {
+        if (auto messages = consumer->try_next_some(count + 1)) {
           for (std::uint32_t i = 0; i < messages->size(); ++i) {
             for (const std::byte byte : (*messages)[i]) sink = byte;
           }
@@ -63,12 +63,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 6:
         if (!producer) break;
-        if (auto claim = producer->try_claim(count + 1)) {
+        if (auto claim = producer->try_claim_some(count + 1)) {
           for (std::uint32_t i = 0; i < claim->size(); ++i) {
             const auto bytes = (*claim)[i];
             std::memset(bytes.data(), 0xee, bytes.size());
           }
-          std::move(*claim).commit(count % (claim->size() + 1));
+          claim->shrink(count % (claim->size() + 1));
+          std::move(*claim).commit();
         }
         break;
       case 7:

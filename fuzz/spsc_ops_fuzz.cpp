@@ -81,7 +81,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         for (std::uint32_t& slot : claim->first()) values.push_back(slot = next++);
         for (std::uint32_t& slot : claim->second()) values.push_back(slot = next++);
         const std::size_t kept = input.take<std::uint8_t>() % (values.size() + 1);
-        std::move(*claim).commit(kept);
+        claim->shrink(kept);
+        std::move(*claim).commit();
         RONDO_FUZZ_CHECK(boost_queue.push(values.data(), kept) == kept);
         model.insert(model.end(), values.begin(),
                      values.begin() + static_cast<std::ptrdiff_t>(kept));

@@ -54,7 +54,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           if (auto claim = producer->try_claim_some(steps)) {
             for (Slot& slot : claim->first()) slot = Slot{};
             for (Slot& slot : claim->second()) slot = Slot{};
-            std::move(*claim).commit(claim->size() / 2);
+            claim->shrink(claim->size() / 2);
+            std::move(*claim).commit();
           }
         }
         if (consumer) {

@@ -76,10 +76,10 @@ int film() {
   }
   auto next = std::chrono::steady_clock::now();
   for (int n = 1; n <= 60; ++n) {
-    const auto frame = camera.try_claim();
-    if (frame.empty()) return std::cerr << "all frames are held\n", 1;  // kParams forbid it
-    std::memset(frame.data(), static_cast<int>(camera.number() + 1), frame.size());
-    camera.commit(frame.size());
+    auto frame = camera.try_claim();
+    if (!frame) return std::cerr << "all frames are held\n", 1;  // kParams forbid it
+    std::ranges::fill(frame->bytes(), static_cast<std::byte>(camera.number() + 1));
+    std::move(*frame).commit();
     bell.notify();
     if (n % 30 == 0) {
       rondo::for_each_held(me.parts, [](const rondo::HeldFrame& held) {
@@ -98,24 +98,21 @@ int film() {
 }
 
 // Looks at each frame, from its first byte to its last, for as long as `look` takes.
-template <class Next, class Look>
-int watch(std::string_view name, Next next, Look look) {
+template <class Look>
+int watch(std::string_view name, bool newest, Look look) {
   Member me(rondo::Role::kConsumer, name, frame_pool::kFirstReaderSlot, kParams.readers);
-  frame_pool::Reader reader(me.parts, me.joined.slot - frame_pool::kFirstReaderSlot);
+  frame_pool::Consumer reader(me.parts, me.joined.slot - frame_pool::kFirstReaderSlot);
   rondo::Sleeper sleeper(me.parts.reader(reader.index()).publish_waiter,
                          me.parts.producer->publish_ringer);
-  rondo::PinnedFrame frame;
   auto patience = rondo::Deadline::after(5s);
   for (;;) {
-    const auto read = (reader.*next)(frame);
-    if (read == rondo::ReadOutcome::kMessage) {
-      look(frame);
-      const auto whole = std::count(frame.bytes().begin(), frame.bytes().end(),
-                                    static_cast<std::byte>(frame.number()));
-      if (static_cast<std::size_t>(whole) != frame.bytes().size()) return 2;  // never
-      frame.release();
+    if (const auto frame = newest ? reader.try_newest() : reader.try_next()) {
+      look(*frame);
+      const auto whole =
+          std::ranges::count(frame->bytes(), static_cast<std::byte>(frame->number()));
+      if (static_cast<std::size_t>(whole) != frame->bytes().size()) return 2;  // never
       patience = rondo::Deadline::after(5s);
-    } else if (read != rondo::ReadOutcome::kEmpty || patience.passed()) {
+    } else if (reader.outcome() != rondo::ReadOutcome::kEmpty || patience.passed()) {
       break;
     } else {
       static_cast<void>(sleeper.sleep_once([&] { return reader.changed(); }, patience));
@@ -133,15 +130,12 @@ void start(Work work) {
 }
 
 int main() {
-  using Reader = frame_pool::Reader;
-  using Frame = rondo::PinnedFrame;
-  start([] { return watch("fast", &Reader::try_next, [](const Frame&) {}); });
+  using Frame = rondo::frame_pool::Message;
+  start([] { return watch("fast", false, [](const Frame&) {}); });
+  start(
+      [] { return watch("slow", true, [](const Frame&) { std::this_thread::sleep_for(300ms); }); });
   start([] {
-    return watch("slow", &Reader::try_newest,
-                 [](const Frame&) { std::this_thread::sleep_for(300ms); });
-  });
-  start([] {
-    return watch("crashing", &Reader::try_next, [](const Frame& frame) {
+    return watch("crashing", false, [](const Frame& frame) {
       if (frame.number() >= 20) std::_Exit(0);
     });
   });

@@ -230,13 +230,13 @@ TEST_F(LookBound, AReaderOfFramesSearchesThePoolAFewTimes) {
   const FramePoolParams params{.frames = kMaxFrames, .frame_bytes = 8, .readers = 1, .pins = 1};
   const Memory memory(frame_pool::layout_for(params)->total_bytes);
   const auto parts = frame_pool::create(memory.bytes(), params).value();
-  frame_pool::Reader reader(parts, 0);
+  frame_pool::Consumer reader(parts, 0);
   // Frames 2 to 1001 are there; whichever the reader pins has just been taken back.
   for (std::uint32_t f = 1; f <= 1'000; ++f) {
     parts.producer->states[f].store(frame_ticket::make(f + 1, f), kRelaxed);
   }
   parts.producer->newest.store(frame_ticket::make(1'002, 0), kRelaxed);
-  PinnedFrame frame;
+  frame_pool::Message frame;
   // A turn reads the newest, a pin, all states, and after the pin is set the frame's state again.
   peer().strike_whenever([](Strike& strike) {
     strike = {Strike::How::kFlips, frame_ticket::kFlag};

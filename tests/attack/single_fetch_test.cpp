@@ -269,11 +269,10 @@ void add_slot_acts(std::vector<Act>& acts) {
       use(found);
       consumer.give_back();
     }
-    if (const auto taken = consumer.try_take()) {
+    if (const auto taken = consumer.try_next()) {
       use(**taken);
-      use((*taken)[0]);
     }
-    if (const auto taken = consumer.try_take(3)) {
+    if (const auto taken = consumer.try_next_some(3)) {
       for (std::uint32_t i = 0; i < taken->size(); ++i) {
         // Of one taking, a message has one size, however often it is asked for.
         const std::size_t first = (*taken)[i].size();
@@ -291,11 +290,12 @@ void add_slot_acts(std::vector<Act>& acts) {
                     const Ring ring = ring_in(bytes);
                     Ring::Producer producer(ring, 0, Steering::kOff);
                     static_cast<void>(producer.try_push(message(100)));
-                    if (auto claim = producer.try_claim(3)) {
+                    if (auto claim = producer.try_claim_some(3)) {
                       for (std::uint32_t i = 0; i < claim->size(); ++i) fill((*claim)[i]);
-                      std::move(*claim).commit(1);
+                      claim->shrink(1);
+                      std::move(*claim).commit();
                     }
-                    static_cast<void>(producer.try_claim_all(2));
+                    static_cast<void>(producer.try_claim(2));
                     static_cast<void>(ring.sleeping_consumers().take_one());
                     Position from = 0;
                     static_cast<void>(ring.given_back(from, ring.claimed()));
@@ -328,9 +328,9 @@ void add_slot_acts(std::vector<Act>& acts) {
                     std::array<std::uint64_t, 3> values{1, 2, 3};
                     for (int i = 0; i < 3; ++i) {
                       static_cast<void>(producer.try_push(7));
-                      static_cast<void>(producer.try_push(values));
+                      static_cast<void>(producer.try_push_some(values));
                       static_cast<void>(consumer.try_pop(values[0]));
-                      static_cast<void>(consumer.try_pop(values));
+                      static_cast<void>(consumer.try_pop_some(values));
                     }
                   }});
 
@@ -372,14 +372,14 @@ void add_frame_acts(std::vector<Act>& acts) {
     ASSERT_TRUE(parts);
     frame_pool::Producer producer(*parts);
     for (int i = 0; i < 5; ++i) {
-      ASSERT_FALSE(producer.try_claim().empty());
+      ASSERT_NE(producer.try_reserve(), nullptr);
       producer.commit(60);
     }
-    frame_pool::Reader reader(*parts, 1);
-    PinnedFrame frame;
+    frame_pool::Consumer reader(*parts, 1);
+    frame_pool::Message frame;
     ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
-    alignas(PinnedFrame) static std::byte grave[sizeof(PinnedFrame)];
-    new (grave) PinnedFrame(std::move(frame));  // it stays pinned
+    alignas(frame_pool::Message) static std::byte grave[sizeof(frame_pool::Message)];
+    new (grave) frame_pool::Message(std::move(frame));  // it stays pinned
   };
   acts.push_back({"frames: attach", size, params.frames, with_frames, [](Bytes bytes) {
                     if (const auto parts = frame_pool::attach(bytes)) {
@@ -390,10 +390,10 @@ void add_frame_acts(std::vector<Act>& acts) {
                     const auto parts = attached<frame_pool>(bytes);
                     frame_pool::Producer producer(parts);
                     for (int i = 0; i < 4; ++i) {
-                      const auto frame = producer.try_claim();
-                      if (frame.empty()) continue;
-                      fill(frame);
-                      producer.commit(frame.size());
+                      auto frame = producer.try_claim();
+                      if (!frame) continue;
+                      fill(frame->bytes());
+                      std::move(*frame).commit();
                     }
                     for_each_held(parts, [&](const HeldFrame& held) {
                       ASSERT_LT(held.reader, parts.reader_count);
@@ -407,8 +407,8 @@ void add_frame_acts(std::vector<Act>& acts) {
     acts.push_back(
         {names[static_cast<int>(from)], size, params.frames, with_frames, [from](Bytes bytes) {
            const auto parts = attached<frame_pool>(bytes);
-           frame_pool::Reader reader(parts, 0, from);
-           PinnedFrame frame;
+           frame_pool::Consumer reader(parts, 0, from);
+           frame_pool::Message frame;
            for (int i = 0; i < 4; ++i) {
              const ReadOutcome read =
                  i % 2 == 0 ? reader.try_next(frame) : reader.try_newest(frame);

@@ -23,8 +23,8 @@ TEST(FramePoolRace, FramesAreReadAsWrittenByAll) {
   std::vector<std::thread> readers;
   for (std::uint32_t i = 0; i < 3; ++i) {
     readers.emplace_back([&, i] {
-      frame_pool::Reader reader(pool.parts, i);
-      PinnedFrame frame;
+      frame_pool::Consumer reader(pool.parts, i);
+      frame_pool::Message frame;
       for (;;) {
         const ReadOutcome read = i == 0 ? reader.try_newest(frame) : reader.try_next(frame);
         if (read == ReadOutcome::kEnd) break;
@@ -55,9 +55,9 @@ TEST(FramePoolRace, AFrameIsWrittenAgainOnceItWasRead) {
   // relaxed throughout: the pool must order the rest.
   constexpr auto kRelaxed = std::memory_order_relaxed;
   std::thread reading([&] {
-    frame_pool::Reader reader(pool.parts, 0);
+    frame_pool::Consumer reader(pool.parts, 0);
     for (std::uint64_t round = 1; round <= kRounds; ++round) {
-      PinnedFrame frame;
+      frame_pool::Message frame;
       while (reader.try_newest(frame) != ReadOutcome::kMessage) std::this_thread::yield();
       pinned.store(round, kRelaxed);
       EXPECT_TRUE(is_whole(frame, pool.parts));

@@ -22,12 +22,12 @@ std::uint64_t first_seed() {
 }
 
 // A frame of one word, which tells which frame it is.
-Atomic<std::uint64_t>& word_of(std::span<const std::byte> bytes) {
-  return *reinterpret_cast<Atomic<std::uint64_t>*>(const_cast<std::byte*>(bytes.data()));
+Atomic<std::uint64_t>& word_of(const std::byte* bytes) {
+  return *reinterpret_cast<Atomic<std::uint64_t>*>(const_cast<std::byte*>(bytes));
 }
 bool put_word(frame_pool::Producer& producer) {
-  const auto bytes = producer.try_claim();
-  if (bytes.empty()) return false;
+  std::byte* const bytes = producer.try_reserve();
+  if (bytes == nullptr) return false;
   // relaxed, here and below: the pool must order it.
   word_of(bytes).store(1000 + producer.number() + 1, std::memory_order_relaxed);
   producer.commit(8);
@@ -66,8 +66,8 @@ const char* run(const Flow& flow, std::uint64_t seed, std::uint64_t& received,
         if (!put_word(producer)) wrong = "the producer found no frame";
       }
       // Dies with a frame claimed.
-      if (mine + 1 < flow.producers && !producer.try_claim().empty()) {
-        word_of(producer.try_claim()).store(1, std::memory_order_relaxed);
+      if (mine + 1 < flow.producers && producer.try_reserve() != nullptr) {
+        word_of(producer.try_reserve()).store(1, std::memory_order_relaxed);
       }
       if (mine + 1 == flow.producers) producer.close();
       turn.store(mine + 1, std::memory_order_release);
@@ -75,8 +75,8 @@ const char* run(const Flow& flow, std::uint64_t seed, std::uint64_t& received,
   }
   for (std::uint32_t i = 0; i < flow.readers; ++i) {
     bodies.emplace_back([&, i] {
-      frame_pool::Reader reader(pool.parts, i);
-      std::vector<PinnedFrame> held(flow.pins);
+      frame_pool::Consumer reader(pool.parts, i);
+      std::vector<frame_pool::Message> held(flow.pins);
       for (std::size_t at = 0; wrong == nullptr; at = (at + 1) % flow.pins) {
         const auto read =
             flow.newest_only ? reader.try_newest(held[at]) : reader.try_next(held[at]);
@@ -85,9 +85,10 @@ const char* run(const Flow& flow, std::uint64_t seed, std::uint64_t& received,
         if (read == ReadOutcome::kContended) wrong = "busy";
         if (read == ReadOutcome::kNoPin) wrong = "no pin";
         for (auto looks = execution.random()() % 8 + 1; looks > 0; --looks) {
-          for (const PinnedFrame& frame : held) {
+          for (const frame_pool::Message& frame : held) {
             if (!frame) continue;
-            const std::uint64_t word = word_of(frame.bytes()).load(std::memory_order_relaxed);
+            const std::uint64_t word =
+                word_of(frame.bytes().data()).load(std::memory_order_relaxed);
             if (word < 1000 + frame.number()) wrong = "not written yet";
             if (word > 1000 + frame.number()) wrong = "overwritten";
           }
@@ -133,13 +134,14 @@ TEST(FramePoolWeak, WhatCameBeforeTheEndIsThere) {
                      producer.close();
                    },
                    [&] {
-                     frame_pool::Reader reader(pool.parts, 0);
-                     PinnedFrame frame;
+                     frame_pool::Consumer reader(pool.parts, 0);
+                     frame_pool::Message frame;
                      while (reader.try_next(frame) == ReadOutcome::kEmpty) {
                      }
                      if (!frame || frame.bytes().size() != 8) {
                        wrong = "no frame";
-                     } else if (word_of(frame.bytes()).load(std::memory_order_relaxed) != 1001) {
+                     } else if (word_of(frame.bytes().data()).load(std::memory_order_relaxed) !=
+                                1001) {
                        wrong = "not written yet";
                      }
                    }});

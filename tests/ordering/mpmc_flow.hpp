@@ -39,7 +39,7 @@ inline void produce(MpmcFixture<Numbered>::Producer& producer, std::uint64_t id,
                     std::uint64_t messages, std::uint32_t batch, const std::atomic<bool>& failed) {
   for (std::uint64_t i = 0; i < messages && !failed;) {
     auto claim = batch == 1 ? producer.try_claim()
-                            : producer.try_claim(static_cast<std::uint32_t>(
+                            : producer.try_claim_some(static_cast<std::uint32_t>(
                                   std::min<std::uint64_t>(batch, messages - i)));
     if (!claim) {
       ASSERT_NE(producer.outcome(), ClaimOutcome::kCorrupt);
@@ -81,14 +81,14 @@ inline void expect_flow(const Flow& flow, std::uint64_t messages, unsigned watch
       Received& mine = received[c];
       mine.next_at_least.resize(flow.producers);
       while (left.load(std::memory_order_relaxed) != 0 && !failed) {
-        const auto message = flow.batch == 1 ? consumer.try_take() : consumer.try_take(flow.batch);
-        if (!message) {
+        const auto taken = consumer.try_next_some(flow.batch);
+        if (!taken) {
           ASSERT_NE(consumer.outcome(), ReadOutcome::kCorrupt);
           std::this_thread::yield();
           continue;
         }
-        for (std::uint32_t k = 0; k < message->size(); ++k) {
-          const Numbered value = (*message)[k];
+        for (std::size_t k = 0; k < taken->size(); ++k) {
+          const Numbered value = (*taken)[k];
           mine.torn |= value.check != check_of(value.producer, value.number);
           if (mine.torn) {
             failed = true;
@@ -98,7 +98,7 @@ inline void expect_flow(const Flow& flow, std::uint64_t messages, unsigned watch
           mine.next_at_least[value.producer] = value.number + 1;
           seen[value.producer][value.number].fetch_add(1, std::memory_order_relaxed);
         }
-        left.fetch_sub(message->size(), std::memory_order_relaxed);
+        left.fetch_sub(taken->size(), std::memory_order_relaxed);
       }
     });
   }

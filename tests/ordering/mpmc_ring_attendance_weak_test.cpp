@@ -29,7 +29,7 @@ std::uint64_t messages_after_the_end(const WeakRing& ring, std::uint32_t me, std
   std::uint64_t messages = 0;
   for (int look = 0; look < 200; ++look) {
     if (Ring(ring.parts).producing().count().gone() < gone) continue;
-    while (auto message = consumer.try_take()) messages += read(**message);
+    while (auto message = consumer.try_next()) messages += read(**message);
     return messages;
   }
   return ~std::uint64_t{0};

@@ -67,7 +67,7 @@ TEST(MpmcRingWeak, EachMessageArrivesOnceAndWhole) {
                    [&] {
                      Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
                      while (got.size() < 6) {
-                       if (auto message = consumer.try_take()) got.push_back(read(**message));
+                       if (auto message = consumer.try_next()) got.push_back(read(**message));
                      }
                    }});
     expect_each_once(got, 6, seed);
@@ -151,7 +151,7 @@ TEST(MpmcRingWeak, RecoveryNeverRobsALiveConsumer) {
     execution.run({[&] {
                      Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
                      while (got.size() < 2) {
-                       if (auto message = consumer.try_take()) got.push_back(read(**message));
+                       if (auto message = consumer.try_next()) got.push_back(read(**message));
                      }
                    },
                    [&] {
@@ -185,7 +185,7 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
                    [&] {  // takes and dies
                      Ring::Consumer consumer(Ring(ring.parts), 0, Steering::kOff);
                      while (got.empty()) {
-                       if (auto message = consumer.try_take()) {
+                       if (auto message = consumer.try_next()) {
                          alignas(decltype(message)) static std::byte grave[sizeof message];
                          new (grave) decltype(message)(std::move(message));
                          // release: what the kernel does for the prover of a death.
@@ -203,7 +203,7 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
                    [&] {  // takes over what another one has recovered
                      Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
                      for (int i = 0; i < 5'000 && got.empty(); ++i) {
-                       if (auto message = consumer.try_take()) got.push_back(read(**message));
+                       if (auto message = consumer.try_next()) got.push_back(read(**message));
                      }
                    }});
     expect_each_once(got, 1, seed);
@@ -214,18 +214,18 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
 TEST(MpmcRingWeak, ABatchBecomesVisibleAtOnce) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions / 3; ++seed) {
     WeakRing ring(4);
-    std::uint32_t got = 0;
+    std::size_t got = 0;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     execution.run({[&] {
                      Ring::Producer producer(Ring(ring.parts), 0, Steering::kOff);
-                     auto claim = producer.try_claim_all(3);
+                     auto claim = producer.try_claim(3);
                      for (std::uint32_t i = 0; i < 3; ++i) write((*claim)[i], i + 1);
                      std::move(*claim).commit();
                    },
                    [&] {
                      Ring::Consumer consumer(Ring(ring.parts), 1, Steering::kOff);
                      for (int look = 0; look < 1'000 && got == 0; ++look) {
-                       if (auto messages = consumer.try_take(3)) got = messages->size();
+                       if (auto messages = consumer.try_next_some(3)) got = messages->size();
                      }
                    }});
     if (got == 0) continue;  // it never looked late enough

@@ -24,8 +24,8 @@ TEST_F(FramePoolKills, AStoppedReaderKeepsItsOneFrameAndTheOthersGetAllOthers) {
   Child stopped([&]() -> int {
     Participants mine = pool.participants();
     if (!take_reader_slot(pool, mine, 0)) return 2;
-    frame_pool::Reader reader(pool.parts(), 0);
-    PinnedFrame frame;
+    frame_pool::Consumer reader(pool.parts(), 0);
+    frame_pool::Message frame;
     if (reader.try_next(frame) != ReadOutcome::kMessage) return 3;
     raise(SIGSTOP);
     return frame.number() == 1 && is_whole(frame, pool.parts()) ? 0 : 4;
@@ -33,8 +33,8 @@ TEST_F(FramePoolKills, AStoppedReaderKeepsItsOneFrameAndTheOthersGetAllOthers) {
   stopped.join_stop();
   Participants quick_one = pool.participants();
   ASSERT_TRUE(take_reader_slot(pool, quick_one, 1));
-  frame_pool::Reader quick(pool.parts(), 1);
-  PinnedFrame frame;
+  frame_pool::Consumer quick(pool.parts(), 1);
+  frame_pool::Message frame;
   ASSERT_EQ(quick.try_next(frame), ReadOutcome::kMessage);
   for (std::uint64_t n = 2; n <= scaled(20'000) + 2; ++n) {
     ASSERT_TRUE(put_and_count(producer, pool));
@@ -101,10 +101,10 @@ TEST_F(FramePoolKills, AHostileProducerMakesAReaderNeitherHangNorReadBeyondThePo
   std::uint64_t got = 0;
   std::uint64_t sum = 0;
   while (got < scaled(2'000)) {
-    frame_pool::Reader reader(pool.parts(), 0);  // anew, as numbers soon are at their end
-    std::vector<PinnedFrame> held(2);
+    frame_pool::Consumer reader(pool.parts(), 0);  // anew, as numbers soon are at their end
+    std::vector<frame_pool::Message> held(2);
     for (int i = 0; i < 100; ++i) {
-      PinnedFrame& frame = held[static_cast<std::size_t>(i) % 2];
+      frame_pool::Message& frame = held[static_cast<std::size_t>(i) % 2];
       if (reader.try_next(frame) != ReadOutcome::kMessage) continue;
       ++got;
       ASSERT_LE(frame.bytes().size(), 1500u);

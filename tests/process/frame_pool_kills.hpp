@@ -98,12 +98,12 @@ inline int read_frames_until_killed(const LivePool& pool, std::uint32_t i, std::
   };
   Participants participants = pool.participants();
   if (!take_reader_slot(pool, participants, i)) return fail(kNotLetIn);
-  frame_pool::Reader reader(pool.parts(), i, FrameStart::kResume);
-  std::vector<PinnedFrame> held(pool.parts().pin_count);
+  frame_pool::Consumer reader(pool.parts(), i, FrameStart::kResume);
+  std::vector<frame_pool::Message> held(pool.parts().pin_count);
   std::uint64_t last = reader.account().last;
   std::uint64_t lost = reader.account().lost;
   for (;;) {
-    PinnedFrame& frame = held[random() % held.size()];
+    frame_pool::Message& frame = held[random() % held.size()];
     if (frame && !is_whole(frame, pool.parts())) return fail(kOverwrittenFrame);
     const auto read = random() % 4 == 0 ? reader.try_newest(frame) : reader.try_next(frame);
     if (read == ReadOutcome::kCorrupt) return fail(kCorruptPool);

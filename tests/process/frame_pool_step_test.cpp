@@ -78,8 +78,8 @@ std::string judge(const SharedPool& pool) {
   if (producer.number() < committed) return "a published frame was lost";
   if (producer.number() > committed + 1) return "a frame that nobody published";
   // What the dead producer left: the newest at least, and each of them whole.
-  frame_pool::Reader late(parts, kJudge);
-  PinnedFrame mine;
+  frame_pool::Consumer late(parts, kJudge);
+  frame_pool::Message mine;
   std::uint64_t seen = 0;
   while (late.try_next(mine) == ReadOutcome::kMessage) {
     if (!is_whole(mine, parts)) return "torn";
@@ -91,9 +91,9 @@ std::string judge(const SharedPool& pool) {
   for (int i = 0; i < 3; ++i) {
     if (!put_frame(producer)) return "the producer is held back by a dead reader";
   }
-  frame_pool::Reader successor(parts, kVictim, FrameStart::kResume);
+  frame_pool::Consumer successor(parts, kVictim, FrameStart::kResume);
   if (successor.account().last > producer.number()) return "the reader's account is ahead";
-  PinnedFrame theirs;
+  frame_pool::Message theirs;
   while (successor.try_next(theirs) == ReadOutcome::kMessage) {
     if (!is_whole(theirs, parts)) return "torn after resuming";
   }
@@ -108,7 +108,7 @@ std::string judge(const SharedPool& pool) {
     if (successor.try_newest(theirs) != ReadOutcome::kMessage || !is_whole(theirs, parts)) {
       return "the successor does not read on";
     }
-    for (const frame_pool::Reader* reader : {&successor, &late}) {
+    for (const frame_pool::Consumer* reader : {&successor, &late}) {
       const FrameAccount& account = reader->account();
       if (account.received + account.lost != account.last - account.origin) return "miscounted";
     }
@@ -130,8 +130,8 @@ void tell(std::uint64_t before, std::uint64_t after, const Act& act, Outcome& ou
   SharedPool copy;
   frame_pool::Producer producer(pool.parts());
   for (std::uint64_t i = 0; i < before; ++i) put_and_log(producer, pool);
-  frame_pool::Reader holder(pool.parts(), kHolder, FrameStart::kNewest);
-  PinnedFrame held;
+  frame_pool::Consumer holder(pool.parts(), kHolder, FrameStart::kNewest);
+  frame_pool::Message held;
   ASSERT_EQ(holder.try_newest(held), ReadOutcome::kMessage);
   pool.log().held = held.number();
   for (std::uint64_t i = 0; i < after; ++i) put_and_log(producer, pool);
@@ -194,7 +194,7 @@ void publish_over_pins(const SharedPool& pool) {
 void count_first(const SharedPool& pool) {
   frame_pool::Producer producer(pool.parts());
   for (int i = 0; i < 2; ++i) {
-    const auto bytes = producer.try_claim();
+    const std::span bytes(producer.try_reserve(), pool.parts().frame_bytes);
     const std::uint64_t n = producer.number() + 1;
     producer.commit(size_of_frame(n, bytes.size()));
     write_frame(bytes, n);
@@ -202,8 +202,8 @@ void count_first(const SharedPool& pool) {
   }
 }
 void read_some(const SharedPool& pool) {
-  frame_pool::Reader reader(pool.parts(), kVictim);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts(), kVictim);
+  frame_pool::Message frame;
   for (int i = 0; i < 3; ++i) {
     if (reader.try_next(frame) != ReadOutcome::kMessage) break;
   }

@@ -163,12 +163,12 @@ class Churn {
     std::uint64_t number = 0;
     std::uint32_t times = 0;
     while (books_->closing.load(kRelaxed) == 0 && !out_of_ids()) {
-      auto claim = producer.try_claim(static_cast<std::uint32_t>(below(5) + 1));
+      auto claim = producer.try_claim_some(static_cast<std::uint32_t>(below(5) + 1));
       if (!claim) {
         blocked(member, producer.outcome(), times);
         continue;
       }
-      const std::uint32_t count = claim->size();
+      const auto count = static_cast<std::uint32_t>(claim->size());
       const auto commit = static_cast<std::uint32_t>(below(20) == 0 ? below(count + 1) : count);
       const std::uint64_t first = books_->next_id.fetch_add(commit, kRelaxed);
       for (std::uint32_t i = 0; i < commit; ++i) {
@@ -178,7 +178,8 @@ class Churn {
         books_->sent[first + i].store(Books::kBegun, kRelaxed);
       }
       linger();
-      std::move(*claim).commit(commit);
+      claim->shrink(commit);
+      std::move(*claim).commit();
       for (std::uint32_t i = 0; i < commit; ++i) {
         books_->sent[first + i].store(Books::kCommitted, kRelaxed);
       }
@@ -189,7 +190,7 @@ class Churn {
     std::map<std::uint64_t, std::uint64_t> next_of;  // by incarnation
     std::uint32_t times = 0;
     while (books_->closing.load(kRelaxed) < 2) {
-      const auto message = consumer.try_take(static_cast<std::uint32_t>(below(5) + 1));
+      const auto message = consumer.try_next_some(static_cast<std::uint32_t>(below(5) + 1));
       if (!message) {
         blocked(member, consumer.outcome(), times);
         continue;
@@ -262,7 +263,7 @@ class Churn {
     std::map<std::uint64_t, std::uint64_t> next_of;
     for (int i = 0; i < 3; ++i) {
       member.ring.recovery(member.slot).all(member.participants);
-      while (const auto message = consumer.try_take()) {
+      while (const auto message = consumer.try_next()) {
         enter(**message, message->redelivered(), next_of);
       }
     }

@@ -167,7 +167,7 @@ inline void kill_while_attaching_and_detaching(std::uint64_t stride, KillCounts&
     const RealWorld::W world = real.world();
     world.prefill(2);
     RealWorld::W::Consumer dead(world.ring, kVictim);  // its message is to be recovered at attach
-    auto message = dead.try_take();
+    auto message = dead.try_next();
     abandon(message);
   }
   real.remember();

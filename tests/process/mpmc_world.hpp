@@ -155,13 +155,13 @@ std::string judge(const World<Policy>& world, std::uint64_t prefilled, L& livene
   Producer paused_producer(world.ring, kBystander);
   Consumer paused_consumer(world.ring, kBystander);
   const auto drain = [&] {
-    while (auto message = consumer.try_take()) account.deliver(**message, message->redelivered());
+    while (auto message = consumer.try_next()) account.deliver(**message, message->redelivered());
   };
   const auto recover = [&] { return world.ring.recovery(kSurvivor).all(liveness); };
 
   if (with_bystander) {
     auto claim = paused_producer.try_claim();
-    auto message = paused_consumer.try_take();
+    auto message = paused_consumer.try_next();
     recover();
     drain();
     if (claim) {
@@ -191,12 +191,12 @@ std::string judge(const World<Policy>& world, std::uint64_t prefilled, L& livene
   }
   if (producer.try_push(Note::make(kSurvivor, 99))) account.complain() << "capacity grown; ";
   for (std::uint64_t i = 0; i < kWorldCapacity; ++i) {
-    const auto message = consumer.try_take();
+    const auto message = consumer.try_next();
     if (!message || !(**message).whole() || (**message).number != i || message->redelivered()) {
       account.complain() << "lap afterwards broken; ";
     }
   }
-  if (consumer.try_take()) account.complain() << "a message too many; ";
+  if (consumer.try_next()) account.complain() << "a message too many; ";
   return account.verdict();
 }
 
@@ -236,8 +236,8 @@ std::vector<Story<Policy>> all_stories() {
   };
   const auto push_three = [](const W& w, std::uint32_t me) {
     Producer producer(w.ring, me);
-    if (auto claim = producer.try_claim(3)) {
-      const std::uint32_t size = claim->size();
+    if (auto claim = producer.try_claim_some(3)) {
+      const auto size = static_cast<std::uint32_t>(claim->size());
       for (std::uint32_t i = 0; i < size; ++i) (*claim)[i] = Note::make(kVictim, i);
       std::move(*claim).commit();
       for (std::uint32_t i = 0; i < size; ++i) w.committed(i);
@@ -246,8 +246,10 @@ std::vector<Story<Policy>> all_stories() {
   const auto take = [](std::uint32_t most) {
     return [most](const W& w, std::uint32_t me) {
       Consumer consumer(w.ring, me);
-      if (auto message = most == 1 ? consumer.try_take() : consumer.try_take(most)) {
-        for (std::uint32_t i = 0; i < message->size(); ++i) w.took((*message)[i]);
+      if (most == 1) {
+        if (auto message = consumer.try_next()) w.took(**message);
+      } else if (auto messages = consumer.try_next_some(most)) {
+        for (std::size_t i = 0; i < messages->size(); ++i) w.took((*messages)[i]);
       }
     };
   };
@@ -291,7 +293,7 @@ std::vector<Story<Policy>> all_stories() {
        [](const W& w) {
          w.prefill(1);
          Consumer dead(w.ring, kLongDead);
-         auto message = dead.try_take();
+         auto message = dead.try_next();
          abandon(message);
          StagedLiveness liveness{kOneDead, 0};
          w.ring.recovery(kLongDead2).all(liveness);
@@ -301,7 +303,7 @@ std::vector<Story<Policy>> all_stories() {
        [](const W& w) {
          w.prefill(1);
          Producer dead(w.ring, kLongDead2);
-         auto claim = dead.try_claim(2);
+         auto claim = dead.try_claim_some(2);
          abandon(claim);
        },
        recover},
@@ -309,7 +311,7 @@ std::vector<Story<Policy>> all_stories() {
        [discard](const W& w) {
          w.prefill(2);
          Consumer dead(w.ring, kLongDead2);
-         auto messages = dead.try_take(2);
+         auto messages = dead.try_next_some(2);
          abandon(messages);
          discard(w);
          w.ring.parts().participants[kLongDead].taking = mpmc_announcement::make(2, 1);
@@ -320,7 +322,7 @@ std::vector<Story<Policy>> all_stories() {
        [](const W& w) {
          w.prefill(2);
          Consumer dead_consumer(w.ring, kLongDead2);
-         auto message = dead_consumer.try_take();
+         auto message = dead_consumer.try_next();
          abandon(message);
          Producer dead_producer(w.ring, kLongDead2);
          auto claim = dead_producer.try_claim();

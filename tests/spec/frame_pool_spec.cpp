@@ -64,8 +64,8 @@ constexpr FramePoolParams kFour{.frames = 4, .frame_bytes = 200, .readers = 2, .
 
 TEST(FramePool, AnEmptyPoolHoldsNothing) {
   FramePoolFixture pool(kFour);
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
   EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kEmpty);
   EXPECT_FALSE(frame);
@@ -76,15 +76,15 @@ TEST(FramePool, AnEmptyPoolHoldsNothing) {
 TEST(FramePool, FramesArriveInOrderInPlace) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader one(pool.parts, 0);
-  frame_pool::Reader two(pool.parts, 1);
+  frame_pool::Consumer one(pool.parts, 0);
+  frame_pool::Consumer two(pool.parts, 1);
   for (std::uint64_t n = 1; n <= 50; ++n) {
-    const std::byte* written = producer.try_claim().data();
+    const std::byte* written = producer.try_reserve();
     ASSERT_TRUE(put_frame(producer));
     EXPECT_EQ(producer.number(), n);
     EXPECT_TRUE(one.changed());
-    PinnedFrame mine;
-    PinnedFrame theirs;
+    frame_pool::Message mine;
+    frame_pool::Message theirs;
     ASSERT_EQ(one.try_next(mine), ReadOutcome::kMessage);
     ASSERT_EQ(two.try_next(theirs), ReadOutcome::kMessage);
     EXPECT_EQ(mine.number(), n);
@@ -101,9 +101,9 @@ TEST(FramePool, FramesArriveInOrderInPlace) {
 TEST(FramePool, AReaderOfTheNewestPassesOverTheOthersAndCountsThem) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader reader(pool.parts, 0);
+  frame_pool::Consumer reader(pool.parts, 0);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(put_frame(producer));
-  PinnedFrame frame;
+  frame_pool::Message frame;
   ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);
   EXPECT_EQ(reader.account().lost, 2u);
@@ -117,16 +117,16 @@ TEST(FramePool, AReaderOfTheNewestPassesOverTheOthersAndCountsThem) {
 TEST(FramePool, AClaimIsTheSameUntilItIsPublishedOrGivenUp) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  const auto claim = producer.try_claim();
-  EXPECT_EQ(claim.size(), 200u);
-  EXPECT_EQ(producer.try_claim().data(), claim.data());
+  const std::byte* const reserved = producer.try_reserve();
+  ASSERT_NE(reserved, nullptr);
+  EXPECT_EQ(producer.try_reserve(), reserved);
   producer.discard();
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
-  EXPECT_EQ(producer.try_claim().data(), claim.data());  // free, so it is used first
+  EXPECT_EQ(producer.try_reserve(), reserved);  // free, so it is used first
   producer.commit(0);
-  EXPECT_NE(producer.try_claim().data(), claim.data());
+  EXPECT_NE(producer.try_reserve(), reserved);
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_TRUE(frame);
   EXPECT_EQ(frame.bytes().size(), 0u);
@@ -137,8 +137,8 @@ TEST(FramePool, TheEndIsToldAfterTheLastFrameAndMayBeTakenBack) {
   frame_pool::Producer producer(pool.parts);
   ASSERT_TRUE(put_frame(producer));
   producer.close();
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   EXPECT_TRUE(reader.changed());
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_TRUE(reader.changed());
@@ -154,12 +154,12 @@ TEST(FramePool, TheEndIsToldAfterTheLastFrameAndMayBeTakenBack) {
 TEST(FramePool, ASlowReaderHoldsOneFrameAndNotThePool) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader slow(pool.parts, 0);
-  frame_pool::Reader quick(pool.parts, 1);
+  frame_pool::Consumer slow(pool.parts, 0);
+  frame_pool::Consumer quick(pool.parts, 1);
   ASSERT_TRUE(put_frame(producer));
-  PinnedFrame held;
+  frame_pool::Message held;
   ASSERT_EQ(slow.try_next(held), ReadOutcome::kMessage);
-  PinnedFrame frame;
+  frame_pool::Message frame;
   for (std::uint64_t n = 1; n <= 1000; ++n) {
     ASSERT_EQ(quick.try_next(frame), ReadOutcome::kMessage);
     ASSERT_EQ(frame.number(), n);
@@ -178,11 +178,11 @@ TEST(FramePool, ASlowReaderHoldsOneFrameAndNotThePool) {
 TEST(FramePool, AReaderHoldsAsManyFramesAsItHasPins) {
   FramePoolFixture pool({.frames = 8, .frame_bytes = 200, .readers = 1, .pins = 3});
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader reader(pool.parts, 0);
+  frame_pool::Consumer reader(pool.parts, 0);
   for (int i = 0; i < 4; ++i) ASSERT_TRUE(put_frame(producer));
-  std::vector<PinnedFrame> held(3);
+  std::vector<frame_pool::Message> held(3);
   for (auto& frame : held) ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
-  PinnedFrame fourth;
+  frame_pool::Message fourth;
   EXPECT_EQ(reader.try_next(fourth), ReadOutcome::kNoPin);
   EXPECT_EQ(reader.account().received, 3u);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(put_frame(producer));
@@ -197,9 +197,9 @@ TEST(FramePool, AReaderHoldsAsManyFramesAsItHasPins) {
 TEST(FramePool, WhatIsHeldIsKeptUntilThereIsANewerOne) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader reader(pool.parts, 0);
+  frame_pool::Consumer reader(pool.parts, 0);
   ASSERT_TRUE(put_frame(producer));
-  PinnedFrame frame;
+  frame_pool::Message frame;
   ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kEmpty);
   EXPECT_EQ(frame.number(), 1u);
@@ -214,12 +214,12 @@ TEST(FramePool, WhatIsHeldIsKeptUntilThereIsANewerOne) {
 TEST(FramePool, WhenAllArePinnedTheProducerIsToldByWhom) {
   FramePoolFixture pool({.frames = 2, .frame_bytes = 200, .readers = 2, .pins = 1});
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader slow(pool.parts, 1);
+  frame_pool::Consumer slow(pool.parts, 1);
   ASSERT_TRUE(put_frame(producer));
-  PinnedFrame held;
+  frame_pool::Message held;
   ASSERT_EQ(slow.try_next(held), ReadOutcome::kMessage);
   ASSERT_TRUE(put_frame(producer));
-  EXPECT_TRUE(producer.try_claim().empty());
+  EXPECT_EQ(producer.try_reserve(), nullptr);
   std::vector<HeldFrame> holders;
   for_each_held(pool.parts, [&](const HeldFrame& frame) { holders.push_back(frame); });
   ASSERT_EQ(holders.size(), 1u);
@@ -228,7 +228,7 @@ TEST(FramePool, WhenAllArePinnedTheProducerIsToldByWhom) {
   EXPECT_EQ(holders[0].behind, 1u);
   EXPECT_TRUE(is_whole(held, pool.parts));
   held.release();
-  EXPECT_FALSE(producer.try_claim().empty());
+  EXPECT_NE(producer.try_reserve(), nullptr);
 }
 
 TEST(FramePool, WithAFrameForEachPinAndTwoMoreTheProducerNeverFails) {
@@ -237,26 +237,26 @@ TEST(FramePool, WithAFrameForEachPinAndTwoMoreTheProducerNeverFails) {
       FramePoolFixture pool(
           {.frames = readers * pins + 2, .frame_bytes = 64, .readers = readers, .pins = pins});
       frame_pool::Producer producer(pool.parts);
-      std::vector<PinnedFrame> held;
+      std::vector<frame_pool::Message> held;
       // Each pin holds a frame of its own.
       for (std::uint32_t i = 0; i < readers; ++i) {
-        frame_pool::Reader reader(pool.parts, i);
+        frame_pool::Consumer reader(pool.parts, i);
         for (std::uint32_t p = 0; p < pins; ++p) {
           ASSERT_TRUE(put_frame(producer));
           ASSERT_EQ(reader.try_newest(held.emplace_back()), ReadOutcome::kMessage);
         }
       }
       for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer)) << readers << "x" << pins;
-      for (const PinnedFrame& frame : held) ASSERT_TRUE(is_whole(frame, pool.parts));
+      for (const frame_pool::Message& frame : held) ASSERT_TRUE(is_whole(frame, pool.parts));
     }
   }
   // One less does not do.
   FramePoolFixture pool({.frames = 3, .frame_bytes = 64, .readers = 2, .pins = 1});
   frame_pool::Producer producer(pool.parts);
-  std::vector<PinnedFrame> held(2);
+  std::vector<frame_pool::Message> held(2);
   for (std::uint32_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(put_frame(producer));
-    frame_pool::Reader reader(pool.parts, i);
+    frame_pool::Consumer reader(pool.parts, i);
     ASSERT_EQ(reader.try_newest(held[i]), ReadOutcome::kMessage);
   }
   ASSERT_TRUE(put_frame(producer));
@@ -271,8 +271,8 @@ TEST(FramePool, AReaderThatIsQuickerThanTheProducersLookCostsItNoFrame) {
   std::vector<std::thread> reading;
   for (std::uint32_t i = 0; i < 2; ++i) {
     reading.emplace_back([&, i] {
-      frame_pool::Reader reader(pool.parts, i);
-      PinnedFrame frame;
+      frame_pool::Consumer reader(pool.parts, i);
+      frame_pool::Message frame;
       while (!stop.load(std::memory_order_relaxed)) {
         if (reader.try_next(frame) != ReadOutcome::kMessage) continue;
         if (!is_whole(frame, pool.parts)) torn.fetch_add(1, std::memory_order_relaxed);
@@ -291,9 +291,9 @@ TEST(FramePool, AReaderThatIsQuickerThanTheProducersLookCostsItNoFrame) {
 TEST(FramePool, AFrameMayBeHandedOnAndLetGoOfElsewhere) {
   FramePoolFixture pool({.frames = 2, .frame_bytes = 200, .readers = 1, .pins = 1});
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader reader(pool.parts, 0);
+  frame_pool::Consumer reader(pool.parts, 0);
   ASSERT_TRUE(put_frame(producer));
-  PinnedFrame frame;
+  frame_pool::Message frame;
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   std::thread elsewhere([&pool, handed = std::move(frame)]() mutable {
     EXPECT_TRUE(is_whole(handed, pool.parts));
@@ -309,8 +309,8 @@ TEST(FramePool, AFrameMayBeHandedOnAndLetGoOfElsewhere) {
 TEST(FramePool, FramesThatAreGoneAreCountedExactly) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   std::uint64_t next = 1;
   std::uint64_t lost = 0;
   for (std::uint64_t round = 0; round < 200; ++round) {
@@ -333,8 +333,8 @@ TEST(FramePool, AReaderStartsWhereItAsksTo) {
   frame_pool::Producer producer(pool.parts);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
   const auto first = [&](FrameStart from) {
-    frame_pool::Reader reader(pool.parts, 0, from);
-    PinnedFrame frame;
+    frame_pool::Consumer reader(pool.parts, 0, from);
+    frame_pool::Message frame;
     EXPECT_EQ(reader.account().lost, 0u);
     if (reader.try_next(frame) != ReadOutcome::kMessage) return std::uint64_t{0};
     EXPECT_EQ(reader.account().lost, 0u);
@@ -348,9 +348,9 @@ TEST(FramePool, AReaderStartsWhereItAsksTo) {
 TEST(FramePool, ASuccessorOfAReaderMayResume) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
-  PinnedFrame frame;
+  frame_pool::Message frame;
   {
-    frame_pool::Reader reader(pool.parts, 0);
+    frame_pool::Consumer reader(pool.parts, 0);
     for (int i = 0; i < 2; ++i) {
       ASSERT_TRUE(put_frame(producer));
       ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
@@ -358,14 +358,14 @@ TEST(FramePool, ASuccessorOfAReaderMayResume) {
     frame.release();
   }
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
-  frame_pool::Reader successor(pool.parts, 0, FrameStart::kResume);
+  frame_pool::Consumer successor(pool.parts, 0, FrameStart::kResume);
   ASSERT_EQ(successor.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 9u);
   EXPECT_EQ(successor.account().received, 3u);
   EXPECT_EQ(successor.account().lost, 6u);
   frame.release();
   // Where no reader was before: at the oldest.
-  frame_pool::Reader first(pool.parts, 1, FrameStart::kResume);
+  frame_pool::Consumer first(pool.parts, 1, FrameStart::kResume);
   ASSERT_EQ(first.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(first.account().lost, 0u);
 }
@@ -377,8 +377,8 @@ TEST(FramePool, AnAccountThatNoHonestReaderWroteIsNotResumed) {
     frame_pool::Producer producer(pool.parts);
     for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
     latest<FrameAccount>::Writer(pool.parts.account(0)).store(account);
-    frame_pool::Reader reader(pool.parts, 0, FrameStart::kResume);
-    PinnedFrame frame;
+    frame_pool::Consumer reader(pool.parts, 0, FrameStart::kResume);
+    frame_pool::Message frame;
     ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     EXPECT_EQ(frame.number(), 7u);
   }
@@ -388,8 +388,8 @@ TEST(FramePool, AnyoneReadsAnAccount) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
-  frame_pool::Reader reader(pool.parts, 1);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 1);
+  frame_pool::Message frame;
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   const auto account = read_frame_account(pool.parts, 1);
@@ -406,7 +406,7 @@ TEST(FramePool, ASuccessorOfTheProducerFreesWhatWasBegun) {
   {
     frame_pool::Producer producer(pool.parts);
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(put_frame(producer));
-    ASSERT_FALSE(producer.try_claim().empty());
+    ASSERT_NE(producer.try_reserve(), nullptr);
   }
   // It died before it counted what it had published.
   const std::uint64_t uncounted = frame_ticket::make(4, 0);
@@ -415,8 +415,8 @@ TEST(FramePool, ASuccessorOfTheProducerFreesWhatWasBegun) {
   frame_pool::Producer successor(pool.parts);
   EXPECT_EQ(successor.number(), 3u);
   EXPECT_EQ(pool.state(0), 0u);
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   for (const std::uint64_t number : {2u, 3u}) {
     ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     EXPECT_EQ(frame.number(), number);
@@ -429,8 +429,8 @@ TEST(FramePool, ASuccessorOfTheProducerFreesWhatWasBegun) {
 
 TEST(FramePool, ASuccessorOfTheProducerRestoresWhatWasTakenBack) {
   FramePoolFixture pool(kFour);
-  frame_pool::Reader holder(pool.parts, 1);
-  PinnedFrame held;
+  frame_pool::Consumer holder(pool.parts, 1);
+  frame_pool::Message held;
   {
     frame_pool::Producer producer(pool.parts);
     ASSERT_TRUE(put_frame(producer));
@@ -438,13 +438,13 @@ TEST(FramePool, ASuccessorOfTheProducerRestoresWhatWasTakenBack) {
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(put_frame(producer));
   }
   for (const std::uint32_t f : {0u, 1u}) pool.set_state(f, pool.state(f) | kFlag);  // died here
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);  // what is being taken back is gone
   frame.release();
   frame_pool::Producer successor(pool.parts);
-  frame_pool::Reader again(pool.parts, 0);
+  frame_pool::Consumer again(pool.parts, 0);
   ASSERT_EQ(again.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 1u);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(successor));
@@ -454,10 +454,10 @@ TEST(FramePool, ASuccessorOfTheProducerRestoresWhatWasTakenBack) {
 TEST(FramePool, ADeadReadersPinsAreClearedAndALiveOnesAreNot) {
   FramePoolFixture pool({.frames = 3, .frame_bytes = 200, .readers = 2, .pins = 1});
   frame_pool::Producer producer(pool.parts);
-  std::vector<PinnedFrame> held(2);
+  std::vector<frame_pool::Message> held(2);
   for (std::uint32_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(put_frame(producer));
-    frame_pool::Reader reader(pool.parts, i);
+    frame_pool::Consumer reader(pool.parts, i);
     ASSERT_EQ(reader.try_newest(held[i]), ReadOutcome::kMessage);
   }
   ASSERT_TRUE(put_frame(producer));
@@ -480,7 +480,7 @@ TEST(FramePool, ANewReaderClearsThePinsOfTheOneBefore) {
   pool.parts.reader(0).pins[0].store(pool.state(0), std::memory_order_relaxed);  // died so
   ASSERT_TRUE(put_frame(producer));
   ASSERT_FALSE(put_frame(producer));
-  frame_pool::Reader reader(pool.parts, 0);
+  frame_pool::Consumer reader(pool.parts, 0);
   EXPECT_TRUE(put_frame(producer));
 }
 
@@ -506,8 +506,8 @@ TEST(FramePool, StatesAndSizesBeyondThePoolAreReported) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
   ASSERT_TRUE(put_frame(producer));
-  frame_pool::Reader reader(pool.parts, 0);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0);
+  frame_pool::Message frame;
   pool.producer_part.sizes[0].store(201, std::memory_order_relaxed);
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kCorrupt);
   EXPECT_EQ(pool.pin(0), 0u);
@@ -521,8 +521,8 @@ TEST(FramePool, StatesAndSizesBeyondThePoolAreReported) {
 TEST(FramePool, ANewestThatIsNowhereIsNeverWaitedForForever) {
   FramePoolFixture pool(kFour);
   pool.producer_part.newest.store(frame_ticket::make(77, 2), std::memory_order_relaxed);
-  frame_pool::Reader reader(pool.parts, 0, FrameStart::kOldest);
-  PinnedFrame frame;
+  frame_pool::Consumer reader(pool.parts, 0, FrameStart::kOldest);
+  frame_pool::Message frame;
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kEmpty);
   pool.producer_part.newest.store(frame_ticket::make(99, 2), std::memory_order_relaxed);
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kContended);
@@ -536,14 +536,14 @@ TEST(FramePool, AFrameThatIsNotCountedYetIsNotRead) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
   ASSERT_TRUE(put_frame(producer));
-  frame_pool::Reader reader(pool.parts, 0);
+  frame_pool::Consumer reader(pool.parts, 0);
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(put_frame(producer));
   const std::uint64_t second = pool.state(1);
   const std::uint64_t third = pool.state(2);
   pool.producer_part.newest.store(second, std::memory_order_relaxed);
   pool.set_state(0, 0);
   pool.set_state(1, second | kFlag);
-  PinnedFrame frame;
+  frame_pool::Message frame;
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kContended);
   EXPECT_EQ(pool.pin(0), 0u);
   EXPECT_EQ(reader.account().last, 0u);
@@ -597,10 +597,10 @@ TEST(FramePool, APoolIsCreatedOnceAndAttachedToByOthers) {
   EXPECT_TRUE(is_aligned(parts->frame(1), kPartAlignment));
   EXPECT_EQ(parts->frame(4) + parts->stride, memory.span().data() + memory.size);
   frame_pool::Producer producer(*created);
-  frame_pool::Reader reader(*parts, 2);
+  frame_pool::Consumer reader(*parts, 2);
   for (int i = 0; i < 20; ++i) {
     ASSERT_TRUE(put_frame(producer));
-    PinnedFrame frame;
+    frame_pool::Message frame;
     ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
     ASSERT_TRUE(is_whole(frame, *parts));
   }
@@ -669,9 +669,9 @@ TEST(FramePool, AReaderIsWokenByTheNextFrame) {
   constexpr std::uint64_t kFrames = 1000;
   std::atomic<std::uint64_t> got{0};
   std::thread reading([&] {
-    frame_pool::Reader reader(pool.parts, 1);
+    frame_pool::Consumer reader(pool.parts, 1);
     Sleeper sleeper(pool.parts.reader(1).publish_waiter, pool.producer_part.publish_ringer);
-    PinnedFrame frame;
+    frame_pool::Message frame;
     while (frame.number() < kFrames) {
       while (!sleeper.sleep_once([&] { return reader.changed(); }, Deadline::never())) {
       }
@@ -699,9 +699,9 @@ TEST(FramePool, AProducerIsWokenWhenAFrameIsLetGoOf) {
   FramePoolFixture pool({.frames = 2, .frame_bytes = 64, .readers = 1, .pins = 1});
   constexpr std::uint64_t kFrames = 1000;
   std::thread reading([&] {
-    frame_pool::Reader reader(pool.parts, 0);
+    frame_pool::Consumer reader(pool.parts, 0);
     Ringer ringer(pool.producer_part.unpin_waiter, pool.parts.reader(0).unpin_ringer);
-    PinnedFrame frame;
+    frame_pool::Message frame;
     for (std::uint64_t last = 0; last < kFrames;) {
       // What it held before is let go of.
       if (reader.try_newest(frame) == ReadOutcome::kMessage) ringer.notify();
@@ -715,7 +715,8 @@ TEST(FramePool, AProducerIsWokenWhenAFrameIsLetGoOf) {
   frame_pool::Producer producer(pool.parts);
   Sleeper sleeper(pool.producer_part.unpin_waiter, pool.parts.reader(0).unpin_ringer);
   for (std::uint64_t n = 1; n <= kFrames; ++n) {
-    while (!sleeper.sleep_once([&] { return !producer.try_claim().empty(); }, Deadline::never())) {
+    while (
+        !sleeper.sleep_once([&] { return producer.try_reserve() != nullptr; }, Deadline::never())) {
     }
     ASSERT_TRUE(put_frame(producer));
   }

@@ -157,7 +157,7 @@ TEST_F(MpmcAttendanceSpec, GivenBackSaysWhetherAllBeforeAPositionIs) {
     ASSERT_TRUE(consumer.try_pop(value));
     EXPECT_TRUE(ring.ring.given_back(from, start + 1));
     {
-      auto message = consumer.try_take();
+      auto message = consumer.try_next();
       ASSERT_TRUE(message);
       EXPECT_FALSE(ring.ring.given_back(from, start + 2)) << "taken is not given back";
     }

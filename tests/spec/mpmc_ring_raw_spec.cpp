@@ -37,7 +37,7 @@ TEST(MpmcRawRing, RawMessagesKeepTheirSize) {
     claim->resize(0, size);
     std::move(*claim).commit();
     for (int i = 0; i < 2; ++i) {
-      const auto message = consumer.try_take();
+      const auto message = consumer.try_next();
       ASSERT_TRUE(message.has_value());
       ASSERT_EQ((**message).size(), size);
       EXPECT_EQ(std::memcmp((**message).data(), kText.data(), size), 0);
@@ -74,11 +74,11 @@ TEST(MpmcRawRing, SizesAreReadOnceForEachTaking) {
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(producer.try_push(std::as_bytes(std::span("good", 4))));
 
   {
-    const auto message = consumer.try_take();
+    const auto message = consumer.try_next();
     change_size(0);
     EXPECT_EQ((**message).size(), 4u);
   }
-  const auto messages = consumer.try_take(2);
+  const auto messages = consumer.try_next_some(2);
   change_size(1);
   change_size(2);
   EXPECT_EQ((*messages)[0].size(), 4u);
@@ -103,7 +103,7 @@ TEST(MpmcRawRing, GivingBackChangesNoPayload) {
     ASSERT_EQ(consumer.try_peek().size(), 150 + i);
     consumer.give_back();
   }
-  ASSERT_EQ(consumer.try_take(4)->size(), 4u);
+  ASSERT_EQ(consumer.try_next_some(4)->size(), 4u);
 
   for (std::uint32_t i = 0; i < 16; ++i) {
     const std::byte* const payload = ring.parts.slot_at(i) + ring.parts.payload_offset;

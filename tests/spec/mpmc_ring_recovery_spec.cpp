@@ -168,7 +168,7 @@ TEST_F(MpmcRecovery, AStaleAnnouncementOneLapLaterMeansNothing) {
 TEST_F(MpmcRecovery, ADeadConsumersMessageIsRedeliveredWithAMark) {
   ASSERT_TRUE(producer.try_push(1));
   ASSERT_TRUE(producer.try_push(2));
-  auto message = dying_consumer.try_take();
+  auto message = dying_consumer.try_next();
   die_holding(message);
   ASSERT_FALSE(recover().anything());
   liveness.dead = {2};
@@ -176,17 +176,17 @@ TEST_F(MpmcRecovery, ADeadConsumersMessageIsRedeliveredWithAMark) {
   EXPECT_EQ(recover().orphaned, 1u);
 
   {
-    const auto fresh = consumer.try_take();
+    const auto fresh = consumer.try_next();
     EXPECT_EQ(**fresh, 2u);
     EXPECT_FALSE(fresh->redelivered());
   }
   {
-    const auto again = consumer.try_take();
+    const auto again = consumer.try_next();
     ASSERT_TRUE(again.has_value());
     EXPECT_EQ(**again, 1u);
     EXPECT_TRUE(again->redelivered());
   }
-  EXPECT_FALSE(consumer.try_take().has_value());
+  EXPECT_FALSE(consumer.try_next().has_value());
   EXPECT_EQ(ring.parts.participants[kMe].orphaned, 1u);
   EXPECT_EQ(ring.parts.participants[kMe].redelivered, 1u);
   expect_full_capacity(ring, producer, consumer);
@@ -198,7 +198,7 @@ struct MpmcRecoveryDropping : MpmcRecovery {
 
 TEST_F(MpmcRecoveryDropping, OrItIsDroppedAndCounted) {
   ASSERT_TRUE(producer.try_push(1));
-  auto message = dying_consumer.try_take();
+  auto message = dying_consumer.try_next();
   die_holding(message);
   liveness.dead = {2};
 
@@ -220,7 +220,7 @@ TEST_F(MpmcRecovery, AMessageGivenBackIsNotRedelivered) {
 }
 
 TEST_F(MpmcRecovery, ADeadBatchIsRecoveredSlotBySlot) {
-  auto claim = dying_producer.try_claim(3);
+  auto claim = dying_producer.try_claim_some(3);
   (*claim)[0] = 1;
   ring.parts.state_at(0) = ring.word(0, SlotKind::kWritten);  // committed one of three, then died
   die_holding(claim);
@@ -230,7 +230,7 @@ TEST_F(MpmcRecovery, ADeadBatchIsRecoveredSlotBySlot) {
   EXPECT_THAT(drain(consumer), ElementsAre(1, 2));
 
   for (std::uint64_t i = 3; i < 6; ++i) ASSERT_TRUE(producer.try_push(i));
-  auto messages = dying_consumer.try_take(3);
+  auto messages = dying_consumer.try_next_some(3);
   ASSERT_EQ(messages->size(), 3u);
   ring.parts.state_at(4) = ring.word(8, SlotKind::kFree);  // gave back one of three, then died
   die_holding(messages);
@@ -254,12 +254,12 @@ TEST_F(MpmcRecovery, ATombstoneWhoseSkipperDiedIsFreed) {
 
 TEST_F(MpmcRecovery, WhoTakesOverMayDieToo) {
   ASSERT_TRUE(producer.try_push(1));
-  auto message = dying_consumer.try_take();
+  auto message = dying_consumer.try_next();
   die_holding(message);
   liveness.dead = {2};
   ASSERT_EQ(recover().orphaned, 1u);
   Fixture::Consumer second(ring.ring, 3);
-  auto again = second.try_take();
+  auto again = second.try_next();
   ASSERT_TRUE(again->redelivered());
   EXPECT_FALSE(recover().anything()) << "its new owner lives";
   die_holding(again);
@@ -267,12 +267,12 @@ TEST_F(MpmcRecovery, WhoTakesOverMayDieToo) {
 
   EXPECT_EQ(recover().orphaned, 1u);
 
-  EXPECT_TRUE(consumer.try_take()->redelivered());
+  EXPECT_TRUE(consumer.try_next()->redelivered());
   expect_full_capacity(ring, producer, consumer);
 }
 
 TEST_F(MpmcRecovery, RecoveringTwiceChangesNothing) {
-  auto claim = dying_producer.try_claim(2);
+  auto claim = dying_producer.try_claim_some(2);
   die_holding(claim);
   liveness.dead = {0};
   ASSERT_EQ(recover().tombstones, 2u);
@@ -285,7 +285,7 @@ TEST_F(MpmcRecovery, RecoveringTwiceChangesNothing) {
 
 TEST_F(MpmcRecovery, ARecovererMayDieAnywhere) {
   ASSERT_TRUE(producer.try_push(1));
-  auto message = dying_consumer.try_take();
+  auto message = dying_consumer.try_next();
   die_holding(message);
   liveness.dead = {2};
   // A recoverer orphaned the message, and died before it told anyone and cleared the record.
@@ -349,15 +349,15 @@ TEST_F(MpmcRecovery, DeadSleepersAreForgotten) {
 
 TEST_F(MpmcRecovery, OrphansBehindManyMessagesAreFound) {
   for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(producer.try_push(i));
-  auto messages = dying_consumer.try_take(3);
+  auto messages = dying_consumer.try_next_some(3);
   die_holding(messages);
   liveness.dead = {2};
   ASSERT_EQ(recover().orphaned, 3u);
   Fixture::Consumer other(ring.ring, 3);
 
-  EXPECT_EQ(**consumer.try_take(), 3u);
-  const auto first = consumer.try_take();
-  const auto second = other.try_take();
+  EXPECT_EQ(**consumer.try_next(), 3u);
+  const auto first = consumer.try_next();
+  const auto second = other.try_next();
   EXPECT_EQ(**first, 0u);
   EXPECT_EQ(**second, 1u);
   EXPECT_FALSE(producer.try_push(9));

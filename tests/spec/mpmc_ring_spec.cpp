@@ -41,8 +41,8 @@ TEST(MpmcRing, TakingFromAnEmptyRingReturnsNothing) {
 
   EXPECT_EQ(value, 7u);
   EXPECT_EQ(consumer.outcome(), ReadOutcome::kEmpty);
-  EXPECT_FALSE(consumer.try_take().has_value());
-  EXPECT_FALSE(consumer.try_take(8).has_value());
+  EXPECT_FALSE(consumer.try_next().has_value());
+  EXPECT_FALSE(consumer.try_next_some(8).has_value());
 }
 
 TEST(MpmcRing, MessagesLeaveInTheOrderTheyEntered) {
@@ -75,7 +75,7 @@ TEST(MpmcRing, AFullRingAcceptsAgainAfterOneIsGivenBack) {
   Fixture::Consumer consumer(ring.ring, 1);
   for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(producer.try_push(i));
   ASSERT_FALSE(producer.try_push(99));
-  { ASSERT_EQ(**consumer.try_take(), 0u); }
+  { ASSERT_EQ(**consumer.try_next(), 0u); }
 
   EXPECT_TRUE(producer.try_push(4));
   EXPECT_FALSE(producer.try_push(99));
@@ -112,31 +112,33 @@ TEST(MpmcRing, AClaimOfManyIsAdjacentAndAsLongAsThereIsRoom) {
   Fixture ring(8);
   Fixture::Producer producer(ring.ring, 0);
   Fixture::Consumer consumer(ring.ring, 1);
-  auto claim = producer.try_claim(5);
+  auto claim = producer.try_claim_some(5);
   ASSERT_EQ(claim->size(), 5u);
   for (std::uint32_t i = 0; i < 5; ++i) (*claim)[i] = 10 + i;
   std::move(*claim).commit();
-  EXPECT_EQ(producer.try_claim(1000)->size(), 3u);  // discarded at once
-  EXPECT_FALSE(producer.try_claim(1).has_value());
+  EXPECT_EQ(producer.try_claim_some(1000)->size(), 3u);  // discarded at once
+  EXPECT_FALSE(producer.try_claim_some(1).has_value());
 
   {
-    const auto messages = consumer.try_take(1000);
+    const auto messages = consumer.try_next_some(1000);
     ASSERT_EQ(messages->size(), 5u);
     EXPECT_EQ((*messages)[4], 14u);
     EXPECT_EQ(ring.head(), 5u);
-    EXPECT_FALSE(producer.try_claim(1).has_value());
+    EXPECT_FALSE(producer.try_claim_some(1).has_value());
   }
-  EXPECT_TRUE(producer.try_claim(1).has_value());
+  EXPECT_TRUE(producer.try_claim_some(1).has_value());
 }
 
 TEST(MpmcRing, CommittingAPartGivesUpTheRest) {
   Fixture ring(8);
   Fixture::Producer producer(ring.ring, 0);
   Fixture::Consumer consumer(ring.ring, 1);
-  auto claim = producer.try_claim(4);
+  auto claim = producer.try_claim_some(4);
   (*claim)[0] = 1;
   (*claim)[1] = 2;
-  std::move(*claim).commit(2);
+  claim->shrink(2);
+  EXPECT_EQ(claim->size(), 2u);
+  std::move(*claim).commit();
   ASSERT_TRUE(producer.try_push(3));
 
   EXPECT_THAT(drain(consumer), ElementsAre(1, 2, 3));
@@ -147,7 +149,7 @@ TEST(MpmcRing, AHeldMessageHoldsBackItsOwnSlotAlone) {
   Fixture::Producer producer(ring.ring, 0);
   Fixture::Consumer slow(ring.ring, 1), other(ring.ring, 2);
   for (std::uint64_t i = 0; i < 4; ++i) ASSERT_TRUE(producer.try_push(i));
-  const auto held = slow.try_take();
+  const auto held = slow.try_next();
 
   EXPECT_THAT(drain(other), ElementsAre(1, 2, 3));
   EXPECT_FALSE(producer.try_push(4));
@@ -173,7 +175,7 @@ TEST(MpmcRing, ValuesAreAlignedAsTheirTypeAsks) {
   };
   MpmcFixture<Wide> ring(2);
   MpmcFixture<Wide>::Producer producer(ring.ring, 0);
-  auto claim = producer.try_claim(2);
+  auto claim = producer.try_claim_some(2);
   for (std::uint32_t i = 0; i < 2; ++i) {
     EXPECT_TRUE(is_aligned(&(*claim)[i], 64));
   }
@@ -186,14 +188,15 @@ TEST(MpmcRing, OnlyOwnersAnnounce) {
   Fixture ring(2);
   Fixture::Producer one(ring.ring, 0), two(ring.ring, 1);
   Fixture::Consumer consumer(ring.ring, 2);
-  auto claim = one.try_claim(2);
+  auto claim = one.try_claim_some(2);
   EXPECT_EQ(ring.claiming(0), mpmc_announcement::make(0, 2));
 
   // A stale guess makes the other one try; it leaves nothing on record when it has lost.
   ASSERT_FALSE(two.try_claim().has_value());
   EXPECT_EQ(ring.claiming(1), mpmc_announcement::kNone);
-  std::move(*claim).commit(1);
-  const auto message = consumer.try_take();
+  claim->shrink(1);
+  std::move(*claim).commit();
+  const auto message = consumer.try_next();
   EXPECT_EQ(ring.taking(2), mpmc_announcement::make(0, 1));
   EXPECT_EQ(ring.claiming(2), mpmc_announcement::kNone);
 }
@@ -243,13 +246,14 @@ TEST(MpmcRing, CorruptWordsAreReportedAndStayInBounds) {
       case 4: ring.parts.positions->orphans = any_value(); break;
       default: ring.parts.state_at(random()) = any_value(); break;
     }
-    if (auto claim = producer.try_claim(random() % 16 + 1); claim && random() % 2 == 0) {
+    if (auto claim = producer.try_claim_some(random() % 16 + 1); claim && random() % 2 == 0) {
       (*claim)[claim->size() - 1] = 1;
-      std::move(*claim).commit(static_cast<std::uint32_t>(random() % (claim->size() + 1)));
+      claim->shrink(random() % (claim->size() + 1));
+      std::move(*claim).commit();
     }
     std::uint64_t value = 0;
     (void)consumer.try_pop(value);
-    (void)consumer.try_take(16);
+    (void)consumer.try_next_some(16);
     ring.ring.recovery(0).all(liveness);
     ASSERT_THAT(liveness.locked, IsEmpty());
     ASSERT_LE(ring.ring.size(), 8u);
@@ -261,7 +265,7 @@ TEST(MpmcRing, CorruptWordsAreReportedAndStayInBounds) {
   EXPECT_EQ(fresh.outcome(), ClaimOutcome::kCorrupt);
   ring.parts.state_at(0) = ring.word(80, SlotKind::kWritten);
   Fixture::Consumer late(ring.ring, 1);
-  EXPECT_FALSE(late.try_take().has_value());
+  EXPECT_FALSE(late.try_next().has_value());
   EXPECT_EQ(late.outcome(), ReadOutcome::kCorrupt);
 }
 
@@ -346,22 +350,24 @@ TEST(MpmcRing, AClaimOfAllIsAsLongAsAskedForOrNotMade) {
   decltype(ring)::Consumer consumer(ring.ring, 2);
   for (std::uint64_t i = 0; i < 3; ++i) ASSERT_TRUE(other.try_push(i));
 
-  EXPECT_FALSE(producer.try_claim_all(6));
+  EXPECT_FALSE(producer.try_claim(6));
   EXPECT_EQ(producer.outcome(), ClaimOutcome::kFull);
   EXPECT_EQ(ring.tail(), 3u);
   EXPECT_EQ(ring.claiming(0), mpmc_announcement::kNone);
   {
-    auto claim = producer.try_claim_all(5);
+    auto claim = producer.try_claim(5);
     ASSERT_TRUE(claim);
     EXPECT_EQ(claim->size(), 5u);
     EXPECT_EQ(producer.first(), 3u);
     for (std::uint32_t i = 0; i < 5; ++i) (*claim)[i] = 3 + i;
     // Claimed and not yet written: free to look at, and not free.
-    EXPECT_FALSE(other.try_claim_all(1));
+    EXPECT_FALSE(other.try_claim(1));
     std::move(*claim).commit();
   }
   EXPECT_THAT(drain(consumer), ::testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
-  EXPECT_TRUE(producer.try_claim_all(8));
+  EXPECT_FALSE(producer.try_claim(0));
+  EXPECT_FALSE(producer.try_claim(9)) << "more than there are";
+  EXPECT_TRUE(producer.try_claim(8));
 }
 
 }  // namespace

@@ -188,7 +188,10 @@ TEST(SpscRing, AClaimMayBeCommittedInPart) {
   auto claim = producer.try_claim(4);
   std::iota(claim->first().begin(), claim->first().end(), 1);
 
-  std::move(*claim).commit(2);
+  claim->shrink(2);
+  EXPECT_EQ(claim->size(), 2u);
+  EXPECT_EQ(claim->first().size(), 2u);
+  std::move(*claim).commit();
 
   EXPECT_EQ(ring.tail(), 2u);
   EXPECT_EQ(producer.try_reserve(), &ring.slots[2]);

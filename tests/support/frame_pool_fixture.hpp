@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "rondo/core/frame_pool.hpp"
 
@@ -77,15 +78,16 @@ inline bool is_frame(std::span<const std::byte> bytes, std::uint64_t n, std::siz
 
 // Publishes the next frame. False if all are pinned.
 inline bool put_frame(frame_pool::Producer& producer) {
-  const std::span<std::byte> bytes = producer.try_claim();
-  if (bytes.empty()) return false;
+  auto claim = producer.try_claim();
+  if (!claim) return false;
   const std::uint64_t n = producer.number() + 1;
-  write_frame(bytes, n);
-  producer.commit(size_of_frame(n, bytes.size()));
+  write_frame(claim->bytes(), n);
+  claim->shrink(size_of_frame(n, claim->bytes().size()));
+  std::move(*claim).commit();
   return true;
 }
 // Whether what is held is the frame that it says it is.
-inline bool is_whole(const PinnedFrame& frame, const FramePoolParts& parts) {
+inline bool is_whole(const frame_pool::Message& frame, const FramePoolParts& parts) {
   return is_frame(frame.bytes(), frame.number(), parts.frame_bytes);
 }
 

@@ -33,19 +33,19 @@ std::byte* PoolSender::reserve(record_ring::Producer& producer, Ringer&, std::si
                                Deadline deadline, Status& refusal) noexcept {
   refusal = forked() ? Status::kForked : Status::kTooLarge;
   if (forked() || size_bytes > max_message_bytes(producer)) return nullptr;
-  std::span<std::byte> frame = producer_.try_claim();
-  if (!frame.empty()) [[likely]]
-    return frame.data();
-  const auto ready = [&] { return !(frame = producer_.try_claim()).empty(); };
+  std::byte* frame = producer_.try_reserve();
+  if (frame != nullptr) [[likely]]
+    return frame;
+  const auto ready = [&] { return (frame = producer_.try_reserve()) != nullptr; };
   if (deadline == Deadline::now()) {
     // Who polls asks after the dead now and then.
     refusal = seat_.damaged() ? Status::kCorrupt : Status::kWouldBlock;
     if (!pacer_.due_by_time()) return nullptr;
     seat_.recover();
-    return ready() ? frame.data() : nullptr;
+    return ready() ? frame : nullptr;
   }
   refusal = wait(deadline, ready);
-  return refusal == Status::kOk ? frame.data() : nullptr;
+  return refusal == Status::kOk ? frame : nullptr;
 }
 
 // Whose bell to listen to: a reader that holds a frame, or has not got the newest one.
@@ -139,7 +139,7 @@ Status PoolSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline dea
 }
 
 std::optional<Arming> PoolSender::arm(record_ring::Producer&, std::size_t) noexcept {
-  const auto ready = [&] { return !producer_.try_claim().empty(); };
+  const auto ready = [&] { return producer_.try_reserve() != nullptr; };
   const auto lost = [&] {
     seat_.recover();
     return seat_.damaged() || ready();

@@ -155,8 +155,8 @@ class PoolReceiver final : public ReceiverBackend {
 
   PoolSeat seat_;
   bool latest_;
-  frame_pool::Reader reader_;
-  PinnedFrame frame_;  // which the handle's Message shows
+  frame_pool::Consumer reader_;
+  frame_pool::Message frame_;  // which the handle's Message shows
   Ringer bell_;
   Sleeper sleeper_;
   WaitStrategy strategy_;

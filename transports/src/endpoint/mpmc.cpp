@@ -151,7 +151,7 @@ Status SlotSender::commit_batch(record_ring::Producer&, Ringer&, Deadline deadli
   std::optional<SlotRing::Producer::Claim> claim;
   const auto ready = [&] {
     if (!claim) {
-      if (auto got = producer().try_claim_all(count)) claim.emplace(*std::move(got));
+      if (auto got = producer().try_claim(count)) claim.emplace(*std::move(got));
     }
     return claim.has_value() || producer().outcome() == ClaimOutcome::kCorrupt;
   };

@@ -59,43 +59,13 @@ enum class FrameStart : std::uint8_t {
             // Where nobody was: at the oldest
 };
 
-// A frame that a reader holds: it stays as it is until this object lets go of it. Thread-safe as a
-// pointer is; any thread may let go. Must not outlive the mapping.
-class [[nodiscard]] PinnedFrame {
- public:
-  PinnedFrame() noexcept = default;
-  PinnedFrame(PinnedFrame&& other) noexcept { *this = std::move(other); }
-  PinnedFrame& operator=(PinnedFrame&& other) noexcept {
-    if (this == &other) return *this;
-    release();
-    pin_ = std::exchange(other.pin_, nullptr);
-    bytes_ = std::exchange(other.bytes_, {});
-    number_ = std::exchange(other.number_, 0);
-    return *this;
-  }
-  ~PinnedFrame() { release(); }
-
-  // Lets go of the frame. Progress: wait-free. Memory ordering: what was read of it, was read
-  // before the producer writes there again.
-  void release() noexcept;
-
-  [[nodiscard]] explicit operator bool() const noexcept { return pin_ != nullptr; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
-  // Counted from 1; 0: it holds none.
-  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
-
- private:
-  friend class frame_pool;
-  Atomic<std::uint64_t>* pin_ = nullptr;
-  std::span<const std::byte> bytes_;
-  std::uint64_t number_ = 0;
-};
-
 class frame_pool {
  public:
   using Parts = FramePoolParts;
   class Producer;
-  class Reader;
+  class Consumer;
+  class Claim;
+  class Message;
 
   static constexpr std::uint32_t kProducerSlot = 0;
   static constexpr std::uint32_t kFirstReaderSlot = 1;
@@ -106,15 +76,6 @@ class frame_pool {
                                             const FramePoolParams& params);
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the pool");
-
- private:
-  static void hold(PinnedFrame& frame, Atomic<std::uint64_t>& pin, std::span<const std::byte> bytes,
-                   std::uint64_t number) noexcept {
-    frame.release();
-    frame.pin_ = &pin;
-    frame.bytes_ = bytes;
-    frame.number_ = number;
-  }
 };
 
 namespace detail {
@@ -140,12 +101,44 @@ void for_each_pin(const FramePoolParts& parts, F&& f) noexcept {
 
 }  // namespace detail
 
-inline void PinnedFrame::release() noexcept {
-  if (pin_ == nullptr) return;
-  detail::unpin(*std::exchange(pin_, nullptr));
-  bytes_ = {};
-  number_ = 0;
-}
+// A frame that a consumer holds: it stays as it is until this object lets go of it, however many
+// others are read meanwhile. Thread-safe as a pointer is; any thread may let go. Must not outlive
+// the mapping.
+class [[nodiscard]] frame_pool::Message {
+ public:
+  Message() noexcept = default;  // holds none
+  Message(Message&& other) noexcept { *this = std::move(other); }
+  Message& operator=(Message&& other) noexcept {
+    if (this == &other) return *this;
+    release();
+    pin_ = std::exchange(other.pin_, nullptr);
+    bytes_ = std::exchange(other.bytes_, {});
+    number_ = std::exchange(other.number_, 0);
+    return *this;
+  }
+  ~Message() { release(); }
+
+  // Lets go of the frame. Progress: wait-free. Memory ordering: what was read of it, was read
+  // before the producer writes there again.
+  void release() noexcept {
+    if (pin_ == nullptr) return;
+    detail::unpin(*std::exchange(pin_, nullptr));
+    bytes_ = {};
+    number_ = 0;
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return pin_ != nullptr; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  // Counted from 1; 0: it holds none.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+
+ private:
+  friend class Consumer;
+
+  Atomic<std::uint64_t>* pin_ = nullptr;
+  std::span<const std::byte> bytes_;
+  std::uint64_t number_ = 0;
+};
 
 // The one who publishes. Not thread-safe: one thread at a time.
 class frame_pool::Producer {
@@ -154,20 +147,24 @@ class frame_pool::Producer {
   // producer's role (participants.hpp).
   explicit Producer(const Parts& parts) noexcept;
 
-  // A frame to write in place, frame_bytes long, or an empty span when all are pinned; again the
-  // same one until it is published or given up. It is a free one, or the oldest that nobody pins.
-  // The newest is never taken, so that there is always one to read. With readers * pins + 2 frames
-  // it never fails. Progress: wait-free; one fence, and reads a line per reader.
-  [[nodiscard]] std::span<std::byte> try_claim() noexcept;
-  // Publishes the claimed frame with its first `size_bytes` bytes, at most frame_bytes. Progress:
+  // A frame to write in place, or none when all are pinned. It is a free one, or the oldest that
+  // nobody pins. The newest is never taken, so that there is always one to read. With
+  // readers * pins + 2 frames it never fails. One claim at a time. Progress: wait-free; one fence,
+  // and reads a line per reader.
+  [[nodiscard]] std::optional<Claim> try_claim() noexcept;
+
+  // The same without an object, for those who build handles of their own: where to write,
+  // frame_bytes bytes, or nullptr; again the same frame until it is committed or discarded.
+  [[nodiscard]] std::byte* try_reserve() noexcept;
+  // Publishes the frame with its first `size_bytes` bytes, at most frame_bytes. Progress:
   // wait-free. Memory ordering: what the caller did before is visible to who gets this frame.
   void commit(std::size_t size_bytes) noexcept;
-  // Gives the claimed frame up, unpublished; what it held before is gone.
+  // Gives the frame up, unpublished; what it held before is gone.
   void discard() noexcept { claimed_ = kNone; }
   // Says that nothing more will come; the next commit takes it back.
   void close() noexcept;
 
-  // Why the last try_claim() got nothing.
+  // Why the last try_ got nothing.
   [[nodiscard]] static constexpr ClaimOutcome outcome() noexcept { return ClaimOutcome::kFull; }
   // The number of the last frame published, those of predecessors included.
   [[nodiscard]] std::uint64_t number() const noexcept { return frame_ticket::number_of(newest_); }
@@ -191,22 +188,61 @@ class frame_pool::Producer {
   std::uint32_t claimed_ = kNone;
 };
 
+// A frame to write. Destroying it without commit() leaves no trace but this: what the frame held
+// before is gone.
+class [[nodiscard]] frame_pool::Claim {
+ public:
+  Claim(Producer& producer, std::span<std::byte> bytes) noexcept
+      : producer_(&producer), bytes_(bytes) {}
+  Claim(Claim&& other) noexcept
+      : producer_(std::exchange(other.producer_, nullptr)), bytes_(other.bytes_) {}
+  Claim& operator=(Claim&&) = delete;
+  ~Claim() {
+    if (producer_ != nullptr) producer_->discard();
+  }
+
+  // Where to write, frame_bytes long (or as shrunk).
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
+  // Keeps only the first `size_bytes`, at most bytes().size().
+  void shrink(std::size_t size_bytes) noexcept {
+    assert(size_bytes <= bytes_.size());
+    bytes_ = bytes_.first(size_bytes);
+  }
+  // Publishes the frame; see Producer::commit().
+  void commit() && noexcept { std::exchange(producer_, nullptr)->commit(bytes_.size()); }
+
+ private:
+  Producer* producer_;
+  std::span<std::byte> bytes_;
+};
+
+inline std::optional<frame_pool::Claim> frame_pool::Producer::try_claim() noexcept {
+  std::byte* const bytes = try_reserve();
+  if (bytes == nullptr) return std::nullopt;
+  return std::optional<Claim>(std::in_place, *this, std::span(bytes, parts_.frame_bytes));
+}
+
 // One who reads. Each slot has one at a time; not thread-safe.
-class frame_pool::Reader {
+class frame_pool::Consumer {
  public:
   // Takes reader `index`'s part, below reader_count, whose slot the caller holds; clears what a
   // predecessor had pinned.
-  Reader(const Parts& parts, std::uint32_t index, FrameStart from = FrameStart::kOldest) noexcept;
+  Consumer(const Parts& parts, std::uint32_t index, FrameStart from = FrameStart::kOldest) noexcept;
 
   // The oldest frame that is still there after the last one, or the newest; those passed over are
-  // counted as lost. `frame` keeps what it holds when there is no newer one (kEmpty, kEnd), and
-  // lets go of it before otherwise. Progress: bounded; kContended only if one frame after the other was
-  // taken back while it was being pinned. Memory ordering: what the producer did before it
-  // published the frame is visible.
-  [[nodiscard]] ReadOutcome try_next(PinnedFrame& frame) noexcept {
+  // counted as lost. Empty if there is none; outcome() tells why. What was got before stays held.
+  // Progress: bounded; kContended only if one frame after the other was taken back while it was
+  // being pinned. Memory ordering: what the producer did before it published the frame is visible.
+  [[nodiscard]] std::optional<Message> try_next() noexcept { return one(false); }
+  [[nodiscard]] std::optional<Message> try_newest() noexcept { return one(true); }
+
+  // The same into an object that is used again, for those who hold one frame at a time, with one
+  // pin: `frame` keeps what it holds if there is no newer one (kEmpty, kEnd), and otherwise lets go
+  // of it before another one is pinned.
+  [[nodiscard]] ReadOutcome try_next(Message& frame) noexcept {
     return outcome_ = read(frame, false);
   }
-  [[nodiscard]] ReadOutcome try_newest(PinnedFrame& frame) noexcept {
+  [[nodiscard]] ReadOutcome try_newest(Message& frame) noexcept {
     return outcome_ = read(frame, true);
   }
 
@@ -227,7 +263,13 @@ class frame_pool::Reader {
   // Of all frames' words, in one call; a pool of the largest size is searched 64 times.
   static constexpr std::uint32_t kMostSearched = 64 * kMaxFrames;
 
-  [[nodiscard]] ReadOutcome read(PinnedFrame& frame, bool newest_only) noexcept;
+  [[nodiscard]] std::optional<Message> one(bool newest_only) noexcept {
+    Message frame;
+    outcome_ = read(frame, newest_only);
+    if (outcome_ != ReadOutcome::kMessage) return std::nullopt;
+    return frame;
+  }
+  [[nodiscard]] ReadOutcome read(Message& frame, bool newest_only) noexcept;
   [[nodiscard]] std::uint64_t oldest_between(std::uint64_t after, std::uint64_t upto) noexcept;
   [[nodiscard]] bool try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept;
   [[nodiscard]] Atomic<std::uint64_t>* free_pin() const noexcept;

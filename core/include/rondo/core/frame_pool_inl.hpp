@@ -27,10 +27,9 @@ inline frame_pool::Producer::Producer(const Parts& parts) noexcept
   }
 }
 
-inline std::span<std::byte> frame_pool::Producer::try_claim() noexcept {
+inline std::byte* frame_pool::Producer::try_reserve() noexcept {
   if (claimed_ == kNone) claimed_ = find();
-  if (claimed_ == kNone) return {};
-  return {parts_.frame(claimed_), parts_.frame_bytes};
+  return claimed_ == kNone ? nullptr : parts_.frame(claimed_);
 }
 
 inline std::uint32_t frame_pool::Producer::find() noexcept {
@@ -115,7 +114,8 @@ inline void frame_pool::Producer::close() noexcept {
   parts_.producer->newest.store(newest_ | frame_ticket::kFlag, std::memory_order_release);
 }
 
-inline frame_pool::Reader::Reader(const Parts& parts, std::uint32_t index, FrameStart from) noexcept
+inline frame_pool::Consumer::Consumer(const Parts& parts, std::uint32_t index,
+                                      FrameStart from) noexcept
     : parts_(parts), index_(index), account_writer_(parts.account(index)) {
   assert(index < parts.reader_count);
   clear_pins(parts_, index_);
@@ -123,13 +123,13 @@ inline frame_pool::Reader::Reader(const Parts& parts, std::uint32_t index, Frame
   write_account();
 }
 
-inline void frame_pool::Reader::write_account() noexcept {
+inline void frame_pool::Consumer::write_account() noexcept {
   // A cell's store, no atomic's: latest.hpp has its orders.
   constexpr auto kWrite = &latest<FrameAccount>::Writer::store;
   (account_writer_.*kWrite)(account_);
 }
 
-inline void frame_pool::Reader::begin(FrameStart from) noexcept {
+inline void frame_pool::Consumer::begin(FrameStart from) noexcept {
   // N4 (acquire, pairs with N1, N3, N5): the states of all frames up to this one.
   const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
   const std::uint64_t newest = frame_ticket::number_of(seen);
@@ -154,8 +154,8 @@ inline void frame_pool::Reader::begin(FrameStart from) noexcept {
 
 // The ticket of the oldest frame with a number beyond `after` that is there, none beyond `upto`; 0:
 // none.
-inline std::uint64_t frame_pool::Reader::oldest_between(std::uint64_t after,
-                                                        std::uint64_t upto) noexcept {
+inline std::uint64_t frame_pool::Consumer::oldest_between(std::uint64_t after,
+                                                          std::uint64_t upto) noexcept {
   std::uint64_t found = 0;
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
     // relaxed: N2 has brought all of them that count; the others are no matter.
@@ -167,7 +167,7 @@ inline std::uint64_t frame_pool::Reader::oldest_between(std::uint64_t after,
   return found;
 }
 
-inline Atomic<std::uint64_t>* frame_pool::Reader::free_pin() const noexcept {
+inline Atomic<std::uint64_t>* frame_pool::Consumer::free_pin() const noexcept {
   FrameReaderPart& part = parts_.reader(index_);
   for (std::uint32_t p = 0; p < parts_.pin_count; ++p) {
     // relaxed: whoever let go of it, it was this reader's frame.
@@ -176,7 +176,8 @@ inline Atomic<std::uint64_t>* frame_pool::Reader::free_pin() const noexcept {
   return nullptr;
 }
 
-inline bool frame_pool::Reader::try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept {
+inline bool frame_pool::Consumer::try_pin(Atomic<std::uint64_t>& pin,
+                                          std::uint64_t ticket) noexcept {
   // relaxed: K2 orders it before we look at the state. An exchange and no store, as it goes on with
   // what U1 says of this word's last frame.
   static_cast<void>(pin.exchange(ticket, std::memory_order_relaxed));
@@ -189,7 +190,7 @@ inline bool frame_pool::Reader::try_pin(Atomic<std::uint64_t>& pin, std::uint64_
   return false;
 }
 
-inline ReadOutcome frame_pool::Reader::read(PinnedFrame& frame, bool newest_only) noexcept {
+inline ReadOutcome frame_pool::Consumer::read(Message& frame, bool newest_only) noexcept {
   // Whatever is gone when we come to it was taken back for a newer one; so each turn begins behind
   // the one before, and only a producer that runs away makes another one necessary.
   std::uint64_t after = account_.last;
@@ -221,7 +222,9 @@ inline ReadOutcome frame_pool::Reader::read(PinnedFrame& frame, bool newest_only
       detail::unpin(*pin);
       return ReadOutcome::kCorrupt;
     }
-    hold(frame, *pin, {parts_.frame(f), static_cast<std::size_t>(size)}, number);
+    frame.pin_ = pin;
+    frame.bytes_ = {parts_.frame(f), static_cast<std::size_t>(size)};
+    frame.number_ = number;
     account_.lost += number - account_.last - 1;
     account_.last = number;
     ++account_.received;

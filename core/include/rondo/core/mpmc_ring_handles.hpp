@@ -22,8 +22,10 @@ class MpmcOwned {
   MpmcOwned& operator=(MpmcOwned&&) = delete;
 
   // How many. Positions i and i + 1 are adjacent in the ring's order, not in memory.
-  [[nodiscard]] std::uint32_t size() const noexcept { return owner_->core_.count(); }
-  [[nodiscard]] Slot operator[](std::uint32_t i) const noexcept { return owner_->slot(i); }
+  [[nodiscard]] std::size_t size() const noexcept { return owner_->core_.count(); }
+  [[nodiscard]] Slot operator[](std::size_t i) const noexcept {
+    return owner_->slot(static_cast<std::uint32_t>(i));
+  }
   [[nodiscard]] Slot operator*() const noexcept { return owner_->slot(0); }
   [[nodiscard]] auto* operator->() const noexcept requires(std::is_reference_v<Slot>) {
     return &owner_->slot(0);
@@ -51,21 +53,22 @@ class mpmc_ring<T, Policy>::Producer {
     Claim(Claim&&) noexcept = default;
     ~Claim() {
       if (this->owner_ != nullptr) [[unlikely]]
-        this->owner_->core_.publish_first(0);
+        this->owner_->core_.shrink(0);
     }
 
     // Message `i` is `bytes` long. Without it, a message is as long as the slot.
-    void resize(std::uint32_t i, std::size_t bytes) const noexcept requires(kSized) {
-      this->owner_->set_size(i, bytes);
+    void resize(std::size_t i, std::size_t bytes) const noexcept requires(kSized) {
+      this->owner_->set_size(static_cast<std::uint32_t>(i), bytes);
+    }
+    // Keeps only the first `messages`, at most size(), and gives up the others at once.
+    void shrink(std::size_t messages) noexcept {
+      this->owner_->core_.shrink(static_cast<std::uint32_t>(messages));
     }
 
-    // Publishes all of it, or its first `messages`; the rest is given up. The first message comes
-    // last, so all of them become visible at once. Progress: wait-free.
+    // Publishes all of it. The first message comes last, so all of them become visible at once.
+    // Progress: wait-free.
     RONDO_ALWAYS_INLINE void commit() && noexcept {
-      std::exchange(this->owner_, nullptr)->commit_all();
-    }
-    void commit(std::uint32_t messages) && noexcept {
-      std::exchange(this->owner_, nullptr)->core_.publish_first(messages);
+      std::exchange(this->owner_, nullptr)->core_.publish_all();
     }
 
    private:
@@ -84,16 +87,17 @@ class mpmc_ring<T, Policy>::Producer {
   [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim() & noexcept {
     return core_.claim() ? claimed() : std::nullopt;
   }
-  // Claims up to `messages` slots (at most 256) at once, as many as are free now and at least one;
-  // nobody else's message comes between them. Empty if the ring is full now. Progress: lock-free.
-  [[nodiscard]] std::optional<Claim> try_claim(std::uint32_t messages) & noexcept {
-    return core_.claim(messages) ? claimed() : std::nullopt;
+  // Claims exactly `messages` slots; up to so many, as many as are free now and at least one.
+  // Nobody else's message comes between them. Empty if they are not free now, if `messages` is 0,
+  // and an exact claim also of more than max_batch(). Progress: lock-free.
+  [[nodiscard]] std::optional<Claim> try_claim(std::size_t messages) & noexcept {
+    if (messages - 1 >= max_batch()) return std::nullopt;
+    const auto count = static_cast<std::uint32_t>(messages);
+    return core_.claim(count, count) ? claimed() : std::nullopt;
   }
-
-  // Claims exactly `messages` slots, 1 to 256 and no more than the ring has. Empty if they are not
-  // free now, all of them. Progress: lock-free.
-  [[nodiscard]] std::optional<Claim> try_claim_all(std::uint32_t messages) & noexcept {
-    return core_.claim(messages, messages) ? claimed() : std::nullopt;
+  [[nodiscard]] std::optional<Claim> try_claim_some(std::size_t messages) & noexcept {
+    if (messages == 0) return std::nullopt;
+    return core_.claim(detail::bounded_batch(messages)) ? claimed() : std::nullopt;
   }
 
   // Copies one value in. False, and nothing changes, if the ring is full. Progress: lock-free.
@@ -104,7 +108,7 @@ class mpmc_ring<T, Policy>::Producer {
     return true;
   }
   // Copies as many values in as fit now, at most 256. Returns how many. Progress: lock-free.
-  [[nodiscard]] std::uint32_t try_push(std::span<const T> values) noexcept requires(!kSized) {
+  [[nodiscard]] std::size_t try_push_some(std::span<const T> values) noexcept requires(!kSized) {
     if (values.empty() || !core_.claim(detail::bounded_batch(values.size()))) return 0;
     const std::uint32_t count = core_.count();
     core_.publish_each([values](std::uint32_t i, std::byte* payload) {
@@ -133,6 +137,10 @@ class mpmc_ring<T, Policy>::Producer {
   }
   RONDO_ALWAYS_INLINE void discard() noexcept { core_.publish(SlotKind::kTombstone); }
 
+  // The most that one claim can have: what the ring has, up to 256.
+  [[nodiscard]] std::size_t max_batch() const noexcept {
+    return core_.parts().at_most_a_lap(mpmc_announcement::kMaxCount);
+  }
   // The position of the message claimed last, or of the first of several.
   [[nodiscard]] Position first() const noexcept { return core_.first(); }
   // Whether a slot might be free now, for a waiter, which claims nothing yet. At times true for no
@@ -162,7 +170,6 @@ class mpmc_ring<T, Policy>::Producer {
     }
     return Claim(this);
   }
-  RONDO_ALWAYS_INLINE void commit_all() noexcept { core_.publish_first(core_.count()); }
 
   template <class Handle, class Slot>
   friend class detail::MpmcOwned;
@@ -175,22 +182,34 @@ class mpmc_ring<T, Policy>::Producer {
 template <class T, class Policy>
 class mpmc_ring<T, Policy>::Consumer {
  public:
-  // One message or several, read in place; given back when it goes out of scope. One at a time for
-  // each handle. In a ring shared with peers that are not trusted, copy before checking: they may
-  // write while we read. Where the bytes lie, and how many, does not change after the taking.
-  class [[nodiscard]] Message : public detail::MpmcOwned<Consumer, Readable> {
+  // Messages, read in place; given back when it goes out of scope. One object at a time for each
+  // handle. In a ring shared with peers that are not trusted, copy before checking: they may write
+  // while we read. Where the bytes lie, and how many, does not change after the taking.
+  class [[nodiscard]] Messages : public detail::MpmcOwned<Consumer, Readable> {
    public:
-    Message(Message&&) noexcept = default;
-    RONDO_ALWAYS_INLINE ~Message() {
+    Messages(Messages&&) noexcept = default;
+    RONDO_ALWAYS_INLINE ~Messages() {
       if (this->owner_ != nullptr) this->owner_->core_.give_back();
     }
 
-    // Whether a consumer died holding it: it may have been acted upon already.
+    // Whether a consumer died holding it: it may have been acted upon already. Such a message comes
+    // alone.
     [[nodiscard]] bool redelivered() const noexcept { return this->owner_->core_.redelivered(); }
 
    private:
     friend class Consumer;
     using detail::MpmcOwned<Consumer, Readable>::MpmcOwned;
+  };
+  // The same of one.
+  class [[nodiscard]] Message : private Messages {
+   public:
+    using Messages::redelivered;
+    using Messages::operator*;
+    using Messages::operator->;
+
+   private:
+    friend class Consumer;
+    using Messages::Messages;
   };
 
   // `participant`: as for a Producer.
@@ -200,19 +219,22 @@ class mpmc_ring<T, Policy>::Consumer {
   Consumer(Consumer&&) noexcept = default;
 
   // Takes the next message. Empty if none is waiting; outcome() says more. Progress: lock-free.
-  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_take() & noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Message> try_next() & noexcept {
     if (!core_.take() || !is_sound()) return std::nullopt;
     return Message(this);
   }
   // Takes up to `messages` (at most 256) that follow each other, as many as are waiting and at
   // least one. Empty if none is waiting. A message of impossible size (a hostile peer's) is a span
   // with a null pointer. Progress: lock-free.
-  [[nodiscard]] std::optional<Message> try_take(std::uint32_t messages) & noexcept {
-    if (!core_.take(messages)) return std::nullopt;
+  //
+  // There is no taking of exactly n: what a dead consumer held comes back alone, and a tombstone
+  // ends a run, so messages would lie there for ever if everybody waited for n of them.
+  [[nodiscard]] std::optional<Messages> try_next_some(std::size_t messages) & noexcept {
+    if (messages == 0 || !core_.take(detail::bounded_batch(messages))) return std::nullopt;
     if constexpr (kSized) {
       for (std::uint32_t i = 0; i < core_.count(); ++i) fetch_size(i);
     }
-    return Message(this);
+    return Messages(this);
   }
 
   // Copies one value out. False if none is waiting. Progress: lock-free.
@@ -223,7 +245,7 @@ class mpmc_ring<T, Policy>::Consumer {
     return true;
   }
   // Copies up to values.size() out, at most 256. Returns how many. Progress: lock-free.
-  [[nodiscard]] std::uint32_t try_pop(std::span<T> values) noexcept requires(!kSized) {
+  [[nodiscard]] std::size_t try_pop_some(std::span<T> values) noexcept requires(!kSized) {
     if (values.empty() || !core_.take(detail::bounded_batch(values.size()))) return 0;
     const std::uint32_t count = core_.count();
     core_.give_back_each([values](std::uint32_t i, const std::byte* payload) {

@@ -85,16 +85,13 @@ class MpmcProducerCore {
     detail::publish(state_at(first_), mpmc_state::make(parts_.lap_of(first_), kind));
     count_ = 0;
   }
-  // Ends a claim: the first `written` positions become messages, the rest tombstones. Backwards: as
-  // long as the first is not there nobody gets past it, so all of them become visible at once.
-  RONDO_ALWAYS_INLINE void publish_first(std::uint32_t written) noexcept {
-    assert(written <= count_);
-    detail::MpmcCursor<Shape> at(parts_, first_ + count_ - 1);
-    for (std::uint32_t i = count_; i-- > 0; at.backward()) {
-      const SlotKind kind = i < written ? SlotKind::kWritten : SlotKind::kTombstone;
-      detail::publish(at.state(), mpmc_state::make(at.lap(), kind));
-    }
-    count_ = 0;
+  // Ends a claim: its positions become messages. Backwards: as long as the first is not there
+  // nobody gets past it, so all of them become visible at once.
+  RONDO_ALWAYS_INLINE void publish_all() noexcept { publish_down_to(0, SlotKind::kWritten); }
+  // Keeps the first `kept` of the claimed positions; the rest become tombstones, also backwards.
+  void shrink(std::uint32_t kept) noexcept {
+    assert(kept <= count_);
+    publish_down_to(kept, SlotKind::kTombstone);
   }
   // Ends a claim: `write(i, payload)` writes message i, which is published at once after it. Also
   // backwards, as above.
@@ -115,6 +112,13 @@ class MpmcProducerCore {
   [[nodiscard]] const MpmcParts& parts() const noexcept { return parts_; }
 
  private:
+  RONDO_ALWAYS_INLINE void publish_down_to(std::uint32_t kept, SlotKind kind) noexcept {
+    detail::MpmcCursor<Shape> at(parts_, first_ + count_ - 1);
+    for (std::uint32_t i = count_; i-- > kept; at.backward()) {
+      detail::publish(at.state(), mpmc_state::make(at.lap(), kind));
+    }
+    count_ = kept;
+  }
   RONDO_ALWAYS_INLINE detail::SlotWord& state_at(Position p) const noexcept {
     return Shape::state_at(parts_, p);
   }

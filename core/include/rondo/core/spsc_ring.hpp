@@ -54,6 +54,7 @@ class spsc_ring {
   class Producer;
   class Consumer;
   class Claim;
+  class Message;
   class Messages;
 
   using Parts = SpscParts<T>;
@@ -139,7 +140,7 @@ class spsc_ring<T>::Producer {
 
   // Claims exactly `slots` slots, or none; up to `slots` slots, and at least one. Empty if there is
   // no room, or if `slots` is 0. One claim at a time. Progress: wait-free.
-  [[nodiscard]] std::optional<Claim> try_claim(std::size_t slots) noexcept {
+  [[nodiscard]] std::optional<Claim> try_claim(std::size_t slots = 1) noexcept {
     if (limit_ - tail_ < slots && (!look() || limit_ - tail_ < slots)) return std::nullopt;
     if (slots == 0) return std::nullopt;
     return Claim(*this, slots);
@@ -288,6 +289,12 @@ class spsc_ring<T>::Consumer {
     return take_turn();
   }
 
+  // The oldest message, in place until the object goes. Empty if there is none. As try_pop.
+  [[nodiscard]] std::optional<Message> try_next() noexcept {
+    const Element* const message = try_peek();
+    if (message == nullptr) return std::nullopt;
+    return std::optional<Message>(std::in_place, *this, message);
+  }
   // Exactly `messages` messages, in place, or none; up to `messages`, and at least one. Empty if
   // there are not so many, or if `messages` is 0. Progress: wait-free.
   [[nodiscard]] std::optional<Messages> try_next(std::size_t messages) noexcept {
@@ -383,13 +390,17 @@ class [[nodiscard]] spsc_ring<T>::Claim {
   [[nodiscard]] std::span<Element> first() const noexcept { return slots_.first; }
   [[nodiscard]] std::span<Element> second() const noexcept { return slots_.second; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  // The first of them: of a claim of one, all there is.
+  [[nodiscard]] Element& operator*() const noexcept requires(!kRaw) { return slots_.first[0]; }
 
-  // Publishes all slots, or the first `slots` of them. They become visible together; as try_push.
-  void commit() && noexcept { std::move(*this).commit(size_); }
-  void commit(std::size_t slots) && noexcept {
+  // Keeps only the first `slots`, at most size().
+  void shrink(std::size_t slots) noexcept {
     assert(slots <= size_);
-    producer_->publish(producer_->tail_ + slots);
+    size_ = slots;
+    slots_ = detail::slots_at(producer_->parts_, producer_->tail_, slots);
   }
+  // Publishes the slots. They become visible together; as try_push.
+  void commit() && noexcept { producer_->publish(producer_->tail_ + size_); }
 
  private:
   friend class Producer;
@@ -401,6 +412,30 @@ class [[nodiscard]] spsc_ring<T>::Claim {
   Producer* producer_;
   std::size_t size_;
   detail::SpscSlots<Element> slots_;
+};
+
+// A message in place. It is given back when this goes out of scope.
+template <class T>
+class [[nodiscard]] spsc_ring<T>::Message {
+ public:
+  Message(Consumer& consumer, const Element* message) noexcept
+      : consumer_(&consumer), message_(message) {}
+  Message(Message&& other) noexcept
+      : consumer_(std::exchange(other.consumer_, nullptr)), message_(other.message_) {}
+  Message& operator=(Message&&) = delete;
+  ~Message() {
+    if (consumer_ != nullptr) consumer_->give_back();
+  }
+
+  [[nodiscard]] const Element& operator*() const noexcept requires(!kRaw) { return *message_; }
+  [[nodiscard]] const Element* operator->() const noexcept requires(!kRaw) { return message_; }
+  [[nodiscard]] std::span<const Element> bytes() const noexcept requires(kRaw) {
+    return {message_, consumer_->parts().slot_elements()};
+  }
+
+ private:
+  Consumer* consumer_;
+  const Element* message_;
 };
 
 // Messages in place. They are given back when this goes out of scope.
