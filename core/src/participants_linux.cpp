@@ -149,7 +149,7 @@ Result<Joined> Participants::take_slot(const JoinRequest& request, const Recover
     const std::uint32_t slot = request.first_slot + i;
     if (!lock_.try_hold(slot)) {
       if (lock_.held_by_other(slot)) continue;
-      // Nobody's, and yet not to be had; unless it was let go of just now.
+      // Not held, and yet not to be had; unless it was let go of just now.
       if (!lock_.try_hold(slot)) {
         ++readers_locks;
         continue;

@@ -58,7 +58,7 @@ FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected
 }
 
 int futex_wake(const Atomic<std::uint32_t>& word, int count) noexcept {
-  const int saved = errno;  // the doorbell rings in the middle of somebody's code
+  const int saved = errno;  // the doorbell rings in the middle of the caller's code
   const long woken = syscall(SYS_futex, address_of(word), FUTEX_WAKE, count, nullptr, nullptr, 0);
   errno = saved;
   return woken < 0 ? 0 : static_cast<int>(woken);

@@ -1,6 +1,6 @@
-// Whether nobody is on the other side of a channel, and if so, whether whoever was there last left
-// in order or died. What he said, and the word that tells how often his place was taken, may be a
-// successor's by the time that it is read: then there is somebody, or there will be a next look.
+// Whether no peer is on the other side of a channel, and if so, whether the last one left in order
+// or died. What it said, and the word that tells how often its place was taken, may be a
+// successor's by the time that it is read: then there is a peer, or there will be a next look.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 enum class Absence : std::uint8_t {
-  kNone,  // somebody is there, or may be
-  kLeft,  // he said farewell
-  kDied   // he did not
+  kNone,  // a peer is there, or may be
+  kLeft,  // it said farewell
+  kDied   // it did not
 };
 
 // `presence` asks the kernel, `comings` tells how often the place was taken so far, `said_farewell`
@@ -24,7 +24,7 @@ template <class PresenceOf, class Comings, class Said>
   const std::uint64_t before = comings();
   if (presence() != Presence::kAbsent) return Absence::kNone;
   if (said_farewell()) return Absence::kLeft;
-  // Of the one who was absent, if nobody came while we looked.
+  // Of the absent one, if none came while we looked.
   const bool the_same = presence() == Presence::kAbsent && comings() == before;
   return the_same ? Absence::kDied : Absence::kNone;
 }

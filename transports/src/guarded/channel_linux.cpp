@@ -1,5 +1,5 @@
 // shm+guarded: a record ring that its receiver can't write to. The sender makes it, and hands it
-// over a socket to those whom it allows (guarded/wire_linux.hpp).
+// over a socket to those that it allows (guarded/wire_linux.hpp).
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -15,13 +15,13 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-// How often a sender to whom nobody listens looks at the door while it sends on.
+// How often a sender without a receiver looks at the door while it sends on.
 constexpr std::chrono::milliseconds kServiceInterval{1};
 // How many messages it may send between two looks at the clock.
 constexpr std::uint32_t kMostMessagesPerLook = 64;
 // How long a sender waits for room before it looks at the door.
 constexpr std::chrono::milliseconds kRoomSlice{50};
-// The same while nobody is inside: just long enough to find out who has died.
+// The same while none is inside: just long enough to find out which have died.
 constexpr std::chrono::microseconds kGlance{1};
 // Both ends of a pair meet at once, unless something is missing.
 constexpr std::chrono::seconds kPairPatience{2};
@@ -80,8 +80,8 @@ class GuardedSender final : public RecordSender {
                 [&](Deadline slice) { return ring_.flush(producer, ringer, slice); });
   }
 
-  // Once this side has gone, nobody can hand the ring over any more: so what nobody has come for
-  // yet is waited with, and what nobody has read is lost, which the caller is told.
+  // Once this side has gone, no process can hand the ring over any more: so with what no receiver
+  // has come for yet the close waits, and what is unread is lost, which the caller is told.
   Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                Deadline deadline) noexcept override {
     Status waited = Status::kOk;
@@ -151,7 +151,7 @@ class GuardedSender final : public RecordSender {
   }
 
   // The bell of a receiver that has come in since. Until one has, the sender's own is bound to
-  // nobody, so that every message passes by published().
+  // no sleeper, so that every message passes by published().
   void bind(Ringer& ringer) noexcept {
     if (bound_ == door_->admissions()) return;
     bound_ = door_->admissions();
@@ -173,7 +173,7 @@ class GuardedSender final : public RecordSender {
     bind(ringer);
   }
 
-  // Waits in slices, and keeps the door in between: nobody else can let a receiver in.
+  // Waits in slices, and keeps the door in between: no other can let a receiver in.
   template <class Wait>
   Status wait(Deadline deadline, Ringer& ringer, Wait&& wait_once) noexcept {
     if (deadline == Deadline::now()) {
@@ -226,7 +226,7 @@ Result<SenderParts> make_sender(std::unique_ptr<GuardedDoor> door, const Url& ur
 Result<ReceiverParts> make_receiver(GuardedJoiner joiner, const Url& url,
                                     const OpenOptions& options) {
   auto seated = std::move(joiner).sit_down();
-  // Nobody comes back to a part of a guarded ring: its name is for people alone.
+  // No receiver comes back to a part of a guarded ring: its name is for people alone.
   Url named = url;
   named.options.reader_name = options.name;
   return make_ring_receiver(std::move(seated.seat), seated.parts, named, options);

@@ -23,10 +23,11 @@ namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr int kBacklog = 64;
-// So many may be on their way in at once, each for so long: who says nothing keeps nobody out.
+// So many may be on their way in at once, each for so long: one that says nothing keeps no other
+// out.
 constexpr std::size_t kMostGuests = 16;
 constexpr std::chrono::seconds kGuestPatience{2};
-// How long a wait may last at most before somebody looks again.
+// How long a wait may last at most before another look.
 constexpr std::chrono::milliseconds kWaitSlice{50};
 
 bool same_file(int one, int other) noexcept {
@@ -65,7 +66,7 @@ Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const Ope
                             url.options.readers.value_or(1)};
   const auto layout = record_ring::layout_for(params);
   if (!layout) return layout.error();
-  // The name first: if somebody has it, there is no need for memory.
+  // The name first: if it is taken, there is no need for memory.
   auto listener = listen_at(url, options, SOCK_SEQPACKET, kBacklog, "a sender");
   if (!listener) return std::move(listener).error();
   const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedDoor>> {
@@ -74,7 +75,8 @@ Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const Ope
   };
 
   SegmentOptions wishes = url.options.segment;
-  wishes.mode = 0600;  // the socket's mode says who may come in; what it hands over is open already
+  // the socket's mode says which users may come in; what it hands over is open already
+  wishes.mode = 0600;
   wishes.sole_writer = true;
   auto ring = Segment::create(
       {Backing::kMemfd, {}}, layout->total_bytes, wishes,
@@ -128,13 +130,13 @@ Presence GuardedDoor::presence() const noexcept {
 // readers each finds its own start.
 std::uint64_t GuardedDoor::start() const noexcept {
   if (parts_.readers > 1) return 0;
-  // relaxed: who wrote it is dead, and if it is nonsense, the next receiver will find that.
+  // relaxed: its writer is dead, and if it is nonsense, the next receiver will find that.
   return parts_.consumer->head.load(std::memory_order_relaxed);
 }
 
 void GuardedDoor::service() noexcept {
   if (!listener_.socket.is_open()) return;
-  // Not more in one call: those who are turned away can come again faster than that takes.
+  // Not more in one call: those that are turned away can come again faster than that takes.
   for (std::size_t i = 0; i < kMostGuests && guests_.size() < kMostGuests; ++i) {
     barred_ = !can_leave_open();
     if (barred_) break;
@@ -148,7 +150,7 @@ void GuardedDoor::service() noexcept {
   std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
 }
 
-// Looks at who it is, and offers the ring.
+// Looks at the peer's credentials, and offers the ring.
 void GuardedDoor::greet(Connection socket) noexcept {
   const auto credentials = credentials_of(url_, socket.get());
   if (!credentials) return;
@@ -239,7 +241,8 @@ std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd par
 void GuardedDoor::wait(Deadline deadline) noexcept {
   std::array<pollfd, 1 + kMostGuests> polled{};
   nfds_t count = 0;
-  // Who knocks and can't be let in now would end each wait at once: he is looked at again after it.
+  // One that knocks and can't be let in now would end each wait at once: it is looked at again
+  // after it.
   polled[count++] = {barred_ ? -1 : listener_.socket.fd(), POLLIN, 0};
   for (const Guest& guest : guests_) polled[count++] = {guest.socket.get(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));

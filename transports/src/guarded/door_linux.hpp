@@ -1,8 +1,8 @@
-// The sender's side of a guarded ring: the ring itself, the socket at its path, and who has come in
-// through it.
+// The sender's side of a guarded ring: the ring itself, the socket at its path, and the receivers
+// that came in through it.
 //
-// There is no thread behind it. service() does what there is to do now and waits for nobody; the
-// sender calls it whenever it waits, and while nobody has come in, at every message.
+// There is no thread behind it. service() does what there is to do now and never blocks; the
+// sender calls it whenever it waits, and while no receiver has come in, at every message.
 #pragma once
 
 #include <sys/types.h>
@@ -36,14 +36,14 @@ class GuardedDoor {
   // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
   static Result<std::unique_ptr<GuardedDoor>> open(const Url& url, const OpenOptions& options);
 
-  // Accepts who knocks, and goes on with those who are on their way in. Waits for nobody.
+  // Accepts those that knock, and goes on with those on their way in. Never blocks.
   void service() noexcept;
   // Waits until there is something to serve, or `deadline`, and serves it.
   void wait(Deadline deadline) noexcept;
-  // Closes the socket; the name goes. Who is inside stays.
+  // Closes the socket; the name goes. Those inside stay.
   void close() noexcept;
 
-  // How often somebody was let in.
+  // How often a receiver was let in.
   [[nodiscard]] std::uint64_t admissions() const noexcept { return admissions_; }
   // Whether a receiver is inside and lives; whether the one in place `reader` does. Ask the kernel.
   [[nodiscard]] Presence presence() const noexcept;
@@ -60,7 +60,7 @@ class GuardedDoor {
     Deadline deadline;
     std::uint64_t start;  // that was offered
   };
-  // One who came in.
+  // A receiver that came in.
   struct Place {
     std::optional<LivenessLock> lock;  // over the receiver's part; our lock and the view of its
     ucred credentials{};
@@ -86,8 +86,8 @@ class GuardedDoor {
   std::vector<Guest> guests_;
   std::vector<Place> places_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;
-  bool barred_ = false;   // nobody could be accepted when last tried, for want of descriptors
-  bool cramped_ = false;  // the last one who came was turned away for the same reason
+  bool barred_ = false;   // none could be accepted when last tried, for want of descriptors
+  bool cramped_ = false;  // the last one that came was turned away for the same reason
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

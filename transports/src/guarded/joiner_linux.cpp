@@ -27,7 +27,7 @@ class GuardedReceiverSeat final : public Seat {
 
   Presence peer() noexcept override { return part_->lock().presence(kGuardedSenderSlot); }
   bool peer_came() noexcept override { return true; }
-  // Sealed: nobody can take memory away.
+  // Sealed: no process can take memory away.
   bool damaged() const noexcept override { return false; }
   // The ring goes with its sender.
   bool at_its_name() const noexcept override {
@@ -142,7 +142,7 @@ Result<bool> GuardedJoiner::step() {
   if (auto judged = judge(url_, welcome.verdict); !judged) return judged.error();
   if (welcome.reader >= parts_.readers) return no_ring(url_);
   parts_.reader = welcome.reader;
-  // relaxed: our own, and nobody is waited for yet.
+  // relaxed: our own, and it is not waited for yet.
   if (parts_.readers > 1) parts_.consumer->state.store(welcome.state, std::memory_order_relaxed);
   return true;
 }

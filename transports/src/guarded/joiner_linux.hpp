@@ -15,8 +15,8 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// A receiver's own part of the ring, with its lock on it. Who hands it over and gives up may have
-// been let in without knowing that yet, so it says farewell before it lets the lock go.
+// A receiver's own part of the ring, with its lock on it. One that hands it over and gives up may
+// have been let in without knowing that yet, so it says farewell before it lets the lock go.
 class GuardedPart {
  public:
   GuardedPart(Segment memory, LivenessLock lock) noexcept;
@@ -36,7 +36,7 @@ class GuardedPart {
 class GuardedJoiner {
  public:
   // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
-  // kForeignOwner (a sender whom the URL does not allow), kForeignObject, kPermission, kSystem.
+  // kForeignOwner (a sender that the URL does not allow), kForeignObject, kPermission, kSystem.
   static Result<GuardedJoiner> knock(const Url& url, const std::string& name);
 
   // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),

@@ -1,4 +1,4 @@
-// How long to sleep between two looks at what nobody rings for.
+// How long to sleep between two looks at what no doorbell is rung for.
 #pragma once
 
 #include <algorithm>

@@ -30,7 +30,7 @@ bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noex
 
 void NameCleanup::run() noexcept {
   // A name that stays behind is replaced by the next one; a wrong one that is taken away is lost.
-  // Without a descriptor for the lock ours goes all the same: nobody replaces it while it is in
+  // Without a descriptor for the lock ours goes all the same: no process replaces it while it is in
   // use.
   if (lock_.take(kNameLockHold) == NameLock::Taken::kByOther) return;
   if (identity_at(path_) == identity_) unlink(path_.c_str());
@@ -58,7 +58,8 @@ bool somebody_listens(const std::string& path) noexcept {
 Result<void> remove_special_file(const Url& url, bool even_if_used, std::string_view listener) {
   NameLock lock(url.target);
   if (lock.take(kNameLockHold) == NameLock::Taken::kByOther && !even_if_used) {
-    return Error{ErrorCode::kBusy, url.name() + " is being opened or closed by somebody who has " +
+    return Error{ErrorCode::kBusy, url.name() +
+                                       " is being opened or closed by a process that has " +
                                        lock.path() + " locked; end it first"};
   }
   struct stat status {};

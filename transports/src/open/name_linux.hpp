@@ -33,8 +33,8 @@ struct FileIdentity {
 // not tell.
 [[nodiscard]] bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noexcept;
 
-// Removes a name, if it still is that of the same file. Whoever makes such a name does so under its
-// NameLock, so that none is taken away that has come since the look.
+// Removes a name, if it still is that of the same file. A process that makes such a name does so
+// under its NameLock, so that none is taken away that has come since the look.
 class NameCleanup final : public Cleanup {
  public:
   NameCleanup(const std::string& path, FileIdentity identity)
@@ -49,8 +49,8 @@ class NameCleanup final : public Cleanup {
 };
 
 [[nodiscard]] sockaddr_un socket_address(const std::string& path) noexcept;
-// Whether anybody listens at the name. A connection of another type tells without disturbing: a
-// living socket says that the type is wrong, a dead one that nobody is there.
+// Whether a process listens at the name. A connection of another type tells without disturbing: a
+// living socket says that the type is wrong, a dead one that none is there.
 [[nodiscard]] bool somebody_listens(const std::string& path) noexcept;
 
 // The error for a failed system call on the file of a channel, with what errno says.

@@ -41,7 +41,7 @@ NameLock::Taken NameLock::try_take() noexcept {
   if (!fd) return Taken::kFailed;
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) return Taken::kByOther;
-  // Somebody's own file is not for us to take away.
+  // Another user's file is not for us to take away.
   if (!S_ISREG(status.st_mode) || status.st_size != 0) {
     errno = EEXIST;
     return Taken::kFailed;
@@ -52,12 +52,12 @@ NameLock::Taken NameLock::try_take() noexcept {
   lock.l_whence = SEEK_SET;
   if (fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
     if (errno == EAGAIN || errno == EACCES || errno == EINTR) return Taken::kByOther;
-    const int error = errno;  // no locks here: nobody can have it
+    const int error = errno;  // no locks here: no process can have it
     remove_if(path_, identity);
     errno = error;
     return Taken::kFailed;
   }
-  // Its last holder may have taken the file away since it was opened: then it locks nobody out.
+  // Its last holder may have taken the file away since it was opened: then it locks none out.
   if (identity_at(path_) != identity) return Taken::kByOther;
   fd_ = std::move(fd);
   return Taken::kYes;
@@ -65,8 +65,8 @@ NameLock::Taken NameLock::try_take() noexcept {
 
 void NameLock::release() noexcept {
   if (!fd_) return;
-  // While it is held: who has opened it already finds that it is no longer there. A forked child
-  // that has inherited the lock holds nobody up either.
+  // While it is held: one that has opened it already finds that it is no longer there. A forked
+  // child that has inherited the lock holds none up either.
   struct stat status {};
   if (fstat(fd_.get(), &status) == 0) remove_if(path_, identity_of(status));
   const UniqueFd closed = std::move(fd_);

@@ -12,14 +12,14 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // A lock on a file beside the name, NAME.rondo-lock, that its owner alone can open, and that is
-// there only while somebody has it. A lock on the directory would not do: whoever may read that can
-// lock it for ever. A holder that is killed leaves an empty file at worst, which the next one of
-// the same user takes over.
+// there only while a process has it. A lock on the directory would not do: a user that may read
+// that can lock it for ever. A holder that is killed leaves an empty file at worst, which the next
+// one of the same user takes over.
 class NameLock {
  public:
   enum class Taken : std::uint8_t {
     kYes,
-    kByOther,  // somebody else has it
+    kByOther,  // another process has it
     kFailed,   // errno says why; EEXIST: there is something else in the place of the file
   };
 

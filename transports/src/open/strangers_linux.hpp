@@ -2,12 +2,12 @@
 // long as its giver likes (a socket that lingers, a file system that is a program of his), and so
 // may reading it, or asking for its size. So
 //
-//  - on the sockets that we listen at, nobody can hand anything over before he was judged (Linux
-//    6.16; what he sends then fails at his side);
+//  - on the sockets that we listen at, no peer can hand anything over before it was judged (Linux
+//    6.16; what it sends then fails at its side);
 //  - what comes all the same stays in the queue of its connection, unless it is the memory that was
 //    expected; the kernel tells that from everything else without touching it;
 //  - a connection with such a thing in its queue, or a descriptor that was taken out, is not closed
-//    but left open, for the life of the process. After a few of those nobody is let in any more.
+//    but left open, for the life of the process. After a few of those no peer is let in any more.
 //
 // No other place is free of the wait: the last closing, whoever's it is, runs in the thread that
 // does it, also when a queue goes with its socket.
@@ -32,7 +32,7 @@ void take_descriptors(int socket, bool taken) noexcept;
 inline constexpr std::uint64_t kAnySize = ~std::uint64_t{0};
 
 // Whether `fd` is memory that was made by memfd_create() or lies on tmpfs: what can be looked at
-// and closed without waiting for anybody. And, unless that is kAnySize, whether it has at most
+// and closed without waiting for a peer. And, unless that is kAnySize, whether it has at most
 // `most_bytes`, for good: the last closing gives memory back page by page, for seconds if it is
 // much.
 [[nodiscard]] bool is_memory(int fd, std::uint64_t most_bytes) noexcept;
@@ -47,7 +47,7 @@ void close_left_open() noexcept;
 // Closes a connection, or leaves it open if something is in its queue that must not be closed.
 void let_go(OwnedFd socket) noexcept;
 
-// A connection to somebody who may be hostile.
+// A connection to a peer that may be hostile.
 class Connection {
  public:
   explicit Connection(OwnedFd socket) noexcept : socket_(std::move(socket)) {}

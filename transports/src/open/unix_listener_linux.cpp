@@ -28,7 +28,7 @@ Result<FdStream> make_socket(const Url& url, int type, Direction direction) {
   return FdStream(std::move(fd), direction);
 }
 
-// How long one who has stopped amid an open of his own is waited for.
+// How long a process that has stopped amid an open of its own is waited for.
 constexpr std::chrono::seconds kMostPatience{2};
 
 // Keeps others from judging and replacing what stands at the name at the same time.
@@ -45,7 +45,7 @@ Result<void> lock_name(NameLock& lock, const Url& url, const OpenOptions& option
       }
       return system_error(url, "lock " + lock.path(), errno);
   }
-  return Error{ErrorCode::kBusy, url.name() + " is being opened by somebody who has " +
+  return Error{ErrorCode::kBusy, url.name() + " is being opened by a process that has " +
                                      lock.path() + " locked; end it first"};
 }
 
@@ -66,8 +66,8 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
   return {};
 }
 
-// Exactly the mode asked for. Nobody can connect yet. What is pinned is what is changed, should
-// somebody have put a link in its place.
+// Exactly the mode asked for. No process can connect yet. What is pinned is what is changed, should
+// a link have been put in its place.
 void set_mode(const std::string& path, unsigned mode) noexcept {
   const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
   if (!pin) return;
@@ -126,10 +126,10 @@ Result<FdStream> connect_to(const Url& url, int type) {
   const int error = errno;
   const bool may_come =
       error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
-  if (error == ENOENT) {  // nobody will listen in a directory that is missing
+  if (error == ENOENT) {  // no process will listen in a directory that is missing
     if (auto missing = missing_directory(url.target, url.name())) return *std::move(missing);
   }
-  if (may_come) return Error{ErrorCode::kNotFound, "nobody listens at " + url.name()};
+  if (may_come) return Error{ErrorCode::kNotFound, "no process listens at " + url.name()};
   if (error == EPROTOTYPE) {
     return Error{ErrorCode::kForeignObject,
                  url.name() + ": the socket there belongs to something else; choose another path"};

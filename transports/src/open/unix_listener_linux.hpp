@@ -23,27 +23,29 @@ struct Listener {
   std::string path;                  // absolute
   FileIdentity identity;
 
-  // Whether whoever connects to the path comes here.
+  // Whether connections to the path come here.
   [[nodiscard]] bool at_its_name() const noexcept {
     return socket.is_open() && !leads_elsewhere(path, identity);
   }
-  // Lets nobody in any more. Those who have connected and were not accepted go one by one, as they
-  // may have sent something (strangers_linux.hpp).
+  // Lets no peer in any more. Those that have connected and were not accepted go one by one, as
+  // they may have sent something (strangers_linux.hpp).
   void close() noexcept;
 };
 
-// Listens at the URL's path, with a socket of `type` that is let in whom its mode lets in. A socket
-// that its owner left behind is replaced. `owner`: who makes the name, for messages: "a receiver".
-// Errors: kBusy (somebody listens there), kForeignObject (it is no socket), kTimedOut, kPermission,
-// kSystem.
+// Listens at the URL's path, with a socket of `type` that its mode lets users connect to. A socket
+// that its owner left behind is replaced. `owner`: the side that makes the name, for messages: "a
+// receiver".
+// Errors: kBusy (a process listens there), kForeignObject (it is no socket), kTimedOut,
+// kPermission, kSystem.
 [[nodiscard]] Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
                                          int backlog, std::string_view owner);
 
-// Connects, without waiting. Errors: kNotFound (nobody listens now), kNoDirectory, kForeignObject
-// (a socket of another type), kPermission, kSystem.
+// Connects, without waiting. Errors: kNotFound (no process listens now), kNoDirectory,
+// kForeignObject (a socket of another type), kPermission, kSystem.
 [[nodiscard]] Result<FdStream> connect_to(const Url& url, int type);
 
-// Who is at the other end, as the kernel has it: of one who listens, as of the time it began to.
+// The credentials of the other end, as the kernel has them: of a listener, as of the time it began
+// to.
 [[nodiscard]] Result<ucred> credentials_of(const Url& url, int fd);
 
 }  // namespace rondo::inline RONDO_ABI::detail

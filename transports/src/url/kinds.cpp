@@ -6,7 +6,7 @@ namespace rondo::inline RONDO_ABI::detail {
 Result<void> refuse_of_frames(const ChannelOptions& options) {
   if (options.policy_given && options.reader.policy == ReaderPolicy::kReliable) {
     return Error{ErrorCode::kInvalidOption,
-                 "the sender of a pool of frames waits for nobody: policy=reliable is not "
+                 "the sender of a pool of frames does not wait: policy=reliable is not "
                  "possible; policy=lossy gets every frame that is still there, and readers=N "
                  "without kind=frames makes a ring whose sender waits"};
   }

@@ -64,7 +64,7 @@ bool read_ids(std::string_view text, std::vector<std::uint32_t>& ids) {
   for (;;) {
     std::uint32_t id = 0;
     const auto [rest, error] = std::from_chars(place, end, id);
-    // The largest number stands for nobody.
+    // The largest number stands for no user.
     if (error != std::errc() || id == ~std::uint32_t{0}) return false;
     found.push_back(id);
     if (rest == end) break;
@@ -201,7 +201,7 @@ bool set::group(std::string_view value, ChannelOptions& options) {
   }
   const bool digits = value.find_first_not_of("0123456789") == std::string_view::npos;
   std::uint32_t id = 0;
-  // The largest number stands for nobody.
+  // The largest number stands for no group.
   if (digits && !read_number(value, id, std::uint32_t{0}, ~std::uint32_t{0} - 1)) return false;
   options.segment.group = value;
   return true;

@@ -1,4 +1,4 @@
-// What somebody wrote, as a message can show it.
+// What a user wrote, as a message can show it.
 #pragma once
 
 #include <string>

@@ -12,8 +12,8 @@ inline frame_pool::Producer::Producer(const Parts& parts) noexcept
       // writer now. What readers may see of it is restored, never new.
       newest_(parts.producer->newest.load(std::memory_order_relaxed) & ~frame_ticket::kFlag) {
   // A predecessor's end says nothing of us.
-  // N5 (release, pairs with N2, N4): as N1, of the predecessor's frames, for who sees this word
-  // alone.
+  // N5 (release, pairs with N2, N4): as N1, of the predecessor's frames, for a reader that sees
+  // this word alone.
   parts.producer->newest.store(newest_, std::memory_order_release);
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
     // relaxed: as above.
@@ -34,7 +34,7 @@ inline std::byte* frame_pool::Producer::try_reserve() noexcept {
 
 inline std::uint32_t frame_pool::Producer::find() noexcept {
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
-    // relaxed: ours alone. Nobody reads a free frame: it was found unpinned when it became one.
+    // relaxed: ours alone. No reader reads a free frame: it was found unpinned when it became one.
     if (state(f).load(std::memory_order_relaxed) == 0) return f;
   }
   const std::uint32_t first = oldest(pinned());
@@ -74,13 +74,13 @@ inline std::uint32_t frame_pool::Producer::oldest(const Frames& except) const no
   return found;
 }
 
-// Takes the oldest of `frames` that nobody pins, and leaves the others as they were. None of them
-// can be pinned from the fence on; a pin made before is seen.
+// Takes the oldest of `frames` that no reader pins, and leaves the others as they were. None of
+// them can be pinned from the fence on; a pin made before is seen.
 inline std::uint32_t frame_pool::Producer::take_back(const Frames& frames) noexcept {
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
     const std::uint64_t ticket = frames[f] ? ticket_in(f) : 0;
     // relaxed: K1 orders it before we look at the pins. The ticket stays: should we be killed, our
-    // successor knows that the frame is as it was, and that somebody may hold it.
+    // successor knows that the frame is as it was, and that a reader may hold it.
     if (ticket != 0) state(f).store(ticket | frame_ticket::kFlag, std::memory_order_relaxed);
   }
   // K1 (seq_cst, forbids that we miss a reader's pin and it misses that the frame is taken back).
@@ -88,10 +88,10 @@ inline std::uint32_t frame_pool::Producer::take_back(const Frames& frames) noexc
   const std::uint32_t taken = oldest(pinned() | ~frames);
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
     const std::uint64_t ticket = frames[f] ? ticket_in(f) : 0;
-    // relaxed: who reads a ticket again knows its frame by N2 already.
+    // relaxed: a reader that reads a ticket again knows its frame by N2 already.
     if (ticket != 0) state(f).store(f == taken ? 0 : ticket, std::memory_order_relaxed);
   }
-  // For our successor alone, who comes through the kernel's lock: no byte is written before the
+  // For our successor alone, which comes through the kernel's lock: no byte is written before the
   // state says that the frame is free. Only the compiler could turn that round.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return taken;
@@ -100,7 +100,7 @@ inline std::uint32_t frame_pool::Producer::take_back(const Frames& frames) noexc
 inline void frame_pool::Producer::commit(std::size_t size_bytes) noexcept {
   assert(claimed_ != kNone && size_bytes <= parts_.frame_bytes);
   const std::uint64_t ticket = frame_ticket::make(number() + 1, claimed_);
-  // relaxed, both: N1 publishes them; nobody believes in a number beyond newest.
+  // relaxed, both: N1 publishes them; a number beyond newest is not believed.
   parts_.producer->sizes[claimed_].store(size_bytes, std::memory_order_relaxed);
   state(claimed_).store(ticket, std::memory_order_relaxed);
   claimed_ = kNone;
@@ -110,7 +110,7 @@ inline void frame_pool::Producer::commit(std::size_t size_bytes) noexcept {
 }
 
 inline void frame_pool::Producer::close() noexcept {
-  // N3 (release, pairs with N2, N4): as N1, for who sees this word alone.
+  // N3 (release, pairs with N2, N4): as N1, for a reader that sees this word alone.
   parts_.producer->newest.store(newest_ | frame_ticket::kFlag, std::memory_order_release);
 }
 
@@ -135,7 +135,7 @@ inline void frame_pool::Consumer::begin(FrameStart from) noexcept {
   const std::uint64_t newest = frame_ticket::number_of(seen);
   if (from == FrameStart::kResume && account_writer_.version() != 0) {
     const auto account = read_frame_account(parts_, index_);
-    // The owner before may have been anybody.
+    // The owner before may have been hostile.
     if (account && account->last <= newest && account->origin <= account->last &&
         account->received + account->lost == account->last - account->origin) {
       account_ = *account;
@@ -170,7 +170,7 @@ inline std::uint64_t frame_pool::Consumer::oldest_between(std::uint64_t after,
 inline Atomic<std::uint64_t>* frame_pool::Consumer::free_pin() const noexcept {
   FrameReaderPart& part = parts_.reader(index_);
   for (std::uint32_t p = 0; p < parts_.pin_count; ++p) {
-    // relaxed: whoever let go of it, it was this reader's frame.
+    // relaxed: whichever side let go of it, it was this reader's frame.
     if (part.pins[p].load(std::memory_order_relaxed) == 0) return &part.pins[p];
   }
   return nullptr;

@@ -1,5 +1,5 @@
-// latest<T>: a cell that holds the last value. One writer, any number of readers, who need nothing
-// but read access: for quotes, positions, the state of a thing that many look at.
+// latest<T>: a cell that holds the last value. One writer, any number of readers, which need
+// nothing but read access: for quotes, positions, the state of a thing that many look at.
 //
 // A seqlock whose writer never touches the last complete value: a store goes to the next buffer,
 // and counts only once `version` says so. So readers find a value at any time, also after the
@@ -13,8 +13,8 @@
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
 //   V1 release version  ->  V2 acquire version  the value that it counts is fully written
-//   W1 release word     ->  W2 acquire word     who sees a word of a later value in this buffer
-//                                               sees that the versions before that were completed
+//   W1 release word     ->  W2 acquire word     a word of a later value seen in this buffer
+//                                               shows that the versions before were completed
 #pragma once
 
 #include <cassert>
@@ -64,13 +64,13 @@ class latest {
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the cell");
 
-  // Opening by a name, "shm:NAME" or "file:PATH", for those who include latest_open.hpp.
+  // Opening by a name, "shm:NAME" or "file:PATH", for programs that include latest_open.hpp.
   //
   // The writer makes the cell with `params` where there is none, and takes one that is there as it
   // is. It takes over from a dead predecessor, last value included. Blocking, for 5 seconds at most
-  // while somebody else is joining or leaving. Errors: kInvalidUrl, kInvalidName, kInvalidCapacity,
-  // kBusy (a live process writes it; the message says which), attach()'s, Segment::create()'s and
-  // attach()'s, Participants::join()'s.
+  // while another process is joining or leaving. Errors: kInvalidUrl, kInvalidName,
+  // kInvalidCapacity, kBusy (a live process writes it; the message says which), attach()'s,
+  // Segment::create()'s and attach()'s, Participants::join()'s.
   [[nodiscard]] static Result<Opened<latest, Writer>> open_writer(std::string_view name,
                                                                   const LatestParams& params = {});
   [[nodiscard]] static Result<Opened<latest, Writer>> open_writer(std::string_view name,
@@ -79,8 +79,8 @@ class latest {
   // A reader maps the cell read-only and takes no slot: there may be any number, and none keeps the
   // name. A writer that left in order has taken the name along, so that its successor makes another
   // cell: peer() tells that the writer is absent, attachment().at_its_name() that this cell is not
-  // the one at the name any more. Blocking, for options.patience at most. Errors: kNotFound (nobody
-  // has made it), kInvalidUrl, kInvalidName, attach()'s, Segment::attach()'s.
+  // the one at the name any more. Blocking, for options.patience at most. Errors: kNotFound (it
+  // was not made), kInvalidUrl, kInvalidName, attach()'s, Segment::attach()'s.
   [[nodiscard]] static Result<Opened<latest, Reader>> open_reader(std::string_view name);
   [[nodiscard]] static Result<Opened<latest, Reader>> open_reader(std::string_view name,
                                                                   const RingOptions& options);
@@ -90,7 +90,7 @@ class latest {
   static constexpr std::size_t kRest = sizeof(T) % 8;  // bytes in a last, partial word
 };
 
-// The one who stores. Not thread-safe: one thread at a time.
+// The storing side. Not thread-safe: one thread at a time.
 template <class T>
 class latest<T>::Writer {
  public:
@@ -130,7 +130,7 @@ class latest<T>::Writer {
   std::uint64_t version_;
 };
 
-// One who looks. Any number of them, in any number of processes; each by one thread at a time.
+// The reading side. Any number of them, in any number of processes; each by one thread at a time.
 template <class T>
 class latest<T>::Reader {
  public:

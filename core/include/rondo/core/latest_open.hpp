@@ -17,7 +17,7 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// A value is of its time: nobody comes for it once the name is gone.
+// A value is of its time: no process comes for it once the name is gone.
 [[nodiscard]] inline bool anything_unread(const LatestParts&) noexcept { return false; }
 
 template <class T>

@@ -4,7 +4,7 @@
 //   layout_for(params)     Where everything lies in a ring with these parameters, and its size.
 //                          Errors: kInvalidCapacity, kInvalidOption.
 //   create(bytes, params)  Makes an empty ring in `bytes`: zeros, layout_for(params).total_bytes of
-//                          them, aligned to kSharingRange, and seen by nobody else yet. The header
+//                          them, aligned to kSharingRange, and not seen by others yet. The header
 //                          is finished last. An instance_id of 0 in `params` stands for a random
 //                          one. Returns what attach() would.
 //                          Errors: layout_for()'s, kTooSmall, kSizeMismatch, kMisaligned.

@@ -5,8 +5,9 @@
 // that consumers skip, and what it was reading goes to another consumer, marked as redelivered (or
 // is dropped and counted, by option). A participant that is only paused is never robbed.
 //
-// The ring is memory and arithmetic alone: no call waits, allocates or enters the system. Whoever
-// is blocked runs recovery from time to time, and tells it who is dead (mpmc_ring_recovery.hpp).
+// The ring is memory and arithmetic alone: no call waits, allocates or enters the system. A blocked
+// participant runs recovery from time to time, and tells it which ones are dead
+// (mpmc_ring_recovery.hpp).
 //
 //   mpmc_ring_layout.hpp     bytes, parameters, the words' encoding
 //   mpmc_ring_words.hpp      every access to a shared word, and all memory orderings
@@ -14,8 +15,8 @@
 //   mpmc_ring_producer.hpp   owning and publishing positions
 //   mpmc_ring_consumer.hpp   taking and giving back positions
 //   mpmc_ring_recovery.hpp   what the dead leave behind
-//   mpmc_ring_sleepers.hpp   who sleeps, for those who wake
-//   mpmc_ring_attendance.hpp who takes part, and how those who did have gone
+//   mpmc_ring_sleepers.hpp   which participants sleep, for those that wake
+//   mpmc_ring_attendance.hpp which participants are there, how others have gone
 //   mpmc_ring_segment.hpp    create and attach
 //
 // docs/mpmc.md has the argument why it is safe, and the measurements.
@@ -49,7 +50,7 @@ namespace rondo::inline RONDO_ABI {
 // A ring of T. T = std::byte (the default) makes raw slots: messages of bytes, each with a size of
 // its own up to slot_bytes. Any other T is passed as one value per slot.
 //
-// A view of memory that someone else owns, by its parts; cheap to copy. Handles made from it have to
+// A view of memory that the caller owns, by its parts; cheap to copy. Handles made from it have to
 // go before the memory.
 template <class T = std::byte, class Policy = MpmcSound>
 class mpmc_ring {
@@ -97,8 +98,9 @@ class mpmc_ring {
 
   // Whether every position before `until` has been given back. Moves `from`, which the caller keeps
   // for its next look and which starts anywhere (at 0), past those that have; so a look costs
-  // little. Who must not stay long looks at `most` slots in one call, and is told false if there
-  // are more of them. `until` is at most claimed(). Progress: wait-free, one lap of slots at most.
+  // little. A caller that must not stay long looks at `most` slots in one call, and is told false
+  // if there are more of them. `until` is at most claimed(). Progress: wait-free, one lap of slots
+  // at most.
   // Memory ordering: what the consumers did before they gave the slots back is visible.
   [[nodiscard]] bool given_back(Position& from, Position until,
                                 std::uint64_t most = mpmc_limits::kMaxCapacity) const noexcept {
@@ -113,12 +115,13 @@ class mpmc_ring {
     return true;
   }
 
-  // Who recovers: participant `self`, or one who is about to be. See mpmc_ring_recovery.hpp.
+  // For recovery by participant `self`, or one that is about to be it. See mpmc_ring_recovery.hpp.
   [[nodiscard]] basic_mpmc_recovery<Policy> recovery(std::uint32_t self) const noexcept {
     return basic_mpmc_recovery<Policy>(parts_, self);
   }
 
-  // Those who wait for a free slot, and those who wait for a message. See mpmc_ring_sleepers.hpp.
+  // The participants that wait for a free slot, and those that wait for a message. See
+  // mpmc_ring_sleepers.hpp.
   [[nodiscard]] MpmcSleepers sleeping_producers() const noexcept {
     return MpmcSleepers(parts_, MpmcSleepers::Side::kProducers);
   }
@@ -126,7 +129,7 @@ class mpmc_ring {
     return MpmcSleepers(parts_, MpmcSleepers::Side::kConsumers);
   }
 
-  // Who is there, and how the others have gone. See mpmc_ring_attendance.hpp.
+  // Which participants are there, and how the others have gone. See mpmc_ring_attendance.hpp.
   [[nodiscard]] MpmcAttendance producing() const noexcept {
     return MpmcAttendance(parts_, MpmcAttendance::Side::kProducers);
   }

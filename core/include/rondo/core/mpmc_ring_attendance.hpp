@@ -1,5 +1,5 @@
-// Who takes part in an MPMC slot ring, and how those who did have gone: what tells its consumers
-// that a stream is over, and how it ended.
+// Which participants an MPMC slot ring has, and how those that left have gone: what tells its
+// consumers that a stream is over, and how it ended.
 //
 // Each participant has a word for either side:
 //
@@ -7,17 +7,17 @@
 //   bits  1-31   how many of its owners have left in order
 //   bits 32-63   how many have died, or given up
 //
-// Only the owner writes it, and after the owner's death whoever recovers it, who holds its liveness
+// Only the owner writes it, and after the owner's death its recoverer, which holds its liveness
 // lock. One store says that an owner is gone and how, so that no kill comes in between: killed
 // before it, the owner is found dead and counted as that; after it, the owner has left.
 //
-// That somebody is there is the word's claim; that somebody has died is proved by the kernel before
+// That a participant is there is the word's claim; that one has died is proved by the kernel before
 // the word says so (mpmc_ring_recovery.hpp). Nothing here guards memory: a peer that scribbles over
 // it makes a stream end too soon, or never.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
-//   P1 release word  ->  P2 acquire word   all that the one who left had published is visible
+//   P1 release word  ->  P2 acquire word   all that the leaving one had published is visible
 //   P3 release word  ->  P2 acquire word   the same of the dead, as its recoverer has seen it
 //   N1 release news  ->  N2 acquire news   the words have changed before the news says so
 #pragma once
@@ -37,7 +37,7 @@ class MpmcAttendance {
 
   // Summed over all participants.
   struct Count {
-    std::uint32_t present = 0;  // those who died unnoticed included
+    std::uint32_t present = 0;  // those that died unnoticed included
     std::uint64_t left = 0;     // in order
     std::uint64_t died = 0;
     [[nodiscard]] std::uint64_t gone() const noexcept { return left + died; }
@@ -50,27 +50,27 @@ class MpmcAttendance {
         word_(side == Side::kProducers ? &MpmcParticipantPart::producing
                                        : &MpmcParticipantPart::consuming) {}
 
-  // The caller, who owns participant `me`, is there from now on.
+  // The caller, which owns participant `me`, is there from now on.
   void enter(std::uint32_t me) noexcept {
-    // relaxed, both: we are the only writer; who misses it takes us for one who comes later.
+    // relaxed, both: we are the only writer; one that misses it takes us for a later one.
     word(me).store(word(me).load(std::memory_order_relaxed) | kPresent, std::memory_order_relaxed);
     tell();
   }
-  // Leaves in order. Memory ordering: what the caller published before is visible to whoever sees
-  // it counted.
+  // Leaves in order. Memory ordering: what the caller published before is visible to a participant
+  // that sees it counted.
   void leave(std::uint32_t me) noexcept {
     // relaxed: we are the only writer.
     const std::uint64_t now = word(me).load(std::memory_order_relaxed);
     if ((now & kPresent) == 0) return;
     const std::uint64_t left = (now + kLeft) & kLeftMask;
-    // P1 (release, pairs with P2): what we published is there for those who count us as gone.
+    // P1 (release, pairs with P2): what we published is there for those that count us as gone.
     word(me).store((now & ~(kLeftMask | kPresent)) | left, std::memory_order_release);
     tell();
   }
   // Leaves for good, and is counted with the dead: not all that it had to send was sent. Memory
   // ordering: as leave().
   void give_up(std::uint32_t me) noexcept { static_cast<void>(bury(me)); }
-  // Leaves without being counted: one who has found nobody and never took part.
+  // Leaves without being counted: a participant that has found no other and never took part.
   void withdraw(std::uint32_t me) noexcept {
     // relaxed, both: we are the only writer, and have published nothing.
     word(me).store(word(me).load(std::memory_order_relaxed) & ~kPresent, std::memory_order_relaxed);
@@ -83,24 +83,24 @@ class MpmcAttendance {
     const std::uint64_t now = word(dead).load(std::memory_order_relaxed);
     if ((now & kPresent) == 0) return false;
     // P3 (release, pairs with P2): what the dead one published, and became of it, is there for
-    // those who count it as gone.
+    // those that count it as gone.
     word(dead).store((now & ~kPresent) + kDied, std::memory_order_release);
     tell();
     return true;
   }
-  // Forgets all who have gone. The caller knows that nobody else is attached, and that nobody comes
+  // Forgets all that have gone. The caller knows that no other is attached, and that none comes
   // meanwhile.
   void start_anew() noexcept {
-    // relaxed: those who come later are ordered by the lock under which they come.
+    // relaxed: later participants are ordered by the lock under which they join.
     for (std::uint32_t i = 0; i < count_; ++i) word(i).store(0, std::memory_order_relaxed);
     tell();
   }
 
   [[nodiscard]] bool present(std::uint32_t who) const noexcept {
-    // relaxed: a hint of whom to ask the kernel about.
+    // relaxed: a hint of which ones to ask the kernel about.
     return (word(who).load(std::memory_order_relaxed) & kPresent) != 0;
   }
-  // Progress: wait-free; reads a line of each participant. Memory ordering: what those who are
+  // Progress: wait-free; reads a line of each participant. Memory ordering: what those that are
   // counted as gone had published is visible.
   [[nodiscard]] Count count() const noexcept {
     Count sum;
@@ -113,8 +113,8 @@ class MpmcAttendance {
     }
     return sum;
   }
-  // A number that changes with every coming and going on either side, some time after it. For those
-  // who poll: while it stays the same, there is hardly anything new to count.
+  // A number that changes with every coming and going on either side, some time after it. For
+  // polling: while it stays the same, there is hardly anything new to count.
   [[nodiscard]] std::uint64_t news() const noexcept {
     // N2 (acquire, pairs with N1): a count that follows takes in what the news is about.
     return news_->load(std::memory_order_acquire);

@@ -84,7 +84,7 @@ class MpmcConsumerCore {
   // The taken positions are first() to first() + count() - 1.
   [[nodiscard]] Position first() const noexcept { return first_; }
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
-  // Whether what was taken had been in the hands of a consumer who died.
+  // Whether what was taken had been held by a consumer that died.
   [[nodiscard]] bool redelivered() const noexcept { return redelivered_; }
 
   RONDO_ALWAYS_INLINE void give_back() noexcept {
@@ -137,8 +137,8 @@ class MpmcConsumerCore {
     return ready;
   }
 
-  // Whether messages come one after the other. Lines are asked for and touched then only: who waits
-  // for one message must not take its line from the producer.
+  // Whether messages come one after the other. Lines are asked for and touched then only: a
+  // consumer that waits for one message must not take its line from the producer.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool streaming() const noexcept {
     return next_ - looked_empty_ > Distance::kStream;
   }
@@ -196,7 +196,7 @@ class MpmcConsumerCore {
         return give_up(searched ? ReadOutcome::kEmpty : ReadOutcome::kContended, announced);
       }
       if (word == mpmc_state::make(free, SlotKind::kWritten)) continue;  // written since
-      // Somebody has owned p already, so the head is beyond it.
+      // p has had an owner already, so the head is beyond it.
       const Position head = detail::guess_head(*parts_.positions);
       if (static_cast<std::int64_t>(head - p) <= 0) {
         return give_up(ReadOutcome::kCorrupt, announced);
@@ -207,7 +207,7 @@ class MpmcConsumerCore {
   }
 
   // Looks for a message whose consumer died, through one lap of slots behind the head. Only after
-  // somebody told of orphans; goes on where the last search found one, or had looked long enough.
+  // orphans were told of; goes on where the last search found one, or had looked long enough.
   bool adopt_orphan(bool& announced) noexcept {
     if (!detail::more_orphans_than(*parts_.positions, orphans_known_)) return false;
     const std::uint64_t told = detail::heard_of_orphans(*parts_.positions);

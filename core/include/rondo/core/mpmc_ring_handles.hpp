@@ -88,8 +88,8 @@ class mpmc_ring<T, Policy>::Producer {
     return core_.claim() ? claimed() : std::nullopt;
   }
   // Claims exactly `messages` slots; up to so many, as many as are free now and at least one.
-  // Nobody else's message comes between them. Empty if they are not free now, if `messages` is 0,
-  // and an exact claim also of more than max_batch(). Progress: lock-free.
+  // No other producer's message comes between them. Empty if they are not free now, if `messages`
+  // is 0, and an exact claim also of more than max_batch(). Progress: lock-free.
   [[nodiscard]] std::optional<Claim> try_claim(std::size_t messages) & noexcept {
     if (messages - 1 >= max_batch()) return std::nullopt;
     const auto count = static_cast<std::uint32_t>(messages);
@@ -126,7 +126,7 @@ class mpmc_ring<T, Policy>::Producer {
     return true;
   }
 
-  // The same without objects, for those who build handles of their own: reserve one raw slot, then
+  // The same without objects, for building handles of one's own: reserve one raw slot, then
   // commit its size or discard it.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::byte* try_reserve() noexcept {
     return core_.claim() ? core_.payload(0) : nullptr;

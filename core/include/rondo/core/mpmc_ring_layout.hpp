@@ -4,8 +4,8 @@
 //   0                               segment header          creator         (segment_header.hpp)
 //   4096                            participant table       participants    (participants.hpp)
 //   layout.positions                MpmcPositions           all, by read-modify-write
-//   layout.participants + i * 256   MpmcParticipantPart i   participant i (its bell: who wakes it)
-//   layout.slots                    capacity slots          whoever owns the slot
+//   layout.participants + i * 256   MpmcParticipantPart i   participant i (its bell: its wakers)
+//   layout.slots                    capacity slots          the owner of the slot
 //
 // A slot is a state word followed by its payload:
 //
@@ -20,7 +20,7 @@
 // State word, from the low bits up. Position p is lap p / capacity of slot p % capacity.
 //
 //   bits   0-2   kind    0 free, 1 written, 2 tombstone, 3 orphaned, 4 adopted
-//   bits   3-10  owner   participant who holds an adopted message, else 0
+//   bits   3-10  owner   participant that holds an adopted message, else 0
 //   bits  11-63  lap     low 53 bits of the position's lap; a slot given back is free in the next
 //   lap
 //
@@ -110,7 +110,7 @@ inline constexpr std::uint32_t kMaxCount = 256;
 //      256    32  producer_sleepers  one bit per participant that sleeps for a free slot
 //      384    32  consumer_sleepers  one bit per participant that sleeps for a message
 //      512     8  orphans            grows whenever messages were orphaned: look for them
-//      520     8  attendance         grows whenever somebody has come or gone: count anew
+//      520     8  attendance         grows whenever a participant has joined or left: count anew
 struct MpmcPositions {
   alignas(kSharingRange) Atomic<std::uint64_t> tail;
   alignas(kSharingRange) Atomic<std::uint64_t> head;
@@ -129,8 +129,8 @@ static_assert(sizeof(MpmcPositions) == 640);
 static_assert(std::is_standard_layout_v<MpmcPositions>);
 static_assert(std::is_trivially_destructible_v<MpmcPositions>);
 
-// One participant's words. It alone writes the first range (and whoever recovers it, after its
-// death); `bell` is written by those who wake it. The counters go on through all owners of the
+// One participant's words. It alone writes the first range (and its recoverer, after its
+// death); `bell` is written by those that wake it. The counters go on through all owners of the
 // slot.
 //
 //   offset  size  field        meaning

@@ -86,7 +86,7 @@ class MpmcProducerCore {
     count_ = 0;
   }
   // Ends a claim: its positions become messages. Backwards: as long as the first is not there
-  // nobody gets past it, so all of them become visible at once.
+  // no consumer gets past it, so all of them become visible at once.
   RONDO_ALWAYS_INLINE void publish_all() noexcept { publish_down_to(0, SlotKind::kWritten); }
   // Keeps the first `kept` of the claimed positions; the rest become tombstones, also backwards.
   void shrink(std::uint32_t kept) noexcept {
@@ -163,7 +163,7 @@ class MpmcProducerCore {
         continue;
       }
       if (ready != 0) {
-        // Some are free, unless somebody owns them already and is still writing.
+        // Some are free, unless another producer owns them already and is still writing.
         next_ = detail::guess_tail(*parts_.positions);
         if (next_ == p) return give_up(ClaimOutcome::kFull, announced);
         continue;
@@ -184,7 +184,7 @@ class MpmcProducerCore {
         return give_up(ClaimOutcome::kFull, announced);
       }
       if (word == parts_.lap_of(p)) continue;  // given back since
-      // Somebody has owned p already, so the tail is beyond it.
+      // p has had an owner already, so the tail is beyond it.
       const Position tail = detail::guess_tail(*parts_.positions);
       if (static_cast<std::int64_t>(tail - p) <= 0) {
         return give_up(ClaimOutcome::kCorrupt, announced);

@@ -1,8 +1,8 @@
 // Recovery: what a dead participant owned in an MPMC slot ring becomes usable again.
 //
-// Pure: who is dead is asked of the caller, who asks the kernel (liveness.hpp). Runs on the slow
-// path of whoever is blocked, and before a participant slot is taken over. docs/mpmc.md gives the
-// argument; in short:
+// Pure: which ones are dead is asked of the caller, which asks the kernel (liveness.hpp). Runs on
+// the slow path of blocked participants, and before a participant slot is taken over. docs/mpmc.md
+// gives the argument; in short:
 //
 // - A position below the tail whose slot still awaits its producer has exactly one owner, and that
 //   owner announces it. If a dead participant announces it and no live one does, the owner is dead:
@@ -13,7 +13,7 @@
 //   of a paused process; recovery is tried again later.
 //
 // One pass asks the kernel about each participant at most once, before anything else, and holds the
-// locks of the dead until its end. So all of them stay dead; whoever else is on record counts as
+// locks of the dead until its end. So all of them stay dead; any other that announces counts as
 // alive, if only as being recovered by another one. The positions that were claimed, and then what
 // the living have on record, are read after that: the order on which the argument rests.
 #pragma once
@@ -33,9 +33,9 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// The kernel's word on who lives. Participants are numbered from 0.
+// The kernel's word on which participants live. They are numbered from 0.
 //
-//   try_lock_dead(i)  takes it, if nobody holds it: true means i is dead, and stays so until
+//   try_lock_dead(i)  takes it, if it is free: true means i is dead, and stays so until
 //   unlock(i)         gives it back
 template <class L>
 concept MpmcLiveness = requires(L& liveness, std::uint32_t participant) {
@@ -49,11 +49,11 @@ struct MpmcRecovered {
   std::uint32_t orphaned = 0;    // messages of dead consumers that await another one
   std::uint32_t dropped = 0;     // messages of dead consumers that are lost, as the option says
   std::uint32_t freed = 0;       // tombstones that a dead consumer had been skipping
-  std::uint32_t buried = 0;      // participants who will be counted as dead from now on
+  std::uint32_t buried = 0;      // participants that will be counted as dead from now on
   bool pending = false;          // something had to stay, as a live participant may own it
   std::uint32_t awaited = 0;     // if pending: that participant
 
-  // Whether others who are blocked can go on now: wake the sleepers of both sides.
+  // Whether blocked participants can go on now: wake the sleepers of both sides.
   [[nodiscard]] bool anything() const noexcept {
     return tombstones + orphaned + dropped + freed + buried != 0;
   }
@@ -62,7 +62,7 @@ struct MpmcRecovered {
 // How the protocol is carried out. Anything but this is for tests and measurements, to show what
 // each part of it is there for.
 struct MpmcSound {
-  static constexpr bool kAnnounce = true;            // who may own a position is on record
+  static constexpr bool kAnnounce = true;            // possible owners of a position announce it
   static constexpr bool kScanLive = true;            // a live owner is never robbed
   static constexpr bool kSlotsBeforeRecords = true;  // the announcement goes last
 };
@@ -71,7 +71,7 @@ template <class Policy>
 class basic_mpmc_recovery {
  public:
   // `self`: the recovering participant, whose counters go up; it is alive whatever the kernel says,
-  // as nobody sees a lock of their own.
+  // as no process sees a lock of its own.
   basic_mpmc_recovery(const MpmcParts& parts, std::uint32_t self) noexcept
       : parts_(parts),
         producers_(parts, MpmcSleepers::Side::kProducers),
@@ -80,7 +80,7 @@ class basic_mpmc_recovery {
         consuming_(parts, MpmcAttendance::Side::kConsumers),
         self_(self) {}
 
-  // Recovers all who are dead. For whoever is blocked, from time to time.
+  // Recovers all that are dead. For blocked participants, from time to time.
   // Progress: lock-free; two system calls for each participant at most, and bounded by the dead
   // times the largest batch times the living, whatever a hostile peer has put on record.
   template <MpmcLiveness L>
@@ -121,7 +121,7 @@ class basic_mpmc_recovery {
   struct View {
     Position reached = 0;  // the tail or the head
     std::uint32_t records = 0;
-    // Of those who are not known to be dead.
+    // Of those not known to be dead.
     std::array<std::uint64_t, mpmc_limits::kMaxParticipants> record;
     std::array<std::uint32_t, mpmc_limits::kMaxParticipants> owner;
   };
@@ -135,7 +135,7 @@ class basic_mpmc_recovery {
            consuming_.present(i);
   }
 
-  // Those of whom `asked` holds, save `not_this`, and who are dead. They are locked now.
+  // The dead ones of those for which `asked` holds, save `not_this`. They are locked now.
   template <MpmcLiveness L>
   [[nodiscard]] Participants lock_the_dead(L& liveness, std::uint32_t not_this,
                                            bool (basic_mpmc_recovery::*asked)(std::uint32_t)
@@ -155,8 +155,8 @@ class basic_mpmc_recovery {
   }
 
   // To be called when `dead` are known to be: what they claimed lies before what is read here.
-  // After a position was seen below the tail (or head), nobody can come to own it any more; so what
-  // the living have on record is read then, and for all positions at once.
+  // After a position was seen below the tail (or head), no participant can come to own it any more;
+  // so what the living announce is read then, and for all positions at once.
   void look(const Participants& dead) noexcept {
     claimed_.reached = detail::tail_for_recovery(*parts_.positions);
     taken_.reached = detail::head_for_recovery(*parts_.positions);
@@ -178,7 +178,7 @@ class basic_mpmc_recovery {
     if (consumers_.asleep(dead)) consumers_.leave(dead);
     recover_side(dead, Side::kProducer, result);
     recover_side(dead, Side::kConsumer, result);
-    // Last: who sees them counted finds the slots turned.
+    // Last: a participant that sees them counted finds the slots turned.
     result.buried += static_cast<std::uint32_t>(producing_.bury(dead)) +
                      static_cast<std::uint32_t>(consuming_.bury(dead));
   }
@@ -194,7 +194,7 @@ class basic_mpmc_recovery {
     bool settled = true;
     for (std::uint32_t i = 0; i < mpmc_announcement::count_in(announced); ++i) {
       const Position position = first + i;
-      // Only what was claimed, and not more than a lap ago, can still be anyone's.
+      // Only what was claimed, and not more than a lap ago, can still be owned.
       if (reached - position - 1 >= parts_.capacity) continue;
       settled &= side == Side::kProducer ? settle_claimed(position, result)
                                          : settle_taken(position, dead, result);
@@ -231,7 +231,7 @@ class basic_mpmc_recovery {
     if (seen != mpmc_state::make(lap, SlotKind::kWritten) && seen != tombstone && seen != adopted) {
       return true;
     }
-    // An adopted message names its owner; of the others it is known only who announced them.
+    // An adopted message names its owner; of the others it is known only which ones announced them.
     if (seen != adopted && a_live_one_announces(position, Side::kConsumer, result)) return false;
     const bool drop = parts_.on_consumer_death == OnConsumerDeath::kDrop;
     const std::uint64_t next_lap = lap + mpmc_state::kLap;
@@ -249,7 +249,7 @@ class basic_mpmc_recovery {
     return true;
   }
 
-  // Whether anyone alive has `position` on record.
+  // Whether a live participant announces `position`.
   bool a_live_one_announces(Position position, Side side, MpmcRecovered& result) noexcept {
     if constexpr (!Policy::kScanLive) return false;
     const View& view = view_of(side);

@@ -1,5 +1,5 @@
-// The life cycle of an MPMC slot ring, whatever its messages are; see life_cycle.hpp. The members of
-// mpmc_ring<T> are what to call.
+// The life cycle of an MPMC slot ring, whatever its messages are; see life_cycle.hpp. The members
+// of mpmc_ring<T> are what to call.
 #pragma once
 
 #include <cstddef>

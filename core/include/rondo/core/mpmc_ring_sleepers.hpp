@@ -1,10 +1,10 @@
-// Who sleeps on an MPMC slot ring: one bit per participant and side, so that whoever publishes
-// wakes exactly as many as there is work for, each of them once, and a dead sleeper's bit can be
-// told from a live one's. The sleeping and waking itself is the operating system's (sync/).
+// Which participants sleep on an MPMC slot ring: one bit per participant and side, so that a
+// publisher wakes exactly as many as there is work for, each of them once, and a dead sleeper's bit
+// can be told from a live one's. The sleeping and waking itself is the operating system's (sync/).
 //
 //   sleeper i                              publisher
 //   b = bell of i; set bit i               publish slots        (S1, S3)
-//   heavy fence                            any() -> relaxed load, nothing more if nobody sleeps
+//   heavy fence                            any() -> relaxed load, nothing more if none sleeps
 //   look at the ring again                 wake_one(): take a bit, move that participant's bell,
 //   sleep on the bell while it is b        wake it; repeat for each slot published
 //   clear bit i
@@ -40,7 +40,7 @@ class MpmcSleepers {
         count_(parts.participant_count),
         words_((parts.participant_count + 63) / 64) {}
 
-  // Whether a publisher has anyone to wake. Progress: wait-free, one line read by all.
+  // Whether a publisher has a sleeper to wake. Progress: wait-free, one line read by all.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool any() const noexcept {
     std::uint64_t bits = 0;
     // relaxed: the sleeper's heavy fence orders this load after the publisher's store.
@@ -49,7 +49,7 @@ class MpmcSleepers {
   }
 
   // Takes one sleeper off the list and moves its bell. Returns the participant, whose bell() the
-  // caller then wakes by futex; kNobody if none is left. If the futex woke nobody, that sleeper is
+  // caller then wakes by futex; kNobody if none is left. If the futex woke none, that sleeper is
   // awake by itself or dead: take another one.
   // Progress: lock-free; bounded by the participants, whatever a hostile peer does.
   std::uint32_t take_one() noexcept {
@@ -85,11 +85,11 @@ class MpmcSleepers {
     // relaxed: the heavy fence that follows orders it.
     bits_[me / 64].fetch_or(bit_of(me), std::memory_order_relaxed);
   }
-  // After sleeping, whether woken or not. Returns whether somebody had taken us off the list, which
-  // means that a wake-up was spent on us: if we now leave the ring without taking anything, another
-  // sleeper is to be woken in our place.
+  // After sleeping, whether woken or not. Returns whether a publisher had taken us off the list,
+  // which means that a wake-up was spent on us: if we now leave the ring without taking anything,
+  // another sleeper is to be woken in our place.
   bool leave(std::uint32_t me) noexcept {
-    // relaxed: nobody concludes anything about the ring from it.
+    // relaxed: nothing about the ring is concluded from it.
     return (bits_[me / 64].fetch_and(~bit_of(me), std::memory_order_relaxed) & bit_of(me)) == 0;
   }
   [[nodiscard]] bool asleep(std::uint32_t who) const noexcept {

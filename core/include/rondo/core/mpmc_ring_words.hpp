@@ -4,12 +4,12 @@
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
 //   S1 release state  ->  S2 acquire state      a written slot is fully written
-//   S1 release state  ->  S6 acquire state      the same, for who takes over an orphaned message
+//   S1 release state  ->  S6 acquire state      the same, for the adopter of an orphaned message
 //   S3 release state  ->  S4 acquire state      a slot given back is fully read
 //   S5 acq_rel state  ->  S2, S4, S6            the dead owner's accesses are over
-//   A1 release announce  ->  A2 acquire announce    who announces something has committed the old
-//   A3 release announce  ->  A2 acquire announce    the same, for who announces nothing any more
-//   T1 release tail   ->  T2 acquire tail       whoever owns a position below has announced it
+//   A1 release announce  ->  A2 acquire announce    the one announced before is committed
+//   A3 release announce  ->  A2 acquire announce    the same, where the announcement is cleared
+//   T1 release tail   ->  T2 acquire tail       the owner of a position below has announced it
 //   H1 release head   ->  H2 acquire head       the same, for consumers
 //   O1 release orphans  ->  O2 acquire orphans  the slots that the count tells of are orphaned
 //
@@ -70,7 +70,7 @@ RONDO_ALWAYS_INLINE void give_back(SlotWord& state, std::uint64_t free_word) noe
 
 // A look that decides nothing by itself.
 inline std::uint64_t glance(const SlotWord& state) noexcept {
-  // relaxed: whoever acts on it does so by compare-and-swap, which looks again.
+  // relaxed: what acts on it does so by compare-and-swap, which looks again.
   return state.load(std::memory_order_relaxed);
 }
 
@@ -94,7 +94,7 @@ inline bool adopt(SlotWord& state, std::uint64_t from, std::uint64_t to) noexcep
 
 // --- Announcements -------------------------------------------------------------------------------
 
-// Before the attempt to own: who I am is on record when the attempt succeeds.
+// Before the attempt to own: the owner is announced when the attempt succeeds.
 RONDO_ALWAYS_INLINE void announce(AnnounceWord& mine, Position first,
                                   std::uint32_t count) noexcept {
   // A1 (release, pairs with A2): what I announced before is committed or given back. That the
@@ -121,7 +121,7 @@ inline std::uint64_t read_announcement(const AnnounceWord& theirs) noexcept {
 // Claims `count` positions from `expected` on. On failure `expected` becomes the tail.
 RONDO_ALWAYS_INLINE bool advance_tail(MpmcPositions& positions, Position& expected,
                                       std::uint32_t count) noexcept {
-  // T1 (release, pairs with T2): the announcement is visible to whoever sees the claim.
+  // T1 (release, pairs with T2): the announcement is visible to a participant that sees the claim.
   // Failure relaxed: the value is a guess to start from; the slot's state decides.
   return positions.tail.compare_exchange_strong(
       expected, expected + count, std::memory_order_release, std::memory_order_relaxed);
@@ -130,7 +130,7 @@ RONDO_ALWAYS_INLINE bool advance_tail(MpmcPositions& positions, Position& expect
 // Takes `count` positions from `expected` on. On failure `expected` becomes the head.
 RONDO_ALWAYS_INLINE bool advance_head(MpmcPositions& positions, Position& expected,
                                       std::uint32_t count) noexcept {
-  // H1 (release, pairs with H2): the announcement is visible to whoever sees the taking.
+  // H1 (release, pairs with H2): the announcement is visible to a participant that sees the taking.
   // Failure relaxed: the value is a guess to start from; the slot's state decides.
   return positions.head.compare_exchange_strong(
       expected, expected + count, std::memory_order_release, std::memory_order_relaxed);
@@ -177,7 +177,7 @@ inline bool more_orphans_than(const MpmcPositions& positions, std::uint64_t know
 // --- Counters ------------------------------------------------------------------------------------
 
 inline void count_up(Atomic<std::uint64_t>& counter, std::uint64_t by) noexcept {
-  // relaxed: statistics; nobody concludes anything from their order.
+  // relaxed: statistics; nothing is concluded from their order.
   counter.fetch_add(by, std::memory_order_relaxed);
 }
 

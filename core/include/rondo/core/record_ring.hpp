@@ -186,8 +186,8 @@ class record_ring::Producer {
   // Records ever published in this ring, those of predecessors included.
   [[nodiscard]] std::uint64_t sequence() const noexcept { return sequence_; }
   [[nodiscard]] Position position() const noexcept { return tail_; }
-  // kFull; or kCorrupt from then on: the consumer's position was one that no honest consumer stores,
-  // which reads as full; or stop() was called.
+  // kFull; or kCorrupt from then on: the consumer's position was one that no honest consumer
+  // stores, which reads as full; or stop() was called.
   [[nodiscard]] ClaimOutcome outcome() const noexcept {
     return failed_ ? ClaimOutcome::kCorrupt : ClaimOutcome::kFull;
   }

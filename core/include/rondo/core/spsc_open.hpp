@@ -20,7 +20,7 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// Whether messages lie there that nobody has given back. For the last one who leaves, under the
+// Whether messages lie there that were not given back. For the last one to leave, under the
 // membership lock.
 template <class T>
 [[nodiscard]] bool anything_unread(const SpscParts<T>& parts) noexcept {

@@ -153,8 +153,8 @@ class spsc_ring<T>::Producer {
   // Slots published since the ring was made.
   [[nodiscard]] Position position() const noexcept { return tail_; }
   [[nodiscard]] std::uint64_t capacity() const noexcept { return parts_.capacity; }
-  // kFull; or kCorrupt from then on: the consumer's position was one that no honest consumer stores,
-  // which reads as full.
+  // kFull; or kCorrupt from then on: the consumer's position was one that no honest consumer
+  // stores, which reads as full.
   [[nodiscard]] ClaimOutcome outcome() const noexcept {
     return failed_ ? ClaimOutcome::kCorrupt : ClaimOutcome::kFull;
   }

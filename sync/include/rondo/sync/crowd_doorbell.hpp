@@ -1,6 +1,6 @@
-// The doorbell for many publishers and many waiters on one ring. Who sleeps is kept by the ring, as
-// a list in shared memory that anyone may add to and take from (mpmc_ring_sleepers.hpp); here is
-// how to sleep and wake with it.
+// The doorbell for many publishers and many waiters on one ring. Which waiters sleep is kept by the
+// ring, as a list in shared memory that any participant may add to and take from
+// (mpmc_ring_sleepers.hpp); here is how to sleep and wake with it.
 //
 //   publisher (CrowdRinger)                  waiter `me` (CrowdSleeper)
 //   ------------------------------------     ------------------------------------------
@@ -13,12 +13,12 @@
 //
 // No wake is lost, for the reasons given in doorbell.hpp; the order between reading the bell and
 // entering the list, and between taking from it and moving the bell, is the list's. As many are
-// woken as there is work for: a publisher takes those whom it wakes off the list, so the next one
-// wakes others, and nobody is rung for twice. A waiter that was rung for and leaves for another
+// woken as there is work for: a publisher takes those that it wakes off the list, so the next one
+// wakes others, and none is rung for twice. A waiter that was rung for and leaves for another
 // reason (its deadline, another bell) looks once more, and is told to take what it finds.
 //
 // A waiter that was killed asleep stays on the list. It costs one publisher one system call, once:
-// when the futex woke nobody, another one is taken in its place. A process that can't make the
+// when the futex woke none, another one is taken in its place. A process that can't make the
 // publishers fence sleeps for a millisecond at a time and looks.
 //
 // Ordering. The list's own labels are in its file.
@@ -60,7 +60,7 @@ class BasicCrowdRinger {
       : sleepers_(sleepers), registered_(System::register_publisher()) {}
 
   // To be called after each publish, with the number of messages (or places) published.
-  // Progress: wait-free; a load and a predictable branch when nobody sleeps. Memory ordering: the
+  // Progress: wait-free; a load and a predictable branch when none sleeps. Memory ordering: the
   // caller's publishing store (at least release) comes first.
   RONDO_ALWAYS_INLINE void notify(std::uint32_t published = 1) noexcept {
     if (wanted()) [[unlikely]]
@@ -73,7 +73,7 @@ class BasicCrowdRinger {
     return sleepers_.any() || !registered_;
   }
 
-  // Wakes up to `count` sleepers whom nobody has rung for. Returns how many woke.
+  // Wakes up to `count` sleepers not rung for yet. Returns how many woke.
   // Progress: lock-free; system calls that never block.
   RONDO_COLD std::uint32_t ring(std::uint32_t count) noexcept {
     // F2 (seq_cst, forbids that the publish is missed by a sleeper and that sleeper by us): for a
@@ -102,14 +102,14 @@ template <SleeperList List, class System = BellSystem>
 class BasicCrowdSleeper {
  public:
   // `me` is the participant's number, held by the caller (participants.hpp). Leaves the list on
-  // behalf of a predecessor who was killed asleep.
+  // behalf of a predecessor that was killed asleep.
   BasicCrowdSleeper(const List& sleepers, std::uint32_t me) noexcept
       : sleepers_(sleepers), me_(me) {
     sleepers_.leave(me_);
   }
 
   // As those of BasicSleeper, but that the caller looks again after cancel_wait(), too, and tries
-  // to take what is there: it may be the only one who was woken for it. cancel_wait() says whether
+  // to take what is there: it may be the only one that was woken for it. cancel_wait() says whether
   // it was: true, a wake has been spent on us.
   [[nodiscard]] PreparedWait prepare_wait() noexcept {
     const std::uint32_t seen = sleepers_.read_bell(me_);
@@ -126,7 +126,7 @@ class BasicCrowdSleeper {
   }
 
   // As BasicSleeper::sleep_once(). When it returns true, the caller has to try to take what is
-  // there: it may be the only one who was woken for it.
+  // there: it may be the only one that was woken for it.
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
     const PreparedWait wait = prepare_wait();

@@ -1,4 +1,4 @@
-// A point in time up to which somebody is willing to wait. Absolute and monotonic: a wait that is
+// A point in time up to which a caller is willing to wait. Absolute and monotonic: a wait that is
 // interrupted and taken up again keeps its deadline, and setting the wall clock changes nothing.
 #pragma once
 

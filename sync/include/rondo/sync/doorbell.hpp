@@ -1,4 +1,4 @@
-// The doorbell: how one who waits is woken, at no cost to those who publish while nobody waits.
+// The doorbell: how a waiter is woken, at no cost to publishers while none waits.
 //
 //   publisher (Ringer)                       waiter (Sleeper)
 //   ------------------------------------     ------------------------------------------
@@ -11,7 +11,7 @@
 //
 // The waiter's three steps are an eventcount's, and sleep_once() is the three in a row. Between the
 // first and the last it may do the same with other bells, and then sleep on all their words at once
-// (futex_waitv), or lend them to somebody else's loop: what is published after prepare_wait() has
+// (futex_waitv), or lend them to another event loop: what is published after prepare_wait() has
 // returned, and was not seen by a look after it, changes the word.
 //
 // No wake is lost. Either the publisher's load of `state` sees the waiter asleep, or the waiter's
@@ -59,7 +59,7 @@ namespace rondo::inline RONDO_ABI {
 struct BellSystem {
   // The longest sleep at a time: what a wake lost to a hostile or killed peer can cost.
   static constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(50);
-  // The first sleep of one who can't make the publishers fence.
+  // The first sleep of a waiter that can't make the publishers fence.
   static constexpr std::chrono::nanoseconds kUnfencedSlice = std::chrono::milliseconds(1);
 
   static bool register_publisher() noexcept { return rondo::register_publisher(); }
@@ -96,7 +96,7 @@ inline void ring_once(BellRinger& ringer) noexcept {
 template <class System = BellSystem>
 class BasicRinger {
  public:
-  // Bound to nobody: wanted() is always true, and ring() has nobody to wake. For handles whose
+  // Bound to no waiter: wanted() is always true, and ring() has none to wake. For handles whose
   // slow path does something else.
   BasicRinger() noexcept = default;
 
@@ -108,7 +108,7 @@ class BasicRinger {
         watched_(System::register_publisher() ? &sleeper.state : &detail::kAlwaysWanted) {}
 
   // To be called after each publish. Returns false when the sleeper has left in order, so that
-  // nobody will read what was published.
+  // what was published will not be read.
   // Progress: wait-free; a load and a predictable branch, and a system call only when the other
   // side sleeps. Memory ordering: the caller's publishing store (at least release) comes first.
   RONDO_ALWAYS_INLINE bool notify() noexcept {
@@ -122,7 +122,7 @@ class BasicRinger {
   [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
     light_fence();
     // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
-    // The episode alone, left by a sleeper who is awake again, is nobody's wish.
+    // The episode alone, left by a sleeper that is awake again, asks for nothing.
     return (watched_->load(std::memory_order_relaxed) & BellWaiter::kFlags) != 0;
   }
 
@@ -185,10 +185,11 @@ class BasicGroupRinger {
     }
     return (any & BellWaiter::kFlags) != 0;
   }
-  // Wakes all who sleep, if any of them was not woken from this sleep. `look_who_came` calls
-  // watch() for those who said since, in a word that all of them write, that they are here: a
+  // Wakes all that sleep, if any of them was not woken from this sleep. `look_who_came` calls
+  // watch() for those that said since, in a word that all of them write, that they are here: a
   // sleeper says so before its first sleep, so its heavy fence orders that as it orders its word.
-  // Whoever looks for them after each publish as wanted() does, behind a light fence, misses none.
+  // A publisher that looks for them after each publish as wanted() does, behind a light fence,
+  // misses none.
   template <class LookWhoCame>
   RONDO_COLD void ring(LookWhoCame&& look_who_came) noexcept {
     // F3 (seq_cst, forbids that the publish is missed by a sleeper and that sleeper by us): as F2.
@@ -222,8 +223,8 @@ class BasicGroupRinger {
 template <class System = BellSystem>
 class BasicSleeper {
  public:
-  // `mine` is our own word, `peer` that of the one who rings; both outlive this object. Takes up
-  // the word where a predecessor left it, killed or not, and says that somebody is here again.
+  // `mine` is our own word, `peer` that of the ringing side; both outlive this object. Takes up
+  // the word where a predecessor left it, killed or not, and says that a waiter is here again.
   BasicSleeper(BellWaiter& mine, const BellRinger& peer) noexcept : mine_(&mine), peer_(&peer) {
     // relaxed: we are the only writer now.
     episode_ = mine.state.load(std::memory_order_relaxed) & ~BellWaiter::kFlags;
@@ -241,7 +242,7 @@ class BasicSleeper {
     // relaxed: S1 orders it before our word, and F1 before the caller's look.
     const std::uint32_t seen = peer_->rings.load(std::memory_order_relaxed);
     episode_ += BellWaiter::kEpisode;
-    // S1 (release, pairs with D1, G1): `rings` was read before anybody can ring for this sleep.
+    // S1 (release, pairs with D1, G1): `rings` was read before a publisher can ring for this sleep.
     mine_->state.store(episode_ | fence_flag_ | BellWaiter::kAsleep, std::memory_order_release);
     // F1 (seq_cst, forbids that the publish is missed by us and our word by the publisher).
     const bool fenced = System::heavy_fence();
@@ -278,7 +279,7 @@ class BasicSleeper {
     return ready();
   }
 
-  // Says that nobody will read any more. To be called when a handle detaches in order.
+  // Says that nothing will be read any more. To be called when a handle detaches in order.
   void leave() noexcept { say(BellWaiter::kGone); }
 
  private:
