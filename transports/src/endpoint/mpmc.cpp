@@ -290,7 +290,7 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
   bool corrupt = consumer().outcome() == ReadOutcome::kCorrupt;
   const auto ready = [&] {
     if (bytes.data() == nullptr && !corrupt) {
-      bytes = path_.try_take();
+      bytes = path_.try_peek();
       corrupt = bytes.data() == nullptr && consumer().outcome() == ReadOutcome::kCorrupt;
     }
     if (bytes.data() != nullptr || corrupt) return true;

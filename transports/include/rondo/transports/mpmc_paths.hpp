@@ -50,7 +50,7 @@ class MpmcReceivePath {
       : consumer_(ring, participant), senders_bell_(ring.sleeping_producers()) {}
 
   // The next message, ours until give_back(); null when there is none now.
-  RONDO_ALWAYS_INLINE std::span<const std::byte> try_take() noexcept {
+  RONDO_ALWAYS_INLINE std::span<const std::byte> try_peek() noexcept {
     const std::span<const std::byte> bytes = consumer_.try_peek();
     if (bytes.data() != nullptr) [[likely]]
       ++received_;

@@ -159,7 +159,7 @@ class Receiver {
     if (consumer_.at_record()) [[likely]]
       return peeked();
     if (mpmc_ != nullptr) {
-      const std::span<const std::byte> bytes = mpmc_->try_take();
+      const std::span<const std::byte> bytes = mpmc_->try_peek();
       if (bytes.data() != nullptr) [[likely]]
         return bytes;
     }
