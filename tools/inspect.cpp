@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include <fmt/chrono.h>
@@ -165,12 +168,9 @@ void print_line(std::string_view key, std::string_view value) {
   fmt::print("{:<{}}{}\n", key, std::max(kColumn, key.size() + 2), value);
 }
 
-void print_reader(const ReaderInfo& reader, RingKind kind) {
+// `place`: how far it is behind, or what it holds.
+void print_reader(const ReaderInfo& reader, std::string_view place) {
   const std::string name = reader.name.empty() ? "" : " " + reader.name;
-  const std::string place =
-      kind == RingKind::kFramePool
-          ? fmt::format("holds {} frame{}", reader.frames_held, reader.frames_held == 1 ? "" : "s")
-          : fmt::format("{} bytes behind", grouped(reader.behind_bytes));
   const std::string process =
       reader.pid == 0 ? "" : fmt::format(" ({} {})", reader.participant, reader.pid);
   const std::string_view life = reader.alive ? "alive" : reader.pid != 0 ? "died" : "not there";
@@ -180,15 +180,49 @@ void print_reader(const ReaderInfo& reader, RingKind kind) {
                          grouped(reader.to_come), place));
 }
 
-template <class Print>
-void print_slots(const ChannelInfo& channel, const Print& print) {
-  print("largest message", grouped(channel.max_message_bytes) + " bytes");
-  print("sent", grouped(channel.messages) + " messages, those given up included");
-  print("unread", grouped(channel.pending_messages) + " messages");
-  print("gone", fmt::format("senders: {} closed, {} died; receivers: {} left, {} died",
-                            grouped(channel.senders_closed), grouped(channel.senders_died),
-                            grouped(channel.receivers_left), grouped(channel.receivers_died)));
-}
+// What is told of each kind of channel, between its capacity and its age.
+class PrintKind {
+ public:
+  explicit PrintKind(const ChannelInfo& channel) : channel_(channel) {}
+
+  void operator()(const RecordInfo&) const {
+    print_sent("");
+    print_line("unread", grouped(channel_.pending_bytes) + " bytes, headers included");
+  }
+  void operator()(const BroadcastInfo& ring) const {
+    print_sent("");
+    print_line("receivers", fmt::format("up to {}, each gets every message", ring.reader_places));
+    print_line("unread", grouped(channel_.pending_bytes) +
+                             " bytes, headers included, by the slowest that is waited for");
+    for (const ReaderInfo& reader : ring.readers) {
+      print_reader(reader, grouped(reader.behind_bytes) + " bytes behind");
+    }
+  }
+  void operator()(const MpmcInfo& ring) const {
+    print_sent(", those given up included");
+    print_line("unread", grouped(ring.pending_messages) + " messages");
+    print_line("gone", fmt::format("senders: {} closed, {} died; receivers: {} left, {} died",
+                                   grouped(ring.senders_closed), grouped(ring.senders_died),
+                                   grouped(ring.receivers_left), grouped(ring.receivers_died)));
+  }
+  void operator()(const FramesInfo& pool) const {
+    print_sent("");
+    print_line("receivers", fmt::format("up to {}, each may hold a frame", pool.reader_places));
+    for (const ReaderInfo& reader : pool.readers) {
+      print_reader(reader, fmt::format("holds {} frame{}", reader.frames_held,
+                                       reader.frames_held == 1 ? "" : "s"));
+    }
+  }
+  void operator()(const StreamInfo&) const {}  // keeps nothing that could be looked at
+
+ private:
+  void print_sent(std::string_view of_them) const {
+    print_line("largest message", grouped(channel_.max_message_bytes) + " bytes");
+    print_line("sent", fmt::format("{} messages{}", grouped(channel_.messages), of_them));
+  }
+
+  const ChannelInfo& channel_;
+};
 
 void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
   const auto& print = print_line;
@@ -203,23 +237,7 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
                                     geometry.kind == RingKind::kFramePool ? "frames" : "slots",
                                     grouped(geometry.slot_bytes)));
     }
-    if (channel != nullptr && channel->kind == RingKind::kMpmc) {
-      print_slots(*channel, print);
-    } else if (channel != nullptr) {
-      print("largest message", grouped(channel->max_message_bytes) + " bytes");
-      print("sent", grouped(channel->messages) + " messages");
-      if (channel->kind == RingKind::kFramePool) {
-        print("receivers", fmt::format("up to {}, each may hold a frame", channel->reader_places));
-      } else if (channel->reader_places == 1) {
-        print("unread", grouped(channel->pending_bytes) + " bytes, headers included");
-      } else {
-        print("receivers",
-              fmt::format("up to {}, each gets every message", channel->reader_places));
-        print("unread", grouped(channel->pending_bytes) +
-                            " bytes, headers included, by the slowest that is waited for");
-      }
-      for (const ReaderInfo& reader : channel->readers) print_reader(reader, channel->kind);
-    }
+    if (channel != nullptr) std::visit(PrintKind(*channel), channel->kind);
     print("created", human_seconds(age_seconds(geometry.created_unix_ns)) + " ago");
     print("instance", fmt::format("{:016x}", geometry.instance_id));
   }
@@ -239,12 +257,30 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
                                    "they left (rondo rm {} does away with it)",
                                    to_string(segment.name)));
   }
-  if (channel != nullptr) {
-    for (const RecoveredBy& by : channel->recovered) {
+  if (const MpmcInfo* ring = channel != nullptr ? channel->as<MpmcInfo>() : nullptr) {
+    for (const RecoveredBy& by : ring->recovered) {
       print("recovered", fmt::format("by slot {}: {}", by.slot, recovered_by(by)));
     }
   }
   if (segment.problem) print("problem", segment.problem->message);
+}
+
+void add_counts(const ChannelInfo& channel, Json& json) {
+  json["max_message_bytes"] = channel.max_message_bytes;
+  json["messages"] = channel.messages;
+  json["pending_bytes"] = channel.pending_bytes;
+  json["reader_places"] = channel.reader_places();
+  json["readers"] = Json::array();
+  for (const ReaderInfo& reader : channel.readers()) json["readers"].push_back(to_json(reader));
+  const MpmcInfo* const ring = channel.as<MpmcInfo>();
+  if (ring == nullptr) return;
+  json["pending_messages"] = ring->pending_messages;
+  json["senders_closed"] = ring->senders_closed;
+  json["senders_died"] = ring->senders_died;
+  json["receivers_left"] = ring->receivers_left;
+  json["receivers_died"] = ring->receivers_died;
+  json["recovered"] = Json::array();
+  for (const RecoveredBy& by : ring->recovered) json["recovered"].push_back(to_json(by));
 }
 
 int fail(const Error& error) {
@@ -285,33 +321,14 @@ int run_info(const InspectOptions& options) {
   }
   auto segment = inspect_segment(*url->segment());
   if (!segment) return fail(segment.error());
-  // Counts are known for the rings that channels are made of.
+  // Counts are known for the rings that channels are made of, and are sound.
   std::optional<ChannelInfo> channel;
-  if (segment->geometry &&
-      (segment->geometry->kind == RingKind::kRecord || segment->geometry->kind == RingKind::kMpmc ||
-       segment->geometry->kind == RingKind::kFramePool)) {
-    auto inspected = inspect(options.url);
-    if (inspected) channel = *std::move(inspected);
+  if (segment->geometry) {
+    if (auto inspected = inspect(options.url)) channel = *std::move(inspected);
   }
   if (options.json) {
     Json json = to_json(*segment);
-    if (channel) {
-      json["max_message_bytes"] = channel->max_message_bytes;
-      json["messages"] = channel->messages;
-      json["pending_bytes"] = channel->pending_bytes;
-      json["reader_places"] = channel->reader_places;
-      json["readers"] = Json::array();
-      for (const ReaderInfo& reader : channel->readers) json["readers"].push_back(to_json(reader));
-    }
-    if (channel && channel->kind == RingKind::kMpmc) {
-      json["pending_messages"] = channel->pending_messages;
-      json["senders_closed"] = channel->senders_closed;
-      json["senders_died"] = channel->senders_died;
-      json["receivers_left"] = channel->receivers_left;
-      json["receivers_died"] = channel->receivers_died;
-      json["recovered"] = Json::array();
-      for (const RecoveredBy& by : channel->recovered) json["recovered"].push_back(to_json(by));
-    }
+    if (channel) add_counts(*channel, json);
     fmt::print("{}\n", json.dump(2));
   } else {
     print_info(*segment, channel ? &*channel : nullptr);

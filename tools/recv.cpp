@@ -34,7 +34,7 @@ class Pump {
         output_(output),
         progress_(progress),
         options_(options),
-        shared_(receiver.info().kind == RingKind::kMpmc),
+        shared_(receiver.info().as<MpmcInfo>() != nullptr),
         eager_(acknowledges_eagerly(options)),
         watch_(options, receiver.info()) {}
 
@@ -138,7 +138,7 @@ class Pump {
       say_note("received {} messages, lost {}", grouped(received_), grouped(receiver_.lost()));
     }
     if (code == kPeerVanished && shared_) {
-      const std::uint64_t died = receiver_.info().senders_died;
+      const std::uint64_t died = std::get<MpmcInfo>(receiver_.info().kind).senders_died;
       say_error(
           "{} sender{} vanished without ending the stream; what {} had sent has been received, {} "
           "messages of all senders here",

@@ -89,7 +89,7 @@ class Pump {
   int blocks() {
     const std::size_t most = sender_.max_message_bytes();
     // Of a pool of frames a whole one.
-    const bool frames = sender_.info().kind == RingKind::kFramePool;
+    const bool frames = sender_.info().as<FramesInfo>() != nullptr;
     const std::size_t size = options_.block_bytes.value_or(
         frames ? most : std::clamp(most / 4, kSmallestBlock, kLargestBlock));
     if (size > most) return too_large("a block", size);
@@ -135,19 +135,16 @@ class Pump {
   int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
     const std::string size = bytes ? fmt::format(" of {} bytes", grouped(*bytes)) : "";
     const std::uint64_t needed = capacity_for(bytes);
-    const RingKind kind = sender_.info().kind;
-    const std::string remedy =
-        kind == RingKind::kFramePool
-            ? fmt::format("larger frames, such as '{}?kind=frames&frame_size={}'",
-                          channel_name(options_), format_size(needed))
-        : kind == RingKind::kMpmc ? fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}'",
-                                                channel_name(options_), format_size(needed))
-                                  : fmt::format("a larger capacity, such as '{}?capacity={}'",
-                                                channel_name(options_), format_size(needed));
+    const ChannelInfo info = sender_.info();
+    const std::string_view remedy =
+        info.as<FramesInfo>() != nullptr ? "larger frames, such as '{}?kind=frames&frame_size={}'"
+        : info.as<MpmcInfo>() != nullptr ? "larger slots, such as '{}?kind=mpmc&slot_size={}'"
+                                         : "a larger capacity, such as '{}?capacity={}'";
     say_error(
         "message {} is {}{}, but the largest this channel can carry is {} bytes; give the "
         "URL {}",
-        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()), remedy);
+        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()),
+        fmt::format(fmt::runtime(remedy), channel_name(options_), format_size(needed)));
     return options_.format == Format::kBlocks ? kUsage : kInOut;
   }
   // A power of two of which such a message takes at most a quarter.
@@ -219,14 +216,14 @@ void discard_channel(const TransferOptions& options, std::uint64_t instance_id) 
 // was anything.
 bool say_what_was_found(const Sender& sender, const TransferOptions& options) {
   const ChannelInfo found = sender.info();
-  const bool shared = found.kind == RingKind::kMpmc;
-  if (shared ? found.pending_messages == 0 : found.messages == 0) return false;
-  if (shared && found.participants.size() > 1) return true;
+  const MpmcInfo* const shared = found.as<MpmcInfo>();
+  if (shared != nullptr ? shared->pending_messages == 0 : found.messages == 0) return false;
+  if (shared != nullptr && found.participants.size() > 1) return true;
   say_note("{} is taken up as it was left: {}, {}; with 'start=fresh' it would begin anew",
            channel_name(options),
-           shared ? fmt::format("{} messages unread", grouped(found.pending_messages))
-                  : fmt::format("{} messages sent before", grouped(found.messages)),
-           shared || found.pending_bytes != 0
+           shared != nullptr ? fmt::format("{} messages unread", grouped(shared->pending_messages))
+                             : fmt::format("{} messages sent before", grouped(found.messages)),
+           shared != nullptr || found.pending_bytes != 0
                ? fmt::format("{} bytes unread", grouped(found.pending_bytes))
                : std::string("nothing unread"));
   return true;
@@ -250,7 +247,7 @@ int send(const TransferOptions& options) {
   const ChannelInfo info = sender->info();
   if (code != kSuccess) sender->break_off();
   // What is left may be another's.
-  const bool mine = info.kind != RingKind::kMpmc && !taken_up;
+  const bool mine = info.as<MpmcInfo>() == nullptr && !taken_up;
   if (code == kPeerVanished && !options.keep && mine) discard_channel(options, info.instance_id);
   return code;
 }

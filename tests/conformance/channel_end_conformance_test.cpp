@@ -176,6 +176,13 @@ TEST_P(ChannelTest, InfoDescribesTheChannel) {
   EXPECT_EQ(receiving.messages, 1u);
   EXPECT_EQ(sending.name.substr(0, GetParam().scheme.size()), GetParam().scheme);
   EXPECT_EQ(receiving.name, sending.name);
+  for (const ChannelInfo& info : {sending, receiving}) {
+    EXPECT_EQ(info.as<MpmcInfo>() != nullptr, GetParam().slots);
+    EXPECT_EQ(info.as<StreamInfo>() != nullptr, !GetParam().ring);
+    EXPECT_EQ(info.as<RecordInfo>() != nullptr, GetParam().ring && !GetParam().slots);
+    EXPECT_EQ(info.reader_places(), 1u);
+    EXPECT_TRUE(info.readers().empty());
+  }
 }
 
 }  // namespace

@@ -221,7 +221,7 @@ TEST_P(CrowdTest, TheEndReachesEachAfterTheLastMessage) {
 
 // Each was there before the first message.
 void expect_sound_accounts(const ChannelInfo& info, std::vector<std::uint64_t>& seen) {
-  for (const ReaderInfo& reader : info.readers) {
+  for (const ReaderInfo& reader : info.readers()) {
     if (reader.policy == ReaderPolicy::kNone) continue;
     const std::uint64_t next = reader.received + reader.lost;
     // The sender's count was read first: a receiver may be past it by now.
@@ -276,8 +276,11 @@ TEST_P(CrowdTest, AccountsAddUpWhoeverLooksAndWhenever) {
 
   const ChannelInfo info = sender.info();
   EXPECT_EQ(info.messages, count);
-  ASSERT_EQ(info.readers.size(), readers.size());
-  for (const ReaderInfo& reader : info.readers) {
+  EXPECT_EQ(info.as<FramesInfo>() != nullptr, frames());
+  EXPECT_EQ(info.as<BroadcastInfo>() != nullptr, !frames());
+  EXPECT_GE(info.reader_places(), readers.size());
+  ASSERT_EQ(info.readers().size(), readers.size());
+  for (const ReaderInfo& reader : info.readers()) {
     EXPECT_TRUE(reader.alive);
     EXPECT_EQ(reader.received + reader.lost, count);
     EXPECT_EQ(reader.to_come, 0u);

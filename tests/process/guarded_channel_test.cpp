@@ -1163,7 +1163,7 @@ TEST_F(GuardedChannel, EachOfSeveralReceiversGetsWhatItsPolicySays) {
   for (std::uint64_t i = 0; i < kCount; ++i) {
     ASSERT_EQ(sender->send(message_of(i), soon()), Status::kOk);
   }
-  EXPECT_EQ(sender->info().readers.size(), 4u);
+  EXPECT_EQ(std::get<BroadcastInfo>(sender->info().kind).readers.size(), 4u);
   EXPECT_EQ(sender->close(soon()), Status::kOk);
   EXPECT_EQ(one.join(), 0);
   EXPECT_EQ(two.join(), 0);
@@ -1244,7 +1244,8 @@ TEST_F(GuardedChannel, OneThatScribblesAmongSeveralHarmsNobody) {
     // that has left.
     const auto honest_have_joined = [&] {
       std::uint32_t joined = 0;
-      for (const ReaderInfo& reader : sender->info().readers) {
+      const ChannelInfo channel = sender->info();
+      for (const ReaderInfo& reader : channel.readers()) {
         const bool reads =
             reader.policy == ReaderPolicy::kReliable || reader.policy == ReaderPolicy::kLossy;
         joined += reader.reader != hostile_reader && reads;
@@ -1293,9 +1294,9 @@ TEST_F(GuardedChannel, NamesOfParticipantsReachTheSendersInfo) {
     EXPECT_EQ(info.participants[0].name, "the one who sends");
     EXPECT_EQ(info.participants[1].name, "the one who reads");
     if (readers == 2) {
-      ASSERT_EQ(info.readers.size(), 1u);
-      EXPECT_EQ(info.readers[0].name, "the one who reads");
-      EXPECT_EQ(info.readers[0].pid, static_cast<std::uint32_t>(receiving.pid()));
+      ASSERT_EQ(info.readers().size(), 1u);
+      EXPECT_EQ(info.readers()[0].name, "the one who reads");
+      EXPECT_EQ(info.readers()[0].pid, static_cast<std::uint32_t>(receiving.pid()));
     }
     sender->close(soon());
     EXPECT_EQ(receiving.join(), 0);

@@ -179,9 +179,9 @@ TEST_P(SlowReaders, ASlowOneIsNamedWithItsPlaceAndItsTime) {
   EXPECT_GT(seen_.back().standing, milliseconds(0));
 
   const ChannelInfo info = sender_->info();
-  ASSERT_EQ(info.readers.size(), 1u);
-  EXPECT_EQ(info.readers[0].behind_bytes, seen_.back().behind_bytes);
-  EXPECT_FALSE(info.readers[0].evicted);
+  ASSERT_EQ(info.readers().size(), 1u);
+  EXPECT_EQ(info.readers()[0].behind_bytes, seen_.back().behind_bytes);
+  EXPECT_FALSE(info.readers()[0].evicted);
   slow.kill();
 }
 
@@ -294,7 +294,8 @@ TEST_P(SlowReaders, OneLetGoOfIsToldExactlyWhatItLost) {
   EXPECT_GE(seen_.back().standing, milliseconds(100));
   for (const SlowReader& one : seen_) EXPECT_EQ(one.reader, 0u);
   bool told = false;
-  for (const ReaderInfo& info : sender_->info().readers) told |= info.evicted;
+  const ChannelInfo channel = sender_->info();
+  for (const ReaderInfo& reader : channel.readers()) told |= reader.evicted;
   EXPECT_TRUE(told);
   // It does not hold the sender back any more; the other one does.
   seen_.clear();

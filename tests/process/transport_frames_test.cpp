@@ -194,11 +194,11 @@ TEST_F(FramesTest, WhatADeadReaderHeldComesBack) {
   ASSERT_EQ(mine.send("newest"), Status::kOk);
   const auto info = inspect(name_);
   ASSERT_TRUE(info);
-  ASSERT_EQ(info->readers.size(), 1u);
-  EXPECT_FALSE(info->readers[0].alive);
-  EXPECT_EQ(info->readers[0].frames_held, 1u);
+  ASSERT_EQ(info->readers().size(), 1u);
+  EXPECT_FALSE(info->readers()[0].alive);
+  EXPECT_EQ(info->readers()[0].frames_held, 1u);
   EXPECT_EQ(mine.send("in its place", soon()), Status::kOk);
-  EXPECT_EQ(inspect(name_)->readers.at(0).frames_held, 0u);
+  EXPECT_EQ(std::get<FramesInfo>(inspect(name_)->kind).readers.at(0).frames_held, 0u);
   // And it is not waited for.
   EXPECT_EQ(mine.flush(soon()), Status::kOk);
 }
@@ -322,23 +322,23 @@ TEST_F(FramesTest, OutsidersSeeWhoHoldsWhat) {
   ASSERT_EQ(receive(latest), frame(4));
   const auto info = inspect(name_);
   ASSERT_TRUE(info);
-  EXPECT_EQ(info->kind, RingKind::kFramePool);
-  EXPECT_EQ(info->slots, 8u);
+  ASSERT_NE(info->as<FramesInfo>(), nullptr);
+  EXPECT_EQ(info->as<FramesInfo>()->frames, 8u);
   EXPECT_EQ(info->max_message_bytes, kFrameBytes);
   EXPECT_EQ(info->messages, 5u);
-  EXPECT_EQ(info->reader_places, 3u);
-  ASSERT_EQ(info->readers.size(), 2u);
-  const ReaderInfo& one = info->readers[0];
+  EXPECT_EQ(info->reader_places(), 3u);
+  ASSERT_EQ(info->readers().size(), 2u);
+  const ReaderInfo& one = info->readers()[0];
   EXPECT_TRUE(one.alive);
   EXPECT_EQ(one.policy, ReaderPolicy::kLossy);
   EXPECT_EQ(one.frames_held, 1u);
   EXPECT_EQ(one.received, 1u);
   EXPECT_EQ(one.to_come, 4u);
-  const ReaderInfo& two = info->readers[1];
+  const ReaderInfo& two = info->readers()[1];
   EXPECT_EQ(two.policy, ReaderPolicy::kLatest);
   EXPECT_EQ(two.frames_held, 0u);
   EXPECT_EQ(two.lost, 4u);
-  EXPECT_EQ(mine.info().readers.size(), 2u);
+  EXPECT_EQ(std::get<FramesInfo>(mine.info().kind).readers.size(), 2u);
 }
 
 // --- Kills ---------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@
 //  16. WhatIsNoRingIsRefused
 //  17. InspectTellsWhoIsThere
 //  18. RemoveTakesANameThatNobodyUses
+//  19. ARingThatNoChannelIsMadeOfIsSaidToBeOne
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@
 #include <utility>
 
 #include "conformance/channel_fixture.hpp"
+#include "rondo/core/spsc_ring.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -368,6 +370,30 @@ TEST_P(RingLifeTest, RemoveTakesANameThatNobodyUses) {
   EXPECT_TRUE(name_exists());
   EXPECT_TRUE(remove(url_));
   EXPECT_FALSE(name_exists());
+}
+
+TEST_P(RingLifeTest, ARingThatNoChannelIsMadeOfIsSaidToBeOne) {
+  using Ring = spsc_ring<std::uint64_t>;
+  const SpscParams params{.capacity = 8};
+  const auto layout = Ring::layout_for(params);
+  ASSERT_TRUE(layout);
+  const auto name = Url::parse(url_)->segment();
+  ASSERT_TRUE(name);
+  const auto made = Segment::create(*name, layout->total_bytes, {},
+                                    [&](std::span<std::byte> bytes) -> Result<void> {
+                                      if (auto ring = Ring::create(bytes, params); !ring) {
+                                        return std::move(ring).error();
+                                      }
+                                      return {};
+                                    });
+  ASSERT_TRUE(made) << made.error().message;
+  const auto refused = [](const auto& result) {
+    return result ? ErrorCode::kSystem : result.error().code;
+  };
+  EXPECT_EQ(refused(inspect(url_)), ErrorCode::kBadKind);
+  EXPECT_EQ(refused(Sender::open(url_)), ErrorCode::kBadKind);
+  EXPECT_EQ(refused(Receiver::open(url_)), ErrorCode::kBadKind);
+  EXPECT_TRUE(remove(url_));
 }
 
 }  // namespace

@@ -11,6 +11,18 @@ using detail::kSchemes;
 using detail::SchemeRow;
 using detail::transport_of;
 
+std::span<const ReaderInfo> ChannelInfo::readers() const& noexcept {
+  if (const auto* several = as<BroadcastInfo>()) return several->readers;
+  if (const auto* several = as<FramesInfo>()) return several->readers;
+  return {};
+}
+
+std::uint32_t ChannelInfo::reader_places() const noexcept {
+  if (const auto* several = as<BroadcastInfo>()) return several->reader_places;
+  if (const auto* several = as<FramesInfo>()) return several->reader_places;
+  return 1;
+}
+
 Result<ChannelInfo> inspect(std::string_view text) {
   const auto url = Url::parse(text);
   if (!url) return url.error();

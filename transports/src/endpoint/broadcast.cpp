@@ -18,8 +18,9 @@ void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32
 
 void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
                      ChannelInfo& info) {
-  info.reader_places = parts.readers;
-  if (parts.readers == 1) return;
+  say_kind(parts, info);
+  auto* const several = std::get_if<BroadcastInfo>(&info.kind);
+  if (several == nullptr) return;
   for (std::uint32_t i = 0; i < parts.readers; ++i) {
     const RecordConsumerPart& part = parts.consumer_at(i);
     // relaxed, all of these: for people.
@@ -46,7 +47,7 @@ void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail
     if (reader.policy == ReaderPolicy::kReliable && !reader.evicted) {
       info.pending_bytes = std::max(info.pending_bytes, reader.behind_bytes);
     }
-    info.readers.push_back(std::move(reader));
+    several->readers.push_back(std::move(reader));
   }
 }
 

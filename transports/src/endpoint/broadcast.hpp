@@ -21,7 +21,8 @@ namespace rondo::inline RONDO_ABI::detail {
 // Who sits in the slot of that reader: whether it lives, its process and what it is called.
 void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
                    ReaderInfo& reader);
-// Fills in info.readers and, for them, info.pending_bytes; info.participants stands already.
+// Of a ring with several, fills in its readers and, for them, info.pending_bytes; info.participants
+// stands already.
 void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
                      ChannelInfo& info);
 // The name in a reader's part, printable.

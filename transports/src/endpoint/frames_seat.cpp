@@ -65,15 +65,14 @@ Result<std::uint64_t> size_of_pool(const Url& url) {
 }
 
 void inspect_pool(const Segment& segment, const Url&, ChannelInfo& info) {
+  info.kind = FramesInfo();
   if (const auto parts = frame_pool::attach(segment.bytes())) describe_pool(*parts, info);
 }
 
 void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
-  info.kind = RingKind::kFramePool;
-  info.slots = parts.frame_count;
+  FramesInfo own{.frames = parts.frame_count, .reader_places = parts.reader_count, .readers = {}};
   info.capacity_bytes = std::uint64_t{parts.frame_count} * parts.frame_bytes;
   info.max_message_bytes = parts.frame_bytes;
-  info.reader_places = parts.reader_count;
   // relaxed: for people.
   info.messages = frame_ticket::number_of(parts.producer->newest.load(std::memory_order_relaxed));
   std::array<std::uint32_t, kMaxFrameReaders> held{};
@@ -92,8 +91,9 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
       reader.lost = account->lost;
       reader.to_come = account->last <= info.messages ? info.messages - account->last : 0;
     }
-    info.readers.push_back(std::move(reader));
+    own.readers.push_back(std::move(reader));
   }
+  info.kind = std::move(own);
 }
 
 Result<PoolSeat> PoolSeat::take(Segment segment, const Url& url, const OpenOptions& options,

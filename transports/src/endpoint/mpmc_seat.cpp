@@ -65,25 +65,26 @@ bool slots_are_sized(const ChannelOptions& options) noexcept {
 }
 
 void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info) {
+  info.kind = MpmcInfo();
   const auto parts = mpmc_attach(segment.bytes(), url.name());
   if (parts) describe_slots(*parts, info);
 }
 
 void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
   const SlotRing ring(parts);
-  info.kind = RingKind::kMpmc;
-  info.slots = parts.capacity;
+  MpmcInfo own;
+  own.slots = parts.capacity;
   info.capacity_bytes = parts.capacity * parts.slot_bytes;
   info.max_message_bytes = parts.slot_bytes;
   info.messages = ring.claimed();
-  info.pending_messages = ring.size();
-  info.pending_bytes = info.pending_messages * parts.stride;
+  own.pending_messages = ring.size();
+  info.pending_bytes = own.pending_messages * parts.stride;
   const MpmcAttendance::Count senders = ring.producing().count();
   const MpmcAttendance::Count receivers = ring.consuming().count();
-  info.senders_closed = senders.left;
-  info.senders_died = senders.died;
-  info.receivers_left = receivers.left;
-  info.receivers_died = receivers.died;
+  own.senders_closed = senders.left;
+  own.senders_died = senders.died;
+  own.receivers_left = receivers.left;
+  own.receivers_died = receivers.died;
   for (std::uint32_t i = 0; i < parts.participant_count; ++i) {
     const MpmcParticipantPart& part = parts.participants[i];
     // relaxed, all: statistics.
@@ -95,8 +96,9 @@ void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
                          .dropped = part.dropped.load(std::memory_order_relaxed),
                          // relaxed: as above.
                          .redelivered = part.redelivered.load(std::memory_order_relaxed)};
-    if (by.anything()) info.recovered.push_back(by);
+    if (by.anything()) own.recovered.push_back(by);
   }
+  info.kind = std::move(own);
 }
 
 Result<SlotSeat> SlotSeat::take(std::shared_ptr<Segment> segment, const Url& url,

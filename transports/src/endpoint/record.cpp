@@ -299,9 +299,17 @@ void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexc
   });
 }
 
+void say_kind(const RecordParts& parts, ChannelInfo& info) {
+  if (parts.readers == 1) {
+    info.kind = RecordInfo();
+  } else {
+    info.kind = BroadcastInfo{.reader_places = parts.readers, .readers = {}};
+  }
+}
+
 void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& info) const {
   info.capacity_bytes = consumer.parts().capacity;
-  info.reader_places = consumer.parts().readers;
+  say_kind(consumer.parts(), info);
   seat_->describe(info);
 }
 

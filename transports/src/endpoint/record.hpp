@@ -171,6 +171,9 @@ class RingReceiver final : public RecordReceiver {
   bool keep_;
 };
 
+// Whether a ring has one receiver or several, into info.kind.
+void say_kind(const RecordParts& parts, ChannelInfo& info);
+
 // Leaves the mark that `status`, of a sender that closes, stands for: who failed, gave up or lost
 // its peer does not say that this was all.
 void end_stream(record_ring::Producer& producer, Status status) noexcept;

@@ -119,6 +119,7 @@ Status StreamSender::wait_for_receiver(Ringer&, Deadline) noexcept {
 }
 
 void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+  info.kind = StreamInfo();
   info.capacity_bytes = staging_.parts.capacity;
   // relaxed: producer and consumer are one thread.
   info.pending_bytes =
@@ -170,6 +171,7 @@ void StreamReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
 }
 
 void StreamReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
+  info.kind = StreamInfo();
   info.capacity_bytes = staging_.parts.capacity;
 }
 

@@ -34,7 +34,7 @@ void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& in
   const auto parts = record_ring::attach(segment.bytes(), url.name());
   if (!parts) return;
   info.max_message_bytes = record_ring::max_record_bytes(parts->capacity);
-  info.reader_places = parts->readers;
+  say_kind(*parts, info);
   // A walk from the last checkpoint, where a successor of the sender would start.
   auto producer = record_ring::Producer::attach(*parts);
   const Deadline patience = Deadline::after(kWalkPatience);
@@ -60,15 +60,14 @@ Result<ChannelInfo> inspect_segment_channel(const Url& url) {
   info.scheme = url.scheme;
   info.name = url.name();
   info.participants = std::move(found->participants);
-  if (found->geometry) {
-    info.kind = found->geometry->kind;
-    info.capacity_bytes = found->geometry->capacity;
-    info.instance_id = found->geometry->instance_id;
-  }
+  const RingKind kind = found->geometry ? found->geometry->kind : kAnyKind;
+  if (auto sound = refuse_other_kinds(url, kind); !sound) return std::move(sound).error();
+  info.capacity_bytes = found->geometry->capacity;
+  info.instance_id = found->geometry->instance_id;
   const auto segment = Segment::attach(*url.segment(), url.options.segment, Access::kReadOnly);
   if (!segment) return segment.error();
   info.memory = segment->report();
-  if (channel_kind(info.kind) != nullptr) ring_of(info.kind).inspect(*segment, url, info);
+  ring_of(kind).inspect(*segment, url, info);
   return info;
 }
 

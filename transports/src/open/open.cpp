@@ -86,14 +86,16 @@ Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
   return transport_of(parsed->scheme).pair(*parsed, options);
 }
 
+Result<void> refuse_other_kinds(const Url& url, RingKind found) {
+  if (channel_kind(found) != nullptr) return {};
+  return Error{ErrorCode::kBadKind, url.name() + " holds a ring of kind " +
+                                        std::string(to_string(found)) +
+                                        ", which no channel is made of; choose another name"};
+}
+
 Result<void> agree_on_kind(const Url& url, RingKind found) {
-  const KindRow* const kind = channel_kind(found);
-  if (kind == nullptr) {
-    return Error{ErrorCode::kBadKind, url.name() + " holds a ring of kind " +
-                                          std::string(to_string(found)) +
-                                          ", which no channel is made of; choose another name"};
-  }
-  const bool has_no_capacity = url.options.capacity && !takes(*kind, "capacity");
+  if (auto sound = refuse_other_kinds(url, found); !sound) return sound;
+  const bool has_no_capacity = url.options.capacity && !takes(*channel_kind(found), "capacity");
   if (url.options.kind.value_or(found) == found && !has_no_capacity) return {};
   return Error{ErrorCode::kGeometryMismatch,
                url.name() + " exists with kind=" + std::string(to_string(found)) + ", not " +

@@ -62,6 +62,8 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> no_pair(const Url& url, const OpenOptions& options);
 
+// Errors: kBadKind if no channel is made of rings of that kind.
+[[nodiscard]] Result<void> refuse_other_kinds(const Url& url, RingKind found);
 // Whether a ring of kind `found` is what `url` asks for, or leaves open. Errors: kGeometryMismatch;
 // kBadKind if no channel is made of it.
 [[nodiscard]] Result<void> agree_on_kind(const Url& url, RingKind found);

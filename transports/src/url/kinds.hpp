@@ -1,5 +1,5 @@
 // The kinds of ring that a URL can ask for: one row for each. What makes and opens them stands in
-// open/kinds.cpp, which has a row for each, too.
+// open/kinds.hpp, which has a row for each, too.
 #pragma once
 
 #include <algorithm>

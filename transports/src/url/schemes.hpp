@@ -1,4 +1,4 @@
-// The schemes of a URL: one row for each. What opens them stands in open/transports.cpp, which has
+// The schemes of a URL: one row for each. What opens them stands in open/transports.hpp, which has
 // a row for each, too.
 #pragma once
 

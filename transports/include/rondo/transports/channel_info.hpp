@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "rondo/core/participants.hpp"
@@ -47,28 +49,17 @@ struct ReaderInfo {
   std::uint32_t frames_held = 0;   // of a pool of frames
 };
 
-struct ChannelInfo {
-  Scheme scheme = Scheme::kShm;
-  RingKind kind = RingKind::kRecord;
-  std::string name;                  // SCHEME:TARGET
-  std::uint64_t capacity_bytes = 0;  // of the ring, or of the staging ring of a byte stream
-  std::uint64_t max_message_bytes = 0;
-  std::uint64_t messages = 0;  // sent (a sender, an outsider) or received (a receiver)
+// What only channels of one kind have. A record ring with one receiver: nothing more.
+struct RecordInfo {};
 
-  // Rings in segments only.
-  std::optional<SegmentReport> memory;  // what was obtained: size, pages, locking, node
-  std::uint64_t instance_id = 0;        // of this segment; random
-  // Of a handle: whether the name still leads to its segment. False once somebody has taken the
-  // name away (rondo rm --force, the system's RemoveIPC): the handle goes on, but nobody can join.
-  bool at_its_name = true;
-  // Published and not given back, headers included; of a ring with several receivers, by the one
-  // that is furthest behind of those for whom the sender waits.
-  std::uint64_t pending_bytes = 0;
-  std::vector<ParticipantInfo> participants;
-  // Of a shm+guarded: sender: why it can't let in those who come now, for people; empty: it can.
-  std::string hindrance;
+// One with several receivers, each of which gets every message.
+struct BroadcastInfo {
+  std::uint32_t reader_places = 0;  // receivers that can be attached at once
+  std::vector<ReaderInfo> readers;  // all who are there or may come back; as the sender sees them
+};
 
-  // Slot rings (kind=mpmc), inproc: included; `slots` also the frames of a pool (kind=frames).
+// A slot ring (kind=mpmc), that of an inproc: included.
+struct MpmcInfo {
   std::uint64_t slots = 0;
   std::uint64_t pending_messages = 0;  // claimed and not taken, more or less
   std::uint64_t senders_closed = 0;    // who have gone from this stream
@@ -76,12 +67,56 @@ struct ChannelInfo {
   std::uint64_t receivers_left = 0;
   std::uint64_t receivers_died = 0;
   std::vector<RecoveredBy> recovered;  // those who did anything
-  std::uint32_t reader_places = 1;     // receivers that can be attached at once
-  std::vector<ReaderInfo> readers;     // of a ring with several: all who are there or may come back
+};
+
+// A pool of frames (kind=frames).
+struct FramesInfo {
+  std::uint64_t frames = 0;
+  std::uint32_t reader_places = 0;  // receivers that can be attached at once
+  std::vector<ReaderInfo> readers;  // all who are there, or hold a frame
+};
+
+// A byte stream: nothing more.
+struct StreamInfo {};
+
+struct ChannelInfo {
+  Scheme scheme = Scheme::kShm;
+  std::string name;                  // SCHEME:TARGET
+  std::uint64_t capacity_bytes = 0;  // of the ring, or of the staging ring of a byte stream
+  std::uint64_t max_message_bytes = 0;
+  std::uint64_t messages = 0;  // sent (a sender, an outsider) or received (a receiver)
+  // Published and not given back, headers included; of a ring with several receivers, by the one
+  // that is furthest behind of those for whom the sender waits. Not of a pool of frames.
+  std::uint64_t pending_bytes = 0;
+
+  // Rings in segments only.
+  std::optional<SegmentReport> memory;  // what was obtained: size, pages, locking, node
+  std::uint64_t instance_id = 0;        // of this segment; random
+  // Of a handle: whether the name still leads to its segment. False once somebody has taken the
+  // name away (rondo rm --force, the system's RemoveIPC): the handle goes on, but nobody can join.
+  bool at_its_name = true;
+  std::vector<ParticipantInfo> participants;
+  // Of a shm+guarded: sender: why it can't let in those who come now, for people; empty: it can.
+  std::string hindrance;
+
+  // Which kind of channel it is, and what only that kind has.
+  std::variant<RecordInfo, BroadcastInfo, MpmcInfo, FramesInfo, StreamInfo> kind;
+
+  // Null if it is of another kind.
+  template <class Kind>
+  [[nodiscard]] const Kind* as() const noexcept {
+    return std::get_if<Kind>(&kind);
+  }
+  // Of kinds with several receivers; empty of the others.
+  [[nodiscard]] std::span<const ReaderInfo> readers() const& noexcept;
+  void readers() const&& = delete;  // they go with the object
+  // Receivers that can be attached at once and each get every message; 1 of the other kinds.
+  [[nodiscard]] std::uint32_t reader_places() const noexcept;
 };
 
 // What stands at a shm: or file: URL, without taking part in it. Options of the URL are not looked
-// at. Errors: as those of attaching a segment; kUnsupported for other schemes.
+// at. Errors: as those of attaching a segment; kBadKind for a ring that no channel is made of;
+// kUnsupported for other schemes.
 [[nodiscard]] Result<ChannelInfo> inspect(std::string_view url);
 
 // Takes the name of a shm:, file:, fifo:, unix: or shm+guarded: URL away. Those who are attached go
