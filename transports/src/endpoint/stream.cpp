@@ -36,8 +36,8 @@ Result<Staging> make_staging(const Url& url, std::size_t chunk_bytes) {
 
 }  // namespace
 
-StreamSender::StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup,
-                           const Url& url, const OpenOptions& options)
+StreamSender::StreamSender(std::unique_ptr<ByteStream> stream, Staging staging,
+                           PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
     : RecordSender(url),
       stream_(std::move(stream)),
       staging_(std::move(staging)),
@@ -54,18 +54,19 @@ Status StreamSender::write_some(bool& all) noexcept {
     const auto pieces = writer_.pieces();
     all = pieces.empty();
     if (all) return Status::kOk;
-    const auto [outcome, bytes] = stream_.write(pieces);
+    const auto [outcome, bytes] = stream_->write(pieces);
     switch (outcome) {
-      case FdStream::Outcome::kMoved: writer_.written(bytes); break;
-      case FdStream::Outcome::kNotNow: return Status::kOk;
-      case FdStream::Outcome::kEnd: return Status::kPeerGone;
-      case FdStream::Outcome::kRefused: return Status::kIoError;
+      case ByteStream::Outcome::kMoved: writer_.written(bytes); break;
+      case ByteStream::Outcome::kNotNow: return Status::kOk;
+      case ByteStream::Outcome::kEnd: return Status::kPeerGone;
+      case ByteStream::Outcome::kRefused: return Status::kIoError;
     }
   }
 }
 
 Status StreamSender::wait(Deadline deadline) const noexcept {
-  return status_of(stream_.wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
+  return status_of(stream_->wait(ByteStream::Direction::kWrite, deadline, mode_, stop_), deadline,
+                   Status::kPeerGone);
 }
 
 Status StreamSender::write_all(Deadline deadline) noexcept {
@@ -108,14 +109,14 @@ Status StreamSender::close(record_ring::Producer&, Ringer&, Status status,
     writer_.finish(status == Status::kOk ? kEndOfStream : kBrokenStream);
     status = write_all(deadline);
   }
-  stream_.close();
+  stream_->close();
   if (cleanup_ != nullptr) cleanup_->run();
   return status;
 }
 
 Status StreamSender::wait_for_receiver(Ringer&, Deadline) noexcept {
   // It was there when the channel was opened.
-  return stream_.peer_gone() ? Status::kPeerGone : Status::kOk;
+  return stream_->peer_gone() ? Status::kPeerGone : Status::kOk;
 }
 
 void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
@@ -126,8 +127,9 @@ void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& 
       producer.position() - staging_.parts.consumer->head.load(std::memory_order_relaxed);
 }
 
-StreamReceiver::StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
-                               PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
+StreamReceiver::StreamReceiver(std::unique_ptr<ByteStream> stream, Staging staging,
+                               record_ring::Producer producer, PendingCleanup&& cleanup,
+                               const Url& url, const OpenOptions& options)
     : RecordReceiver(url),
       stream_(std::move(stream)),
       staging_(std::move(staging)),
@@ -151,14 +153,15 @@ Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
     if (reader_.state() == FrameReader::State::kCorrupt) return Status::kCorrupt;
     if (gone) return Status::kPeerDied;
 
-    const auto [outcome, bytes] = stream_.read(reader_.room());
+    const auto [outcome, bytes] = stream_->read(reader_.room());
     switch (outcome) {
-      case FdStream::Outcome::kMoved: reader_.arrived(bytes); break;
-      case FdStream::Outcome::kEnd: gone = true; break;
-      case FdStream::Outcome::kRefused: return Status::kIoError;
-      case FdStream::Outcome::kNotNow: {
+      case ByteStream::Outcome::kMoved: reader_.arrived(bytes); break;
+      case ByteStream::Outcome::kEnd: gone = true; break;
+      case ByteStream::Outcome::kRefused: return Status::kIoError;
+      case ByteStream::Outcome::kNotNow: {
         const Status status =
-            status_of(stream_.wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
+            status_of(stream_->wait(ByteStream::Direction::kRead, deadline, mode_, stop_), deadline,
+                      Status::kPeerGone);
         if (status != Status::kOk) return status;
       }
     }
@@ -166,7 +169,7 @@ Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
 }
 
 void StreamReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
-  stream_.close();
+  stream_->close();
   if (cleanup_ != nullptr) cleanup_->run();
 }
 
@@ -175,8 +178,8 @@ void StreamReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) c
   info.capacity_bytes = staging_.parts.capacity;
 }
 
-Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup, const Url& url,
-                                       const OpenOptions& options) {
+Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, PendingCleanup cleanup,
+                                       const Url& url, const OpenOptions& options) {
   auto staging = make_staging(url, 0);
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts);
@@ -186,7 +189,8 @@ Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup, 
   return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
 }
 
-Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup cleanup, const Url& url,
+Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
+                                           PendingCleanup cleanup, const Url& url,
                                            const OpenOptions& options) {
   auto staging = make_staging(url, kChunkBytes);
   if (!staging) return std::move(staging).error();

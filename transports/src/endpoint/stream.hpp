@@ -13,7 +13,7 @@
 #include "rondo/transports/local_memory.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
-#include "stream/fd_stream.hpp"
+#include "stream/byte_stream.hpp"
 #include "stream/framing.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -58,8 +58,8 @@ struct Staging {
 class StreamSender final : public RecordSender {
  public:
   // The cleanup is dropped if the URL says that the channel is to be kept.
-  StreamSender(FdStream stream, Staging staging, PendingCleanup&& cleanup, const Url& url,
-               const OpenOptions& options);
+  StreamSender(std::unique_ptr<ByteStream> stream, Staging staging, PendingCleanup&& cleanup,
+               const Url& url, const OpenOptions& options);
 
   Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
@@ -68,7 +68,7 @@ class StreamSender final : public RecordSender {
                Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
                Deadline deadline) noexcept override;
-  bool receiver_attached() noexcept override { return !stream_.peer_gone(); }
+  bool receiver_attached() noexcept override { return !stream_->peer_gone(); }
   Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
@@ -77,7 +77,7 @@ class StreamSender final : public RecordSender {
   [[nodiscard]] Status write_all(Deadline deadline) noexcept;
   [[nodiscard]] Status wait(Deadline deadline) const noexcept;
 
-  FdStream stream_;
+  std::unique_ptr<ByteStream> stream_;
   Staging staging_;
   FrameWriter writer_;
   std::unique_ptr<Cleanup> cleanup_;
@@ -87,15 +87,16 @@ class StreamSender final : public RecordSender {
 
 class StreamReceiver final : public RecordReceiver {
  public:
-  StreamReceiver(FdStream stream, Staging staging, record_ring::Producer producer,
-                 PendingCleanup&& cleanup, const Url& url, const OpenOptions& options);
+  StreamReceiver(std::unique_ptr<ByteStream> stream, Staging staging,
+                 record_ring::Producer producer, PendingCleanup&& cleanup, const Url& url,
+                 const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
  private:
-  FdStream stream_;
+  std::unique_ptr<ByteStream> stream_;
   Staging staging_;
   record_ring::Producer producer_;
   FrameReader reader_;
@@ -104,11 +105,12 @@ class StreamReceiver final : public RecordReceiver {
   const std::atomic<bool>* stop_;
 };
 
-// Puts an end together around an open descriptor. Errors: kNoSpace.
-[[nodiscard]] Result<SenderParts> make_stream_sender(FdStream stream, PendingCleanup cleanup,
-                                                     const Url& url, const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> make_stream_receiver(FdStream stream, PendingCleanup cleanup,
-                                                         const Url& url,
+// Puts an end together around an open stream. Errors: kNoSpace.
+[[nodiscard]] Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream,
+                                                     PendingCleanup cleanup, const Url& url,
+                                                     const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
+                                                         PendingCleanup cleanup, const Url& url,
                                                          const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

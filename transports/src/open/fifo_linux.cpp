@@ -25,6 +25,7 @@
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
 #include "rondo/core/user_ids.hpp"
+#include "stream/fd_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -154,7 +155,8 @@ void say_hello(FdStream& stream) noexcept {
 Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptions& options) {
   for (;;) {
     const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
-    const WaitResult result = fifo.stream.wait(slice, WaitMode::kPark, options.stop);
+    const WaitResult result =
+        fifo.stream.wait(Direction::kRead, slice, WaitMode::kPark, options.stop);
     if (result == WaitResult::kReady) return true;
     if (leads_elsewhere(url.target, fifo.identity)) return false;
     if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
@@ -180,7 +182,7 @@ Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options)
   auto opened = open_when_there(url, options, Direction::kWrite, cleanup);
   if (!opened) return std::move(opened).error();
   say_hello(opened->stream);
-  return make_stream_sender(std::move(opened->stream), std::move(cleanup), url, options);
+  return make_stream_sender(on_heap(std::move(opened->stream)), std::move(cleanup), url, options);
 }
 
 Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options) {
@@ -194,7 +196,8 @@ Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& opti
       if (!came) return came.error();
       if (!*came) continue;
       if (begins_a_stream(opened->stream)) {
-        return make_stream_receiver(std::move(opened->stream), std::move(cleanup), url, options);
+        return make_stream_receiver(on_heap(std::move(opened->stream)), std::move(cleanup), url,
+                                    options);
       }
     }
     // Closed meanwhile, so that a sender whose receiver has gone learns of it.
@@ -213,7 +216,7 @@ Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
   static_cast<void>(begins_a_stream(reading->stream));
   return make_pair(
       std::move(sender).value(),
-      make_stream_receiver(std::move(reading->stream), std::move(cleanup), url, options));
+      make_stream_receiver(on_heap(std::move(reading->stream)), std::move(cleanup), url, options));
 }
 
 Result<void> remove_fifo(const Url& url, bool even_if_used) {

@@ -10,6 +10,7 @@
 
 #include "endpoint/stream.hpp"
 #include "open/open.hpp"
+#include "stream/fd_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -32,10 +33,10 @@ Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options) {
   }
   FdStream reading(std::move(from), FdStream::Direction::kRead);
   FdStream writing(std::move(to), FdStream::Direction::kWrite);
-  auto sender = make_stream_sender(std::move(writing), {}, url, options);
+  auto sender = make_stream_sender(on_heap(std::move(writing)), {}, url, options);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(),
-                   make_stream_receiver(std::move(reading), {}, url, options));
+                   make_stream_receiver(on_heap(std::move(reading)), {}, url, options));
 }
 
 Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {
@@ -43,7 +44,8 @@ Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {
   if (auto checked = check_fd(fd, FdStream::Direction::kWrite); !checked) {
     return std::move(checked).error();
   }
-  return make_stream_sender(FdStream(UniqueFd(fd), FdStream::Direction::kWrite), {}, url, options);
+  return make_stream_sender(on_heap(FdStream(UniqueFd(fd), FdStream::Direction::kWrite)), {}, url,
+                            options);
 }
 
 Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options) {
@@ -51,7 +53,8 @@ Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& option
   if (auto checked = check_fd(fd, FdStream::Direction::kRead); !checked) {
     return std::move(checked).error();
   }
-  return make_stream_receiver(FdStream(UniqueFd(fd), FdStream::Direction::kRead), {}, url, options);
+  return make_stream_receiver(on_heap(FdStream(UniqueFd(fd), FdStream::Direction::kRead)), {}, url,
+                              options);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -18,6 +18,7 @@
 #include "open/strangers_linux.hpp"
 #include "open/unix_listener_linux.hpp"
 #include "rondo/core/user_ids.hpp"
+#include "stream/fd_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -46,7 +47,8 @@ Result<Listener> listen_for_sender(const Url& url, const OpenOptions& options) {
 Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Listener& listener) {
   for (;;) {
     const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
-    if (listener.socket.wait(slice, WaitMode::kPark, options.stop) != WaitResult::kReady) {
+    if (listener.socket.wait(Direction::kRead, slice, WaitMode::kPark, options.stop) !=
+        WaitResult::kReady) {
       if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
         return std::move(go_on).error();
       }
@@ -78,7 +80,7 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
   listener.cleanup->run();
   listener.close();
   if (!stream) return std::move(stream).error();
-  return make_stream_receiver(std::move(stream).value(), {}, url, options);
+  return make_stream_receiver(on_heap(std::move(stream).value()), {}, url, options);
 }
 
 // kNotFound: nobody listens now.
@@ -94,17 +96,14 @@ Result<FdStream> connect_to_receiver(const Url& url) {
 }
 
 // True once the receiver has taken the connection; false if it never will.
-Result<bool> await_welcome(const Url& url, const OpenOptions& options, const FdStream& stream) {
-  // Reading on a stream that is there for writing.
-  UniqueFd copy = duplicate(stream.fd());
-  if (!copy) return system_error(url, "dup", errno);
-  FdStream reading(std::move(copy), Direction::kRead);
+Result<bool> await_welcome(const Url& url, const OpenOptions& options, ByteStream& stream) {
   for (;;) {
     std::array<std::byte, 1> byte{};
-    const auto moved = reading.read({std::span(byte), std::span<std::byte>{}});
+    const auto moved = stream.read({std::span(byte), std::span<std::byte>{}});
     if (moved.outcome == FdStream::Outcome::kMoved) return byte[0] == kWelcome;
     if (moved.outcome != FdStream::Outcome::kNotNow) return false;
-    const WaitResult waited = reading.wait(options.wait, WaitMode::kPark, options.stop);
+    const WaitResult waited =
+        stream.wait(Direction::kRead, options.wait, WaitMode::kPark, options.stop);
     if (waited != WaitResult::kReady) {
       return Error{ErrorCode::kTimedOut,
                    url.name() + " has a receiver that is busy with another sender, or stopped"};
@@ -127,7 +126,7 @@ Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options)
     if (stream) {
       const auto welcome = await_welcome(url, options, *stream);
       if (!welcome) return welcome.error();
-      if (*welcome) return make_stream_sender(std::move(stream).value(), {}, url, options);
+      if (*welcome) return make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
     } else if (stream.error().code != ErrorCode::kNotFound) {
       return std::move(stream).error();
     }
@@ -146,7 +145,7 @@ Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
   if (!receiver) return std::move(receiver).error();
   const auto welcome = await_welcome(url, options, *stream);
   if (!welcome) return welcome.error();
-  auto sender = make_stream_sender(std::move(stream).value(), {}, url, options);
+  auto sender = make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
   if (!sender) return std::move(sender).error();
   return PairParts(std::move(sender).value(), std::move(receiver).value());
 }

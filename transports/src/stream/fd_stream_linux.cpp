@@ -91,13 +91,12 @@ timespec to_timespec(Deadline::Clock::duration duration) noexcept {
 
 }  // namespace
 
-FdStream::FdStream(UniqueFd fd, Direction direction) noexcept
-    : fd_(std::move(fd)), direction_(direction) {
+FdStream::FdStream(UniqueFd fd, Direction direction) noexcept : fd_(std::move(fd)) {
   fd_.remember();
   struct stat status {};
   if (fstat(fd_.get(), &status) != 0) return;
   socket_ = S_ISSOCK(status.st_mode);
-  if (S_ISFIFO(status.st_mode)) take_pipe();
+  if (S_ISFIFO(status.st_mode)) take_pipe(direction);
   blocks_ = !socket_ && (fcntl(fd_.get(), F_GETFL) & O_NONBLOCK) == 0;
   guard_pipe_signal_ = direction == Direction::kWrite && !socket_ && !pipe_signal_is_ignored();
 }
@@ -108,7 +107,6 @@ FdStream& FdStream::operator=(FdStream&& other) noexcept {
   if (this == &other) return *this;
   close();
   fd_ = std::move(other.fd_);
-  direction_ = other.direction_;
   socket_ = other.socket_;
   blocks_ = other.blocks_;
   guard_pipe_signal_ = other.guard_pipe_signal_;
@@ -121,10 +119,10 @@ FdStream::~FdStream() { close(); }
 // O_NONBLOCK belongs to the open file description, which other processes may share (a shell's
 // pipeline). So a pipe is opened anew, for a description of our own; where that fails, the flag is
 // put back at the end.
-void FdStream::take_pipe() noexcept {
+void FdStream::take_pipe(Direction direction) noexcept {
   const int flags = fcntl(fd_.get(), F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return;
-  const int access = direction_ == Direction::kRead ? O_RDONLY : O_WRONLY;
+  const int access = direction == Direction::kRead ? O_RDONLY : O_WRONLY;
   const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
   if (UniqueFd own = open_file(path.c_str(), access | O_NONBLOCK)) {
     fd_ = std::move(own);
@@ -170,7 +168,7 @@ FdStream::Moved FdStream::read(const std::array<std::span<std::byte>, 2>& room) 
   return judge(recvmsg(fd_.get(), &message, MSG_DONTWAIT));
 }
 
-WaitResult FdStream::wait(Deadline deadline, WaitMode mode,
+WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
                           const std::atomic<bool>* stop) const noexcept {
   const Uncancelled here;
   const bool parks = mode == WaitMode::kAdaptive || mode == WaitMode::kPark;
@@ -187,8 +185,7 @@ WaitResult FdStream::wait(Deadline deadline, WaitMode mode,
     if (stop != nullptr) slice = std::min<Deadline::Clock::duration>(slice, kStopInterval);
     const bool forever = slice == Deadline::Clock::duration::max();
     const timespec timeout = forever ? timespec{} : to_timespec(slice);
-    pollfd poll{fd_.get(), static_cast<short>(direction_ == Direction::kRead ? POLLIN : POLLOUT),
-                0};
+    pollfd poll{fd_.get(), static_cast<short>(direction == Direction::kRead ? POLLIN : POLLOUT), 0};
     const int ready = ppoll(&poll, 1, forever ? nullptr : &timeout, nullptr);
     // Errors other than EINTR are found by the read or write that follows.
     if (ready > 0 || (ready < 0 && errno != EINTR)) return WaitResult::kReady;

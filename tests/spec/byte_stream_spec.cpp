@@ -1,0 +1,100 @@
+// Contract of a stream over a descriptor (stream/fd_stream.hpp). Each line has a test of the same
+// name, in this order.
+//  1. ASocketGoesBothWays
+//  2. AWaitIsForOneDirection
+//  3. TheOtherSidesEndIsFoundByReadingAndByAsking
+//  4. WritingToNobodyRaisesNoSignal
+#include "stream/byte_stream.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <string>
+
+#include "stream/fd_stream.hpp"
+
+namespace rondo::detail {
+namespace {
+
+using Direction = ByteStream::Direction;
+using Outcome = ByteStream::Outcome;
+
+class ByteStreams : public ::testing::Test {
+ protected:
+  ByteStreams() {
+    int both[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, both) != 0) std::abort();
+    left_ = on_heap(FdStream(UniqueFd(both[0]), Direction::kWrite));
+    right_ = on_heap(FdStream(UniqueFd(both[1]), Direction::kRead));
+  }
+  static Outcome write(ByteStream& stream, const std::string& text) {
+    const std::array pieces{std::as_bytes(std::span(text))};
+    const ByteStream::Moved moved = stream.write(pieces);
+    EXPECT_EQ(moved.bytes, moved.outcome == Outcome::kMoved ? text.size() : 0u);
+    return moved.outcome;
+  }
+  static std::string read(ByteStream& stream) {
+    std::string text(64, ' ');
+    const std::span bytes = std::as_writable_bytes(std::span(text));
+    const auto moved = stream.read({bytes.first(2), bytes.subspan(2)});
+    text.resize(moved.bytes);
+    return text;
+  }
+  static WaitResult look(const ByteStream& stream, Direction direction, WaitMode mode) {
+    return stream.wait(direction, Deadline::after(std::chrono::milliseconds(1)), mode, nullptr);
+  }
+
+  std::unique_ptr<ByteStream> left_;
+  std::unique_ptr<ByteStream> right_;
+};
+
+// Whatever direction it was opened for.
+TEST_F(ByteStreams, ASocketGoesBothWays) {
+  EXPECT_EQ(write(*left_, "there"), Outcome::kMoved);
+  EXPECT_EQ(read(*right_), "there");
+  EXPECT_EQ(write(*right_, "and back"), Outcome::kMoved);
+  EXPECT_EQ(read(*left_), "and back");
+}
+
+TEST_F(ByteStreams, AWaitIsForOneDirection) {
+  EXPECT_EQ(look(*left_, Direction::kWrite, WaitMode::kPark), WaitResult::kReady);
+  EXPECT_EQ(look(*left_, Direction::kRead, WaitMode::kPark), WaitResult::kTimedOut);
+  EXPECT_EQ(write(*right_, "x"), Outcome::kMoved);
+  EXPECT_EQ(look(*left_, Direction::kRead, WaitMode::kPark), WaitResult::kReady);
+  EXPECT_EQ(read(*left_), "x");
+
+  // Until it takes no more.
+  const std::string much(1 << 16, 'x');
+  const std::array pieces{std::as_bytes(std::span(much))};
+  while (left_->write(pieces).outcome == Outcome::kMoved) {
+  }
+  EXPECT_EQ(look(*left_, Direction::kWrite, WaitMode::kPark), WaitResult::kTimedOut);
+  EXPECT_EQ(look(*right_, Direction::kRead, WaitMode::kPark), WaitResult::kReady);
+  // A mode that spins looks by itself.
+  EXPECT_EQ(look(*left_, Direction::kWrite, WaitMode::kSpin), WaitResult::kReady);
+}
+
+TEST_F(ByteStreams, TheOtherSidesEndIsFoundByReadingAndByAsking) {
+  EXPECT_FALSE(left_->peer_gone());
+  std::array<std::byte, 1> byte{};
+  EXPECT_EQ(left_->read({std::span(byte), std::span<std::byte>()}).outcome, Outcome::kNotNow);
+  right_->close();
+  EXPECT_TRUE(left_->peer_gone());
+  EXPECT_EQ(left_->read({std::span(byte), std::span<std::byte>()}).outcome, Outcome::kEnd);
+}
+
+TEST_F(ByteStreams, WritingToNobodyRaisesNoSignal) {
+  right_->close();
+  EXPECT_EQ(write(*left_, "x"), Outcome::kEnd);
+  int both[2];
+  ASSERT_EQ(pipe(both), 0);
+  const auto pipe = on_heap(FdStream(UniqueFd(both[1]), Direction::kWrite));
+  ASSERT_EQ(::close(both[0]), 0);
+  EXPECT_EQ(write(*pipe, "x"), Outcome::kEnd);
+}
+
+}  // namespace
+}  // namespace rondo::detail

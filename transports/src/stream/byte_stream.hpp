@@ -1,0 +1,49 @@
+// Bytes in order, to and from another side: what a channel of framed messages goes over. A pipe has
+// one direction, a socket both. One that encrypts may have to read before it can write: so a wait
+// says what for, and the stream knows what it waits for beneath.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/wait.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// One thread at a time.
+class ByteStream {
+ public:
+  enum class Outcome : std::uint8_t {
+    kMoved,   // some bytes, at least one
+    kNotNow,  // it would have to wait
+    kEnd,     // the other side is gone
+    kRefused  // for good: by the system, or as the stream is not for that direction
+  };
+  struct Moved {
+    Outcome outcome;
+    std::size_t bytes;
+  };
+  enum class Direction : std::uint8_t { kRead, kWrite };
+
+  virtual ~ByteStream() = default;
+
+  // Writes as much as it takes now; never blocks. A program whose peer is gone gets no signal.
+  [[nodiscard]] virtual Moved write(
+      std::span<const std::span<const std::byte>> pieces) noexcept = 0;
+  // Reads what is there now, into the first span and then into the second; never blocks.
+  [[nodiscard]] virtual Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept = 0;
+  // Waits until reading or writing is worth a try. Spinning modes return kReady at once for that.
+  // kPeerGone is left to read() and write() to find.
+  [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
+                                        const std::atomic<bool>* stop) const noexcept = 0;
+  // True if the other side is known to be gone. A system call.
+  [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  virtual void close() noexcept = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail
