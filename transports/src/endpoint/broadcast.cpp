@@ -122,7 +122,7 @@ std::uint32_t ReadersSender::attached() noexcept {
 
 // Readers that said that they may sleep, and that bell_ does not look after yet. After a publish,
 // its load stands behind the light fence as those of the sleepers' words do; the line is our own,
-// so it costs nothing while nobody comes.
+// so it costs nothing while no reader comes.
 std::uint64_t ReadersSender::not_watched_yet() const noexcept {
   const std::uint64_t places = ~std::uint64_t{0} >> (kMaxReaders - parts_.readers);
   // relaxed: a reader sets its bit before its first sleep, so its heavy fence (F1) orders this load
@@ -154,7 +154,7 @@ bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds stan
                                .standing = standing});
 }
 
-// Waits no longer for the dead, nor for those of whom we are tired, until it is `enough`: the next
+// Waits no longer for the dead, nor for those due for eviction, until it is `enough`: the next
 // slowest may not be slow at all.
 template <class Enough>
 void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
@@ -247,7 +247,7 @@ Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const Record
     return ring_is_corrupt(url, "headers or positions");
   }
   auto backend = std::make_unique<ReadersSender>(std::move(seat), *producer, url, options);
-  // A ringer bound to nobody: every publish comes to published(), which looks at all readers.
+  // A ringer bound to no sleeper: every publish comes to published(), which looks at all readers.
   return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
 }
 

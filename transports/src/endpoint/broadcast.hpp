@@ -1,5 +1,5 @@
-// The sending end of a ring with several receivers: for whom it waits, whom it wakes, and who is
-// dead or slow. The receiving end is that of any ring (record.hpp).
+// The sending end of a ring with several receivers: which it waits for, which it wakes, and which
+// are dead or slow. The receiving end is that of any ring (record.hpp).
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// Who sits in the slot of that reader: whether it lives, its process and what it is called.
+// The participant in the slot of that reader: whether it lives, its process and what it is called.
 void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
                    ReaderInfo& reader);
 // Of a ring with several, fills in its readers and, for them, info.pending_bytes; info.participants
@@ -72,7 +72,7 @@ class ReadersSender final : public RecordSender {
   std::optional<std::chrono::seconds> evict_;
   Callback<bool(const SlowReader&)> on_slow_;
   ProbePacer pacer_;
-  std::optional<HeldBack> standing_;  // who stood there when we last looked
+  std::optional<HeldBack> standing_;  // which one stood there when we last looked
   Deadline::Clock::time_point since_{};
 };
 

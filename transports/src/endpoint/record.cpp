@@ -67,10 +67,10 @@ bool RingSender::receiver_left() const noexcept {
 Status RingSender::nobody_to_wait_for() noexcept {
   if (seat_->damaged()) return Status::kCorrupt;
   if (linger_) return Status::kWouldBlock;
-  // Before the look: who comes while we look is there, and has not gone.
+  // Before the look: one that comes while we look is there, and has not gone.
   const bool came = seat_->peer_came();
   const bool came_anew = seat_->peer_came_anew();
-  // Who said farewell did not die, whosever receiver it was.
+  // A receiver that said farewell did not die, whichever sender's it was.
   switch (seat_->peer_absence([this] { return farewell_stands(); })) {
     case Absence::kNone: return Status::kWouldBlock;
     case Absence::kLeft: return came_anew ? Status::kPeerGone : Status::kWouldBlock;
@@ -79,7 +79,7 @@ Status RingSender::nobody_to_wait_for() noexcept {
   return came ? Status::kPeerDied : Status::kWouldBlock;
 }
 
-// Waits until `ready`, and finds out if there is nobody to wait for.
+// Waits until `ready`, and finds out if there is no peer to wait for.
 template <class Ready>
 Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
   const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
@@ -123,14 +123,14 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
   end_stream(producer, status);
   static_cast<void>(ringer.ring());
   const auto refused = [&] {
-    // relaxed: positions only grow, and who left in order wrote its last one before it left.
+    // relaxed: positions only grow, and one that left in order wrote its last one before it left.
     const Position head = parts_.consumer->head.load(std::memory_order_relaxed);
     const bool only_ours = static_cast<std::int64_t>(head - start_) >= 0;
     return !linger_ && only_ours && receiver_left() && !producer.drained();
   };
   // What was committed and not read stays for a receiver that is still to come; unless it is all
   // ours and our receiver did not want it, which the caller is told: also when it came and left
-  // just now. Who breaks off is told nothing.
+  // just now. A sender that breaks off is told nothing.
   bool unread = refused();
   seat_->leave([&](bool last) {
     if (!last) return false;
@@ -290,7 +290,7 @@ void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexc
   const RecordParts& parts = consumer.parts();
   seat_->leave([&](bool last) {
     // Here, so that a sender which hears it and leaves, too, is the last: what we have not read is
-    // in its hands then. Without a sender nobody is told of that: it stays for another receiver.
+    // in its hands then. Without a sender none is told of that: it stays for another receiver.
     sleeper_.leave();
     static_cast<void>(ringer.ring());
     if (keep_ || !last) return false;

@@ -73,7 +73,7 @@ class Seat {
   // Whether it is there now, or came and died since this seat was taken.
   [[nodiscard]] virtual bool peer_came() noexcept = 0;
   // How often its place has been taken so far, and whether that is more often than when this seat
-  // was taken; as far as those who come say so themselves.
+  // was taken; as far as the peers say so themselves.
   [[nodiscard]] virtual std::uint64_t comings() noexcept { return 0; }
   [[nodiscard]] virtual bool peer_came_anew() noexcept { return false; }
   // Of a peer that is absent: whether it says that it left in order.
@@ -83,8 +83,8 @@ class Seat {
   [[nodiscard]] Absence peer_absence(Said&& said_farewell) noexcept {
     return look_for([this] { return peer(); }, [this] { return comings(); }, said_farewell);
   }
-  // Says to the producer of a ring with several readers that the one who has this seat, and whose
-  // parts these are, may sleep from now on. Nothing to do where the producer knows.
+  // Says to the producer of a ring with several readers that the owner of this seat and of
+  // these parts may sleep from now on. Nothing to do where the producer knows.
   virtual void await_records(const RecordParts&) noexcept {}
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] virtual bool damaged() const noexcept = 0;
@@ -130,8 +130,8 @@ class RingSender final : public RecordSender {
   std::uint64_t capacity_;
   bool linger_;
   bool keep_;
-  // Another sender's stream came before ours, with a receiver that may still be at it or has said
-  // farewell: a farewell counts only once something behind start_ has been read.
+  // Another sender's stream came before ours, with a receiver that may still be at it or has left
+  // in order: that counts only once something behind start_ has been read.
   bool not_the_first_;
   Position start_;
   ProbePacer pacer_;
@@ -149,7 +149,7 @@ class RingReceiver final : public RecordReceiver {
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
   // Waits until there is a sender, or something that one has left to be read. kPeerGone when the
-  // name leads elsewhere by now, so that nobody will come here.
+  // name leads elsewhere by now, so that no sender will come here.
   [[nodiscard]] Status wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept;
 
  private:
@@ -164,7 +164,7 @@ class RingReceiver final : public RecordReceiver {
   ProbePacer pacer_;
   bool told_ = false;  // of the end of the stream, or that it was broken off
   // One of several receivers that does not begin at the oldest message: what it finds of an earlier
-  // life, without a sender, it passes over, and no one has read that.
+  // life, without a sender, it passes over, and that counts as unread.
   bool selective_;
   bool passed_over_ = false;
   bool linger_;
@@ -174,11 +174,11 @@ class RingReceiver final : public RecordReceiver {
 // Whether a ring has one receiver or several, into info.kind.
 void say_kind(const RecordParts& parts, ChannelInfo& info);
 
-// Leaves the mark that `status`, of a sender that closes, stands for: who failed, gave up or lost
-// its peer does not say that this was all.
+// Leaves the mark that `status`, of a sender that closes, stands for: one that failed, gave up or
+// lost its peer does not say that this was all.
 void end_stream(record_ring::Producer& producer, Status status) noexcept;
 
-// The error of whoever finds a ring to be corrupt.
+// The error of finding a ring corrupt.
 [[nodiscard]] Error ring_is_corrupt(const Url& url, std::string_view found);
 
 // What the URL asks for and the ring at its name does not have. Errors: kGeometryMismatch,

@@ -31,7 +31,7 @@ namespace rondo::inline RONDO_ABI::detail {
                                                           const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<void> remove_guarded(const Url& url, bool even_if_used);
-// An error that says who can.
+// An error that says which side can.
 [[nodiscard]] Result<ChannelInfo> inspect_guarded(const Url& url);
 
 // inproc: (inproc.cpp). Without a name only as a pair.
