@@ -20,6 +20,7 @@
 //  17. InspectTellsWhoIsThere
 //  18. RemoveTakesANameThatNobodyUses
 //  19. ARingThatNoChannelIsMadeOfIsSaidToBeOne
+//  20. ASenderThatIsToJoinMakesNoRing
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@
 #include <utility>
 
 #include "conformance/channel_fixture.hpp"
+#include "process/stepper.hpp"
 #include "rondo/core/spsc_ring.hpp"
 
 namespace rondo::testing {
@@ -394,6 +396,25 @@ TEST_P(RingLifeTest, ARingThatNoChannelIsMadeOfIsSaidToBeOne) {
   EXPECT_EQ(refused(Sender::open(url_)), ErrorCode::kBadKind);
   EXPECT_EQ(refused(Receiver::open(url_)), ErrorCode::kBadKind);
   EXPECT_TRUE(remove(url_));
+}
+
+// Also not when the ring that it has found is taken away before it is in, at whichever of its
+// system calls. (It made one of its own then, and sent to nobody.)
+TEST_P(RingLifeTest, ASenderThatIsToJoinMakesNoRing) {
+  for (int moment = 0, there = true; there; ++moment) {
+    EXPECT_EQ(sender().send("keeps the name"), Status::kOk);
+    Stepper joins([&] {
+      Stepper::begin();
+      auto joined = Sender::open(url_ + "?start=join");
+      if (joined) static_cast<void>(joined->send("into what was there"));
+      Stepper::end();
+    });
+    for (int i = 0; i <= moment && there; ++i) there = joins.run_to_system_call();
+    unlink(file_of_name().c_str());
+    joins.finish();
+    joins.kill();
+    ASSERT_FALSE(name_exists()) << "taken away at stop " << moment << " at a system call";
+  }
 }
 
 }  // namespace

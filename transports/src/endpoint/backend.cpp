@@ -64,4 +64,11 @@ Result<ReceiverParts> when_a_sender_came(Status status, ReceiverParts parts, con
                "no sender came to " + url.name() + " in time; start one, or wait longer"};
 }
 
+void describe_attachment(const AttachmentBase& ring, ChannelInfo& info) {
+  if (ring.segment().name().backing != Backing::kHeap) info.memory = ring.segment().report();
+  info.participants = ring.participants().snapshot();
+  info.at_its_name = ring.at_its_name();
+  info.instance_id = ring.geometry().instance_id;
+}
+
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "rondo/core/attachment.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/version.hpp"
@@ -57,6 +58,9 @@ class Named {
   std::string name_;
   ForkCheck fork_check_;
 };
+
+// What is known of a ring in a segment whatever its kind, into `info`.
+void describe_attachment(const AttachmentBase& ring, ChannelInfo& info);
 
 // What ThreadSanitizer is told of the channel; see hand_over.hpp. Nothing without a channel.
 [[nodiscard]] HandOver hand_over_of(const Named* channel) noexcept;

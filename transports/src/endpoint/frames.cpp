@@ -279,15 +279,15 @@ Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
   return when_a_sender_came(status, {shut_consumer(), Ringer(), std::move(backend), 1, true}, url);
 }
 
-Result<SenderParts> open_pool_sender(Segment segment, const Url& url, const OpenOptions& options) {
-  auto seat = PoolSeat::take(std::move(segment), url, options, Role::kProducer);
+Result<SenderParts> open_pool_sender(RingSegment found, const Url& url, const OpenOptions& options) {
+  auto seat = PoolSeat::take(std::move(found), url, options, Role::kProducer);
   if (!seat) return std::move(seat).error();
   return make_pool_sender(std::move(seat).value(), url, options);
 }
 
-Result<ReceiverParts> open_pool_receiver(Segment segment, const Url& url,
+Result<ReceiverParts> open_pool_receiver(RingSegment found, const Url& url,
                                          const OpenOptions& options) {
-  auto seat = PoolSeat::take(std::move(segment), url, options, Role::kConsumer);
+  auto seat = PoolSeat::take(std::move(found), url, options, Role::kConsumer);
   if (!seat) return std::move(seat).error();
   return make_pool_receiver(std::move(seat).value(), url, options);
 }

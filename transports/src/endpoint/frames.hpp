@@ -11,6 +11,7 @@
 #include "endpoint/absence.hpp"
 #include "endpoint/backend.hpp"
 #include "endpoint/record.hpp"
+#include "rondo/core/attachment.hpp"
 #include "rondo/core/frame_pool.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
@@ -38,15 +39,15 @@ void inspect_pool(const Segment& segment, const Url& url, ChannelInfo& info);
 class PoolSeat {
  public:
   // Errors: frame_pool::attach()'s, kGeometryMismatch, kInvalidOption, Participants::join()'s.
-  [[nodiscard]] static Result<PoolSeat> take(Segment segment, const Url& url,
+  [[nodiscard]] static Result<PoolSeat> take(RingSegment found, const Url& url,
                                              const OpenOptions& options, Role role);
 
-  [[nodiscard]] const FramePoolParts& parts() const noexcept { return parts_; }
+  [[nodiscard]] const FramePoolParts& parts() const noexcept { return ring_.parts(); }
   // Of a receiver.
   [[nodiscard]] std::uint32_t reader() const noexcept;
   // Whether memory has been taken away from under the pool.
-  [[nodiscard]] bool damaged() const noexcept { return segment_.truncated(); }
-  [[nodiscard]] bool at_its_name() const noexcept { return segment_.still_at_its_name(); }
+  [[nodiscard]] bool damaged() const noexcept { return ring_.damaged(); }
+  [[nodiscard]] bool at_its_name() const noexcept { return ring_.at_its_name(); }
 
   // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
   [[nodiscard]] Presence sender() const noexcept;
@@ -56,26 +57,23 @@ class PoolSeat {
   template <class Said>
   [[nodiscard]] Absence sender_absence(Said&& said_farewell) const noexcept {
     return look_for([this] { return sender(); },
-                    [this] { return participants_.generation(frame_pool::kProducerSlot); },
+                    [this] { return ring_.participants().generation(frame_pool::kProducerSlot); },
                     said_farewell);
   }
 
   // Lets go of what dead readers hold.
-  void recover() noexcept { recover_dead_readers(parts_, participants_); }
+  void recover() noexcept { recover_dead_readers(ring_.parts(), ring_.participants()); }
   // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
   // to be kept, or frames lie there that no reader has seen.
   void leave(bool keep) noexcept;
   void describe(ChannelInfo& info) const;
 
  private:
-  PoolSeat(Segment segment, Participants participants, const FramePoolParts& parts) noexcept
-      : segment_(std::move(segment)), participants_(std::move(participants)), parts_(parts) {}
+  explicit PoolSeat(Attachment<frame_pool> ring) noexcept : ring_(std::move(ring)) {}
 
   [[nodiscard]] bool anything_unread() const noexcept;
 
-  Segment segment_;
-  Participants participants_;  // looks into the segment
-  FramePoolParts parts_;
+  Attachment<frame_pool> ring_;
 };
 
 class PoolSender final : public SenderBackend {
@@ -171,10 +169,10 @@ class PoolReceiver final : public ReceiverBackend {
 [[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
                                                        const OpenOptions& options);
 
-// Join the pool in `segment`; errors as PoolSeat::take() and make_pool_receiver().
-[[nodiscard]] Result<SenderParts> open_pool_sender(Segment segment, const Url& url,
+// Join the pool that was found; errors as PoolSeat::take() and make_pool_receiver().
+[[nodiscard]] Result<SenderParts> open_pool_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> open_pool_receiver(Segment segment, const Url& url,
+[[nodiscard]] Result<ReceiverParts> open_pool_receiver(RingSegment found, const Url& url,
                                                        const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

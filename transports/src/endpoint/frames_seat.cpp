@@ -6,7 +6,6 @@
 
 #include "endpoint/broadcast.hpp"
 #include "endpoint/frames.hpp"
-#include "rondo/core/segment_header.hpp"
 #include "url/kinds.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -96,78 +95,70 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
   info.kind = std::move(own);
 }
 
-Result<PoolSeat> PoolSeat::take(Segment segment, const Url& url, const OpenOptions& options,
+Result<PoolSeat> PoolSeat::take(RingSegment found, const Url& url, const OpenOptions& options,
                                 Role role) {
-  const auto geometry = check_header(segment.bytes(), RingKind::kFramePool, url.name());
-  if (!geometry) return geometry.error();
-  const auto parts = frame_pool::attach(segment.bytes(), url.name());
-  if (!parts) return parts.error();
-  if (auto sound = check_pool(url, *parts); !sound) return std::move(sound).error();
-  auto participants = Participants::open(segment, *geometry);
-  if (!participants) return std::move(participants).error();
-  PoolSeat seat(std::move(segment), std::move(participants).value(), *parts);
+  auto ring = Attachment<frame_pool>::to(std::move(found), url.name());
+  if (!ring) return std::move(ring).error();
+  const FramePoolParts& parts = ring->parts();
+  if (auto sound = check_pool(url, parts); !sound) return std::move(sound).error();
 
   const bool sends = role == Role::kProducer;
   const JoinRequest request{
       .first_slot = sends ? frame_pool::kProducerSlot : frame_pool::kFirstReaderSlot,
-      .slot_count = sends ? 1 : parts->reader_count,
+      .slot_count = sends ? 1 : parts.reader_count,
       .role = role,
       .name = options.name};
   const auto begin = [&](std::uint32_t slot) {
     if (sends) return true;
     // What the one before was here for; its pins go when the new reader begins.
     // relaxed: as in policy_of().
-    parts->reader(slot - frame_pool::kFirstReaderSlot)
+    parts.reader(slot - frame_pool::kFirstReaderSlot)
         .policy.store(static_cast<std::uint64_t>(ReaderPolicy::kNone), std::memory_order_relaxed);
     return true;
   };
-  const auto joined = seat.participants_.join(request, begin);
-  if (joined) return seat;
-  const bool full = !sends && parts->reader_count > 1 && joined.error().code == ErrorCode::kNoSlot;
+  const auto joined = ring->join(request, begin);
+  if (joined) return PoolSeat(std::move(ring).value());
+  const bool full = !sends && parts.reader_count > 1 && joined.error().code == ErrorCode::kNoSlot;
   if (!full) return joined.error();
-  return Error{ErrorCode::kNoSlot, "all " + std::to_string(parts->reader_count) +
+  return Error{ErrorCode::kNoSlot, "all " + std::to_string(parts.reader_count) +
                                        " places for receivers are taken; make the pool for more "
                                        "of them, up to readers=" +
                                        std::to_string(kMaxFrameReaders)};
 }
 
 std::uint32_t PoolSeat::reader() const noexcept {
-  return participants_.slot().value_or(0) - frame_pool::kFirstReaderSlot;
+  return ring_.slot() - frame_pool::kFirstReaderSlot;
 }
 
 Presence PoolSeat::sender() const noexcept {
-  return participants_.presence(frame_pool::kProducerSlot, 1);
+  return ring_.participants().presence(frame_pool::kProducerSlot, 1);
 }
 
 Presence PoolSeat::reader(std::uint32_t i) const noexcept {
-  if (!reads(policy_of(parts_.reader(i)))) return Presence::kAbsent;
-  return participants_.presence(frame_pool::kFirstReaderSlot + i, 1);
+  if (!reads(policy_of(parts().reader(i)))) return Presence::kAbsent;
+  return ring_.participants().presence(frame_pool::kFirstReaderSlot + i, 1);
 }
 
 void PoolSeat::leave(bool keep) noexcept {
-  participants_.leave([&](bool last) { return last && !keep && !anything_unread(); });
+  ring_.leave([&](bool last) { return last && !keep && !anything_unread(); });
 }
 
 bool PoolSeat::anything_unread() const noexcept {
   // relaxed: the membership lock, which the caller holds, orders what others did.
   const std::uint64_t newest =
-      frame_ticket::number_of(parts_.producer->newest.load(std::memory_order_relaxed));
+      frame_ticket::number_of(parts().producer->newest.load(std::memory_order_relaxed));
   std::uint64_t furthest = 0;
-  for (std::uint32_t i = 0; i < parts_.reader_count; ++i) {
-    if (policy_of(parts_.reader(i)) == ReaderPolicy::kNone) continue;
-    const auto account = read_frame_account(parts_, i);
+  for (std::uint32_t i = 0; i < parts().reader_count; ++i) {
+    if (policy_of(parts().reader(i)) == ReaderPolicy::kNone) continue;
+    const auto account = read_frame_account(parts(), i);
     if (account) furthest = std::max(furthest, account->last);
   }
   return furthest < newest;
 }
 
 void PoolSeat::describe(ChannelInfo& info) const {
-  info.memory = segment_.report();
-  info.participants = participants_.snapshot();
-  info.at_its_name = at_its_name();
-  const auto geometry = check_header(segment_.bytes(), RingKind::kFramePool, "");
-  if (geometry) info.instance_id = geometry->instance_id;
-  describe_pool(parts_, info);
+  describe_attachment(ring_, info);
+  describe_pool(parts(), info);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

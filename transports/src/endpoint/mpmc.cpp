@@ -382,17 +382,17 @@ Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
                             url);
 }
 
-Result<SenderParts> open_slot_sender(Segment segment, const Url& url, const OpenOptions& options) {
+Result<SenderParts> open_slot_sender(RingSegment found, const Url& url, const OpenOptions& options) {
   auto seat =
-      SlotSeat::take(std::make_shared<Segment>(std::move(segment)), url, options, Role::kProducer);
+      SlotSeat::take(std::move(found), url, options, Role::kProducer);
   if (!seat) return std::move(seat).error();
   return make_slot_sender(std::move(seat).value(), url, options);
 }
 
-Result<ReceiverParts> open_slot_receiver(Segment segment, const Url& url,
+Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,
                                          const OpenOptions& options) {
   auto seat =
-      SlotSeat::take(std::make_shared<Segment>(std::move(segment)), url, options, Role::kConsumer);
+      SlotSeat::take(std::move(found), url, options, Role::kConsumer);
   if (!seat) return std::move(seat).error();
   return make_slot_receiver(std::move(seat).value(), url, options);
 }

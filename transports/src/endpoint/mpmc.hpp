@@ -13,6 +13,7 @@
 
 #include "endpoint/backend.hpp"
 #include "endpoint/record.hpp"
+#include "rondo/core/attachment.hpp"
 #include "rondo/core/callback.hpp"
 #include "rondo/core/mpmc_ring.hpp"
 #include "rondo/core/participants.hpp"
@@ -53,18 +54,18 @@ void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info);
 // One handle's place in a slot ring. Destroyed without leave(), it is that of a dead participant.
 class SlotSeat {
  public:
-  // Joins the ring in `segment`. Who finds nobody attached and nothing unread begins a new stream:
-  // those who have gone before are forgotten. Errors: SlotRing::attach()'s,
+  // Joins the ring that was found. Who finds nobody attached and nothing unread begins a new stream:
+  // those who have gone before are forgotten. Errors: SlotRing::attach()'s, kGeometryMismatch,
   // Participants::join()'s.
-  [[nodiscard]] static Result<SlotSeat> take(std::shared_ptr<Segment> segment, const Url& url,
+  [[nodiscard]] static Result<SlotSeat> take(RingSegment found, const Url& url,
                                              const OpenOptions& options, Role role,
                                              NameKeeper keeper = {});
 
   [[nodiscard]] const SlotRing& ring() const noexcept { return ring_; }
-  [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
+  [[nodiscard]] std::uint32_t slot() const noexcept { return attachment_.slot(); }
   // Whether memory has been taken away from under the ring.
-  [[nodiscard]] bool damaged() const noexcept { return segment_->truncated(); }
-  [[nodiscard]] bool at_its_name() const noexcept { return segment_->still_at_its_name(); }
+  [[nodiscard]] bool damaged() const noexcept { return attachment_.damaged(); }
+  [[nodiscard]] bool at_its_name() const noexcept { return attachment_.at_its_name(); }
 
   // Puts right what the dead have left, and wakes those who can go on then. For whoever is blocked.
   void recover() noexcept;
@@ -76,22 +77,18 @@ class SlotSeat {
   void describe(ChannelInfo& info) const;
 
  private:
-  SlotSeat(std::shared_ptr<Segment> segment, Participants participants, const SlotRing& ring,
-           NameKeeper keeper) noexcept
-      : segment_(std::move(segment)),
-        participants_(std::move(participants)),
-        ring_(ring),
+  SlotSeat(Attachment<SlotRing> attachment, NameKeeper keeper) noexcept
+      : attachment_(std::move(attachment)),
+        ring_(attachment_.parts()),
         keeper_(std::move(keeper)) {}
 
   [[nodiscard]] Result<void> join(const OpenOptions& options, Role role);
   [[nodiscard]] bool take_over(std::uint32_t slot) noexcept;
   [[nodiscard]] bool anything_unread() noexcept;
 
-  std::shared_ptr<Segment> segment_;
-  Participants participants_;  // looks into the segment
+  Attachment<SlotRing> attachment_;
   SlotRing ring_;
   NameKeeper keeper_;
-  std::uint32_t slot_ = 0;
 };
 
 class SlotSender final : public SenderBackend {
@@ -191,9 +188,9 @@ class SlotReceiver final : public ReceiverBackend {
                                                        const OpenOptions& options);
 
 // Join the ring in `segment`; errors as SlotSeat::take() and make_slot_receiver().
-[[nodiscard]] Result<SenderParts> open_slot_sender(Segment segment, const Url& url,
+[[nodiscard]] Result<SenderParts> open_slot_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> open_slot_receiver(Segment segment, const Url& url,
+[[nodiscard]] Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,
                                                        const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

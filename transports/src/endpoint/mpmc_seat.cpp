@@ -101,45 +101,41 @@ void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
   info.kind = std::move(own);
 }
 
-Result<SlotSeat> SlotSeat::take(std::shared_ptr<Segment> segment, const Url& url,
-                                const OpenOptions& options, Role role, NameKeeper keeper) {
-  const auto geometry = check_header(segment->bytes(), RingKind::kMpmc, url.name());
-  if (!geometry) return geometry.error();
-  const auto parts = SlotRing::attach(segment->bytes(), url.name());
-  if (!parts) return parts.error();
-  if (std::string what = disagreement(url, *parts); !what.empty()) {
+Result<SlotSeat> SlotSeat::take(RingSegment found, const Url& url, const OpenOptions& options,
+                                Role role, NameKeeper keeper) {
+  auto attachment = Attachment<SlotRing>::to(std::move(found), url.name());
+  if (!attachment) return std::move(attachment).error();
+  if (std::string what = disagreement(url, attachment->parts()); !what.empty()) {
     return Error{ErrorCode::kGeometryMismatch, std::move(what)};
   }
-  auto participants = Participants::open(*segment, *geometry);
-  if (!participants) return std::move(participants).error();
-  SlotSeat seat(std::move(segment), std::move(participants).value(), *parts, std::move(keeper));
+  SlotSeat seat(std::move(attachment).value(), std::move(keeper));
   if (auto joined = seat.join(options, role); !joined) return std::move(joined).error();
   return seat;
 }
 
 Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
   const JoinRequest request{
-      .slot_count = participants_.count(), .role = role, .name = options.name};
+      .slot_count = attachment_.participants().count(), .role = role, .name = options.name};
   // Each slot that has to wait for a live participant costs a pass over all; a hostile one can make
   // all of them such.
   int unrecovered = 0;
-  const auto joined = participants_.join(request, [&](std::uint32_t slot) {
+  const auto joined = attachment_.join(request, [&](std::uint32_t slot) {
     if (unrecovered == kMostUnrecovered) return false;
     const bool taken = take_over(slot);
     unrecovered += taken ? 0 : 1;
     return taken;
   });
   if (!joined) return joined.error();
-  slot_ = joined->slot;
   return {};
 }
 
 // Called under the membership lock: nobody comes or leaves in order meanwhile.
 bool SlotSeat::take_over(std::uint32_t slot) noexcept {
   auto recovery = ring_.recovery(slot);
-  if (recovery.one(slot, participants_).pending) return false;
-  if (participants_.presence(0, participants_.count()) != Presence::kAbsent) return true;
-  if (recovery.all(participants_).pending) return true;
+  Participants& participants = attachment_.participants();
+  if (recovery.one(slot, participants).pending) return false;
+  if (participants.presence(0, participants.count()) != Presence::kAbsent) return true;
+  if (recovery.all(participants).pending) return true;
   Position from = 0;
   if (!ring_.given_back(from, ring_.claimed())) return true;
   ring_.producing().start_anew();
@@ -148,7 +144,7 @@ bool SlotSeat::take_over(std::uint32_t slot) noexcept {
 }
 
 void SlotSeat::recover() noexcept {
-  if (!ring_.recovery(slot_).all(participants_).anything()) return;
+  if (!ring_.recovery(slot()).all(attachment_.participants()).anything()) return;
   SlotRinger(ring_.sleeping_producers()).ring(mpmc_limits::kMaxParticipants);
   SlotRinger(ring_.sleeping_consumers()).ring(mpmc_limits::kMaxParticipants);
 }
@@ -157,7 +153,7 @@ void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
                      const Participants::NameGoes& discards) noexcept {
   std::unique_lock<std::mutex> naming;
   if (keeper_.mutex != nullptr) naming = std::unique_lock(*keeper_.mutex);
-  participants_.leave([&](bool last) {
+  attachment_.leave([&](bool last) {
     farewell(last);
     const bool goes = last && !keep && (!anything_unread() || discards(last));
     if (goes && keeper_.forget) keeper_.forget();
@@ -168,17 +164,13 @@ void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
 // Under the membership lock, when nobody else is attached: what the dead held is set free, and so
 // is unread.
 bool SlotSeat::anything_unread() noexcept {
-  if (ring_.recovery(slot_).all(participants_).pending) return true;
+  if (ring_.recovery(slot()).all(attachment_.participants()).pending) return true;
   Position from = 0;
   return !ring_.given_back(from, ring_.claimed());
 }
 
 void SlotSeat::describe(ChannelInfo& info) const {
-  if (segment_->name().backing != Backing::kHeap) info.memory = segment_->report();
-  info.participants = participants_.snapshot();
-  info.at_its_name = at_its_name();
-  const auto geometry = check_header(segment_->bytes(), RingKind::kMpmc, "");
-  if (geometry) info.instance_id = geometry->instance_id;
+  describe_attachment(attachment_, info);
   describe_slots(ring_.parts(), info);
 }
 

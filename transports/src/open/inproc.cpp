@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -26,10 +27,10 @@ struct InprocRing {
   RecordParts parts{};
   std::array<bool, 2> attached{};
   std::array<std::uint32_t, 2> joins{};  // how often a side has come
-  std::shared_ptr<Segment> slots;        // kind=mpmc: the ring, in place of all of the above
+  std::optional<RingSegment> slots;      // kind=mpmc: the ring, in place of all of the above
 
   [[nodiscard]] RingKind kind() const noexcept {
-    return slots == nullptr ? RingKind::kRecord : RingKind::kMpmc;
+    return slots ? RingKind::kMpmc : RingKind::kRecord;
   }
 };
 
@@ -90,7 +91,9 @@ Result<std::shared_ptr<InprocRing>> make_slots(const Url& url) {
   if (!segment) return std::move(segment).error();
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
-  ring->slots = std::make_shared<Segment>(std::move(segment).value());
+  auto slots = RingSegment::of(std::move(segment).value(), url.name());
+  if (!slots) return std::move(slots).error();
+  ring->slots = std::move(slots).value();
   return ring;
 }
 
@@ -163,7 +166,7 @@ Result<SlotSeat> take_place(const std::shared_ptr<InprocRing>& ring, const Url& 
                       const auto entry = rings.find(ring->name);
                       if (entry != rings.end() && entry->second == ring) rings.erase(entry);
                     }};
-  return SlotSeat::take(ring->slots, url, options, role, std::move(keeper));
+  return SlotSeat::take(*ring->slots, url, options, role, std::move(keeper));
 }
 
 // Takes a seat in `ring`; the caller holds the table's mutex. The handle is made outside of it, as

@@ -22,9 +22,9 @@ namespace rondo::inline RONDO_ABI::detail {
 // Record rings, of one reader or of several (segment.cpp, which has their seat).
 [[nodiscard]] Result<std::uint64_t> size_of_record_ring(const Url& url);
 [[nodiscard]] Result<void> create_record_ring(std::span<std::byte> bytes, const Url& url);
-[[nodiscard]] Result<SenderParts> open_record_sender(Segment segment, const Url& url,
+[[nodiscard]] Result<SenderParts> open_record_sender(RingSegment found, const Url& url,
                                                      const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> open_record_receiver(Segment segment, const Url& url,
+[[nodiscard]] Result<ReceiverParts> open_record_receiver(RingSegment found, const Url& url,
                                                          const OpenOptions& options);
 // (inspect_segment.cpp)
 void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& info);
@@ -34,9 +34,9 @@ struct Kind {
   // Of the ring that `url` asks for: bytes of its segment, and what makes it there.
   Result<std::uint64_t> (*size)(const Url& url);
   Result<void> (*create)(std::span<std::byte> bytes, const Url& url);
-  // Join the ring that lies in `segment`. Errors: kReplaced: it has to be looked for anew.
-  Result<SenderParts> (*sender)(Segment segment, const Url& url, const OpenOptions& options);
-  Result<ReceiverParts> (*receiver)(Segment segment, const Url& url, const OpenOptions& options);
+  // Join the ring that was found. Errors: kReplaced: it has to be looked for anew.
+  Result<SenderParts> (*sender)(RingSegment found, const Url& url, const OpenOptions& options);
+  Result<ReceiverParts> (*receiver)(RingSegment found, const Url& url, const OpenOptions& options);
   // What goes on in it. Only reads; info.participants stands already.
   void (*inspect)(const Segment& segment, const Url& url, ChannelInfo& info);
   // Whether a receiver makes the ring, because its URL says how large it is; null: never.

@@ -146,8 +146,7 @@ class Attachment : public detail::AttachmentBase {
                                                          const JoinRequest& request,
                                                          const Accept& accept = {}) {
     const auto fill = [&](std::span<std::byte> bytes) -> Result<void> {
-      if (auto made = Ring::create(bytes, params); !made) return std::move(made).error();
-      return {};
+      return Ring::create(bytes, params);
     };
     const auto make = [&](detail::MadeRing& ring) -> Result<void> {
       const auto layout = Ring::layout_for(params);
