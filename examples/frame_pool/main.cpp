@@ -9,12 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <rondo/core/attachment.hpp>
 #include <rondo/core/frame_pool.hpp>
-#include <rondo/core/participants.hpp>
-#include <rondo/core/segment.hpp>
 #include <rondo/sync/deadline.hpp>
 #include <rondo/sync/doorbell.hpp>
-#include <span>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -35,44 +33,26 @@ T must(rondo::Result<T> result) {
   std::exit(1);
 }
 
-// The pool at kName. The camera makes it if there is none, the others wait for it.
-rondo::Segment open(rondo::Role role) {
-  const auto patience = rondo::Deadline::after(5s);
-  for (;; std::this_thread::sleep_for(1ms)) {
-    auto found = rondo::Segment::attach(kName);
-    const bool missing = !found && found.error().code == rondo::ErrorCode::kNotFound;
-    if (!missing || patience.passed()) return must(std::move(found));
-    if (role != rondo::Role::kProducer) continue;
-    return must(rondo::Segment::create(
-        kName, must(frame_pool::layout_for(kParams)).total_bytes, {},
-        [](std::span<std::byte> memory) { return frame_pool::create(memory, kParams); }));
-  }
-}
-
-// A process that takes part. Leaves in order, and the last one removes the name.
+// A process that takes part; whoever comes first makes the pool. Leaves in order, and the last one
+// removes the name.
 struct Member {
-  rondo::Segment segment;
-  rondo::FramePoolParts parts;
-  rondo::Participants participants;
-  rondo::Joined joined;
+  rondo::Attachment<frame_pool> pool;
 
-  Member(rondo::Role role, std::string_view name, std::uint32_t first_slot, std::uint32_t slots)
-      : segment(open(role)),
-        parts(must(frame_pool::attach(segment.bytes()))),
-        participants(must(rondo::Participants::open(
-            segment, must(rondo::check_header(segment.bytes(), rondo::RingKind::kFramePool,
-                                              to_string(kName)))))),
-        joined(must(participants.join(
-            {.first_slot = first_slot, .slot_count = slots, .role = role, .name = name}))) {}
-  ~Member() { participants.leave(true); }
+  explicit Member(const rondo::JoinRequest& request)
+      : pool(must(rondo::Attachment<frame_pool>::open_or_create({kName}, kParams, request))) {}
+  ~Member() {
+    pool.leave([](bool last) { return last; });
+  }
+  [[nodiscard]] const rondo::FramePoolParts& parts() const { return pool.parts(); }
 };
 
 int film() {
-  Member me(rondo::Role::kProducer, "camera", frame_pool::kProducerSlot, 1);
-  frame_pool::Producer camera(me.parts);
-  rondo::GroupRinger bell(me.parts.producer->publish_ringer);
-  for (std::uint32_t i = 0; i < me.parts.reader_count; ++i) {
-    static_cast<void>(bell.watch(me.parts.reader(i).publish_waiter));
+  Member me(
+      {.first_slot = frame_pool::kProducerSlot, .role = rondo::Role::kProducer, .name = "camera"});
+  frame_pool::Producer camera(me.parts());
+  rondo::GroupRinger bell(me.parts().producer->publish_ringer);
+  for (std::uint32_t i = 0; i < me.parts().reader_count; ++i) {
+    static_cast<void>(bell.watch(me.parts().reader(i).publish_waiter));
   }
   auto next = std::chrono::steady_clock::now();
   for (int n = 1; n <= 60; ++n) {
@@ -82,11 +62,11 @@ int film() {
     std::move(*frame).commit();
     bell.notify();
     if (n % 30 == 0) {
-      rondo::for_each_held(me.parts, [](const rondo::HeldFrame& held) {
+      rondo::for_each_held(me.parts(), [](const rondo::HeldFrame& held) {
         std::cout << "camera: reader " << held.reader << " holds frame " << held.number << ", "
                   << held.behind << " behind\n";
       });
-      const auto dead = rondo::recover_dead_readers(me.parts, me.participants);
+      const auto dead = rondo::recover_dead_readers(me.parts(), me.pool.participants());
       if (dead != 0) std::cout << "camera: got back what " << dead << " dead reader(s) held\n";
     }
     std::this_thread::sleep_until(next += 20ms);
@@ -100,10 +80,13 @@ int film() {
 // Looks at each frame, from its first byte to its last, for as long as `look` takes.
 template <class Look>
 int watch(std::string_view name, bool newest, Look look) {
-  Member me(rondo::Role::kConsumer, name, frame_pool::kFirstReaderSlot, kParams.readers);
-  frame_pool::Consumer reader(me.parts, me.joined.slot - frame_pool::kFirstReaderSlot);
-  rondo::Sleeper sleeper(me.parts.reader(reader.index()).publish_waiter,
-                         me.parts.producer->publish_ringer);
+  Member me({.first_slot = frame_pool::kFirstReaderSlot,
+             .slot_count = kParams.readers,
+             .role = rondo::Role::kConsumer,
+             .name = name});
+  frame_pool::Consumer reader(me.parts(), me.pool.slot() - frame_pool::kFirstReaderSlot);
+  rondo::Sleeper sleeper(me.parts().reader(reader.index()).publish_waiter,
+                         me.parts().producer->publish_ringer);
   auto patience = rondo::Deadline::after(5s);
   for (;;) {
     if (const auto frame = newest ? reader.try_newest() : reader.try_next()) {
