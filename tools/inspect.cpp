@@ -60,7 +60,7 @@ Json to_json(const SegmentInfo& segment) {
   Json json{{"name", to_string(segment.name)},
             {"size_bytes", segment.size_bytes},
             {"owner", segment.owner},
-            {"mode", fmt::format("{:04o}", segment.mode)}};
+            {"mode", fmt::format("{:04o}", segment.mode.bits())}};
   if (segment.geometry) {
     json["kind"] = to_string(segment.geometry->kind);
     json["capacity"] = segment.geometry->capacity;
@@ -242,7 +242,7 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
     print("instance", fmt::format("{:016x}", geometry.instance_id));
   }
   print("memory", fmt::format("{} bytes, mode {:04o}, owner {}", grouped(segment.size_bytes),
-                              segment.mode, segment.owner));
+                              segment.mode.bits(), segment.owner));
   for (const ParticipantInfo& participant : segment.participants) {
     const bool many = segment.geometry && segment.geometry->kind == RingKind::kMpmc;
     print(to_string(participant.role),

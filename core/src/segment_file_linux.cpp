@@ -35,11 +35,11 @@ std::string_view type_name(mode_t mode) noexcept {
 
 // Of a file that does not let us in: what it has, and which side has to give which option. `mode`:
 // ours.
-std::string refusal(const struct stat& status, unsigned mode) {
+std::string refusal(const struct stat& status, Permissions mode) {
   return who_lacks_mode(status.st_uid, status.st_gid, status.st_mode, mode);
 }
 
-Result<void> judge(const struct stat& status, const std::string& what, unsigned mode) {
+Result<void> judge(const struct stat& status, const std::string& what, Permissions mode) {
   if (!S_ISREG(status.st_mode)) {
     return Error{ErrorCode::kForeignObject, what + " is " + std::string(type_name(status.st_mode)) +
                                                 ", not a file; choose another name"};
@@ -141,7 +141,7 @@ Error error_at(const std::string& path, const std::string& what, int error,
 }
 
 Result<UniqueFd> open_judged(const std::string& path, const std::string& what, Access access,
-                             unsigned mode) {
+                             Permissions mode) {
   // O_PATH pins the file without opening it: what is judged is what is opened afterwards.
   const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
   if (!pin) return error_at(path, what, errno, "can't open " + what);
@@ -216,7 +216,7 @@ Result<UniqueFd> NewFile::publish() && {
   return system_error(errno, "can't give " + what_ + " its name");
 }
 
-Result<UniqueFd> make_memfd(const std::string& what, unsigned mode, bool huge) {
+Result<UniqueFd> make_memfd(const std::string& what, Permissions mode, bool huge) {
   const unsigned flags = MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0U);
   UniqueFd fd = open_memory("rondo", flags | kNoExecSeal);
   if (!fd && errno == EINVAL) fd = open_memory("rondo", flags);  // before Linux 6.3

@@ -35,7 +35,7 @@ namespace rondo::inline RONDO_ABI::detail {
 // no user may write that `mode` keeps out. `what` names it in messages. Never opens anything else,
 // not even for a moment: to open a device can have effects.
 [[nodiscard]] Result<UniqueFd> open_judged(const std::string& path, const std::string& what,
-                                           Access access, unsigned mode);
+                                           Access access, Permissions mode);
 
 // Opens the file behind `fd` anew, for a file description of its own. Errors: kUnsupported when
 // there is no /proc to do it through.
@@ -71,6 +71,6 @@ class NewFile {
 };
 
 // A nameless file in memory, of huge pages if `huge`.
-[[nodiscard]] Result<UniqueFd> make_memfd(const std::string& what, unsigned mode, bool huge);
+[[nodiscard]] Result<UniqueFd> make_memfd(const std::string& what, Permissions mode, bool huge);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -106,14 +106,14 @@ std::optional<std::uint32_t> group_called(const std::string& name) {
   return std::nullopt;
 }
 
-std::string octal(unsigned mode) {
+std::string octal(Permissions mode) {
   char text[16];
   snprintf(text, sizeof text, "%04o", mode & 07777);
   return text;
 }
 
-std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, unsigned mode,
-                           unsigned asked) {
+std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, Permissions mode,
+                           Permissions asked) {
   constexpr unsigned kOthersMay = 0066;
   const bool shared = (mode & kOthersMay) != 0;
   const bool asks = (asked & kOthersMay) != 0;

@@ -113,7 +113,7 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
     return Error{ErrorCode::kForeignObject,
                  url.target + " is no FIFO; choose another path, or remove it"};
   }
-  const bool shared = (url.options.segment.mode & 0077) != 0;
+  const bool shared = url.options.segment.mode.shared();
   if (!shared && !is_own_user(status.st_uid)) {
     return Error{
         ErrorCode::kForeignOwner,

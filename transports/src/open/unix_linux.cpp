@@ -30,7 +30,7 @@ constexpr std::chrono::milliseconds kNameCheckInterval{50};
 
 // Whether the other side is one whom the channel's mode lets in.
 Result<void> check_peer(const Url& url, int fd) {
-  if ((url.options.segment.mode & 0077) != 0) return {};
+  if (url.options.segment.mode.shared()) return {};
   const auto peer = credentials_of(url, fd);
   if (!peer) return peer.error();
   if (is_own_user(peer->uid)) return {};

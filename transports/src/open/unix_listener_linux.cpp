@@ -68,7 +68,7 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
 
 // Exactly the mode asked for. No process can connect yet. What is pinned is what is changed, should
 // a link have been put in its place.
-void set_mode(const std::string& path, unsigned mode) noexcept {
+void set_mode(const std::string& path, Permissions mode) noexcept {
   const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
   if (!pin) return;
   struct stat status {};

@@ -71,8 +71,7 @@ Result<void> check_kind(const SchemeRow& scheme, const ChannelOptions& options) 
 
 // A group that the mode keeps out could as well not be named.
 Result<void> check_group(const SegmentOptions& options) {
-  constexpr unsigned kGroupMay = 0060;
-  if (options.group.empty() || (options.mode & kGroupMay) == kGroupMay) return {};
+  if (options.group.empty() || options.mode.let_group_in()) return {};
   return Error{ErrorCode::kInvalidOption,
                "group=" + options.group +
                    " needs a mode that lets the group read and write; say mode=0660 too, on both "

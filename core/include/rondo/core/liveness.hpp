@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
 
@@ -46,7 +47,7 @@ class LivenessLock {
   static Result<LivenessLock> open(const Segment& segment);
   // Over a description that was handed over, and that is used for locks by no other; takes `fd`
   // over. To hold a slot takes one that is open for writing.
-  static LivenessLock adopt(int fd);
+  static LivenessLock adopt(NativeHandle fd);
 
   LivenessLock(LivenessLock&&) noexcept;
   LivenessLock& operator=(LivenessLock&&) noexcept;

@@ -50,6 +50,13 @@ inline constexpr std::size_t kLineBytes = 64;
 // machines with larger pages, where guarded mode is then refused rather than laid out anew.
 inline constexpr std::size_t kPartAlignment = 4096;
 
+// A file or a piece of memory as the operating system numbers it. Owns nothing.
+#if defined(_WIN32)
+using NativeHandle = void*;  // a HANDLE
+#else
+using NativeHandle = int;  // a file descriptor
+#endif
+
 // Tells the processor that this is a spin loop: yields the core's resources to its sibling and
 // avoids the mis-speculation when the awaited line arrives. About 40 cycles on x86-64.
 RONDO_ALWAYS_INLINE void cpu_relax() noexcept {

@@ -25,6 +25,8 @@
 #include <vector>
 
 #include "rondo/core/callback.hpp"
+#include "rondo/core/permissions.hpp"
+#include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
 
@@ -67,7 +69,7 @@ struct SegmentOptions {
   // Creating: the file's permissions, exactly (the umask does not matter). Attaching: permissions
   // to write that others may have at most; a mode that lets group or others in also accepts files
   // that belong to other users.
-  unsigned mode = 0600;
+  Permissions mode = 0600;
   // Creating shared memory or a file: the group that it is given before any process can see it, by
   // number or by its name in /etc/group; this process has to be in it. Empty: as the system has it.
   std::string group = {};
@@ -137,7 +139,7 @@ class Segment {
   // and shrinking, and with options.sole_writer against writing. What is no memfd is refused before
   // anything is done with it that might wait. Errors: kForeignObject (no memfd), kUnsealed,
   // kUnsupported (of huge pages, with options.sole_writer), and attach()'s.
-  static Result<Segment> attach_fd(int fd, const SegmentOptions& options = {},
+  static Result<Segment> attach_fd(NativeHandle fd, const SegmentOptions& options = {},
                                    Access access = Access::kReadWrite);
 
   // A segment of kind kHeap over memory that the caller supplies, aligned to kSharingRange and
@@ -163,13 +165,13 @@ class Segment {
   [[nodiscard]] Access access() const noexcept;
 
   // The file behind the mapping, to be handed on; -1 for heap and anonymous memory.
-  [[nodiscard]] int fd() const noexcept;
+  [[nodiscard]] NativeHandle fd() const noexcept;
   // Opens that file anew, for a description with an access and locks of its own. The caller closes
   // it. Errors: kUnsupported (no file, or no /proc), kPermission, kNoDescriptors, kSystem.
-  [[nodiscard]] Result<int> open_anew(Access access) const;
+  [[nodiscard]] Result<NativeHandle> open_anew(Access access) const;
   // The file whose bytes stand for participants (liveness.hpp): fd(), or an empty memfd where there
   // is none.
-  [[nodiscard]] int lock_fd() const noexcept;
+  [[nodiscard]] NativeHandle lock_fd() const noexcept;
 
   // Lets the pages from `offset` on, a multiple of a page, show another memfd's contents instead,
   // read-only: `part` is mapped there, at once for all threads, and need not be kept. Its whole

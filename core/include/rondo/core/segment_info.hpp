@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rondo/core/participants.hpp"
+#include "rondo/core/permissions.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
@@ -18,7 +19,7 @@ struct SegmentInfo {
   SegmentName name;
   std::uint64_t size_bytes = 0;               // of the file
   std::uint32_t owner = 0;                    // user id
-  unsigned mode = 0;                          // permissions, e.g. 0600
+  Permissions mode = 0;                       // e.g. 0600
   std::optional<Geometry> geometry;           // none if `problem` says why it can't be opened
   std::vector<ParticipantInfo> participants;  // those alive, and those that died in their slots
   std::optional<Error> problem;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "rondo/core/permissions.hpp"
 #include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -36,11 +37,11 @@ void ask_about_ids() noexcept;
 [[nodiscard]] std::optional<std::uint32_t> group_called(const std::string& name);
 
 // A file's permissions as people write them: "0660".
-[[nodiscard]] std::string octal(unsigned mode);
+[[nodiscard]] std::string octal(Permissions mode);
 
 // Of a file with this owner, group and mode that does not let us in: what it has, and which side
 // has to give which option, as the rest of a sentence. `asked`: our own mode=.
-[[nodiscard]] std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, unsigned mode,
-                                         unsigned asked);
+[[nodiscard]] std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, Permissions mode,
+                                         Permissions asked);
 
 }  // namespace rondo::inline RONDO_ABI::detail
