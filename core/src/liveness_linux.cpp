@@ -1,6 +1,3 @@
-#include "liveness_linux.hpp"
-
-#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -10,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "os.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/uncancelled.hpp"
@@ -17,58 +15,6 @@
 #include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI {
-namespace detail {
-namespace {
-
-int set_lock(int fd, short type, std::uint64_t byte, std::uint64_t count = 1) noexcept {
-  struct flock lock = {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(byte);
-  lock.l_len = static_cast<off_t>(count);
-  return retry_interrupted([&] { return fcntl(fd, F_OFD_SETLK, &lock); }) == 0 ? 0 : errno;
-}
-
-}  // namespace
-
-int lock_byte(int fd, std::uint64_t byte) noexcept { return set_lock(fd, F_WRLCK, byte); }
-void unlock_byte(int fd, std::uint64_t byte) noexcept { set_lock(fd, F_UNLCK, byte); }
-void unlock_all(int fd) noexcept { set_lock(fd, F_UNLCK, 0, 0); }  // length 0: to the end
-
-Presence bytes_locked_by_other(int fd, std::uint64_t first, std::uint64_t count) noexcept {
-  struct flock lock = {};
-  // As if to read: what is in the way of that is an exclusive lock, which takes a descriptor that
-  // is open for writing. A process that may only read the file can take shared ones, and owns
-  // nothing.
-  lock.l_type = F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(first);
-  lock.l_len = static_cast<off_t>(count);
-  if (retry_interrupted([&] { return fcntl(fd, F_OFD_GETLK, &lock); }) != 0) {
-    return Presence::kUnknown;
-  }
-  return lock.l_type == F_UNLCK ? Presence::kAbsent : Presence::kPresent;
-}
-
-int lock_byte_within(int fd, std::uint64_t byte, std::chrono::nanoseconds patience) noexcept {
-  // F_OFD_SETLKW would wait in the kernel, but without a deadline. Joining and leaving are rare and
-  // short, so asking again costs little.
-  using Clock = std::chrono::steady_clock;
-  constexpr auto kLongestPause = std::chrono::microseconds(2000);
-  const auto start = Clock::now();
-  auto pause = std::chrono::microseconds(50);
-  for (;;) {
-    const int error = lock_byte(fd, byte);
-    if (error != EAGAIN && error != EACCES) return error;
-    if (Clock::now() - start >= patience) return error;
-    const Uncancelled here;
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, kLongestPause);
-  }
-}
-
-}  // namespace detail
-
 // Reached through a list from the fork handlers.
 struct LivenessLock::State {
   detail::UniqueFd fd;

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "liveness_linux.hpp"
+#include "os.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"

@@ -1,6 +1,3 @@
-#include <errno.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -8,7 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "liveness_linux.hpp"
+#include "os.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/unix_time.hpp"
@@ -169,8 +166,7 @@ Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexc
   ParticipantEntry& entry = table_[slot];
   const std::uint32_t generation = entry.generation.load(kRelaxed) + 1;
   const bool predecessor_died = entry.pid.load(kRelaxed) != 0;
-  const NameBytes name =
-      packed(request.name.empty() ? std::string_view(program_invocation_short_name) : request.name);
+  const NameBytes name = packed(request.name.empty() ? detail::program_name() : request.name);
   for (std::size_t i = 0; i < std::size(entry.name); ++i) {
     std::uint64_t word;
     std::memcpy(&word, name.data() + i * sizeof word, sizeof word);
@@ -179,7 +175,7 @@ Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexc
   entry.attached_unix_ns.store(unix_nanoseconds(), kRelaxed);
   entry.role.store(static_cast<std::uint32_t>(request.role), kRelaxed);
   entry.generation.store(generation, kRelaxed);
-  entry.pid.store(static_cast<std::uint32_t>(getpid()), kRelaxed);
+  entry.pid.store(detail::process_id(), kRelaxed);
   return {slot, generation, predecessor_died};
 }
 
@@ -268,16 +264,16 @@ bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noe
   const std::uint32_t count = geometry.participants;
   if (bytes.size() < kParticipantTable + count * kParticipantBytes) return false;
   // By the description that the segment was made with: there may be no descriptor for another.
-  const int fd = segment.lock_fd();
-  if (detail::lock_byte_within(fd, kMembershipByte, std::chrono::seconds(1)) != 0) return false;
+  const NativeHandle file = segment.lock_fd();
+  if (detail::lock_byte_within(file, kMembershipByte, std::chrono::seconds(1)) != 0) return false;
   const auto* table = reinterpret_cast<const ParticipantEntry*>(bytes.data() + kParticipantTable);
   const bool came = std::any_of(table, table + count, [](const ParticipantEntry& entry) {
     return entry.generation.load(kRelaxed) != 0;
   });
   const bool removed = !came &&
-                       detail::bytes_locked_by_other(fd, kLockBase, count) == Presence::kAbsent &&
+                       detail::bytes_locked_by_other(file, kLockBase, count) == Presence::kAbsent &&
                        remove_if_at_its_name(segment.identity());
-  detail::unlock_byte(fd, kMembershipByte);
+  detail::unlock_byte(file, kMembershipByte);
   return removed;
 }
 
