@@ -1,5 +1,6 @@
 // What core asks of the operating system, so that the callers need not know which one it is:
-// os_linux.cpp. Small, as yet: the process, and byte locks. Files and memory are segment_*_linux.cpp.
+// os_linux.cpp. Small, as yet: the process, and byte locks. For files and memory there are
+// segment_*_linux.cpp.
 #pragma once
 
 #include <chrono>
