@@ -107,7 +107,7 @@ struct HeldBack {
 };
 
 // What the producer knows of its readers: for whom it waits, and where they were when it last
-// looked. Held by value in its handle.
+// looked.
 class RecordReaders {
  public:
   // Looks at all of them. Returns the position of the slowest that is waited for, or `published` if

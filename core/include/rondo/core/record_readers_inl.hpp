@@ -165,7 +165,7 @@ namespace rondo::inline RONDO_ABI {
 inline Position record_ring::Producer::look_at_readers() noexcept {
   // relaxed: ours alone.
   const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
-  return readers_.look(parts_, reclaim, in_batch_ ? batch_start_ : tail_);
+  return readers_->look(parts_, reclaim, in_batch_ ? batch_start_ : tail_);
 }
 
 // Takes back a chunk of space, or what is needed, as far as the slowest reader lets it.

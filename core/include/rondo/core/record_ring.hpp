@@ -29,6 +29,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -80,8 +82,9 @@ class record_ring {
 class record_ring::Producer {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not: walks the headers from
-  // the last checkpoint to the end. Empty if what lies there is corrupt. Takes time in the number
-  // of records of one lap. The caller holds the producer's role (participants.hpp).
+  // the last checkpoint to the end. Empty if what lies there is corrupt (or, of a ring with several
+  // readers, there is no memory for what is known of them). Takes time in the number of records of
+  // one lap. The caller holds the producer's role (participants.hpp).
   [[nodiscard]] static std::optional<Producer> attach(const RecordParts& parts) noexcept;
 
   // A producer of no ring, which takes nothing: as one that was stopped.
@@ -207,11 +210,13 @@ class record_ring::Producer {
   // The reliable reader that is furthest behind, of those that were waited for when the producer
   // last looked; empty if nobody holds it back. Of a ring with several readers.
   [[nodiscard]] std::optional<HeldBack> held_back_by() const noexcept {
-    return readers_.slowest(tail_);
+    return readers_ != nullptr ? readers_->slowest(tail_) : std::nullopt;
   }
   // Waits no longer for reader `i`, who may be dead, or too slow. If it is alive, it goes on as a
   // lossy one and is told what it lost. Nothing happens to one that is not waited for.
-  void evict(std::uint32_t i) noexcept { readers_.evict(parts_, i); }
+  void evict(std::uint32_t i) noexcept {
+    if (readers_ != nullptr) readers_->evict(parts_, i);
+  }
 
  private:
   Producer(const RecordParts& parts, std::size_t max_record_bytes) noexcept
@@ -267,7 +272,7 @@ class record_ring::Producer {
   Position ended_at_ = ~Position{0};  // behind the last mark
   Position records_end_ = 0;          // while ended(): before the first of the marks at the end
   bool closed_here_ = false;          // one of them is ours
-  RecordReaders readers_;
+  std::unique_ptr<RecordReaders> readers_;  // of a ring with several
 };
 
 // The one who reads, or one of those who do. Not thread-safe: one thread at a time.

@@ -155,7 +155,8 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
     const bool sound = detail::is_header_position(reclaim) && detail::is_header_position(intent) &&
                        end.position - reclaim <= parts.capacity &&
                        checkpoint->position - intent <= checkpoint->position - reclaim;
-    if (!sound) return std::nullopt;
+    producer.readers_.reset(new (std::nothrow) RecordReaders);
+    if (!sound || producer.readers_ == nullptr) return std::nullopt;
     producer.head_seen_ = producer.look_at_readers();
     producer.limit_ = producer.tail_;
     return producer;
