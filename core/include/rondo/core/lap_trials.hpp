@@ -3,7 +3,8 @@
 // Now and then a trial runs two laps the other way. The first one tells nothing, as its lines were
 // treated the way before; the other way is kept if the second one was faster by an eighth. A lap
 // the wrong way can take as long as twenty the right way. So a trial ends as soon as it has failed,
-// and the dearer it was, the later comes the next one.
+// and the dearer it was, the later comes the next one: trials cost a hundredth of the time at most,
+// but for the first ones.
 //
 // A way can be fast in a trial and fall into lock step soon after it. So what a lap took the other
 // way is remembered: two laps in a row that took more than twice as long, and the other way is
@@ -23,19 +24,13 @@ class LapTrials {
   // Laps between trials: at first, and after one that the other way has won.
   static constexpr std::uint32_t kFirstPatience = 2;
   static constexpr std::uint32_t kMinPatience = 8;
-  // If the first way is sure to be the right one; and after a relapse.
-  static constexpr std::uint32_t kSurePatience = 64;
+  // After a relapse.
+  static constexpr std::uint32_t kRelapsePatience = 64;
   static constexpr std::uint32_t kMaxPatience = 512;
   // How many times a trial's loss passes at least until the next one.
-  static constexpr double kLossesApart = 32;
+  static constexpr double kLossesApart = 128;
 
-  // The first lap is to be run this way. Not calling it is begin(false, false).
-  void begin(bool way, bool sure) noexcept {
-    way_ = way;
-    patience_ = sure ? kSurePatience : kFirstPatience;
-  }
-
-  // How the next lap is to be run, or the one under way.
+  // How the next lap is to be run, or the one under way. The first one: false.
   [[nodiscard]] bool way() const noexcept { return way_; }
 
   // A lap has taken `time`.
@@ -60,7 +55,8 @@ class LapTrials {
   // The lap under way has taken `time` for this part of it, more than 0. True if a trial has failed
   // by that, and ended: then a new lap begins.
   [[nodiscard]] bool cut_short(std::uint64_t time, double part) noexcept {
-    if (!trying_ || laps_ == 0 || time <= usual_) return false;
+    // The first lap of a trial may be slow for what the way before has left behind.
+    if (!trying_ || time <= (laps_ == 0 ? 4 * usual_ : usual_)) return false;
     fail(static_cast<std::uint64_t>(static_cast<double>(time) / part));
     return true;
   }
@@ -103,7 +99,7 @@ class LapTrials {
   std::uint64_t last_ = 0;   // the last lap
   std::uint32_t laps_ = 0;   // since the way was chosen
   std::uint32_t patience_ = kFirstPatience;
-  std::uint32_t relapse_patience_ = kSurePatience;
+  std::uint32_t relapse_patience_ = kRelapsePatience;
   bool way_ = false;
   bool trying_ = false;
 };

@@ -8,9 +8,9 @@
 // near cores, and 5 to 7 times between far ones. The price is a write to memory per line.
 //
 // In other rings eviction costs more than it brings: small ones live in the first-level cache, and
-// large ones leave the private caches by themselves. It depends on the processor and on where the
-// two cores happen to be, too. So the size is but a first guess, and the consumer tries now and
-// then (lap_trials.hpp). Only streams are treated at all, and passing a message costs nothing: all
+// large ones leave the private caches by themselves; and on an Intel Xeon (Ice Lake) it is a loss in
+// all of them. So no size tells: the consumer begins without, and tries it from the third lap on, and
+// now and then (lap_trials.hpp). Only streams are treated at all, and passing a message costs nothing: all
 // of this happens where a batch of space is given back.
 #pragma once
 
@@ -30,12 +30,6 @@ class LineRelease {
  public:
   // Less than this given back at once is no stream.
   static constexpr std::uint64_t kMinBytes = 1024;
-  // Larger ones exceed a first-level cache and begin with eviction: if that is wrong, it costs half
-  // as much again, and the contrary ten times as much between far cores. Those that fit into a
-  // private cache gain for sure.
-  static constexpr std::uint64_t kGuessFrom = std::uint64_t{48} << 10;
-  static constexpr std::uint64_t kSureTo = std::uint64_t{1} << 20;
-
   LineRelease(Steering steering, std::uint64_t ring_bytes) noexcept
       : ring_bytes_(ring_bytes),
         usable_(steering == Steering::kOn && ring_bytes >= 4 * kMinBytes && can_evict_lines()) {}
@@ -74,8 +68,6 @@ class LineRelease {
 
   void begin() noexcept {
     begun_ = true;
-    const bool large = ring_bytes_ >= kGuessFrom;
-    trials_.begin(large, large && ring_bytes_ <= kSureTo);
     lap_began_ = cpu_ticks();
   }
 
