@@ -7,9 +7,10 @@
 //  5. AStayEndsWhenItHasYieldedEnough
 //  6. FruitlessStaysMakeTheNextOneRarer
 //  7. CountsMayPassTwoToTheSixtyFour
-//  8. SmallGiveBacksAndSmallRingsAreLeftAlone
-//  9. ALapIsTriedTheOtherWayAndTheContentsStay
-// 10. LargerRingsBeginWithEviction
+//  8. AStayThatYieldedNothingMakesTheNextOneDearer
+//  9. SmallGiveBacksAndSmallRingsAreLeftAlone
+// 10. ALapIsTriedTheOtherWayAndTheContentsStay
+// 11. NoRingBeginsWithEviction
 #include "rondo/core/distance.hpp"
 
 #include <gtest/gtest.h>
@@ -89,6 +90,15 @@ TEST(Distance, CountsMayPassTwoToTheSixtyFour) {
   EXPECT_TRUE(distance.stay_away(20));
 }
 
+TEST(Distance, AStayThatYieldedNothingMakesTheNextOneDearer) {
+  Distance distance(Steering::kOn);
+  std::uint64_t messages = Distance::kStream + 1;
+  ASSERT_TRUE(distance.stay_away(messages));
+  EXPECT_FALSE(distance.came_back_empty());
+  EXPECT_FALSE(distance.stay_away(messages += Distance::kStream + 1));
+  EXPECT_TRUE(distance.stay_away(messages += 2 * Distance::kStream + 1));
+}
+
 TEST(LineRelease, SmallGiveBacksAndSmallRingsAreLeftAlone) {
   alignas(64) static std::array<std::byte, 1 << 16> ring{};
   LineRelease single(Steering::kOn, ring.size());
@@ -119,16 +129,13 @@ TEST(LineRelease, ALapIsTriedTheOtherWayAndTheContentsStay) {
   for (std::size_t i = 0; i < ring.size(); ++i) ASSERT_EQ(ring[i], static_cast<std::byte>(i * 7));
 }
 
-TEST(LineRelease, LargerRingsBeginWithEviction) {
+TEST(LineRelease, NoRingBeginsWithEviction) {
   alignas(64) static std::array<std::byte, LineRelease::kMinBytes> ring{};
-  const auto releases_at_once = [](std::uint64_t ring_bytes) {
-    LineRelease release(Steering::kOn, ring_bytes);
+  for (const int log2 : {12, 16, 20, 26}) {
+    LineRelease release(Steering::kOn, std::uint64_t{1} << log2);
     release.before_give_back(ring.data(), 0, LineRelease::kMinBytes);
-    return release.releasing();
-  };
-  EXPECT_FALSE(releases_at_once(LineRelease::kGuessFrom - 1));
-  EXPECT_EQ(releases_at_once(LineRelease::kGuessFrom), can_evict_lines());
-  EXPECT_EQ(releases_at_once(LineRelease::kSureTo + 1), can_evict_lines());
+    EXPECT_FALSE(release.releasing()) << log2;
+  }
 }
 
 }  // namespace

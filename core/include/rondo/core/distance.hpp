@@ -84,6 +84,13 @@ class Distance {
     return true;
   }
 
+  // To be called when the look after a stay found nothing. Returns false.
+  constexpr bool came_back_empty() noexcept {
+    stream_ = min_of(stream_ * 2, kLongStream);
+    stayed_ = false;
+    return false;
+  }
+
   [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }
   // How long the next stay would be, at most.
   [[nodiscard]] constexpr std::uint32_t pauses() const noexcept { return pauses_; }

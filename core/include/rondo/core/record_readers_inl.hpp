@@ -215,6 +215,7 @@ inline record_ring::Consumer::Consumer(const RecordParts& parts,
   if (policy_ != ReaderPolicy::kReliable) acknowledge_unasked();
   readers_share_ = std::exchange(share_, 0);
   distance_ = Distance(options.steering);
+  ask_from_ = ask_after(options.steering);
   after_loss_ = options.after_loss;
 }
 

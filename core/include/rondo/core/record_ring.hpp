@@ -136,7 +136,8 @@ class record_ring::Producer {
     }
     tail_ = next;
     ++sequence_;
-    take_line_back();
+    if (in_step_) [[unlikely]]
+      take_line_back();
   }
 
   // A claim that publishes when committed and is forgotten when it goes out of scope. Empty when
@@ -240,8 +241,8 @@ class record_ring::Producer {
 
   // The consumer still has the line behind the next header from a lap ago. Storing to it fetches it
   // back now, while the record just published is on its way, and not when the next one is: that
-  // nearly halves the round trip of a small record. A prefetch for writing does not
-  // (docs/performance.md).
+  // nearly halves the round trip of a small record on a Zen 4. A prefetch for writing does not
+  // (docs/performance.md). In a stream it would cost a third.
   RONDO_ALWAYS_INLINE void take_line_back() noexcept {
     // Signed, as in try_reserve(). Free space only.
     if (static_cast<std::int64_t>(limit_ - tail_) < std::int64_t{2 * kLineBytes}) return;
@@ -264,6 +265,7 @@ class record_ring::Producer {
   std::uint64_t padding_ = 0;   // before the reserved record
   bool in_batch_ = false;
   bool failed_ = false;
+  bool in_step_ = false;  // all was read when we last looked: a round trip, not a stream
   Position batch_start_ = 0;
   std::uint64_t batch_sequence_ = 0;
   std::uint64_t batch_header_ = 0;
@@ -306,7 +308,11 @@ class record_ring::Consumer {
   // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE ReadOutcome try_peek() noexcept {
     const std::uint64_t word = header();
-    return describe(word) ? ReadOutcome::kMessage : peek_otherwise(word);
+    if (describe(word)) [[likely]]
+      return ReadOutcome::kMessage;
+    // Still the same dry spell: all is told, and there is nothing to stay away for.
+    if (word == 0 && position_ == dry_) return ReadOutcome::kEmpty;
+    return peek_otherwise(word);
   }
   // The common case of try_peek() alone: true after kMessage. False for everything else: then
   // try_peek() says what it is, and does what is to be done about it.
@@ -407,6 +413,7 @@ class record_ring::Consumer {
         explicit_(acknowledge == Acknowledge::kExplicitly),
         share_(share_of(parts, acknowledge)),
         expected_(sequence << 4 | std::uint64_t{1}),
+        ask_from_(position + ask_after(steering)),
         distance_(steering, sequence),
         release_(steering, parts.capacity) {}
 
@@ -462,8 +469,29 @@ class record_ring::Consumer {
     (share_ != 0 ? share_ : readers_share_) = share_of(parts_, Acknowledge::kLazily);
   }
   RONDO_ALWAYS_INLINE void step() noexcept {
+    ask_for_lines();
     position_ += footprint_;
     expected_ += record_header::tag(RecordKind::kNothing, 1);
+  }
+
+  // Where the next record is stands in the header of this one, so without this the reads of lines
+  // that the other core has just written would wait for each other. Lines are asked for in the
+  // middle of a stream alone, well away from where the producer writes: who waits for one record
+  // must not take its line from the producer. Of large records the processor sees the pattern.
+  static constexpr std::uint64_t kAskAhead = 16 * kLineBytes;
+  static constexpr std::uint64_t kAskAfter = 8 * kAskAhead;  // bytes since nothing was there
+  static constexpr std::uint64_t kMostAskedFor = 8 * kLineBytes;
+  static constexpr std::uint64_t ask_after(Steering steering) noexcept {
+    return steering == Steering::kOn ? kAskAfter : std::uint64_t{1} << 62;
+  }
+  RONDO_ALWAYS_INLINE void ask_for_lines() const noexcept {
+    if (static_cast<std::int64_t>(position_ - ask_from_) < 0) return;
+    if (footprint_ > kMostAskedFor) return;
+    const Position from = position_ + kAskAhead;
+    const Position line = kLineBytes - 1;
+    for (Position at = (from + line) & ~line; at < from + footprint_; at += kLineBytes) {
+      prefetch_for_read(parts_.records + index_of(at, parts_.capacity));
+    }
   }
   [[nodiscard]] bool start(const ReaderOptions& options) noexcept;
   [[nodiscard]] bool stand() noexcept;
@@ -482,6 +510,9 @@ class record_ring::Consumer {
   std::uint64_t footprint_ = 0;
   const std::byte* data_ = nullptr;
   ReadOutcome outcome_ = ReadOutcome::kEmpty;
+  // Where the only reader last found nothing. No position of a header, before that.
+  Position dry_ = ~Position{0};
+  Position ask_from_;  // from here on lines are asked for beforehand
   ReaderPolicy policy_ = ReaderPolicy::kNone;
   Distance distance_;
   LineRelease release_;

@@ -231,6 +231,7 @@ inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
   }
   refresh_head();
   if (failed_) return false;
+  in_step_ = head_seen_ == tail_;
   // The head is at or before the checkpoint, so this limit keeps the checkpoint's header, too.
   limit_ = head_seen_ + parts_.capacity - kReserve;
   return static_cast<std::int64_t>(limit_ - tail_) >= static_cast<std::int64_t>(bytes);
@@ -321,9 +322,13 @@ inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noe
       case Verdict::kNothing:
         // The producer may be waiting for what we have read; tell before staying away.
         publish_unasked();
-        if (std::exchange(looked_again, true) || !distance_.stay_away(sequence())) {
+        if (looked_again) static_cast<void>(distance_.came_back_empty());
+        if (looked_again || !distance_.stay_away(sequence())) {
+          if (policy_ == ReaderPolicy::kNone) dry_ = position_;
+          ask_from_ = position_ + ask_after(distance_.steering());
           return outcome_ = ReadOutcome::kEmpty;
         }
+        looked_again = true;
         break;
     }
     // R4 (acquire, pairs with R1, R5): as R2.

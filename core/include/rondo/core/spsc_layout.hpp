@@ -170,7 +170,8 @@ struct SpscSlots {
 
 // The `count` slots from `position` on; at most the capacity.
 template <class Parts>
-[[nodiscard]] auto slots_at(const Parts& parts, Position position, std::size_t count) noexcept
+[[nodiscard]] RONDO_ALWAYS_INLINE auto slots_at(const Parts& parts, Position position,
+                                                std::size_t count) noexcept
     -> SpscSlots<typename Parts::Element> {
   const std::size_t elements = count * parts.slot_elements();
   const std::size_t to_end =

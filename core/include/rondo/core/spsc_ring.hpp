@@ -116,8 +116,8 @@ class spsc_ring<T>::Producer {
   // one if there is any room; perhaps fewer than all the room, for the other side's line is looked
   // at only when there seems to be none. They become visible together. Progress: wait-free in the
   // number of values.
-  [[nodiscard]] std::size_t try_push_some(std::span<const Element> values) noexcept
-      requires(!kRaw) {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::size_t try_push_some(
+      std::span<const Element> values) noexcept requires(!kRaw) {
     if (tail_ == limit_ && !look()) return 0;
     const std::size_t count = min_of<std::uint64_t>(values.size(), limit_ - tail_);
     const auto [first, second] = detail::slots_at(parts_, tail_, count);
@@ -140,12 +140,13 @@ class spsc_ring<T>::Producer {
 
   // Claims exactly `slots` slots, or none; up to `slots` slots, and at least one. Empty if there is
   // no room, or if `slots` is 0. One claim at a time. Progress: wait-free.
-  [[nodiscard]] std::optional<Claim> try_claim(std::size_t slots = 1) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim(std::size_t slots = 1) noexcept {
     if (limit_ - tail_ < slots && (!look() || limit_ - tail_ < slots)) return std::nullopt;
     if (slots == 0) return std::nullopt;
     return Claim(*this, slots);
   }
-  [[nodiscard]] std::optional<Claim> try_claim_some(std::size_t slots) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Claim> try_claim_some(
+      std::size_t slots) noexcept {
     if (tail_ == limit_ && !look()) return std::nullopt;
     return try_claim(min_of<std::uint64_t>(slots, limit_ - tail_));
   }
@@ -172,13 +173,14 @@ class spsc_ring<T>::Producer {
     tail_ = tail;
     // P1 (release, pairs with C1): the slots before this position are fully written.
     parts_.producer->tail.store(tail, std::memory_order_release);
-    take_line_back();
+    if (in_step_) [[unlikely]]
+      take_line_back();
   }
 
   // The consumer still has the lines of the next slot from a lap ago. Storing to the first one
   // fetches it back now, while the message just published is on its way, and not when the next one
-  // is: that halves the round trip of a small message. A prefetch for writing does not
-  // (docs/performance.md).
+  // is: that halves the round trip of a small message on a Zen 4. A prefetch for writing does not
+  // (docs/performance.md). In a stream it would cost a third.
   RONDO_ALWAYS_INLINE void take_line_back() noexcept {
     if (tail_ == limit_ || detail::slot_bytes_of(parts_) < kLineBytes) return;
     // volatile: or it is left out, for the slot will be written anyway.
@@ -197,12 +199,14 @@ class spsc_ring<T>::Producer {
       return false;
     }
     limit_ = head + parts_.capacity;
+    in_step_ = tail_ - head <= 1;
     return limit_ != tail_;
   }
 
   Parts parts_;
-  Position tail_;   // our own copy; shared memory holds the published one
-  Position limit_;  // slots before this one are free, by what we last saw of the consumer
+  Position tail_;         // our own copy; shared memory holds the published one
+  Position limit_;        // slots before this one are free, by what we last saw of the consumer
+  bool in_step_ = false;  // it was within one message then: a round trip, not a stream
   bool failed_ = false;
 };
 
@@ -220,6 +224,7 @@ class spsc_ring<T>::Consumer {
         seen_(head_),
         turn_(head_),
         published_(head_),
+        dry_(head_ - 1),
         share_(acknowledge == Acknowledge::kEagerly ? 1
                                                     : max_of<std::uint64_t>(parts.capacity / 8, 1)),
         distance_(steering, head_, parts.capacity / 4),
@@ -256,7 +261,8 @@ class spsc_ring<T>::Consumer {
 
   // Takes as many messages as there are, oldest first, and returns how many: at least one if there
   // is any; as in try_push_some(), perhaps not yet all.
-  [[nodiscard]] std::size_t try_pop_some(std::span<Element> out) noexcept requires(!kRaw) {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::size_t try_pop_some(std::span<Element> out) noexcept
+      requires(!kRaw) {
     if (seen_ == head_ && !look()) return 0;
     const std::size_t count = min_of<std::uint64_t>(out.size(), seen_ - head_);
     const auto [first, second] = detail::slots_at(parts_, head_, count);
@@ -283,7 +289,7 @@ class spsc_ring<T>::Consumer {
     return take_turn();
   }
   // The same for the oldest `messages`, at most those seen.
-  bool give_back(std::size_t messages) noexcept {
+  RONDO_ALWAYS_INLINE bool give_back(std::size_t messages) noexcept {
     assert(messages <= seen_ - head_);
     head_ += messages;
     return take_turn();
@@ -297,19 +303,21 @@ class spsc_ring<T>::Consumer {
   }
   // Exactly `messages` messages, in place, or none; up to `messages`, and at least one. Empty if
   // there are not so many, or if `messages` is 0. Progress: wait-free.
-  [[nodiscard]] std::optional<Messages> try_next(std::size_t messages) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Messages> try_next(
+      std::size_t messages) noexcept {
     if (seen_ - head_ < messages && (!look() || seen_ - head_ < messages)) return std::nullopt;
     if (messages == 0) return std::nullopt;
     return std::optional<Messages>(std::in_place, *this, messages);
   }
-  [[nodiscard]] std::optional<Messages> try_next_some(std::size_t messages) noexcept {
+  [[nodiscard]] RONDO_ALWAYS_INLINE std::optional<Messages> try_next_some(
+      std::size_t messages) noexcept {
     if (seen_ == head_ && !look()) return std::nullopt;
     return try_next(min_of<std::uint64_t>(messages, seen_ - head_));
   }
 
   // Publishes all that was given back. True if there was anything. For callers that are about to
   // wait for something else than this ring: one that found it empty has published already.
-  bool publish() noexcept {
+  RONDO_ALWAYS_INLINE bool publish() noexcept {
     if (published_ == head_) return false;
     const std::uint64_t slot_bytes = detail::slot_bytes_of(parts_);
     release_.before_give_back(parts_.slots, index_of(published_, parts_.capacity) * slot_bytes,
@@ -363,11 +371,14 @@ class spsc_ring<T>::Consumer {
   // handle's address does not escape and its fields may stay in registers.
   RONDO_ALWAYS_INLINE bool look() noexcept {
     if (refresh()) return true;
+    // Still the same dry spell: all is told, and there is nothing to stay away for.
+    if (head_ == dry_) return false;
+    dry_ = head_;
     publish();
     Distance distance = distance_;
-    const bool again = distance.stay_away(head_);
+    const bool found = distance.stay_away(head_) && (refresh() || distance.came_back_empty());
     distance_ = distance;
-    return again && refresh();
+    return found;
   }
 
   Parts parts_;
@@ -375,6 +386,7 @@ class spsc_ring<T>::Consumer {
   Position seen_;        // messages before this one are there, by what we last saw of the producer
   Position turn_;        // the lesser of seen_ and published_ + share_: up to here nothing is due
   Position published_;   // what the producer was told
+  Position dry_;         // where we last found nothing
   std::uint64_t share_;  // how far head_ may run ahead of published_
   Distance distance_;
   LineRelease release_;
@@ -394,17 +406,17 @@ class [[nodiscard]] spsc_ring<T>::Claim {
   [[nodiscard]] Element& operator*() const noexcept requires(!kRaw) { return slots_.first[0]; }
 
   // Keeps only the first `slots`, at most size().
-  void shrink(std::size_t slots) noexcept {
+  RONDO_ALWAYS_INLINE void shrink(std::size_t slots) noexcept {
     assert(slots <= size_);
     size_ = slots;
     slots_ = detail::slots_at(producer_->parts_, producer_->tail_, slots);
   }
   // Publishes the slots. They become visible together; as try_push.
-  void commit() && noexcept { producer_->publish(producer_->tail_ + size_); }
+  RONDO_ALWAYS_INLINE void commit() && noexcept { producer_->publish(producer_->tail_ + size_); }
 
  private:
   friend class Producer;
-  Claim(Producer& producer, std::size_t slots) noexcept
+  RONDO_ALWAYS_INLINE Claim(Producer& producer, std::size_t slots) noexcept
       : producer_(&producer),
         size_(slots),
         slots_(detail::slots_at(producer.parts_, producer.tail_, slots)) {}
@@ -442,16 +454,16 @@ class [[nodiscard]] spsc_ring<T>::Message {
 template <class T>
 class [[nodiscard]] spsc_ring<T>::Messages {
  public:
-  Messages(Consumer& consumer, std::size_t messages) noexcept
+  RONDO_ALWAYS_INLINE Messages(Consumer& consumer, std::size_t messages) noexcept
       : consumer_(&consumer),
         size_(messages),
         slots_(detail::slots_at(consumer.parts_, consumer.head_, messages)) {}
-  Messages(Messages&& other) noexcept
+  RONDO_ALWAYS_INLINE Messages(Messages&& other) noexcept
       : consumer_(std::exchange(other.consumer_, nullptr)),
         size_(other.size_),
         slots_(other.slots_) {}
   Messages& operator=(Messages&&) = delete;
-  ~Messages() {
+  RONDO_ALWAYS_INLINE ~Messages() {
     if (consumer_ != nullptr) consumer_->give_back(size_);
   }
 
