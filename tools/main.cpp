@@ -171,11 +171,20 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
+// The library's version, which is the one that moves messages, and the headers' if that is another.
+std::string version_line() {
+  const auto text = [](const Version& of) {
+    return fmt::format("{}.{}.{}", of.major, of.minor, of.patch);
+  };
+  if (version() == kVersion) return "rondo " + text(kVersion);
+  return fmt::format("rondo {}, compiled with the headers of {}", text(version()), text(kVersion));
+}
+
 int run(int argc, const char* const* argv) {
   CLI::App app(kSummary, "rondo");
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_help_flag("-h,--help", "Print this help and exit");
-  app.set_version_flag("-V,--version", "rondo " RONDO_VERSION, "Print the version and exit");
+  app.set_version_flag("-V,--version", version_line(), "Print the version and exit");
   app.require_subcommand(1);
 
   TransferOptions transfer;

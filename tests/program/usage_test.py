@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 from support import BIN, CANNOT_OPEN, OK, ROOT, USAGE, ProgramTest, main
 
@@ -36,6 +37,16 @@ class Help(ProgramTest):
         self.assertEqual(code, OK)
         self.assertRegex(out.decode(), r"^rondo \d+\.\d+\.\d+\n\Z")
         self.assertEqual(self.run_rondo("-V"), (OK, out, ""))
+
+    def test_version_tells_a_library_that_is_not_of_its_headers(self):
+        _, out, _ = self.run_rondo("--version")
+        headers = out.decode().split()[1]
+        major, minor, patch = headers.split(".")
+        other = subprocess.run([os.path.join(BIN, "rondo_other_library"), "--version"],
+                               capture_output=True, check=True, timeout=60)
+        self.assertEqual(other.stdout.decode(),
+                         f"rondo {major}.{minor}.{int(patch) + 7}, "
+                         f"compiled with the headers of {headers}\n")
 
     def test_help_is_a_command_too(self):
         self.assertEqual(self.run_rondo("help"), self.run_rondo("--help"))
