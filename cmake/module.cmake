@@ -23,6 +23,12 @@ function(rondo_module name)
   # minor one is another library.
   set_target_properties(rondo_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
+  # Shared ones export what is marked RONDO_API (version.hpp), and nothing else.
+  get_target_property(type rondo_${name} TYPE)
+  if(type STREQUAL "SHARED_LIBRARY")
+    set_target_properties(rondo_${name} PROPERTIES
+      CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  endif()
   # Shared ones find each other, wherever the tree is moved to.
   if(NOT DEFINED CMAKE_INSTALL_RPATH)
     set_target_properties(rondo_${name} PROPERTIES INSTALL_RPATH "$ORIGIN")

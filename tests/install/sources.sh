@@ -10,6 +10,10 @@ trap 'rm -rf "$work"' EXIT
 # Shared by the cases, so that the second one finds what the first has compiled.
 export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=true
 
+version=$sources/core/include/rondo/core/version.hpp
+interface=$(sed -nE 's/^#define RONDO_VERSION_(MAJOR|MINOR) ([0-9]+)$/\2/p' "$version" | paste -sd .)
+ours=rondo::v${interface/./_}::
+
 # configure SOURCES OPTION...: into $work/build
 configure() {
   local from=$1
@@ -33,18 +37,38 @@ defaults() {
   [[ $(cached CMAKE_BUILD_TYPE) == Debug ]]
 }
 
-# Shared libraries: each with its name and version, and used in the same ways as archives.
+# Shared libraries: each with its name and version, complete, hiding what is not rondo's interface,
+# and used in the same ways as archives.
 shared() {
-  configure "$sources" -DBUILD_SHARED_LIBS=ON -DRONDO_TOOLS=OFF -DCMAKE_BUILD_TYPE=Debug
+  configure "$sources" -DBUILD_SHARED_LIBS=ON -DRONDO_TOOLS=OFF -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_SHARED_LINKER_FLAGS=-Wl,--no-undefined
   "$cmake" --build "$work/build" -- --quiet
+  exports "$work/build"
   "$cmake" --install "$work/build" --prefix "$work/installed" >/dev/null
   rm -rf "$work/build"
   local library
   for library in core sync transports; do
     readelf -d "$work"/installed/lib*/librondo_$library.so |
-      grep -q "SONAME.*librondo_$library\.so\.[0-9]*\.[0-9]*\]"
+      grep -q "SONAME.*\[librondo_$library\.so\.$interface\]"
   done
   "$here/use.sh" "$cmake" "$cxx" "-Wall" "$work/installed"
+}
+
+# exports BUILD: what the libraries there export, against what their objects define.
+exports() {
+  local build=$1 problems
+  find "$build" -name 'librondo_*.so' -exec nm -D -C --defined-only {} + |
+    sed -n 's/^[0-9a-f]* \([A-Za-z]\) /\1 /p' | sort -u >"$work/exported"
+  # Beyond rondo's: nothing but templates and inline functions of the standard library, which each
+  # C++ library leaves, and the linker unites: weak (W, V) or unique (u), and of std by name.
+  problems=$(grep -vE "^[A-Za-z] $ours|^[WVu] .*($ours|std::|__gnu_cxx::)" "$work/exported") || true
+  [[ -z $problems ]] || { echo "exported: $problems" && exit 1; }
+  # And outside of detail, all that is defined out of line; anonymous things are local (t, d, b).
+  problems=$(find "$build" -name '*.o' -path '*/src/*' -exec nm -C --defined-only {} + |
+    sed -n 's/^[0-9a-f]* \([TDBR]\) /\1 /p' | grep -E "^. $ours" | grep -v "^. ${ours}detail::" |
+    sort -u | comm -23 - "$work/exported")
+  [[ -z $problems ]] || { echo "public, but without RONDO_API: $problems" && exit 1; }
+  [[ $(grep -c "^T $ours" "$work/exported") -gt 100 ]]
 }
 
 # A project within another one: it brings its libraries, and changes nothing.

@@ -37,6 +37,27 @@ export PKG_CONFIG_PATH
 "$cxx" $flags -std=c++20 "$here/consumer/all_modules.cpp" $(pkg-config --cflags --libs rondo) \
   -Wl,-rpath,"$(pkg-config --variable=libdir rondo)" -o "$work/all_modules"
 "$work/all_modules"
+# An object of another binary interface, for the version or for the atomics, does not link.
+# links FLAG...: whether a small program does, compiled with these; what is said goes to $work/said
+links() {
+  # shellcheck disable=SC2046,SC2086
+  "$cxx" $flags -std=c++20 "$@" "$here/consumer/out_of_line.cpp" \
+    $(pkg-config --cflags --libs rondo) -o "$work/of_another" 2>"$work/said"
+}
+echo "objects of another binary interface"
+headers=$(dirname "$(find "$prefix" -path '*/rondo/core/version.hpp')")
+mkdir -p "$work/later"
+cp -r "$headers/.." "$work/later/rondo"
+links "-I$work/later"
+sed -i 's/^#define RONDO_ABI v[0-9_]*$/&_later/' "$work/later/rondo/core/version.hpp"
+for other in "-I$work/later" "-DRONDO_ATOMIC_HEADER=\"$here/consumer/other_atomics.hpp\""; do
+  if links "$other"; then
+    echo "with $other it links" && exit 1
+  fi
+  grep -qE 'undefined reference to .*rondo::v[0-9_]+_(later|other_atomics)::' "$work/said" ||
+    { cat "$work/said" && exit 1; }
+done
+
 [[ -z $(find "$prefix" -name 'librondo_*.a') ]] && exit
 
 echo "a static program"

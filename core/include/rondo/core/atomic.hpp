@@ -18,9 +18,10 @@ namespace rondo::inline RONDO_ABI {
 template <class T>
 using Atomic = std::atomic<T>;
 
-RONDO_ALWAYS_INLINE void atomic_fence(std::memory_order order) noexcept {
+RONDO_API RONDO_ALWAYS_INLINE void atomic_fence(std::memory_order order) noexcept {
   if constexpr (RONDO_THREAD_SANITIZER != 0) {
     // ThreadSanitizer knows no fences (g++ says so); of a read-modify-write it knows all.
+    // One for the process, though libraries hide what they have: the function is exported for that.
     static std::atomic<std::uint32_t> meeting_point{0};
     // seq_cst whatever was asked for: at least as strong as any fence between the threads that
     // fence.

@@ -32,7 +32,7 @@
 namespace rondo::inline RONDO_ABI {
 
 // A segment that holds a ring, and what its header says: read once, here.
-struct RingSegment {
+struct RONDO_API RingSegment {
   std::shared_ptr<Segment> segment;
   Geometry geometry;
 
@@ -51,7 +51,7 @@ namespace detail {
 
 // A ring that an opening has made. It goes with this object, unless somebody else has come to it
 // meanwhile, or the opening came to its end.
-class MadeRing {
+class RONDO_API MadeRing {
  public:
   MadeRing() = default;
   MadeRing(const MadeRing&) = delete;
@@ -74,19 +74,19 @@ class MadeRing {
 // `take`'s, Segment::attach()'s and check_header()'s but these two.
 using TakeRing = FunctionRef<Result<void>(RingSegment)>;
 using LookAgain = FunctionRef<Result<void>(MadeRing&, ErrorCode why)>;
-Result<void> open_ring(const RingPlace& place, MadeRing& made, const TakeRing& take,
-                       const LookAgain& again);
+RONDO_API Result<void> open_ring(const RingPlace& place, MadeRing& made, const TakeRing& take,
+                                 const LookAgain& again);
 // As above, and makes one where there is none; that one has come to be meanwhile (kAlreadyExists)
 // is as good. Errors: also `make`'s; kReplaced when it was taken away each time.
 using MakeRing = FunctionRef<Result<void>(MadeRing&)>;
-Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
-                                 const TakeRing& take);
+RONDO_API Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
+                                           const TakeRing& take);
 // As above, but waits for one, for `patience` at most. Errors: also kNotFound.
-Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds patience,
-                        const TakeRing& take);
+RONDO_API Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds patience,
+                                  const TakeRing& take);
 
 // What there is to an attachment whatever the ring.
-class AttachmentBase {
+class RONDO_API AttachmentBase {
  public:
   [[nodiscard]] const Segment& segment() const noexcept { return *ring_.segment; }
   [[nodiscard]] const Geometry& geometry() const noexcept { return ring_.geometry; }

@@ -18,7 +18,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // Owns a descriptor.
-class UniqueFd {
+class RONDO_API UniqueFd {
  public:
   UniqueFd() noexcept = default;
   // Takes `fd` over; -1: none.
@@ -54,18 +54,18 @@ class UniqueFd {
 
 // Each of these gives a descriptor, or none, and then errno says why. Calls that a signal
 // interrupts are repeated, but for accept_from(). `flags`: of open(2), without O_CLOEXEC.
-[[nodiscard]] UniqueFd open_file(const char* path, int flags, unsigned mode = 0) noexcept;
+[[nodiscard]] RONDO_API UniqueFd open_file(const char* path, int flags, unsigned mode = 0) noexcept;
 // `flags`: of memfd_create(2), without MFD_CLOEXEC.
-[[nodiscard]] UniqueFd open_memory(const char* name, unsigned flags) noexcept;
+[[nodiscard]] RONDO_API UniqueFd open_memory(const char* name, unsigned flags) noexcept;
 // A socket of the family AF_UNIX. `type`: of socket(2), without SOCK_CLOEXEC.
-[[nodiscard]] UniqueFd open_socket(int type) noexcept;
+[[nodiscard]] RONDO_API UniqueFd open_socket(int type) noexcept;
 // The next connection, which does not block.
-[[nodiscard]] UniqueFd accept_from(int listener) noexcept;
+[[nodiscard]] RONDO_API UniqueFd accept_from(int listener) noexcept;
 // Another descriptor of the same description.
-[[nodiscard]] UniqueFd duplicate(int fd) noexcept;
+[[nodiscard]] RONDO_API UniqueFd duplicate(int fd) noexcept;
 // A pipe that does not block; false: none, and both ends are empty.
-[[nodiscard]] bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept;
+[[nodiscard]] RONDO_API bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept;
 // One that the kernel has put among ours, as it does with those that come over a socket.
-[[nodiscard]] UniqueFd take_over(int fd) noexcept;
+[[nodiscard]] RONDO_API UniqueFd take_over(int fd) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -71,11 +71,11 @@ class frame_pool {
   static constexpr std::uint32_t kFirstReaderSlot = 1;
 
   // The life cycle; see life_cycle.hpp.
-  [[nodiscard]] static Result<FramePoolLayout> layout_for(const FramePoolParams& params);
-  [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory,
-                                            const FramePoolParams& params);
-  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
-                                            std::string_view what = "the pool");
+  [[nodiscard]] RONDO_API static Result<FramePoolLayout> layout_for(const FramePoolParams& params);
+  [[nodiscard]] RONDO_API static Result<Parts> create(std::span<std::byte> memory,
+                                                      const FramePoolParams& params);
+  [[nodiscard]] RONDO_API static Result<Parts> attach(std::span<std::byte> memory,
+                                                      std::string_view what = "the pool");
 };
 
 namespace detail {

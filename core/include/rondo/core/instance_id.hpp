@@ -8,6 +8,6 @@
 namespace rondo::inline RONDO_ABI {
 
 // Draws one, never 0. It is no secret. Progress: may enter the system.
-[[nodiscard]] std::uint64_t new_instance_id() noexcept;
+[[nodiscard]] RONDO_API std::uint64_t new_instance_id() noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

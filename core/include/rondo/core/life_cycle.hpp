@@ -30,12 +30,14 @@ namespace rondo::inline RONDO_ABI::detail {
 // What create() does first: sees that `bytes` can hold a ring of this geometry, and writes all of
 // its header but the magic. The ring then writes its parts and finishes the header.
 // Errors: kTooSmall, kSizeMismatch, kMisaligned.
-[[nodiscard]] Result<void> begin_ring(std::span<std::byte> bytes, Geometry geometry,
-                                      std::size_t alignment = kSharingRange);
+[[nodiscard]] RONDO_API Result<void> begin_ring(std::span<std::byte> bytes, Geometry geometry,
+                                                std::size_t alignment = kSharingRange);
 
 // What attach() does last: compares a header's size with the layout's, and its feature bits with
 // those that the ring knows. Errors: kBadVersion, kBadGeometry.
-[[nodiscard]] Result<void> check_layout(const Geometry& geometry, std::uint64_t total_bytes,
-                                        std::uint64_t known_features, std::string_view what);
+[[nodiscard]] RONDO_API Result<void> check_layout(const Geometry& geometry,
+                                                  std::uint64_t total_bytes,
+                                                  std::uint64_t known_features,
+                                                  std::string_view what);
 
 }  // namespace rondo::inline RONDO_ABI::detail

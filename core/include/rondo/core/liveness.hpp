@@ -41,7 +41,7 @@ inline constexpr std::uint64_t kMembershipByte = kLockBase - 1;
 enum class Presence : std::uint8_t { kAbsent, kPresent, kUnknown };
 
 // Not thread-safe: belongs to one handle.
-class LivenessLock {
+class RONDO_API LivenessLock {
  public:
   // Errors: kNoDescriptors, kPermission, kUnsupported (no /proc), kSystem.
   static Result<LivenessLock> open(const Segment& segment);

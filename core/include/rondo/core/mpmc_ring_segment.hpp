@@ -13,12 +13,15 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-[[nodiscard]] Result<MpmcLayout> mpmc_layout_for(const MpmcParams& params);
-[[nodiscard]] Result<MpmcParts> mpmc_create(std::span<std::byte> bytes, const MpmcParams& params);
+[[nodiscard]] RONDO_API Result<MpmcLayout> mpmc_layout_for(const MpmcParams& params);
+[[nodiscard]] RONDO_API Result<MpmcParts> mpmc_create(std::span<std::byte> bytes,
+                                                      const MpmcParams& params);
 // A ring of any messages; those who only look at it need no more.
-[[nodiscard]] Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes, std::string_view what);
+[[nodiscard]] RONDO_API Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes,
+                                                      std::string_view what);
 // The slots have to be of this shape: kGeometryMismatch otherwise. Of sized ones, of any size.
-[[nodiscard]] Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes, const MpmcParams& shape,
-                                               std::string_view what);
+[[nodiscard]] RONDO_API Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes,
+                                                         const MpmcParams& shape,
+                                                         std::string_view what);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -32,7 +32,7 @@ struct RingOptions {
 // "shm:NAME" or "file:PATH", with the names that channels have: of shared memory 1 to 200 letters,
 // digits, '.', '_' or '-', not beginning with '.'; a path without '?' and '%', which mean something
 // in a URL. Errors: kInvalidUrl, kInvalidName.
-[[nodiscard]] Result<SegmentName> parse_ring_name(std::string_view text);
+[[nodiscard]] RONDO_API Result<SegmentName> parse_ring_name(std::string_view text);
 
 namespace detail {
 

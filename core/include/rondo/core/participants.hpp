@@ -54,7 +54,7 @@ namespace rondo::inline RONDO_ABI {
 enum class Role : std::uint32_t { kNone = 0, kProducer = 1, kConsumer = 2, kBoth = 3 };
 
 // "producer", "consumer", ...; "unknown" for what no honest participant writes.
-[[nodiscard]] std::string_view to_string(Role role) noexcept;
+[[nodiscard]] RONDO_API std::string_view to_string(Role role) noexcept;
 
 inline constexpr std::size_t kParticipantNameBytes = 32;
 
@@ -105,7 +105,7 @@ struct Joined {
 
 // One handle's view of the participants, and its own membership. Satisfies MpmcLiveness.
 // Not thread-safe. The segment outlives it.
-class Participants {
+class RONDO_API Participants {
  public:
   // Decides whether a slot whose lock was just obtained can be used: recovers what a dead owner
   // left, if anything. False: not now (the next slot is tried). Called whatever the table says.
@@ -189,6 +189,6 @@ class Participants {
 
 // Removes the name of a segment that was made but that nobody has ever joined: true if it is gone.
 // Waits for the membership lock for a second at most.
-bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept;
+RONDO_API bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

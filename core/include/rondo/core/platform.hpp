@@ -6,9 +6,9 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#endif
 
 #include "rondo/core/version.hpp"
-#endif
 
 #if defined(__SANITIZE_THREAD__)
 #define RONDO_THREAD_SANITIZER 1

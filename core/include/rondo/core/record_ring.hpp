@@ -65,10 +65,11 @@ class record_ring {
   static constexpr std::uint32_t kConsumerSlot = 1;
 
   // The life cycle; see life_cycle.hpp.
-  [[nodiscard]] static Result<RecordLayout> layout_for(const RecordParams& params);
-  [[nodiscard]] static Result<Parts> create(std::span<std::byte> bytes, const RecordParams& params);
-  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> bytes,
-                                            std::string_view what = "the ring");
+  [[nodiscard]] RONDO_API static Result<RecordLayout> layout_for(const RecordParams& params);
+  [[nodiscard]] RONDO_API static Result<Parts> create(std::span<std::byte> bytes,
+                                                      const RecordParams& params);
+  [[nodiscard]] RONDO_API static Result<Parts> attach(std::span<std::byte> bytes,
+                                                      std::string_view what = "the ring");
 
   // The largest record that a ring of `capacity` bytes always has room for once it is drained,
   // wherever its position stands: padding to the end and the record together take less than all.

@@ -59,7 +59,7 @@ enum class ErrorCode : std::uint8_t {
 };
 
 // The code's name as a person reads it, e.g. "not found".
-[[nodiscard]] std::string_view to_string(ErrorCode code) noexcept;
+[[nodiscard]] RONDO_API std::string_view to_string(ErrorCode code) noexcept;
 
 struct Error {
   ErrorCode code;

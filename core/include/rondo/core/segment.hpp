@@ -55,7 +55,7 @@ struct SegmentName {
 };
 
 // As people and messages have it: "shm:NAME", "file:PATH", "memfd", "anonymous memory", "heap".
-[[nodiscard]] std::string to_string(const SegmentName& name);
+[[nodiscard]] RONDO_API std::string to_string(const SegmentName& name);
 
 enum class HugePages : std::uint8_t {
   kNo,
@@ -107,14 +107,14 @@ struct SegmentIdentity {
 };
 
 // Whether the name still leads to this very file. True for segments that have no name.
-[[nodiscard]] bool is_at_its_name(const SegmentIdentity& identity) noexcept;
+[[nodiscard]] RONDO_API bool is_at_its_name(const SegmentIdentity& identity) noexcept;
 
 // Removes the name if it still leads to this very file; false if it doesn't, or can't be removed.
 // Caller: holds the membership lock (liveness.hpp), so that no other removes and creates anew
 // between the look and the removal.
-bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept;
+RONDO_API bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept;
 
-class Segment {
+class RONDO_API Segment {
  public:
   // Writes the contents of a new segment, all zero so far, before any other process can see it. An
   // error it returns becomes create()'s, and nothing remains.

@@ -28,10 +28,10 @@ struct SegmentInfo {
 // Opens a segment read-only, reads its header and participants, and closes it. A segment that is
 // unsound yields what can be said of it, with its problem. Any owner and mode are looked at.
 // Errors: kInvalidName, kNotFound, kNoDirectory.
-[[nodiscard]] Result<SegmentInfo> inspect_segment(const SegmentName& name);
+[[nodiscard]] RONDO_API Result<SegmentInfo> inspect_segment(const SegmentName& name);
 
 // All shared memory segments on this machine that have a Rondo name, sorted by it, sound or not.
 // Errors: kNoDirectory (there is no shared memory), kPermission, kNoDescriptors, kSystem.
-[[nodiscard]] Result<std::vector<SegmentInfo>> list_segments();
+[[nodiscard]] RONDO_API Result<std::vector<SegmentInfo>> list_segments();
 
 }  // namespace rondo::inline RONDO_ABI

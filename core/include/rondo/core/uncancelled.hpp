@@ -13,7 +13,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // As long as one exists, its thread is not cancelled. They may nest. No system call.
-class Uncancelled {
+class RONDO_API Uncancelled {
  public:
   Uncancelled() noexcept;
   Uncancelled(const Uncancelled&) = delete;

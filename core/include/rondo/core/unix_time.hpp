@@ -8,6 +8,6 @@
 namespace rondo::inline RONDO_ABI {
 
 // Nanoseconds since 1970, by the system's clock, which may be set back. Progress: wait-free.
-[[nodiscard]] std::uint64_t unix_nanoseconds() noexcept;
+[[nodiscard]] RONDO_API std::uint64_t unix_nanoseconds() noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

@@ -19,29 +19,29 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // Whether the id that the kernel told of a file or a process is `wanted`. They ask the kernel only
 // where the answer depends on it; without /proc 65534 matches no user.
-[[nodiscard]] bool is_user(std::uint32_t told, std::uint32_t wanted) noexcept;
-[[nodiscard]] bool is_group(std::uint32_t told, std::uint32_t wanted) noexcept;
+[[nodiscard]] RONDO_API bool is_user(std::uint32_t told, std::uint32_t wanted) noexcept;
+[[nodiscard]] RONDO_API bool is_group(std::uint32_t told, std::uint32_t wanted) noexcept;
 // Whether it is the effective user of this process.
-[[nodiscard]] bool is_own_user(std::uint32_t told) noexcept;
+[[nodiscard]] RONDO_API bool is_own_user(std::uint32_t told) noexcept;
 
 // Asks the kernel now, for comparing later when no descriptors may be left to ask with. The
 // answer is kept where every id is mapped, as long as this process stays in its user namespace.
-void ask_about_ids() noexcept;
+RONDO_API void ask_about_ids() noexcept;
 
 // For messages: "user 1000", and of an overflow id why it matches no user.
-[[nodiscard]] std::string user_in_words(std::uint32_t told);
+[[nodiscard]] RONDO_API std::string user_in_words(std::uint32_t told);
 
 // The group with this number, or with this name in /etc/group. (Groups that only a directory
 // service knows have to be given by number: asking for them would load its libraries into this
 // process.)
-[[nodiscard]] std::optional<std::uint32_t> group_called(const std::string& name);
+[[nodiscard]] RONDO_API std::optional<std::uint32_t> group_called(const std::string& name);
 
 // A file's permissions as people write them: "0660".
-[[nodiscard]] std::string octal(Permissions mode);
+[[nodiscard]] RONDO_API std::string octal(Permissions mode);
 
 // Of a file with this owner, group and mode that does not let us in: what it has, and which side
 // has to give which option, as the rest of a sentence. `asked`: our own mode=.
-[[nodiscard]] std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, Permissions mode,
-                                         Permissions asked);
+[[nodiscard]] RONDO_API std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group,
+                                                   Permissions mode, Permissions asked);
 
 }  // namespace rondo::inline RONDO_ABI::detail

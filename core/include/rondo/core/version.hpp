@@ -17,6 +17,14 @@
 #define RONDO_ABI v0_2
 #endif
 
+// What a shared library exports: what a public header declares and a source defines, functions and
+// classes with functions. All else of it is hidden.
+#ifdef _WIN32
+#define RONDO_API
+#else
+#define RONDO_API [[gnu::visibility("default")]]
+#endif
+
 namespace rondo::inline RONDO_ABI {
 
 struct Version {
@@ -31,6 +39,6 @@ struct Version {
 inline constexpr Version kVersion{RONDO_VERSION_MAJOR, RONDO_VERSION_MINOR, RONDO_VERSION_PATCH};
 
 // Of the library that the program runs with. Opening a channel compares it with the headers'.
-[[nodiscard]] Version version() noexcept;
+[[nodiscard]] RONDO_API Version version() noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

@@ -25,12 +25,12 @@ namespace rondo::inline RONDO_ABI {
 // fork handler. False if the system can't do it: then this process has to use seq_cst fences
 // instead of light ones.
 // Thread-safe.
-[[nodiscard]] bool register_publisher() noexcept;
+[[nodiscard]] RONDO_API bool register_publisher() noexcept;
 
 // Full fence here and in every registered process. False, and nothing more than a full fence of the
 // calling thread, if the system can't do it.
 // Thread-safe. A system call that never blocks.
-[[nodiscard]] bool heavy_fence() noexcept;
+[[nodiscard]] RONDO_API bool heavy_fence() noexcept;
 
 // Keeps the compiler from moving a later load before an earlier store; the processor is told
 // nothing.

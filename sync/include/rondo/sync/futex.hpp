@@ -26,13 +26,13 @@ enum class FutexResult : std::uint8_t {
 // When the system refuses, sleeps for a millisecond at most and says kRefused, so that a caller in
 // a loop polls and does not spin. Progress: blocking. Thread-safe. Memory ordering: none; look at
 // `word` with acquire afterwards.
-[[nodiscard]] FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                                     Deadline deadline) noexcept;
+[[nodiscard]] RONDO_API FutexResult futex_wait(const Atomic<std::uint32_t>& word,
+                                               std::uint32_t expected, Deadline deadline) noexcept;
 
 // Wakes at most `count` of those who sleep on `word`. Returns how many; 0 also when the system
 // refuses.
 // Progress: a system call that never blocks. Thread-safe. Memory ordering: a full fence before it
 // looks for sleepers, so the caller's change of `word` is seen by whoever goes to sleep later.
-int futex_wake(const Atomic<std::uint32_t>& word, int count) noexcept;
+RONDO_API int futex_wake(const Atomic<std::uint32_t>& word, int count) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

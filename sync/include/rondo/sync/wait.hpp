@@ -33,10 +33,10 @@ namespace rondo::inline RONDO_ABI {
 enum class WaitMode : std::uint8_t { kSpin, kPause, kYield, kAdaptive, kPark };
 
 // "spin", "pause", "yield", "adaptive" or "park", as in URLs; empty for anything else.
-[[nodiscard]] std::optional<WaitMode> parse_wait_mode(std::string_view text) noexcept;
-[[nodiscard]] std::string_view to_string(WaitMode mode) noexcept;
+[[nodiscard]] RONDO_API std::optional<WaitMode> parse_wait_mode(std::string_view text) noexcept;
+[[nodiscard]] RONDO_API std::string_view to_string(WaitMode mode) noexcept;
 // All names, for messages: "spin, pause, yield, adaptive, park".
-[[nodiscard]] std::string_view wait_mode_names() noexcept;
+[[nodiscard]] RONDO_API std::string_view wait_mode_names() noexcept;
 
 enum class WaitResult : std::uint8_t {
   kReady,       // `ready` holds
@@ -46,10 +46,10 @@ enum class WaitResult : std::uint8_t {
 };
 
 namespace detail {
-void yield_core() noexcept;  // to whoever may run on it
+RONDO_API void yield_core() noexcept;  // to whoever may run on it
 }  // namespace detail
 
-class WaitStrategy {
+class RONDO_API WaitStrategy {
  public:
   // How often at least a waiter asks whether its peer is still there.
   static constexpr std::chrono::nanoseconds kProbeInterval = std::chrono::milliseconds(50);

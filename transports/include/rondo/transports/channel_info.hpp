@@ -79,7 +79,7 @@ struct FramesInfo {
 // A byte stream: nothing more.
 struct StreamInfo {};
 
-struct ChannelInfo {
+struct RONDO_API ChannelInfo {
   Scheme scheme = Scheme::kShm;
   std::string name;                  // SCHEME:TARGET
   std::uint64_t capacity_bytes = 0;  // of the ring, or of the staging ring of a byte stream
@@ -117,12 +117,12 @@ struct ChannelInfo {
 // What stands at a shm: or file: URL, without taking part in it. Options of the URL are not looked
 // at. Errors: as those of attaching a segment; kBadKind for a ring that no channel is made of;
 // kUnsupported for other schemes.
-[[nodiscard]] Result<ChannelInfo> inspect(std::string_view url);
+[[nodiscard]] RONDO_API Result<ChannelInfo> inspect(std::string_view url);
 
 // Takes the name of a shm:, file:, fifo:, unix: or shm+guarded: URL away. Those who are attached go
 // on.
 // Errors: kNotFound, kBusy when live participants are attached and `even_if_used` is false, and
 // those of the segment; kUnsupported for schemes without a name.
-[[nodiscard]] Result<void> remove(std::string_view url, bool even_if_used = false);
+[[nodiscard]] RONDO_API Result<void> remove(std::string_view url, bool even_if_used = false);
 
 }  // namespace rondo::inline RONDO_ABI

@@ -14,7 +14,7 @@
 namespace rondo::inline RONDO_ABI {
 
 // One thread at a time; which one may change.
-class LocalMemory {
+class RONDO_API LocalMemory {
  public:
   LocalMemory() noexcept;
   LocalMemory(LocalMemory&& other) noexcept;

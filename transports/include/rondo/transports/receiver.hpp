@@ -78,7 +78,7 @@ class [[nodiscard]] Message {
 };
 
 // Not thread-safe: one thread at a time.
-class Receiver {
+class RONDO_API Receiver {
  public:
   class Iterator;
 
@@ -244,7 +244,7 @@ inline Receiver::Iterator Receiver::begin() noexcept { return Iterator(*this); }
 
 // Both ends of a channel in this process: the way to open pipe: (and inproc: without a name), and
 // good for any scheme but fd:. Errors: those of either open().
-[[nodiscard]] Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
-                                                            const OpenOptions& options = {});
+[[nodiscard]] RONDO_API Result<std::pair<Sender, Receiver>> open_pair(
+    std::string_view url, const OpenOptions& options = {});
 
 }  // namespace rondo::inline RONDO_ABI

@@ -31,7 +31,7 @@ enum class Status : std::uint8_t {
 };
 
 // The status as a person reads it, e.g. "the sender died".
-[[nodiscard]] std::string_view to_string(Status status) noexcept;
+[[nodiscard]] RONDO_API std::string_view to_string(Status status) noexcept;
 
 // A T if the status is kOk, else nothing but the status.
 template <class T>

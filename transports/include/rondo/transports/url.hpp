@@ -113,7 +113,7 @@ namespace rondo::inline RONDO_ABI {
 
 enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUnix, kGuarded };
 
-[[nodiscard]] std::string_view to_string(Scheme scheme) noexcept;
+[[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;
 
 // What an opener does with what an earlier life left at the name.
 enum class Start : std::uint8_t {
@@ -158,7 +158,7 @@ struct ChannelOptions {
 };
 
 // A name taken apart and checked. Whether anything stands at it is not asked.
-struct Url {
+struct RONDO_API Url {
   Scheme scheme = Scheme::kShm;
   std::string target;  // a name, a path, or the digits of a descriptor; empty for pipe:
   ChannelOptions options;
@@ -176,11 +176,11 @@ struct Url {
 
 // What stands at the head of this file, as text for people; brief: for the --help of a program.
 enum class UrlHelp : std::uint8_t { kBrief, kFull };
-[[nodiscard]] std::string url_help(UrlHelp detail);
+[[nodiscard]] RONDO_API std::string url_help(UrlHelp detail);
 
 // "64KiB" -> 65536. Empty if it is no size or does not fit 64 bits.
-[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text) noexcept;
+[[nodiscard]] RONDO_API std::optional<std::uint64_t> parse_size(std::string_view text) noexcept;
 // 65536 -> "64KiB": the largest suffix without a remainder.
-[[nodiscard]] std::string format_size(std::uint64_t bytes);
+[[nodiscard]] RONDO_API std::string format_size(std::uint64_t bytes);
 
 }  // namespace rondo::inline RONDO_ABI
