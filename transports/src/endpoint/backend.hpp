@@ -169,7 +169,7 @@ class ReceiverBackend : public Named {
   // What no word can tell is that a sender was killed, or memory taken away: no process is left to
   // change it. So the caller sleeps no longer than wait.slice; and arm() itself asks the kernel, as
   // often as a fetch() that polls does, and finds something to do if it was so. The news come one
-  // slice late at most. A receiver that opens while nobody sends finds out with its open, not here.
+  // slice late at most. A receiver that opens without a sender finds out with its open, not here.
   //
   // nullopt: ends of this kind have no such word; they have a descriptor (byte streams). Not for a
   // forked() end. Progress: a system call, and another one now and then; never blocks.
@@ -266,7 +266,7 @@ struct ReceiverParts {
 using PairParts = std::pair<SenderParts, ReceiverParts>;
 
 // Waits until `came()`, which says that a sender is there, or has left something; kPeerGone when
-// the name leads elsewhere by now (`at_its_name()`), so that nobody will come here.
+// the name leads elsewhere by now (`at_its_name()`), so that no sender will come here.
 template <class Bell, class Came, class AtItsName>
 [[nodiscard]] Status wait_for_a_sender(WaitStrategy& strategy, Bell& bell, Deadline deadline,
                                        Came&& came, AtItsName&& at_its_name) noexcept {

@@ -38,7 +38,7 @@ std::byte* PoolSender::reserve(record_ring::Producer& producer, Ringer&, std::si
     return frame;
   const auto ready = [&] { return (frame = producer_.try_reserve()) != nullptr; };
   if (deadline == Deadline::now()) {
-    // Who polls asks after the dead now and then.
+    // A polling caller asks after the dead now and then.
     refusal = seat_.damaged() ? Status::kCorrupt : Status::kWouldBlock;
     if (!pacer_.due_by_time()) return nullptr;
     seat_.recover();
@@ -113,13 +113,13 @@ void PoolSender::abandon_batch(record_ring::Producer&) noexcept {
   if (std::exchange(added_, std::nullopt)) producer_.discard();
 }
 
-// Until all who are there have read the newest frame, and let go of all.
+// Until all that are there have read the newest frame, and let go of all.
 Status PoolSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
   return wait(deadline, [&] { return !somebody_at_it(); });
 }
 
 Status PoolSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
-  // Who failed or gave up does not say that this was all.
+  // A sender that failed or gave up does not say that this was all.
   if (status == Status::kOk) producer_.close();
   bell_.ring();
   seat_.leave(keep_);
@@ -175,7 +175,7 @@ PoolReceiver::PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& opt
 }
 
 void PoolReceiver::say(ReaderPolicy policy) noexcept {
-  // relaxed: who waits for us looks again, and orders nothing by it.
+  // relaxed: a sender that waits for us looks again, and orders nothing by it.
   seat_.parts()
       .reader(reader_.index())
       .policy.store(static_cast<std::uint64_t>(policy), std::memory_order_relaxed);
@@ -279,7 +279,8 @@ Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
   return when_a_sender_came(status, {shut_consumer(), Ringer(), std::move(backend), 1, true}, url);
 }
 
-Result<SenderParts> open_pool_sender(RingSegment found, const Url& url, const OpenOptions& options) {
+Result<SenderParts> open_pool_sender(RingSegment found, const Url& url,
+                                     const OpenOptions& options) {
   auto seat = PoolSeat::take(std::move(found), url, options, Role::kProducer);
   if (!seat) return std::move(seat).error();
   return make_pool_sender(std::move(seat).value(), url, options);

@@ -63,7 +63,7 @@ class PoolSeat {
 
   // Lets go of what dead readers hold.
   void recover() noexcept { recover_dead_readers(ring_.parts(), ring_.participants()); }
-  // Gives the participant's slot back. If nobody else is left, the name goes with it, unless it is
+  // Gives the participant's slot back. If no other is left, the name goes with it, unless it is
   // to be kept, or frames lie there that no reader has seen.
   void leave(bool keep) noexcept;
   void describe(ChannelInfo& info) const;

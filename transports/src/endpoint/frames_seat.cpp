@@ -82,7 +82,7 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
     reader.policy = policy_of(parts.reader(i));
     reader.frames_held = held[i];
     say_who_it_is(info.participants, frame_pool::kFirstReaderSlot + i, reader);
-    // Who has left will not come back.
+    // A receiver that has left will not come back.
     if (!reads(reader.policy) && held[i] == 0) continue;
     if (const auto account = read_frame_account(parts, i)) {
       reader.before = account->last - account->received - account->lost;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kEverybody = mpmc_limits::kMaxParticipants;
 
-// For waits that no wake is meant for: a wake goes to one sleeper, who has to take what it finds.
+// For waits that no wake is meant for: a wake goes to one sleeper, which has to take what it finds.
 struct Nap {
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
@@ -24,7 +24,7 @@ struct Nap {
   GrowingPause pause;
 };
 
-// Who was told to try again at once does not sleep.
+// A caller told to try again at once does not sleep.
 template <class Handle>
 struct Restless {
   SlotSleeper& sleeper;
@@ -87,14 +87,14 @@ Status SlotSender::why_deserted() const noexcept {
                                                               : Status::kPeerGone;
 }
 
-// Looks after the dead, as every blocked participant does, and says if there is nobody else.
+// Looks after the dead, as every blocked participant does, and says if there is no other.
 Status SlotSender::nobody_to_wait_for() noexcept {
   if (recovery_pacer_.due_by_time()) seat_.recover();
   if (seat_.damaged()) return Status::kCorrupt;
   return !linger_ && deserted() ? why_deserted() : Status::kWouldBlock;
 }
 
-// Waits until `ready`, or there is nobody to wait for.
+// Waits until `ready`, or there is no peer to wait for.
 template <class Bell, class Ready>
 Status SlotSender::wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept {
   if (forked()) return Status::kForked;
@@ -114,7 +114,7 @@ std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcep
     }
     return bytes != nullptr || corrupt;
   };
-  // Who polls asks after the dead now and then.
+  // A polling caller asks after the dead now and then.
   const bool polls = deadline == Deadline::now() && !pacer_.due();
   Restless<SlotRing::Producer> bell{sleeper_, producer()};
   refusal = polls ? Status::kWouldBlock : wait(bell, deadline, ready);
@@ -186,7 +186,7 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
   const SlotRing& ring = seat_.ring();
   Status told = deserted() && !all_read() ? why_deserted() : Status::kOk;
   const auto farewell = [&](bool) {
-    // Who failed, gave up or lost its peer does not say that this was all.
+    // A sender that failed, gave up or lost its peer does not say that this was all.
     if (status == Status::kOk) {
       ring.producing().leave(seat_.slot());
     } else {
@@ -196,7 +196,7 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
     return false;
   };
   // What was committed and not read stays for a receiver that is still to come; unless it is all
-  // ours, and our receivers did not want it, which the caller is told. Who breaks off is told
+  // ours, and our receivers did not want it, which the caller is told. One that breaks off is told
   // nothing, and no news of ours are a reason to throw away what another one sent.
   const auto only_ours = [&] {
     const MpmcAttendance::Count senders = ring.producing().count();
@@ -265,7 +265,7 @@ bool SlotReceiver::over() noexcept {
   const SlotRing& ring = seat_.ring();
   const std::uint64_t news = ring.producing().news();
   const MpmcAttendance::Count count = ring.producing().count();
-  // One that was killed is waited for if somebody is to take its place.
+  // One that was killed is waited for if a successor is to take its place.
   const std::uint64_t gone = linger_ ? count.left : count.gone();
   if (count.present != 0 || gone < senders_) {
     news_ = news;
@@ -345,16 +345,16 @@ Status SlotReceiver::wait_for_sender(Deadline deadline) noexcept {
 
 void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
   // Said beneath the lock, so that senders which hear it and leave, too, find it given back: what
-  // was not read is in their hands then. Without a sender nobody is told of that: it stays for
+  // was not read is in their hands then. Without a sender none is told of that: it stays for
   // another receiver.
   const auto farewell = [&](bool) {
-    // Who leaves before anybody came was not there: no sender is to take that for its receiver.
+    // One that leaves before a sender came was not there: no sender is to take it for its receiver.
     if (someone_came()) {
       seat_.ring().consuming().leave(seat_.slot());
     } else {
       seat_.ring().consuming().withdraw(seat_.slot());
     }
-    // Senders may wait for room that nobody will make, receivers for what this one still held.
+    // Senders may wait for room that none will make, receivers for what this one still held.
     path_.senders_bell().ring(kEverybody);
     SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
     return false;
@@ -382,17 +382,16 @@ Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
                             url);
 }
 
-Result<SenderParts> open_slot_sender(RingSegment found, const Url& url, const OpenOptions& options) {
-  auto seat =
-      SlotSeat::take(std::move(found), url, options, Role::kProducer);
+Result<SenderParts> open_slot_sender(RingSegment found, const Url& url,
+                                     const OpenOptions& options) {
+  auto seat = SlotSeat::take(std::move(found), url, options, Role::kProducer);
   if (!seat) return std::move(seat).error();
   return make_slot_sender(std::move(seat).value(), url, options);
 }
 
 Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,
                                          const OpenOptions& options) {
-  auto seat =
-      SlotSeat::take(std::move(found), url, options, Role::kConsumer);
+  auto seat = SlotSeat::take(std::move(found), url, options, Role::kConsumer);
   if (!seat) return std::move(seat).error();
   return make_slot_receiver(std::move(seat).value(), url, options);
 }

@@ -54,9 +54,9 @@ void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info);
 // One handle's place in a slot ring. Destroyed without leave(), it is that of a dead participant.
 class SlotSeat {
  public:
-  // Joins the ring that was found. Who finds nobody attached and nothing unread begins a new stream:
-  // those who have gone before are forgotten. Errors: SlotRing::attach()'s, kGeometryMismatch,
-  // Participants::join()'s.
+  // Joins the ring that was found. Who finds nobody attached and nothing unread begins a new
+  // stream: those who have gone before are forgotten. Errors: SlotRing::attach()'s,
+  // kGeometryMismatch, Participants::join()'s.
   [[nodiscard]] static Result<SlotSeat> take(RingSegment found, const Url& url,
                                              const OpenOptions& options, Role role,
                                              NameKeeper keeper = {});
@@ -67,11 +67,11 @@ class SlotSeat {
   [[nodiscard]] bool damaged() const noexcept { return attachment_.damaged(); }
   [[nodiscard]] bool at_its_name() const noexcept { return attachment_.at_its_name(); }
 
-  // Puts right what the dead have left, and wakes those who can go on then. For whoever is blocked.
+  // Puts right what the dead have left, and wakes those that can go on then. For blocked handles.
   void recover() noexcept;
-  // Gives the participant's slot back, once it has said its farewell. If nobody else is left, the
+  // Gives the participant's slot back, once it has said its farewell. If no other is left, the
   // name goes with it, unless it is to be kept, or something lies there unread that `discards` does
-  // not give up. That is asked while nobody can come.
+  // not give up. That is asked while none can come.
   void leave(bool keep, const Participants::NameGoes& farewell,
              const Participants::NameGoes& discards) noexcept;
   void describe(ChannelInfo& info) const;
@@ -134,7 +134,7 @@ class SlotSender final : public SenderBackend {
   SlotSleeper sleeper_;
   bool linger_;
   bool keep_;
-  MpmcAttendance::Count before_;  // receivers who had gone when we came
+  MpmcAttendance::Count before_;  // receivers that had gone when we came
   Position sent_to_ = 0;          // behind the last message of our last batch
   Position read_to_ = 0;          // what all_read() has seen given back
   ProbePacer pacer_;              // of polling

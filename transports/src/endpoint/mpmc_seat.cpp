@@ -129,7 +129,7 @@ Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
   return {};
 }
 
-// Called under the membership lock: nobody comes or leaves in order meanwhile.
+// Called under the membership lock: none joins or leaves in order meanwhile.
 bool SlotSeat::take_over(std::uint32_t slot) noexcept {
   auto recovery = ring_.recovery(slot);
   Participants& participants = attachment_.participants();
@@ -161,7 +161,7 @@ void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
   });
 }
 
-// Under the membership lock, when nobody else is attached: what the dead held is set free, and so
+// Under the membership lock, when no other is attached: what the dead held is set free, and so
 // is unread.
 bool SlotSeat::anything_unread() noexcept {
   if (ring_.recovery(slot()).all(attachment_.participants()).pending) return true;

@@ -104,7 +104,7 @@ Status StreamSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) n
 
 Status StreamSender::close(record_ring::Producer&, Ringer&, Status status,
                            Deadline deadline) noexcept {
-  // kClosed: the user breaks it off. Else nobody reads any more.
+  // kClosed: the user breaks it off. Else nothing is read any more.
   if (status == Status::kOk || status == Status::kClosed) {
     writer_.finish(status == Status::kOk ? kEndOfStream : kBrokenStream);
     status = write_all(deadline);
@@ -185,7 +185,7 @@ Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, Pendi
   auto producer = record_ring::Producer::attach(staging->parts);
   auto backend = std::make_unique<StreamSender>(std::move(stream), std::move(staging).value(),
                                                 std::move(cleanup), url, options);
-  // The ringer is bound to nobody: every commit takes the slow path, and is written out there.
+  // The ringer is bound to no sleeper: every commit takes the slow path, and is written out there.
   return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
 }
 

@@ -26,7 +26,7 @@ class Cleanup {
   virtual void run() noexcept = 0;
 };
 
-// A cleanup that is due until somebody takes it over: what an open has made goes again if it fails,
+// A cleanup that is due until it is taken over: what an open has made goes again if it fails,
 // wherever that is.
 class PendingCleanup {
  public:

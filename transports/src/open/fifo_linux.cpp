@@ -1,9 +1,9 @@
-// fifo: a pipe with a name. Whoever comes first makes it, and takes it away when it closes; a lock
-// on the file keeps a second sender and a second receiver out.
+// fifo: a pipe with a name. The side that comes first makes it, and takes it away when it closes; a
+// lock on the file keeps a second sender and a second receiver out.
 //
 // One sender and one receiver belong together, from the sender's hello on: the bytes of one stream
 // are never read as the rest of another. When one of them has gone, the next one waits until the
-// other has noticed: a sender comes in only to a receiver that has met nobody, and to an empty
+// other has noticed: a sender comes in only to a receiver that has met no sender, and to an empty
 // pipe; a receiver begins with a hello, or not at all.
 #include <fcntl.h>
 #include <poll.h>
@@ -43,7 +43,8 @@ struct Opened {
 Result<PendingCleanup> make_fifo(const Url& url) {
   const char* path = url.target.c_str();
   if (identity_at(url.target)) return PendingCleanup();
-  // So that nobody who takes the last one away takes this one. mkfifo() itself needs no lock.
+  // So that a process that takes the last one away does not take this one. mkfifo() itself needs no
+  // lock.
   NameLock lock(url.target);
   static_cast<void>(lock.take(kNameLockHold));
   if (mkfifo(path, 0600) != 0) {
@@ -53,7 +54,7 @@ Result<PendingCleanup> make_fifo(const Url& url) {
   const auto identity = identity_at(url.target);
   if (!identity) {
     Error error = system_error(url, "lstat", errno);
-    unlink(path);  // nobody else can have replaced it so soon
+    unlink(path);  // no other can have replaced it so soon
     return error;
   }
   PendingCleanup cleanup(std::make_unique<NameCleanup>(url.target, *identity));
@@ -144,7 +145,7 @@ Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direc
   }
 }
 
-// A sender says hello: a pipe does not tell its reader when somebody has opened it.
+// A sender says hello: a pipe does not tell its reader when a writer has opened it.
 void say_hello(FdStream& stream) noexcept {
   const auto bytes = std::as_bytes(std::span(&kHello, 1));
   const std::array pieces{bytes};

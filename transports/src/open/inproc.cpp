@@ -22,7 +22,7 @@ constexpr std::size_t kReceiving = 1;
 
 // One ring. The table's mutex guards what changes.
 struct InprocRing {
-  std::string name;  // empty: found by nobody
+  std::string name;  // empty: it can't be found
   LocalMemory memory;
   RecordParts parts{};
   std::array<bool, 2> attached{};

@@ -1,4 +1,4 @@
-// pipe: and fd: - a pipe of our own, and descriptors that somebody else has opened.
+// pipe: and fd: - a pipe of our own, and descriptors that were opened elsewhere.
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -62,7 +62,8 @@ class SegmentSeat final : public Seat {
   bool came_;
 };
 
-// Takes a reader's place: the one that bears its name, else one that nobody wants back, else any.
+// Takes a reader's place: the one that bears its name, else one that no reader wants back, else
+// any.
 Result<Joined> join_readers(Attachment<record_ring>& ring, const std::string& name,
                             const JoinRequest& request) {
   const RecordParts& parts = ring.parts();
@@ -265,7 +266,7 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
                  "start=new is a sender's: it makes the ring; a receiver has start=fresh, which "
                  "throws away what an earlier sender left"};
   }
-  // Whoever is attached already is as fresh as can be.
+  // A ring with participants is as fresh as can be.
   if (auto cleared = clear_away(url); !cleared && cleared.error().code != ErrorCode::kBusy) {
     return std::move(cleared).error();
   }
@@ -280,7 +281,7 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
         if (none && url.options.start == Start::kJoin) return nothing_to_join(url);
         if (none && receiver_creates(url)) {
           if (auto created = make(ring, url); !created) return created;
-          // Looked at at once, unless somebody takes it away again and again.
+          // Looked at at once, unless it is taken away again and again.
           if (++tries <= kTriesAtOnce) return {};
         }
         return retry.pause(options, "a sender for " + url.name());

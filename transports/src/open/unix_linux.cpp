@@ -28,7 +28,7 @@ using Direction = FdStream::Direction;
 constexpr std::byte kWelcome{0x52};
 constexpr std::chrono::milliseconds kNameCheckInterval{50};
 
-// Whether the other side is one whom the channel's mode lets in.
+// Whether the other side is one that the channel's mode lets in.
 Result<void> check_peer(const Url& url, int fd) {
   if (url.options.segment.mode.shared()) return {};
   const auto peer = credentials_of(url, fd);
@@ -43,7 +43,7 @@ Result<Listener> listen_for_sender(const Url& url, const OpenOptions& options) {
   return listen_at(url, options, SOCK_STREAM, 1, "a receiver");
 }
 
-// Listens anew where somebody has taken the name away: no sender would come here any more.
+// Listens anew where the name was taken away: no sender would come here any more.
 Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Listener& listener) {
   for (;;) {
     const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
@@ -83,7 +83,7 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
   return make_stream_receiver(on_heap(std::move(stream).value()), {}, url, options);
 }
 
-// kNotFound: nobody listens now.
+// kNotFound: no process listens now.
 Result<FdStream> connect_to_receiver(const Url& url) {
   auto made = connect_to(url, SOCK_STREAM);
   if (!made) return made;

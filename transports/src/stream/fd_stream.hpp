@@ -22,8 +22,8 @@ namespace rondo::inline RONDO_ABI::detail {
 class FdStream final : public ByteStream {
  public:
   FdStream() noexcept = default;
-  // Takes `fd` over; it is closed with this object. `direction`: what a pipe is opened for; a socket
-  // has both.
+  // Takes `fd` over; it is closed with this object. `direction`: what a pipe is opened for; a
+  // socket has both.
   FdStream(UniqueFd fd, Direction direction) noexcept;
   FdStream(FdStream&& other) noexcept;
   FdStream& operator=(FdStream&& other) noexcept;

@@ -75,7 +75,7 @@ inline constexpr std::array kOptions{
               "the largest message; default 256", ErrorCode::kInvalidCapacity},
     OptionRow{"on_consumer_death", set::on_consumer_death, "redeliver or drop",
               "what becomes of the message that a killed receiver held: another receiver gets it, "
-              "marked (the default), or nobody does"},
+              "marked (the default), or none does"},
     OptionRow{"frames", set::frames, "a number from 2 to 1024",
               "frames in the pool; default 8, or readers + 2 if that is more",
               ErrorCode::kInvalidCapacity},
@@ -93,7 +93,7 @@ inline constexpr std::array kOptions{
     OptionRow{"start", set::start, "any, new, fresh or join",
               "what to do with what is there: any: take it up, or make it (the default); new: make "
               "it, or fail (a sender's); fresh: throw away what an earlier life left, fail if "
-              "somebody is attached (a receiver then joins); join: take it up, or fail"},
+              "a process is attached (a receiver then joins); join: take it up, or fail"},
     OptionRow{"from", set::from, "oldest, newest, next, or the number of a message, from 0 up",
               "where the receiver starts; default oldest; next: with what is sent from now on, and "
               "what lies there is thrown away if there is one receiver; newest and a number: one "
@@ -130,7 +130,7 @@ inline constexpr std::array kOptions{
   return row == kOptions.end() ? nullptr : row;
 }
 
-// Each word of a row is an option, and each option somebody's.
+// Each word of a row is an option, and each option is in some row.
 static_assert(std::ranges::all_of(kSchemes, [](const SchemeRow& row) {
   return all_words(row.options, [](std::string_view word) { return find_option(word) != nullptr; });
 }));

@@ -53,7 +53,7 @@ inline constexpr std::array kSchemes{
               "capacity wait ack linger from mode lock numa uid gid readers policy evict",
               std::nullopt,
               "a ring in shared memory that its receivers can't write to, handed over the UNIX "
-              "socket at PATH to those whom its sender allows",
+              "socket at PATH to those that its sender allows",
               why_not_guarded},
     SchemeRow{Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
               "kind capacity slots slot_size on_consumer_death frames frame_size wait ack linger "

@@ -6,9 +6,9 @@
 //   ...
 //   ring->leave([](bool last) { return last; });
 //
-// An attachment that goes away without leave() is that of a dead participant. Who opens a ring that
-// is made, removed and made anew by others meanwhile begins anew until one holds; a process killed
-// at any instruction of it leaves nothing, or a whole ring that the next one takes.
+// An attachment that goes away without leave() is that of a dead participant. An opening of a ring
+// that is made, removed and made anew by others meanwhile begins anew until one holds; a process
+// killed at any instruction of it leaves nothing, or a whole ring that the next one takes.
 #pragma once
 
 #include <chrono>
@@ -49,7 +49,7 @@ struct RingPlace {
 
 namespace detail {
 
-// A ring that an opening has made. It goes with this object, unless somebody else has come to it
+// A ring that an opening has made. It goes with this object, unless another process has joined it
 // meanwhile, or the opening came to its end.
 class RONDO_API MadeRing {
  public:

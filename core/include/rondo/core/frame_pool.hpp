@@ -1,11 +1,11 @@
 // frame_pool: large frames in place, from one producer to many readers, each of which may hold some
 // of them for as long as it likes. A slow reader pins one frame, and not the ring.
 //
-// A frame's reference count is the number of pins that name it. Nobody shares a counter: each
+// A frame's reference count is the number of pins that name it. No counter is shared: each
 // reader has pin words of its own, and writes the ticket of the frame that it holds into one of
 // them. The producer, when it wants a frame back, looks at all of them.
 //
-//   producer, who wants frame f back         reader, who wants ticket t of frame f
+//   producer that wants frame f back         reader that wants ticket t of frame f
 //   ------------------------------------     ------------------------------------------
 //   state[f] = t | taken                     pin = t
 //   fence        (K1)                        fence        (K2)
@@ -16,17 +16,17 @@
 // One of the two sees the other. A ticket never comes again, so a pin that a reader is about to
 // clear, or that a hostile one made up, holds back at most that one frame.
 //
-// Death. A dead reader's pins hold its frames until its slot's lock is free: then whoever takes it
-// clears them (recover_dead_readers(), or the successor). A producer may die at any instruction:
-// all that it counted in `newest` is still there; a frame that was taken back but not yet written
-// is restored by its successor, since somebody may just have pinned it.
+// Death. A dead reader's pins hold its frames until its slot's lock is free: then the participant
+// that takes it clears them (recover_dead_readers(), or the successor). A producer may die at any
+// instruction: all that it counted in `newest` is still there; a frame that was taken back but not
+// yet written is restored by its successor, since a reader may just have pinned it.
 //
 // No reader can harm another one or the producer: hostile pins hold `pins` frames at most.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
 //   N1, N3, N5 release newest  ->  N2, N4 acquire newest   all frames up to that one are written
-//   U1 release pin         ->  U2 acquire pin          a frame that nobody pins is fully read
+//   U1 release pin         ->  U2 acquire pin          a frame that no reader pins is fully read
 //   K1 seq_cst fence, K2 seq_cst fence   forbid that producer and reader miss each other
 #pragma once
 
@@ -56,7 +56,7 @@ enum class FrameStart : std::uint8_t {
   kNewest,  // at the newest one
   kNext,    // at the first one to be published from now on
   kResume   // behind the last one that the slot's owner before got; those gone by now are lost.
-            // Where nobody was: at the oldest
+            // Where no reader was: at the oldest
 };
 
 class frame_pool {
@@ -140,7 +140,7 @@ class [[nodiscard]] frame_pool::Message {
   std::uint64_t number_ = 0;
 };
 
-// The one who publishes. Not thread-safe: one thread at a time.
+// The publishing side. Not thread-safe: one thread at a time.
 class frame_pool::Producer {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not. The caller holds the
@@ -148,16 +148,17 @@ class frame_pool::Producer {
   explicit Producer(const Parts& parts) noexcept;
 
   // A frame to write in place, or none when all are pinned. It is a free one, or the oldest that
-  // nobody pins. The newest is never taken, so that there is always one to read. With
+  // no reader pins. The newest is never taken, so that there is always one to read. With
   // readers * pins + 2 frames it never fails. One claim at a time. Progress: wait-free; one fence,
   // and reads a line per reader.
   [[nodiscard]] std::optional<Claim> try_claim() noexcept;
 
-  // The same without an object, for those who build handles of their own: where to write,
+  // The same without an object, for building handles of one's own: where to write,
   // frame_bytes bytes, or nullptr; again the same frame until it is committed or discarded.
   [[nodiscard]] std::byte* try_reserve() noexcept;
   // Publishes the frame with its first `size_bytes` bytes, at most frame_bytes. Progress:
-  // wait-free. Memory ordering: what the caller did before is visible to who gets this frame.
+  // wait-free. Memory ordering: what the caller did before is visible to a reader that gets this
+  // frame.
   void commit(std::size_t size_bytes) noexcept;
   // Gives the frame up, unpublished; what it held before is gone.
   void discard() noexcept { claimed_ = kNone; }
@@ -222,7 +223,7 @@ inline std::optional<frame_pool::Claim> frame_pool::Producer::try_claim() noexce
   return std::optional<Claim>(std::in_place, *this, std::span(bytes, parts_.frame_bytes));
 }
 
-// One who reads. Each slot has one at a time; not thread-safe.
+// The reading side. Each slot has one at a time; not thread-safe.
 class frame_pool::Consumer {
  public:
   // Takes reader `index`'s part, below reader_count, whose slot the caller holds; clears what a
@@ -236,7 +237,7 @@ class frame_pool::Consumer {
   [[nodiscard]] std::optional<Message> try_next() noexcept { return one(false); }
   [[nodiscard]] std::optional<Message> try_newest() noexcept { return one(true); }
 
-  // The same into an object that is used again, for those who hold one frame at a time, with one
+  // The same into an object that is used again, for holding one frame at a time, with one
   // pin: `frame` keeps what it holds if there is no newer one (kEmpty, kEnd), and otherwise lets go
   // of it before another one is pinned.
   [[nodiscard]] ReadOutcome try_next(Message& frame) noexcept {
@@ -246,7 +247,7 @@ class frame_pool::Consumer {
     return outcome_ = read(frame, true);
   }
 
-  // Whether try_next() would say something else than kEmpty: for who waits. Progress: wait-free.
+  // Whether try_next() would say something else than kEmpty: for waits. Progress: wait-free.
   [[nodiscard]] bool changed() const noexcept {
     // relaxed: read() looks again, and orders what it reads.
     const std::uint64_t newest = parts_.producer->newest.load(std::memory_order_relaxed);
@@ -283,14 +284,14 @@ class frame_pool::Consumer {
   latest<FrameAccount>::Writer account_writer_;
 };
 
-// A pin, for people and for those who want a slow reader named. Caller: anyone.
+// A pin, for people and for naming a slow reader. Caller: any process.
 struct HeldFrame {
   std::uint32_t reader;  // its participant slot is kFirstReaderSlot + reader
   std::uint64_t number;  // of what it holds
   std::uint64_t behind;  // frames published since
 };
 
-// Calls f(HeldFrame) for each frame that is held now. Progress: wait-free. Caller: anyone.
+// Calls f(HeldFrame) for each frame that is held now. Progress: wait-free. Caller: any process.
 template <class F>
 void for_each_held(const FramePoolParts& parts, F&& f) noexcept {
   detail::for_each_pin(parts, [&](std::uint32_t reader, std::uint64_t ticket) {
@@ -305,8 +306,8 @@ void for_each_held(const FramePoolParts& parts, F&& f) noexcept {
   });
 }
 
-// What reader `index` has got so far; all zero if nobody ever was. Empty beside a hostile one.
-// Progress: bounded. Caller: anyone.
+// What reader `index` has got so far; all zero if there never was one. Empty beside a hostile one.
+// Progress: bounded. Caller: any process.
 [[nodiscard]] inline std::optional<FrameAccount> read_frame_account(const FramePoolParts& parts,
                                                                     std::uint32_t index) noexcept {
   FrameAccount account{};
@@ -323,8 +324,8 @@ inline void clear_pins(const FramePoolParts& parts, std::uint32_t index) noexcep
 
 // Lets go of what dead readers had pinned. `liveness`: Participants, or what else has is_dead(),
 // try_lock_dead() and unlock() as it does. Returns how many readers that were. Progress: one system
-// call for each reader that holds a frame. Caller: anyone with write access to the readers' parts;
-// meant for a producer that found nothing to claim.
+// call for each reader that holds a frame. Caller: any process with write access to the readers'
+// parts; meant for a producer that found nothing to claim.
 template <class Liveness>
 std::uint32_t recover_dead_readers(const FramePoolParts& parts, Liveness& liveness) noexcept {
   std::bitset<kMaxFrameReaders> holders;

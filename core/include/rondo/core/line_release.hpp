@@ -7,11 +7,11 @@
 // question. Measured on a Zen 4: 64-byte messages through 64 KiB become 2 to 3 times faster between
 // near cores, and 5 to 7 times between far ones. The price is a write to memory per line.
 //
-// In other rings eviction costs more than it brings: small ones live in the first-level cache, and
-// large ones leave the private caches by themselves; and on an Intel Xeon (Ice Lake) it is a loss in
-// all of them. So no size tells: the consumer begins without, and tries it from the third lap on, and
-// now and then (lap_trials.hpp). Only streams are treated at all, and passing a message costs nothing: all
-// of this happens where a batch of space is given back.
+// In other rings eviction costs more than it brings: small ones live in the first-level cache,
+// large ones leave the private caches by themselves; and on an Intel Xeon (Ice Lake) it is a loss
+// in all of them. So no size tells: the consumer begins without, and tries it from the third lap
+// on, and now and then (lap_trials.hpp). Only streams are treated at all, and passing a message
+// costs nothing: all of this happens where a batch of space is given back.
 #pragma once
 
 #include <cstddef>

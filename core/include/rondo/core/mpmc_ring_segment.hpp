@@ -16,7 +16,7 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] RONDO_API Result<MpmcLayout> mpmc_layout_for(const MpmcParams& params);
 [[nodiscard]] RONDO_API Result<MpmcParts> mpmc_create(std::span<std::byte> bytes,
                                                       const MpmcParams& params);
-// A ring of any messages; those who only look at it need no more.
+// A ring of any messages; to look at it needs no more.
 [[nodiscard]] RONDO_API Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes,
                                                       std::string_view what);
 // The slots have to be of this shape: kGeometryMismatch otherwise. Of sized ones, of any size.

@@ -25,7 +25,7 @@ struct RingOptions {
   SegmentOptions segment = {};
   std::string_view participant = {};  // for people; empty: the program's name
   bool keep = false;  // the name stays when this one leaves, also as the last participant
-  // How long the one who can't make the ring (a reader of a cell) waits for there to be one.
+  // How long an opener that can't make the ring (a reader of a cell) waits for there to be one.
   std::chrono::nanoseconds patience{0};
 };
 
@@ -100,8 +100,8 @@ class Opened final : private detail::OpenedBase<Ring>, public Handle {
   ~Opened() {
     if constexpr (!std::is_trivially_destructible_v<Handle>) {
       if (!forked()) return;
-      // A consumer gives back what it has read, in its parent's name: so it moves to where nobody
-      // destroys it.
+      // A consumer gives back what it has read, in its parent's name: so it moves to where it
+      // is not destroyed.
       alignas(Handle) std::byte grave[sizeof(Handle)];
       new (grave) Handle(std::move(static_cast<Handle&>(*this)));
     }
@@ -112,13 +112,13 @@ class Opened final : private detail::OpenedBase<Ring>, public Handle {
   // Whether this object came here by fork(). Progress: wait-free.
   [[nodiscard]] bool forked() const noexcept { return attachment().forked(); }
   // Whether the other side is there now, any of it: the kernel's word. A reader that holds no slot
-  // (of a cell) is nobody. A system call.
+  // (of a cell) does not count. A system call.
   [[nodiscard]] Presence peer() const noexcept {
     return attachment().participants().presence(Base::slots_.peer_slot, Base::slots_.peers);
   }
 
   // Leaves in order, as the destructor does; the handle is not to be used any more. Blocking, for
-  // a second at most. True if nobody else was left. Errors: kForked, in a child: nothing happened.
+  // a second at most. True if no other was left. Errors: kForked, in a child: nothing happened.
   Result<bool> leave() {
     if (forked()) {
       return Error{ErrorCode::kForked, "this handle of " +

@@ -1,4 +1,4 @@
-// Participants: who is attached to a segment, and how one joins and leaves.
+// Participants: the processes attached to a segment, and how one joins and leaves.
 //
 // The table at kParticipantTable has an entry for each slot, written by the slot's owner:
 //
@@ -11,20 +11,20 @@
 //       24    32  name              UTF-8, padded with zeros
 //       56    72  (zero)
 //
-// It is for people alone. Any peer may scribble over it, so nothing is ever decided by it: who
-// holds a slot, and who is dead, the kernel says (liveness.hpp).
+// It is for people alone. Any peer may scribble over it, so nothing is ever decided by it: which
+// slots are held, and which owners are dead, the kernel says (liveness.hpp).
 //
 // Joining and leaving are ordered by the membership lock:
 //
 //   join                                     leave
 //     membership lock, bounded wait            say farewell in the table
 //     is the name still this file's?           membership lock, bounded wait
-//     take the first free slot's lock          anyone else there? if not, does the name go?
+//     take the first free slot's lock          any other there? if not, does the name go?
 //     recover what its dead owner left         give the slot's lock back
 //     write the table entry                    membership unlock
 //     membership unlock
 //
-// So nobody joins a segment whose name the last participant has just removed: join() says
+// So no process joins a segment whose name the last participant has just removed: join() says
 // kReplaced, and the caller attaches to what stands at the name now, or creates it. A process
 // killed anywhere in this leaves locks that the kernel frees, and at worst a name without
 // participants, which the next one may join or remove.
@@ -87,7 +87,7 @@ struct ParticipantInfo {
   std::string name;  // printable: control characters and broken UTF-8 are replaced by '?'
 };
 
-// Who wants in.
+// What a joining process asks for.
 struct JoinRequest {
   std::uint32_t first_slot = 0;  // the slots to choose from
   std::uint32_t slot_count = 1;
@@ -117,24 +117,24 @@ class RONDO_API Participants {
 
   Participants(Participants&&) noexcept;
   Participants& operator=(Participants&&) noexcept;
-  ~Participants();  // a participant who did not leave() counts as dead
+  ~Participants();  // a participant that did not leave() counts as dead
 
   // Takes one slot. Blocking, for the request's patience at most. At most once per object.
   // Errors: kBusy (the one slot asked for is held by a live participant; the message says whom; or
   // a process that may only read the segment has locked it: see liveness.hpp),
   // kNoSlot (all of several are, or can't be recovered yet), kReplaced (the name is gone or leads
-  // elsewhere: open it again), kTimedOut (someone holds the membership lock for too long), kForked,
+  // elsewhere: open it again), kTimedOut (the membership lock is held for too long), kForked,
   // kPermission (a read-only segment).
   Result<Joined> join(const JoinRequest& request, const Recover& recover = {});
 
-  // What one who leaves does last: bool(bool last). Called once, under the membership lock, so that
-  // whoever acts upon a farewell said here finds the slot given back when it leaves itself. `last`:
-  // nobody else is attached, nobody comes meanwhile, and all that those who left in order wrote
-  // before is visible; only then, and if it returns true, the name goes. If the lock can't be had
-  // in time it is called without, and `last` is false.
+  // What a leaving participant does last: bool(bool last). Called once, under the membership lock,
+  // so that a peer that acts upon a farewell said here finds the slot given back when it leaves
+  // itself. `last`: no other is attached, none comes meanwhile, and all that those that left in
+  // order wrote before is visible; only then, and if it returns true, the name goes. If the lock
+  // can't be had in time it is called without, and `last` is false.
   using NameGoes = FunctionRef<bool(bool)>;
 
-  // Gives the slot back. Returns whether nobody else was left, proved by the kernel; then the name
+  // Gives the slot back. Returns whether no other was left, proved by the kernel; then the name
   // goes if `name_goes` says so. Blocking, for `patience` at most; when it passes, the slot is
   // given back all the same, and the name stays. Nothing happens if not joined, or in a forked
   // child.
@@ -150,9 +150,9 @@ class RONDO_API Participants {
   // Whether this object was inherited by fork: it is no participant.
   [[nodiscard]] bool forked() const noexcept { return lock_.forked(); }
 
-  // Whether nobody holds `slot`; of one's own slot: false. One system call.
+  // Whether `slot` is free; of one's own slot: false. One system call.
   [[nodiscard]] bool is_dead(std::uint32_t slot) const noexcept;
-  // Takes the lock of `slot` if nobody holds it: true means that its owner is dead, and that the
+  // Takes the lock of `slot` if it is free: true means that its owner is dead, and that the
   // slot stays empty until unlock(). Of one's own slot: false.
   [[nodiscard]] bool try_lock_dead(std::uint32_t slot) noexcept;
   void unlock(std::uint32_t slot) noexcept;
@@ -187,7 +187,7 @@ class RONDO_API Participants {
   std::optional<std::uint32_t> slot_;
 };
 
-// Removes the name of a segment that was made but that nobody has ever joined: true if it is gone.
+// Removes the name of a segment that was made but never joined: true if it is gone.
 // Waits for the membership lock for a second at most.
 RONDO_API bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept;
 

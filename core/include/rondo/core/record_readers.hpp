@@ -1,4 +1,4 @@
-// Several readers of one record ring: who is waited for, and how space is taken back.
+// Several readers of one record ring: which are waited for, and how space is taken back.
 //
 // Each reader chooses for itself. The producer waits for reliable ones alone: it knows the slowest
 // of them, and looks anew only when the ring looks full. All others are overwritten, and find out:
@@ -9,13 +9,13 @@
 //   fence         (V1)                       if (reclaim > my position) it was overwritten
 //   write records over what lies before r
 //
-// So whoever has read a byte of a later lap sees a reclaim beyond its position, as a seqlock's
-// reader sees the version. The sequence of the record at which it starts again, minus that of the
-// record it was at, is what it lost. It finds a record to start from by the checkpoints that the
-// producer leaves all over the lap.
+// So a reader that has read a byte of a later lap sees a reclaim beyond its position, as a
+// seqlock's reader sees the version. The sequence of the record at which it starts again, minus
+// that of the record it was at, is what it lost. It finds a record to start from by the checkpoints
+// that the producer leaves all over the lap.
 //
 // A reliable reader that joins must not start where the producer is just taking space back. So the
-// producer says beforehand what it is about to take, and looks who is there:
+// producer says beforehand what it is about to take, and looks at the readers:
 //
 //   producer                                 joining reader
 //   ------------------------------------     ------------------------------------------
@@ -26,20 +26,20 @@
 //     a reader's head is before r            else joined
 //
 // A place found by a walk along the headers is looked for from there, when the reader has joined:
-// what a reliable one walks along nobody overwrites. One that comes back joins where its account
+// what a reliable one walks along is not overwritten. One that comes back joins where its account
 // says, and proves that by a walk then: its place has been kept for it, and never goes back.
 //
 // One of the two sees the other: the reader finds the intent beyond its head and starts later, or
-// the producer finds its head and takes back no more than lies before it. Who dies in between
+// the producer finds its head and takes back no more than lies before it. A death in between
 // leaves a reader that is waited for until its death is proved, or an intent that was not used.
 //
 // No reader can harm the producer or another reader: a head that goes back, or beyond what is
-// published, is one that nobody waits for.
+// published, is not waited for.
 //
 // Ordering. Each label stands at exactly one operation; pairs are mutual. The consumers' half of
 // the code is in record_readers_inl.hpp.
 //
-//   V1 release fence -> V2 in record_ring.hpp      who sees what is written after sees reclaim
+//   V1 release fence -> V2 in record_ring.hpp      a reader of what is written after sees reclaim
 //   J1 release state -> J2 acquire state           the head of this joining, or a later one
 //   J3 seq_cst fence, J4 seq_cst fence             forbid that producer and reader miss each other
 //   H1 in record_ring.hpp -> L2 acquire head       space given back is fully read
@@ -80,13 +80,13 @@ struct ReaderOptions {
   std::uint64_t sequence = 0;
   ReaderStart after_loss = ReaderStart::kOldest;  // or kNewest
   // At most kReaderNameBytes; the rest is cut off. If the part's last owner bore the same one, it
-  // is that one who comes back, and `from` is not looked at. Empty: nobody.
+  // is that reader that comes back, and `from` is not looked at. Empty: no name.
   std::string_view name = {};
   Acknowledge acknowledge = Acknowledge::kLazily;
   Steering steering = Steering::kOn;
 };
 
-// The state word: a policy, and how often somebody has joined or left.
+// The state word: a policy, and how often a reader has joined or left.
 namespace reader_state {
 [[nodiscard]] constexpr ReaderPolicy policy_of(std::uint64_t word) noexcept {
   const std::uint64_t policy = word & 0xff;
@@ -106,7 +106,7 @@ struct HeldBack {
   std::uint64_t behind_bytes;  // from there to the producer's position
 };
 
-// What the producer knows of its readers: for whom it waits, and where they were when it last
+// What the producer knows of its readers: for which it waits, and where they were when it last
 // looked.
 class RecordReaders {
  public:
@@ -128,8 +128,8 @@ class RecordReaders {
       // L2 (acquire, pairs with H1 in record_ring.hpp): the space given back has been fully read.
       const Position head = part.head.load(std::memory_order_acquire);
       Known& known = known_[i];
-      // Who was not there before counts from where the ring still holds its records; before that it
-      // is about to find out that it has to start later.
+      // A reader that was not there before counts from where the ring still holds its records;
+      // before that it is about to find out that it has to start later.
       const bool there = known.state == state;
       const Position from = there ? known.head : reclaim;
       if (head - from > published - from || head % record_header::kBytes != 0) {
@@ -179,7 +179,7 @@ struct ReaderAccount {
 };
 
 // The account that holds now; empty if it never stood still, which only a hostile reader brings
-// about. Progress: wait-free. Caller: anyone.
+// about. Progress: wait-free. Caller: any process.
 [[nodiscard]] inline std::optional<ReaderAccount> read_account(
     const RecordConsumerPart& part) noexcept {
   for (int tries = 0; tries < 1000; ++tries) {
@@ -212,11 +212,11 @@ namespace detail {
 }
 }  // namespace detail
 
-// Whether the part's last owner bore this name. Caller: anyone.
+// Whether the part's last owner bore this name. Caller: any process.
 [[nodiscard]] inline bool bears_name(const RecordConsumerPart& part,
                                      std::string_view name) noexcept {
   for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
-    // relaxed: a hint about who it was; all else is proved.
+    // relaxed: a hint about which reader it was; all else is proved.
     const std::uint64_t word = part.name[at / 8].load(std::memory_order_relaxed);
     if (word != detail::name_word(name, at)) return false;
   }

@@ -49,7 +49,7 @@ inline std::optional<RecordStart> newest_checkpoint(const RecordParts& parts, Po
   }
 }
 
-// Where the position in an account has to be proved from, as its owner may have been anybody: from
+// Where the position in an account has to be proved from, as its owner may have been hostile: from
 // itself, if it lies before the newest checkpoint, or from that. Empty if it can't be one.
 inline std::optional<RecordStart> proof_of(const RecordParts& parts, Position bound,
                                            const ReaderAccount& account) noexcept {
@@ -88,9 +88,9 @@ inline std::optional<RecordStart> base_for(const RecordParts& parts, Position bo
 }
 
 // Where the options lead from that base; if the stride is too short for the newest record, the
-// newest that it came to. For who starts at the oldest record, and knows how far others have come:
-// behind the last mark that any of them has passed, as what lies before it was read to its end.
-// Else whoever came would read that again, and none what is behind.
+// newest that it came to. For a reader that starts at the oldest record, and knows how far others
+// have come: behind the last mark that any of them has passed, as what lies before it was read to
+// its end. Else the next one would read that again, and none what is behind.
 inline std::optional<RecordStart> find_start(const RecordParts& parts, RecordStride& stride,
                                              const RecordStart& base, ReaderStart from,
                                              std::uint64_t sequence,
@@ -134,7 +134,7 @@ inline std::optional<Position> furthest_head(const RecordParts& parts) noexcept 
   return furthest;
 }
 
-// Whether records lie in a ring that nobody is attached to any more but the caller, and a reader
+// Whether records lie in a ring that none but the caller is attached to any more, and a reader
 // could still come for them: what no reader has passed, and what a reliable one had not read when
 // it was killed. True also of a ring that is not sound, of which nothing is known. Caller: holds
 // the membership lock, and has left the ring if it is a reader.
@@ -142,7 +142,7 @@ inline bool anything_unread(const RecordParts& parts) noexcept {
   const auto walk = walk_to_end(parts);
   if (!walk.sound) return true;
   const Position end = walk.after_mark ? walk.records_end : walk.position;
-  // relaxed, all of these: the membership lock orders what those who have left wrote, and the
+  // relaxed, all of these: the membership lock orders what those that have left wrote, and the
   // kernel has proved that the others are dead.
   constexpr auto kRelaxed = std::memory_order_relaxed;
   const Position reclaim = parts.producer->reclaim.load(kRelaxed);
@@ -185,18 +185,18 @@ inline bool record_ring::Producer::make_room_among_readers(std::uint64_t bytes) 
   const Position chunk = tail_ + max_of(bytes, parts_.capacity / 8);
   const Position wish = is_before(farthest, chunk) ? farthest : chunk;
 
-  // relaxed, this and the next two: ours alone, but for who joins, see J3.
+  // relaxed, this and the next two: ours alone, but for joining readers, see J3.
   const Position intent = parts_.producer->intent.load(std::memory_order_relaxed);
   if (is_before(intent, wish - reach)) {
     parts_.producer->intent.store(wish - reach, std::memory_order_relaxed);
-    // J3 (seq_cst, forbids that we miss a reader who joins and it misses our intent).
+    // J3 (seq_cst, forbids that we miss a joining reader and it misses our intent).
     atomic_fence(std::memory_order_seq_cst);
   }
   head_seen_ = look_at_readers();
   const Position granted = is_before(head_seen_ + reach, wish) ? head_seen_ + reach : wish;
   if (is_before(limit_, granted)) {
     limit_ = granted;
-    // relaxed, both: V1 publishes it to whoever sees what is written from now on.
+    // relaxed, both: V1 publishes it to a reader of what is written from now on.
     const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
     if (is_before(reclaim, granted - reach)) {
       parts_.producer->reclaim.store(granted - reach, std::memory_order_relaxed);
@@ -260,8 +260,8 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
                                                   : std::optional<detail::RecordStart>{};
     const auto base = proof_base ? proof_base : detail::base_for(parts_, intent, from, sequence);
     if (!base) continue;
-    // Before it walks: what a reliable reader walks along is its own already. But for who comes
-    // back: a head before the one that its place has kept would end that place's protection.
+    // Before it walks: what a reliable reader walks along is its own already. But for one that
+    // comes back: a head before the one that its place has kept would end that place's protection.
     move_to(proof_base ? account->position : base->position, base->sequence);
     if (!stand()) continue;
     published_ = position_;
@@ -271,7 +271,7 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     } else if (detail::is_record_start(parts_, proof, *base, *account)) {
       found = {{account->position, account->next}};
     }
-    // Where nobody waits for us, what the walk met may have been taken back meanwhile.
+    // Where we are not waited for, what the walk met may have been taken back meanwhile.
     move_to(base->position, base->sequence);
     if (!not_taken_back()) continue;
     if (!found) {
@@ -300,7 +300,7 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
 inline bool record_ring::Consumer::stand() noexcept {
   // relaxed: J1 publishes it.
   parts_.consumer->head.store(position_, std::memory_order_relaxed);
-  // A head that went back under the same word would be one that nobody waits for.
+  // A head that went back under the same word would not be waited for.
   joined_ = reader_state::next(joined_, policy_);
   // J1 (release, pairs with J2): head is that of this joining.
   parts_.consumer->state.store(joined_, std::memory_order_release);
@@ -313,7 +313,7 @@ inline bool record_ring::Consumer::stand() noexcept {
 inline void record_ring::Consumer::leave() noexcept {
   publish_unasked();
   if (policy_ == ReaderPolicy::kNone) return;
-  // relaxed: whoever sees it late waits a little longer.
+  // relaxed: a producer that sees it late waits a little longer.
   parts_.consumer->state.store(reader_state::next(joined_, ReaderPolicy::kDetached),
                                std::memory_order_relaxed);
 }
@@ -324,7 +324,7 @@ inline void record_ring::Consumer::write_account() noexcept {
   const std::uint64_t next = part.account.load(std::memory_order_relaxed) + 1;
   // Until A1 the other account holds, whenever we are killed.
   RecordAccount& account = part.accounts[next % 2];
-  // A9 (release, pairs with A10): who reads this word knows that the last account was current.
+  // A9 (release, pairs with A10): a reader of this word knows that the last account was current.
   account.position.store(position_, std::memory_order_release);
   // A3 (release, pairs with A4): as A9.
   account.next.store(sequence(), std::memory_order_release);
@@ -355,7 +355,7 @@ inline ReadOutcome record_ring::Consumer::overrun() noexcept {
     acknowledge_unasked();
     policy_ = ReaderPolicy::kLossy;
     joined_ = reader_state::next(joined_, policy_);
-    // relaxed: nobody waits for us as it is.
+    // relaxed: we are not waited for as it is.
     parts_.consumer->state.store(joined_, std::memory_order_relaxed);
   }
   auto stride = detail::RecordStride::of_look();

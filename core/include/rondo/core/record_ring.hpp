@@ -14,7 +14,7 @@
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
 //   R1 release header  ->  R2 acquire header      a visible record is fully written
-//   R1 release header  ->  R3 acquire header      the same, for whoever walks the headers
+//   R1 release header  ->  R3 acquire header      the same, for a walk along the headers
 //   R1 release header  ->  R4 acquire header      the same, when looking again
 //   R5 release header  ->  R2, R3, R4             all records of a batch are fully written
 //   H1 release head    ->  H2 acquire head        space given back is fully read
@@ -79,7 +79,7 @@ class record_ring {
   }
 };
 
-// The one who writes. Not thread-safe: one thread at a time.
+// The writing side. Not thread-safe: one thread at a time.
 class record_ring::Producer {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not: walks the headers from
@@ -123,7 +123,7 @@ class record_ring::Producer {
     const Position next = start + record_header::footprint(size_bytes);
     const std::uint64_t header =
         record_header::make(RecordKind::kRecord, sequence_, static_cast<std::uint32_t>(size_bytes));
-    // relaxed: nobody looks at this word before the header stored by R1 below is visible.
+    // relaxed: this word is not read before the header stored by R1 below is visible.
     parts_.header_at(next).store(0, std::memory_order_relaxed);
     if (padding_ != 0) [[unlikely]] {
       // relaxed: reached only through the padding's header, which R1 publishes.
@@ -196,7 +196,7 @@ class record_ring::Producer {
   [[nodiscard]] ClaimOutcome outcome() const noexcept {
     return failed_ ? ClaimOutcome::kCorrupt : ClaimOutcome::kFull;
   }
-  // True when every record published has been given back: by all who are waited for, if there are
+  // True when every record published has been given back: by all that are waited for, if there are
   // several readers. Reads the consumers' lines.
   [[nodiscard]] bool drained() noexcept {
     if (parts_.readers > 1) {
@@ -210,11 +210,11 @@ class record_ring::Producer {
   [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
 
   // The reliable reader that is furthest behind, of those that were waited for when the producer
-  // last looked; empty if nobody holds it back. Of a ring with several readers.
+  // last looked; empty if none holds it back. Of a ring with several readers.
   [[nodiscard]] std::optional<HeldBack> held_back_by() const noexcept {
     return readers_ != nullptr ? readers_->slowest(tail_) : std::nullopt;
   }
-  // Waits no longer for reader `i`, who may be dead, or too slow. If it is alive, it goes on as a
+  // Waits no longer for reader `i`, which may be dead, or too slow. If it is alive, it goes on as a
   // lossy one and is told what it lost. Nothing happens to one that is not waited for.
   void evict(std::uint32_t i) noexcept {
     if (readers_ != nullptr) readers_->evict(parts_, i);
@@ -247,7 +247,7 @@ class record_ring::Producer {
   RONDO_ALWAYS_INLINE void take_line_back() noexcept {
     // Signed, as in try_reserve(). Free space only.
     if (static_cast<std::int64_t>(limit_ - tail_) < std::int64_t{2 * kLineBytes}) return;
-    // relaxed: nobody looks at this word before it is written anew.
+    // relaxed: this word is not read before it is written anew.
     parts_.header_at(tail_ + kLineBytes).store(0, std::memory_order_relaxed);
   }
 
@@ -278,7 +278,7 @@ class record_ring::Producer {
   std::unique_ptr<RecordReaders> readers_;  // of a ring with several
 };
 
-// The one who reads, or one of those who do. Not thread-safe: one thread at a time.
+// The reading side, or one of several. Not thread-safe: one thread at a time.
 class record_ring::Consumer {
  public:
   // For a ring with one reader.
@@ -294,8 +294,8 @@ class record_ring::Consumer {
   // producer ran away again and again. Takes time in the number of records of one lap.
   [[nodiscard]] static std::optional<Consumer> join(const RecordParts& parts,
                                                     const ReaderOptions& options) noexcept;
-  // Leaves the ring in order: what was read is given back, as Acknowledge has it. Nobody waits any
-  // more for one of several readers; its account and name stay.
+  // Leaves the ring in order: what was read is given back, as Acknowledge has it. One of
+  // several readers is not waited for any more; its account and name stay.
   void leave() noexcept;
 
   Consumer(Consumer&&) noexcept = default;
@@ -335,7 +335,7 @@ class record_ring::Consumer {
 
   // Whether the record that try_peek() found is still what the producer committed: what was read
   // of it before this call is whole and true. What it says last decides whether the record counts
-  // as received or as lost; of one that nobody asked about, whether it is intact when it is given
+  // as received or as lost; of one that was not asked about, whether it is intact when it is given
   // back. Always true in a ring with one reader, and for a reliable reader that was not evicted.
   // Progress: wait-free; a load of a line that changes several times a lap.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool intact() const noexcept {
@@ -446,11 +446,11 @@ class record_ring::Consumer {
     return true;
   }
 
-  // As intact(), of the header at our position, and tells nobody.
+  // As intact(), of the header at our position, and keeps no note of it.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool not_taken_back() const noexcept {
     if (policy_ == ReaderPolicy::kNone) return true;
     // V2 (acquire, pairs with V1 in record_readers.hpp): what was read was there before we look, so
-    // whoever read a byte of a later lap finds its space taken back.
+    // a reader of a byte of a later lap finds its space taken back.
     atomic_fence(std::memory_order_acquire);
     // relaxed: V2 orders it behind the reads.
     const Position reclaim = parts_.producer->reclaim.load(std::memory_order_relaxed);
@@ -464,7 +464,7 @@ class record_ring::Consumer {
   void publish_unasked() noexcept {
     if (!explicit_) publish();
   }
-  // Of a reader that nobody waits for: what it acknowledges, and when, makes no difference.
+  // Of a reader that is not waited for: what it acknowledges, and when, makes no difference.
   void acknowledge_unasked() noexcept {
     if (!std::exchange(explicit_, false)) return;
     (share_ != 0 ? share_ : readers_share_) = share_of(parts_, Acknowledge::kLazily);

@@ -6,7 +6,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // How many headers a call may still walk past. Whatever a hostile peer lays out for us to walk
-// along, again and again, a call comes back to a caller who may have a deadline.
+// along, again and again, a call comes back to a caller that may have a deadline.
 struct RecordStride {
   std::uint64_t headers;
 
@@ -16,7 +16,7 @@ struct RecordStride {
   static constexpr RecordStride of_lap(const RecordParts& parts) noexcept {
     return {parts.capacity / record_header::kBytes + 1};
   }
-  // Of who opens the ring, who may have to begin anew beside a producer at full speed.
+  // Of an opener of the ring, which may have to begin anew beside a producer at full speed.
   static constexpr RecordStride of_open(const RecordParts& parts) noexcept {
     return {4 * of_lap(parts).headers + (std::uint64_t{1} << 20)};
   }
@@ -24,7 +24,7 @@ struct RecordStride {
 
 // How often a call that finds words in motion begins anew before it comes back.
 inline constexpr int kRecordTries = 16;
-// After so many vain tries in a row, in all calls together, nobody honest is at work there.
+// After so many vain tries in a row, in all calls together, no honest producer is at work there.
 inline constexpr std::uint32_t kMostVainTries = 1024;
 
 // Where a walk along the headers ended.
@@ -196,7 +196,7 @@ inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
 inline void record_ring::Producer::refresh_head() noexcept {
   // H2 (acquire, pairs with H1): the space given back has been fully read.
   const Position head = parts_.consumer->head.load(std::memory_order_acquire);
-  // A head that goes back, or beyond what is published, or off the headers, is nobody's honest
+  // A head that goes back, or beyond what is published, or off the headers, is no honest
   // store: it reads as full.
   const Position published = in_batch_ ? batch_start_ : tail_;
   if (head - head_seen_ > published - head_seen_ || !detail::is_header_position(head)) {
@@ -212,7 +212,7 @@ inline void record_ring::Producer::leave_checkpoint(Position position,
   const std::uint64_t next = parts_.producer->current.load(std::memory_order_relaxed) + 1;
   // Until K1 the last checkpoint holds, whenever we are killed.
   RecordCheckpoint& checkpoint = parts_.producer->checkpoints[next % kRecordCheckpoints];
-  // K3 (release, pairs with K4): who reads this word knows that the last checkpoint was current.
+  // K3 (release, pairs with K4): a reader of this word knows that the last checkpoint was current.
   checkpoint.position.store(position, std::memory_order_release);
   // K5 (release, pairs with K6): as K3.
   checkpoint.sequence.store(sequence, std::memory_order_release);

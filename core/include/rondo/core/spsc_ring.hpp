@@ -66,11 +66,11 @@ class spsc_ring {
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the ring");
 
-  // Opening by a name, "shm:NAME" or "file:PATH", for those who include spsc_open.hpp. Either side
-  // comes first and makes the ring, and each takes over from a dead predecessor: as the handles'
-  // constructors do. A capacity of 0 is that of the ring, in a new one what 1 MiB holds; another
-  // one, or another size of raw slots, has to be the ring's. Blocking, for 5 seconds at most while
-  // somebody else is joining or leaving.
+  // Opening by a name, "shm:NAME" or "file:PATH", for programs that include spsc_open.hpp. Either
+  // side comes first and makes the ring, and each takes over from a dead predecessor: as the
+  // handles' constructors do. A capacity of 0 is that of the ring, in a new one what 1 MiB holds;
+  // another one, or another size of raw slots, has to be the ring's. Blocking, for 5 seconds at
+  // most while another process is joining or leaving.
   // Errors: kInvalidUrl, kInvalidName, kInvalidCapacity, kBusy (the role is held by a live process;
   // the message says which), kGeometryMismatch, attach()'s, Segment::create()'s and attach()'s,
   // Participants::join()'s.
@@ -86,7 +86,7 @@ class spsc_ring {
       std::string_view name, const SpscParams& params, const RingOptions& options);
 };
 
-// The one who writes. Not thread-safe: one thread at a time. The memory has to outlive it.
+// The writing side. Not thread-safe: one thread at a time. The memory has to outlive it.
 template <class T>
 class spsc_ring<T>::Producer {
  public:
@@ -210,7 +210,7 @@ class spsc_ring<T>::Producer {
   bool failed_ = false;
 };
 
-// The one who reads. Not thread-safe: one thread at a time. The memory has to outlive it.
+// The reading side. Not thread-safe: one thread at a time. The memory has to outlive it.
 template <class T>
 class spsc_ring<T>::Consumer {
  public:

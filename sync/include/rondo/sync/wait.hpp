@@ -46,7 +46,7 @@ enum class WaitResult : std::uint8_t {
 };
 
 namespace detail {
-RONDO_API void yield_core() noexcept;  // to whoever may run on it
+RONDO_API void yield_core() noexcept;  // to a thread that may run on it
 }  // namespace detail
 
 class RONDO_API WaitStrategy {
@@ -71,14 +71,14 @@ class RONDO_API WaitStrategy {
   [[nodiscard]] std::chrono::nanoseconds adaptive_spin() const noexcept { return spin_; }
 
   // Waits until `ready()` holds, for the reasons above, and says why it stopped.
-  //   bell       a Sleeper or CrowdSleeper of the one who waits (only the parking modes use it)
+  //   bell       a Sleeper or CrowdSleeper of the waiting side (only the parking modes use it)
   //   ready      bool(): looks at the ring, with acquire; without effect, called any number of
   //              times
   //   peer_gone  bool(): asks the kernel whether the other side lives; may be a system call.
   //              Called every kProbeInterval at least, before a sleep if the last time, in any
   //              wait, was longer ago, and once by a wait that times out before (but not for
-  //              Deadline::now()): so whoever waits again and again, each time for a moment, finds
-  //              out too.
+  //              Deadline::now()): so a caller that waits again and again, each time for a moment,
+  //              finds out too.
   // After kReady from a crowd's bell the caller has to try to take what is there.
   // Progress: blocking. Memory ordering: that of `ready`.
   template <class Bell, class Ready, class Probe>
@@ -171,7 +171,7 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
         [[fallthrough]];
       case WaitMode::kPark:
         if (!std::exchange(slept, true)) {
-          // Nobody sleeps on a peer that has been dead for longer.
+          // No sleep on a peer that has been dead for longer.
           next_probe = asked_ + kProbeInterval;
           if (now >= next_probe) continue;
         }

@@ -37,7 +37,7 @@ struct ReaderInfo {
   std::uint32_t reader = 0;  // its number, from 0
   std::string name;          // printable; under which it may come back
   bool alive = false;        // the kernel's word
-  std::uint32_t pid = 0;     // of the one who is there, or who died there; 0: nobody
+  std::uint32_t pid = 0;     // of the one that is there, or died there; 0: none
   std::string participant;   // what it is called (OpenOptions::name), printable
   ReaderPolicy policy = ReaderPolicy::kNone;
   bool evicted = false;      // the sender waits for it no longer
@@ -55,18 +55,18 @@ struct RecordInfo {};
 // One with several receivers, each of which gets every message.
 struct BroadcastInfo {
   std::uint32_t reader_places = 0;  // receivers that can be attached at once
-  std::vector<ReaderInfo> readers;  // all who are there or may come back; as the sender sees them
+  std::vector<ReaderInfo> readers;  // all that are there or may come back; as the sender sees them
 };
 
 // A slot ring (kind=mpmc), that of an inproc: included.
 struct MpmcInfo {
   std::uint64_t slots = 0;
   std::uint64_t pending_messages = 0;  // claimed and not taken, more or less
-  std::uint64_t senders_closed = 0;    // who have gone from this stream
+  std::uint64_t senders_closed = 0;    // that have gone from this stream
   std::uint64_t senders_died = 0;
   std::uint64_t receivers_left = 0;
   std::uint64_t receivers_died = 0;
-  std::vector<RecoveredBy> recovered;  // those who did anything
+  std::vector<RecoveredBy> recovered;  // those that did anything
 };
 
 // A pool of frames (kind=frames).
@@ -86,17 +86,17 @@ struct RONDO_API ChannelInfo {
   std::uint64_t max_message_bytes = 0;
   std::uint64_t messages = 0;  // sent (a sender, an outsider) or received (a receiver)
   // Published and not given back, headers included; of a ring with several receivers, by the one
-  // that is furthest behind of those for whom the sender waits. Not of a pool of frames.
+  // that is furthest behind of those that the sender waits for. Not of a pool of frames.
   std::uint64_t pending_bytes = 0;
 
   // Rings in segments only.
   std::optional<SegmentReport> memory;  // what was obtained: size, pages, locking, node
   std::uint64_t instance_id = 0;        // of this segment; random
-  // Of a handle: whether the name still leads to its segment. False once somebody has taken the
-  // name away (rondo rm --force, the system's RemoveIPC): the handle goes on, but nobody can join.
+  // Of a handle: whether the name still leads to its segment. False once the name was taken
+  // away (rondo rm --force, the system's RemoveIPC): the handle goes on, but no process can join.
   bool at_its_name = true;
   std::vector<ParticipantInfo> participants;
-  // Of a shm+guarded: sender: why it can't let in those who come now, for people; empty: it can.
+  // Of a shm+guarded: sender: why it can't let receivers in now, for people; empty: it can.
   std::string hindrance;
 
   // Which kind of channel it is, and what only that kind has.
@@ -119,8 +119,8 @@ struct RONDO_API ChannelInfo {
 // kUnsupported for other schemes.
 [[nodiscard]] RONDO_API Result<ChannelInfo> inspect(std::string_view url);
 
-// Takes the name of a shm:, file:, fifo:, unix: or shm+guarded: URL away. Those who are attached go
-// on.
+// Takes the name of a shm:, file:, fifo:, unix: or shm+guarded: URL away. Those that are attached
+// go on.
 // Errors: kNotFound, kBusy when live participants are attached and `even_if_used` is false, and
 // those of the segment; kUnsupported for schemes without a name.
 [[nodiscard]] RONDO_API Result<void> remove(std::string_view url, bool even_if_used = false);

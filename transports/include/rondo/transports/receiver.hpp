@@ -1,4 +1,4 @@
-// Receiver: the handle of the one who reads, the same for every transport.
+// Receiver: the reading handle, the same for every transport.
 //
 //   auto receiver = rondo::Receiver::open("shm:ticks");   // waits for the sender
 //   if (!receiver) die(receiver.error().message);
@@ -66,7 +66,7 @@ class [[nodiscard]] Message {
   // received or as lost; of one that was not asked about, whether it is intact when it is given
   // back. So lost() grows by as many as the numbers of those that were intact leave out.
   [[nodiscard]] bool intact() const noexcept;
-  // A copy that nobody else can change.
+  // A copy that no other process can change.
   [[nodiscard]] std::vector<std::byte> take() const { return {bytes_.begin(), bytes_.end()}; }
   // kind=mpmc: whether another receiver died holding this message, so that it may have been acted
   // upon already. Elsewhere always false.
@@ -123,8 +123,8 @@ class RONDO_API Receiver {
   [[nodiscard]] Iterator begin() noexcept;
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
-  // Leaves in order: a sender learns that nobody reads any more. The last participant takes the
-  // ring's name away. Detaching again does nothing. Never blocks for long.
+  // Leaves in order: a sender learns that its messages are not read any more. The last participant
+  // takes the ring's name away. Detaching again does nothing. Never blocks for long.
   void detach() noexcept;
 
   // Tells the sender that all messages given back so far have been dealt with: with ack=explicit

@@ -1,4 +1,4 @@
-// Sender: the handle of the one who writes, the same for every transport.
+// Sender: the writing handle, the same for every transport.
 //
 //   auto sender = rondo::Sender::open("shm:ticks?capacity=4MiB");
 //   if (!sender) die(sender.error().message);
@@ -71,7 +71,7 @@ class [[nodiscard]] Claim {
   // Sends the message. On a byte stream that takes nothing now, one that was claimed with a
   // deadline waits until that; what is not written by then is written by later calls, of which
   // flush() is one. Should the receiver have left, the next call on the sender says so. Memory
-  // ordering: what the caller did before is visible to whoever receives this message.
+  // ordering: what the caller did before is visible to the receiver of this message.
   RONDO_ALWAYS_INLINE void commit() && noexcept;
 
  private:
@@ -86,7 +86,7 @@ class RONDO_API Sender {
   class Batch;
 
   // Opens the sending end of `url` (url.hpp). Rings are created if they do not exist; one whose
-  // sender has gone or died is taken up where that one stopped. Waits for nobody on a ring; on
+  // sender has gone or died is taken up where that one stopped. Never blocks on a ring; on
   // fifo: and unix: for the receiver.
   // Errors: those of Url::parse(); of creating and attaching a segment; kBusy while another sender
   // lives; kGeometryMismatch when the ring is there with another capacity than the URL names;
@@ -97,8 +97,8 @@ class RONDO_API Sender {
   Sender& operator=(Sender&& other) noexcept;
   // As close(), but gives up on a byte stream that takes nothing for a few seconds. While an
   // exception that came since is on its way, as break_off(): what was to be sent was not. (That a
-  // thread is cancelled is no exception to the language: who may be cancelled in the middle calls
-  // break_off() in a cleanup handler.)
+  // thread is cancelled is no exception to the language: a thread that may be cancelled in the
+  // middle calls break_off() in a cleanup handler.)
   ~Sender();
 
   // Claims room for a message of `size_bytes`. Empty if there is no room now, or never will be:
@@ -130,8 +130,8 @@ class RONDO_API Sender {
   }
 
   // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
-  // kPeerDied or kIoError when the message was committed and it turned out that nobody will read
-  // it. Progress: as try_claim(), and a system call if a receiver sleeps. Memory ordering: as
+  // kPeerDied or kIoError when the message was committed and it turned out that it will not be
+  // read. Progress: as try_claim(), and a system call if a receiver sleeps. Memory ordering: as
   // Claim::commit().
   [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
     return send(message, Deadline::now());
@@ -182,7 +182,7 @@ class RONDO_API Sender {
   // blocking on byte streams.
   Status close(Deadline deadline = Deadline::never()) noexcept;
 
-  // Ends the stream for one who can't finish it: what was sent stays readable, and behind it the
+  // Ends a stream that can't be finished: what was sent stays readable, and behind it the
   // receiver is told that more should have come (kPeerGone; kPeerDied on kind=mpmc and
   // kind=frames). So half a stream never looks like a whole one. Afterwards as after close().
   // Progress: blocking on byte streams, for a few seconds at most.
@@ -315,7 +315,7 @@ class [[nodiscard]] Sender::Batch {
     sender_->room_came();
     return bytes;
   }
-  // Sends them all. kOk, or why nobody will read them. On a byte stream waits until they are
+  // Sends them all. kOk, or why they will not be read. On a byte stream waits until they are
   // written out, or `deadline`; with kind=mpmc until there is room, and else sends none of them.
   // Memory ordering: as Claim::commit().
   Status commit(Deadline deadline = Deadline::never()) && noexcept {

@@ -4,7 +4,7 @@
 // Addresses (URL):
 //   shm:NAME                a ring in shared memory, by name: the fastest
 //   shm+guarded:PATH        a ring in shared memory that its receivers can't write to, handed over
-//                           the UNIX socket at PATH to those whom its sender allows
+//                           the UNIX socket at PATH to those that its sender allows
 //   file:PATH               a ring in a memory-mapped file
 //   inproc:NAME             a ring between threads of this process
 //   pipe:                   an anonymous pipe; opened as a pair
@@ -19,8 +19,8 @@
 //                           many senders and many receivers share the messages; each one, up to
 //                           slot_size bytes, goes to one of the receivers
 //   'shm:NAME?kind=frames&frames=8&frame_size=12MiB&readers=4'
-//                           large messages to each of several receivers, who may hold one; the
-//                           sender waits for nobody, and who is late is told how many it lost
+//                           large messages to each of several receivers, which may hold one; the
+//                           sender does not wait, and a late one is told how many it lost
 // Options follow a question mark, as in 'shm:NAME?capacity=16MiB&wait=park', quoted for a shell:
 //   option             for                     meaning (value)
 //   kind               shm file inproc         which kind of ring; unset: as found, else record
@@ -34,7 +34,7 @@
 //                      kind=mpmc               1GiB, such as 64 or 4KiB)
 //   on_consumer_death  shm file inproc;        what becomes of the message that a killed receiver
 //                      kind=mpmc               held: another receiver gets it, marked (the
-//                                              default), or nobody does (redeliver or drop)
+//                                              default), or none does (redeliver or drop)
 //   frames             shm file; kind=frames   frames in the pool; default 8, or readers + 2 if
 //                                              that is more (a number from 2 to 1024)
 //   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
@@ -52,7 +52,7 @@
 //   start              shm file                what to do with what is there: any: take it up, or
 //                                              make it (the default); new: make it, or fail (a
 //                                              sender's); fresh: throw away what an earlier life
-//                                              left, fail if somebody is attached (a receiver then
+//                                              left, fail if a process is attached (a receiver then
 //                                              joins); join: take it up, or fail (any, new, fresh
 //                                              or join)
 //   from               shm shm+guarded file    where the receiver starts; default oldest; next:
@@ -119,7 +119,7 @@ enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUni
 enum class Start : std::uint8_t {
   kAny,    // takes it up; makes it if there is none
   kNew,    // makes it; an error if there is one
-  kFresh,  // throws it away, unless somebody is attached; makes it
+  kFresh,  // throws it away, unless a participant is attached; makes it
   kJoin    // takes it up; an error if there is none
 };
 
