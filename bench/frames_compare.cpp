@@ -138,7 +138,7 @@ class Pool {
   void write(std::uint64_t i) {
     for (std::uint32_t r = 0; kWaits && r < parts_.reader_count; ++r) {
       // What it has not read, the frame that it holds, and the one to be written.
-      while (producer_.number() - read_frame_account(parts_, r).value().last >
+      while (producer_.number() - read_frame_stats(parts_, r).value().last >
              parts_.frame_count - 2) {
         cpu_relax();
       }
@@ -153,7 +153,7 @@ class Pool {
     if (readers_[reader].try_next(frame) != ReadOutcome::kMessage) return {};
     const std::uint64_t number = frame.number() - 1;
     demand(is_frame(frame.bytes().data(), bytes_, number), "a frame was not what it should be");
-    demand(!kWaits || readers_[reader].account().lost == 0, "a frame was lost");
+    demand(!kWaits || readers_[reader].stats().lost == 0, "a frame was lost");
     return number;
   }
 

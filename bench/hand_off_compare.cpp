@@ -98,7 +98,7 @@ std::unique_ptr<Contest> contest(std::size_t slots) {
   const std::uint64_t messages = std::max<std::uint64_t>(80'000'000 / (kBytes + 16), slots * 200);
   made->add<BoostQueue<kBytes>>(messages, true);
   made->add<Textbook<kBytes>>(messages, true);
-  made->add<SpscRing<kBytes, Steering::kOff>>(messages);
+  made->add<SpscRing<kBytes, Pacing::kOff>>(messages);
   made->add<SpscRing<kBytes>>(messages);
   made->add<RecordRing<kBytes>>(messages);
   made->add<Channel<kBytes>>(messages);

@@ -1,4 +1,4 @@
-# mpmc_versus: the slot ring against its rivals from Debian (libatomic-queue-dev, libboost-dev,
+# mpmc_versus: the mpmc ring against its rivals from Debian (libatomic-queue-dev, libboost-dev,
 # libconcurrentqueue-dev, libtbb-dev, libxenium-dev). Not built where one of them is missing. DPDK's
 # rte_ring takes part where its headers are found: libdpdk-dev depends on 230 packages, and the
 # headers alone will do, as `dpkg -x` unpacks them, with CMAKE_PREFIX_PATH set to the usr/ there.

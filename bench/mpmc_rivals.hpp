@@ -28,7 +28,7 @@ inline constexpr std::uint32_t kMpmcHandles = 32;
 struct NoHandle {};
 
 // Ours, on the heap.
-template <class T, class Policy = MpmcSound>
+template <class T, class Policy = MpmcDefaultPolicy>
 class RondoMpmc {
  public:
   using Ring = mpmc_ring<T, Policy>;
@@ -62,7 +62,7 @@ class RondoMpmc {
 };
 
 // What the announcement costs: the same ring without it. It can't be healed.
-struct MpmcUnannounced : MpmcSound {
+struct MpmcUnannounced : MpmcDefaultPolicy {
   static constexpr bool kAnnounce = false;
 };
 

@@ -60,7 +60,7 @@ struct Shared {
   bool child_clean;
 };
 
-// Room for a slot ring each way.
+// Room for an spsc ring each way.
 constexpr std::size_t kSlotsBytes = std::size_t{9} << 20;
 
 constexpr std::uint64_t kProbes = 2000;
@@ -135,7 +135,7 @@ class RingEnds {
   Receiver receiver_;
 };
 
-// Both ends of one process, on a slot ring each way. Spins.
+// Both ends of one process, on an spsc ring each way. Spins.
 class SlotEnds {
  public:
   using Ring = spsc_ring<raw_slots>;

@@ -78,12 +78,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 6:
       case 7:
         if (reader) {
-          const FrameAccount before = reader->account();
+          const FrameReaderStats before = reader->stats();
           const ReadOutcome read =
               drawn % 9 == 6 ? reader->try_next(frame) : reader->try_newest(frame);
           if (honest) {
             RONDO_FUZZ_CHECK(read != ReadOutcome::kCorrupt && read != ReadOutcome::kContended);
-            const FrameAccount& now = reader->account();
+            const FrameReaderStats& now = reader->stats();
             RONDO_FUZZ_CHECK(now.received + now.lost == now.last - now.origin);
             RONDO_FUZZ_CHECK(now.received - before.received ==
                              (read == ReadOutcome::kMessage ? 1 : 0));
@@ -95,7 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           for_each_held(*parts, [&](const HeldFrame& each) {
             RONDO_FUZZ_CHECK(each.reader < parts->reader_count);
           });
-          static_cast<void>(read_frame_account(*parts, drawn / 16 % parts->reader_count));
+          static_cast<void>(read_frame_stats(*parts, drawn / 16 % parts->reader_count));
           AllDead liveness;
           if (drawn >= 128 && !reader) recover_dead_readers(*parts, liveness);
         }

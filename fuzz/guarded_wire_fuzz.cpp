@@ -1,6 +1,7 @@
 // Any messages with any descriptors as what the other side of a guarded ring says while one joins:
-// to a sender's door, and to a receiver on its way in. Nothing may be touched out of bounds, no
-// descriptor may be left open, and whatever was said at the door, an honest receiver gets in after.
+// to a sender's acceptor, and to a receiver on its way in. Nothing may be touched out of bounds, no
+// descriptor may be left open, and whatever was said at the acceptor, an honest receiver gets in
+// after.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -13,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "guarded/door_linux.hpp"
-#include "guarded/joiner_linux.hpp"
+#include "guarded/acceptor_linux.hpp"
+#include "guarded/connector_linux.hpp"
 #include "input.hpp"
 #include "open/name_linux.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -155,7 +156,7 @@ void say_something(int socket, fuzz::Input& input, Files& files) {
   };
   if (shape % 3 == 0) lay(GuardedOffer{});
   if (shape % 3 == 1) lay(GuardedAnswer{});
-  if (shape % 3 == 2) lay(GuardedWelcome{});
+  if (shape % 3 == 2) lay(GuardedJoinReply{});
   for (unsigned i = 0; i < shape / 3 % 4; ++i) {
     bytes[input.take<std::uint8_t>() % size] = static_cast<std::byte>(input.take<std::uint8_t>());
   }
@@ -168,9 +169,9 @@ void say_something(int socket, fuzz::Input& input, Files& files) {
   say(socket, std::span(bytes).first(size), fds);
 }
 
-void attack_the_door(fuzz::Input& input, const Url& url) {
-  const auto door = GuardedDoor::open(url, {}).value();
-  auto producer = record_ring::Producer::attach(door->parts());
+void attack_the_acceptor(fuzz::Input& input, const Url& url) {
+  const auto acceptor = GuardedAcceptor::open(url, {}).value();
+  auto producer = record_ring::Producer::attach(acceptor->parts());
   {
     Files files;
     std::vector<FdStream> sockets;
@@ -180,7 +181,7 @@ void attack_the_door(fuzz::Input& input, const Url& url) {
         auto socket = connect_to(url, SOCK_SEQPACKET);
         if (!socket) break;
         sockets.push_back(std::move(socket).value());
-        door->service();
+        acceptor->service();
       }
       const int socket = sockets[act / 4 % sockets.size()].fd();
       if (act % 4 == 1) {
@@ -190,29 +191,29 @@ void attack_the_door(fuzz::Input& input, const Url& url) {
       } else {
         say_something(socket, input, files);
       }
-      door->service();
+      acceptor->service();
       if (producer->try_reserve(100) != nullptr) producer->commit(100);
-      for (std::uint32_t i = 0; i < door->parts().readers; ++i)
-        static_cast<void>(door->presence(i));
+      for (std::uint32_t i = 0; i < acceptor->parts().readers; ++i)
+        static_cast<void>(acceptor->presence(i));
     }
   }
-  auto honest = GuardedJoiner::knock(url, {});
+  auto honest = GuardedConnector::connect(url, {});
   RONDO_FUZZ_CHECK(honest.has_value());
   bool in = false;
   for (int tries = 0; tries < 4 && !in; ++tries) {
-    door->service();
+    acceptor->service();
     const auto step = honest->step();
     RONDO_FUZZ_CHECK(step.has_value());
     in = *step;
   }
   RONDO_FUZZ_CHECK(in);
-  RONDO_FUZZ_CHECK(door->presence() == Presence::kPresent);
-  door->close();
+  RONDO_FUZZ_CHECK(acceptor->presence() == Presence::kPresent);
+  acceptor->close();
 }
 
-void read_some(const GuardedJoiner::Seated& seated) {
-  static_cast<void>(seated.seat->peer());
-  const RecordParts& parts = seated.parts;
+void read_some(const GuardedConnector::JoinedRing& joined_ring) {
+  static_cast<void>(joined_ring.membership->peer());
+  const RecordParts& parts = joined_ring.parts;
   auto reader = parts.readers == 1 ? record_ring::Consumer::attach(parts)
                                    : record_ring::Consumer::join(parts, {});
   for (int i = 0; reader && i < 64; ++i) {
@@ -224,8 +225,8 @@ void read_some(const GuardedJoiner::Seated& seated) {
 
 void attack_a_receiver(fuzz::Input& input, const Url& url) {
   auto listener = listen_at(url, {}, SOCK_SEQPACKET, 1, "a sender").value();
-  auto joiner = GuardedJoiner::knock(url, {});
-  RONDO_FUZZ_CHECK(joiner.has_value());
+  auto connector = GuardedConnector::connect(url, {});
+  RONDO_FUZZ_CHECK(connector.has_value());
   const OwnedFd socket(accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC));
   Files files;
   for (int said = 0; said < kMostSaid && !input.empty(); ++said) {
@@ -236,10 +237,10 @@ void attack_a_receiver(fuzz::Input& input, const Url& url) {
     } else {
       say_something(socket.get(), input, files);
     }
-    const auto in = joiner->step();
+    const auto in = connector->step();
     if (!in) break;
     if (*in) {
-      read_some(std::move(*joiner).sit_down());
+      read_some(std::move(*connector).join());
       break;
     }
   }
@@ -255,13 +256,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                               (drawn & 1 ? "?capacity=4KiB" : "?capacity=4KiB&readers=2"));
   const std::size_t before = open_descriptors();
   if (drawn & 2) {
-    attack_the_door(input, *url);
+    attack_the_acceptor(input, *url);
   } else {
     const auto any = Url::parse("shm+guarded:" + ring_path());
     attack_a_receiver(input, *any);
   }
   // What must not be closed is left open on purpose; these here are harmless.
-  close_left_open();
+  close_leaked();
   RONDO_FUZZ_CHECK(open_descriptors() == before);
   return 0;
 }

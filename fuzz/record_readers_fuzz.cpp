@@ -87,12 +87,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 7:
         if (producer && steps % 4 == 0) producer->close();
         if (producer && steps % 4 == 1) {
-          if (const auto held = producer->held_back_by()) producer->evict(held->reader);
+          if (const auto held = producer->gating_reader()) producer->evict(held->reader);
         }
         if (reader && steps % 4 == 2) reader->leave();
         if (parts && steps % 4 == 3) {
           for (std::uint32_t i = 0; i < parts->readers; ++i) {
-            static_cast<void>(read_account(parts->consumer_at(i)));
+            static_cast<void>(read_stats(parts->consumer_at(i)));
           }
         }
         break;

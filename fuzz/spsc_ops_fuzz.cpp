@@ -1,4 +1,4 @@
-// Any operations on a slot ring, against a deque and against Boost.Lockfree's queue.
+// Any operations on an spsc ring, against a deque and against Boost.Lockfree's queue.
 #include <boost/lockfree/spsc_queue.hpp>
 #include <deque>
 #include <optional>

@@ -1,4 +1,4 @@
-// Any bytes as a slot ring's segment: as record_segment_fuzz.cpp, for spsc_ring.
+// Any bytes as an spsc ring's segment: as record_segment_fuzz.cpp, for spsc_ring.
 #include <cstring>
 #include <memory>
 #include <optional>

@@ -51,7 +51,7 @@ Examples:
   rondo recv shm:names | grep txt
   rondo recv --format blocks shm:big > archive.tar
   rondo recv --count 1 --wait 5 shm:note
-  rondo recv --linger shm:log >> all.log     # goes on when the sender is killed and restarted
+  rondo recv --await-successor shm:log >> all.log  # goes on with a restarted sender
   rondo recv --policy lossy --from newest shm:ticks  # never holds the others up
   rondo recv --senders 3 'shm:files?kind=mpmc&slots=1024' > mine  # several may share the work
 

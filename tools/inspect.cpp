@@ -77,7 +77,7 @@ Json to_json(const SegmentInfo& segment) {
   return json;
 }
 
-// What a participant of a slot ring has put right after the dead.
+// What a participant of an mpmc ring has put right after the dead.
 std::string recovered_by(const RecoveredBy& by) {
   std::string text;
   const auto add = [&](std::uint64_t count, std::string_view what) {

@@ -110,7 +110,7 @@ void add_send(CLI::App& app, TransferOptions& options) {
   add_parsed(command, "-r,--receivers", options.receivers, parse_receivers, "N",
              "Start when N receivers are there, each of which gets every message; up to\n"
              "64 may come (shm: and file: only)");
-  command.add_flag("-l,--linger", options.linger,
+  command.add_flag("-a,--await-successor", options.await_successor,
                    "When the receiver dies or leaves, wait for another one");
   command.footer(kSendFooter);
 }
@@ -133,7 +133,7 @@ void add_recv(CLI::App& app, TransferOptions& options) {
                   "One of several receivers: go on where the one of this name stopped")
       ->type_name("NAME");
   command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
-  command.add_flag("-l,--linger", options.linger,
+  command.add_flag("-a,--await-successor", options.await_successor,
                    "When the sender dies, wait for another one; without it, exit code 5");
   add_parsed(command, "-s,--senders", options.senders, parse_senders, "N",
              "With kind=mpmc: end when N senders have come and gone, and all they sent\n"

@@ -26,8 +26,8 @@ struct TransferOptions {
   std::string name;                          // recv, of several: under which it comes back
   std::optional<std::uint64_t> senders;      // recv: end when so many have come and gone
   bool progress = false;
-  bool keep = false;    // the channel outlives its last participant
-  bool linger = false;  // when the other side dies, wait for another
+  bool keep = false;             // the channel outlives its last participant
+  bool await_successor = false;  // when the other side dies, wait for another
   bool quiet = false;
 };
 

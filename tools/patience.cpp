@@ -36,7 +36,7 @@ int report_open_error(const Error& error, const Patience& patience) {
 
 OpenOptions open_options(const TransferOptions& options) {
   OpenOptions wishes;
-  wishes.linger = options.linger;
+  wishes.await_successor = options.await_successor;
   wishes.acknowledge = Acknowledge::kExplicitly;
   wishes.senders = options.senders.value_or(0);
   wishes.name = options.name.empty() ? "rondo" : options.name;

@@ -163,16 +163,16 @@ class Pump {
 // Waits until a receiver is there, so that nothing is lost with this process.
 int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience,
                    NameWatch& watch) {
-  constexpr std::chrono::seconds kBetweenLooks{1};
-  std::string hindrance;
+  constexpr std::chrono::seconds kPollInterval{1};
+  std::string accept_error;
   const auto wait_and_look = [&](Deadline deadline) {
     for (;;) {
-      const Deadline look = earlier(deadline, Deadline::after(kBetweenLooks));
+      const Deadline look = earlier(deadline, Deadline::after(kPollInterval));
       const Status waited = sender.wait_for_receivers(options.receivers.value_or(1), look);
       if (waited != Status::kTimedOut) return waited;
-      if (hindrance.empty()) {
-        hindrance = sender.info().hindrance;
-        if (!hindrance.empty()) say_note("{}: {}", channel_name(options), hindrance);
+      if (accept_error.empty()) {
+        accept_error = sender.info().accept_error;
+        if (!accept_error.empty()) say_note("{}: {}", channel_name(options), accept_error);
       }
       if (deadline.passed()) return waited;
     }

@@ -54,14 +54,14 @@ class Pages {
   void* memory_;
 };
 
-template <std::size_t kMessageBytes, Steering kSteering = Steering::kOn>
+template <std::size_t kMessageBytes, Pacing kPacing = Pacing::kOn>
 class SpscRing {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
   using Ring = spsc_ring<Message<kBytes>>;
 
   static std::string name() {
-    return kSteering == Steering::kOn ? "spsc_ring" : "spsc_ring, not steered";
+    return kPacing == Pacing::kOn ? "spsc_ring" : "spsc_ring, not steered";
   }
   explicit SpscRing(std::size_t slots)
       : pages_(Ring::layout_for({.capacity = slots}).value().total_bytes),
@@ -84,8 +84,7 @@ class SpscRing {
   };
   class Receiver {
    public:
-    explicit Receiver(SpscRing& engine)
-        : consumer_(engine.parts_, Acknowledge::kLazily, kSteering) {}
+    explicit Receiver(SpscRing& engine) : consumer_(engine.parts_, Acknowledge::kLazily, kPacing) {}
     template <class Read>
     RONDO_ALWAYS_INLINE bool try_receive(Read read) {
       const auto* slot = consumer_.try_peek();
@@ -104,7 +103,7 @@ class SpscRing {
   SpscParts<Message<kBytes>> parts_;
 };
 
-// As many bytes as the slot rings have.
+// As many bytes as the spsc rings have.
 template <std::size_t kMessageBytes>
 class RecordRing {
  public:

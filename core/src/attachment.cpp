@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -49,14 +49,14 @@ Result<void> MadeRing::make(const RingPlace& place, std::size_t size_bytes,
 void MadeRing::take_back() noexcept {
   if (!segment_) return;
   if (const auto geometry = check_header(segment_->bytes(), kAnyKind, "")) {
-    remove_if_nobody_came(*segment_, *geometry);
+    remove_if_never_joined(*segment_, *geometry);
   }
   segment_.reset();
 }
 
 Result<void> open_ring(const RingPlace& place, MadeRing& made, const TakeRing& take,
                        const LookAgain& again) {
-  const Uncancelled here;
+  const CancellationDisabled here;
   for (;;) {
     auto taken = look(place, take);
     if (taken) made.stays();
@@ -82,14 +82,14 @@ Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
   });
 }
 
-Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds patience,
+Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds timeout,
                         const TakeRing& take) {
   using Clock = std::chrono::steady_clock;
   const auto began = Clock::now();
   MadeRing none;
   return open_ring(place, none, take, [&](MadeRing&, ErrorCode) -> Result<void> {
     const auto waited = Clock::now() - began;
-    if (waited >= patience) {
+    if (waited >= timeout) {
       return Error{ErrorCode::kNotFound, "there is no " + to_string(place.name) +
                                              "; start the one who makes it, or wait longer"};
     }
@@ -97,19 +97,19 @@ Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds patienc
     constexpr Clock::duration kShortest = std::chrono::milliseconds(1);
     constexpr Clock::duration kLongest = std::chrono::milliseconds(50);
     const auto pause = std::clamp<Clock::duration>(waited / 4, kShortest, kLongest);
-    std::this_thread::sleep_for(std::min<Clock::duration>(pause, patience - waited));
+    std::this_thread::sleep_for(std::min<Clock::duration>(pause, timeout - waited));
     return {};
   });
 }
 
 Result<Joined> AttachmentBase::join(const JoinRequest& request,
                                     const Participants::Recover& recover) {
-  const Uncancelled here;
+  const CancellationDisabled here;
   return participants_.join(request, recover);
 }
 
 bool AttachmentBase::leave(const Participants::NameGoes& name_goes) noexcept {
-  const Uncancelled here;
+  const CancellationDisabled here;
   return participants_.leave(name_goes);
 }
 

@@ -9,7 +9,7 @@
 #include <array>
 #include <cerrno>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -22,7 +22,7 @@ constexpr int kLowest = STDERR_FILENO + 1;
 
 UniqueFd::~UniqueFd() {
   if (fd_ < 0) return;
-  const Uncancelled here;
+  const CancellationDisabled here;
   const int saved = errno;  // often that of the call because of which it is given up
   if (intact()) close(fd_);
   errno = saved;
@@ -50,7 +50,7 @@ UniqueFd take_over(int fd) noexcept {
 }
 
 UniqueFd open_file(const char* path, int flags, unsigned mode) noexcept {
-  const Uncancelled here;
+  const CancellationDisabled here;
   return take_over(retry_interrupted([&] { return open(path, flags | O_CLOEXEC, mode); }));
 }
 
@@ -63,7 +63,7 @@ UniqueFd open_socket(int type) noexcept {
 }
 
 UniqueFd accept_from(int listener) noexcept {
-  const Uncancelled here;
+  const CancellationDisabled here;
   return take_over(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 

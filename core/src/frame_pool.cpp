@@ -10,7 +10,7 @@ namespace rondo::inline RONDO_ABI {
 namespace {
 
 // Why there is no such pool; empty if there is.
-std::string objection_to(std::uint64_t frames, std::uint64_t frame_bytes, std::uint64_t readers,
+std::string problem_with(std::uint64_t frames, std::uint64_t frame_bytes, std::uint64_t readers,
                          std::uint64_t pins) {
   const auto out_of = [](std::uint64_t value, std::uint64_t least, std::uint64_t most,
                          const char* what) {
@@ -18,12 +18,12 @@ std::string objection_to(std::uint64_t frames, std::uint64_t frame_bytes, std::u
     return "it has " + std::to_string(value) + ' ' + what + "; possible are " +
            std::to_string(least) + " to " + std::to_string(most);
   };
-  for (const std::string& objection :
+  for (const std::string& problem :
        {out_of(frames, 2, kMaxFrames, "frames"),
         out_of(frame_bytes, 1, ~std::uint32_t{0}, "bytes for each frame"),
         out_of(readers, 1, kMaxFrameReaders, "readers"),
         out_of(pins, 1, kMaxFramePins, "pins for each reader")}) {
-    if (!objection.empty()) return objection;
+    if (!problem.empty()) return problem;
   }
   return {};
 }
@@ -54,10 +54,10 @@ FramePoolParts parts_at(std::byte* memory, const FramePoolLayout& layout, std::u
 }  // namespace
 
 Result<FramePoolLayout> frame_pool::layout_for(const FramePoolParams& params) {
-  const std::string objection =
-      objection_to(params.frames, params.frame_bytes, params.readers, params.pins);
-  if (!objection.empty()) {
-    return Error{ErrorCode::kInvalidCapacity, "no such pool of frames: " + objection};
+  const std::string problem =
+      problem_with(params.frames, params.frame_bytes, params.readers, params.pins);
+  if (!problem.empty()) {
+    return Error{ErrorCode::kInvalidCapacity, "no such pool of frames: " + problem};
   }
   return layout_of(params.frames, params.frame_bytes, params.readers);
 }
@@ -88,10 +88,10 @@ Result<FramePoolParts> frame_pool::attach(std::span<std::byte> memory, std::stri
   if (!geometry) return geometry.error();
   const std::string name(what);
   const std::uint32_t readers = geometry->participants - kFirstReaderSlot;  // 0 wraps: refused
-  const std::string objection =
-      objection_to(geometry->capacity, geometry->slot_bytes, readers, geometry->feature_bits);
-  if (!objection.empty()) {
-    return Error{ErrorCode::kBadGeometry, name + " can't be a pool of frames: " + objection};
+  const std::string problem =
+      problem_with(geometry->capacity, geometry->slot_bytes, readers, geometry->feature_bits);
+  if (!problem.empty()) {
+    return Error{ErrorCode::kBadGeometry, name + " can't be a pool of frames: " + problem};
   }
   const auto frames = static_cast<std::uint32_t>(geometry->capacity);
   const FramePoolLayout layout = layout_of(frames, geometry->slot_bytes, readers);

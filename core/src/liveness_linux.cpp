@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "os.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
-#include "rondo/core/uncancelled.hpp"
 #include "segment_file_linux.hpp"
 #include "system_linux.hpp"
 
@@ -117,9 +117,9 @@ Presence LivenessLock::presence(std::uint32_t first, std::uint32_t count) const 
   return told == Presence::kAbsent && !state_->fd.intact() ? Presence::kUnknown : told;
 }
 
-bool LivenessLock::lock_membership(std::chrono::nanoseconds patience) noexcept {
+bool LivenessLock::lock_membership(std::chrono::nanoseconds timeout) noexcept {
   return state_->usable() &&
-         detail::lock_byte_within(state_->fd.get(), kMembershipByte, patience) == 0;
+         detail::lock_byte_within(state_->fd.get(), kMembershipByte, timeout) == 0;
 }
 
 bool LivenessLock::membership_held_by_other() const noexcept {

@@ -15,12 +15,12 @@ constexpr std::uint32_t kAlignmentShift = 8;
 constexpr std::uint64_t kKnownFeatures = kSizedFeature | kDropFeature | 0xFFull << kAlignmentShift;
 
 // What is wrong with `params`; empty if nothing is. Every product is bounded before it is formed.
-std::string objection(const MpmcParams& params, ErrorCode& code) {
+std::string problem(const MpmcParams& params, ErrorCode& code) {
   namespace limits = mpmc_limits;
   code = ErrorCode::kInvalidCapacity;
   if (params.capacity < limits::kMinCapacity || params.capacity > limits::kMaxCapacity ||
       !std::has_single_bit(params.capacity)) {
-    return "a slot ring of " + std::to_string(params.capacity) +
+    return "an mpmc ring of " + std::to_string(params.capacity) +
            " slots; it takes a power of two from 2 to 2^32";
   }
   code = ErrorCode::kInvalidOption;
@@ -56,7 +56,7 @@ Result<MpmcParams> params_in(const Geometry& geometry, std::string_view what) {
                                  ? OnConsumerDeath::kDrop
                                  : OnConsumerDeath::kRedeliver;
   ErrorCode code{};
-  if (const std::string has = objection(params, code); !has.empty()) {
+  if (const std::string has = problem(params, code); !has.empty()) {
     return Error{ErrorCode::kBadGeometry,
                  std::string(what) + " can't be a ring of kind mpmc: it has " + has};
   }
@@ -67,7 +67,7 @@ Result<MpmcParams> params_in(const Geometry& geometry, std::string_view what) {
 
 Result<MpmcLayout> mpmc_layout_for(const MpmcParams& params) {
   ErrorCode code{};
-  if (std::string what = objection(params, code); !what.empty()) {
+  if (std::string what = problem(params, code); !what.empty()) {
     return Error{code, "there can't be " + what};
   }
   return mpmc_layout_of(params);

@@ -31,8 +31,8 @@ void unlock_all(NativeHandle file) noexcept;
 [[nodiscard]] Presence bytes_locked_by_other(NativeHandle file, std::uint64_t first,
                                              std::uint64_t count) noexcept;
 
-// Takes the lock of one byte, again and again for `patience` at most. 0, or the last error.
+// Takes the lock of one byte, again and again for `timeout` at most. 0, or the last error.
 [[nodiscard]] int lock_byte_within(NativeHandle file, std::uint64_t byte,
-                                   std::chrono::nanoseconds patience) noexcept;
+                                   std::chrono::nanoseconds timeout) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail

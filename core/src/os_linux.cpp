@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <thread>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -52,7 +52,7 @@ Presence bytes_locked_by_other(NativeHandle file, std::uint64_t first,
 }
 
 int lock_byte_within(NativeHandle file, std::uint64_t byte,
-                     std::chrono::nanoseconds patience) noexcept {
+                     std::chrono::nanoseconds timeout) noexcept {
   // F_OFD_SETLKW would wait in the kernel, but without a deadline. Joining and leaving are rare and
   // short, so asking again costs little.
   using Clock = std::chrono::steady_clock;
@@ -62,8 +62,8 @@ int lock_byte_within(NativeHandle file, std::uint64_t byte,
   for (;;) {
     const int error = lock_byte(file, byte);
     if (error != EAGAIN && error != EACCES) return error;
-    if (Clock::now() - start >= patience) return error;
-    const Uncancelled here;
+    if (Clock::now() - start >= timeout) return error;
+    const CancellationDisabled here;
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);
   }

@@ -123,7 +123,7 @@ Result<Joined> Participants::join(const JoinRequest& request, const Recover& rec
                      "; remove it and make it for more (readers=N of a channel, `participants` of "
                      "mpmc_ring)"};
   }
-  if (!lock_.lock_membership(request.patience)) {
+  if (!lock_.lock_membership(request.timeout)) {
     if (!lock_.membership_held_by_other()) return barred();
     return Error{ErrorCode::kTimedOut, "someone is joining or leaving " + what_ +
                                            " and does not finish; look for a stopped process"};
@@ -207,10 +207,10 @@ Error Participants::all_taken(const JoinRequest& request, std::uint32_t unrecove
                                                                       : " (kind=mpmc)")};
 }
 
-bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds patience) noexcept {
+bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds timeout) noexcept {
   if (!slot_ || forked()) return false;
   table_[*slot_].pid.store(0, kRelaxed);
-  const bool ordered = lock_.lock_membership(patience);
+  const bool ordered = lock_.lock_membership(timeout);
   const bool last = ordered && lock_.presence(0, count_) == Presence::kAbsent;
   if (name_goes(last) && last) remove_if_at_its_name(identity_);
   lock_.drop(*slot_);
@@ -259,7 +259,7 @@ ParticipantInfo Participants::info(std::uint32_t slot) const {
           .name = printable(name)};
 }
 
-bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept {
+bool remove_if_never_joined(const Segment& segment, const Geometry& geometry) noexcept {
   const std::span<std::byte> bytes = segment.bytes();
   const std::uint32_t count = geometry.participants;
   if (bytes.size() < kParticipantTable + count * kParticipantBytes) return false;

@@ -36,7 +36,7 @@ std::string_view type_name(mode_t mode) noexcept {
 // Of a file that does not let us in: what it has, and which side has to give which option. `mode`:
 // ours.
 std::string refusal(const struct stat& status, Permissions mode) {
-  return who_lacks_mode(status.st_uid, status.st_gid, status.st_mode, mode);
+  return explain_mode(status.st_uid, status.st_gid, status.st_mode, mode);
 }
 
 Result<void> judge(const struct stat& status, const std::string& what, Permissions mode) {
@@ -73,16 +73,16 @@ Result<void> give_to_group(int fd, const std::string& group, const std::string& 
                                                 " to; say another one, or its number"};
   }
   if (fchown(fd, static_cast<uid_t>(-1), *id) == 0) return {};
-  const std::string deed = "can't give " + what + " to group " + group;
+  const std::string action = "can't give " + what + " to group " + group;
   if (errno == EPERM) {
-    return Error{ErrorCode::kPermission, deed +
+    return Error{ErrorCode::kPermission, action +
                                              ": this process is not in it; start it as a member "
                                              "(`id -G` lists its groups), or say another group"};
   }
   if (errno == EINVAL) {
-    return Error{ErrorCode::kInvalidOption, deed + ": it has no id in this user namespace"};
+    return Error{ErrorCode::kInvalidOption, action + ": it has no id in this user namespace"};
   }
-  return system_error(errno, deed);
+  return system_error(errno, action);
 }
 
 int open_flags(Access access) noexcept {
@@ -106,7 +106,7 @@ Result<UniqueFd> open_again(const std::string& path, const struct stat& judged, 
 
 }  // namespace
 
-std::string name_objection(const SegmentName& name) {
+std::string name_problem(const SegmentName& name) {
   const std::string& text = name.name;
   if (text.empty()) return "it is empty";
   if (text.find('\0') != std::string::npos) return "it holds a NUL character";
@@ -135,13 +135,13 @@ std::string path_of(const SegmentName& name) {
 }
 
 Error error_at(const std::string& path, const std::string& what, int error,
-               const std::string& deed) {
+               const std::string& action) {
   if (auto missing = missing_directory(path, what)) return *std::move(missing);
-  return system_error(error, deed);
+  return system_error(error, action);
 }
 
-Result<UniqueFd> open_judged(const std::string& path, const std::string& what, Access access,
-                             Permissions mode) {
+Result<UniqueFd> open_checked(const std::string& path, const std::string& what, Access access,
+                              Permissions mode) {
   // O_PATH pins the file without opening it: what is judged is what is opened afterwards.
   const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
   if (!pin) return error_at(path, what, errno, "can't open " + what);

@@ -16,7 +16,7 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] bool has_name(Backing backing) noexcept;
 
 // Why nothing can be called this; empty if it can. For backings that have names.
-[[nodiscard]] std::string name_objection(const SegmentName& name);
+[[nodiscard]] std::string name_problem(const SegmentName& name);
 
 // kInvalidName unless something can be called this, or is rightly called nothing.
 [[nodiscard]] Result<void> check_name(const SegmentName& name);
@@ -29,13 +29,13 @@ namespace rondo::inline RONDO_ABI::detail {
 // What a failed system call means that looked for `path`, or was to make it: kNoDirectory where
 // nothing can be, else the error in words (system_error()).
 [[nodiscard]] Error error_at(const std::string& path, const std::string& what, int error,
-                             const std::string& deed);
+                             const std::string& action);
 
 // Opens what stands at `path` after judging it: a regular file of this user, with one link, that
 // no user may write that `mode` keeps out. `what` names it in messages. Never opens anything else,
 // not even for a moment: to open a device can have effects.
-[[nodiscard]] Result<UniqueFd> open_judged(const std::string& path, const std::string& what,
-                                           Access access, Permissions mode);
+[[nodiscard]] Result<UniqueFd> open_checked(const std::string& path, const std::string& what,
+                                            Access access, Permissions mode);
 
 // Opens the file behind `fd` anew, for a file description of its own. Errors: kUnsupported when
 // there is no /proc to do it through.

@@ -11,7 +11,7 @@
 #include <optional>
 #include <utility>
 
-#include "rondo/core/memory_left.hpp"
+#include "rondo/core/available_memory.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/segment.hpp"
@@ -68,7 +68,7 @@ class SegmentBuilder {
     auto file = detail::NewFile::create(path, what, options);
     if (!file) return file.error();
     if (in_memory(file->fd())) {
-      if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+      if (auto left = detail::check_available_memory(size_bytes, what); !left) return left.error();
     }
     auto state = start(name, Access::kReadWrite);
     state->identity.path = path;
@@ -97,7 +97,7 @@ class SegmentBuilder {
                                           const SegmentOptions& options,
                                           const Segment::Fill& fill) {
     const std::string what = to_string(name);
-    if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+    if (auto left = detail::check_available_memory(size_bytes, what); !left) return left.error();
     auto state = start(name, Access::kReadWrite);
     auto lock_fd = detail::make_memfd("the lock file of " + what, options.mode, false);
     if (!lock_fd) return lock_fd.error();
@@ -110,7 +110,7 @@ class SegmentBuilder {
 
   static Result<Segment> create_heap(const SegmentName& name, std::size_t size_bytes,
                                      const Segment::Fill& fill) {
-    if (auto left = detail::check_memory_left(size_bytes, to_string(name)); !left) {
+    if (auto left = detail::check_available_memory(size_bytes, to_string(name)); !left) {
       return left.error();
     }
     constexpr std::align_val_t kAlignment{kPartAlignment};
@@ -182,7 +182,7 @@ class SegmentBuilder {
                                          bool huge) {
     const std::string what = to_string(name);
     if (!huge) {
-      if (auto left = detail::check_memory_left(size_bytes, what); !left) return left.error();
+      if (auto left = detail::check_available_memory(size_bytes, what); !left) return left.error();
     }
     auto fd = detail::make_memfd(what, options.mode, huge);
     if (!fd) return fd.error();
@@ -290,7 +290,7 @@ Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& o
   if (auto named = detail::check_named(name); !named) return named.error();
   auto state = SegmentBuilder::start(name, access);
   state->identity.path = detail::path_of(name);
-  auto fd = detail::open_judged(state->identity.path, to_string(name), access, options.mode);
+  auto fd = detail::open_checked(state->identity.path, to_string(name), access, options.mode);
   if (!fd) return fd.error();
   return SegmentBuilder::map_existing(std::move(state), std::move(*fd), options);
 }
@@ -363,7 +363,7 @@ int Segment::lock_fd() const noexcept {
   return state_->fd ? state_->fd.get() : state_->lock_fd.get();
 }
 
-Result<int> Segment::open_anew(Access access) const {
+Result<int> Segment::open_description(Access access) const {
   const std::string what = to_string(name());
   if (fd() < 0) return Error{ErrorCode::kUnsupported, what + " has no file to be opened"};
   auto again = detail::reopen(fd(), access, what);

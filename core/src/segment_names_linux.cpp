@@ -24,12 +24,12 @@ Result<void> check_name(const SegmentName& name) {
     return Error{ErrorCode::kInvalidName,
                  to_string(SegmentName{name.backing, {}}) + " can't have a name"};
   }
-  std::string objection = name_objection(name);
-  if (objection.empty()) return {};
+  std::string problem = name_problem(name);
+  if (problem.empty()) return {};
   return Error{ErrorCode::kInvalidName,
                (name.backing == Backing::kFile ? "not a path for a segment's file: "
                                                : "not a name for a segment: ") +
-                   objection};
+                   problem};
 }
 
 Result<void> check_named(const SegmentName& name) {
@@ -76,10 +76,9 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   // Under the membership lock if it can be had, so as not to come between a participant's last look
   // at the name and its removal (participants.hpp).
   constexpr unsigned kAnyone = 07777;
-  constexpr auto kPatience = std::chrono::milliseconds(200);
-  const auto file = detail::open_judged(path, what, Access::kReadWrite, kAnyone);
-  const bool locked =
-      file && detail::lock_byte_within(file->get(), kMembershipByte, kPatience) == 0;
+  constexpr auto kTimeout = std::chrono::milliseconds(200);
+  const auto file = detail::open_checked(path, what, Access::kReadWrite, kAnyone);
+  const bool locked = file && detail::lock_byte_within(file->get(), kMembershipByte, kTimeout) == 0;
   // What was locked has to be what stands there now: another one may have been made since.
   struct stat opened = {};
   const bool same = locked && fstat(file->get(), &opened) == 0 &&

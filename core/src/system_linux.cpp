@@ -5,12 +5,12 @@
 
 #include <array>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
 std::string read_text(const std::string& path) {
-  const Uncancelled here;
+  const CancellationDisabled here;
   const UniqueFd file = open_file(path.c_str(), O_RDONLY);
   std::string text;
   if (!file) return text;

@@ -37,9 +37,9 @@ namespace rondo::inline RONDO_ABI::detail {
   }
 }
 
-// `deed`: what failed, on what, e.g. "can't open shm:prices". The system's own words are added.
-[[nodiscard]] inline Error system_error(int error, const std::string& deed) {
-  std::string message = deed + ": " + std::strerror(error);
+// `action`: what failed, on what, e.g. "can't open shm:prices". The system's own words are added.
+[[nodiscard]] inline Error system_error(int error, const std::string& action) {
+  std::string message = action + ": " + std::strerror(error);
   switch (code_for(error)) {
     case ErrorCode::kNoDescriptors: message += "; close some or raise `ulimit -n`"; break;
     case ErrorCode::kNoSpace: message += "; free some, or ask for a smaller capacity"; break;

@@ -112,12 +112,12 @@ std::string octal(Permissions mode) {
   return text;
 }
 
-std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, Permissions mode,
-                           Permissions asked) {
+std::string explain_mode(std::uint32_t owner, std::uint32_t group, Permissions mode,
+                         Permissions asked) {
   constexpr unsigned kOthersMay = 0066;
   const bool shared = (mode & kOthersMay) != 0;
   const bool asks = (asked & kOthersMay) != 0;
-  std::string words = "belongs to " + user_in_words(owner) + " and group " + std::to_string(group) +
+  std::string words = "belongs to " + describe_user(owner) + " and group " + std::to_string(group) +
                       ", with mode " + octal(mode) + "; this is user " + std::to_string(geteuid()) +
                       ", with mode=" + octal(asked) + ". ";
   if (shared && asks) {
@@ -132,7 +132,7 @@ std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group, Permissions
   return asks ? words + ", as this side does" : words + ", and this side mode=0660";
 }
 
-std::string user_in_words(std::uint32_t told) {
+std::string describe_user(std::uint32_t told) {
   std::string words = "user " + std::to_string(told);
   if (is_anybodys(kUsers, told)) words += " (any user without an id in this user namespace)";
   return words;

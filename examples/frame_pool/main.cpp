@@ -50,7 +50,7 @@ int film() {
   Member me(
       {.first_slot = frame_pool::kProducerSlot, .role = rondo::Role::kProducer, .name = "camera"});
   frame_pool::Producer camera(me.parts());
-  rondo::GroupRinger bell(me.parts().producer->publish_ringer);
+  rondo::BroadcastNotifier bell(me.parts().producer->publish_notifier);
   for (std::uint32_t i = 0; i < me.parts().reader_count; ++i) {
     static_cast<void>(bell.watch(me.parts().reader(i).publish_waiter));
   }
@@ -85,8 +85,8 @@ int watch(std::string_view name, bool newest, Look look) {
              .role = rondo::Role::kConsumer,
              .name = name});
   frame_pool::Consumer reader(me.parts(), me.pool.slot() - frame_pool::kFirstReaderSlot);
-  rondo::Sleeper sleeper(me.parts().reader(reader.index()).publish_waiter,
-                         me.parts().producer->publish_ringer);
+  rondo::Waiter waiter(me.parts().reader(reader.index()).publish_waiter,
+                       me.parts().producer->publish_notifier);
   auto patience = rondo::Deadline::after(5s);
   for (;;) {
     if (const auto frame = newest ? reader.try_newest() : reader.try_next()) {
@@ -98,11 +98,11 @@ int watch(std::string_view name, bool newest, Look look) {
     } else if (reader.outcome() != rondo::ReadOutcome::kEmpty || patience.passed()) {
       break;
     } else {
-      static_cast<void>(sleeper.sleep_once([&] { return reader.changed(); }, patience));
+      static_cast<void>(waiter.sleep_once([&] { return reader.changed(); }, patience));
     }
   }
-  sleeper.leave();
-  std::cout << name << ": got " << reader.account().received << ", lost " << reader.account().lost
+  waiter.leave();
+  std::cout << name << ": got " << reader.stats().received << ", lost " << reader.stats().lost
             << std::endl;
   return 0;
 }

@@ -8,7 +8,7 @@
 #include <chrono>
 #include <ctime>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -35,7 +35,7 @@ timespec timespec_of(Deadline deadline) noexcept {
 void nap(Deadline deadline) noexcept {
   const timespec until =
       timespec_of(earlier(deadline, Deadline::after(std::chrono::milliseconds(1))));
-  const detail::Uncancelled here;
+  const detail::CancellationDisabled here;
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
 

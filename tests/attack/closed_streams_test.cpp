@@ -133,7 +133,7 @@ TEST_F(ClosedStreams, SegmentsWithoutAChannelNeither) {
       const auto lock = LivenessLock::open(*created);
       if (!lock || !still_closed(7)) return 2;
       if (created->fd() >= 0) {
-        const auto again = created->open_anew(Access::kReadOnly);
+        const auto again = created->open_description(Access::kReadOnly);
         if (!again || *again < 3 || !still_closed(7)) return 3;
       }
       if (name.backing == Backing::kMemfd) {

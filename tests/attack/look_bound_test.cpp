@@ -94,7 +94,7 @@ class RecordLookBound : public LookBound {
 };
 
 TEST_F(RecordLookBound, ALatestReaderLooksThroughNoLapForAReclaimFromNowhere) {
-  auto reader = join({.policy = ReaderPolicy::kLatest, .steering = Steering::kOff});
+  auto reader = join({.policy = ReaderPolicy::kLatest, .pacing = Pacing::kOff});
   send(kLap / 2);
   parts_.producer->reclaim.store(std::uint64_t{1} << 40, kRelaxed);
 
@@ -107,7 +107,7 @@ TEST_F(RecordLookBound, ALatestReaderLooksThroughNoLapForAReclaimFromNowhere) {
 }
 
 TEST_F(RecordLookBound, ALatestReaderGoesALongWayInSeveralLooks) {
-  auto reader = join({.policy = ReaderPolicy::kLatest, .steering = Steering::kOff});
+  auto reader = join({.policy = ReaderPolicy::kLatest, .pacing = Pacing::kOff});
   send(kLap / 2);
   // Nothing but the first checkpoint is left to begin from.
   parts_.producer->current.store(0, kRelaxed);
@@ -122,9 +122,8 @@ TEST_F(RecordLookBound, ALatestReaderGoesALongWayInSeveralLooks) {
 }
 
 TEST_F(RecordLookBound, WhoWasOverrunSearchesNoLap) {
-  auto reader = join({.policy = ReaderPolicy::kLossy,
-                      .after_loss = ReaderStart::kNewest,
-                      .steering = Steering::kOff});
+  auto reader = join(
+      {.policy = ReaderPolicy::kLossy, .after_loss = ReaderStart::kNewest, .pacing = Pacing::kOff});
   send(2 * kLap - 5);
   // Wherever the search ends, it has been taken back.
   parts_.producer->reclaim.store(std::uint64_t{1} << 40, kRelaxed);
@@ -169,8 +168,8 @@ class SlotLookBound : public LookBound {
   MpmcParams params_{.capacity = kSlots, .participants = 4};
   Memory memory_{Ring::layout_for(params_)->total_bytes};
   Ring ring_ = Ring::create(memory_.bytes(), params_).value();
-  Ring::Producer producer_{ring_, 0, Steering::kOff};
-  Ring::Consumer consumer_{ring_, 1, Steering::kOff};
+  Ring::Producer producer_{ring_, 0, Pacing::kOff};
+  Ring::Consumer consumer_{ring_, 1, Pacing::kOff};
 };
 
 TEST_F(SlotLookBound, ASearchForOrphansIsCut) {

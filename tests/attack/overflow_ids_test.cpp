@@ -1,6 +1,6 @@
 // In a user namespace all users without an id there look alike, by the overflow id: 65534.
 //
-//   1. AnOverflowIdBelongsToNobodyUnlessAllIdsAreMapped
+//   1. AnOverflowIdMatchesNoUserUnlessAllIdsAreMapped
 //   2. AnotherUsersSegmentIsNotOurs
 //   3. AnotherUsersFifoIsNotOurs
 //   4. AGuardedSenderLetsNoOtherUserIn
@@ -31,7 +31,7 @@ using std::chrono::seconds;
 
 constexpr uid_t kOverflow = 65534;
 constexpr uid_t kInside = 12'001;  // whose processes live in a namespace that maps no id
-constexpr uid_t kStranger = 12'002;
+constexpr uid_t kNotPermitted = 12'002;
 
 void become(uid_t user) {
   if (setgid(user) != 0 || setuid(user) != 0) _exit(250);
@@ -59,7 +59,7 @@ class OverflowIds : public Watchdog {
   ScratchDirectory directory_;
 };
 
-TEST_F(OverflowIds, AnOverflowIdBelongsToNobodyUnlessAllIdsAreMapped) {
+TEST_F(OverflowIds, AnOverflowIdMatchesNoUserUnlessAllIdsAreMapped) {
   EXPECT_TRUE(detail::is_user(kOverflow, kOverflow));
   EXPECT_TRUE(detail::is_group(kOverflow, kOverflow));
   EXPECT_FALSE(detail::is_user(~0u, ~0u));
@@ -122,7 +122,7 @@ TEST_F(OverflowIds, AnotherUsersFifoIsNotOurs) {
   EXPECT_EQ(unlink(path().c_str()), 0);
 }
 
-// A guarded sender that does nothing but keep its door, after `prepare`.
+// A guarded sender that does nothing but keep its acceptor, after `prepare`.
 template <class Prepare>
 class Serving {
  public:
@@ -158,7 +158,7 @@ TEST_F(OverflowIds, AGuardedSenderLetsNoOtherUserIn) {
     // It does not take the name for its own either, and leaves its mode as the umask has it.
     ASSERT_EQ(chmod(path().c_str(), 0666), 0);
     Child receiver([&] {
-      become(kStranger);
+      become(kNotPermitted);
       return open_receiver("shm+guarded:" + path() + "?uid=" + std::to_string(kInside), soon());
     });
     EXPECT_EQ(receiver.join(), kRefused) << allowed;
@@ -168,7 +168,7 @@ TEST_F(OverflowIds, AGuardedSenderLetsNoOtherUserIn) {
 TEST_F(OverflowIds, AGuardedReceiverReadsFromNoOtherUser) {
   const Serving serving(
       "shm+guarded:" + path() + "?capacity=4KiB&mode=0666&uid=" + std::to_string(kInside),
-      [] { become(kStranger); });
+      [] { become(kNotPermitted); });
   for (const char* expected : {"", "?uid=65534", "?gid=65534"}) {
     Child receiver([&] {
       become_unmapped();
@@ -190,8 +190,8 @@ TEST_F(OverflowIds, AUnixReceiverLetsNoOtherUserIn) {
   path().copy(address.sun_path, sizeof address.sun_path - 1);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   while (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) usleep(100);
-  char welcome = 0;
-  EXPECT_LE(recv(fd, &welcome, 1, 0), 0);
+  char confirmed = 0;
+  EXPECT_LE(recv(fd, &confirmed, 1, 0), 0);
   close(fd);
   // Not before the name is made, or its lock stays, too.
   while (access((path() + ".rondo-lock").c_str(), F_OK) == 0) usleep(100);

@@ -81,7 +81,7 @@ TEST_F(PoorSystem, WithoutRenamingThatSparesWhatIsThereNothingIsOverwritten) {
   EXPECT_TRUE(directory_.empty());
 }
 
-TEST_F(PoorSystem, WithoutProcSegmentsStillOpenButNobodyCanJoin) {
+TEST_F(PoorSystem, WithoutProcSegmentsStillOpenButNoneCanJoin) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root to hide /proc";
   Child child([&] {
     if (unshare(CLONE_NEWNS) != 0) return kCantTakeAway;

@@ -140,7 +140,7 @@ void add_record_acts(std::vector<Act>& acts) {
                   }});
   acts.push_back({"record: consume", size, kCapacity, with_records, [](Bytes bytes) {
                     auto consumer = record_ring::Consumer::attach(
-                        record_parts(bytes), Acknowledge::kEagerly, Steering::kOff);
+                        record_parts(bytes), Acknowledge::kEagerly, Pacing::kOff);
                     if (!consumer) return;
                     receive(*consumer, 6);
                     consumer->pass_end();
@@ -152,7 +152,7 @@ void add_reader_acts(std::vector<Act>& acts) {
   constexpr std::uint32_t kReaders = 2;
   const std::uint64_t size = record_ring::layout_for({kCapacity, kReaders})->total_bytes;
   const auto read_as = [](Bytes bytes, ReaderOptions options) {
-    options.steering = Steering::kOff;
+    options.pacing = Pacing::kOff;
     auto reader = record_ring::Consumer::join(record_parts(bytes).of_reader(0), options);
     if (!reader) return;
     receive(*reader, 3);
@@ -200,7 +200,7 @@ void add_reader_acts(std::vector<Act>& acts) {
                     auto producer = record_ring::Producer::attach(parts);
                     if (!producer) return;
                     for (int i = 0; i < 9; ++i) send(*producer, 40);
-                    if (const auto held = producer->held_back_by()) {
+                    if (const auto held = producer->gating_reader()) {
                       ASSERT_LT(held->reader, kMaxReaders);
                       producer->evict(held->reader);
                     }
@@ -208,13 +208,13 @@ void add_reader_acts(std::vector<Act>& acts) {
                     static_cast<void>(producer->drained());
                     producer->close();
                     for (std::uint32_t i = 0; i < parts.readers; ++i) {
-                      static_cast<void>(read_account(parts.consumer_at(i)));
-                      static_cast<void>(bears_name(parts.consumer_at(i), "one"));
+                      static_cast<void>(read_stats(parts.consumer_at(i)));
+                      static_cast<void>(has_name(parts.consumer_at(i), "one"));
                     }
                   }});
 }
 
-// --- Slot rings ----------------------------------------------------------------------------------
+// --- Mpmc rings ----------------------------------------------------------------------------------
 
 constexpr std::uint64_t kSlots = 4;
 constexpr std::uint32_t kDead = 3;
@@ -236,8 +236,8 @@ void add_slot_acts(std::vector<Act>& acts) {
   };
   const auto with_messages = [=](Bytes bytes) {
     ASSERT_TRUE(Ring::create(bytes, params));
-    Ring::Producer producer(ring_in(bytes), 0, Steering::kOff);
-    Ring::Consumer consumer(ring_in(bytes), 1, Steering::kOff);
+    Ring::Producer producer(ring_in(bytes), 0, Pacing::kOff);
+    Ring::Consumer consumer(ring_in(bytes), 1, Pacing::kOff);
     for (std::size_t i = 0; i < 6; ++i) {
       ASSERT_TRUE(producer.try_push(message(10 * i)));
       if (i < 3) {
@@ -249,8 +249,8 @@ void add_slot_acts(std::vector<Act>& acts) {
   // One has died with a claim, another one with a message in its hands.
   const auto with_the_dead = [=](Bytes bytes) {
     with_messages(bytes);
-    Ring::Producer producer(ring_in(bytes), kDead, Steering::kOff);
-    Ring::Consumer consumer(ring_in(bytes), kDead, Steering::kOff);
+    Ring::Producer producer(ring_in(bytes), kDead, Pacing::kOff);
+    Ring::Consumer consumer(ring_in(bytes), kDead, Pacing::kOff);
     ASSERT_NE(producer.try_reserve(), nullptr);
     ASSERT_NE(consumer.try_peek().data(), nullptr);
     ring_in(bytes).producing().enter(kDead);
@@ -262,7 +262,7 @@ void add_slot_acts(std::vector<Act>& acts) {
     ASSERT_EQ(ring_in(bytes).recovery(2).all(liveness).orphaned, 1u);
   };
   const auto consume = [=](Bytes bytes) {
-    Ring::Consumer consumer(ring_in(bytes), 1, Steering::kOff);
+    Ring::Consumer consumer(ring_in(bytes), 1, Pacing::kOff);
     for (int i = 0; i < 3; ++i) {
       const auto found = consumer.try_peek();
       if (found.data() == nullptr) continue;
@@ -288,7 +288,7 @@ void add_slot_acts(std::vector<Act>& acts) {
                   }});
   acts.push_back({"slots: produce", size, kSlots, with_messages, [=](Bytes bytes) {
                     const Ring ring = ring_in(bytes);
-                    Ring::Producer producer(ring, 0, Steering::kOff);
+                    Ring::Producer producer(ring, 0, Pacing::kOff);
                     static_cast<void>(producer.try_push(message(100)));
                     if (auto claim = producer.try_claim_some(3)) {
                       for (std::uint32_t i = 0; i < claim->size(); ++i) fill((*claim)[i]);
@@ -323,8 +323,8 @@ void add_slot_acts(std::vector<Act>& acts) {
                   },
                   [](Bytes bytes) {
                     const Values ring = attached<Values>(bytes);
-                    Values::Producer producer(ring, 0, Steering::kOff);
-                    Values::Consumer consumer(ring, 1, Steering::kOff);
+                    Values::Producer producer(ring, 0, Pacing::kOff);
+                    Values::Consumer consumer(ring, 1, Pacing::kOff);
                     std::array<std::uint64_t, 3> values{1, 2, 3};
                     for (int i = 0; i < 3; ++i) {
                       static_cast<void>(producer.try_push(7));
@@ -345,7 +345,7 @@ void add_slot_acts(std::vector<Act>& acts) {
                     const auto parts = Slots::attach(bytes);
                     if (!parts) return;
                     Slots::Producer producer(*parts);
-                    Slots::Consumer consumer(*parts, Acknowledge::kEagerly, Steering::kOff);
+                    Slots::Consumer consumer(*parts, Acknowledge::kEagerly, Pacing::kOff);
                     std::array<std::uint64_t, 3> values{1, 2, 3};
                     for (int i = 0; i < 3; ++i) {
                       static_cast<void>(producer.try_push(7));
@@ -398,7 +398,7 @@ void add_frame_acts(std::vector<Act>& acts) {
                     for_each_held(parts, [&](const HeldFrame& held) {
                       ASSERT_LT(held.reader, parts.reader_count);
                     });
-                    static_cast<void>(read_frame_account(parts, 1));
+                    static_cast<void>(read_frame_stats(parts, 1));
                     producer.close();
                   }});
   for (const FrameStart from : {FrameStart::kOldest, FrameStart::kNewest, FrameStart::kResume}) {

@@ -5,13 +5,13 @@
 //   2. EverySizeUpToTheLargestReachesThem
 //   3. OnlyReliableOnesHoldTheSenderBack
 //   4. OthersNeverHoldTheSenderBack
-//   5. OneThatLeavesHoldsNobodyBack
+//   5. OneThatLeavesDoesNotGate
 //   6. DeadlinesOfAllEndInTime
 //   7. TheEndReachesEachAfterTheLastMessage
-//   8. AccountsAddUpWhoeverLooksAndWhenever
-//   9. WhoComesLateStartsWhereItAsked
-//  10. WhoComesBackUnderItsNameGoesOn
-//  11. WhoComesWhenAllPlacesAreTakenIsTurnedAway
+//   8. StatsAddUpWhoeverReadsThemAndWhenever
+//   9. ALateReceiverStartsWhereItAsked
+//  10. AReceiverThatComesBackUnderItsNameGoesOn
+//  11. AReceiverIsRefusedWhenAllPlacesAreTaken
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -27,21 +27,21 @@
 namespace rondo::testing {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Every, CrowdTest, ::testing::ValuesIn(crowd_cases()),
-                         [](const auto& crowd) {
-                           return std::string(crowd.param.channel.name) +
-                                  std::to_string(crowd.param.receivers);
+INSTANTIATE_TEST_SUITE_P(Every, SeveralReceivers, ::testing::ValuesIn(receivers_cases()),
+                         [](const auto& receivers_case) {
+                           return std::string(receivers_case.param.channel.name) +
+                                  std::to_string(receivers_case.param.receivers);
                          });
 
 // Message i of those that are all alike but for their number.
 std::string short_message(std::uint64_t i) { return numbered_message(i, 40); }
 
 // Sends all of `sizes` while everyone reads, each in a thread of its own; then the end.
-void send_to_all(Sender& sender, std::vector<CrowdReader>& readers,
+void send_to_all(Sender& sender, std::vector<TestReader>& readers,
                  const std::vector<std::size_t>& sizes) {
   const auto text = [&](std::uint64_t i) { return numbered_message(i, sizes.at(i)); };
   std::vector<std::thread> reading;
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     reading.emplace_back([&reader, &text] { reader.read_to_the_end(text); });
   }
   for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -49,7 +49,7 @@ void send_to_all(Sender& sender, std::vector<CrowdReader>& readers,
   }
   sender.close(soon());
   for (std::thread& each : reading) each.join();
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     EXPECT_EQ(reader.receiver().status(), Status::kEnded);
     EXPECT_EQ(reader.sequence(), sizes.size());
     const std::uint64_t lost = reader.receiver().lost();
@@ -65,21 +65,21 @@ void send_to_all(Sender& sender, std::vector<CrowdReader>& readers,
   }
 }
 
-TEST_P(CrowdTest, EachGetsWhatItsPolicyPromises) {
+TEST_P(SeveralReceivers, EachGetsWhatItsPolicyPromises) {
   Sender& sender = open_sender(16 << 10);
   auto readers = all_come();
   std::mt19937_64 random(random_seed());
-  std::vector<std::size_t> sizes(50 + scaled(1'000) / crowd());
+  std::vector<std::size_t> sizes(50 + scaled(1'000) / receiver_count());
   for (std::size_t& size : sizes)
     size = random() % (sender.max_message_bytes() + 1) >> random() % 8;
   send_to_all(sender, readers, sizes);
 }
 
-TEST_P(CrowdTest, EverySizeUpToTheLargestReachesThem) {
+TEST_P(SeveralReceivers, EverySizeUpToTheLargestReachesThem) {
   Sender& sender = open_sender(4 << 10);
   auto readers = all_come();
   const std::size_t largest = sender.max_message_bytes();
-  for (CrowdReader& reader : readers) EXPECT_EQ(reader.receiver().max_message_bytes(), largest);
+  for (TestReader& reader : readers) EXPECT_EQ(reader.receiver().max_message_bytes(), largest);
   std::vector<std::size_t> sizes;
   for (std::size_t size = 0; size <= 130; ++size) sizes.push_back(size);
   for (std::size_t size = 256; size < largest; size *= 2) {
@@ -99,7 +99,7 @@ std::uint64_t fill(Sender& sender, std::uint64_t from, std::uint64_t most) {
   return sent;
 }
 
-TEST_P(CrowdTest, OnlyReliableOnesHoldTheSenderBack) {
+TEST_P(SeveralReceivers, OnlyReliableOnesHoldTheSenderBack) {
   if (frames()) GTEST_SKIP() << "nobody is reliable there";
   Sender& sender = open_sender(4 << 10);
   auto readers = all_come();
@@ -114,7 +114,7 @@ TEST_P(CrowdTest, OnlyReliableOnesHoldTheSenderBack) {
   std::uint64_t sent = held;
   std::uint64_t read = 0;
   while (sent < 10 * held) {
-    for (CrowdReader& reader : readers) {
+    for (TestReader& reader : readers) {
       if (!reader.is_reliable()) continue;
       for (std::uint64_t i = read; i < sent; ++i) {
         ASSERT_EQ(reader.read(short_message), Status::kOk);
@@ -128,7 +128,7 @@ TEST_P(CrowdTest, OnlyReliableOnesHoldTheSenderBack) {
     sent += more;
   }
   sender.close(soon());
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     reader.expect_next(reader.is_reliable() ? read : 0);
     reader.read_to_the_end(short_message);
     EXPECT_EQ(reader.receiver().status(), Status::kEnded);
@@ -142,16 +142,16 @@ TEST_P(CrowdTest, OnlyReliableOnesHoldTheSenderBack) {
   }
 }
 
-TEST_P(CrowdTest, OthersNeverHoldTheSenderBack) {
+TEST_P(SeveralReceivers, OthersNeverHoldTheSenderBack) {
   Sender& sender = open_sender(4 << 10);
-  std::vector<CrowdReader> readers;
-  for (std::uint32_t i = 0; i < crowd(); ++i) {
+  std::vector<TestReader> readers;
+  for (std::uint32_t i = 0; i < receiver_count(); ++i) {
     readers.push_back(come(options_of_receiver(1 + i % 2), policy_of_receiver(1 + i % 2)));
   }
   constexpr std::uint64_t kMany = 2'000;
   EXPECT_EQ(fill(sender, 0, kMany), kMany);
   sender.close(soon());
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     reader.read_to_the_end(short_message);
     EXPECT_EQ(reader.receiver().status(), Status::kEnded);
     EXPECT_EQ(reader.messages() + reader.receiver().lost(), kMany);
@@ -159,13 +159,13 @@ TEST_P(CrowdTest, OthersNeverHoldTheSenderBack) {
   }
 }
 
-TEST_P(CrowdTest, OneThatLeavesHoldsNobodyBack) {
+TEST_P(SeveralReceivers, OneThatLeavesDoesNotGate) {
   if (frames()) GTEST_SKIP() << "nobody holds the sender back there";
   Sender& sender = open_sender(4 << 10);
   auto readers = all_come();
   std::uint64_t sent = fill(sender, 0, 1'000);
   ASSERT_EQ(sender.try_send(bytes_of("x")), Status::kWouldBlock);
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     if (reader.is_reliable()) reader.receiver().detach();
   }
   for (int laps = 0; laps < 10; ++laps, ++sent) {
@@ -175,33 +175,33 @@ TEST_P(CrowdTest, OneThatLeavesHoldsNobodyBack) {
     ASSERT_EQ(sender.send(bytes_of(short_message(sent)), soon()), Status::kOk);
   }
   sender.close(soon());
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     if (reader.is_reliable()) continue;
     reader.read_to_the_end(short_message);
     EXPECT_EQ(reader.messages() + reader.receiver().lost(), sent);
   }
-  static_cast<void>(remove(url()));  // what is unread keeps it: a crowd of one has left
+  static_cast<void>(remove(url()));  // what is unread keeps it: a set of one has left
 }
 
-TEST_P(CrowdTest, DeadlinesOfAllEndInTime) {
+TEST_P(SeveralReceivers, DeadlinesOfAllEndInTime) {
   Sender& sender = open_sender(4 << 10);
   auto readers = all_come();
   const auto shortly = [] { return Deadline::after(std::chrono::milliseconds(1)); };
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     EXPECT_FALSE(reader.receiver().try_next());
     EXPECT_EQ(reader.receiver().next(Deadline::now()).status(), Status::kWouldBlock);
     EXPECT_EQ(reader.receiver().next(shortly()).status(), Status::kTimedOut);
   }
   ASSERT_EQ(sender.send(bytes_of(short_message(0))), Status::kOk);
   EXPECT_EQ(sender.flush(shortly()), Status::kTimedOut);
-  for (CrowdReader& reader : readers) EXPECT_EQ(reader.read(short_message), Status::kOk);
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) EXPECT_EQ(reader.read(short_message), Status::kOk);
+  for (TestReader& reader : readers) {
     EXPECT_EQ(reader.receiver().next(shortly()).status(), Status::kTimedOut);
   }
   EXPECT_EQ(sender.flush(soon()), Status::kOk);
 }
 
-TEST_P(CrowdTest, TheEndReachesEachAfterTheLastMessage) {
+TEST_P(SeveralReceivers, TheEndReachesEachAfterTheLastMessage) {
   Sender& sender = open_sender(4 << 10);
   auto readers = all_come();
   for (std::uint64_t i = 0; i < 3; ++i) {
@@ -209,7 +209,7 @@ TEST_P(CrowdTest, TheEndReachesEachAfterTheLastMessage) {
   }
   EXPECT_EQ(sender.close(soon()), Status::kOk);
   EXPECT_EQ(sender.send(bytes_of("x")), Status::kClosed);
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     const bool latest = reader.policy() == ReaderPolicy::kLatest;
     for (int i = latest ? 2 : 0; i < 3; ++i) ASSERT_EQ(reader.read(short_message), Status::kOk);
     EXPECT_EQ(reader.read(short_message), Status::kEnded);
@@ -220,7 +220,7 @@ TEST_P(CrowdTest, TheEndReachesEachAfterTheLastMessage) {
 }
 
 // Each was there before the first message.
-void expect_sound_accounts(const ChannelInfo& info, std::vector<std::uint64_t>& seen) {
+void expect_sound_stats(const ChannelInfo& info, std::vector<std::uint64_t>& seen) {
   for (const ReaderInfo& reader : info.readers()) {
     if (reader.policy == ReaderPolicy::kNone) continue;
     const std::uint64_t next = reader.received + reader.lost;
@@ -238,13 +238,13 @@ void expect_sound_accounts(const ChannelInfo& info, std::vector<std::uint64_t>& 
   }
 }
 
-TEST_P(CrowdTest, AccountsAddUpWhoeverLooksAndWhenever) {
+TEST_P(SeveralReceivers, StatsAddUpWhoeverReadsThemAndWhenever) {
   Sender& sender = open_sender(8 << 10);
   auto readers = all_come();
-  const std::uint64_t count = 200 + scaled(4'000) / crowd();
+  const std::uint64_t count = 200 + scaled(4'000) / receiver_count();
   std::atomic<std::size_t> reading = readers.size();
   std::vector<std::thread> threads;
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     threads.emplace_back([&] {
       while (reader.next() < count && reader.read(short_message) == Status::kOk) {
       }
@@ -262,13 +262,13 @@ TEST_P(CrowdTest, AccountsAddUpWhoeverLooksAndWhenever) {
       const auto info = inspect(url());
       ASSERT_TRUE(info) << info.error().message;
       // Zero when a sender at full speed has outrun the look.
-      if (info->messages != 0) expect_sound_accounts(*info, seen);
+      if (info->messages != 0) expect_sound_stats(*info, seen);
       ++looks;
     } while (reading != 0 && !HasFailure());
   });
   for (std::uint64_t i = 0; i < count; ++i) {
     EXPECT_EQ(sender.send(bytes_of(short_message(i)), soon()), Status::kOk);
-    if (guarded() && i % 64 == 0) expect_sound_accounts(sender.info(), seen);
+    if (guarded() && i % 64 == 0) expect_sound_stats(sender.info(), seen);
   }
   for (std::thread& each : threads) each.join();
   looking.join();
@@ -288,24 +288,24 @@ TEST_P(CrowdTest, AccountsAddUpWhoeverLooksAndWhenever) {
   }
 }
 
-TEST_P(CrowdTest, WhoComesLateStartsWhereItAsked) {
+TEST_P(SeveralReceivers, ALateReceiverStartsWhereItAsked) {
   if (frames()) GTEST_SKIP() << "transport_frames_test has what can be asked for there";
   Sender& sender = open_sender(4 << 10);
   constexpr std::uint64_t kSent = 1'000;
   ASSERT_EQ(fill(sender, 0, kSent), kSent);  // no receiver is there to be waited for
-  std::vector<CrowdReader> readers;
+  std::vector<TestReader> readers;
   // Where each of four kinds begins: the oldest there is; the newest; one that is gone, whose gap
   // is told; one that is there.
   constexpr std::uint64_t kGone = 7;
   constexpr std::uint64_t kThere = kSent - 5;
   constexpr std::array<const char*, 4> kFrom{"oldest", "newest", "7", "995"};
-  for (std::uint32_t i = 0; i < crowd(); ++i) {
+  for (std::uint32_t i = 0; i < receiver_count(); ++i) {
     const std::uint32_t kind = i % kFrom.size();
     const char* policy = i / kFrom.size() % 2 == 0 ? "reliable" : "lossy";
     readers.push_back(
         come("policy=" + std::string(policy) + "&from=" + kFrom[kind],
              i / kFrom.size() % 2 == 0 ? ReaderPolicy::kReliable : ReaderPolicy::kLossy));
-    CrowdReader& reader = readers.back();
+    TestReader& reader = readers.back();
     const std::uint64_t first = reader.sequence();
     reader.expect_next(first);
     switch (kind) {
@@ -327,7 +327,7 @@ TEST_P(CrowdTest, WhoComesLateStartsWhereItAsked) {
   }
   ASSERT_EQ(sender.send(bytes_of(short_message(kSent)), soon()), Status::kOk);
   sender.close(soon());
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     const std::uint64_t first = reader.sequence();
     const std::uint64_t lost = reader.receiver().lost();
     reader.read_to_the_end(short_message);
@@ -337,7 +337,7 @@ TEST_P(CrowdTest, WhoComesLateStartsWhereItAsked) {
   }
 }
 
-TEST_P(CrowdTest, WhoComesBackUnderItsNameGoesOn) {
+TEST_P(SeveralReceivers, AReceiverThatComesBackUnderItsNameGoesOn) {
   Sender& sender = open_sender(16 << 10);
   const auto name = [](std::uint32_t i) { return "name=reader" + std::to_string(i); };
   if (guarded() || frames()) {
@@ -351,10 +351,10 @@ TEST_P(CrowdTest, WhoComesBackUnderItsNameGoesOn) {
     return come(options_of_receiver(i) + "&" + name(i), kPolicies[i % 3]);
   };
   {
-    std::vector<CrowdReader> readers;
-    for (std::uint32_t i = 0; i < crowd(); ++i) readers.push_back(come_again(i));
+    std::vector<TestReader> readers;
+    for (std::uint32_t i = 0; i < receiver_count(); ++i) readers.push_back(come_again(i));
     ASSERT_EQ(fill(sender, 0, kSent), kSent);
-    for (std::uint32_t i = 0; i < crowd(); ++i) {
+    for (std::uint32_t i = 0; i < receiver_count(); ++i) {
       for (std::uint32_t j = 0; j < 1 + i; ++j) {
         if (readers[i].policy() == ReaderPolicy::kLatest && j > 0) break;
         ASSERT_EQ(readers[i].read(short_message), Status::kOk);
@@ -363,18 +363,18 @@ TEST_P(CrowdTest, WhoComesBackUnderItsNameGoesOn) {
   }
   // A receiver that has left is not waited for; but this much leaves all messages where they are.
   ASSERT_EQ(fill(sender, kSent, kSent), kSent);
-  std::vector<CrowdReader> readers;
+  std::vector<TestReader> readers;
   // Not in the order in which they came.
-  for (std::uint32_t i = crowd(); i-- > 0;) {
+  for (std::uint32_t i = receiver_count(); i-- > 0;) {
     readers.push_back(come_again(i));
-    CrowdReader& reader = readers.back();
+    TestReader& reader = readers.back();
     const bool latest = reader.policy() == ReaderPolicy::kLatest;
     EXPECT_EQ(reader.sequence(), latest ? kSent : 1 + i) << "reader " << i;
     EXPECT_EQ(reader.receiver().lost(), latest ? kSent - 1 : 0u);
     reader.expect_next(reader.sequence());
   }
   sender.close(soon());
-  for (CrowdReader& reader : readers) {
+  for (TestReader& reader : readers) {
     const std::uint64_t before = reader.sequence();
     const std::uint64_t lost = reader.receiver().lost();
     reader.read_to_the_end(short_message);
@@ -386,10 +386,11 @@ TEST_P(CrowdTest, WhoComesBackUnderItsNameGoesOn) {
   }
 }
 
-TEST_P(CrowdTest, WhoComesWhenAllPlacesAreTakenIsTurnedAway) {
+TEST_P(SeveralReceivers, AReceiverIsRefusedWhenAllPlacesAreTaken) {
   Sender& sender = open_sender(4 << 10);
   auto readers = all_come();
-  if (crowd() == 1) readers.push_back(come("policy=lossy", ReaderPolicy::kLossy));  // two places
+  if (receiver_count() == 1)
+    readers.push_back(come("policy=lossy", ReaderPolicy::kLossy));  // two places
   const auto late = try_to_come("policy=lossy");
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, guarded() ? ErrorCode::kBusy : ErrorCode::kNoSlot)
@@ -399,7 +400,7 @@ TEST_P(CrowdTest, WhoComesWhenAllPlacesAreTakenIsTurnedAway) {
   readers.pop_back();
   readers.push_back(come(options_of_receiver(0), policy_of_receiver(0)));
   ASSERT_EQ(sender.send(bytes_of(short_message(0)), soon()), Status::kOk);
-  for (CrowdReader& reader : readers) EXPECT_EQ(reader.read(short_message), Status::kOk);
+  for (TestReader& reader : readers) EXPECT_EQ(reader.read(short_message), Status::kOk);
 }
 
 }  // namespace

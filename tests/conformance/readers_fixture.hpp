@@ -1,4 +1,4 @@
-// What the conformance tests of channels with several receivers share: one sender, and a crowd of
+// What the conformance tests of channels with several receivers share: one sender, and a set of
 // receivers, each with a policy of its own.
 #pragma once
 
@@ -21,17 +21,17 @@
 
 namespace rondo::testing {
 
-struct CrowdCase {
+struct ReceiversCase {
   ChannelCase channel;
   std::uint32_t receivers;
 };
-inline void PrintTo(const CrowdCase& crowd, std::ostream* out) {
-  *out << crowd.channel.name << crowd.receivers;
+inline void PrintTo(const ReceiversCase& receivers_case, std::ostream* out) {
+  *out << receivers_case.channel.name << receivers_case.receivers;
 }
 
 // Of the channels, those that take several receivers; each with so many of them.
-inline std::vector<CrowdCase> crowd_cases() {
-  std::vector<CrowdCase> cases;
+inline std::vector<ReceiversCase> receivers_cases() {
+  std::vector<ReceiversCase> cases;
   for (const ChannelCase& channel : kChannelCases) {
     if (!channel.processes || !channel.ring || channel.slots) continue;
     for (const std::uint32_t receivers : {1u, 2u, 8u, 64u}) cases.push_back({channel, receivers});
@@ -45,9 +45,9 @@ inline std::vector<CrowdCase> crowd_cases() {
 inline Deadline soon() { return Deadline::after(std::chrono::seconds(120)); }
 
 // The receiver's place in the stream, and whether all that it saw was right.
-class CrowdReader {
+class TestReader {
  public:
-  CrowdReader(Receiver receiver, ReaderPolicy policy)
+  TestReader(Receiver receiver, ReaderPolicy policy)
       : receiver_(std::move(receiver)), policy_(policy) {}
 
   [[nodiscard]] ReaderPolicy policy() const noexcept { return policy_; }
@@ -97,16 +97,16 @@ class CrowdReader {
   std::uint64_t messages_ = 0;     // that were intact when they were looked at
 };
 
-class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
+class SeveralReceivers : public ::testing::TestWithParam<ReceiversCase> {
  protected:
-  CrowdTest() { alarm(280); }
-  ~CrowdTest() override { alarm(0); }
+  SeveralReceivers() { alarm(280); }
+  ~SeveralReceivers() override { alarm(0); }
 
   static constexpr std::array kPolicies{ReaderPolicy::kReliable, ReaderPolicy::kLossy,
                                         ReaderPolicy::kLatest};
   static constexpr std::array<std::string_view, 3> kPolicyNames{"reliable", "lossy", "latest"};
 
-  [[nodiscard]] static std::uint32_t crowd() { return GetParam().receivers; }
+  [[nodiscard]] static std::uint32_t receiver_count() { return GetParam().receivers; }
   [[nodiscard]] static bool guarded() { return GetParam().channel.name == "Guarded"; }
   [[nodiscard]] static bool frames() { return GetParam().channel.frames; }
   // Receiver i is reliable, lossy, or wants the newest, by turns; in a pool of frames one of the
@@ -119,10 +119,10 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
     return "policy=" + std::string(kPolicyNames[turn(i)]);
   }
 
-  // The sender, with places for the crowd (a ring for one alone knows no policies).
+  // The sender, with places for the set of receivers (a ring for one alone knows no policies).
   Sender& open_sender(std::uint64_t capacity, const OpenOptions& wishes = {}) {
     url_ = fresh_url(GetParam().channel, directory_.path());
-    const std::uint32_t places = std::max(crowd(), 2u);
+    const std::uint32_t places = std::max(receiver_count(), 2u);
     // Frames as large as the largest message of such a ring, about as many as it has short ones.
     const std::string size =
         frames() ? "kind=frames&frames=80&frame_size=" + std::to_string(capacity / 2 - 64)
@@ -149,18 +149,18 @@ class CrowdTest : public ::testing::TestWithParam<CrowdCase> {
     coming.join();
     return std::move(*came);
   }
-  CrowdReader come(const std::string& options, ReaderPolicy policy) {
+  TestReader come(const std::string& options, ReaderPolicy policy) {
     auto receiver = try_to_come(options);
     if (!receiver) throw std::runtime_error(receiver.error().message);
     return {std::move(receiver).value(), policy};
   }
-  // The whole crowd, each with its policy.
-  std::vector<CrowdReader> all_come() {
-    std::vector<CrowdReader> readers;
-    for (std::uint32_t i = 0; i < crowd(); ++i) {
+  // The whole set of receivers, each with its policy.
+  std::vector<TestReader> all_come() {
+    std::vector<TestReader> readers;
+    for (std::uint32_t i = 0; i < receiver_count(); ++i) {
       readers.push_back(come(options_of_receiver(i), policy_of_receiver(i)));
     }
-    EXPECT_EQ(sender_->wait_for_receivers(crowd(), soon()), Status::kOk);
+    EXPECT_EQ(sender_->wait_for_receivers(receiver_count(), soon()), Status::kOk);
     return readers;
   }
 

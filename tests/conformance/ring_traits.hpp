@@ -86,7 +86,7 @@ struct SpscTraits : PlainTraits {
   }
   static auto consumer(const typename Ring::Parts& parts) {
     return std::optional<typename Ring::Consumer>(std::in_place, parts, Acknowledge::kEagerly,
-                                                  Steering::kOff);
+                                                  Pacing::kOff);
   }
   static auto try_claim(typename Ring::Producer& producer) { return producer.try_claim(); }
 };
@@ -103,7 +103,7 @@ struct RecordTraits : PlainTraits {
     return record_ring::Producer::attach(parts);
   }
   static std::optional<record_ring::Consumer> consumer(const RecordParts& parts) {
-    return record_ring::Consumer::attach(parts, Acknowledge::kEagerly, Steering::kOff);
+    return record_ring::Consumer::attach(parts, Acknowledge::kEagerly, Pacing::kOff);
   }
   static auto try_claim(record_ring::Producer& producer, std::size_t size_bytes = 8) {
     return producer.try_claim(size_bytes);
@@ -118,7 +118,7 @@ struct RecordReadersTraits : RecordTraits {
   static std::optional<record_ring::Consumer> consumer(const RecordParts& parts) {
     return record_ring::Consumer::join(
         parts.of_reader(1),
-        {.name = "it", .acknowledge = Acknowledge::kEagerly, .steering = Steering::kOff});
+        {.name = "it", .acknowledge = Acknowledge::kEagerly, .pacing = Pacing::kOff});
   }
 };
 
@@ -133,10 +133,10 @@ struct MpmcTraits : PlainTraits {
   }
   static MpmcParams impossible() { return {.capacity = 3}; }
   static auto producer(const MpmcParts& parts) {
-    return std::optional<typename Ring::Producer>(std::in_place, parts, 0, Steering::kOff);
+    return std::optional<typename Ring::Producer>(std::in_place, parts, 0, Pacing::kOff);
   }
   static auto consumer(const MpmcParts& parts) {
-    return std::optional<typename Ring::Consumer>(std::in_place, parts, 1, Steering::kOff);
+    return std::optional<typename Ring::Consumer>(std::in_place, parts, 1, Pacing::kOff);
   }
   static auto try_claim(typename Ring::Producer& producer) { return producer.try_claim(); }
   template <class Claim>

@@ -9,14 +9,14 @@
  *
  * Asserted: a name goes only when no record of its ring is unread, or when the one who takes it away
  * knows that it was refused by a receiver that left in order; it is alone then; nobody joins a
- * ring whose name has gone; and a sender that has heard its receiver's farewell and leaves finds
+ * ring whose name has gone; and a sender that has heard its receiver's orderly close and leaves finds
  * that one's place given back, so that what it was told of does not stay behind.
  *
  * Mutants, each of which must fail:
  *   LOOK_FIRST     whether anything is unread is decided before the membership lock is taken
  *   NO_LOOK        a receiver that is the last takes the name away, whatever is unread
  *   UNKNOWN_IS_GONE  a probe that fails counts as: nobody else is there
- *   FAREWELL_FIRST  a receiver says farewell before it takes the membership lock
+ *   CLOSE_FIRST  a receiver closes in order before it takes the membership lock
  *   NO_NAME_CHECK  who joins does not look whether the name still leads to this ring
  */
 #ifndef SENDERS
@@ -35,7 +35,7 @@ byte name = NONE;          /* the ring that the name leads to */
 byte rings = 0;            /* made so far */
 byte sent[RINGS];          /* records committed in ring r */
 byte read[RINGS];          /* and given back */
-bool farewell[RINGS];      /* its last receiver left in order */
+bool left_in_order[RINGS];      /* its last receiver left in order */
 bool sender_there[RINGS];  /* holds the liveness lock of its place */
 bool receiver_there[RINGS];
 byte lock[RINGS];          /* membership: who holds it, 0 nobody */
@@ -118,20 +118,20 @@ again:
   sent[r]++;
   MAY_DIE(r, me);
   /* leaves */
-  heard = farewell[r];
+  heard = left_in_order[r];
 #ifdef LOOK_FIRST
   unread = (sent[r] != read[r]);
 #endif
   take(r, me);
   MAY_DIE(r, me);
-  assert(!(heard && farewell[r] && receiver_there[r]));
+  assert(!(heard && left_in_order[r] && receiver_there[r]));
   look_who_is_there(r, me, last);
   if
   :: last ->
 #ifndef LOOK_FIRST
      unread = (sent[r] != read[r]);
 #endif
-     refused = farewell[r];
+     refused = left_in_order[r];
      MAY_DIE(r, me);
      if
      :: !unread || refused -> remove_name(r, refused)
@@ -163,7 +163,7 @@ again:
   :: name != r -> release(r); goto again
 #endif
   :: receiver_there[r] -> release(r); goto dead
-  :: else -> atomic { assert(name == r); receiver_there[r] = true; mine = true; farewell[r] = false }
+  :: else -> atomic { assert(name == r); receiver_there[r] = true; mine = true; left_in_order[r] = false }
   fi;
   MAY_DIE(r, me);
   release(r);
@@ -175,8 +175,8 @@ again:
   od;
   MAY_DIE(r, me);
   /* leaves */
-#ifdef FAREWELL_FIRST
-  farewell[r] = true;
+#ifdef CLOSE_FIRST
+  left_in_order[r] = true;
 #endif
 #ifdef LOOK_FIRST
   unread = (sent[r] != read[r]);
@@ -184,7 +184,7 @@ again:
   take(r, me);
   MAY_DIE(r, me);
   look_who_is_there(r, me, last);
-  farewell[r] = true;
+  left_in_order[r] = true;
   MAY_DIE(r, me);
   if
   :: last ->

@@ -1,6 +1,6 @@
-/* The doorbell of sync/doorbell.hpp, for the model checker spin: a publisher and a sleeper, on
+/* The doorbell of sync/doorbell.hpp, for the model checker spin: a publisher and a waiter, on
  * processors with store buffers. Run by check_model.sh; every interleaving is
- * explored. The checker's complaint about a wake that is lost is an invalid end state: the sleeper
+ * explored. The checker's complaint about a wake that is lost is an invalid end state: the waiter
  * sleeps for ever, and something was published.
  *
  * Each process has a buffer of stores that others do not see yet; they leave it in order, at any
@@ -12,13 +12,13 @@
  *
  * Variants, by -D:
  *   UNREGISTERED  the publisher always takes the slow path, which has a fence of its own; the
- *                 sleeper's fence reaches itself only (also where nobody has membarrier)
- *   DEADLINE      the sleeper may wake by itself (its slice ends) at any time, twice in all
+ *                 waiter's fence reaches itself only (also where nobody has membarrier)
+ *   DEADLINE      the waiter may wake by itself (its slice ends) at any time, twice in all
  * Mutants, each of which must fail:
- *   NO_HEAVY_FENCE  the sleeper doesn't fence
+ *   NO_HEAVY_FENCE  the waiter doesn't fence
  *   NO_SLOW_FENCE   with UNREGISTERED: the slow path doesn't fence
- *   LATE_READ       the sleeper reads `rings` after it said that it sleeps (S1 weakened)
- *   EARLY_LOOK      the sleeper looks for messages before it says that it sleeps
+ *   LATE_READ       the waiter reads `rings` after it said that it sleeps (S1 weakened)
+ *   EARLY_LOOK      the waiter looks for messages before it says that it sleeps
  *   ONE_EPISODE     with DEADLINE: all sleeps are the same episode
  */
 
@@ -33,7 +33,7 @@
 /* Words. */
 #define PUBLISHED 0  /* by the publisher */
 #define RINGS 1      /* by the publisher; the futex */
-#define STATE 2      /* by the sleeper: 0 awake, n asleep for the n-th time */
+#define STATE 2      /* by the waiter: 0 awake, n asleep for the n-th time */
 #define WORDS 3
 
 byte memory[WORDS];
@@ -43,7 +43,7 @@ byte buffered[2];
 bool in_futex;
 
 #define PUBLISHER 0
-#define SLEEPER 1
+#define WAITER 1
 
 /* The newest value of `word` that `who` sees. The buffer is searched from its young end. */
 inline load(who, word, result) {
@@ -75,9 +75,9 @@ inline store(who, word, value) {
 
 #define own_fence(who) (buffered[who] == 0)
 #ifdef UNREGISTERED
-#define heavy_fence() own_fence(SLEEPER)
+#define heavy_fence() own_fence(WAITER)
 #else
-#define heavy_fence() (own_fence(PUBLISHER) && own_fence(SLEEPER))
+#define heavy_fence() (own_fence(PUBLISHER) && own_fence(WAITER))
 #endif
 
 /* The processor's side of a buffer: lets the oldest store out. */
@@ -139,36 +139,36 @@ proctype publisher() {
   od
 }
 
-proctype sleeper() {
+proctype waiter() {
   byte at, taken, published, seen, episode, slices = SLICES;
   do
   :: taken < MESSAGES ->
-     load(SLEEPER, PUBLISHED, published);
+     load(WAITER, PUBLISHED, published);
      if
      :: published > taken ->
         taken = published  /* takes all there is */
      :: else ->
         /* prepare_wait(), a look, then cancel_wait() or commit_wait() */
 #ifdef EARLY_LOOK
-        load(SLEEPER, PUBLISHED, published);
+        load(WAITER, PUBLISHED, published);
 #endif
 #ifndef LATE_READ
-        load(SLEEPER, RINGS, seen);
+        load(WAITER, RINGS, seen);
 #endif
 #ifdef ONE_EPISODE
         episode = 1;
 #else
         episode++;
 #endif
-        store(SLEEPER, STATE, episode);
+        store(WAITER, STATE, episode);
 #ifndef NO_HEAVY_FENCE
         heavy_fence();
 #endif
 #ifndef EARLY_LOOK
-        load(SLEEPER, PUBLISHED, published);
+        load(WAITER, PUBLISHED, published);
 #endif
 #ifdef LATE_READ
-        load(SLEEPER, RINGS, seen);
+        load(WAITER, RINGS, seen);
 #endif
         if
         :: published > taken
@@ -176,7 +176,7 @@ proctype sleeper() {
            /* The kernel compares the word in memory and queues us, in one step; a system call
             * leaves nothing in the buffer. */
            atomic {
-             own_fence(SLEEPER) ->
+             own_fence(WAITER) ->
              if
              :: memory[RINGS] == seen -> in_futex = true
              :: else
@@ -187,7 +187,7 @@ proctype sleeper() {
            :: atomic { slices > 0 -> slices--; in_futex = false }  /* the slice ends */
            fi
         fi;
-        store(SLEEPER, STATE, 0);
+        store(WAITER, STATE, 0);
         d_step { seen = 0; published = 0 }
      fi
   :: else -> break
@@ -197,8 +197,8 @@ proctype sleeper() {
 init {
   atomic {
     run drain(PUBLISHER);
-    run drain(SLEEPER);
+    run drain(WAITER);
     run publisher();
-    run sleeper()
+    run waiter()
   }
 }

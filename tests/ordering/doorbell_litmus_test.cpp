@@ -1,14 +1,14 @@
 // The store-load race of the doorbell between processes, on real processors. One round is one
 // publish against one attempt to fall asleep:
 //
-//   publisher                      sleeper
+//   publisher                      waiter
 //   published = round              state = asleep
 //   (light fence)                  heavy fence
 //   sees = state                   ready = (published == round)
 //
 //   ready  rang   outcome
-//   yes    -      allowed: the sleeper found it
-//   no     yes    allowed: the publisher wakes the sleeper
+//   yes    -      allowed: the waiter found it
+//   no     yes    allowed: the publisher wakes the waiter
 //   no     no     FORBIDDEN by F1 and F2: the wake is lost
 //
 // The same rounds without the heavy fence must show the forbidden outcome: a test that can't fail
@@ -26,7 +26,7 @@ namespace {
 
 struct Arena {
   alignas(kSharingRange) Atomic<std::uint64_t> publisher_at;
-  alignas(kSharingRange) Atomic<std::uint64_t> sleeper_at;
+  alignas(kSharingRange) Atomic<std::uint64_t> waiter_at;
   alignas(kSharingRange) Atomic<std::uint64_t> not_ready_in;  // the last round that was not
   testing::Mailbox box;
 };
@@ -52,7 +52,7 @@ struct LitmusSystem {
   }
   static FutexResult wait(const Atomic<std::uint32_t>&, std::uint32_t, std::chrono::nanoseconds,
                           Deadline) noexcept {
-    const std::uint64_t finished = ground->sleeper_at.load(std::memory_order_relaxed) + 1;
+    const std::uint64_t finished = ground->waiter_at.load(std::memory_order_relaxed) + 1;
     while (ground->publisher_at.load(std::memory_order_relaxed) < finished) {
       std::this_thread::yield();
     }
@@ -84,15 +84,15 @@ void pin_to(int cpu) {
 
 // relaxed everywhere below: only the doorbell's own orders are put to the test.
 template <class System>
-void play_sleeper(Arena& arena, std::uint64_t seed) {
+void play_waiter(Arena& arena, std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  BasicSleeper<System> sleeper(arena.box.waiter, arena.box.ringer);
+  BasicWaiter<System> waiter(arena.box.waiter, arena.box.notifier);
   for (std::uint64_t round = 1;; ++round) {
-    meet(arena.sleeper_at, arena.publisher_at, 2 * round - 1);
+    meet(arena.waiter_at, arena.publisher_at, 2 * round - 1);
     if (arena.publisher_at.load(std::memory_order_relaxed) == kOver) return;
     stagger(random);
     bool first = true;  // only the look before the sleep counts
-    static_cast<void>(sleeper.sleep_once(
+    static_cast<void>(waiter.sleep_once(
         [&] {
           const bool ready = arena.box.published.load(std::memory_order_relaxed) == round;
           if (first && !ready) arena.not_ready_in.store(round, std::memory_order_relaxed);
@@ -100,7 +100,7 @@ void play_sleeper(Arena& arena, std::uint64_t seed) {
           return ready;
         },
         Deadline::never()));
-    meet(arena.sleeper_at, arena.publisher_at, 2 * round);
+    meet(arena.waiter_at, arena.publisher_at, 2 * round);
   }
 }
 
@@ -108,17 +108,17 @@ template <class System>
 std::uint64_t play_publisher(Arena& arena, std::uint64_t seed, std::uint64_t rounds,
                              std::uint64_t enough) {
   std::mt19937_64 random(seed);
-  BasicRinger<System> ringer(arena.box.waiter, arena.box.ringer);
+  BasicNotifier<System> notifier(arena.box.waiter, arena.box.notifier);
   std::uint64_t lost = 0;
   for (std::uint64_t round = 1; round <= rounds && lost < enough; ++round) {
-    meet(arena.publisher_at, arena.sleeper_at, 2 * round - 1);
+    meet(arena.publisher_at, arena.waiter_at, 2 * round - 1);
     stagger(random);
-    const std::uint32_t rings = arena.box.ringer.rings.load(std::memory_order_relaxed);
+    const std::uint32_t rings = arena.box.notifier.rings.load(std::memory_order_relaxed);
     // P1 (release): as a ring publishes.
     arena.box.published.store(round, std::memory_order_release);
-    ringer.notify();
-    const bool rang = arena.box.ringer.rings.load(std::memory_order_relaxed) != rings;
-    meet(arena.publisher_at, arena.sleeper_at, 2 * round);
+    notifier.notify();
+    const bool rang = arena.box.notifier.rings.load(std::memory_order_relaxed) != rings;
+    meet(arena.publisher_at, arena.waiter_at, 2 * round);
     if (!rang && arena.not_ready_in.load(std::memory_order_relaxed) == round) ++lost;
   }
   return lost;
@@ -131,16 +131,16 @@ std::uint64_t lost_wakes(std::uint64_t rounds, std::uint64_t enough) {
   const std::uint64_t seed = testing::random_seed();
   testing::Shared<Arena> arena;
   ground = &*arena;
-  testing::Child sleeper([&] {
+  testing::Child waiter([&] {
     pin_to(1);
-    play_sleeper<System>(*arena, seed);
+    play_waiter<System>(*arena, seed);
     return 0;
   });
   pin_to(0);
   const std::uint64_t lost = play_publisher<System>(*arena, seed + 1, rounds, enough);
-  // relaxed: the sleeper stops at its next round, or in this one.
+  // relaxed: the waiter stops at its next round, or in this one.
   arena->publisher_at.store(kOver, std::memory_order_relaxed);
-  EXPECT_EQ(sleeper.join(), 0);
+  EXPECT_EQ(waiter.join(), 0);
   std::printf("%llu wakes lost\n", static_cast<unsigned long long>(lost));
   return lost;
 }
@@ -161,7 +161,7 @@ TEST_F(DoorbellLitmus, NoWakeIsLostToAnUnregisteredPublisher) {
   EXPECT_EQ((lost_wakes<LitmusSystem<false, Fence::kHeavy>>(testing::scaled(30'000), 1)), 0u);
 }
 
-TEST_F(DoorbellLitmus, NoWakeIsLostByASleeperWithoutTheHeavyFence) {
+TEST_F(DoorbellLitmus, NoWakeIsLostByAWaiterWithoutTheHeavyFence) {
   EXPECT_EQ((lost_wakes<LitmusSystem<true, Fence::kOwnOnly>>(testing::scaled(30'000), 1)), 0u);
 }
 

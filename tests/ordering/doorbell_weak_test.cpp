@@ -14,9 +14,9 @@ namespace {
 
 using testing::WeakBell;
 using testing::WeakBellSystem;
-using WeakRinger = BasicRinger<WeakBellSystem>;
-using WeakGroupRinger = BasicGroupRinger<WeakBellSystem>;
-using WeakSleeper = BasicSleeper<WeakBellSystem>;
+using WeakNotifier = BasicNotifier<WeakBellSystem>;
+using WeakBroadcastNotifier = BasicBroadcastNotifier<WeakBellSystem>;
+using WeakWaiter = BasicWaiter<WeakBellSystem>;
 
 constexpr std::uint64_t kExecutions = 1000;
 
@@ -26,25 +26,24 @@ std::uint64_t first_seed() {
 }
 
 // Takes `messages` from `published`, asleep whenever there is nothing.
-void take_all(WeakSleeper& sleeper, const Atomic<std::uint64_t>& published,
-              std::uint64_t messages) {
+void take_all(WeakWaiter& waiter, const Atomic<std::uint64_t>& published, std::uint64_t messages) {
   for (std::uint64_t taken = 0; taken < messages && !WeakBell::now().lost;) {
     const auto ready = [&] {
       // M2 (acquire, pairs with M1, M3, M4): as a ring.
       return published.load(std::memory_order_acquire) > taken;
     };
-    if (ready() || sleeper.sleep_once(ready, Deadline::never())) ++taken;
+    if (ready() || waiter.sleep_once(ready, Deadline::never())) ++taken;
   }
   --WeakBell::now().awake;
 }
 
 struct Bell {
   Atomic<std::uint64_t> published{0};
-  BellRinger ringer{};
+  BellNotifier notifier{};
   BellWaiter waiter{};
 };
 
-// One publisher, one sleeper. Returns whether a wake was lost.
+// One publisher, one waiter. Returns whether a wake was lost.
 bool loses_a_wake(std::uint64_t seed, void (*arrange)(WeakBell&)) {
   constexpr std::uint64_t kMessages = 4;
   Bell bell;
@@ -52,17 +51,17 @@ bool loses_a_wake(std::uint64_t seed, void (*arrange)(WeakBell&)) {
   arrange(WeakBell::now());
   weak::Execution execution(seed);
   execution.run({[&] {
-                   WeakRinger ringer(bell.waiter, bell.ringer);
+                   WeakNotifier notifier(bell.waiter, bell.notifier);
                    for (std::uint64_t i = 1; i <= kMessages; ++i) {
                      // M1 (release, pairs with M2): as a ring.
                      bell.published.store(i, std::memory_order_release);
-                     ringer.notify();
+                     notifier.notify();
                    }
                    --WeakBell::now().awake;
                  },
                  [&] {
-                   WeakSleeper sleeper(bell.waiter, bell.ringer);
-                   take_all(sleeper, bell.published, kMessages);
+                   WeakWaiter waiter(bell.waiter, bell.notifier);
+                   take_all(waiter, bell.published, kMessages);
                  }});
   return WeakBell::now().lost;
 }
@@ -80,7 +79,7 @@ TEST(DoorbellWeak, NoWakeIsLostToAnUnregisteredPublisher) {
   }
 }
 
-TEST(DoorbellWeak, NoWakeIsLostWhereNobodyHasMembarrier) {
+TEST(DoorbellWeak, NoWakeIsLostWithoutMembarrier) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     ASSERT_FALSE(loses_a_wake(seed,
                               [](WeakBell& bell) {
@@ -100,7 +99,7 @@ TEST(DoorbellWeak, WakesAreLostWithoutTheHeavyFence) {
   EXPECT_GT(lost, 0);
 }
 
-// As above, but that the sleeper's steps are taken apart: it announces its wait, looks, takes it
+// As above, but that the waiter's steps are taken apart: it announces its wait, looks, takes it
 // back, and announces it anew before it sleeps.
 TEST(DoorbellWeak, NoWakeIsLostToOneWhoCancelsAndPreparesAnew) {
   constexpr std::uint64_t kMessages = 4;
@@ -109,16 +108,16 @@ TEST(DoorbellWeak, NoWakeIsLostToOneWhoCancelsAndPreparesAnew) {
     WeakBell::reset(2);
     weak::Execution execution(seed);
     execution.run({[&] {
-                     WeakRinger ringer(bell.waiter, bell.ringer);
+                     WeakNotifier notifier(bell.waiter, bell.notifier);
                      for (std::uint64_t i = 1; i <= kMessages; ++i) {
                        // M5 (release, pairs with M6): as a ring.
                        bell.published.store(i, std::memory_order_release);
-                       ringer.notify();
+                       notifier.notify();
                      }
                      --WeakBell::now().awake;
                    },
                    [&] {
-                     WeakSleeper sleeper(bell.waiter, bell.ringer);
+                     WeakWaiter waiter(bell.waiter, bell.notifier);
                      for (std::uint64_t taken = 0; taken < kMessages && !WeakBell::now().lost;) {
                        const auto ready = [&] {
                          // M6 (acquire, pairs with M5): as a ring.
@@ -126,12 +125,12 @@ TEST(DoorbellWeak, NoWakeIsLostToOneWhoCancelsAndPreparesAnew) {
                        };
                        bool found = false;
                        for (int turn = 0; turn < 2 && !found; ++turn) {
-                         const PreparedWait wait = sleeper.prepare_wait();
+                         const PreparedWait wait = waiter.prepare_wait();
                          found = ready();
                          if (turn == 0 || found) {
-                           sleeper.cancel_wait();
+                           waiter.cancel_wait();
                          } else {
-                           sleeper.commit_wait(wait, Deadline::never());
+                           waiter.commit_wait(wait, Deadline::never());
                          }
                        }
                        if (found || ready()) ++taken;
@@ -151,18 +150,18 @@ bool one_of_several_is_lost(std::uint64_t seed, void (*arrange)(WeakBell&)) {
   arrange(WeakBell::now());
   weak::Execution execution(seed);
   const auto publish = [](Bell& bell) {
-    WeakRinger ringer(bell.waiter, bell.ringer);
+    WeakNotifier notifier(bell.waiter, bell.notifier);
     for (std::uint64_t i = 1; i <= kMessages; ++i) {
       // M7 (release, pairs with M8): as a ring.
       bell.published.store(i, std::memory_order_release);
-      ringer.notify();
+      notifier.notify();
     }
     --WeakBell::now().awake;
   };
   execution.run({[&] { publish(bells[0]); }, [&] { publish(bells[1]); },
                  [&] {
-                   WeakSleeper first(bells[0].waiter, bells[0].ringer);
-                   WeakSleeper second(bells[1].waiter, bells[1].ringer);
+                   WeakWaiter first(bells[0].waiter, bells[0].notifier);
+                   WeakWaiter second(bells[1].waiter, bells[1].notifier);
                    std::uint64_t taken[2] = {0, 0};
                    const auto take = [&] {
                      bool any = false;
@@ -205,21 +204,21 @@ TEST(DoorbellWeak, WakesOfSeveralBellsAreLostWithoutTheHeavyFence) {
   EXPECT_GT(lost, 0);
 }
 
-// One publisher, two sleepers on its one word.
-bool group_loses_a_wake(std::uint64_t seed, bool registers) {
+// One publisher, two waiters on its one word.
+bool broadcast_loses_a_wake(std::uint64_t seed, bool registers) {
   constexpr std::uint64_t kMessages = 3;
   Atomic<std::uint64_t> published{0};
-  BellRinger ringer{};
+  BellNotifier notifier{};
   BellWaiter waiters[2]{};
   WeakBell::reset(3);
   WeakBell::now().registers = registers;
   weak::Execution execution(seed);
   const auto take = [&](BellWaiter& mine) {
-    WeakSleeper sleeper(mine, ringer);
-    take_all(sleeper, published, kMessages);
+    WeakWaiter waiter(mine, notifier);
+    take_all(waiter, published, kMessages);
   };
   execution.run({[&] {
-                   WeakGroupRinger group(ringer);
+                   WeakBroadcastNotifier group(notifier);
                    static_cast<void>(group.watch(waiters[0]));
                    static_cast<void>(group.watch(waiters[1]));
                    for (std::uint64_t i = 1; i <= kMessages; ++i) {
@@ -233,39 +232,39 @@ bool group_loses_a_wake(std::uint64_t seed, bool registers) {
   return WeakBell::now().lost;
 }
 
-TEST(DoorbellWeak, NoSleeperOfAGroupIsForgotten) {
+TEST(DoorbellWeak, NoWaiterOfABroadcastIsForgotten) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
-    ASSERT_FALSE(group_loses_a_wake(seed, true)) << "RONDO_SEED=" << seed;
-    ASSERT_FALSE(group_loses_a_wake(seed, false)) << "RONDO_SEED=" << seed << ", unregistered";
+    ASSERT_FALSE(broadcast_loses_a_wake(seed, true)) << "RONDO_SEED=" << seed;
+    ASSERT_FALSE(broadcast_loses_a_wake(seed, false)) << "RONDO_SEED=" << seed << ", unregistered";
   }
 }
 
-// One publisher, and two sleepers of whom it learns by a word in which each sets its bit before its
+// One publisher, and two waiters of whom it learns by a word in which each sets its bit before its
 // first sleep, as the readers of a ring do. `looks`: whether it looks at that word when the bell
 // is not wanted otherwise.
 bool loses_who_comes_late(std::uint64_t seed, bool registers, bool looks) {
   constexpr std::uint64_t kMessages = 3;
   Atomic<std::uint64_t> published{0};
   Atomic<std::uint64_t> awaiting{0};
-  BellRinger ringer{};
+  BellNotifier notifier{};
   BellWaiter waiters[2]{};
   WeakBell::reset(3);
   WeakBell::now().registers = registers;
   weak::Execution execution(seed);
   const auto take = [&](std::uint64_t i) {
-    WeakSleeper sleeper(waiters[i], ringer);
+    WeakWaiter waiter(waiters[i], notifier);
     // relaxed: as readers do.
     awaiting.fetch_or(std::uint64_t{1} << i, std::memory_order_relaxed);
-    take_all(sleeper, published, kMessages);
+    take_all(waiter, published, kMessages);
   };
   execution.run({[&] {
-                   WeakGroupRinger group(ringer);
+                   WeakBroadcastNotifier group(notifier);
                    std::uint64_t watched = 0;
                    const auto unknown = [&] {
-                     // relaxed: as ReadersSender does.
+                     // relaxed: as BroadcastSender does.
                      return awaiting.load(std::memory_order_relaxed) & ~watched;
                    };
-                   const auto watch_who_came = [&] {
+                   const auto watch_new_readers = [&] {
                      const std::uint64_t came = unknown();
                      for (std::uint64_t i = 0; i < 2; ++i) {
                        if ((came >> i & 1) != 0) static_cast<void>(group.watch(waiters[i]));
@@ -275,7 +274,7 @@ bool loses_who_comes_late(std::uint64_t seed, bool registers, bool looks) {
                    for (std::uint64_t i = 1; i <= kMessages; ++i) {
                      // M4 (release, pairs with M2): as a ring.
                      published.store(i, std::memory_order_release);
-                     if (group.wanted() || (looks && unknown() != 0)) group.ring(watch_who_came);
+                     if (group.wanted() || (looks && unknown() != 0)) group.ring(watch_new_readers);
                    }
                    --WeakBell::now().awake;
                  },
@@ -283,7 +282,7 @@ bool loses_who_comes_late(std::uint64_t seed, bool registers, bool looks) {
   return WeakBell::now().lost;
 }
 
-TEST(DoorbellWeak, NoSleeperThatComesLateIsForgotten) {
+TEST(DoorbellWeak, NoWaiterThatComesLateIsForgotten) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     ASSERT_FALSE(loses_who_comes_late(seed, true, true)) << "RONDO_SEED=" << seed;
     ASSERT_FALSE(loses_who_comes_late(seed, false, true)) << "RONDO_SEED=" << seed;
@@ -291,7 +290,7 @@ TEST(DoorbellWeak, NoSleeperThatComesLateIsForgotten) {
 }
 
 // The look at that word is what the above stands on.
-TEST(DoorbellWeak, WhoComesLateIsForgottenByAPublisherThatDoesNotLook) {
+TEST(DoorbellWeak, ALateWaiterIsForgottenByAPublisherThatDoesNotLook) {
   int lost = 0;
   for (std::uint64_t seed = 1; seed <= kExecutions; ++seed) {
     lost += loses_who_comes_late(seed, true, false) ? 1 : 0;

@@ -94,11 +94,11 @@ const char* run(const Flow& flow, std::uint64_t seed, std::uint64_t& received,
           }
         }
       }
-      const FrameAccount& account = reader.account();
-      if (account.received + account.lost != account.last - account.origin) wrong = "miscounted";
-      if (wrong == nullptr && account.last != flow.frames_sent) wrong = "not read to the end";
-      received += account.received;
-      lost += account.lost;
+      const FrameReaderStats& stats = reader.stats();
+      if (stats.received + stats.lost != stats.last - stats.origin) wrong = "miscounted";
+      if (wrong == nullptr && stats.last != flow.frames_sent) wrong = "not read to the end";
+      received += stats.received;
+      lost += stats.lost;
     });
   }
   execution.run(std::move(bodies));

@@ -55,7 +55,7 @@ TEST(MpmcRingWeak, EachMessageArrivesOnceAndWhole) {
     std::vector<std::uint64_t> got;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     const auto send = [&ring](std::uint32_t me, std::uint64_t value) {
-      Ring::Producer producer(Ring(ring.parts), me, Steering::kOff);
+      Ring::Producer producer(Ring(ring.parts), me, Pacing::kOff);
       for (int i = 0; i < 3;) {
         if (auto claim = producer.try_claim()) {
           write(**claim, value + static_cast<std::uint64_t>(i++));
@@ -65,7 +65,7 @@ TEST(MpmcRingWeak, EachMessageArrivesOnceAndWhole) {
     };
     execution.run({[&] { send(0, 1); }, [&] { send(1, 4); },
                    [&] {
-                     Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
+                     Ring::Consumer consumer(Ring(ring.parts), 2, Pacing::kOff);
                      while (got.size() < 6) {
                        if (auto message = consumer.try_next()) got.push_back(read(**message));
                      }
@@ -81,7 +81,7 @@ TEST(MpmcRingWeak, RecoveryNeverRobsALiveProducer) {
     std::uint32_t tombstones = 0;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     execution.run({[&] {
-                     Ring::Producer producer(Ring(ring.parts), 1, Steering::kOff);
+                     Ring::Producer producer(Ring(ring.parts), 1, Pacing::kOff);
                      for (int i = 0; i < 2;) {
                        if (auto claim = producer.try_claim()) {
                          write(**claim, 1);
@@ -111,7 +111,7 @@ TEST(MpmcRingWeak, RecoveryNeverRobsWhoHasGivenUp) {
     std::uint32_t tombstones = 0;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     const auto send = [&ring](std::uint32_t me) {
-      Ring::Producer producer(Ring(ring.parts), me, Steering::kOff);
+      Ring::Producer producer(Ring(ring.parts), me, Pacing::kOff);
       for (int i = 0; i < 2; ++i) {
         if (auto claim = producer.try_claim()) {
           write(**claim, 1);
@@ -139,7 +139,7 @@ TEST(MpmcRingWeak, RecoveryNeverRobsALiveConsumer) {
     WeakRing ring(2);
     std::uint32_t orphaned = 0;
     {
-      Ring::Producer producer(Ring(ring.parts), 1, Steering::kOff);
+      Ring::Producer producer(Ring(ring.parts), 1, Pacing::kOff);
       for (std::uint64_t i = 1; i <= 2; ++i) {
         auto claim = producer.try_claim();
         write(**claim, i);
@@ -149,7 +149,7 @@ TEST(MpmcRingWeak, RecoveryNeverRobsALiveConsumer) {
     std::vector<std::uint64_t> got;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     execution.run({[&] {
-                     Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
+                     Ring::Consumer consumer(Ring(ring.parts), 2, Pacing::kOff);
                      while (got.size() < 2) {
                        if (auto message = consumer.try_next()) got.push_back(read(**message));
                      }
@@ -176,14 +176,14 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
     std::vector<std::uint64_t> got;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     execution.run({[&] {
-                     Ring::Producer producer(Ring(ring.parts), 1, Steering::kOff);
+                     Ring::Producer producer(Ring(ring.parts), 1, Pacing::kOff);
                      if (auto claim = producer.try_claim()) {
                        write(**claim, 1);
                        std::move(*claim).commit();
                      }
                    },
                    [&] {  // takes and dies
-                     Ring::Consumer consumer(Ring(ring.parts), 0, Steering::kOff);
+                     Ring::Consumer consumer(Ring(ring.parts), 0, Pacing::kOff);
                      while (got.empty()) {
                        if (auto message = consumer.try_next()) {
                          alignas(decltype(message)) static std::byte grave[sizeof message];
@@ -201,7 +201,7 @@ TEST(MpmcRingWeak, AMessageTakenOverIsWhole) {
                      }
                    },
                    [&] {  // takes over what another one has recovered
-                     Ring::Consumer consumer(Ring(ring.parts), 2, Steering::kOff);
+                     Ring::Consumer consumer(Ring(ring.parts), 2, Pacing::kOff);
                      for (int i = 0; i < 5'000 && got.empty(); ++i) {
                        if (auto message = consumer.try_next()) got.push_back(read(**message));
                      }
@@ -217,13 +217,13 @@ TEST(MpmcRingWeak, ABatchBecomesVisibleAtOnce) {
     std::size_t got = 0;
     weak::Execution execution(seed, weak::Modifications::kAnywhere);
     execution.run({[&] {
-                     Ring::Producer producer(Ring(ring.parts), 0, Steering::kOff);
+                     Ring::Producer producer(Ring(ring.parts), 0, Pacing::kOff);
                      auto claim = producer.try_claim(3);
                      for (std::uint32_t i = 0; i < 3; ++i) write((*claim)[i], i + 1);
                      std::move(*claim).commit();
                    },
                    [&] {
-                     Ring::Consumer consumer(Ring(ring.parts), 1, Steering::kOff);
+                     Ring::Consumer consumer(Ring(ring.parts), 1, Pacing::kOff);
                      for (int look = 0; look < 1'000 && got == 0; ++look) {
                        if (auto messages = consumer.try_next_some(3)) got = messages->size();
                      }

@@ -52,7 +52,7 @@ void reliable_reader_joins(ReaderStart from) {
                          ring.parts().of_reader(1), {.policy = ReaderPolicy::kReliable,
                                                      .from = from,
                                                      .acknowledge = Acknowledge::kEagerly,
-                                                     .steering = Steering::kOff});
+                                                     .pacing = Pacing::kOff});
                      if (!reader) {
                        wrong = "could not join";
                        return;
@@ -87,10 +87,10 @@ TEST(RecordReadersWeak, AReliableReaderThatJoinsAtTheNewestMissesNothing) {
   reliable_reader_joins(ReaderStart::kNewest);
 }
 
-// An observer that comes late and sees little of what has happened reads an account that a later
+// An observer that comes late and sees little of what has happened reads stats that a later
 // one has taken the place of: its words must belong together. Few accounts and many executions,
 // because one new word among three old ones is drawn rarely.
-TEST(RecordReadersWeak, AnAccountIsReadWhole) {
+TEST(RecordReadersWeak, StatsAreReadWhole) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + 40 * kExecutions; ++seed) {
     ReadersFixture ring(64, 2);
     auto producer = ring.producer();
@@ -108,9 +108,9 @@ TEST(RecordReadersWeak, AnAccountIsReadWhole) {
                    },
                    [&] {
                      while (!done) execution.yield();
-                     const auto account = read_account(ring.part(0));
-                     wrong = account && (account->position != account->next * 16 ||
-                                         account->next != account->received + account->lost);
+                     const auto stats = read_stats(ring.part(0));
+                     wrong = stats && (stats->position != stats->next * 16 ||
+                                       stats->next != stats->received + stats->lost);
                    }});
     ASSERT_FALSE(wrong) << "RONDO_SEED=" << seed;
   }

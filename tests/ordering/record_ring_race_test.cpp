@@ -28,9 +28,8 @@ void send(RecordFixture& ring, std::uint64_t records) {
   producer.close();
 }
 
-std::uint64_t receive(RecordFixture& ring, Steering steering) {
-  auto consumer =
-      record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, steering).value();
+std::uint64_t receive(RecordFixture& ring, Pacing pacing) {
+  auto consumer = record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, pacing).value();
   for (std::uint64_t i = 0;; ++i) {
     ReadOutcome state;
     while ((state = consumer.try_peek()) == ReadOutcome::kEmpty) std::this_thread::yield();
@@ -45,7 +44,7 @@ std::uint64_t receive(RecordFixture& ring, Steering steering) {
   }
 }
 
-class RecordRingRace : public ::testing::TestWithParam<Steering> {};
+class RecordRingRace : public ::testing::TestWithParam<Pacing> {};
 
 TEST_P(RecordRingRace, PayloadsAreReadAsWritten) {
   constexpr std::uint64_t kRecords = 20000;
@@ -55,8 +54,7 @@ TEST_P(RecordRingRace, PayloadsAreReadAsWritten) {
   sender.join();
 }
 
-INSTANTIATE_TEST_SUITE_P(Steering, RecordRingRace,
-                         ::testing::Values(Steering::kOff, Steering::kOn));
+INSTANTIATE_TEST_SUITE_P(Pacing, RecordRingRace, ::testing::Values(Pacing::kOff, Pacing::kOn));
 
 }  // namespace
 }  // namespace rondo

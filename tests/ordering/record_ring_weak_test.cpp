@@ -43,7 +43,7 @@ TEST(RecordRingWeak, EveryVisibleRecordIsFullyWritten) {
     RecordFixture ring(64);
     auto producer = ring.producer();
     auto consumer =
-        record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, Steering::kOn).value();
+        record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, Pacing::kOn).value();
     constexpr std::uint64_t kRecords = 12;
     std::uint64_t read = 0;
     bool wrong = false;
@@ -75,7 +75,7 @@ TEST(RecordRingWeak, ABatchIsSeenWholeOrNotAtAll) {
     ring.start_at(168, 5);  // the batch wraps
     auto producer = ring.producer();
     auto consumer =
-        record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, Steering::kOff).value();
+        record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, Pacing::kOff).value();
     int read = 0;
     bool wrong = false;
     weak::Execution execution(seed);
@@ -124,7 +124,7 @@ TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
           if (wrong != nullptr) return;
         }
         auto consumer =
-            record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Steering::kOff);
+            record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Pacing::kOff);
         if (!consumer) {
           wrong = "attach failed";
           return;
@@ -180,7 +180,7 @@ TEST(RecordRingWeak, ASuccessorOfTheProducerFindsTheEnd) {
     }
     bodies.emplace_back([&] {
       auto consumer =
-          record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Steering::kOff);
+          record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Pacing::kOff);
       if (!consumer) {
         wrong = "consumer's attach failed";
         return;
@@ -209,7 +209,7 @@ TEST(RecordRingWeak, ACheckpointIsReadWhole) {
     RecordFixture ring(64);
     auto producer = ring.producer();
     auto consumer =
-        record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Steering::kOff).value();
+        record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Pacing::kOff).value();
     bool wrong = false;
     bool done = false;
     weak::Execution execution(seed);

@@ -1,4 +1,4 @@
-// The slot ring as two threads on one mapping, with payloads in plain memory, for TSan: weakening
+// The spsc ring as two threads on one mapping, with payloads in plain memory, for TSan: weakening
 // any one of P1, C1, P2, C2 makes it report a race.
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -39,8 +39,8 @@ void send_batches(Ring& ring) {
 }
 
 // The number of messages that arrived whole and in order.
-std::uint64_t receive_singly(Ring& ring, Acknowledge acknowledge, Steering steering) {
-  auto consumer = ring.consumer(acknowledge, steering);
+std::uint64_t receive_singly(Ring& ring, Acknowledge acknowledge, Pacing pacing) {
+  auto consumer = ring.consumer(acknowledge, pacing);
   for (std::uint64_t i = 0; i < kMessages; ++i) {
     const Message* found;
     while ((found = consumer.try_peek()) == nullptr) std::this_thread::yield();
@@ -50,8 +50,8 @@ std::uint64_t receive_singly(Ring& ring, Acknowledge acknowledge, Steering steer
   return kMessages;
 }
 
-std::uint64_t receive_batches(Ring& ring, Acknowledge acknowledge, Steering steering) {
-  auto consumer = ring.consumer(acknowledge, steering);
+std::uint64_t receive_batches(Ring& ring, Acknowledge acknowledge, Pacing pacing) {
+  auto consumer = ring.consumer(acknowledge, pacing);
   for (std::uint64_t i = 0; i < kMessages;) {
     auto messages = consumer.try_next_some(7);
     if (!messages) {
@@ -68,7 +68,7 @@ std::uint64_t receive_batches(Ring& ring, Acknowledge acknowledge, Steering stee
   return kMessages;
 }
 
-class SpscRingRace : public ::testing::TestWithParam<std::tuple<Acknowledge, Steering>> {
+class SpscRingRace : public ::testing::TestWithParam<std::tuple<Acknowledge, Pacing>> {
  protected:
   void SetUp() override { alarm(120); }
   void TearDown() override { alarm(0); }
@@ -91,7 +91,7 @@ TEST_P(SpscRingRace, BatchesAreReadAsWritten) {
 INSTANTIATE_TEST_SUITE_P(Modes, SpscRingRace,
                          ::testing::Combine(::testing::Values(Acknowledge::kLazily,
                                                               Acknowledge::kEagerly),
-                                            ::testing::Values(Steering::kOff, Steering::kOn)));
+                                            ::testing::Values(Pacing::kOff, Pacing::kOn)));
 
 }  // namespace
 }  // namespace rondo

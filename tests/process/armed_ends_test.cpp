@@ -47,7 +47,7 @@ struct End {
   std::size_t channel;
   detail::ReceiverParts parts;
 
-  std::optional<Arming> arm() { return parts.backend->arm(parts.consumer, parts.ringer); }
+  std::optional<Arming> arm() { return parts.backend->arm(parts.consumer, parts.notifier); }
   // Reads a message, if there is one, and holds it.
   Status fetch() {
     Status status = Status::kOk;
@@ -58,7 +58,7 @@ struct End {
     if (parts.elsewhere) {
       parts.backend->give_back();
     } else if (parts.consumer.give_back()) {
-      static_cast<void>(parts.ringer.notify());
+      static_cast<void>(parts.notifier.notify());
     }
   }
   Status take() {
@@ -111,7 +111,7 @@ class ArmedEnds : public Watchdog {
   }
   ~ArmedEnds() override {
     senders_.reset();
-    for (End& end : ends_) end.parts.backend->detach(end.parts.consumer, end.parts.ringer);
+    for (End& end : ends_) end.parts.backend->detach(end.parts.consumer, end.parts.notifier);
   }
 
   void order(int what, bool when_asleep) {
@@ -222,7 +222,7 @@ TEST_F(ArmedEnds, TheEndOfAStreamEndsTheSleep) {
         status = end.take();
       }
       EXPECT_EQ(status, Status::kEnded) << kChannels[channel];
-      end.parts.backend->detach(end.parts.consumer, end.parts.ringer);
+      end.parts.backend->detach(end.parts.consumer, end.parts.notifier);
       return true;
     };
     EXPECT_EQ(std::erase_if(ends_, over), channel == kShared ? 2u : 1u);
@@ -257,7 +257,7 @@ Status send(detail::SenderParts& sender) {
     return Status::kOk;
   }
   if (sender.elsewhere) {
-    return sender.backend->send(sender.producer, sender.ringer, kMessage, Deadline::now());
+    return sender.backend->send(sender.producer, sender.notifier, kMessage, Deadline::now());
   }
   std::byte* const room = sender.producer.try_reserve(kMessage.size());
   if (room == nullptr) return Status::kWouldBlock;
@@ -300,8 +300,9 @@ TEST(ArmedSenders, ASenderIsToldOfRoom) {
     EXPECT_EQ(backend.disarm(), mpmc);
     EXPECT_FALSE(backend.arm(sender.producer, 16)->may_sleep);
 
-    static_cast<void>(backend.close(sender.producer, sender.ringer, Status::kOk, Deadline::now()));
-    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.ringer);
+    static_cast<void>(
+        backend.close(sender.producer, sender.notifier, Status::kOk, Deadline::now()));
+    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.notifier);
   }
 }
 
@@ -332,8 +333,8 @@ TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
     EXPECT_FALSE(sender.backend->arm(sender.producer, most)->may_sleep);
     static_cast<void>(receiver.parts.backend->disarm());
     static_cast<void>(
-        sender.backend->close(sender.producer, sender.ringer, Status::kOk, Deadline::now()));
-    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.ringer);
+        sender.backend->close(sender.producer, sender.notifier, Status::kOk, Deadline::now()));
+    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.notifier);
   }
 }
 
@@ -341,7 +342,7 @@ TEST(ArmedStreams, ByteStreamsHaveADescriptorInstead) {
   auto pair = detail::open_both("pipe:", {});
   ASSERT_TRUE(pair) << pair.error().message;
   EXPECT_FALSE(pair->first.backend->arm(pair->first.producer, 16).has_value());
-  EXPECT_FALSE(pair->second.backend->arm(pair->second.consumer, pair->second.ringer).has_value());
+  EXPECT_FALSE(pair->second.backend->arm(pair->second.consumer, pair->second.notifier).has_value());
 }
 
 }  // namespace

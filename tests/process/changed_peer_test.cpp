@@ -68,12 +68,12 @@ class OneChangedPeer : public Watchdog {
 
   // In a Stepper: a sender that waits for its one message to be read. Its process ends with 0 if
   // that came to one of `fine`.
-  void send_and_flush(const std::string& options, std::chrono::milliseconds patience,
+  void send_and_flush(const std::string& options, std::chrono::milliseconds timeout,
                       std::initializer_list<Status> fine) const {
     auto sender = Sender::open(url_ + options + "&wait=park");
     if (!sender || sender->send("one") != Status::kOk) _exit(1);
     Stepper::begin();
-    const Status status = sender->flush(Deadline::after(patience));
+    const Status status = sender->flush(Deadline::after(timeout));
     Stepper::end();
     const bool well = std::ranges::find(fine, status) != fine.end();
     _exit(well ? 0 : 10 + static_cast<int>(status));
@@ -162,7 +162,7 @@ TEST_P(ChangedPeer, ASenderIsNotToldThatAReceiverDiedWhichHasJustCome) {
   }
 }
 
-// It has the lock, and has not wiped its predecessor's farewell away.
+// It has the lock, and has not wiped its predecessor's orderly close away.
 TEST_F(OneChangedPeer, ASuccessorHalfwayInIsNotTakenForOneWhoLeft) {
   int calls = 1;
   for (int comes = 0; comes < calls; ++comes) {

@@ -3,8 +3,8 @@
 //
 //   1. ASenderThatLostItsReceiverLeavesNoEndMark
 //   2. AReceiverThatComesIntoAClosingSenderIsToldOfItsEnd
-//   3. AnEndNobodyWasToldOfIsStillToBeRead
-//   4. ALingeringReceiverWaitsPastABrokenOffStream
+//   3. AnEndThatWasNotToldIsStillToBeRead
+//   4. AReceiverThatAwaitsASuccessorWaitsPastABrokenOffStream
 //   5. WhatIsNotAcknowledgedHasNotArrived
 //   6. AProbeThatFailsIsNeitherLifeNorDeath
 //   7. WhatAKilledReliableReaderHasNotReadKeepsTheName
@@ -12,10 +12,10 @@
 //   9. WhatReceiversWhoShareLeaveUnreadKeepsTheName
 //  10. ASharingSenderThatLostItsReceiversIsNoEnd
 //  11. WhatNoViewerHasSeenKeepsTheName
-//  12. ARemovalIsRefusedWhileSomebodyIsAttached
+//  12. ARemovalIsRefusedWhileAParticipantIsAttached
 //  13. ASuccessorThatSendsNothingSaysItsOwnEnd
-//  14. WhatNobodyWasThereForKeepsTheName
-//  15. WhoPassesOverWhatWasLeftTakesNothingAway
+//  14. WhatNoReceiverCameForKeepsTheName
+//  15. AReceiverThatPassesOverWhatWasLeftTakesNothingAway
 //  16. ASenderLearnsThatAReceiverLeftWhichReadNothingOfIts
 #include <errno.h>
 #include <fcntl.h>
@@ -97,16 +97,16 @@ TEST_F(ChannelEndsTest, AReceiverThatComesIntoAClosingSenderIsToldOfItsEnd) {
   EXPECT_EQ(receive(receiver), kEndOfStreamText);
 }
 
-TEST_F(ChannelEndsTest, AnEndNobodyWasToldOfIsStillToBeRead) {
+TEST_F(ChannelEndsTest, AnEndThatWasNotToldIsStillToBeRead) {
   { const Sender sender = open<Sender>("?keep=1"); }
   { const Receiver asks_for_nothing = open<Receiver>("?keep=1"); }
   Receiver receiver = open<Receiver>();
   EXPECT_EQ(receive(receiver), kEndOfStreamText);
 }
 
-TEST_F(ChannelEndsTest, ALingeringReceiverWaitsPastABrokenOffStream) {
+TEST_F(ChannelEndsTest, AReceiverThatAwaitsASuccessorWaitsPastABrokenOffStream) {
   Sender first = open<Sender>();
-  Receiver receiver = open<Receiver>("?linger=1");
+  Receiver receiver = open<Receiver>("?await_successor=1");
   ASSERT_EQ(first.send("first"), Status::kOk);
   first.break_off();
   ASSERT_EQ(receive(receiver), "first");
@@ -279,7 +279,7 @@ TEST_F(ChannelEndsTest, WhatNoViewerHasSeenKeepsTheName) {
   EXPECT_FALSE(name_exists());
 }
 
-TEST_F(ChannelEndsTest, ARemovalIsRefusedWhileSomebodyIsAttached) {
+TEST_F(ChannelEndsTest, ARemovalIsRefusedWhileAParticipantIsAttached) {
   const SegmentName name{Backing::kSharedMemory, url_.substr(4)};
   {
     const Sender sender = open<Sender>("?keep=1");
@@ -305,14 +305,14 @@ TEST_F(ChannelEndsTest, ASuccessorThatSendsNothingSaysItsOwnEnd) {
   }
   // And one that ends well behind one that gave up: a receiver that awaited it is told.
   Sender gives_up = open<Sender>("?keep=1");
-  Receiver awaits = open<Receiver>("?linger=1");
+  Receiver awaits = open<Receiver>("?await_successor=1");
   gives_up.break_off();
   EXPECT_FALSE(awaits.try_next());
   { const Sender well = open<Sender>(); }
   EXPECT_EQ(receive(awaits), kEndOfStreamText);
 }
 
-TEST_F(ChannelEndsTest, WhatNobodyWasThereForKeepsTheName) {
+TEST_F(ChannelEndsTest, WhatNoReceiverCameForKeepsTheName) {
   for (const std::string options :
        {"?readers=2", "?kind=frames&frame_size=4KiB&readers=2", "?kind=mpmc"}) {
     Sender sender = open<Sender>(options);
@@ -333,7 +333,7 @@ TEST_F(ChannelEndsTest, WhatNobodyWasThereForKeepsTheName) {
   }
 }
 
-TEST_F(ChannelEndsTest, WhoPassesOverWhatWasLeftTakesNothingAway) {
+TEST_F(ChannelEndsTest, AReceiverThatPassesOverWhatWasLeftTakesNothingAway) {
   {
     Sender sender = open<Sender>("?readers=2");
     for (const char* text : {"1", "2", "3"}) ASSERT_EQ(sender.send(text), Status::kOk);

@@ -51,9 +51,9 @@ constexpr std::array kEvents{Event::kSenderOpens, Event::kSends,      Event::kCl
 
 struct Wishes {
   bool sender_keeps = false;
-  bool sender_lingers = false;
+  bool sender_awaits_successor = false;
   bool receiver_keeps = false;
-  bool receiver_lingers = false;
+  bool receiver_awaits_successor = false;
 };
 
 std::string text_of(Status status) { return "<" + std::string(to_string(status)) + ">"; }
@@ -86,24 +86,24 @@ class Model {
     switch (event) {
       case Event::kSenderOpens:
         if (!exists_) *this = Model(wishes_, next_message_);
-        sender_ = Sending{items_.size(), ends_with_mark() || farewell_, false};
+        sender_ = Sending{items_.size(), ends_with_mark() || peer_closed_, false};
         return {};
       case Event::kSends:
         items_.push_back(std::to_string(next_message_++));
-        sender_->told = !wishes_.sender_lingers && ours_has_left();
+        sender_->told = !wishes_.sender_awaits_successor && ours_has_left();
         return text_of(sender_->told ? Status::kPeerGone : Status::kOk);
       case Event::kCloses: return text_of(sender_leaves(kEnd));
       case Event::kBreaksOff: sender_leaves(kBroken); return {};
       case Event::kSenderDies: sender_.reset(); return {};
       case Event::kReceiverOpens:
         receiver_ = Receiving{};
-        farewell_ = false;
+        peer_closed_ = false;
         return {};
       case Event::kReads: return read();
       case Event::kLeaves:
         if (receiver_->over && head_ < items_.size() && is_mark(items_[head_])) ++head_;
         receiver_.reset();
-        farewell_ = true;
+        peer_closed_ = true;
         if (!sender_ && !wishes_.receiver_keeps && unread() == 0) exists_ = false;
         return {};
       case Event::kReceiverDies: receiver_.reset(); return {};
@@ -134,14 +134,14 @@ class Model {
     return count;
   }
   [[nodiscard]] bool ours_has_left() const {
-    return farewell_ && (!sender_->not_the_first || head_ > sender_->start);
+    return peer_closed_ && (!sender_->not_the_first || head_ > sender_->start);
   }
 
   Status sender_leaves(const char* mark) {
     const bool well = std::string(mark) == kEnd && !sender_->told;
     items_.emplace_back(well ? kEnd : kBroken);
-    const bool refused =
-        !wishes_.sender_lingers && ours_has_left() && unread() != 0 && head_ >= sender_->start;
+    const bool refused = !wishes_.sender_awaits_successor && ours_has_left() && unread() != 0 &&
+                         head_ >= sender_->start;
     const Status status = sender_->told || refused ? Status::kPeerGone : Status::kOk;
     // A sender that breaks off is told nothing, unless it was told before.
     const bool tells = std::string(mark) == kEnd || sender_->told;
@@ -154,14 +154,15 @@ class Model {
   // What the receiver would read now; empty if it would wait.
   [[nodiscard]] std::string next_read() const {
     std::size_t at = head_;
-    while (at < items_.size() && items_[at] == kBroken && wishes_.receiver_lingers) ++at;
+    while (at < items_.size() && items_[at] == kBroken && wishes_.receiver_awaits_successor) ++at;
     if (at < items_.size()) return items_[at];
-    if (sender_ || wishes_.receiver_lingers) return {};
+    if (sender_ || wishes_.receiver_awaits_successor) return {};
     return text_of(Status::kPeerDied);
   }
   std::string read() {
     const std::string found = next_read();
-    while (head_ < items_.size() && items_[head_] == kBroken && wishes_.receiver_lingers) ++head_;
+    while (head_ < items_.size() && items_[head_] == kBroken && wishes_.receiver_awaits_successor)
+      ++head_;
     receiver_->over = is_mark(found) || found.front() == '<';
     if (!receiver_->over) ++head_;
     if (found == kEnd) return text_of(Status::kEnded);
@@ -173,7 +174,7 @@ class Model {
   int next_message_ = 0;
   std::vector<std::string> items_;
   std::size_t head_ = 0;
-  bool farewell_ = false;  // the last receiver left in order
+  bool peer_closed_ = false;  // the last receiver left in order
   std::optional<Sending> sender_;
   std::optional<Receiving> receiver_;
 };
@@ -198,9 +199,9 @@ class Real {
     const std::string url = url_ + "?capacity=4KiB";
     switch (event) {
       case Event::kSenderOpens:
-        sender_ = opened<Sender>(
-            url + flag("keep", wishes_.sender_keeps) + flag("linger", wishes_.sender_lingers),
-            sender_locks_);
+        sender_ = opened<Sender>(url + flag("keep", wishes_.sender_keeps) +
+                                     flag("await_successor", wishes_.sender_awaits_successor),
+                                 sender_locks_);
         return {};
       case Event::kSends: return text_of(sender_->send(std::to_string(next_message_++)));
       case Event::kCloses: {
@@ -215,7 +216,7 @@ class Real {
       case Event::kSenderDies: die(std::move(sender_), sender_locks_); return {};
       case Event::kReceiverOpens:
         receiver_ = opened<Receiver>(url + "&ack=eager" + flag("keep", wishes_.receiver_keeps) +
-                                         flag("linger", wishes_.receiver_lingers),
+                                         flag("await_successor", wishes_.receiver_awaits_successor),
                                      receiver_locks_);
         return {};
       case Event::kReads: return receive(*receiver_);
@@ -337,7 +338,7 @@ TEST_P(ChannelLivesTest, EveryOrderOfLivesIsAsTheModelSays) {
   }
 }
 
-// Bit by bit: the sender keeps, lingers, the receiver keeps, lingers.
+// Bit by bit: the sender keeps, awaits a successor, the receiver keeps, awaits a successor.
 INSTANTIATE_TEST_SUITE_P(Wishes, ChannelLivesTest, ::testing::Values(0, 1, 2, 4, 8, 10),
                          [](const auto& bits) { return std::to_string(bits.param); });
 

@@ -2,7 +2,7 @@
 // its own, which get the numbers.
 //
 //   1. FilesThatGotTheNumbersAreLeftAlone
-//   2. NobodyIsTakenForDeadByAnotherFile
+//   2. AnotherFileMakesNoParticipantDead
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -78,7 +78,7 @@ TEST_P(ClosedDescriptors, FilesThatGotTheNumbersAreLeftAlone) {
 INSTANTIATE_TEST_SUITE_P(Every, ClosedDescriptors, ::testing::ValuesIn(kChannelCases),
                          [](const auto& each) { return std::string(each.param.name); });
 
-TEST(ClosedDescriptorsOfALock, NobodyIsTakenForDeadByAnotherFile) {
+TEST(ClosedDescriptorsOfALock, AnotherFileMakesNoParticipantDead) {
   const Segment segment = sound(create_small(ShmName()));
   auto mine = LivenessLock::open(segment);
   auto other = LivenessLock::open(segment);

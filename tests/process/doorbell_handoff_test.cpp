@@ -25,14 +25,14 @@ class End {
   End(Mailbox& out, Mailbox& in, std::uint64_t seed)
       : out_(out),
         in_(in),
-        ringer_(out.waiter, out.ringer),
-        sleeper_(in.waiter, in.ringer),
+        notifier_(out.waiter, out.notifier),
+        waiter_(in.waiter, in.notifier),
         random_(seed) {}
 
   void send() {
     // M1 (release, pairs with M2): what was done before the hand-off.
     out_.published.store(++sent_, std::memory_order_release);
-    ringer_.notify();
+    notifier_.notify();
   }
   void receive() {
     const auto ready = [this] {
@@ -42,7 +42,7 @@ class End {
     // Sometimes look for a while first, so that the other side meets us at every step.
     for (std::uint64_t looks = random_() % 64; looks > 0 && !ready(); --looks) cpu_relax();
     while (!ready()) {
-      if (sleeper_.sleep_once(ready, Deadline::never())) break;
+      if (waiter_.sleep_once(ready, Deadline::never())) break;
     }
     ++received_;
   }
@@ -55,8 +55,8 @@ class End {
  private:
   Mailbox& out_;
   Mailbox& in_;
-  BasicRinger<LongSlices> ringer_;
-  BasicSleeper<LongSlices> sleeper_;
+  BasicNotifier<LongSlices> notifier_;
+  BasicWaiter<LongSlices> waiter_;
   std::mt19937_64 random_;
   std::uint64_t sent_ = 0;
   std::uint64_t received_ = 0;
@@ -121,7 +121,7 @@ TEST_F(DoorbellHandoff, ASlowStreamWakesItsReaderEachTime) {
     }
     return 0;
   });
-  testing::Waiter waiter(*box);
+  testing::MailboxReader waiter(*box);
   for (std::uint64_t i = 0; i < messages; ++i) ASSERT_EQ(waiter.take(), WaitResult::kReady);
   EXPECT_EQ(child.join(), 0);
 }
@@ -133,7 +133,7 @@ TEST_F(DoorbellHandoff, EveryModeHandsOver) {
     const std::uint64_t turns = testing::scaled(300);
     testing::Shared<Connection> connection;
     testing::Child child([&] {
-      testing::Waiter in(connection->ping, mode);
+      testing::MailboxReader in(connection->ping, mode);
       testing::Publisher out(connection->pong);
       for (std::uint64_t i = 0; i < turns; ++i) {
         if (in.take() != WaitResult::kReady) return 1;
@@ -141,7 +141,7 @@ TEST_F(DoorbellHandoff, EveryModeHandsOver) {
       }
       return 0;
     });
-    testing::Waiter in(connection->pong, mode);
+    testing::MailboxReader in(connection->pong, mode);
     testing::Publisher out(connection->ping);
     for (std::uint64_t i = 0; i < turns; ++i) {
       out.publish();

@@ -39,14 +39,14 @@ struct Peer {
   Atomic<std::uint32_t> here;
 };
 
-TEST_F(DoorbellTrouble, ASleeperLearnsOfItsPeersDeath) {
+TEST_F(DoorbellTrouble, AWaiterLearnsOfItsPeersDeath) {
   testing::Shared<Peer> peer;
   testing::Life life;
   testing::Child child(alive_then(life, peer->here, for_ever));
   await(peer->here);
 
   int probes = 0;
-  testing::Waiter waiter(peer->box);
+  testing::MailboxReader waiter(peer->box);
   // The peer dies between the first probe and the first sleep or during a sleep.
   EXPECT_EQ(waiter.take(Deadline::never(),
                         [&] {
@@ -69,7 +69,7 @@ TEST_F(DoorbellTrouble, WhatADeadPeerPublishedIsDeliveredFirst) {
     return 0;
   });
   EXPECT_EQ(child.join(), -SIGKILL);
-  testing::Waiter waiter(peer->box);
+  testing::MailboxReader waiter(peer->box);
   const auto gone = [&] { return life.ended(); };
   EXPECT_EQ(waiter.take(Deadline::never(), gone), WaitResult::kReady);
   EXPECT_EQ(waiter.take(Deadline::never(), gone), WaitResult::kPeerGone);
@@ -84,7 +84,7 @@ TEST_F(DoorbellTrouble, AStoppedPeerIsNotGone) {
   child.join_stop();
 
   int probes = 0;
-  testing::Waiter waiter(peer->box);
+  testing::MailboxReader waiter(peer->box);
   EXPECT_EQ(waiter.take(Deadline::after(250ms),
                         [&] {
                           ++probes;
@@ -94,13 +94,13 @@ TEST_F(DoorbellTrouble, AStoppedPeerIsNotGone) {
   EXPECT_GE(probes, 3);
 }
 
-// The publisher outlives a sleeper that was killed asleep: it pays for one ring, and a successor of
-// the sleeper is served.
-TEST_F(DoorbellTrouble, ASleeperKilledAsleepIsRungForOnce) {
+// The publisher outlives a waiter that was killed asleep: it pays for one ring, and a successor of
+// the waiter is served.
+TEST_F(DoorbellTrouble, AWaiterKilledAsleepIsRungForOnce) {
   testing::Shared<Mailbox> box;
   {
     testing::Child child([&] {
-      testing::Waiter waiter(*box);
+      testing::MailboxReader waiter(*box);
       static_cast<void>(waiter.take());
       return 0;
     });
@@ -110,16 +110,16 @@ TEST_F(DoorbellTrouble, ASleeperKilledAsleepIsRungForOnce) {
   }
   testing::Publisher publisher(*box);
   for (int i = 0; i < 1000; ++i) EXPECT_TRUE(publisher.publish());
-  EXPECT_EQ(box->ringer.rings.load(std::memory_order_relaxed), 1u);
+  EXPECT_EQ(box->notifier.rings.load(std::memory_order_relaxed), 1u);
 
-  testing::Waiter successor(*box);
+  testing::MailboxReader successor(*box);
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(successor.take(), WaitResult::kReady);
-  std::thread sleeper([&] { EXPECT_EQ(successor.take(), WaitResult::kReady); });
+  std::thread waiter([&] { EXPECT_EQ(successor.take(), WaitResult::kReady); });
   while ((box->waiter.state.load(std::memory_order_relaxed) & BellWaiter::kAsleep) == 0) {
     std::this_thread::yield();
   }
   publisher.publish();
-  sleeper.join();
+  waiter.join();
 }
 
 TEST_F(DoorbellTrouble, ASignalStormDoesNotMoveTheDeadline) {
@@ -131,7 +131,7 @@ TEST_F(DoorbellTrouble, ASignalStormDoesNotMoveTheDeadline) {
   for (const WaitMode mode : {WaitMode::kAdaptive, WaitMode::kPark, WaitMode::kPause}) {
     Mailbox box{};
     const Deadline deadline = Deadline::after(120ms);
-    EXPECT_EQ(testing::Waiter(box, mode).take(deadline), WaitResult::kTimedOut);
+    EXPECT_EQ(testing::MailboxReader(box, mode).take(deadline), WaitResult::kTimedOut);
     EXPECT_TRUE(deadline.passed());
   }
   const itimerval calm{};
@@ -147,7 +147,7 @@ TEST_F(DoorbellTrouble, HandOffsGoOnInASignalStorm) {
   ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
   std::atomic<bool> done{false};
   std::thread reader([&] {
-    testing::Waiter waiter(*box);
+    testing::MailboxReader waiter(*box);
     for (std::uint64_t i = 0; i < messages; ++i) ASSERT_EQ(waiter.take(), WaitResult::kReady);
     done = true;
   });
@@ -176,7 +176,7 @@ TEST_F(DoorbellTrouble, AStopFlagSetByASignalEndsASleep) {
     }
     pthread_kill(me, SIGUSR1);
   });
-  EXPECT_EQ(testing::Waiter(box, WaitMode::kPark, &stop).take(), WaitResult::kInterrupted);
+  EXPECT_EQ(testing::MailboxReader(box, WaitMode::kPark, &stop).take(), WaitResult::kInterrupted);
   interrupter.join();
 }
 
@@ -185,8 +185,8 @@ int scribble(Mailbox& box, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   for (;;) {
     box.waiter.state.store(static_cast<std::uint32_t>(random()), std::memory_order_relaxed);
-    box.ringer.rings.store(static_cast<std::uint32_t>(random()), std::memory_order_relaxed);
-    futex_wake(box.ringer.rings, 1000);
+    box.notifier.rings.store(static_cast<std::uint32_t>(random()), std::memory_order_relaxed);
+    futex_wake(box.notifier.rings, 1000);
   }
 }
 
@@ -197,7 +197,7 @@ TEST_F(DoorbellTrouble, AHostilePeerCannotMoveADeadline) {
   for (const WaitMode mode : {WaitMode::kAdaptive, WaitMode::kPark}) {
     int probes = 0;
     const Deadline deadline = Deadline::after(150ms);
-    EXPECT_EQ(testing::Waiter(*box, mode).take(deadline, [&] { return ++probes < 0; }),
+    EXPECT_EQ(testing::MailboxReader(*box, mode).take(deadline, [&] { return ++probes < 0; }),
               WaitResult::kTimedOut);
     EXPECT_TRUE(deadline.passed());
     EXPECT_GE(probes, 2);  // it was asked for although no sleep lasted
@@ -210,7 +210,7 @@ TEST_F(DoorbellTrouble, HandOffsGoOnBesideAHostilePeer) {
   testing::Child hostile([&] { return scribble(*box, seed); });
   const std::uint64_t messages = testing::scaled(2'000);
   std::thread reader([&] {
-    testing::Waiter waiter(*box);
+    testing::MailboxReader waiter(*box);
     for (std::uint64_t i = 0; i < messages; ++i) ASSERT_EQ(waiter.take(), WaitResult::kReady);
   });
   testing::Publisher publisher(*box);
@@ -218,7 +218,7 @@ TEST_F(DoorbellTrouble, HandOffsGoOnBesideAHostilePeer) {
   reader.join();
 }
 
-// The worst scribble: the sleeper's word says awake while it sleeps. Each wake is lost, and costs a
+// The worst scribble: the waiter's word says awake while it sleeps. Each wake is lost, and costs a
 // slice.
 TEST_F(DoorbellTrouble, AWakeLostToAScribbleIsLateByASlice) {
   testing::Shared<Mailbox> box;
@@ -230,28 +230,28 @@ TEST_F(DoorbellTrouble, AWakeLostToAScribbleIsLateByASlice) {
     box->waiter.state.store(0, std::memory_order_relaxed);
     publisher.publish();
   });
-  EXPECT_EQ(testing::Waiter(*box).take(), WaitResult::kReady);
+  EXPECT_EQ(testing::MailboxReader(*box).take(), WaitResult::kReady);
   scribbler.join();
 }
 
-// Memory that is truncated under a sleeper: the wait ends by its deadline, not by a crash. (That
+// Memory that is truncated under a waiter: the wait ends by its deadline, not by a crash. (That
 // the ring's own words raise SIGBUS is the segment's business.)
 TEST_F(DoorbellTrouble, AFutexWordThatVanishesIsPolled) {
   const int file = memfd_create("ringer", 0);
   ASSERT_EQ(ftruncate(file, 4096), 0);
   void* memory = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0);
   ASSERT_NE(memory, MAP_FAILED);
-  const auto& ringer = *static_cast<const BellRinger*>(memory);
+  const auto& notifier = *static_cast<const BellNotifier*>(memory);
   BellWaiter mine{};
-  Sleeper sleeper(mine, ringer);
+  Waiter waiter(mine, notifier);
   const Deadline deadline = Deadline::after(20ms);
   bool cut = false;
   while (!deadline.passed()) {
     if (cut) {
-      EXPECT_EQ(futex_wait(ringer.rings, 0, deadline), FutexResult::kRefused);
+      EXPECT_EQ(futex_wait(notifier.rings, 0, deadline), FutexResult::kRefused);
       continue;
     }
-    EXPECT_FALSE(sleeper.sleep_once(
+    EXPECT_FALSE(waiter.sleep_once(
         [&] {
           if (!cut) cut = ftruncate(file, 0) == 0;
           return false;

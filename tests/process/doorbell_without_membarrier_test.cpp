@@ -66,7 +66,7 @@ int become_filtered(int error, int file, std::uint64_t turns, bool leads) {
 
 // One side of the hand-offs; the one that leads begins. False if a wait went wrong.
 bool play(Connection& connection, std::uint64_t turns, bool leads) {
-  testing::Waiter in(leads ? connection.pong : connection.ping);
+  testing::MailboxReader in(leads ? connection.pong : connection.ping);
   testing::Publisher out(leads ? connection.ping : connection.pong);
   for (std::uint64_t i = 0; i < turns; ++i) {
     if (leads) out.publish();
@@ -124,7 +124,7 @@ TEST_F(DoorbellWithoutMembarrier, HandsOverWhereItIsNotPermitted) { hand_over(EP
 
 TEST_F(DoorbellWithoutMembarrier, HandsOverWhereItDoesNotExist) { hand_over(ENOSYS); }
 
-TEST_F(DoorbellWithoutMembarrier, HandsOverWhereNobodyHasIt) {
+TEST_F(DoorbellWithoutMembarrier, HandsOverWhereNoProcessHasIt) {
   Connection* connection = map(file);
   ASSERT_NE(connection, nullptr);
   testing::Child follower([&] { return become_filtered(EPERM, file, turns, false); });
@@ -141,20 +141,20 @@ TEST_F(DoorbellWithoutMembarrier, AFilterInstalledLaterIsNoticed) {
   testing::Child child([] {
     Mailbox box{};
     if (!register_publisher()) return 0;  // no membarrier here anyway
-    Sleeper sleeper(box.waiter, box.ringer);
+    Waiter waiter(box.waiter, box.notifier);
     if (!forbid_membarrier(EPERM)) return 96;
     const auto never_ready = [] { return false; };
-    if (sleeper.sleep_once(never_ready, Deadline::never())) return 1;  // ends after a slice
+    if (waiter.sleep_once(never_ready, Deadline::never())) return 1;  // ends after a slice
     const std::uint32_t state = box.waiter.state.load(std::memory_order_relaxed);
     return (state & BellWaiter::kMustFence) != 0 ? 0 : 2;
   });
   EXPECT_EQ(child.join(), 0);
 }
 
-TEST_F(DoorbellWithoutMembarrier, PublishingToNobodyAsleepMakesNoSystemCall) {
+TEST_F(DoorbellWithoutMembarrier, PublishingToAnAwakePeerMakesNoSystemCall) {
   Mailbox box{};
   testing::Child child([&] {
-    testing::Waiter waiter(box);  // has been here, and is awake
+    testing::MailboxReader waiter(box);  // has been here, and is awake
     static_cast<void>(waiter.take(Deadline::after(std::chrono::milliseconds(1))));
     testing::Publisher publisher(box);
     if (!forbid_all()) return 96;

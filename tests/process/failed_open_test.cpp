@@ -202,15 +202,15 @@ TEST_F(FailedOpen, WhatAnotherOneHasJoinedStays) {
     const Segment seen = sound(Segment::attach(name));
     Participants other = participants_of(seen);
     ASSERT_TRUE(other.join({.role = Role::kProducer}));
-    EXPECT_FALSE(remove_if_nobody_came(made, geometry));  // it is there
+    EXPECT_FALSE(remove_if_never_joined(made, geometry));  // it is there
     other.leave(false);
-    EXPECT_FALSE(remove_if_nobody_came(made, geometry));  // it may have left something
+    EXPECT_FALSE(remove_if_never_joined(made, geometry));  // it may have left something
     EXPECT_TRUE(made.still_at_its_name());
   }
   EXPECT_TRUE(Segment::remove(name));
   {
     const Segment made = sound(create_small(name));
-    EXPECT_TRUE(remove_if_nobody_came(made, geometry));
+    EXPECT_TRUE(remove_if_never_joined(made, geometry));
     EXPECT_FALSE(made.still_at_its_name());
   }
 }

@@ -45,7 +45,7 @@ TEST_F(FramePoolKills, AStoppedReaderKeepsItsOneFrameAndTheOthersGetAllOthers) {
     ASSERT_EQ(frame.number(), n);
     ASSERT_TRUE(is_whole(frame, pool.parts()));
   }
-  EXPECT_EQ(quick.account().lost, 0u);
+  EXPECT_EQ(quick.stats().lost, 0u);
   stopped.signal(SIGCONT);
   EXPECT_EQ(stopped.join(), 0);
 }
@@ -77,7 +77,7 @@ TEST_F(FramePoolKills, AHostileReaderHarmsNeitherTheProducerNorTheOthers) {
     if (producer.number() % 16 == 0) sched_yield();
     const std::uint64_t wrong = pool.first_wrong();
     ASSERT_EQ(wrong, kNoneWrong);
-    static_cast<void>(read_frame_account(pool.parts(), 2));
+    static_cast<void>(read_frame_stats(pool.parts(), 2));
   }
 }
 

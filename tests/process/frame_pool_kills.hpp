@@ -100,8 +100,8 @@ inline int read_frames_until_killed(const LivePool& pool, std::uint32_t i, std::
   if (!take_reader_slot(pool, participants, i)) return fail(kNotLetIn);
   frame_pool::Consumer reader(pool.parts(), i, FrameStart::kResume);
   std::vector<frame_pool::Message> held(pool.parts().pin_count);
-  std::uint64_t last = reader.account().last;
-  std::uint64_t lost = reader.account().lost;
+  std::uint64_t last = reader.stats().last;
+  std::uint64_t lost = reader.stats().lost;
   for (;;) {
     frame_pool::Message& frame = held[random() % held.size()];
     if (frame && !is_whole(frame, pool.parts())) return fail(kOverwrittenFrame);
@@ -109,13 +109,13 @@ inline int read_frames_until_killed(const LivePool& pool, std::uint32_t i, std::
     if (read == ReadOutcome::kCorrupt) return fail(kCorruptPool);
     if (read == ReadOutcome::kMessage) {
       if (!is_whole(frame, pool.parts())) return fail(kTornFrame);
-      const FrameAccount& account = reader.account();
-      if (frame.number() - last - 1 != account.lost - lost ||
-          account.received + account.lost != account.last - account.origin) {
+      const FrameReaderStats& stats = reader.stats();
+      if (frame.number() - last - 1 != stats.lost - lost ||
+          stats.received + stats.lost != stats.last - stats.origin) {
         return fail(kMiscountedFrames);
       }
       last = frame.number();
-      lost = account.lost;
+      lost = stats.lost;
       pool.log().got[i].fetch_add(1);
     }
     const auto drawn = static_cast<unsigned>(random());

@@ -92,7 +92,7 @@ std::string judge(const SharedPool& pool) {
     if (!put_frame(producer)) return "the producer is held back by a dead reader";
   }
   frame_pool::Consumer successor(parts, kVictim, FrameStart::kResume);
-  if (successor.account().last > producer.number()) return "the reader's account is ahead";
+  if (successor.stats().last > producer.number()) return "the reader's account is ahead";
   frame_pool::Message theirs;
   while (successor.try_next(theirs) == ReadOutcome::kMessage) {
     if (!is_whole(theirs, parts)) return "torn after resuming";
@@ -109,8 +109,8 @@ std::string judge(const SharedPool& pool) {
       return "the successor does not read on";
     }
     for (const frame_pool::Consumer* reader : {&successor, &late}) {
-      const FrameAccount& account = reader->account();
-      if (account.received + account.lost != account.last - account.origin) return "miscounted";
+      const FrameReaderStats& stats = reader->stats();
+      if (stats.received + stats.lost != stats.last - stats.origin) return "miscounted";
     }
   }
   return look_at_pin(pool, kHolder, pool.log().held);

@@ -7,8 +7,8 @@
 // has changed. Then it is told again for each of them, and the victim killed there. The other side
 // is alive all the time, with the handles that it had before:
 //   - a producer has no successor: its readers get everything that was committed, whole;
-//   - a reader is followed by one with a page of its own, as guarded/door_linux.cpp lets it in, and
-//     nothing that was not given back is passed over; no other notices anything.
+//   - a reader is followed by one with a page of its own, as guarded/acceptor_linux.cpp lets it in,
+//     and nothing that was not given back is passed over; no other notices anything.
 // Careless victims show that the judgement notices.
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -31,7 +31,7 @@ namespace {
 
 constexpr std::uint64_t kCapacity = 1024;
 
-// A guarded ring without its door: who is let in, this test decides.
+// A guarded ring without its acceptor: who is let in, this test decides.
 class GuardedRing {
  public:
   struct Log {
@@ -41,7 +41,7 @@ class GuardedRing {
 
   explicit GuardedRing(std::uint32_t readers) : ring_(make_ring({kCapacity, readers})) {
     parts_ = record_ring::attach(ring_.bytes()).value();
-    const int fd = ring_.open_anew(Access::kReadOnly).value();
+    const int fd = ring_.open_description(Access::kReadOnly).value();
     seen_.emplace(Segment::attach_fd(fd, {.sole_writer = true}, Access::kReadOnly).value());
     close(fd);
     for (std::uint32_t i = 0; i < readers; ++i) pages_.push_back(std::nullopt);
@@ -123,11 +123,11 @@ bool put(record_ring::Producer& producer, const GuardedRing& ring) {
 std::optional<record_ring::Consumer> join(const GuardedRing& ring, std::uint32_t i,
                                           ReaderPolicy policy) {
   if (ring.of_producer().readers == 1) {
-    return record_ring::Consumer::attach(ring.of_reader(i), Acknowledge::kEagerly, Steering::kOff);
+    return record_ring::Consumer::attach(ring.of_reader(i), Acknowledge::kEagerly, Pacing::kOff);
   }
   return record_ring::Consumer::join(
       ring.of_reader(i),
-      {.policy = policy, .acknowledge = Acknowledge::kEagerly, .steering = Steering::kOff});
+      {.policy = policy, .acknowledge = Acknowledge::kEagerly, .pacing = Pacing::kOff});
 }
 
 // Reads all there is, and says what is wrong with it; nothing if all is well.

@@ -77,8 +77,8 @@ int read_up_to(const std::string& url, std::uint64_t last, Log& log, bool may_be
   return 0;
 }
 
-TEST_F(GuardedAtASystemCall, TheOnlyReceiverFromKnockingToLeaving) {
-  auto sender = Sender::open(url_ + "?capacity=4KiB&linger=1");
+TEST_F(GuardedAtASystemCall, TheOnlyReceiverFromConnectingToLeaving) {
+  auto sender = Sender::open(url_ + "?capacity=4KiB&await_successor=1");
   ASSERT_TRUE(sender) << sender.error().message;
   std::uint64_t next = 0;
   const auto send = [&] { ASSERT_EQ(sender->send(std::to_string(next++), soon()), Status::kOk); };
@@ -107,7 +107,7 @@ TEST_F(GuardedAtASystemCall, TheOnlyReceiverFromKnockingToLeaving) {
   EXPECT_GT(moment, 50);
 }
 
-TEST_F(GuardedAtASystemCall, OneOfSeveralReceiversFromKnockingToLeaving) {
+TEST_F(GuardedAtASystemCall, OneOfSeveralReceiversFromConnectingToLeaving) {
   auto sender = Sender::open(url_ + "?capacity=4KiB&readers=2");
   ASSERT_TRUE(sender) << sender.error().message;
   const int stride = kAddressSanitizer ? 5 : 1;

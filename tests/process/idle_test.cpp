@@ -164,7 +164,7 @@ TEST_P(Idle, AReceiverWithoutASender) {
     static_cast<void>(sender->close());
   }
   EXPECT_LE(wakes([&](Deadline deadline) {
-              auto receiver = Receiver::open(place, {.wait = deadline, .linger = true});
+              auto receiver = Receiver::open(place, {.wait = deadline, .await_successor = true});
               if (receiver) static_cast<void>(receiver->next(deadline));
             }),
             kMostWakes);

@@ -203,7 +203,7 @@ pid_t bare_clone() {
   return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0));
 }
 
-TEST_F(LivenessBetweenProcesses, AChildWithoutForkHandlersRobsNobody) {
+TEST_F(LivenessBetweenProcesses, AChildWithoutForkHandlersTakesNothing) {
   ASSERT_TRUE(watcher_.join(kProducerSlot));
   const pid_t child = bare_clone();
   if (child == 0) {
@@ -269,7 +269,7 @@ TEST_F(LivenessBetweenProcesses, MembershipIsFreedByDeath) {
   });
   wait_until([&] { return joined_->load(); });
   JoinRequest request = kProducerSlot;
-  request.patience = milliseconds(0);
+  request.timeout = milliseconds(0);
   EXPECT_EQ(code_of(watcher_.join(request)), code_of(ErrorCode::kTimedOut));
   child.signal(SIGKILL);
   EXPECT_EQ(child.join(), -SIGKILL);
@@ -289,7 +289,7 @@ TEST_F(LivenessBetweenProcesses, APeerThatTakesEverySlotCostsTheOthersAnError) {
   });
   wait_until([&] { return joined_->load(); });
   JoinRequest request = kProducerSlot;
-  request.patience = milliseconds(10);
+  request.timeout = milliseconds(10);
   EXPECT_EQ(code_of(watcher_.join(request)), code_of(ErrorCode::kTimedOut));
   EXPECT_FALSE(watcher_.is_dead(1));
   EXPECT_EQ(watcher_.snapshot().size(), 4u);

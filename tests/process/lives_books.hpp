@@ -81,7 +81,7 @@ enum class Wrong : std::uint8_t {
 // (yet). It died between `killing` and `killed`.
 struct Life {
   std::atomic<std::uint32_t> worker;
-  std::atomic<bool> sends, linger, keep, eager, lossy, drop, settles, broke_off;
+  std::atomic<bool> sends, await_successor, keep, eager, lossy, drop, settles, broke_off;
   char how[64];            // its options, for people
   char refusal_text[160];  // why it was not let in
   std::atomic<std::uint64_t> begun, refused, opened, call, ended, closing, closed, killing, killed;

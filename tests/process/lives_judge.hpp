@@ -117,7 +117,8 @@ class Judge {
     if (status != Status::kPeerGone && status != Status::kPeerDied) {
       return blame("life %u: the sender's status is %u", id, static_cast<unsigned>(status));
     }
-    if (life.linger) blame("life %u: lingers, and was told that its peer is gone", id);
+    if (life.await_successor)
+      blame("life %u: awaits a successor, and was told that its peer is gone", id);
     if (has_accounts(channel_.kind)) blame("life %u: waits for nobody, and was told so", id);
     judge_loss_of_peer(id, life, status == Status::kPeerDied && channel_.kind != Kind::kBytes);
   }
@@ -154,7 +155,8 @@ class Judge {
     switch (life.status) {
       case Status::kEnded: return judge_end(id, life);
       case Status::kPeerDied:
-        if (life.linger) blame("life %u: lingers, and was told that its peer died", id);
+        if (life.await_successor)
+          blame("life %u: awaits a successor, and was told that its peer died", id);
         judge_loss_of_peer(id, life, true);
         judge_rest(id, life);
         return;
@@ -253,7 +255,7 @@ class Judge {
   [[nodiscard]] bool excused(const Life& sender) const {
     if (sender.ended != 0) return true;
     // It may have been killed when it had taken away what a receiver refused, and could not say so.
-    if (sender.closing != 0 && sender.died() && !sender.linger) return was_refused(sender);
+    if (sender.closing != 0 && sender.died() && !sender.await_successor) return was_refused(sender);
     return sender.closed != 0 && sender.close_status != Status::kOk;
   }
 
@@ -298,7 +300,7 @@ class Judge {
   // What is on its way goes with the sender's death, or with a receiver that leaves or is killed.
   [[nodiscard]] bool may_go(const Life& sender) const {
     if (sender.died() || sender.broke_off) return true;
-    bool nobody_came = true;
+    bool no_receiver_came = true;
     for (std::uint32_t i = 0; i < world_.known_lives(); ++i) {
       const Life& other = world_.life[i];
       // One that gave up may have been let in without knowing it yet.
@@ -307,11 +309,11 @@ class Judge {
                            other.begun < sender.closed && other.refused > sender.opened);
       const bool met = !other.sends && let_in && other.begun != 0 &&
                        (other.closed == 0 || other.closed > sender.opened);
-      nobody_came = nobody_came && !met;
+      no_receiver_came = no_receiver_came && !met;
       // A receiver that has seen the end has read it all.
       if (met && !(other.ended != 0 && other.status == Status::kEnded)) return true;
     }
-    return nobody_came && channel_.kind == Kind::kBytes;
+    return no_receiver_came && channel_.kind == Kind::kBytes;
   }
 
   static unsigned long long number(std::uint64_t value) { return value; }

@@ -90,8 +90,8 @@ class Worker {
     wishes.wait = settles_ ? Deadline::after(std::chrono::milliseconds(20)) : soon();
     wishes.stop = settles_ ? nullptr : &world_.stop;
     const bool stays = outlives_its_sender(channel_);
-    const bool can_linger = rings && (sends_ || stays);
-    life.linger = wishes.linger = can_linger && !settles_ && one_in(2);
+    const bool can_await_successor = rings && (sends_ || stays);
+    life.await_successor = wishes.await_successor = can_await_successor && !settles_ && one_in(2);
     const bool can_keep = stays && !channel_.threads;
     life.keep = can_keep && !settles_ && one_in(5);
     if (life.keep) add("keep=1");
@@ -107,7 +107,8 @@ class Worker {
       add("ack=eager");
       life.eager = true;
     }
-    std::snprintf(life.how, sizeof life.how, "%s%s", options.c_str(), life.linger ? " linger" : "");
+    std::snprintf(life.how, sizeof life.how, "%s%s", options.c_str(),
+                  life.await_successor ? " await_successor" : "");
     std::string url = world_.url;
     if (channel_.scheme == "fd:") url += std::to_string(world_.pipe[sends_ ? 1 : 0]);
     return url + (options.empty() ? "" : "?" + options);
@@ -292,14 +293,14 @@ class Worker {
     lost_ = receiver->lost();
     const std::uint64_t many = one_in(2) ? below(200) : below(12);
     const bool stays = settles_ || one_in(3);
-    const Deadline patience = Deadline::after(std::chrono::seconds(20));
+    const Deadline timeout = Deadline::after(std::chrono::seconds(20));
     for (std::uint64_t i = 0; (stays || i < many) && (settles_ || !world_.stop); ++i) {
       life.call = world_.now();
       auto message = one_in(3) && !settles_ ? receiver->try_next()  //
                                             : receiver->next(soon());
       if (!message) {
         if (!goes_on(life, receiver->status())) break;
-        if (patience.passed()) break;
+        if (timeout.passed()) break;
         continue;
       }
       read(id, life, *receiver, std::move(message));

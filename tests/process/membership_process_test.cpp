@@ -116,7 +116,7 @@ TEST_F(Membership, WhoIsInIsAtTheName) {
 
 // The same, with members killed at random: the survivors go on, and slots and locks are all free
 // in the end.
-TEST_F(Membership, KillsAnywhereKeepNobodyOut) {
+TEST_F(Membership, KillsAnywhereKeepNoProcessOut) {
   const ShmName name;
   Shared<std::atomic<std::uint64_t>> opened;
   const auto member = [&] {
@@ -149,7 +149,7 @@ TEST_F(Membership, KillsAnywhereKeepNobodyOut) {
 }
 
 // Looking on while segments come and go never fails, and never disturbs.
-TEST_F(Membership, LookersOnDisturbNobody) {
+TEST_F(Membership, ObserversDisturbNoParticipant) {
   const ShmName name;
   Shared<std::atomic<bool>> stop;
   Child member([&] {

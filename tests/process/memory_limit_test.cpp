@@ -74,7 +74,7 @@ class MemoryLimit : public Watchdog {
   ScratchDirectory directory_;
 };
 
-TEST_F(MemoryLimit, AChannelThatDoesNotFitIsAnErrorAndNobodyIsKilled) {
+TEST_F(MemoryLimit, AChannelThatDoesNotFitIsAnErrorAndNoProcessIsKilled) {
   for (const ChannelCase& channel : kChannelCases) {
     if (!channel.ring || channel.scheme == "file:") continue;  // /tmp may lie on a disk
     const std::string url = fresh_url(channel, directory_.path());

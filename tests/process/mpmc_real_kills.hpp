@@ -27,7 +27,7 @@ struct KillCounts {
 // A world in a memfd, with a survivor and a bystander who hold their liveness locks.
 class RealWorld {
  public:
-  using W = World<MpmcSound>;
+  using W = World<MpmcDefaultPolicy>;
 
   RealWorld()
       : segment_(take(Segment::create({Backing::kMemfd, ""}, W::bytes(), {},
@@ -93,7 +93,7 @@ class RealWorld {
 };
 
 // Kills the victim of `story` after every `stride`-th of its instructions, from `first` on.
-inline void kill_victim_everywhere(const Story<MpmcSound>& story, std::uint64_t first,
+inline void kill_victim_everywhere(const Story<MpmcDefaultPolicy>& story, std::uint64_t first,
                                    std::uint64_t stride, KillCounts& counts) {
   RealWorld real;
   story.arrange(real.world());
@@ -121,7 +121,7 @@ inline void kill_victim_everywhere(const Story<MpmcSound>& story, std::uint64_t 
 // As before; then a recoverer, asking the kernel who is dead, is killed after every
 // `recoverer_stride`-th of its instructions. Victim's instructions that leave the memory as the one
 // before did are passed over, and of the others all but each `image_stride`-th.
-inline void kill_recoverer_everywhere(const Story<MpmcSound>& story, std::uint64_t first,
+inline void kill_recoverer_everywhere(const Story<MpmcDefaultPolicy>& story, std::uint64_t first,
                                       std::uint64_t recoverer_stride, std::size_t image_stride,
                                       KillCounts& counts) {
   RealWorld real;

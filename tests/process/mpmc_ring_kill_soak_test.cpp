@@ -15,7 +15,7 @@
 namespace rondo::testing {
 namespace {
 
-using Story = testing::Story<MpmcSound>;
+using Story = testing::Story<MpmcDefaultPolicy>;
 
 // `kill(story, first, stride, counts)` for each `first` below the stride, in random order.
 template <class Kill>
@@ -27,7 +27,7 @@ void kill_everywhere(const char* who, std::uint64_t stride, Kill&& kill) {
   KillCounts counts;
   std::uint64_t done = 0;
   for (const std::uint64_t first : turns) {
-    for (const Story& story : all_stories<MpmcSound>()) kill(story, first, stride, counts);
+    for (const Story& story : all_stories<MpmcDefaultPolicy>()) kill(story, first, stride, counts);
     ++done;
     if (time.over() || counts.failures != 0) break;
   }

@@ -26,7 +26,7 @@ TEST(MpmcKill, AParticipantKilledAtAnyInstructionIsHealed) {
   alarm(240);
   KillCounts counts;
   const std::uint64_t first = somewhere_below(kVictimStride);
-  for (const auto& story : all_stories<MpmcSound>()) {
+  for (const auto& story : all_stories<MpmcDefaultPolicy>()) {
     kill_victim_everywhere(story, first, kVictimStride, counts);
   }
   report("victims", counts);
@@ -38,7 +38,7 @@ TEST(MpmcKill, ARecovererKilledAtAnyInstructionIsReplaced) {
   alarm(240);
   KillCounts counts;
   const std::uint64_t first = somewhere_below(kRecovererStride);
-  for (const auto& story : all_stories<MpmcSound>()) {
+  for (const auto& story : all_stories<MpmcDefaultPolicy>()) {
     kill_recoverer_everywhere(story, first, kRecovererStride, kImageStride, counts);
   }
   report("recoverers", counts);

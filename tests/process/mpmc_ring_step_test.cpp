@@ -18,14 +18,14 @@
 namespace rondo::testing {
 namespace {
 
-struct Unannounced : MpmcSound {
+struct Unannounced : MpmcDefaultPolicy {
   static constexpr bool kAnnounce = false;
 };
-struct BlindToTheLiving : MpmcSound {
+struct BlindToTheLiving : MpmcDefaultPolicy {
   static constexpr bool kScanLive = false;
 };
-struct RecordsBeforeSlots : MpmcSound {
-  static constexpr bool kSlotsBeforeRecords = false;
+struct RecordsBeforeSlots : MpmcDefaultPolicy {
+  static constexpr bool kSlotsBeforeAnnouncements = false;
 };
 
 struct Counts {
@@ -156,7 +156,7 @@ Counts walk_all(const char* name) {
 }
 
 TEST(MpmcStep, DeathAfterEachInstructionOfVictimAndRecovererIsHealed) {
-  const Counts counts = walk_all<MpmcSound>("sound");
+  const Counts counts = walk_all<MpmcDefaultPolicy>("sound");
   EXPECT_EQ(counts.failures, 0u) << counts.first_failure;
   EXPECT_GT(counts.states, 50u);
   EXPECT_GT(counts.recoverer_states, counts.states);

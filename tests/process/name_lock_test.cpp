@@ -1,9 +1,9 @@
 // Who makes a name of a socket or a FIFO, and who takes it away, and who can keep them from it.
 //
-//   1. WhoMayReadTheDirectoryBarsNobody
+//   1. AUserThatMayOnlyReadTheDirectoryBlocksNone
 //   2. OneThatStandsStillWhileItOpensIsNotWaitedForForEver
-//   3. WhoeverDiesLeavesNothingThatBars
-//   4. AFileOfSomebodyElsesStays
+//   3. ADeathLeavesNothingThatBlocks
+//   4. AFileOfAnotherUserStays
 //   5. ANameThatHasComeSinceTheLookStays
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -75,7 +75,7 @@ INSTANTIATE_TEST_SUITE_P(Schemes, NameLocks, ::testing::Values("unix:", "shm+gua
                                                            : "Fifo";
                          });
 
-TEST_P(NameLocks, WhoMayReadTheDirectoryBarsNobody) {
+TEST_P(NameLocks, AUserThatMayOnlyReadTheDirectoryBlocksNone) {
   for (const int how : {LOCK_SH, LOCK_EX}) {
     Shared<std::atomic<bool>> locked;
     Child reader([&] {
@@ -116,7 +116,7 @@ TEST_P(NameLocks, OneThatStandsStillWhileItOpensIsNotWaitedForForEver) {
 }
 
 // At each system call of an open, and of what follows it.
-TEST_P(NameLocks, WhoeverDiesLeavesNothingThatBars) {
+TEST_P(NameLocks, ADeathLeavesNothingThatBlocks) {
   int deaths_with_lock = 0;
   for (int moment = 0;; ++moment) {
     ASSERT_LT(moment, 2000);
@@ -144,7 +144,7 @@ TEST_P(NameLocks, WhoeverDiesLeavesNothingThatBars) {
   EXPECT_EQ(what_is_left(), "");
 }
 
-TEST_P(NameLocks, AFileOfSomebodyElsesStays) {
+TEST_P(NameLocks, AFileOfAnotherUserStays) {
   if (url().starts_with("fifo:")) GTEST_SKIP() << "a FIFO is made without a lock, if need be";
   std::ofstream(lock()) << "mine";
   EXPECT_EQ(made(), ErrorCode::kForeignObject);

@@ -102,7 +102,7 @@ TEST_F(PublishSystemCalls, AreNoticedByThisTest) {
 TEST_F(PublishSystemCalls, AreNotMadeBySlotRings) {
   testing::SpscFixture<std::uint64_t, 64> ring;
   auto producer = ring.producer();
-  auto consumer = ring.consumer(Acknowledge::kLazily, Steering::kOn);
+  auto consumer = ring.consumer(Acknowledge::kLazily, Pacing::kOn);
   expect_passed(status_without_system_calls([&](std::uint64_t i) {
     return producer.try_push(i) && consumer.try_pop() == i && !consumer.try_pop();
   }));

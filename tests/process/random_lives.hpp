@@ -189,9 +189,9 @@ class Stories {
   }
   // Kills workers that hang.
   static int join_in_time(Child& child) {
-    const Deadline patience = Deadline::after(std::chrono::seconds(60));
+    const Deadline timeout = Deadline::after(std::chrono::seconds(60));
     siginfo_t info{};
-    while (!patience.passed()) {
+    while (!timeout.passed()) {
       info.si_pid = 0;
       waitid(P_PID, static_cast<id_t>(child.pid()), &info, WEXITED | WNOHANG | WNOWAIT);
       if (info.si_pid != 0) return child.join();

@@ -5,7 +5,7 @@
 //   1. EveryMessageIsAccountedFor
 //   2. AReceiverThatForgetsIsCaught
 //   3. ASenderThatClaimsMoreThanItSentIsCaught
-//   4. AnEndThatNobodyWroteIsCaught
+//   4. AnEndThatWasNotWrittenIsCaught
 #include <gtest/gtest.h>
 
 #include "process/random_lives.hpp"
@@ -43,7 +43,7 @@ TEST(RandomLives, ASenderThatClaimsMoreThanItSentIsCaught) {
   }
 }
 
-TEST(RandomLives, AnEndThatNobodyWroteIsCaught) {
+TEST(RandomLives, AnEndThatWasNotWrittenIsCaught) {
   for (const std::size_t channel : {0, 4, 10}) {
     EXPECT_TRUE(caught(channel, Careless::kEndIsDenied)) << kChannels[channel].name;
   }

@@ -137,7 +137,7 @@ inline void kill_readers(unsigned kills, std::uint32_t seed, std::uint32_t reade
   for (unsigned killed = 0; killed < kills;) {
     for (int burst = 0; burst < 2000; ++burst) {
       if (!put_record(producer, ring)) {
-        ASSERT_TRUE(producer.held_back_by()) << "full, and nobody to wait for";
+        ASSERT_TRUE(producer.gating_reader()) << "full, and nobody to wait for";
         sched_yield();
       }
     }
@@ -226,7 +226,7 @@ inline void scribble(std::uint64_t records, std::uint32_t seed) {
     sched_yield();
     ASSERT_NE(producer.outcome(), ClaimOutcome::kCorrupt);
     // A hostile reader may stand still, as any slow one may; the policy for slow ones helps.
-    const auto held = producer.held_back_by();
+    const auto held = producer.gating_reader();
     if (++full > 1000 && held && held->reader == 2) producer.evict(2);
   }
   ASSERT_EQ(ring.log().wrong[0], kNothingWrong);

@@ -33,7 +33,7 @@ std::optional<record_ring::Consumer> join(const ReadersRing& ring, std::uint32_t
                                      {.policy = policy,
                                       .name = name,
                                       .acknowledge = Acknowledge::kEagerly,
-                                      .steering = Steering::kOff});
+                                      .pacing = Pacing::kOff});
 }
 
 // What a reader finds up to the end of what is there; empty if all is well.
@@ -265,7 +265,7 @@ class ComingBack {
   std::optional<Stepper> successor_;
 };
 
-TEST_F(RecordReadersSteps, NothingIsTakenFromWhoIsComingBack) {
+TEST_F(RecordReadersSteps, NothingIsTakenFromAReaderThatComesBack) {
   std::size_t tried = 0;
   for (const std::uint64_t gone : {2u, 4u, 9u, 18u, 19u, 37u}) {
     for (const std::uint64_t unread : {0u, 1u, 3u}) {

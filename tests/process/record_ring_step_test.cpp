@@ -54,7 +54,7 @@ void send_a_batch(const SharedRing& ring) {
   }
 }
 void read_some(const SharedRing& ring, Acknowledge acknowledge) {
-  auto consumer = record_ring::Consumer::attach(ring.parts(), acknowledge, Steering::kOff);
+  auto consumer = record_ring::Consumer::attach(ring.parts(), acknowledge, Pacing::kOff);
   while (consumer->try_peek() == ReadOutcome::kMessage) {
     ring.log().read = consumer->sequence() + 1;
     consumer->give_back();
@@ -89,7 +89,7 @@ class Judge {
     auto producer = record_ring::Producer::attach(ring.parts());
     if (!producer) return "no successor of the producer";
     auto consumer =
-        record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Steering::kOff);
+        record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly, Pacing::kOff);
     if (!consumer) return "no successor of the consumer";
     if (producer->sequence() < log.committed) return "a committed record was lost";
     if (producer->sequence() > log.begun) return "a record that nobody wrote";

@@ -4,12 +4,12 @@
 //
 //   1. AHeldFrameStaysWhateverTheSenderDoes
 //   2. AClaimWaitsWhileAllFramesAreHeld
-//   3. WhoComesLateStartsAtTheOldestOrTheNewest
+//   3. ALateReceiverStartsAtTheOldestOrTheNewest
 //   4. ABatchHasRoomForOneFrame
 //   5. ALargeFrameIsWrittenAndReadInPlace
 //   6. WhatADeadReaderHeldComesBack
 //   7. AKilledSenderIsToldAfterItsLastFrame
-//   8. ALingeringReceiverGoesOnWithTheSuccessor
+//   8. AReceiverThatAwaitsASuccessorGoesOnWithIt
 //   9. TheNameGoesWithTheLast
 //  10. AForkedChildIsRefused
 //  11. WhatCanNotBeMeantSaysWhatWouldBeRight
@@ -122,7 +122,7 @@ TEST_F(FramesTest, AClaimWaitsWhileAllFramesAreHeld) {
   EXPECT_EQ(receive(holder), "three");
 }
 
-TEST_F(FramesTest, WhoComesLateStartsAtTheOldestOrTheNewest) {
+TEST_F(FramesTest, ALateReceiverStartsAtTheOldestOrTheNewest) {
   Sender mine = sender();
   send(mine, 0, 100);
   Receiver oldest = receiver();
@@ -218,8 +218,8 @@ TEST_F(FramesTest, AKilledSenderIsToldAfterItsLastFrame) {
   EXPECT_EQ(waiting.next(soon()).status(), Status::kPeerDied);
   EXPECT_EQ(waiting.status(), Status::kPeerDied);
   std::uint64_t read = 0;
-  const Deadline patience = soon();
-  while (polling.status() == Status::kOk && !patience.passed()) {
+  const Deadline timeout = soon();
+  while (polling.status() == Status::kOk && !timeout.passed()) {
     const auto message = polling.try_next();
     if (!message) continue;
     EXPECT_EQ(message->text(), frame(read));
@@ -229,8 +229,8 @@ TEST_F(FramesTest, AKilledSenderIsToldAfterItsLastFrame) {
   EXPECT_EQ(polling.status(), Status::kPeerDied);
 }
 
-TEST_F(FramesTest, ALingeringReceiverGoesOnWithTheSuccessor) {
-  std::optional<Receiver> lingering;
+TEST_F(FramesTest, AReceiverThatAwaitsASuccessorGoesOnWithIt) {
+  std::optional<Receiver> awaiting;
   {
     Child child([this] {
       Sender mine = sender();
@@ -239,16 +239,16 @@ TEST_F(FramesTest, ALingeringReceiverGoesOnWithTheSuccessor) {
       for (;;) pause();
       return 0;
     });
-    lingering.emplace(receiver("linger=1"));
-    ASSERT_EQ(receive(*lingering), frame(0));
+    awaiting.emplace(receiver("await_successor=1"));
+    ASSERT_EQ(receive(*awaiting), frame(0));
   }  // killed
-  EXPECT_EQ(lingering->next(Deadline::after(milliseconds(120))).status(), Status::kTimedOut);
+  EXPECT_EQ(awaiting->next(Deadline::after(milliseconds(120))).status(), Status::kTimedOut);
   Sender successor = sender();
   EXPECT_EQ(successor.info().messages, 1u);
   ASSERT_EQ(successor.send(frame(1)), Status::kOk);
-  EXPECT_EQ(receive(*lingering), frame(1));
+  EXPECT_EQ(receive(*awaiting), frame(1));
   successor.close();
-  EXPECT_EQ(receive(*lingering), kEndOfStreamText);
+  EXPECT_EQ(receive(*awaiting), kEndOfStreamText);
 }
 
 TEST_F(FramesTest, TheNameGoesWithTheLast) {
@@ -430,7 +430,7 @@ TEST_F(FramesKillTest, SendersKilledAtRandom) {
   std::vector<std::unique_ptr<Child>> readers;
   for (std::uint32_t i = 0; i < kReaders; ++i) {
     readers.push_back(std::make_unique<Child>(
-        [&] { return read_frames(name_ + "?keep=1&linger=1", *books_, true); }));
+        [&] { return read_frames(name_ + "?keep=1&await_successor=1", *books_, true); }));
   }
   for (std::uint64_t kills = scaled(kKills); kills > 0; --kills) {
     usleep(static_cast<unsigned>(random_() % 3'000));
@@ -439,8 +439,8 @@ TEST_F(FramesKillTest, SendersKilledAtRandom) {
     sending = std::make_unique<Child>(send_numbers);
   }
   const std::uint64_t read = books_->read;
-  const Deadline patience = soon();
-  while (books_->read < read + 10 && !patience.passed()) usleep(100);
+  const Deadline timeout = soon();
+  while (books_->read < read + 10 && !timeout.passed()) usleep(100);
   books_->stop = true;
   EXPECT_EQ(sending->join(), 0);
   for (auto& reader : readers) EXPECT_EQ(reader->join(), 0);

@@ -23,7 +23,7 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::seconds;
 
-// Once over a record ring, once over a slot ring.
+// Once over a record ring, once over an mpmc ring.
 class HostileTest : public Watchdog, public ::testing::WithParamInterface<const char*> {
  protected:
   ~HostileTest() override { static_cast<void>(remove(url_, true)); }

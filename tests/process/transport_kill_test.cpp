@@ -45,7 +45,7 @@ class TransportKillTest : public Watchdog {
   void sleep_at_random() { usleep(static_cast<unsigned>(random_() % 2'500)); }
   [[nodiscard]] std::uint64_t kills() const { return scaled(kKills); }
 
-  std::string url_ = "shm:" + unique_word() + "?capacity=16KiB&linger=1";
+  std::string url_ = "shm:" + unique_word() + "?capacity=16KiB&await_successor=1";
   std::mt19937_64 random_{random_seed()};
   Shared<World> world_;
 };

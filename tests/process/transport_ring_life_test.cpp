@@ -12,13 +12,13 @@
 //   9. ASuccessorSendsOnWhereAKilledSenderStopped
 //  10. ASuccessorReadsOnWhereAKilledReceiverStopped
 //  11. WhenAllWereKilledTheNextGoOn
-//  12. ALingeringReceiverWaitsForTheNextSender
-//  13. ALingeringSenderWaitsForTheNextReceiver
+//  12. AReceiverThatAwaitsASuccessorWaitsForTheNextSender
+//  13. ASenderThatAwaitsASuccessorWaitsForTheNextReceiver
 //  14. AStreamBehindAnEndIsForTheNextReceiver
 //  15. AnEagerReceiverGetsAtMostOneMessageAgain
 //  16. WhatIsNoRingIsRefused
 //  17. InspectTellsWhoIsThere
-//  18. RemoveTakesANameThatNobodyUses
+//  18. RemoveTakesANameThatIsUnused
 //  19. ARingThatNoChannelIsMadeOfIsSaidToBeOne
 //  20. ASenderThatIsToJoinMakesNoRing
 #include <gmock/gmock.h>
@@ -145,7 +145,7 @@ TEST_P(RingLifeTest, KeepLeavesTheName) {
     Receiver receiving = receiver("?keep=1");
   }
   ASSERT_TRUE(name_exists());
-  // And another pair can use it, whatever farewells stand in it.
+  // And another pair can use it, whatever orderly closes stand in it.
   Sender sending = sender();
   ASSERT_EQ(sending.send(bytes_of("again")), Status::kOk);
   Receiver receiving = receiver();
@@ -232,11 +232,11 @@ TEST_P(RingLifeTest, WhenAllWereKilledTheNextGoOn) {
   EXPECT_FALSE(name_exists());
 }
 
-TEST_P(RingLifeTest, ALingeringReceiverWaitsForTheNextSender) {
+TEST_P(RingLifeTest, AReceiverThatAwaitsASuccessorWaitsForTheNextSender) {
   enum : int { kOpening, kOpen, kKilled, kNoticed };
   Shared<std::atomic<int>> state;
   Child child([this, &state] {
-    Receiver receiving = receiver("", {.linger = true});
+    Receiver receiving = receiver("", {.await_successor = true});
     *state = kOpen;
     if (receive(receiving) != "first") return 1;
     while (*state != kKilled) usleep(100);
@@ -260,8 +260,8 @@ TEST_P(RingLifeTest, ALingeringReceiverWaitsForTheNextSender) {
   EXPECT_EQ(child.join(), 0);
 }
 
-TEST_P(RingLifeTest, ALingeringSenderWaitsForTheNextReceiver) {
-  Sender sending = sender("?capacity=4KiB&linger=1");
+TEST_P(RingLifeTest, ASenderThatAwaitsASuccessorWaitsForTheNextReceiver) {
+  Sender sending = sender("?capacity=4KiB&await_successor=1");
   const std::string message(1'000, 'x');
   run_and_kill([this] { return new Receiver(receiver()) == nullptr ? 1 : 0; });
   while (sending.try_send(bytes_of(message)) == Status::kOk) {
@@ -354,7 +354,7 @@ TEST_P(RingLifeTest, InspectTellsWhoIsThere) {
   EXPECT_EQ(info->participants[0].pid, static_cast<std::uint32_t>(getpid()));
 }
 
-TEST_P(RingLifeTest, RemoveTakesANameThatNobodyUses) {
+TEST_P(RingLifeTest, RemoveTakesANameThatIsUnused) {
   const auto nothing = remove(url_);
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().code, ErrorCode::kNotFound);

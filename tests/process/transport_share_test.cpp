@@ -1,4 +1,4 @@
-// Senders and receivers that share a slot ring (kind=mpmc): who may come, how a stream ends, and
+// Senders and receivers that share an mpmc ring (kind=mpmc): who may come, how a stream ends, and
 // what becomes of messages whose sender or receiver is killed, hundreds of times at random.
 //
 //   1. EitherSideMayCreate
@@ -9,8 +9,8 @@
 //   6. SendersMayBeCounted
 //   7. AMessageOfADeadReceiverComesAgainMarked
 //   8. OrIsDropped
-//   9. ANewStreamBeginsWhereNobodyIsLeft
-//  10. AnUncommittedClaimHoldsNobodyUp
+//   9. ANewStreamBeginsWhereNoneIsLeft
+//  10. AnUncommittedClaimBlocksNoReceiver
 //  11. SendersKilledAtRandom
 //  12. ReceiversKilledAtRandom
 #include <gmock/gmock.h>
@@ -210,7 +210,7 @@ TEST_F(ShareTest, OrIsDropped) {
   EXPECT_EQ(of(mine.info()).recovered.front().dropped, 1u);
 }
 
-TEST_F(ShareTest, ANewStreamBeginsWhereNobodyIsLeft) {
+TEST_F(ShareTest, ANewStreamBeginsWhereNoneIsLeft) {
   for (int round = 0; round < 3; ++round) {
     Sender first = sender("&keep=1");
     Sender second = sender("&keep=1");
@@ -224,7 +224,7 @@ TEST_F(ShareTest, ANewStreamBeginsWhereNobodyIsLeft) {
   }
 }
 
-TEST_F(ShareTest, AnUncommittedClaimHoldsNobodyUp) {
+TEST_F(ShareTest, AnUncommittedClaimBlocksNoReceiver) {
   Sender first = sender();
   Sender second = sender();
   Receiver mine = receiver();
@@ -288,9 +288,9 @@ class ShareKillTest : public ShareTest {
 
   // Workers of one role are killed and replaced at random, those of the other role stay.
   void run(bool kill_senders) {
-    // linger: the killed are replaced, and no side's end matters to the other until all are
-    // stopped.
-    const std::string url = url_ + "&linger=1&keep=1";
+    // await_successor: the killed are replaced, and no side's end matters to the other until all
+    // are stopped.
+    const std::string url = url_ + "&await_successor=1&keep=1";
     Shared<std::atomic<bool>> stop;
     Sender open_stream = opened(Sender::open(url));
     std::vector<std::unique_ptr<Child>> senders;

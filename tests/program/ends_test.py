@@ -19,12 +19,12 @@ class NothingIsLost(ProgramTest):
         self.assertFalse(self.exists())
 
     def test_what_a_receiver_leaves_beside_a_killed_sender_awaits_the_next(self):
-        sender = self.start("send", "--keep", "--linger", self.url)
+        sender = self.start("send", "--keep", "--await-successor", self.url)
         self.write(sender, b"".join(b"%d\n" % i for i in range(50)))
         self.await_messages(50)
         sender.kill()
         sender.wait()
-        code, out, _ = self.run_rondo("recv", "--linger", "--count", "10", self.url)
+        code, out, _ = self.run_rondo("recv", "--await-successor", "--count", "10", self.url)
         self.assertEqual((code, out.split()[-1]), (OK, b"9"))
         code, out, _ = self.run_rondo("recv", self.url)
         self.assertEqual((code, out.split()[0], out.split()[-1]), (VANISHED, b"10", b"49"))
@@ -71,7 +71,7 @@ class HalfAStreamIsNotAWholeOne(ProgramTest):
         self.assertIn("the sender gave up without ending the stream", said)
         self.assertFalse(self.exists())
 
-    def test_a_sender_that_nobody_came_to_leaves_no_end(self):
+    def test_a_sender_without_a_receiver_leaves_no_end(self):
         code, _, _ = self.run_rondo("send", "--wait", "0.05", self.url, data=b"1\n")
         self.assertEqual(code, 4)
         self.assertFalse(self.exists())
@@ -99,7 +99,7 @@ class ArrivedMeansWritten(ProgramTest):
         self.full(self.url + "?kind=mpmc")
 
     def test_what_a_killed_receiver_had_not_written_comes_again(self):
-        sender = self.start("send", "--linger", self.url)
+        sender = self.start("send", "--await-successor", self.url)
         receiver = self.start("recv", self.url)
         lines = b"".join(b"%06d\n" % i for i in range(60_000))
         self.feed(sender, lines)
@@ -164,7 +164,7 @@ class WhatAnEarlierLifeLeft(ProgramTest):
             self.assertEqual(code, CANNOT_OPEN)
             self.assertIn("start the other side first", said)
 
-    def test_fresh_harms_nobody_who_is_there(self):
+    def test_fresh_harms_no_participant(self):
         sender = self.start("send", self.url)
         self.await_alive("producer", sender.pid)
         code, _, said = self.run_rondo("send", self.url + "?start=fresh", data=b"new\n")

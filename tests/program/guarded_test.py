@@ -65,7 +65,7 @@ class Guarded(ProgramTest):
             receiver.kill()
         self.fail("no receiver was let in")
 
-    def test_nothing_is_said_of_descriptors_where_nobody_comes(self):
+    def test_nothing_is_said_of_descriptors_without_receivers(self):
         code, _, said = self.run_rondo("send", "--wait", "0.1", "shm+guarded:" + self.path("ring"))
         self.assertEqual(code, TIMED_OUT)
         self.assertNotIn("descriptors", said)

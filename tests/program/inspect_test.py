@@ -123,7 +123,7 @@ class Rm(ProgramTest):
         self.assertEqual(self.run_rondo("rm", self.url), (OK, b"", ""))
         self.assertFalse(self.exists())
 
-    def test_refuses_while_somebody_is_attached(self):
+    def test_refuses_while_a_participant_is_attached(self):
         sender = self.start("send", self.url)
         self.await_alive("producer", sender.pid)
         code, _, said = self.run_rondo("rm", self.url)

@@ -27,7 +27,7 @@ class NoSharedMemory(ProgramTest):
         return self.finish(process)
 
     def check(self, taking_away, said_by_all):
-        for command in (["send"], ["recv"], ["recv", "--linger"], ["info"], ["rm"]):
+        for command in (["send"], ["recv"], ["recv", "--await-successor"], ["info"], ["rm"]):
             code, _, said = self.run_without(taking_away, *command, "shm:x")
             self.assertEqual(code, CANNOT_OPEN, (command, said))
             self.assertIn(said_by_all, said, command)

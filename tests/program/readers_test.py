@@ -28,7 +28,7 @@ class Readers(ProgramTest):
         self.assertEqual(self.finish(sender)[0], OK)
         self.assertFalse(self.exists())
 
-    def test_a_lossy_one_holds_nobody_up_and_a_latest_one_ends_with_the_last(self):
+    def test_a_lossy_one_does_not_gate_and_a_latest_one_ends_with_the_last(self):
         sender = self.start("send", "--receivers", "3", self.url + "?capacity=4KiB")
         self.feed(sender, LINES)
         until(self.exists, "the segment")

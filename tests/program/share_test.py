@@ -99,8 +99,8 @@ class SomeAreKilled(Shared):
         self.assertEqual(collections.Counter(got), collections.Counter(sent))
         self.assertFalse(self.exists())
 
-    def test_linger_waits_for_the_successor_of_a_killed_sender(self):
-        receiver = self.start_writing("recv", "--linger", self.shared)
+    def test_await_successor_of_a_killed_sender(self):
+        receiver = self.start_writing("recv", "--await-successor", self.shared)
         killed = self.start("send", self.shared)
         self.write(killed, b"1\n")
         until(lambda: self.written(receiver) == b"1\n", "the first line has arrived")
@@ -115,7 +115,7 @@ class SomeAreKilled(Shared):
     def test_receivers_killed_in_the_middle_of_the_stream(self):
         rng = seeded_random()
         count = 40_000
-        senders = [self.start("send", "--linger", self.shared) for _ in range(2)]
+        senders = [self.start("send", "--await-successor", self.shared) for _ in range(2)]
         for i, sender in enumerate(senders):
             self.feed(sender, lines_of(i, count))
         receivers = [self.start_writing("recv", "-s", 2, self.shared) for _ in range(2)]
@@ -177,7 +177,7 @@ class LookingAround(Shared):
         shared = self.url + "?kind=mpmc&slots=8&slot_size=1MiB"
         line = b"x" * (1 << 20)
         holding = self.start("recv", shared)
-        sender = self.start("send", "--linger", shared)
+        sender = self.start("send", "--await-successor", shared)
         self.feed(sender, line + b"\n")
         until(lambda: (self.info() or {}).get("pending_messages") == 0
               and self.info()["messages"] == 1, "the message has been taken")

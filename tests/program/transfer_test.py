@@ -186,7 +186,7 @@ class Counts(ProgramTest):
 
 
 class Waiting(ProgramTest):
-    def test_nobody_comes(self):
+    def test_no_peer_comes(self):
         for command, awaited in (("send", "a receiver"), ("recv", "a sender")):
             with self.subTest(command=command):
                 code, _, said = self.run_rondo(command, "--wait", "0.05", self.url, data=b"x\n")

@@ -50,9 +50,9 @@ class SenderVanishes(ProgramTest):
             self.assertTrue(lines.startswith(out), "not a prefix of what was sent")
             self.assertFalse(self.exists())
 
-    def test_linger_waits_for_a_successor(self):
+    def test_await_successor(self):
         sender = self.start("send", self.url)
-        receiver = self.start("recv", "--linger", self.url)
+        receiver = self.start("recv", "--await-successor", self.url)
         self.write(sender, b"1\n2\n")
         self.assertEqual(self.read(receiver, 4), b"1\n2\n")
         sender.kill()
@@ -98,11 +98,11 @@ class ReceiverVanishes(ProgramTest):
         self.assertEqual(self.finish(sender)[0], VANISHED)
         self.assertFalse(self.exists())
 
-    def test_linger_waits_for_a_successor_that_misses_nothing(self):
+    def test_await_successor_that_misses_nothing(self):
         lines = numbered(50_000)
         head = numbered(300)
         receiver = self.start("recv", self.url)
-        sender = self.start("send", "--linger", self.url + "?capacity=64KiB&ack=eager")
+        sender = self.start("send", "--await-successor", self.url + "?capacity=64KiB&ack=eager")
         self.write(sender, head)
         first = self.read(receiver, len(head))
         self.assertEqual(first, head)
@@ -173,7 +173,7 @@ class Signals(ProgramTest):
         self.assertEqual(self.finish(sender, b"2\n")[0], VANISHED)
         self.assertFalse(self.exists())
 
-    def test_interrupted_while_nobody_has_come(self):
+    def test_interrupted_before_a_peer_came(self):
         for command in ("send", "recv"):
             with self.subTest(command=command):
                 process = self.start(command, self.url)

@@ -15,14 +15,14 @@ namespace {
 struct Place {
   bool held = true;
   std::uint64_t comings = 1;
-  bool farewell = false;
+  bool closed_in_order = false;
   bool one_died = false;  // of those that have been there
   bool one_left = false;
 };
 
 using Step = void (*)(Place&);
 
-constexpr Step kSaysFarewell = [](Place& place) { place.farewell = place.one_left = true; };
+constexpr Step kClosesInOrder = [](Place& place) { place.closed_in_order = place.one_left = true; };
 constexpr Step kLeaves = [](Place& place) { place.held = false; };
 constexpr Step kDies = [](Place& place) {
   place.held = false;
@@ -30,7 +30,7 @@ constexpr Step kDies = [](Place& place) {
 };
 constexpr Step kComes = [](Place& place) { place.held = true; };
 constexpr Step kCounts = [](Place& place) { ++place.comings; };
-constexpr Step kWipesTheFarewell = [](Place& place) { place.farewell = false; };
+constexpr Step kWipesTheClose = [](Place& place) { place.closed_in_order = false; };
 
 // Looks while the others have done so many of `steps` before each of its own five questions.
 Absence look(const std::vector<Step>& steps, std::vector<std::size_t> before, Place& place) {
@@ -39,7 +39,7 @@ Absence look(const std::vector<Step>& steps, std::vector<std::size_t> before, Pl
   const auto meanwhile = [&] {
     for (const std::size_t until = before.at(question++); done < until; ++done) steps[done](place);
   };
-  return look_for(
+  return probe_absence(
       [&] {
         meanwhile();
         return place.held ? Presence::kPresent : Presence::kAbsent;
@@ -50,7 +50,7 @@ Absence look(const std::vector<Step>& steps, std::vector<std::size_t> before, Pl
       },
       [&] {
         meanwhile();
-        return place.farewell;
+        return place.closed_in_order;
       });
 }
 
@@ -78,11 +78,11 @@ std::vector<Step> joined(std::initializer_list<std::vector<Step>> lives) {
   for (const auto& life : lives) all.insert(all.end(), life.begin(), life.end());
   return all;
 }
-const std::vector<Step> kLeaving{kSaysFarewell, kLeaves};
+const std::vector<Step> kLeaving{kClosesInOrder, kLeaves};
 const std::vector<Step> kDying{kDies};
-const std::vector<Step> kComing{kComes, kCounts, kWipesTheFarewell};
+const std::vector<Step> kComing{kComes, kCounts, kWipesTheClose};
 
-TEST(Absence, NobodyDiesOfASuccessor) {
+TEST(Absence, ASuccessorIsNoDeath) {
   std::set<Absence> met;
   for (const auto& steps : {joined({kLeaving, kComing}), joined({kLeaving, kComing, kLeaving}),
                             joined({kLeaving, kComing, kLeaving, kComing, kLeaving})}) {
@@ -95,7 +95,7 @@ TEST(Absence, NobodyDiesOfASuccessor) {
   EXPECT_EQ(met, (std::set{Absence::kNone, Absence::kLeft}));
 }
 
-TEST(Absence, WhoLeftBesideADeathIsToldOfOneOfBoth) {
+TEST(Absence, APeerThatLeftBesideADeathIsToldAsOneOfBoth) {
   std::set<Absence> met;
   for (const auto& steps :
        {joined({kDying, kComing, kLeaving}), joined({kLeaving, kComing, kDying}),
@@ -109,7 +109,7 @@ TEST(Absence, WhoLeftBesideADeathIsToldOfOneOfBoth) {
   EXPECT_EQ(met.size(), 3u);
 }
 
-TEST(Absence, ADeathIsFoundOnceNobodyComes) {
+TEST(Absence, ADeathIsFoundOnceNoPeerComes) {
   for (const auto& steps : {kDying, joined({kLeaving, kComing, kDying})}) {
     Place place;
     EXPECT_EQ(look(steps, std::vector(5, steps.size()), place), Absence::kDied);
@@ -119,8 +119,8 @@ TEST(Absence, ADeathIsFoundOnceNobodyComes) {
 TEST(Absence, AProbeThatFailsTellsNothing) {
   const auto unknown = [] { return Presence::kUnknown; };
   const auto none = [] { return std::uint64_t{1}; };
-  EXPECT_EQ(look_for(unknown, none, [] { return true; }), Absence::kNone);
-  EXPECT_EQ(look_for(unknown, none, [] { return false; }), Absence::kNone);
+  EXPECT_EQ(probe_absence(unknown, none, [] { return true; }), Absence::kNone);
+  EXPECT_EQ(probe_absence(unknown, none, [] { return false; }), Absence::kNone);
 }
 
 }  // namespace

@@ -1,30 +1,30 @@
 // Contract of the doorbell, against an operating system that only takes notes. Each line has a test
 // of the same name, in this order. That no wake is lost between real threads and processes is the
 // business of process/doorbell_*_test.cpp and ordering/doorbell_*_test.cpp.
-//  1. NobodyAsleepIsNotRungFor
-//  2. ASleeperIsRungFor
+//  1. AWaiterThatIsAwakeIsNotRungFor
+//  2. AWaiterIsRungFor
 //  3. OneSleepIsRungForOnce
 //  4. TheNextSleepIsRungForAgain
-//  5. ASuccessorOfTheRingerRingsForASleepItDidNotSee
+//  5. ASuccessorOfTheNotifierRingsForASleepItDidNotSee
 //  6. TheCountOfRingsWraps
-//  7. NotifySaysWhenTheSleeperHasLeft
-//  8. AnUnregisteredPublisherFindsTheSleeperOnTheSlowPath
-//  9. ASleeperThatCannotFenceSendsAllOnTheSlowPath
-// 10. ARingerBoundToNobodyIsAlwaysWanted
+//  7. NotifySaysWhenTheWaiterHasLeft
+//  8. AnUnregisteredPublisherFindsTheWaiterOnTheSlowPath
+//  9. AWaiterThatCannotFenceSendsAllOnTheSlowPath
+// 10. ANotifierWithoutAWaiterIsAlwaysWanted
 // 11. AnyStateWordCostsOneRingAtMost
 // 12. WhatIsReadyIsNotSleptFor
-// 13. TheSleeperSaysSoBeforeItFencesAndLooksAfterwards
-// 14. TheSleeperWaitsForTheRingsThatItReadFirst
+// 13. TheWaiterSaysSoBeforeItFencesAndLooksAfterwards
+// 14. TheWaiterWaitsForTheRingsThatItReadFirst
 // 15. APreparedWaitIsAnnouncedAndSaysWhatToSleepOn
 // 16. ACancelledWaitIsNotRungFor
 // 17. AWaitThatIsPreparedAgainIsRungForAgain
 // 18. EachSleepIsAnEpisodeOfItsOwn
 // 19. TheEpisodeWrapsAndSparesTheFlags
 // 20. ASliceIsShortWithoutTheFence
-// 21. ASuccessorOfTheSleeperContinuesTheEpisodes
+// 21. ASuccessorOfTheWaiterContinuesTheEpisodes
 // 22. LeavingSaysGoneAndReturningTakesItBack
-// 23. AGroupIsRungOnceForAllWhoSleep
-// 24. AGroupHasRoomForSixtyFour
+// 23. ABroadcastRingsOnceForAllWaiters
+// 24. ABroadcastHasRoomForSixtyFour
 #include "rondo/sync/doorbell.hpp"
 
 #include <functional>
@@ -72,9 +72,9 @@ struct NotingSystem {
     return 1;
   }
 };
-using NotedRinger = BasicRinger<NotingSystem>;
-using NotedSleeper = BasicSleeper<NotingSystem>;
-using NotedGroupRinger = BasicGroupRinger<NotingSystem>;
+using NotedNotifier = BasicNotifier<NotingSystem>;
+using NotedWaiter = BasicWaiter<NotingSystem>;
+using NotedBroadcastNotifier = BasicBroadcastNotifier<NotingSystem>;
 
 constexpr std::uint32_t kAsleep = BellWaiter::kAsleep;
 constexpr std::uint32_t kEpisode = BellWaiter::kEpisode;
@@ -85,22 +85,22 @@ class Doorbell : public ::testing::Test {
  protected:
   Doorbell() { notes = Notes(); }
   ~Doorbell() override { notes = Notes(); }
-  void set_state(std::uint32_t state) { waiter.state.store(state, std::memory_order_relaxed); }
-  void set_rings(std::uint32_t rings) { ringer.rings.store(rings, std::memory_order_relaxed); }
-  std::uint32_t state() const { return waiter.state.load(std::memory_order_relaxed); }
-  std::uint32_t rings() const { return ringer.rings.load(std::memory_order_relaxed); }
+  void set_state(std::uint32_t state) { waiter_word.state.store(state, std::memory_order_relaxed); }
+  void set_rings(std::uint32_t rings) { notifier.rings.store(rings, std::memory_order_relaxed); }
+  std::uint32_t state() const { return waiter_word.state.load(std::memory_order_relaxed); }
+  std::uint32_t rings() const { return notifier.rings.load(std::memory_order_relaxed); }
 
-  BellWaiter waiter{};
-  BellRinger ringer{};
+  BellWaiter waiter_word{};
+  BellNotifier notifier{};
 };
 
-TEST_F(Doorbell, NobodyAsleepIsNotRungFor) {
+TEST_F(Doorbell, AWaiterThatIsAwakeIsNotRungFor) {
   // Also after it slept: the episode stays in the word, and is no reason for the slow path.
   for (const std::uint32_t state : {0u, kEpisode, 5 * kEpisode, ~BellWaiter::kFlags}) {
     set_state(state);
-    NotedRinger publisher(waiter, ringer);
-    NotedGroupRinger group(ringer);
-    ASSERT_TRUE(group.watch(waiter));
+    NotedNotifier publisher(waiter_word, notifier);
+    NotedBroadcastNotifier group(notifier);
+    ASSERT_TRUE(group.watch(waiter_word));
 
     EXPECT_FALSE(publisher.wanted());
     EXPECT_TRUE(publisher.notify());
@@ -111,21 +111,21 @@ TEST_F(Doorbell, NobodyAsleepIsNotRungFor) {
   EXPECT_EQ(notes.fences, 0);
 }
 
-TEST_F(Doorbell, ASleeperIsRungFor) {
+TEST_F(Doorbell, AWaiterIsRungFor) {
   set_state(kEpisode | kAsleep);
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
 
   EXPECT_TRUE(publisher.wanted());
   EXPECT_TRUE(publisher.notify());
 
   EXPECT_EQ(rings(), 1u);
   EXPECT_EQ(notes.wakes, 1);
-  EXPECT_EQ(state(), kEpisode | kAsleep);  // the sleeper's word is the sleeper's
+  EXPECT_EQ(state(), kEpisode | kAsleep);  // the waiter's word is the waiter's
 }
 
 TEST_F(Doorbell, OneSleepIsRungForOnce) {
   set_state(kEpisode | kAsleep);
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
 
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(publisher.notify());
 
@@ -134,7 +134,7 @@ TEST_F(Doorbell, OneSleepIsRungForOnce) {
 }
 
 TEST_F(Doorbell, TheNextSleepIsRungForAgain) {
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
   for (std::uint32_t episode = 1; episode <= 3; ++episode) {
     set_state(episode * kEpisode | kAsleep);
     publisher.notify();
@@ -146,11 +146,11 @@ TEST_F(Doorbell, TheNextSleepIsRungForAgain) {
   EXPECT_EQ(notes.wakes, 3);
 }
 
-TEST_F(Doorbell, ASuccessorOfTheRingerRingsForASleepItDidNotSee) {
+TEST_F(Doorbell, ASuccessorOfTheNotifierRingsForASleepItDidNotSee) {
   set_state(kEpisode | kAsleep);
   set_rings(41);
-  NotedRinger(waiter, ringer).notify();
-  NotedRinger(waiter, ringer).notify();
+  NotedNotifier(waiter_word, notifier).notify();
+  NotedNotifier(waiter_word, notifier).notify();
   EXPECT_EQ(rings(), 43u);
   EXPECT_EQ(notes.wakes, 2);
 }
@@ -158,14 +158,14 @@ TEST_F(Doorbell, ASuccessorOfTheRingerRingsForASleepItDidNotSee) {
 TEST_F(Doorbell, TheCountOfRingsWraps) {
   set_state(kEpisode | kAsleep);
   set_rings(~0u);
-  NotedRinger(waiter, ringer).notify();
+  NotedNotifier(waiter_word, notifier).notify();
   EXPECT_EQ(rings(), 0u);
   EXPECT_EQ(notes.wakes, 1);
 }
 
-TEST_F(Doorbell, NotifySaysWhenTheSleeperHasLeft) {
+TEST_F(Doorbell, NotifySaysWhenTheWaiterHasLeft) {
   set_state(kEpisode | BellWaiter::kGone);
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
   EXPECT_FALSE(publisher.notify());
   EXPECT_EQ(rings(), 0u);
 
@@ -173,9 +173,9 @@ TEST_F(Doorbell, NotifySaysWhenTheSleeperHasLeft) {
   EXPECT_TRUE(publisher.notify());
 }
 
-TEST_F(Doorbell, AnUnregisteredPublisherFindsTheSleeperOnTheSlowPath) {
+TEST_F(Doorbell, AnUnregisteredPublisherFindsTheWaiterOnTheSlowPath) {
   notes.can_register = false;
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
   EXPECT_TRUE(publisher.wanted());
   EXPECT_TRUE(publisher.notify());
   EXPECT_EQ(rings(), 0u);
@@ -185,10 +185,10 @@ TEST_F(Doorbell, AnUnregisteredPublisherFindsTheSleeperOnTheSlowPath) {
   EXPECT_EQ(rings(), 1u);
 }
 
-TEST_F(Doorbell, ASleeperThatCannotFenceSendsAllOnTheSlowPath) {
+TEST_F(Doorbell, AWaiterThatCannotFenceSendsAllOnTheSlowPath) {
   notes.can_fence = false;
-  NotedSleeper sleeper(waiter, ringer);
-  NotedRinger publisher(waiter, ringer);
+  NotedWaiter waiter(waiter_word, notifier);
+  NotedNotifier publisher(waiter_word, notifier);
 
   EXPECT_EQ(state(), BellWaiter::kMustFence);
   EXPECT_TRUE(publisher.wanted());
@@ -196,12 +196,12 @@ TEST_F(Doorbell, ASleeperThatCannotFenceSendsAllOnTheSlowPath) {
   EXPECT_EQ(rings(), 0u);
 
   notes.at_wait = [&] { EXPECT_TRUE(publisher.notify()); };
-  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(rings(), 1u);
 }
 
-TEST_F(Doorbell, ARingerBoundToNobodyIsAlwaysWanted) {
-  NotedRinger publisher;
+TEST_F(Doorbell, ANotifierWithoutAWaiterIsAlwaysWanted) {
+  NotedNotifier publisher;
   EXPECT_TRUE(publisher.wanted());
   EXPECT_TRUE(publisher.ring());
   EXPECT_EQ(notes.wakes, 0);
@@ -209,7 +209,7 @@ TEST_F(Doorbell, ARingerBoundToNobodyIsAlwaysWanted) {
 
 TEST_F(Doorbell, AnyStateWordCostsOneRingAtMost) {
   std::mt19937 random(static_cast<std::uint32_t>(testing::random_seed()));
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
   for (std::uint32_t i = 0; i < 10000; ++i) {
     set_state(static_cast<std::uint32_t>(random()));
     set_rings(i * 1000);
@@ -219,14 +219,14 @@ TEST_F(Doorbell, AnyStateWordCostsOneRingAtMost) {
 }
 
 TEST_F(Doorbell, WhatIsReadyIsNotSleptFor) {
-  NotedSleeper sleeper(waiter, ringer);
-  EXPECT_TRUE(sleeper.sleep_once([] { return true; }, Deadline::never()));
+  NotedWaiter waiter(waiter_word, notifier);
+  EXPECT_TRUE(waiter.sleep_once([] { return true; }, Deadline::never()));
   EXPECT_TRUE(notes.waited_for.empty());
   EXPECT_EQ(state() & kAsleep, 0u);
 }
 
-TEST_F(Doorbell, TheSleeperSaysSoBeforeItFencesAndLooksAfterwards) {
-  NotedSleeper sleeper(waiter, ringer);
+TEST_F(Doorbell, TheWaiterSaysSoBeforeItFencesAndLooksAfterwards) {
+  NotedWaiter waiter(waiter_word, notifier);
   std::vector<const char*> order;
   notes.at_fence = [&] {
     EXPECT_NE(state() & kAsleep, 0u);
@@ -240,30 +240,30 @@ TEST_F(Doorbell, TheSleeperSaysSoBeforeItFencesAndLooksAfterwards) {
     order.push_back("look");
     return false;
   };
-  EXPECT_FALSE(sleeper.sleep_once(look, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(look, Deadline::never()));
   EXPECT_EQ(order, (std::vector<const char*>{"fence", "look", "wait", "look"}));
   EXPECT_EQ(state() & kAsleep, 0u);
 }
 
-TEST_F(Doorbell, TheSleeperWaitsForTheRingsThatItReadFirst) {
+TEST_F(Doorbell, TheWaiterWaitsForTheRingsThatItReadFirst) {
   set_rings(41);
-  NotedSleeper sleeper(waiter, ringer);
-  NotedRinger publisher(waiter, ringer);
+  NotedWaiter waiter(waiter_word, notifier);
+  NotedNotifier publisher(waiter_word, notifier);
   notes.at_fence = [&] { publisher.notify(); };  // a ring between the word and the futex
-  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{41});
   EXPECT_EQ(rings(), 42u);
 }
 
 TEST_F(Doorbell, APreparedWaitIsAnnouncedAndSaysWhatToSleepOn) {
   set_rings(41);
-  NotedSleeper sleeper(waiter, ringer);
-  NotedRinger publisher(waiter, ringer);
+  NotedWaiter waiter(waiter_word, notifier);
+  NotedNotifier publisher(waiter_word, notifier);
   notes.fences = 0;
 
-  const PreparedWait wait = sleeper.prepare_wait();
+  const PreparedWait wait = waiter.prepare_wait();
 
-  EXPECT_EQ(wait.word, &ringer.rings);
+  EXPECT_EQ(wait.word, &notifier.rings);
   EXPECT_EQ(wait.value, 41u);
   EXPECT_EQ(wait.slice, 50ms);
   EXPECT_EQ(state(), kEpisode | kAsleep);
@@ -271,16 +271,16 @@ TEST_F(Doorbell, APreparedWaitIsAnnouncedAndSaysWhatToSleepOn) {
   publisher.notify();
   EXPECT_NE(wait.word->load(std::memory_order_relaxed), wait.value);
 
-  sleeper.commit_wait(wait, Deadline::never());
+  waiter.commit_wait(wait, Deadline::never());
   EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{41});
   EXPECT_EQ(state(), kEpisode);
 }
 
 TEST_F(Doorbell, ACancelledWaitIsNotRungFor) {
-  NotedSleeper sleeper(waiter, ringer);
-  NotedRinger publisher(waiter, ringer);
-  static_cast<void>(sleeper.prepare_wait());
-  sleeper.cancel_wait();
+  NotedWaiter waiter(waiter_word, notifier);
+  NotedNotifier publisher(waiter_word, notifier);
+  static_cast<void>(waiter.prepare_wait());
+  waiter.cancel_wait();
 
   EXPECT_FALSE(publisher.wanted());
   EXPECT_TRUE(publisher.notify());
@@ -290,51 +290,52 @@ TEST_F(Doorbell, ACancelledWaitIsNotRungFor) {
 }
 
 TEST_F(Doorbell, AWaitThatIsPreparedAgainIsRungForAgain) {
-  NotedSleeper sleeper(waiter, ringer);
-  NotedRinger publisher(waiter, ringer);
-  static_cast<void>(sleeper.prepare_wait());
+  NotedWaiter waiter(waiter_word, notifier);
+  NotedNotifier publisher(waiter_word, notifier);
+  static_cast<void>(waiter.prepare_wait());
   publisher.notify();
-  sleeper.cancel_wait();
+  waiter.cancel_wait();
 
-  const PreparedWait wait = sleeper.prepare_wait();
+  const PreparedWait wait = waiter.prepare_wait();
   EXPECT_EQ(wait.value, 1u);
   publisher.notify();
   EXPECT_EQ(rings(), 2u);
 }
 
 TEST_F(Doorbell, EachSleepIsAnEpisodeOfItsOwn) {
-  NotedSleeper sleeper(waiter, ringer);
+  NotedWaiter waiter(waiter_word, notifier);
   std::vector<std::uint32_t> states;
   notes.at_wait = [&] { states.push_back(state()); };
-  for (int i = 0; i < 3; ++i) EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(states, (std::vector<std::uint32_t>{kEpisode | kAsleep, 2 * kEpisode | kAsleep,
                                                 3 * kEpisode | kAsleep}));
 }
 
 TEST_F(Doorbell, TheEpisodeWrapsAndSparesTheFlags) {
   set_state(~0u - 7);  // the last episode
-  NotedSleeper sleeper(waiter, ringer);
+  NotedWaiter waiter(waiter_word, notifier);
   notes.at_wait = [&] { EXPECT_EQ(state(), kAsleep); };
-  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(notes.waited_for.size(), 1u);
   EXPECT_EQ(state(), 0u);
 }
 
 TEST_F(Doorbell, ASliceIsShortWithoutTheFence) {
-  NotedSleeper sleeper(waiter, ringer);
-  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  NotedWaiter waiter(waiter_word, notifier);
+  EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   notes.can_fence = false;  // a seccomp filter came later
-  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(notes.slices, (std::vector<std::chrono::nanoseconds>{50ms, 1ms}));
   EXPECT_EQ(state() & BellWaiter::kMustFence, BellWaiter::kMustFence);
 }
 
-// A predecessor killed asleep leaves its word behind; the ringer has rung for that episode already.
-TEST_F(Doorbell, ASuccessorOfTheSleeperContinuesTheEpisodes) {
+// A predecessor killed asleep leaves its word behind; the notifier has rung for that episode
+// already.
+TEST_F(Doorbell, ASuccessorOfTheWaiterContinuesTheEpisodes) {
   set_state(5 * kEpisode | kAsleep);
-  NotedRinger publisher(waiter, ringer);
+  NotedNotifier publisher(waiter_word, notifier);
   publisher.notify();
-  NotedSleeper successor(waiter, ringer);
+  NotedWaiter successor(waiter_word, notifier);
   EXPECT_EQ(state(), 5 * kEpisode);
 
   notes.at_wait = [&] { publisher.notify(); };
@@ -343,37 +344,37 @@ TEST_F(Doorbell, ASuccessorOfTheSleeperContinuesTheEpisodes) {
 }
 
 TEST_F(Doorbell, LeavingSaysGoneAndReturningTakesItBack) {
-  NotedSleeper sleeper(waiter, ringer);
-  sleeper.leave();
+  NotedWaiter waiter(waiter_word, notifier);
+  waiter.leave();
   EXPECT_EQ(state(), BellWaiter::kGone);
-  NotedSleeper successor(waiter, ringer);
+  NotedWaiter successor(waiter_word, notifier);
   EXPECT_EQ(state(), 0u);
 }
 
-TEST_F(Doorbell, AGroupIsRungOnceForAllWhoSleep) {
-  std::vector<BellWaiter> sleepers(3);
-  NotedGroupRinger publisher(ringer);
-  for (const BellWaiter& sleeper : sleepers) ASSERT_TRUE(publisher.watch(sleeper));
+TEST_F(Doorbell, ABroadcastRingsOnceForAllWaiters) {
+  std::vector<BellWaiter> waiters(3);
+  NotedBroadcastNotifier publisher(notifier);
+  for (const BellWaiter& waiter : waiters) ASSERT_TRUE(publisher.watch(waiter));
   publisher.notify();
   EXPECT_EQ(rings(), 0u);
 
-  sleepers[0].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
-  sleepers[2].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  waiters[0].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  waiters[2].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
   publisher.notify();
   publisher.notify();
   EXPECT_EQ(rings(), 1u);
   EXPECT_EQ(notes.wakes, 1);
 
-  sleepers[1].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  waiters[1].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
   publisher.notify();
   EXPECT_EQ(rings(), 2u);
 }
 
-TEST_F(Doorbell, AGroupHasRoomForSixtyFour) {
-  std::vector<BellWaiter> sleepers(65);
-  NotedGroupRinger publisher(ringer);
-  for (std::size_t i = 0; i < 64; ++i) EXPECT_TRUE(publisher.watch(sleepers[i]));
-  EXPECT_FALSE(publisher.watch(sleepers[64]));
+TEST_F(Doorbell, ABroadcastHasRoomForSixtyFour) {
+  std::vector<BellWaiter> waiters(65);
+  NotedBroadcastNotifier publisher(notifier);
+  for (std::size_t i = 0; i < 64; ++i) EXPECT_TRUE(publisher.watch(waiters[i]));
+  EXPECT_FALSE(publisher.watch(waiters[64]));
 }
 
 }  // namespace

@@ -18,8 +18,8 @@
 //  13. FramesThatAreGoneAreCountedExactly
 //  14. AReaderStartsWhereItAsksTo
 //  15. ASuccessorOfAReaderMayResume
-//  16. AnAccountThatNoHonestReaderWroteIsNotResumed
-//  17. AnyoneReadsAnAccount
+//  16. StatsThatNoHonestReaderWroteAreNotResumed
+//  17. AnyoneReadsAReadersStats
 //  Death
 //  18. ASuccessorOfTheProducerFreesWhatWasBegun
 //  19. ASuccessorOfTheProducerRestoresWhatWasTakenBack
@@ -94,8 +94,8 @@ TEST(FramePool, FramesArriveInOrderInPlace) {
     EXPECT_TRUE(is_whole(mine, pool.parts));
     EXPECT_FALSE(one.changed());
   }
-  EXPECT_EQ(one.account().received, 50u);
-  EXPECT_EQ(one.account().lost, 0u);
+  EXPECT_EQ(one.stats().received, 50u);
+  EXPECT_EQ(one.stats().lost, 0u);
 }
 
 TEST(FramePool, AReaderOfTheNewestPassesOverTheOthersAndCountsThem) {
@@ -106,12 +106,12 @@ TEST(FramePool, AReaderOfTheNewestPassesOverTheOthersAndCountsThem) {
   frame_pool::Message frame;
   ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);
-  EXPECT_EQ(reader.account().lost, 2u);
+  EXPECT_EQ(reader.stats().lost, 2u);
   EXPECT_EQ(reader.try_newest(frame), ReadOutcome::kEmpty);
   ASSERT_TRUE(put_frame(producer));
   ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 4u);
-  EXPECT_EQ(reader.account().lost, 2u);
+  EXPECT_EQ(reader.stats().lost, 2u);
 }
 
 TEST(FramePool, AClaimIsTheSameUntilItIsPublishedOrGivenUp) {
@@ -166,13 +166,13 @@ TEST(FramePool, ASlowReaderHoldsOneFrameAndNotThePool) {
     ASSERT_TRUE(is_whole(frame, pool.parts));
     ASSERT_TRUE(put_frame(producer));
   }
-  EXPECT_EQ(quick.account().lost, 0u);
+  EXPECT_EQ(quick.stats().lost, 0u);
   EXPECT_EQ(held.number(), 1u);
   EXPECT_TRUE(is_whole(held, pool.parts));
   // Three frames went on; the oldest of them is where it goes on itself.
   ASSERT_EQ(slow.try_next(held), ReadOutcome::kMessage);
   EXPECT_EQ(held.number(), 999u);
-  EXPECT_EQ(slow.account().lost, 997u);
+  EXPECT_EQ(slow.stats().lost, 997u);
 }
 
 TEST(FramePool, AReaderHoldsAsManyFramesAsItHasPins) {
@@ -184,7 +184,7 @@ TEST(FramePool, AReaderHoldsAsManyFramesAsItHasPins) {
   for (auto& frame : held) ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   frame_pool::Message fourth;
   EXPECT_EQ(reader.try_next(fourth), ReadOutcome::kNoPin);
-  EXPECT_EQ(reader.account().received, 3u);
+  EXPECT_EQ(reader.stats().received, 3u);
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(put_frame(producer));
   for (std::uint64_t i = 0; i < 3; ++i) {
     EXPECT_EQ(held[i].number(), i + 1);
@@ -321,9 +321,9 @@ TEST(FramePool, FramesThatAreGoneAreCountedExactly) {
       next = frame.number() + 1;
       ASSERT_TRUE(is_whole(frame, pool.parts));
     }
-    const FrameAccount& account = reader.account();
-    ASSERT_EQ(account.lost, lost);
-    ASSERT_EQ(account.received + account.lost, account.last);
+    const FrameReaderStats& stats = reader.stats();
+    ASSERT_EQ(stats.lost, lost);
+    ASSERT_EQ(stats.received + stats.lost, stats.last);
   }
   EXPECT_GT(lost, 0u);
 }
@@ -335,9 +335,9 @@ TEST(FramePool, AReaderStartsWhereItAsksTo) {
   const auto first = [&](FrameStart from) {
     frame_pool::Consumer reader(pool.parts, 0, from);
     frame_pool::Message frame;
-    EXPECT_EQ(reader.account().lost, 0u);
+    EXPECT_EQ(reader.stats().lost, 0u);
     if (reader.try_next(frame) != ReadOutcome::kMessage) return std::uint64_t{0};
-    EXPECT_EQ(reader.account().lost, 0u);
+    EXPECT_EQ(reader.stats().lost, 0u);
     return frame.number();
   };
   EXPECT_EQ(first(FrameStart::kOldest), 7u);
@@ -361,22 +361,23 @@ TEST(FramePool, ASuccessorOfAReaderMayResume) {
   frame_pool::Consumer successor(pool.parts, 0, FrameStart::kResume);
   ASSERT_EQ(successor.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 9u);
-  EXPECT_EQ(successor.account().received, 3u);
-  EXPECT_EQ(successor.account().lost, 6u);
+  EXPECT_EQ(successor.stats().received, 3u);
+  EXPECT_EQ(successor.stats().lost, 6u);
   frame.release();
   // Where no reader was before: at the oldest.
   frame_pool::Consumer first(pool.parts, 1, FrameStart::kResume);
   ASSERT_EQ(first.try_next(frame), ReadOutcome::kMessage);
-  EXPECT_EQ(first.account().lost, 0u);
+  EXPECT_EQ(first.stats().lost, 0u);
 }
 
-TEST(FramePool, AnAccountThatNoHonestReaderWroteIsNotResumed) {
-  for (const FrameAccount& account : {FrameAccount{0, 1'000'000, 1'000'000, 0},
-                                      FrameAccount{7, 3, 0, 0}, FrameAccount{0, 3, 1, 1}}) {
+TEST(FramePool, StatsThatNoHonestReaderWroteAreNotResumed) {
+  for (const FrameReaderStats& stats :
+       {FrameReaderStats{0, 1'000'000, 1'000'000, 0}, FrameReaderStats{7, 3, 0, 0},
+        FrameReaderStats{0, 3, 1, 1}}) {
     FramePoolFixture pool(kFour);
     frame_pool::Producer producer(pool.parts);
     for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
-    latest<FrameAccount>::Writer(pool.parts.account(0)).store(account);
+    latest<FrameReaderStats>::Writer(pool.parts.stats(0)).store(stats);
     frame_pool::Consumer reader(pool.parts, 0, FrameStart::kResume);
     frame_pool::Message frame;
     ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
@@ -384,7 +385,7 @@ TEST(FramePool, AnAccountThatNoHonestReaderWroteIsNotResumed) {
   }
 }
 
-TEST(FramePool, AnyoneReadsAnAccount) {
+TEST(FramePool, AnyoneReadsAReadersStats) {
   FramePoolFixture pool(kFour);
   frame_pool::Producer producer(pool.parts);
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_frame(producer));
@@ -392,13 +393,13 @@ TEST(FramePool, AnyoneReadsAnAccount) {
   frame_pool::Message frame;
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   ASSERT_EQ(reader.try_newest(frame), ReadOutcome::kMessage);
-  const auto account = read_frame_account(pool.parts, 1);
-  ASSERT_TRUE(account);
-  EXPECT_EQ(account->origin, 6u);
-  EXPECT_EQ(account->last, 10u);
-  EXPECT_EQ(account->received, 2u);
-  EXPECT_EQ(account->lost, 2u);
-  EXPECT_EQ(read_frame_account(pool.parts, 0)->last, 0u);
+  const auto stats = read_frame_stats(pool.parts, 1);
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(stats->origin, 6u);
+  EXPECT_EQ(stats->last, 10u);
+  EXPECT_EQ(stats->received, 2u);
+  EXPECT_EQ(stats->lost, 2u);
+  EXPECT_EQ(read_frame_stats(pool.parts, 0)->last, 0u);
 }
 
 TEST(FramePool, ASuccessorOfTheProducerFreesWhatWasBegun) {
@@ -546,12 +547,12 @@ TEST(FramePool, AFrameThatIsNotCountedYetIsNotRead) {
   frame_pool::Message frame;
   EXPECT_EQ(reader.try_next(frame), ReadOutcome::kContended);
   EXPECT_EQ(pool.pin(0), 0u);
-  EXPECT_EQ(reader.account().last, 0u);
+  EXPECT_EQ(reader.stats().last, 0u);
 
   pool.producer_part.newest.store(third, std::memory_order_relaxed);
   ASSERT_EQ(reader.try_next(frame), ReadOutcome::kMessage);
   EXPECT_EQ(frame.number(), 3u);
-  EXPECT_EQ(reader.account().lost, 2u);
+  EXPECT_EQ(reader.stats().lost, 2u);
 }
 
 TEST(FramePool, ASuccessorTakesImpossibleStatesForFree) {
@@ -670,25 +671,25 @@ TEST(FramePool, AReaderIsWokenByTheNextFrame) {
   std::atomic<std::uint64_t> got{0};
   std::thread reading([&] {
     frame_pool::Consumer reader(pool.parts, 1);
-    Sleeper sleeper(pool.parts.reader(1).publish_waiter, pool.producer_part.publish_ringer);
+    Waiter waiter(pool.parts.reader(1).publish_waiter, pool.producer_part.publish_notifier);
     frame_pool::Message frame;
     while (frame.number() < kFrames) {
-      while (!sleeper.sleep_once([&] { return reader.changed(); }, Deadline::never())) {
+      while (!waiter.sleep_once([&] { return reader.changed(); }, Deadline::never())) {
       }
       if (reader.try_next(frame) == ReadOutcome::kMessage) {
         got.store(frame.number(), std::memory_order_relaxed);
       }
     }
-    EXPECT_EQ(reader.account().lost, 0u);
+    EXPECT_EQ(reader.stats().lost, 0u);
   });
   frame_pool::Producer producer(pool.parts);
-  GroupRinger ringer(pool.producer_part.publish_ringer);
+  BroadcastNotifier notifier(pool.producer_part.publish_notifier);
   for (std::uint32_t i = 0; i < 2; ++i) {
-    ASSERT_TRUE(ringer.watch(pool.parts.reader(i).publish_waiter));
+    ASSERT_TRUE(notifier.watch(pool.parts.reader(i).publish_waiter));
   }
   for (std::uint64_t n = 1; n <= kFrames; ++n) {
     ASSERT_TRUE(put_frame(producer));
-    ringer.notify();
+    notifier.notify();
     // Each frame in turn, so that every one of them has to wake the reader.
     while (got.load(std::memory_order_relaxed) < n) std::this_thread::yield();
   }
@@ -700,23 +701,23 @@ TEST(FramePool, AProducerIsWokenWhenAFrameIsLetGoOf) {
   constexpr std::uint64_t kFrames = 1000;
   std::thread reading([&] {
     frame_pool::Consumer reader(pool.parts, 0);
-    Ringer ringer(pool.producer_part.unpin_waiter, pool.parts.reader(0).unpin_ringer);
+    Notifier notifier(pool.producer_part.unpin_waiter, pool.parts.reader(0).unpin_notifier);
     frame_pool::Message frame;
     for (std::uint64_t last = 0; last < kFrames;) {
       // What it held before is let go of.
-      if (reader.try_newest(frame) == ReadOutcome::kMessage) ringer.notify();
+      if (reader.try_newest(frame) == ReadOutcome::kMessage) notifier.notify();
       last = frame.number();
       // Mostly until the producer sleeps, so that letting go has to wake it.
-      while (last < kFrames && !ringer.wanted() && !reader.changed()) std::this_thread::yield();
+      while (last < kFrames && !notifier.wanted() && !reader.changed()) std::this_thread::yield();
       frame.release();
-      ringer.notify();
+      notifier.notify();
     }
   });
   frame_pool::Producer producer(pool.parts);
-  Sleeper sleeper(pool.producer_part.unpin_waiter, pool.parts.reader(0).unpin_ringer);
+  Waiter waiter(pool.producer_part.unpin_waiter, pool.parts.reader(0).unpin_notifier);
   for (std::uint64_t n = 1; n <= kFrames; ++n) {
     while (
-        !sleeper.sleep_once([&] { return producer.try_reserve() != nullptr; }, Deadline::never())) {
+        !waiter.sleep_once([&] { return producer.try_reserve() != nullptr; }, Deadline::never())) {
     }
     ASSERT_TRUE(put_frame(producer));
   }

@@ -55,10 +55,10 @@ TEST_F(Futex, AWaitDoesNotEndBeforeItsDeadline) {
 
 TEST_F(Futex, AWakeEndsAWaitWithoutEnd) {
   const Word word{7};
-  std::thread sleeper(
+  std::thread waiter(
       [&] { EXPECT_EQ(futex_wait(word, 7, Deadline::never()), FutexResult::kWoken); });
   wake_one_who_sleeps(word);
-  sleeper.join();
+  waiter.join();
 }
 
 TEST_F(Futex, AWakeReachesAnotherProcess) {
@@ -77,10 +77,10 @@ TEST_F(Futex, BothWorkOnReadOnlyMemory) {
   const Word& word = *static_cast<const Word*>(memory);
 
   EXPECT_EQ(futex_wait(word, 1, Deadline::never()), FutexResult::kChanged);
-  std::thread sleeper(
+  std::thread waiter(
       [&] { EXPECT_EQ(futex_wait(word, 0, Deadline::never()), FutexResult::kWoken); });
   wake_one_who_sleeps(word);
-  sleeper.join();
+  waiter.join();
   munmap(memory, 4096);
   close(file);
 }
@@ -110,16 +110,16 @@ TEST_F(Futex, ASignalEndsTheWait) {
   ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
   const Word word{0};
   std::atomic<bool> ended{false};
-  std::thread sleeper([&] {
+  std::thread waiter([&] {
     EXPECT_EQ(futex_wait(word, 0, Deadline::never()), FutexResult::kInterrupted);
     ended = true;
   });
   // A signal that comes before the wait is lost to it: send them until one ends it.
   while (!ended) {
-    pthread_kill(sleeper.native_handle(), SIGUSR1);
+    pthread_kill(waiter.native_handle(), SIGUSR1);
     std::this_thread::yield();
   }
-  sleeper.join();
+  waiter.join();
 }
 
 TEST_F(Futex, MemoryThatIsGoneIsRefusedAndPolled) {

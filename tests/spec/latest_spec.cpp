@@ -336,10 +336,10 @@ TEST(Latest, AWaiterIsWokenByTheNextStore) {
   std::atomic<std::uint64_t> seen_by_reader{0};
   std::thread reading([&] {
     latest<Quote>::Reader reader(cell.parts());
-    Sleeper sleeper(cell.parts().waiter(1), cell.parts().writer->change_ringer);
+    Waiter waiter(cell.parts().waiter(1), cell.parts().writer->change_notifier);
     Quote seen;
     while (reader.version() < kValues) {
-      while (!sleeper.sleep_once([&] { return reader.changed(); }, Deadline::never())) {
+      while (!waiter.sleep_once([&] { return reader.changed(); }, Deadline::never())) {
       }
       if (reader.try_load(seen) == LatestRead::kValue) {
         seen_by_reader.store(reader.version(), std::memory_order_relaxed);
@@ -348,13 +348,13 @@ TEST(Latest, AWaiterIsWokenByTheNextStore) {
     EXPECT_EQ(seen, quote(kValues));
   });
   latest<Quote>::Writer writer(cell.parts());
-  GroupRinger ringer(cell.parts().writer->change_ringer);
+  BroadcastNotifier notifier(cell.parts().writer->change_notifier);
   for (std::uint32_t i = 0; i < cell.parts().waiter_count; ++i) {
-    ASSERT_TRUE(ringer.watch(cell.parts().waiter(i)));
+    ASSERT_TRUE(notifier.watch(cell.parts().waiter(i)));
   }
   for (std::uint64_t i = 1; i <= kValues; ++i) {
     writer.store(quote(i));
-    ringer.notify();
+    notifier.notify();
     // Each value in turn, so that every one of them has to wake the reader.
     while (seen_by_reader.load(std::memory_order_relaxed) < i) std::this_thread::yield();
   }

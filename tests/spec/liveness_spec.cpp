@@ -1,5 +1,5 @@
 // Contract of LivenessLock. Each line has a test of the same name, in this order.
-//  1. AFreeSlotIsHeldByNobody
+//  1. AFreeSlotHasNoHolder
 //  2. OneHolderExcludesAllOthers
 //  3. SlotsAreIndependent
 //  4. WhatOneHoldsOneselfDoesNotCount
@@ -11,7 +11,7 @@
 // 10. WaitingForMembershipEnds
 // 11. MembershipGoesToAWaiterWhenItIsFree
 // 12. ReadersCanAskButNotHold
-// 13. AReadersLockPassesForNobodysLife
+// 13. AReadersLockProvesNoLife
 // 14. TheSegmentMayBeRemovedMeanwhile
 // 15. ClosingOtherDescriptorsOfTheFileKeepsTheLocks
 // 16. EveryBackingWithSeveralParticipantsHasLocks
@@ -47,7 +47,7 @@ class Liveness : public Watchdog {
   LivenessLock two_ = open_lock(segment_);
 };
 
-TEST_F(Liveness, AFreeSlotIsHeldByNobody) {
+TEST_F(Liveness, AFreeSlotHasNoHolder) {
   EXPECT_FALSE(one_.held_by_other(0));
   EXPECT_FALSE(one_.forked());
 }
@@ -154,7 +154,7 @@ TEST_F(Liveness, ReadersCanAskButNotHold) {
 }
 
 // Shared locks on every byte there is, by a descriptor that is open for reading alone.
-TEST_F(Liveness, AReadersLockPassesForNobodysLife) {
+TEST_F(Liveness, AReadersLockProvesNoLife) {
   const int reading = open(name_.path().c_str(), O_RDONLY | O_CLOEXEC);
   ASSERT_TRUE(one_.try_hold(0));
   struct flock lock {};

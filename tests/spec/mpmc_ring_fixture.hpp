@@ -25,7 +25,7 @@ struct FakeLiveness {
 };
 static_assert(MpmcLiveness<FakeLiveness>);
 
-template <class T, class Policy = MpmcSound>
+template <class T, class Policy = MpmcDefaultPolicy>
 struct MpmcFixture {
   using Ring = mpmc_ring<T, Policy>;
   using Producer = typename Ring::Producer;

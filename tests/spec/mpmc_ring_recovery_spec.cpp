@@ -1,4 +1,4 @@
-// Contract of recovery in an MPMC slot ring. Each line has a test of the same name, in this order.
+// Contract of recovery in an mpmc ring. Each line has a test of the same name, in this order.
 // A participant that `dies` here simply never goes on, and FakeLiveness says so.
 //  1. ADeadProducersClaimBecomesATombstone
 //  2. AnAnnouncementWithoutAClaimIsCleared
@@ -17,10 +17,10 @@
 // 15. OfTwoRecoverersOneRecovers
 // 16. TwoDeadWithTheSameAnnouncement
 // 17. ASlotIsReusableAfterRecoveryOnly
-// 18. DeadSleepersAreForgotten
+// 18. DeadWaitersAreForgotten
 // 19. OrphansBehindManyMessagesAreFound
-// 20. NobodyIsAskedForTwiceInOnePass
-// 21. WhoTakesASlotOverAsksForNobodyTwice
+// 20. NoParticipantIsAskedForTwiceInOnePass
+// 21. ATakeOverAsksForNoParticipantTwice
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -336,7 +336,7 @@ TEST_F(MpmcRecovery, ASlotIsReusableAfterRecoveryOnly) {
   expect_full_capacity(ring, newcomer, consumer);
 }
 
-TEST_F(MpmcRecovery, DeadSleepersAreForgotten) {
+TEST_F(MpmcRecovery, DeadWaitersAreForgotten) {
   ring.ring.sleeping_consumers().enter(2);
   ring.ring.sleeping_producers().enter(3);
   liveness.dead = {2};
@@ -397,7 +397,7 @@ struct MpmcForgedRecords : ::testing::Test {
     ring.parts.positions->tail = kCapacity;
     ring.parts.positions->head = kCapacity;
   }
-  void expect_nobody_asked_for_twice() const {
+  void expect_none_asked_for_twice() const {
     for (std::uint32_t i = 0; i < kParticipants; ++i) {
       EXPECT_LE(liveness.tries.contains(i) ? liveness.tries.at(i) : 0, 1) << i;
       EXPECT_LE(liveness.unlocks.contains(i) ? liveness.unlocks.at(i) : 0, 1) << i;
@@ -408,21 +408,21 @@ struct MpmcForgedRecords : ::testing::Test {
   CountingLiveness liveness;
 };
 
-TEST_F(MpmcForgedRecords, NobodyIsAskedForTwiceInOnePass) {
+TEST_F(MpmcForgedRecords, NoParticipantIsAskedForTwiceInOnePass) {
   const MpmcRecovered done = ring.ring.recovery(kMe).all(liveness);
 
   EXPECT_TRUE(done.pending);
   EXPECT_EQ(done.tombstones, 0u) << "a live participant announces them all";
-  expect_nobody_asked_for_twice();
+  expect_none_asked_for_twice();
   EXPECT_TRUE(liveness.locked.empty());
 }
 
-TEST_F(MpmcForgedRecords, WhoTakesASlotOverAsksForNobodyTwice) {
+TEST_F(MpmcForgedRecords, ATakeOverAsksForNoParticipantTwice) {
   liveness.locked.insert(3);  // the newcomer holds it
 
   EXPECT_TRUE(ring.ring.recovery(3).one(3, liveness).pending);
 
-  expect_nobody_asked_for_twice();
+  expect_none_asked_for_twice();
   EXPECT_EQ(liveness.locked, std::set<std::uint32_t>{3});
 }
 

@@ -12,7 +12,7 @@
 // 10. AnUncommittedClaimHoldsBackWhatFollows
 // 11. ValuesAreAlignedAsTheirTypeAsks
 // 12. OnlyOwnersAnnounce
-// 13. SleepersAreTakenOnceEach
+// 13. WaitersAreTakenOnceEach
 // 14. CorruptWordsAreReportedAndStayInBounds
 // 15. CapacityTwoWorksThroughManyLaps
 // 16. CreatedRingsAttachAndOthersAreRefused
@@ -201,22 +201,22 @@ TEST(MpmcRing, OnlyOwnersAnnounce) {
   EXPECT_EQ(ring.claiming(2), mpmc_announcement::kNone);
 }
 
-TEST(MpmcRing, SleepersAreTakenOnceEach) {
+TEST(MpmcRing, WaitersAreTakenOnceEach) {
   MpmcFixture<std::uint64_t> ring(MpmcParams{.capacity = 2, .participants = 130});
-  MpmcSleepers sleepers = ring.ring.sleeping_consumers();
-  EXPECT_FALSE(sleepers.any());
-  EXPECT_EQ(sleepers.take_one(), MpmcSleepers::kNobody);
-  for (const std::uint32_t who : {129u, 3u, 64u}) sleepers.enter(who);
-  ring.parts.positions->consumer_sleepers[2].fetch_or(std::uint64_t{1} << 63);  // hostile: nobody's
+  MpmcWaiterSet waiters = ring.ring.sleeping_consumers();
+  EXPECT_FALSE(waiters.any());
+  EXPECT_EQ(waiters.take_one(), MpmcWaiterSet::kNoParticipant);
+  for (const std::uint32_t who : {129u, 3u, 64u}) waiters.enter(who);
+  ring.parts.positions->consumer_waiters[2].fetch_or(std::uint64_t{1} << 63);  // hostile: nobody's
 
-  EXPECT_TRUE(sleepers.any());
-  EXPECT_EQ(sleepers.take_one(), 3u);
-  EXPECT_EQ(sleepers.read_bell(3), 1u);
-  EXPECT_FALSE(sleepers.leave(64));
-  EXPECT_EQ(sleepers.take_one(), 129u);
-  EXPECT_EQ(sleepers.take_one(), MpmcSleepers::kNobody);
-  EXPECT_FALSE(sleepers.any());
-  EXPECT_TRUE(sleepers.leave(3));
+  EXPECT_TRUE(waiters.any());
+  EXPECT_EQ(waiters.take_one(), 3u);
+  EXPECT_EQ(waiters.read_bell(3), 1u);
+  EXPECT_FALSE(waiters.leave(64));
+  EXPECT_EQ(waiters.take_one(), 129u);
+  EXPECT_EQ(waiters.take_one(), MpmcWaiterSet::kNoParticipant);
+  EXPECT_FALSE(waiters.any());
+  EXPECT_TRUE(waiters.leave(3));
   EXPECT_FALSE(ring.ring.sleeping_producers().any());
 }
 

@@ -260,10 +260,10 @@ TEST_F(Opening, ACellsReaderNeedsItsWriter) {
 }
 
 TEST_F(Opening, ACellsReaderWaitsAsLongAsItIsPatient) {
-  EXPECT_EQ(code_of(Cell::open_reader(url_, {.patience = 3ms})), code_of(ErrorCode::kNotFound));
+  EXPECT_EQ(code_of(Cell::open_reader(url_, {.timeout = 3ms})), code_of(ErrorCode::kNotFound));
   // Comes while the reader waits, or before it begins to.
   Result<Opened<Cell, Cell::Reader>> reader = Error{ErrorCode::kSystem, {}};
-  std::thread waits([&] { reader = Cell::open_reader(url_, {.patience = 60s}); });
+  std::thread waits([&] { reader = Cell::open_reader(url_, {.timeout = 60s}); });
   const auto writer = Cell::open_writer(url_);
   waits.join();
   EXPECT_TRUE(reader) << reader.error().message;

@@ -9,7 +9,7 @@
 //  8. TheLastToLeaveIsToldAndRemovesTheName
 //  9. TheNameStaysWhenAskedTo
 // 10. LeavingWithoutHavingJoinedDoesNothing
-// 11. NobodyJoinsWhatHasLostItsName
+// 11. NoProcessJoinsWhatHasLostItsName
 // 12. JoiningWaitsForMembershipNoLongerThanAsked
 // 13. LeavingWorksWithoutMembershipButRemovesNothing
 // 14. RecoveryRunsUnderTheSlotsLockBeforeItIsTaken
@@ -191,7 +191,7 @@ TEST_F(ParticipantsOf, LeavingWithoutHavingJoinedDoesNothing) {
   EXPECT_FALSE(one.leave(true));
 }
 
-TEST_F(ParticipantsOf, NobodyJoinsWhatHasLostItsName) {
+TEST_F(ParticipantsOf, NoProcessJoinsWhatHasLostItsName) {
   Participants last = open();
   Participants late = open();
   ASSERT_TRUE(last.join(kAnySlot));
@@ -209,7 +209,7 @@ TEST_F(ParticipantsOf, JoiningWaitsForMembershipNoLongerThanAsked) {
   ASSERT_TRUE(stuck && stuck->lock_membership(milliseconds(0)));
   Participants one = open();
   JoinRequest request = kAnySlot;
-  request.patience = milliseconds(10);
+  request.timeout = milliseconds(10);
   EXPECT_EQ(code_of(one.join(request)), code_of(ErrorCode::kTimedOut));
   stuck->unlock_membership();
   EXPECT_TRUE(one.join(request));
@@ -342,7 +342,7 @@ TEST_F(ParticipantsOf, ScribbledTablesAreShownWithoutHarmAndDecideNothing) {
                                                                "?y?"
                                                                "?"
                                                                "?z?"));
-  // A forged farewell frees nothing, a forged presence occupies nothing.
+  // A forged orderly close frees nothing, a forged presence occupies nothing.
   entry(0).pid = 0;
   EXPECT_EQ(code_of(two.join(kProducerSlot)), code_of(ErrorCode::kBusy));
   entry(1).pid = 1;
@@ -373,7 +373,7 @@ TEST_F(ParticipantsOf, AReadersLockIsToldFromALiveParticipants) {
 
     Participants late = open();
     JoinRequest request = kAnySlot;
-    request.patience = milliseconds(1);
+    request.timeout = milliseconds(1);
     const auto joined = late.join(request);
     ASSERT_FALSE(joined);
     EXPECT_EQ(joined.error().code, ErrorCode::kBusy);

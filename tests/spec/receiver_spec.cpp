@@ -37,7 +37,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The writing end of a pipe in a stranger's hands, and a Receiver on the other.
+// The writing end of a pipe in an unpermitted peer's hands, and a Receiver on the other.
 class ReceiverTest : public Watchdog {
  protected:
   ReceiverTest() {

@@ -4,7 +4,7 @@
 //  Policies
 //   1. EveryReaderGetsEveryRecord
 //   2. AReliableReaderHoldsTheProducerBack
-//   3. ALossyReaderHoldsNobodyBack
+//   3. ALossyReaderDoesNotGate
 //   4. ALossyReaderIsToldExactlyWhatItLost
 //   5. ALossyReaderMayGoOnAtTheNewest
 //   6. ARecordOverwrittenWhileItIsReadIsNotIntact
@@ -23,11 +23,11 @@
 //  18. ASequenceThatIsGoneIsCountedAsLost
 //  19. ASequenceStillToComeMeansTheNextRecord
 //  20. AReaderThatComesBackUnderItsNameGoesOnWhereItWas
-//  21. ADetachedReaderHoldsNobodyBack
+//  21. ADetachedReaderDoesNotGate
 //  22. AnotherNameStartsAnew
 //  Slow and dead readers
 //  23. TheSlowestReaderIsNamed
-//  24. AnEvictedReaderHoldsNobodyBackAndIsToldWhatItLost
+//  24. AnEvictedReaderDoesNotGateAndIsToldWhatItLost
 //  25. AnEvictedReaderMayJoinAgain
 //  Accounts
 //  26. ReceivedLostAndStillToComeMakeWhatWasSent
@@ -37,7 +37,7 @@
 //  A hostile reader
 //  29. AReaderThatGoesBackIsNotWaitedFor
 //  30. AReaderBeyondTheEndIsNotWaitedFor
-//  31. AnInheritedAccountThatIsNoRecordIsNotBelieved
+//  31. InheritedStatsThatNameNoRecordAreNotBelieved
 //  All of it
 //  32. SixtyFourMixedReadersAgreeWithAPlainModel
 #include "rondo/core/record_readers.hpp"
@@ -105,7 +105,7 @@ TEST(RecordReaders, AReliableReaderHoldsTheProducerBack) {
   EXPECT_TRUE(put_next(producer, 20));
 }
 
-TEST(RecordReaders, ALossyReaderHoldsNobodyBack) {
+TEST(RecordReaders, ALossyReaderDoesNotGate) {
   ReadersFixture ring(1024, 2);
   auto producer = ring.producer();
   [[maybe_unused]] const auto reader = ring.join(0, kLossy);
@@ -388,7 +388,7 @@ TEST(RecordReaders, AReaderThatComesBackUnderItsNameGoesOnWhereItWas) {
   }
 }
 
-TEST(RecordReaders, ADetachedReaderHoldsNobodyBack) {
+TEST(RecordReaders, ADetachedReaderDoesNotGate) {
   ReadersFixture ring(1024, 2);
   auto producer = ring.producer();
   {
@@ -409,11 +409,11 @@ TEST(RecordReaders, AnotherNameStartsAnew) {
     EXPECT_EQ(take(reader), text_of(0));
     reader.leave();
   }
-  EXPECT_TRUE(bears_name(ring.part(0), "books"));
+  EXPECT_TRUE(has_name(ring.part(0), "books"));
   auto reader = ring.join(0, {.policy = kLossy, .name = "bookshop"});
   EXPECT_EQ(take(reader), text_of(0));
   EXPECT_EQ(reader.received(), 1u);
-  EXPECT_FALSE(bears_name(ring.part(0), "books"));
+  EXPECT_FALSE(has_name(ring.part(0), "books"));
 }
 
 TEST(RecordReaders, TheSlowestReaderIsNamed) {
@@ -427,22 +427,22 @@ TEST(RecordReaders, TheSlowestReaderIsNamed) {
   take(slow);
   while (put_next(producer, 20)) {
   }
-  const auto held = producer.held_back_by();
+  const auto held = producer.gating_reader();
   ASSERT_TRUE(held);
   EXPECT_EQ(held->reader, 2u);
   EXPECT_EQ(held->head, 32u);
   EXPECT_EQ(held->behind_bytes, producer.position() - 32);
 }
 
-TEST(RecordReaders, AnEvictedReaderHoldsNobodyBackAndIsToldWhatItLost) {
+TEST(RecordReaders, AnEvictedReaderDoesNotGateAndIsToldWhatItLost) {
   ReadersFixture ring(1024, 2);
   auto producer = ring.producer();
   auto slow = ring.join(1, kReliable);
   while (put_next(producer, 20)) {
   }
   const std::uint64_t held_at = producer.sequence();
-  producer.evict(producer.held_back_by()->reader);
-  EXPECT_FALSE(producer.held_back_by());
+  producer.evict(producer.gating_reader()->reader);
+  EXPECT_FALSE(producer.gating_reader());
   fill(producer, 1000, 20);
   ASSERT_EQ(producer.sequence(), held_at + 1000);
 
@@ -484,15 +484,12 @@ TEST(RecordReaders, ReceivedLostAndStillToComeMakeWhatWasSent) {
     for (auto* reader : {&one, &two, &three}) {
       const std::uint64_t origin = reader->sequence() - reader->received() - reader->lost();
       for (auto i = random() % 40; i > 0; --i) take(*reader);
-      const auto account = read_account(ring.part(reader == &one   ? 0
-                                                  : reader == &two ? 1
-                                                                   : 2))
-                               .value();
-      ASSERT_EQ(account.next, reader->sequence());
-      ASSERT_EQ(account.received, reader->received());
-      ASSERT_EQ(account.lost, reader->lost());
-      ASSERT_EQ(origin + account.received + account.lost, account.next);
-      ASSERT_LE(account.next, producer.sequence());
+      const auto stats = read_stats(ring.part(reader == &one ? 0 : reader == &two ? 1 : 2)).value();
+      ASSERT_EQ(stats.next, reader->sequence());
+      ASSERT_EQ(stats.received, reader->received());
+      ASSERT_EQ(stats.lost, reader->lost());
+      ASSERT_EQ(origin + stats.received + stats.lost, stats.next);
+      ASSERT_LE(stats.next, producer.sequence());
     }
   }
   EXPECT_EQ(three.lost(), 0u);
@@ -574,7 +571,7 @@ TEST(RecordReaders, AReaderBeyondTheEndIsNotWaitedFor) {
   }
 }
 
-TEST(RecordReaders, AnInheritedAccountThatIsNoRecordIsNotBelieved) {
+TEST(RecordReaders, InheritedStatsThatNameNoRecordAreNotBelieved) {
   for (const std::uint64_t position : {8u, 33u, 4096u, 1u << 30}) {
     ReadersFixture ring(1024, 2);
     auto producer = ring.producer();
@@ -585,7 +582,7 @@ TEST(RecordReaders, AnInheritedAccountThatIsNoRecordIsNotBelieved) {
       for (int i = 0; i < 5; ++i) take(reader);
       reader.leave();
     }
-    ring.part(0).accounts[ring.part(0).account % 2].position = position;
+    ring.part(0).stats_copies[ring.part(0).stats_version % 2].position = position;
     auto reader = ring.join(0, options);
     EXPECT_EQ(take(reader), text_of(5, 20)) << "found by its sequence";
   }
@@ -629,7 +626,7 @@ TEST(RecordReaders, SixtyFourMixedReadersAgreeWithAPlainModel) {
             if (random() % 8 == 0) producer.emplace(ring.producer());
             break;
           case 2:
-            if (const auto held = producer->held_back_by()) producer->evict(held->reader);
+            if (const auto held = producer->gating_reader()) producer->evict(held->reader);
             break;
           default:
             if (random() % 2 == 0) {

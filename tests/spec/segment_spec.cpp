@@ -21,7 +21,7 @@
 // 20. FilesAreFoundFromAnotherWorkingDirectory
 // 21. SegmentsAreListedWithTheirGeometry
 // 22. UnsoundSegmentsAreListedWithTheirProblem
-// 23. OfASoleWritersMemoryNobodyElseCanWriteOrTakeAnything
+// 23. OfASoleWritersMemoryNoOtherCanWriteOrTakeAnything
 // 24. WithoutThatSealItIsRefused
 // 25. PagesCanShowAnothersMemory
 #include "rondo/core/segment.hpp"
@@ -335,12 +335,12 @@ TEST(Segment, UnsoundSegmentsAreListedWithTheirProblem) {
 }
 
 // Every way that the kernel offers, also with a descriptor that is open for writing.
-TEST(Segment, OfASoleWritersMemoryNobodyElseCanWriteOrTakeAnything) {
+TEST(Segment, OfASoleWritersMemoryNoOtherCanWriteOrTakeAnything) {
   SegmentOptions options;
   options.sole_writer = true;
   const Segment created = sound(create_small({Backing::kMemfd, {}}, options));
   for (const Access access : {Access::kReadOnly, Access::kReadWrite}) {
-    const int fd = created.open_anew(access).value();
+    const int fd = created.open_description(access).value();
     const char byte = 1;
     EXPECT_LT(pwrite(fd, &byte, 1, 0), 0);
     EXPECT_NE(ftruncate(fd, 0), 0);

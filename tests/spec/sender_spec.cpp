@@ -6,7 +6,7 @@
 //  5. WhatAFullPipeDoesNotTakeIsWrittenLater
 //  6. ABrokenPipeDoesNotRaiseASignal
 //  7. AByteStreamCutShortIsNotTakenForEnded
-//  8. LingeringIsForRings
+//  8. AwaitingASuccessorIsForRings
 //  9. ALibraryOlderThanTheHeadersDoesNotOpen
 #include "rondo/transports/sender.hpp"
 
@@ -131,12 +131,12 @@ TEST_F(SenderTest, AByteStreamCutShortIsNotTakenForEnded) {
   EXPECT_EQ(receiver.next().status(), Status::kPeerDied);
 }
 
-TEST_F(SenderTest, LingeringIsForRings) {
+TEST_F(SenderTest, AwaitingASuccessorIsForRings) {
   for (const char* url : {"fd:1", "fifo:/tmp/rondo-test-never", "unix:/tmp/rondo-test-never"}) {
-    const auto sender = Sender::open(url, {.linger = true});
+    const auto sender = Sender::open(url, {.await_successor = true});
     ASSERT_FALSE(sender) << url;
     EXPECT_EQ(sender.error().code, ErrorCode::kInvalidOption) << url;
-    const auto receiver = Receiver::open(url, {.linger = true});
+    const auto receiver = Receiver::open(url, {.await_successor = true});
     ASSERT_FALSE(receiver) << url;
     EXPECT_EQ(receiver.error().code, ErrorCode::kInvalidOption) << url;
   }

@@ -511,10 +511,10 @@ TEST(SpscRing, ForeignMemoryIsRefused) {
 }
 
 // One ring and a plain queue, driven by the same random operations.
-void drive(std::mt19937_64& random, Acknowledge acknowledge, Steering steering) {
+void drive(std::mt19937_64& random, Acknowledge acknowledge, Pacing pacing) {
   SpscFixture<std::uint64_t, 8> ring{{.head = ~Position{0} - 20, .tail = ~Position{0} - 20}};
   auto producer = ring.producer();
-  auto consumer = ring.consumer(acknowledge, steering);
+  auto consumer = ring.consumer(acknowledge, pacing);
   std::deque<std::uint64_t> model;
   std::uint64_t next = 0;
   for (int step = 0; step < 4000; ++step) {
@@ -585,7 +585,7 @@ TEST(SpscRing, AnyOperationsAgreeWithAPlainModel) {
   std::mt19937_64 random(seed);
   for (int run = 0; run < 20; ++run) {
     drive(random, run % 2 == 0 ? Acknowledge::kLazily : Acknowledge::kEagerly,
-          run % 4 < 2 ? Steering::kOff : Steering::kOn);
+          run % 4 < 2 ? Pacing::kOff : Pacing::kOn);
     if (::testing::Test::HasFatalFailure()) return;
   }
 }

@@ -63,15 +63,15 @@ TEST(Url, ASchemeAndATarget) {
 }
 
 TEST(Url, OptionsAreTakenIn) {
-  const ChannelOptions ring =
-      parsed(
-          "shm:x?capacity=4MiB&wait=park&ack=eager&linger=1&keep=1&mode=0640&huge=try&lock=1"
-          "&numa=2")
-          .options;
+  const ChannelOptions ring = parsed(
+                                  "shm:x?capacity=4MiB&wait=park&ack=eager&await_successor=1&keep="
+                                  "1&mode=0640&huge=try&lock=1"
+                                  "&numa=2")
+                                  .options;
   EXPECT_EQ(ring.capacity, std::uint64_t{4} << 20);
   EXPECT_EQ(ring.wait, WaitMode::kPark);
   EXPECT_EQ(ring.acknowledge, Acknowledge::kEagerly);
-  EXPECT_TRUE(ring.linger);
+  EXPECT_TRUE(ring.await_successor);
   EXPECT_TRUE(ring.keep);
   EXPECT_EQ(ring.segment.mode, 0640u);
   EXPECT_EQ(ring.segment.huge_pages, HugePages::kTry);
@@ -90,7 +90,7 @@ TEST(Url, DefaultsWithoutOptions) {
   EXPECT_EQ(options.max_bytes, std::nullopt);
   EXPECT_EQ(options.wait, WaitMode::kAdaptive);
   EXPECT_EQ(options.acknowledge, Acknowledge::kLazily);
-  EXPECT_FALSE(options.linger);
+  EXPECT_FALSE(options.await_successor);
   EXPECT_FALSE(options.keep);
   EXPECT_EQ(options.segment.mode, 0600u);
   EXPECT_EQ(options.segment.huge_pages, HugePages::kNo);
@@ -107,7 +107,7 @@ TEST(Url, EveryOptionOfEverySchemeIsRefusedByTheOthers) {
                                   {"max=1KiB", "pdou"},
                                   {"wait=spin", "sfipdou"},
                                   {"ack=lazy", "sfi"},
-                                  {"linger=1", "sfi"},
+                                  {"await_successor=1", "sfi"},
                                   {"keep=1", "sfo"},
                                   {"mode=0600", "sfou"},
                                   {"group=5&mode=0660", "sf"},
@@ -162,7 +162,8 @@ TEST(Url, ImpossibleValuesSayWhatWouldBeRight) {
   EXPECT_THAT(refusal("shm:x?wait=sleep"), HasSubstr("spin, pause, yield, adaptive, park"));
   EXPECT_THAT(refusal("shm:x?ack=never"), HasSubstr("lazy, eager or explicit"));
   EXPECT_THAT(refusal("shm:x?keep=yes"), HasSubstr("0 or 1"));
-  EXPECT_THAT(refusal("shm:x?linger="), HasSubstr("0 or 1"));
+  EXPECT_THAT(refusal("shm:x?await_successor="), HasSubstr("0 or 1"));
+  EXPECT_THAT(refusal("shm:x?linger=0"), HasSubstr("await_successor"));
   EXPECT_THAT(refusal("shm:x?huge=1"), HasSubstr("no, try or require"));
   for (const char* mode : {"", "8", "0400", "01777", "rw", "77777777777777"}) {
     EXPECT_THAT(refusal(std::string("shm:x?mode=") + mode), HasSubstr("0600")) << mode;
@@ -255,8 +256,8 @@ TEST(Url, WhatAGuardedRingCannotDoIsRefusedWithTheReason) {
 }
 
 TEST(Url, ARingOfSlotsHasOptionsOfItsOwn) {
-  const auto url =
-      Url::parse("shm:x?slots=1024&slot_size=4KiB&on_consumer_death=drop&kind=mpmc&linger=1");
+  const auto url = Url::parse(
+      "shm:x?slots=1024&slot_size=4KiB&on_consumer_death=drop&kind=mpmc&await_successor=1");
   ASSERT_TRUE(url) << url.error().message;
   EXPECT_EQ(url->options.kind, RingKind::kMpmc);
   EXPECT_EQ(url->options.slots, 1024u);

@@ -19,36 +19,36 @@ namespace rondo::testing {
 // A counter with a bell: the smallest ring that one can wait for. All zero is fresh.
 struct Mailbox {
   alignas(kSharingRange) Atomic<std::uint64_t> published;  // by the publisher
-  BellRinger ringer;
+  BellNotifier notifier;
   alignas(kSharingRange) BellWaiter waiter;  // by the waiting side
 };
 
 class Publisher {
  public:
-  explicit Publisher(Mailbox& box) : box_(box), ringer_(box.waiter, box.ringer) {}
+  explicit Publisher(Mailbox& box) : box_(box), notifier_(box.waiter, box.notifier) {}
   bool publish() {
     // M1 (release, pairs with M2): what was done before the publish.
     box_.published.store(++published_, std::memory_order_release);
-    return ringer_.notify();
+    return notifier_.notify();
   }
 
  private:
   Mailbox& box_;
   std::uint64_t published_ = 0;
-  Ringer ringer_;
+  Notifier notifier_;
 };
 
-class Waiter {
+class MailboxReader {
  public:
-  explicit Waiter(Mailbox& box, WaitMode mode = WaitMode::kPark,
-                  const std::atomic<bool>* stop = nullptr)
-      : box_(box), sleeper_(box.waiter, box.ringer), strategy_(mode, stop) {}
+  explicit MailboxReader(Mailbox& box, WaitMode mode = WaitMode::kPark,
+                         const std::atomic<bool>* stop = nullptr)
+      : box_(box), waiter_(box.waiter, box.notifier), strategy_(mode, stop) {}
 
   // Waits for the next publish, and takes it.
   template <class Probe>
   WaitResult take(Deadline deadline, Probe&& peer_gone) {
     const WaitResult result = strategy_.wait(
-        sleeper_, deadline,
+        waiter_, deadline,
         // M2 (acquire, pairs with M1): what was done before the publish.
         [this] { return box_.published.load(std::memory_order_acquire) > taken_; }, peer_gone);
     if (result == WaitResult::kReady) ++taken_;
@@ -57,12 +57,12 @@ class Waiter {
   WaitResult take(Deadline deadline = Deadline::never()) {
     return take(deadline, [] { return false; });
   }
-  void leave() { sleeper_.leave(); }
+  void leave() { waiter_.leave(); }
 
  private:
   Mailbox& box_;
   std::uint64_t taken_ = 0;
-  Sleeper sleeper_;
+  Waiter waiter_;
   WaitStrategy strategy_;
 };
 

@@ -32,7 +32,7 @@ struct ReadersFixture {
     return record_ring::Producer::attach(parts()).value();
   }
   [[nodiscard]] record_ring::Consumer join(std::uint32_t i, ReaderOptions options) {
-    options.steering = Steering::kOff;
+    options.pacing = Pacing::kOff;
     return record_ring::Consumer::join(parts().of_reader(i), options).value();
   }
   // One that gives back at once.

@@ -30,7 +30,7 @@ struct RecordFixture {
     return record_ring::Producer::attach(parts()).value();
   }
   [[nodiscard]] record_ring::Consumer consumer(Acknowledge acknowledge = Acknowledge::kLazily) {
-    return record_ring::Consumer::attach(parts(), acknowledge, Steering::kOff).value();
+    return record_ring::Consumer::attach(parts(), acknowledge, Pacing::kOff).value();
   }
 
   // The header word at byte `offset` of the ring.

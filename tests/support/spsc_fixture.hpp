@@ -1,4 +1,4 @@
-// A slot ring whose every word a test can arrange and look at.
+// An spsc ring whose every word a test can arrange and look at.
 #pragma once
 
 #include <array>
@@ -32,9 +32,8 @@ struct SpscFixture {
   }
   // Eager, unless told otherwise, so that a test sees at once what was given back.
   [[nodiscard]] typename spsc_ring<T>::Consumer consumer(
-      Acknowledge acknowledge = Acknowledge::kEagerly,
-      Steering steering = Steering::kOff) noexcept {
-    return typename spsc_ring<T>::Consumer(parts(), acknowledge, steering);
+      Acknowledge acknowledge = Acknowledge::kEagerly, Pacing pacing = Pacing::kOff) noexcept {
+    return typename spsc_ring<T>::Consumer(parts(), acknowledge, pacing);
   }
   [[nodiscard]] Position tail() const noexcept {
     return producer_part.tail.load(std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// The operating system below a doorbell, in the weak-memory scheduler: a futex whose sleepers are
+// The operating system below a doorbell, in the weak-memory scheduler: a futex whose waiters are
 // simulated threads, and the fence that every thread passes.
 #pragma once
 
@@ -24,7 +24,7 @@ struct WeakBellSleep {
 // What holds for one execution; reset() before each.
 struct WeakBell {
   bool registers = true;       // publishers can register
-  bool fences_others = true;   // sleepers can make others fence; otherwise only themselves
+  bool fences_others = true;   // waiters can make others fence; otherwise only themselves
   bool forgets_fence = false;  // the mutant: claims the heavy fence, does nothing
   std::function<bool()> work_left = [] { return true; };
   std::vector<WeakBellSleep*> asleep;

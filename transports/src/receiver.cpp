@@ -10,12 +10,12 @@
 namespace rondo::inline RONDO_ABI {
 namespace detail {
 
-record_ring::Consumer shut_consumer() noexcept {
+record_ring::Consumer closed_consumer() noexcept {
   static RecordProducerPart producer{};
   static RecordConsumerPart consumer{};
   alignas(kSharingRange) static std::array<std::byte, record_ring::kMinCapacity> records{};
   const RecordParts parts{&producer, &consumer, records.data(), records.size()};
-  return *record_ring::Consumer::attach(parts, Acknowledge::kLazily, Steering::kOff);
+  return *record_ring::Consumer::attach(parts, Acknowledge::kLazily, Pacing::kOff);
 }
 
 }  // namespace detail
@@ -28,29 +28,29 @@ Result<Receiver> Receiver::open(std::string_view url, const OpenOptions& options
 
 Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
     : consumer_(std::move(parts.consumer)),
-      ringer_(parts.ringer),
+      notifier_(parts.notifier),
       elsewhere_(parts.elsewhere),
-      looks_per_fetch_(parts.looks_per_fetch),
+      polls_per_fetch_(parts.polls_per_fetch),
       backend_(std::move(parts.backend)),
       mpmc_(parts.mpmc) {}
 
 Receiver::Receiver(Receiver&& other) noexcept
-    : consumer_(std::exchange(other.consumer_, detail::shut_consumer())),
-      ringer_(std::exchange(other.ringer_, Ringer())),
+    : consumer_(std::exchange(other.consumer_, detail::closed_consumer())),
+      notifier_(std::exchange(other.notifier_, Notifier())),
       status_(std::exchange(other.status_, Status::kClosed)),
       elsewhere_(other.elsewhere_),
-      looks_per_fetch_(other.looks_per_fetch_),
+      polls_per_fetch_(other.polls_per_fetch_),
       backend_(std::move(other.backend_)),
       mpmc_(std::exchange(other.mpmc_, nullptr)) {}
 
 Receiver& Receiver::operator=(Receiver&& other) noexcept {
   if (this == &other) return *this;
   detach();
-  consumer_ = std::exchange(other.consumer_, detail::shut_consumer());
-  ringer_ = std::exchange(other.ringer_, Ringer());
+  consumer_ = std::exchange(other.consumer_, detail::closed_consumer());
+  notifier_ = std::exchange(other.notifier_, Notifier());
   status_ = std::exchange(other.status_, Status::kClosed);
   elsewhere_ = other.elsewhere_;
-  looks_per_fetch_ = other.looks_per_fetch_;
+  polls_per_fetch_ = other.polls_per_fetch_;
   backend_ = std::move(other.backend_);
   mpmc_ = std::exchange(other.mpmc_, nullptr);
   return *this;
@@ -64,17 +64,17 @@ std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
   if (!elsewhere_) {
     if (consumer_.try_peek() == ReadOutcome::kMessage) return peeked();
     // The look that found nothing has told the sender of all the space there is.
-    if (ringer_.wanted()) ring();
+    if (notifier_.wanted()) ring();
     const bool over = consumer_.outcome() != ReadOutcome::kEmpty;
-    if (deadline == Deadline::now() && !over && (++looks_ & (looks_per_fetch_ - 1)) != 0) {
+    if (deadline == Deadline::now() && !over && (++polls_ & (polls_per_fetch_ - 1)) != 0) {
       refusal_ = Status::kWouldBlock;
       return {};
     }
-    if (deadline != Deadline::now() && !over && looks_per_fetch_ > 1) {
+    if (deadline != Deadline::now() && !over && polls_per_fetch_ > 1) {
       // An answer is often on its way already, and the way to a proper wait and back is longer than
       // its own: 80 of the 215 ns of a round trip, with this loop inside the wait.
-      constexpr int kLooks = 16;
-      for (int i = 0; i < kLooks; ++i) {
+      constexpr int kPolls = 16;
+      for (int i = 0; i < kPolls; ++i) {
         cpu_relax();
         if (consumer_.try_peek() == ReadOutcome::kMessage) return peeked();
       }
@@ -95,17 +95,17 @@ void Receiver::give_back_elsewhere() noexcept {
 
 void Receiver::acknowledge() noexcept {
   if (backend_ == nullptr || elsewhere_ || backend_->forked()) return;
-  if (consumer_.publish() && ringer_.wanted()) ring();
+  if (consumer_.publish() && notifier_.wanted()) ring();
 }
 
-void Receiver::ring() noexcept { static_cast<void>(ringer_.ring()); }
+void Receiver::ring() noexcept { static_cast<void>(notifier_.ring()); }
 
 void Receiver::detach() noexcept {
   if (backend_ == nullptr) return;
-  if (!backend_->forked()) backend_->detach(consumer_, ringer_);
+  if (!backend_->forked()) backend_->detach(consumer_, notifier_);
   if (status_ == Status::kOk) status_ = Status::kClosed;
-  consumer_ = detail::shut_consumer();
-  ringer_ = Ringer();  // its words go away with the backend
+  consumer_ = detail::closed_consumer();
+  notifier_ = Notifier();  // its words go away with the backend
   backend_ = nullptr;
   mpmc_ = nullptr;
 }
@@ -114,8 +114,8 @@ std::uint64_t Receiver::lost() const noexcept {
   return backend_ != nullptr ? backend_->lost(consumer_) : consumer_.lost();
 }
 
-detail::HandOver Receiver::hand_over() const noexcept {
-  return detail::hand_over_of(backend_.get());
+detail::TsanSync Receiver::tsan_sync() const noexcept {
+  return detail::tsan_sync_of(backend_.get());
 }
 
 std::size_t Receiver::max_message_bytes() const noexcept {

@@ -14,7 +14,7 @@ namespace rondo::inline RONDO_ABI {
 namespace {
 
 // How long a handle that goes out of scope tries to write out what a byte stream does not take.
-constexpr std::chrono::seconds kPatienceOfDestructor{5};
+constexpr std::chrono::seconds kDestructorTimeout{5};
 
 }  // namespace
 
@@ -26,7 +26,7 @@ Result<Sender> Sender::open(std::string_view url, const OpenOptions& options) {
 
 Sender::Sender(detail::SenderParts&& parts) noexcept
     : producer_(std::move(parts.producer)),
-      ringer_(parts.ringer),
+      notifier_(parts.notifier),
       exceptions_(std::uncaught_exceptions()),
       backend_(std::move(parts.backend)),
       mpmc_(parts.mpmc),
@@ -34,7 +34,7 @@ Sender::Sender(detail::SenderParts&& parts) noexcept
 
 Sender::Sender(Sender&& other) noexcept
     : producer_(std::move(other.producer_)),
-      ringer_(other.ringer_),
+      notifier_(other.notifier_),
       refusal_(other.refusal_),
       status_(other.status_),
       exceptions_(other.exceptions_),
@@ -48,7 +48,7 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   if (this == &other) return *this;
   end();
   producer_ = std::move(other.producer_);
-  ringer_ = other.ringer_;
+  notifier_ = other.notifier_;
   refusal_ = other.refusal_;
   status_ = other.status_;
   exceptions_ = other.exceptions_;
@@ -65,7 +65,7 @@ void Sender::end() noexcept {
   if (std::uncaught_exceptions() > exceptions_) {
     break_off();
   } else {
-    static_cast<void>(close(Deadline::after(kPatienceOfDestructor)));
+    static_cast<void>(close(Deadline::after(kDestructorTimeout)));
   }
 }
 
@@ -77,7 +77,7 @@ void Sender::stop(Status status) noexcept {
 
 Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
-  const Status status = backend_->send(producer_, ringer_, message, deadline);
+  const Status status = backend_->send(producer_, notifier_, message, deadline);
   if (detail::is_final(status)) stop(status);
   return status;
 }
@@ -85,7 +85,7 @@ Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline
 std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {
   refusal_ = status_;
   if (status_ != Status::kOk) return nullptr;
-  std::byte* const bytes = backend_->reserve(producer_, ringer_, size_bytes, deadline, refusal_);
+  std::byte* const bytes = backend_->reserve(producer_, notifier_, size_bytes, deadline, refusal_);
   if (detail::is_final(refusal_)) stop(refusal_);
   return bytes;
 }
@@ -100,7 +100,7 @@ void Sender::discard_elsewhere() noexcept {
 Status Sender::published(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   const Status status =
-      backend_->forked() ? Status::kForked : backend_->published(ringer_, deadline);
+      backend_->forked() ? Status::kForked : backend_->published(notifier_, deadline);
   if (status != Status::kOk) stop(status);
   return status;
 }
@@ -108,7 +108,7 @@ Status Sender::published(Deadline deadline) noexcept {
 Status Sender::wait_until_read(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   const Status status =
-      backend_->forked() ? Status::kForked : backend_->flush(producer_, ringer_, deadline);
+      backend_->forked() ? Status::kForked : backend_->flush(producer_, notifier_, deadline);
   if (detail::is_final(status)) stop(status);
   return status;
 }
@@ -117,16 +117,16 @@ Status Sender::close(Deadline deadline) noexcept { return leave(status_, deadlin
 
 void Sender::break_off() noexcept {
   const Status status = status_ == Status::kOk ? Status::kClosed : status_;
-  static_cast<void>(leave(status, Deadline::after(kPatienceOfDestructor)));
+  static_cast<void>(leave(status, Deadline::after(kDestructorTimeout)));
 }
 
 // `status`: kOk if the stream has ended well.
 Status Sender::leave(Status status, Deadline deadline) noexcept {
   if (backend_ == nullptr) return Status::kOk;
   Status result = Status::kForked;
-  if (!backend_->forked()) result = backend_->close(producer_, ringer_, status, deadline);
+  if (!backend_->forked()) result = backend_->close(producer_, notifier_, status, deadline);
   stop(Status::kClosed);
-  ringer_ = Ringer();  // its words go away with the backend
+  notifier_ = Notifier();  // its words go away with the backend
   backend_ = nullptr;
   return result;
 }
@@ -136,7 +136,7 @@ std::size_t Sender::max_message_bytes() const noexcept {
                              : producer_.max_record_bytes();
 }
 
-detail::HandOver Sender::hand_over() const noexcept { return detail::hand_over_of(backend_.get()); }
+detail::TsanSync Sender::tsan_sync() const noexcept { return detail::tsan_sync_of(backend_.get()); }
 
 Status Sender::status() const noexcept { return status_; }
 
@@ -147,13 +147,13 @@ bool Sender::receiver_attached() const noexcept {
 Status Sender::wait_for_receiver(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
-  return backend_->wait_for_receiver(ringer_, deadline);
+  return backend_->wait_for_receiver(notifier_, deadline);
 }
 
 Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
-  return backend_->wait_for_receivers(ringer_, count, deadline);
+  return backend_->wait_for_receivers(notifier_, count, deadline);
 }
 
 ChannelInfo Sender::info() const {
@@ -182,7 +182,7 @@ std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
   sender.refusal_ = sender.status_;
   if (sender.status_ != Status::kOk) return nullptr;
   std::byte* const bytes =
-      sender.backend_->add(sender.producer_, sender.ringer_, size_bytes, sender.refusal_);
+      sender.backend_->add(sender.producer_, sender.notifier_, size_bytes, sender.refusal_);
   if (detail::is_final(sender.refusal_)) sender.stop(sender.refusal_);
   return bytes;
 }
@@ -190,7 +190,7 @@ std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
 Status Sender::Batch::send_all(Deadline deadline) noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
   if (sender.status_ != Status::kOk) return sender.status_;
-  const Status status = sender.backend_->commit_batch(sender.producer_, sender.ringer_, deadline);
+  const Status status = sender.backend_->commit_batch(sender.producer_, sender.notifier_, deadline);
   if (detail::is_final(status)) sender.stop(status);
   return status;
 }
@@ -199,7 +199,7 @@ Status Sender::Batch::send_all(Deadline deadline) noexcept {
 
 namespace rondo::inline RONDO_ABI::detail {
 
-HandOver hand_over_of(const Named* channel) noexcept {
+TsanSync tsan_sync_of(const Named* channel) noexcept {
   constexpr std::size_t kChannels = 512;
   static std::array<std::array<std::uint64_t, 2>, kChannels> words;  // never written
   if (RONDO_THREAD_SANITIZER != 0 || channel == nullptr) return {};

@@ -12,20 +12,21 @@ namespace rondo::inline RONDO_ABI::detail {
 
 enum class Absence : std::uint8_t {
   kNone,  // a peer is there, or may be
-  kLeft,  // it said farewell
+  kLeft,  // it closed in order
   kDied   // it did not
 };
 
-// `presence` asks the kernel, `comings` tells how often the place was taken so far, `said_farewell`
-// whether the last one did. Two system calls at most.
+// `presence` asks the kernel, `join_count` tells how often the place was taken so far,
+// `peer_closed` whether the last one did. Two system calls at most.
 // Memory ordering: the kernel's lock, which the last one gave back, orders what it wrote.
-template <class PresenceOf, class Comings, class Said>
-[[nodiscard]] Absence look_for(PresenceOf&& presence, Comings&& comings, Said&& said_farewell) {
-  const std::uint64_t before = comings();
+template <class PresenceOf, class JoinCount, class PeerClosed>
+[[nodiscard]] Absence probe_absence(PresenceOf&& presence, JoinCount&& join_count,
+                                    PeerClosed&& peer_closed) {
+  const std::uint64_t before = join_count();
   if (presence() != Presence::kAbsent) return Absence::kNone;
-  if (said_farewell()) return Absence::kLeft;
+  if (peer_closed()) return Absence::kLeft;
   // Of the absent one, if none came while we looked.
-  const bool the_same = presence() == Presence::kAbsent && comings() == before;
+  const bool the_same = presence() == Presence::kAbsent && join_count() == before;
   return the_same ? Absence::kDied : Absence::kNone;
 }
 

@@ -5,7 +5,7 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-std::byte* RecordSender::reserve(record_ring::Producer& producer, Ringer& ringer,
+std::byte* RecordSender::reserve(record_ring::Producer& producer, Notifier& notifier,
                                  std::size_t size_bytes, Deadline deadline,
                                  Status& refusal) noexcept {
   if (forked()) {
@@ -13,38 +13,38 @@ std::byte* RecordSender::reserve(record_ring::Producer& producer, Ringer& ringer
   } else if (size_bytes > producer.max_record_bytes()) {
     refusal = Status::kTooLarge;
   } else {
-    refusal = wait_for_room(producer, ringer, size_bytes, deadline);
+    refusal = wait_for_room(producer, notifier, size_bytes, deadline);
   }
   return refusal == Status::kOk ? producer.try_reserve(size_bytes) : nullptr;
 }
 
-Status RecordSender::send(record_ring::Producer& producer, Ringer& ringer,
+Status RecordSender::send(record_ring::Producer& producer, Notifier& notifier,
                           std::span<const std::byte> message, Deadline deadline) noexcept {
   Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(producer, ringer, message.size(), deadline, refusal);
+  std::byte* const bytes = reserve(producer, notifier, message.size(), deadline, refusal);
   if (bytes == nullptr) return refusal;
   if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
   producer.commit(message.size());
-  return passed_on(ringer, deadline);
+  return passed_on(notifier, deadline);
 }
 
-std::byte* RecordSender::add(record_ring::Producer& producer, Ringer& ringer,
+std::byte* RecordSender::add(record_ring::Producer& producer, Notifier& notifier,
                              std::size_t size_bytes, Status& refusal) noexcept {
-  std::byte* const bytes = reserve(producer, ringer, size_bytes, Deadline::now(), refusal);
+  std::byte* const bytes = reserve(producer, notifier, size_bytes, Deadline::now(), refusal);
   if (bytes != nullptr) producer.commit(size_bytes);
   return bytes;
 }
 
-Status RecordSender::commit_batch(record_ring::Producer& producer, Ringer& ringer,
+Status RecordSender::commit_batch(record_ring::Producer& producer, Notifier& notifier,
                                   Deadline deadline) noexcept {
   producer.end_batch();
-  return passed_on(ringer, deadline);
+  return passed_on(notifier, deadline);
 }
 
-Status RecordSender::passed_on(Ringer& ringer, Deadline deadline) noexcept {
-  if (!ringer.wanted()) [[likely]]
+Status RecordSender::passed_on(Notifier& notifier, Deadline deadline) noexcept {
+  if (!notifier.wanted()) [[likely]]
     return Status::kOk;
-  return forked() ? Status::kForked : published(ringer, deadline);
+  return forked() ? Status::kForked : published(notifier, deadline);
 }
 
 std::span<const std::byte> RecordReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline,
@@ -54,9 +54,9 @@ std::span<const std::byte> RecordReceiver::fetch(record_ring::Consumer& consumer
   return {consumer.data(), consumer.size()};
 }
 
-Result<ReceiverParts> when_a_sender_came(Status status, ReceiverParts parts, const Url& url) {
+Result<ReceiverParts> finish_receiver(Status status, ReceiverParts parts, const Url& url) {
   if (status == Status::kOk) return parts;
-  parts.backend->detach(parts.consumer, parts.ringer);
+  parts.backend->detach(parts.consumer, parts.notifier);
   if (status == Status::kPeerGone) {
     return Error{ErrorCode::kReplaced, url.name() + " has been removed while it was opened"};
   }

@@ -62,8 +62,8 @@ class Named {
 // What is known of a ring in a segment whatever its kind, into `info`.
 void describe_attachment(const AttachmentBase& ring, ChannelInfo& info);
 
-// What ThreadSanitizer is told of the channel; see hand_over.hpp. Nothing without a channel.
-[[nodiscard]] HandOver hand_over_of(const Named* channel) noexcept;
+// What ThreadSanitizer is told of the channel; see tsan_sync.hpp. Nothing without a channel.
+[[nodiscard]] TsanSync tsan_sync_of(const Named* channel) noexcept;
 
 // What a wait has come to; `lost` is what it means that WaitResult::kPeerGone was reported.
 [[nodiscard]] constexpr Status status_of(WaitResult result, Deadline deadline,
@@ -95,41 +95,42 @@ class SenderBackend : public Named {
   [[nodiscard]] virtual std::size_t max_message_bytes(
       const record_ring::Producer& producer) const noexcept = 0;
   // Room for one message, waiting for it until `deadline`; nullptr with the reason in `refusal`.
-  [[nodiscard]] virtual std::byte* reserve(record_ring::Producer& producer, Ringer& ringer,
+  [[nodiscard]] virtual std::byte* reserve(record_ring::Producer& producer, Notifier& notifier,
                                            std::size_t size_bytes, Deadline deadline,
                                            Status& refusal) noexcept = 0;
   // Of room that does not lie in the handle's ring.
   virtual void commit(std::size_t size_bytes) noexcept = 0;
   virtual void discard() noexcept = 0;
   // reserve(), a copy and commit() in one call, wherever the room lies.
-  [[nodiscard]] virtual Status send(record_ring::Producer& producer, Ringer& ringer,
+  [[nodiscard]] virtual Status send(record_ring::Producer& producer, Notifier& notifier,
                                     std::span<const std::byte> message,
                                     Deadline deadline) noexcept = 0;
   // Adds a message to the open batch; nullptr with the reason in `refusal`.
   virtual void begin_batch(record_ring::Producer& producer) noexcept = 0;
-  [[nodiscard]] virtual std::byte* add(record_ring::Producer& producer, Ringer& ringer,
+  [[nodiscard]] virtual std::byte* add(record_ring::Producer& producer, Notifier& notifier,
                                        std::size_t size_bytes, Status& refusal) noexcept = 0;
   // Sends the open batch as a whole, waiting until `deadline`, or nothing of it.
-  [[nodiscard]] virtual Status commit_batch(record_ring::Producer& producer, Ringer& ringer,
+  [[nodiscard]] virtual Status commit_batch(record_ring::Producer& producer, Notifier& notifier,
                                             Deadline deadline) noexcept = 0;
   virtual void abandon_batch(record_ring::Producer& producer) noexcept = 0;
   // Passes on what was committed to the handle's ring: wakes the receiver, or writes it out,
   // waiting until `deadline`. kOk unless the channel is over.
-  [[nodiscard]] virtual Status published(Ringer& ringer, Deadline deadline) noexcept = 0;
+  [[nodiscard]] virtual Status published(Notifier& notifier, Deadline deadline) noexcept = 0;
 
-  [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Ringer& ringer,
+  [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Notifier& notifier,
                                      Deadline deadline) noexcept = 0;
   // Ends the stream in order if `status` is kOk, else breaks it off as far as the status allows,
   // and leaves. Called once.
-  [[nodiscard]] virtual Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
-                                     Deadline deadline) noexcept = 0;
+  [[nodiscard]] virtual Status close(record_ring::Producer& producer, Notifier& notifier,
+                                     Status status, Deadline deadline) noexcept = 0;
 
   [[nodiscard]] virtual bool receiver_attached() noexcept = 0;
-  [[nodiscard]] virtual Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept = 0;
+  [[nodiscard]] virtual Status wait_for_receiver(Notifier& notifier,
+                                                 Deadline deadline) noexcept = 0;
   // For as many as a channel can have.
-  [[nodiscard]] virtual Status wait_for_receivers(Ringer& ringer, std::uint32_t,
+  [[nodiscard]] virtual Status wait_for_receivers(Notifier& notifier, std::uint32_t,
                                                   Deadline deadline) noexcept {
-    return wait_for_receiver(ringer, deadline);
+    return wait_for_receiver(notifier, deadline);
   }
   // As ReceiverBackend::arm(), for a caller that waits for room for `size_bytes`: the word changes
   // when a receiver makes room, and when the last one leaves in order. With several receivers it is
@@ -173,7 +174,7 @@ class ReceiverBackend : public Named {
   //
   // nullopt: ends of this kind have no such word; they have a descriptor (byte streams). Not for a
   // forked() end. Progress: a system call, and another one now and then; never blocks.
-  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Consumer&, Ringer&) noexcept {
+  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept {
     return std::nullopt;
   }
   // Ends what arm() began, if it said that the caller may sleep. True: a wake has been spent on
@@ -182,7 +183,7 @@ class ReceiverBackend : public Named {
   virtual bool disarm() noexcept { return false; }
 
   // Leaves in order. Called once.
-  virtual void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept = 0;
+  virtual void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept = 0;
   virtual void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const = 0;
 };
 
@@ -193,21 +194,21 @@ class RecordSender : public SenderBackend {
   using SenderBackend::SenderBackend;
 
   // Waits for room for `size_bytes`; kOk when producer.try_reserve() will find it.
-  [[nodiscard]] virtual Status wait_for_room(record_ring::Producer& producer, Ringer& ringer,
+  [[nodiscard]] virtual Status wait_for_room(record_ring::Producer& producer, Notifier& notifier,
                                              std::size_t size_bytes,
                                              Deadline deadline) noexcept = 0;
 
   std::size_t max_message_bytes(const record_ring::Producer& producer) const noexcept final {
     return producer.max_record_bytes();
   }
-  std::byte* reserve(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+  std::byte* reserve(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                      Deadline deadline, Status& refusal) noexcept final;
-  Status send(record_ring::Producer& producer, Ringer& ringer, std::span<const std::byte> message,
-              Deadline deadline) noexcept final;
+  Status send(record_ring::Producer& producer, Notifier& notifier,
+              std::span<const std::byte> message, Deadline deadline) noexcept final;
   void begin_batch(record_ring::Producer& producer) noexcept final { producer.begin_batch(); }
-  std::byte* add(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+  std::byte* add(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                  Status& refusal) noexcept final;
-  Status commit_batch(record_ring::Producer& producer, Ringer& ringer,
+  Status commit_batch(record_ring::Producer& producer, Notifier& notifier,
                       Deadline deadline) noexcept final;
   void abandon_batch(record_ring::Producer& producer) noexcept final { producer.abandon_batch(); }
 
@@ -216,7 +217,7 @@ class RecordSender : public SenderBackend {
   void commit(std::size_t) noexcept final {}
   void discard() noexcept final {}
 
-  [[nodiscard]] Status passed_on(Ringer& ringer, Deadline deadline) noexcept;
+  [[nodiscard]] Status passed_on(Notifier& notifier, Deadline deadline) noexcept;
 };
 
 // A receiver whose messages lie in the handle's ring.
@@ -243,23 +244,23 @@ class RecordReceiver : public ReceiverBackend {
 
 // A consumer for handles without a ring: it finds nothing, and holds nothing. (For producers there
 // is record_ring::Producer::shut().)
-[[nodiscard]] record_ring::Consumer shut_consumer() noexcept;
+[[nodiscard]] record_ring::Consumer closed_consumer() noexcept;
 
 // What an opened end consists of.
 struct SenderParts {
   record_ring::Producer producer;
-  Ringer ringer;
+  Notifier notifier;
   std::unique_ptr<SenderBackend> backend;
   bool elsewhere = false;        // messages do not lie in the producer's ring, which is shut
   MpmcSendPath* mpmc = nullptr;  // inside the backend, if that is what it has
 };
 struct ReceiverParts {
   record_ring::Consumer consumer;
-  Ringer ringer;
+  Notifier notifier;
   std::unique_ptr<ReceiverBackend> backend;
   // A receiver that finds nothing asks the backend at every so many looks: 1, or a power of two
   // where nothing comes of asking but news of the other side's death.
-  std::uint32_t looks_per_fetch = 1;
+  std::uint32_t polls_per_fetch = 1;
   bool elsewhere = false;  // as above
   MpmcReceivePath* mpmc = nullptr;
 };
@@ -268,15 +269,15 @@ using PairParts = std::pair<SenderParts, ReceiverParts>;
 // Waits until `came()`, which says that a sender is there, or has left something; kPeerGone when
 // the name leads elsewhere by now (`at_its_name()`), so that no sender will come here.
 template <class Bell, class Came, class AtItsName>
-[[nodiscard]] Status wait_for_a_sender(WaitStrategy& strategy, Bell& bell, Deadline deadline,
-                                       Came&& came, AtItsName&& at_its_name) noexcept {
+[[nodiscard]] Status await_sender(WaitStrategy& strategy, Bell& bell, Deadline deadline,
+                                  Came&& came, AtItsName&& at_its_name) noexcept {
   const WaitResult result = strategy.wait(bell, deadline, came, [&] { return !at_its_name(); });
   return status_of(result, deadline, Status::kPeerGone);
 }
 
 // The receiving end in `parts`, which has waited for a sender with this status; or, as it waited in
 // vain, lets go of it. Errors: kReplaced: the ring has to be looked for anew; kTimedOut.
-[[nodiscard]] Result<ReceiverParts> when_a_sender_came(Status status, ReceiverParts parts,
-                                                       const Url& url);
+[[nodiscard]] Result<ReceiverParts> finish_receiver(Status status, ReceiverParts parts,
+                                                    const Url& url);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -7,8 +7,8 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
-                   ReaderInfo& reader) {
+void fill_in_participant(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
+                         ReaderInfo& reader) {
   const auto found = std::ranges::find(participants, slot, &ParticipantInfo::slot);
   if (found == participants.end()) return;
   reader.alive = found->alive;
@@ -30,18 +30,18 @@ void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail
     reader.reader = i;
     reader.policy = reader_state::policy_of(state);
     if (reader.policy == ReaderPolicy::kNone) continue;
-    say_who_it_is(info.participants, record_ring::kConsumerSlot + i, reader);
+    fill_in_participant(info.participants, record_ring::kConsumerSlot + i, reader);
     reader.evicted = parts.producer->evicted[i].load(kRelaxed) == state;
     reader.name = reader_name(part);
     // One without a name that has left will not come back.
     const bool left = reader.policy == ReaderPolicy::kDetached;
     if (left && !reader.alive && reader.name.empty()) continue;
-    if (const auto account = read_account(part)) {
-      reader.before = account->next - account->received - account->lost;
-      reader.received = account->received;
-      reader.lost = account->lost;
-      reader.to_come = account->next <= sent ? sent - account->next : 0;
-      const std::uint64_t behind = tail - account->position;
+    if (const auto stats = read_stats(part)) {
+      reader.before = stats->next - stats->received - stats->lost;
+      reader.received = stats->received;
+      reader.lost = stats->lost;
+      reader.to_come = stats->next <= sent ? sent - stats->next : 0;
+      const std::uint64_t behind = tail - stats->position;
       reader.behind_bytes = behind < std::uint64_t{1} << 63 ? behind : 0;
     }
     if (reader.policy == ReaderPolicy::kReliable && !reader.evicted) {
@@ -66,64 +66,65 @@ std::string reader_name(const RecordConsumerPart& part) {
 namespace {
 
 // A reader sleeps on its own word for space; the producer on that of the slowest.
-void listen_to_the_slowest(Sleeper& sleeper, const RecordParts& parts,
+void listen_to_the_slowest(Waiter& waiter, const RecordParts& parts,
                            const record_ring::Producer& producer) noexcept {
-  if (const auto held = producer.held_back_by()) {
-    sleeper.listen_to(parts.consumer_at(held->reader).space_ringer);
+  if (const auto held = producer.gating_reader()) {
+    waiter.listen_to(parts.consumer_at(held->reader).space_notifier);
   }
 }
 
 class SlowestBell {
  public:
-  SlowestBell(Sleeper& sleeper, const RecordParts& parts,
+  SlowestBell(Waiter& waiter, const RecordParts& parts,
               const record_ring::Producer& producer) noexcept
-      : sleeper_(sleeper), parts_(parts), producer_(producer) {}
+      : waiter_(waiter), parts_(parts), producer_(producer) {}
 
   template <class Ready>
   bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
-    listen_to_the_slowest(sleeper_, parts_, producer_);
-    return sleeper_.sleep_once(ready, deadline);
+    listen_to_the_slowest(waiter_, parts_, producer_);
+    return waiter_.sleep_once(ready, deadline);
   }
 
  private:
-  Sleeper& sleeper_;
+  Waiter& waiter_;
   const RecordParts& parts_;
   const record_ring::Producer& producer_;
 };
 
 }  // namespace
 
-ReadersSender::ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
-                             const Url& url, const OpenOptions& options)
+BroadcastSender::BroadcastSender(std::unique_ptr<Membership> membership,
+                                 const record_ring::Producer& producer, const Url& url,
+                                 const OpenOptions& options)
     : RecordSender(url),
-      seat_(std::move(seat)),
+      membership_(std::move(membership)),
       parts_(producer.parts()),
-      bell_(parts_.producer->record_ringer),
-      sleeper_(parts_.producer->space_waiter, parts_.consumer_at(0).space_ringer),
+      bell_(parts_.producer->record_notifier),
+      waiter_(parts_.producer->space_waiter, parts_.consumer_at(0).space_notifier),
       strategy_(url.options.wait, options.stop),
       keep_(url.options.keep),
       evict_(url.options.evict),
       on_slow_(options.on_slow_reader) {
-  watch_who_came();
+  watch_new_readers();
 }
 
 // Readers that are attached, and have joined.
-std::uint32_t ReadersSender::attached() noexcept {
+std::uint32_t BroadcastSender::attached() noexcept {
   std::uint32_t count = 0;
   for (std::uint32_t i = 0; i < parts_.readers; ++i) {
     // relaxed: a reader that is just coming counts at the next look.
     const auto policy =
         reader_state::policy_of(parts_.consumer_at(i).state.load(std::memory_order_relaxed));
     if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
-    count += seat_->reader(i) == Presence::kPresent ? 1 : 0;
+    count += membership_->reader(i) == Presence::kPresent ? 1 : 0;
   }
   return count;
 }
 
 // Readers that said that they may sleep, and that bell_ does not look after yet. After a publish,
-// its load stands behind the light fence as those of the sleepers' words do; the line is our own,
+// its load stands behind the light fence as those of the waiters' words do; the line is our own,
 // so it costs nothing while no reader comes.
-std::uint64_t ReadersSender::not_watched_yet() const noexcept {
+std::uint64_t BroadcastSender::not_watched_yet() const noexcept {
   const std::uint64_t places = ~std::uint64_t{0} >> (kMaxReaders - parts_.readers);
   // relaxed: a reader sets its bit before its first sleep, so its heavy fence (F1) orders this load
   // after the publish as it orders the load of its word.
@@ -131,22 +132,22 @@ std::uint64_t ReadersSender::not_watched_yet() const noexcept {
 }
 
 // From now on these are looked at after every publish.
-void ReadersSender::watch_who_came() noexcept {
+void BroadcastSender::watch_new_readers() noexcept {
   for (std::uint64_t left = not_watched_yet(); left != 0; left &= left - 1) {
     const auto i = static_cast<std::uint32_t>(std::countr_zero(left));
     if (bell_.watch(parts_.consumer_at(i).record_waiter)) watched_ |= std::uint64_t{1} << i;
   }
 }
 
-Status ReadersSender::published(Ringer&, Deadline) noexcept {
+Status BroadcastSender::published(Notifier&, Deadline) noexcept {
   const bool wanted = bell_.wanted();
   if (wanted || not_watched_yet() != 0) [[unlikely]] {
-    bell_.ring([this] { watch_who_came(); });
+    bell_.ring([this] { watch_new_readers(); });
   }
   return Status::kOk;
 }
 
-bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds standing) {
+bool BroadcastSender::eviction_due(const GatingReader& held, std::chrono::nanoseconds standing) {
   if (evict_ && standing >= *evict_) return true;
   return on_slow_ && on_slow_({.reader = held.reader,
                                .name = reader_name(parts_.consumer_at(held.reader)),
@@ -157,19 +158,19 @@ bool ReadersSender::tired_of(const HeldBack& held, std::chrono::nanoseconds stan
 // Waits no longer for the dead, nor for those due for eviction, until it is `enough`: the next
 // slowest may not be slow at all.
 template <class Enough>
-void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
-                                           Enough&& enough) noexcept {
+void BroadcastSender::check_gating_reader(record_ring::Producer& producer,
+                                          Enough&& enough) noexcept {
   // One whose state word never stands still is held for a newcomer again and again.
   for (std::uint32_t turn = 0; turn < kMaxReaders; ++turn) {
-    const auto held = producer.held_back_by();
+    const auto held = producer.gating_reader();
     if (!held) return;
-    if (seat_->reader(held->reader) != Presence::kAbsent) {
+    if (membership_->reader(held->reader) != Presence::kAbsent) {
       const auto now = Deadline::Clock::now();
       const bool same =
           standing_ && standing_->reader == held->reader && standing_->head == held->head;
       if (!same) since_ = now;
       standing_ = held;
-      if (!tired_of(*held, now - since_)) return;
+      if (!eviction_due(*held, now - since_)) return;
     }
     producer.evict(held->reader);
     if (enough()) return;
@@ -177,78 +178,81 @@ void ReadersSender::look_after_the_slowest(record_ring::Producer& producer,
 }
 
 template <class Ready>
-Status ReadersSender::wait(record_ring::Producer& producer, Deadline deadline,
-                           Ready&& ready) noexcept {
+Status BroadcastSender::wait(record_ring::Producer& producer, Deadline deadline,
+                             Ready&& ready) noexcept {
   const auto probe = [&] {
-    if (seat_->damaged()) return true;
-    look_after_the_slowest(producer, ready);
+    if (membership_->damaged()) return true;
+    check_gating_reader(producer, ready);
     return false;
   };
-  SlowestBell bell(sleeper_, parts_, producer);
+  SlowestBell bell(waiter_, parts_, producer);
   return status_of(strategy_.wait(bell, deadline, ready, probe), deadline, Status::kCorrupt);
 }
 
-Status ReadersSender::wait_for_room(record_ring::Producer& producer, Ringer&,
-                                    std::size_t size_bytes, Deadline deadline) noexcept {
+Status BroadcastSender::wait_for_room(record_ring::Producer& producer, Notifier&,
+                                      std::size_t size_bytes, Deadline deadline) noexcept {
   const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
   if (deadline != Deadline::now()) return wait(producer, deadline, room);
   if (!pacer_.due()) return Status::kWouldBlock;
-  if (seat_->damaged()) return Status::kCorrupt;
-  look_after_the_slowest(producer, room);
+  if (membership_->damaged()) return Status::kCorrupt;
+  check_gating_reader(producer, room);
   return room() ? Status::kOk : Status::kWouldBlock;
 }
 
-Status ReadersSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
+Status BroadcastSender::flush(record_ring::Producer& producer, Notifier&,
+                              Deadline deadline) noexcept {
   return wait(producer, deadline, [&] { return producer.drained(); });
 }
 
-Status ReadersSender::close(record_ring::Producer& producer, Ringer&, Status status,
-                            Deadline) noexcept {
+Status BroadcastSender::close(record_ring::Producer& producer, Notifier&, Status status,
+                              Deadline) noexcept {
   end_stream(producer, status);
-  bell_.ring([this] { watch_who_came(); });
-  seat_->leave([&](bool last) { return last && !keep_ && !anything_unread(parts_); });
+  bell_.ring([this] { watch_new_readers(); });
+  membership_->leave([&](bool last) { return last && !keep_ && !anything_unread(parts_); });
   return status;
 }
 
-Status ReadersSender::wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept {
+Status BroadcastSender::wait_for_receivers(Notifier&, std::uint32_t count,
+                                           Deadline deadline) noexcept {
   const auto came = [&] { return attached() >= count; };
-  const auto damaged = [&] { return seat_->damaged(); };
-  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline, Status::kCorrupt);
+  const auto damaged = [&] { return membership_->damaged(); };
+  return status_of(strategy_.wait(waiter_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
-std::optional<Arming> ReadersSender::arm(record_ring::Producer& producer,
-                                         std::size_t size_bytes) noexcept {
+std::optional<Arming> BroadcastSender::arm(record_ring::Producer& producer,
+                                           std::size_t size_bytes) noexcept {
   const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
   const auto lost = [&] {
-    if (seat_->damaged()) return true;
-    look_after_the_slowest(producer, room);
+    if (membership_->damaged()) return true;
+    check_gating_reader(producer, room);
     return room();
   };
-  listen_to_the_slowest(sleeper_, parts_, producer);
-  return arm_bell(sleeper_, pacer_, room, lost);
+  listen_to_the_slowest(waiter_, parts_, producer);
+  return arm_bell(waiter_, pacer_, room, lost);
 }
 
-bool ReadersSender::disarm() noexcept {
-  sleeper_.cancel_wait();
+bool BroadcastSender::disarm() noexcept {
+  waiter_.cancel_wait();
   return false;
 }
 
-void ReadersSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+void BroadcastSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
   info.capacity_bytes = parts_.capacity;
-  seat_->describe(info);
+  membership_->describe(info);
   look_at_readers(parts_, producer.sequence(), producer.position(), info);
 }
 
-Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
-                                        const Url& url, const OpenOptions& options) {
+Result<SenderParts> make_broadcast_sender(std::unique_ptr<Membership> membership,
+                                          const RecordParts& parts, const Url& url,
+                                          const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    seat->leave([](bool) { return false; });
+    membership->leave([](bool) { return false; });
     return ring_is_corrupt(url, "headers or positions");
   }
-  auto backend = std::make_unique<ReadersSender>(std::move(seat), *producer, url, options);
-  // A ringer bound to no sleeper: every publish comes to published(), which looks at all readers.
-  return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
+  auto backend = std::make_unique<BroadcastSender>(std::move(membership), *producer, url, options);
+  // A notifier bound to no waiter: every publish comes to published(), which looks at all readers.
+  return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

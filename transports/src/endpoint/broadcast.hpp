@@ -19,8 +19,8 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // The participant in the slot of that reader: whether it lives, its process and what it is called.
-void say_who_it_is(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
-                   ReaderInfo& reader);
+void fill_in_participant(const std::vector<ParticipantInfo>& participants, std::uint32_t slot,
+                         ReaderInfo& reader);
 // Of a ring with several, fills in its readers and, for them, info.pending_bytes; info.participants
 // stands already.
 void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail,
@@ -28,24 +28,24 @@ void look_at_readers(const RecordParts& parts, std::uint64_t sent, Position tail
 // The name in a reader's part, printable.
 [[nodiscard]] std::string reader_name(const RecordConsumerPart& part);
 
-class ReadersSender final : public RecordSender {
+class BroadcastSender final : public RecordSender {
  public:
-  // `producer` has just taken up its part; the seat is taken.
-  ReadersSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
-                const OpenOptions& options);
+  // `producer` has just taken up its part; the membership is taken.
+  BroadcastSender(std::unique_ptr<Membership> membership, const record_ring::Producer& producer,
+                  const Url& url, const OpenOptions& options);
 
-  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+  Status wait_for_room(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
-  Status published(Ringer& ringer, Deadline deadline) noexcept override;
-  Status flush(record_ring::Producer& producer, Ringer& ringer,
+  Status published(Notifier& notifier, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Notifier& notifier,
                Deadline deadline) noexcept override;
-  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+  Status close(record_ring::Producer& producer, Notifier& notifier, Status status,
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return attached() != 0; }
-  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
-    return wait_for_receivers(ringer, 1, deadline);
+  Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override {
+    return wait_for_receivers(notifier, 1, deadline);
   }
-  Status wait_for_receivers(Ringer& ringer, std::uint32_t count,
+  Status wait_for_receivers(Notifier& notifier, std::uint32_t count,
                             Deadline deadline) noexcept override;
   std::optional<Arming> arm(record_ring::Producer& producer,
                             std::size_t size_bytes) noexcept override;
@@ -55,30 +55,30 @@ class ReadersSender final : public RecordSender {
  private:
   [[nodiscard]] std::uint32_t attached() noexcept;
   [[nodiscard]] std::uint64_t not_watched_yet() const noexcept;
-  void watch_who_came() noexcept;
+  void watch_new_readers() noexcept;
   template <class Enough>
-  void look_after_the_slowest(record_ring::Producer& producer, Enough&& enough) noexcept;
-  [[nodiscard]] bool tired_of(const HeldBack& held, std::chrono::nanoseconds standing);
+  void check_gating_reader(record_ring::Producer& producer, Enough&& enough) noexcept;
+  [[nodiscard]] bool eviction_due(const GatingReader& held, std::chrono::nanoseconds standing);
   template <class Ready>
   Status wait(record_ring::Producer& producer, Deadline deadline, Ready&& ready) noexcept;
 
-  std::unique_ptr<Seat> seat_;
+  std::unique_ptr<Membership> membership_;
   RecordParts parts_;
-  GroupRinger bell_;
+  BroadcastNotifier bell_;
   std::uint64_t watched_ = 0;  // readers that bell_ looks after
-  Sleeper sleeper_;
+  Waiter waiter_;
   WaitStrategy strategy_;
   bool keep_;
   std::optional<std::chrono::seconds> evict_;
   Callback<bool(const SlowReader&)> on_slow_;
   ProbePacer pacer_;
-  std::optional<HeldBack> standing_;  // which one stood there when we last looked
+  std::optional<GatingReader> standing_;  // which one stood there when we last looked
   Deadline::Clock::time_point since_{};
 };
 
-// Puts the sending end together once the ring is mapped and the seat taken. Errors: kCorrupt.
-[[nodiscard]] Result<SenderParts> make_readers_sender(std::unique_ptr<Seat> seat,
-                                                      const RecordParts& parts, const Url& url,
-                                                      const OpenOptions& options);
+// Puts the sending end together once the ring is mapped and the membership taken. Errors: kCorrupt.
+[[nodiscard]] Result<SenderParts> make_broadcast_sender(std::unique_ptr<Membership> membership,
+                                                        const RecordParts& parts, const Url& url,
+                                                        const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -36,11 +36,11 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info);
 void inspect_pool(const Segment& segment, const Url& url, ChannelInfo& info);
 
 // One handle's place at a pool. Destroyed without leave(), it is that of a dead participant.
-class PoolSeat {
+class PoolMembership {
  public:
   // Errors: frame_pool::attach()'s, kGeometryMismatch, kInvalidOption, Participants::join()'s.
-  [[nodiscard]] static Result<PoolSeat> take(RingSegment found, const Url& url,
-                                             const OpenOptions& options, Role role);
+  [[nodiscard]] static Result<PoolMembership> take(RingSegment found, const Url& url,
+                                                   const OpenOptions& options, Role role);
 
   [[nodiscard]] const FramePoolParts& parts() const noexcept { return ring_.parts(); }
   // Of a receiver.
@@ -52,13 +52,13 @@ class PoolSeat {
   // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
   [[nodiscard]] Presence sender() const noexcept;
   [[nodiscard]] Presence reader(std::uint32_t i) const noexcept;
-  // Whether the sender is absent, and how: `said_farewell` tells of one that is whether it left in
+  // Whether the sender is absent, and how: `peer_closed` tells of one that is whether it left in
   // order.
-  template <class Said>
-  [[nodiscard]] Absence sender_absence(Said&& said_farewell) const noexcept {
-    return look_for([this] { return sender(); },
-                    [this] { return ring_.participants().generation(frame_pool::kProducerSlot); },
-                    said_farewell);
+  template <class PeerClosed>
+  [[nodiscard]] Absence sender_absence(PeerClosed&& peer_closed) const noexcept {
+    return probe_absence(
+        [this] { return sender(); },
+        [this] { return ring_.participants().generation(frame_pool::kProducerSlot); }, peer_closed);
   }
 
   // Lets go of what dead readers hold.
@@ -69,7 +69,7 @@ class PoolSeat {
   void describe(ChannelInfo& info) const;
 
  private:
-  explicit PoolSeat(Attachment<frame_pool> ring) noexcept : ring_(std::move(ring)) {}
+  explicit PoolMembership(Attachment<frame_pool> ring) noexcept : ring_(std::move(ring)) {}
 
   [[nodiscard]] bool anything_unread() const noexcept;
 
@@ -78,31 +78,31 @@ class PoolSeat {
 
 class PoolSender final : public SenderBackend {
  public:
-  PoolSender(PoolSeat seat, const Url& url, const OpenOptions& options);
+  PoolSender(PoolMembership membership, const Url& url, const OpenOptions& options);
 
   std::size_t max_message_bytes(const record_ring::Producer&) const noexcept override {
-    return seat_.parts().frame_bytes;
+    return membership_.parts().frame_bytes;
   }
-  std::byte* reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes, Deadline deadline,
+  std::byte* reserve(record_ring::Producer&, Notifier&, std::size_t size_bytes, Deadline deadline,
                      Status& refusal) noexcept override;
   void commit(std::size_t size_bytes) noexcept override;
   void discard() noexcept override { producer_.discard(); }
-  Status send(record_ring::Producer&, Ringer&, std::span<const std::byte> message,
+  Status send(record_ring::Producer&, Notifier&, std::span<const std::byte> message,
               Deadline deadline) noexcept override;
   void begin_batch(record_ring::Producer&) noexcept override {}
   // A batch has room for one frame: the pool publishes one at a time.
-  std::byte* add(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+  std::byte* add(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                  Status& refusal) noexcept override;
-  Status commit_batch(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
+  Status commit_batch(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
   void abandon_batch(record_ring::Producer&) noexcept override;
-  Status published(Ringer&, Deadline) noexcept override { return Status::kOk; }
-  Status flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
-  Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
+  Status published(Notifier&, Deadline) noexcept override { return Status::kOk; }
+  Status flush(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
+  Status close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override { return attached() != 0; }
-  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override {
-    return wait_for_receivers(ringer, 1, deadline);
+  Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override {
+    return wait_for_receivers(notifier, 1, deadline);
   }
-  Status wait_for_receivers(Ringer&, std::uint32_t count, Deadline deadline) noexcept override;
+  Status wait_for_receivers(Notifier&, std::uint32_t count, Deadline deadline) noexcept override;
   // A frame that it finds is the next one to be reserved.
   std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept override;
   bool disarm() noexcept override;
@@ -110,15 +110,15 @@ class PoolSender final : public SenderBackend {
 
  private:
   [[nodiscard]] std::uint32_t attached() const noexcept;
-  [[nodiscard]] std::optional<std::uint32_t> somebody_at_it() const noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> reader_not_done() const noexcept;
   void listen_to_somebody_at_it() noexcept;
   template <class Ready>
   Status wait(Deadline deadline, Ready&& ready) noexcept;
 
-  PoolSeat seat_;
+  PoolMembership membership_;
   frame_pool::Producer producer_;
-  GroupRinger bell_;
-  Sleeper sleeper_;
+  BroadcastNotifier bell_;
+  Waiter waiter_;
   WaitStrategy strategy_;
   ProbePacer pacer_;  // of polling
   bool keep_;
@@ -127,20 +127,20 @@ class PoolSender final : public SenderBackend {
 
 class PoolReceiver final : public ReceiverBackend {
  public:
-  PoolReceiver(PoolSeat seat, const Url& url, const OpenOptions& options);
+  PoolReceiver(PoolMembership membership, const Url& url, const OpenOptions& options);
 
   std::size_t max_message_bytes(const record_ring::Consumer&) const noexcept override {
-    return seat_.parts().frame_bytes;
+    return membership_.parts().frame_bytes;
   }
   std::span<const std::byte> fetch(record_ring::Consumer&, Deadline deadline,
                                    Status& refusal) noexcept override;
   void give_back() noexcept override;
-  std::optional<Arming> arm(record_ring::Consumer&, Ringer&) noexcept override;
+  std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
-    return reader_.account().lost;
+    return reader_.stats().lost;
   }
-  void detach(record_ring::Consumer&, Ringer&) noexcept override;
+  void detach(record_ring::Consumer&, Notifier&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
 
   // Waits until there is a sender, or something that one has left.
@@ -151,25 +151,25 @@ class PoolReceiver final : public ReceiverBackend {
   void say(ReaderPolicy policy) noexcept;
   [[nodiscard]] bool sender_is_lost(Absence& absence) noexcept;
 
-  PoolSeat seat_;
+  PoolMembership membership_;
   bool latest_;
   frame_pool::Consumer reader_;
   frame_pool::Message frame_;  // which the handle's Message shows
-  Ringer bell_;
-  Sleeper sleeper_;
+  Notifier bell_;
+  Waiter waiter_;
   WaitStrategy strategy_;
   ProbePacer pacer_;  // of polling
-  bool linger_;
+  bool await_successor_;
   bool keep_;
 };
 
-[[nodiscard]] SenderParts make_pool_sender(PoolSeat seat, const Url& url,
+[[nodiscard]] SenderParts make_pool_sender(PoolMembership membership, const Url& url,
                                            const OpenOptions& options);
 // Also waits for a sender. kReplaced: the pool has to be looked for anew.
-[[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolSeat seat, const Url& url,
+[[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolMembership membership, const Url& url,
                                                        const OpenOptions& options);
 
-// Join the pool that was found; errors as PoolSeat::take() and make_pool_receiver().
+// Join the pool that was found; errors as PoolMembership::take() and make_pool_receiver().
 [[nodiscard]] Result<SenderParts> open_pool_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_pool_receiver(RingSegment found, const Url& url,

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kEverybody = mpmc_limits::kMaxParticipants;
 
-// For waits that no wake is meant for: a wake goes to one sleeper, which has to take what it finds.
+// For waits that no wake is meant for: a wake goes to one waiter, which has to take what it finds.
 struct Nap {
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
@@ -27,37 +27,37 @@ struct Nap {
 // A caller told to try again at once does not sleep.
 template <class Handle>
 struct Restless {
-  SlotSleeper& sleeper;
+  MpmcWaiter& waiter;
   const Handle& handle;
 
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
     const bool again = handle.outcome() == decltype(handle.outcome())::kContended;
-    return again ? ready() : sleeper.sleep_once(ready, deadline);
+    return again ? ready() : waiter.sleep_once(ready, deadline);
   }
 };
 
 }  // namespace
 
-SlotSender::SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options)
+MpmcSender::MpmcSender(MpmcMembership membership, const Url& url, const OpenOptions& options)
     : SenderBackend(url),
-      seat_(std::move(seat)),
-      path_(seat_.ring(), seat_.slot()),
+      membership_(std::move(membership)),
+      path_(membership_.ring(), membership_.slot()),
       strategy_(url.options.wait, options.stop),
-      sleeper_(seat_.ring().sleeping_producers(), seat_.slot()),
-      linger_(url.options.linger || options.linger),
+      waiter_(membership_.ring().sleeping_producers(), membership_.slot()),
+      await_successor_(url.options.await_successor || options.await_successor),
       keep_(url.options.keep),
-      before_(seat_.ring().consuming().count()) {
-  seat_.ring().producing().enter(seat_.slot());
+      before_(membership_.ring().consuming().count()) {
+  membership_.ring().producing().enter(membership_.slot());
   // Receivers may be asleep, waiting for a sender.
   path_.receivers_bell().ring(kEverybody);
 }
 
-std::size_t SlotSender::max_message_bytes(const record_ring::Producer&) const noexcept {
-  return seat_.ring().parts().slot_bytes;
+std::size_t MpmcSender::max_message_bytes(const record_ring::Producer&) const noexcept {
+  return membership_.ring().parts().slot_bytes;
 }
 
-std::byte* SlotSender::reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+std::byte* MpmcSender::reserve(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                                Deadline deadline, Status& refusal) noexcept {
   if (size_bytes > producer().max_message_bytes()) {
     refusal = Status::kTooLarge;
@@ -66,10 +66,10 @@ std::byte* SlotSender::reserve(record_ring::Producer&, Ringer&, std::size_t size
   return wait_for_slot(deadline, refusal);
 }
 
-Status SlotSender::send(record_ring::Producer& producer, Ringer& ringer,
+Status MpmcSender::send(record_ring::Producer& producer, Notifier& notifier,
                         std::span<const std::byte> message, Deadline deadline) noexcept {
   Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(producer, ringer, message.size(), deadline, refusal);
+  std::byte* const bytes = reserve(producer, notifier, message.size(), deadline, refusal);
   if (bytes == nullptr) return refusal;
   if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
   commit(message.size());
@@ -77,34 +77,34 @@ Status SlotSender::send(record_ring::Producer& producer, Ringer& ringer,
 }
 
 // Whether receivers came, and none of them is left.
-bool SlotSender::deserted() const noexcept {
-  const MpmcAttendance::Count now = seat_.ring().consuming().count();
+bool MpmcSender::no_receivers() const noexcept {
+  const MpmcPresence::Count now = membership_.ring().consuming().count();
   return now.present == 0 && now.gone() > before_.gone();
 }
 
-Status SlotSender::why_deserted() const noexcept {
-  return seat_.ring().consuming().count().died > before_.died ? Status::kPeerDied
-                                                              : Status::kPeerGone;
+Status MpmcSender::why_no_receivers() const noexcept {
+  return membership_.ring().consuming().count().died > before_.died ? Status::kPeerDied
+                                                                    : Status::kPeerGone;
 }
 
 // Looks after the dead, as every blocked participant does, and says if there is no other.
-Status SlotSender::nobody_to_wait_for() noexcept {
-  if (recovery_pacer_.due_by_time()) seat_.recover();
-  if (seat_.damaged()) return Status::kCorrupt;
-  return !linger_ && deserted() ? why_deserted() : Status::kWouldBlock;
+Status MpmcSender::no_peer_to_wait_for() noexcept {
+  if (recovery_pacer_.due_by_time()) membership_.recover();
+  if (membership_.damaged()) return Status::kCorrupt;
+  return !await_successor_ && no_receivers() ? why_no_receivers() : Status::kWouldBlock;
 }
 
 // Waits until `ready`, or there is no peer to wait for.
 template <class Bell, class Ready>
-Status SlotSender::wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept {
+Status MpmcSender::wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept {
   if (forked()) return Status::kForked;
   Status why = Status::kWouldBlock;
-  const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
+  const auto lost = [&] { return (why = no_peer_to_wait_for()) != Status::kWouldBlock; };
   const WaitResult result = strategy_.wait(bell, deadline, ready, lost);
   return status_of(result, deadline, why);
 }
 
-std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcept {
+std::byte* MpmcSender::wait_for_slot(Deadline deadline, Status& refusal) noexcept {
   std::byte* bytes = nullptr;
   bool corrupt = producer().outcome() == ClaimOutcome::kCorrupt;
   const auto ready = [&] {
@@ -116,23 +116,23 @@ std::byte* SlotSender::wait_for_slot(Deadline deadline, Status& refusal) noexcep
   };
   // A polling caller asks after the dead now and then.
   const bool polls = deadline == Deadline::now() && !pacer_.due();
-  Restless<SlotRing::Producer> bell{sleeper_, producer()};
+  Restless<MpmcRing::Producer> bell{waiter_, producer()};
   refusal = polls ? Status::kWouldBlock : wait(bell, deadline, ready);
   if (deadline == Deadline::now() && !polls && refusal == Status::kWouldBlock) {
-    refusal = nobody_to_wait_for();
+    refusal = no_peer_to_wait_for();
     if (ready()) refusal = Status::kOk;
   }
   if (corrupt) refusal = Status::kCorrupt;
   return bytes;
 }
 
-std::byte* SlotSender::add(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+std::byte* MpmcSender::add(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                            Status& refusal) noexcept {
   refusal = Status::kTooLarge;
   if (size_bytes > producer().max_message_bytes()) return nullptr;
   refusal = Status::kWouldBlock;
   const std::uint64_t most =
-      std::min<std::uint64_t>(seat_.ring().capacity(), mpmc_announcement::kMaxCount);
+      std::min<std::uint64_t>(membership_.ring().capacity(), mpmc_announcement::kMaxCount);
   if (added_ == most) return nullptr;
   try {
     if (added_ == batch_.size()) batch_.emplace_back();
@@ -145,10 +145,10 @@ std::byte* SlotSender::add(record_ring::Producer&, Ringer&, std::size_t size_byt
   return batch_[added_++].data();
 }
 
-Status SlotSender::commit_batch(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
+Status MpmcSender::commit_batch(record_ring::Producer&, Notifier&, Deadline deadline) noexcept {
   const auto count = static_cast<std::uint32_t>(std::exchange(added_, 0));
   if (count == 0) return Status::kOk;
-  std::optional<SlotRing::Producer::Claim> claim;
+  std::optional<MpmcRing::Producer::Claim> claim;
   const auto ready = [&] {
     if (!claim) {
       if (auto got = producer().try_claim(count)) claim.emplace(*std::move(got));
@@ -171,26 +171,26 @@ Status SlotSender::commit_batch(record_ring::Producer&, Ringer&, Deadline deadli
 }
 
 // Looks at `most` slots; false if there are more of them.
-bool SlotSender::all_read(std::uint64_t most) noexcept {
+bool MpmcSender::all_read(std::uint64_t most) noexcept {
   if (path_.sent() == 0) return true;
   const Position until = std::max(sent_to_, producer().first() + 1);
-  return seat_.ring().given_back(read_to_, until, most);
+  return membership_.ring().given_back(read_to_, until, most);
 }
 
-Status SlotSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
+Status MpmcSender::flush(record_ring::Producer&, Notifier&, Deadline deadline) noexcept {
   Nap nap;
   return wait(nap, deadline, [&] { return all_read(kMpmcSlotsPerSearch); });
 }
 
-Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept {
-  const SlotRing& ring = seat_.ring();
-  Status told = deserted() && !all_read() ? why_deserted() : Status::kOk;
-  const auto farewell = [&](bool) {
+Status MpmcSender::close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept {
+  const MpmcRing& ring = membership_.ring();
+  Status told = no_receivers() && !all_read() ? why_no_receivers() : Status::kOk;
+  const auto orderly_close = [&](bool) {
     // A sender that failed, gave up or lost its peer does not say that this was all.
     if (status == Status::kOk) {
-      ring.producing().leave(seat_.slot());
+      ring.producing().leave(membership_.slot());
     } else {
-      ring.producing().give_up(seat_.slot());
+      ring.producing().give_up(membership_.slot());
     }
     path_.receivers_bell().ring(kEverybody);
     return false;
@@ -199,89 +199,89 @@ Status SlotSender::close(record_ring::Producer&, Ringer&, Status status, Deadlin
   // ours, and our receivers did not want it, which the caller is told. One that breaks off is told
   // nothing, and no news of ours are a reason to throw away what another one sent.
   const auto only_ours = [&] {
-    const MpmcAttendance::Count senders = ring.producing().count();
+    const MpmcPresence::Count senders = ring.producing().count();
     return senders.present == 0 && senders.gone() == 1;
   };
-  seat_.leave(keep_, farewell, [&](bool) {
-    const bool refused = !linger_ && status != Status::kClosed && only_ours() && deserted() &&
-                         why_deserted() == Status::kPeerGone;
+  membership_.leave(keep_, orderly_close, [&](bool) {
+    const bool refused = !await_successor_ && status != Status::kClosed && only_ours() &&
+                         no_receivers() && why_no_receivers() == Status::kPeerGone;
     if (refused) told = Status::kPeerGone;
     return refused;
   });
   return status != Status::kOk ? status : told;
 }
 
-bool SlotSender::receiver_attached() noexcept {
-  seat_.recover();
-  return seat_.ring().consuming().count().present != 0;
+bool MpmcSender::receiver_attached() noexcept {
+  membership_.recover();
+  return membership_.ring().consuming().count().present != 0;
 }
 
-Status SlotSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
+Status MpmcSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
   const auto came = [&] {
-    const MpmcAttendance::Count now = seat_.ring().consuming().count();
+    const MpmcPresence::Count now = membership_.ring().consuming().count();
     return now.present != 0 || now.gone() > before_.gone();
   };
-  seat_.recover();
+  membership_.recover();
   Nap nap;
   return wait(nap, deadline, came);
 }
 
-std::optional<Arming> SlotSender::arm(record_ring::Producer&, std::size_t) noexcept {
+std::optional<Arming> MpmcSender::arm(record_ring::Producer&, std::size_t) noexcept {
   const auto ready = [&] {
     if (producer().might_claim() || producer().outcome() == ClaimOutcome::kCorrupt) return true;
-    if (linger_ || !deserted()) return false;
+    if (await_successor_ || !no_receivers()) return false;
     pacer_.hurry();
     return true;
   };
-  const auto lost = [&] { return nobody_to_wait_for() != Status::kWouldBlock; };
-  return arm_bell(sleeper_, pacer_, ready, lost);
+  const auto lost = [&] { return no_peer_to_wait_for() != Status::kWouldBlock; };
+  return arm_bell(waiter_, pacer_, ready, lost);
 }
 
-void SlotSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
-  seat_.describe(info);
+void MpmcSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
+  membership_.describe(info);
   info.messages = path_.sent();
 }
 
-SlotReceiver::SlotReceiver(SlotSeat seat, const Url& url, const OpenOptions& options)
+MpmcReceiver::MpmcReceiver(MpmcMembership membership, const Url& url, const OpenOptions& options)
     : ReceiverBackend(url),
-      seat_(std::move(seat)),
-      path_(seat_.ring(), seat_.slot()),
+      membership_(std::move(membership)),
+      path_(membership_.ring(), membership_.slot()),
       strategy_(url.options.wait, options.stop),
-      sleeper_(seat_.ring().sleeping_consumers(), seat_.slot()),
-      linger_(url.options.linger || options.linger),
+      waiter_(membership_.ring().sleeping_consumers(), membership_.slot()),
+      await_successor_(url.options.await_successor || options.await_successor),
       keep_(url.options.keep),
       senders_(std::max<std::uint64_t>(options.senders, 1)),
-      news_(seat_.ring().producing().news() - 1) {
-  seat_.ring().consuming().enter(seat_.slot());
+      epoch_(membership_.ring().producing().epoch() - 1) {
+  membership_.ring().consuming().enter(membership_.slot());
 }
 
-std::size_t SlotReceiver::max_message_bytes(const record_ring::Consumer&) const noexcept {
-  return seat_.ring().parts().slot_bytes;
+std::size_t MpmcReceiver::max_message_bytes(const record_ring::Consumer&) const noexcept {
+  return membership_.ring().parts().slot_bytes;
 }
 
 // Whether as many senders as there should be have gone, and all they sent has been read: by us or
 // by others, and given back, for what others hold may still come to us.
-bool SlotReceiver::over() noexcept {
-  const SlotRing& ring = seat_.ring();
-  const std::uint64_t news = ring.producing().news();
-  const MpmcAttendance::Count count = ring.producing().count();
+bool MpmcReceiver::over() noexcept {
+  const MpmcRing& ring = membership_.ring();
+  const std::uint64_t epoch = ring.producing().epoch();
+  const MpmcPresence::Count count = ring.producing().count();
   // One that was killed is waited for if a successor is to take its place.
-  const std::uint64_t gone = linger_ ? count.left : count.gone();
+  const std::uint64_t gone = await_successor_ ? count.left : count.gone();
   if (count.present != 0 || gone < senders_) {
-    news_ = news;
+    epoch_ = epoch;
     return false;
   }
   return ring.given_back(read_to_, ring.claimed(), kMpmcSlotsPerSearch);
 }
 
-Status SlotReceiver::how_it_ended() noexcept {
+Status MpmcReceiver::how_it_ended() noexcept {
   // The others find the same.
-  SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
-  const bool died = !linger_ && seat_.ring().producing().count().died != 0;
+  MpmcNotifier(membership_.ring().sleeping_consumers()).ring(kEverybody);
+  const bool died = !await_successor_ && membership_.ring().producing().count().died != 0;
   return died ? Status::kPeerDied : Status::kEnded;
 }
 
-std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline deadline,
+std::span<const std::byte> MpmcReceiver::fetch(record_ring::Consumer&, Deadline deadline,
                                                Status& refusal) noexcept {
   refusal = Status::kForked;
   if (forked()) return {};
@@ -294,14 +294,14 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
       corrupt = bytes.data() == nullptr && consumer().outcome() == ReadOutcome::kCorrupt;
     }
     if (bytes.data() != nullptr || corrupt) return true;
-    return ended = ended || (seat_.ring().producing().news() != news_ && over());
+    return ended = ended || (membership_.ring().producing().epoch() != epoch_ && over());
   };
   const auto lost = [&] {
-    if (recovery_pacer_.due_by_time()) seat_.recover();
-    return seat_.damaged() || (ended = ended || over());
+    if (recovery_pacer_.due_by_time()) membership_.recover();
+    return membership_.damaged() || (ended = ended || over());
   };
   WaitResult result = WaitResult::kTimedOut;
-  Restless<SlotRing::Consumer> bell{sleeper_, consumer()};
+  Restless<MpmcRing::Consumer> bell{waiter_, consumer()};
   if (deadline != Deadline::now()) {
     result = strategy_.wait(bell, deadline, ready, lost);
   } else if (!ready() && pacer_.due() && lost()) {
@@ -311,7 +311,7 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
     refusal = Status::kInterrupted;
   } else if (bytes.data() != nullptr) {
     refusal = Status::kOk;
-  } else if (corrupt || seat_.damaged()) {
+  } else if (corrupt || membership_.damaged()) {
     refusal = Status::kCorrupt;
   } else {
     refusal = ended ? how_it_ended() : too_late(deadline);
@@ -319,81 +319,82 @@ std::span<const std::byte> SlotReceiver::fetch(record_ring::Consumer&, Deadline 
   return bytes;
 }
 
-std::optional<Arming> SlotReceiver::arm(record_ring::Consumer&, Ringer&) noexcept {
+std::optional<Arming> MpmcReceiver::arm(record_ring::Consumer&, Notifier&) noexcept {
   const auto ready = [&] {
     return consumer().might_take() || consumer().outcome() == ReadOutcome::kCorrupt ||
-           (seat_.ring().producing().news() != news_ && over());
+           (membership_.ring().producing().epoch() != epoch_ && over());
   };
   const auto lost = [&] {
-    if (recovery_pacer_.due_by_time()) seat_.recover();
-    return seat_.damaged() || over();
+    if (recovery_pacer_.due_by_time()) membership_.recover();
+    return membership_.damaged() || over();
   };
-  return arm_bell(sleeper_, pacer_, ready, lost);
+  return arm_bell(waiter_, pacer_, ready, lost);
 }
 
 // Whether a sender is there, or has been and left something, if only its end.
-bool SlotReceiver::someone_came() const noexcept {
-  const MpmcAttendance::Count count = seat_.ring().producing().count();
-  return count.present != 0 || count.gone() != 0 || seat_.ring().size() != 0;
+bool MpmcReceiver::sender_joined() const noexcept {
+  const MpmcPresence::Count count = membership_.ring().producing().count();
+  return count.present != 0 || count.gone() != 0 || membership_.ring().size() != 0;
 }
 
-Status SlotReceiver::wait_for_sender(Deadline deadline) noexcept {
-  const auto came = [&] { return someone_came(); };
-  return wait_for_a_sender(strategy_, sleeper_, deadline, came,
-                           [&] { return seat_.at_its_name(); });
+Status MpmcReceiver::wait_for_sender(Deadline deadline) noexcept {
+  const auto came = [&] { return sender_joined(); };
+  return await_sender(strategy_, waiter_, deadline, came,
+                      [&] { return membership_.at_its_name(); });
 }
 
-void SlotReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
+void MpmcReceiver::detach(record_ring::Consumer&, Notifier&) noexcept {
   // Said beneath the lock, so that senders which hear it and leave, too, find it given back: what
   // was not read is in their hands then. Without a sender none is told of that: it stays for
   // another receiver.
-  const auto farewell = [&](bool) {
+  const auto orderly_close = [&](bool) {
     // One that leaves before a sender came was not there: no sender is to take it for its receiver.
-    if (someone_came()) {
-      seat_.ring().consuming().leave(seat_.slot());
+    if (sender_joined()) {
+      membership_.ring().consuming().leave(membership_.slot());
     } else {
-      seat_.ring().consuming().withdraw(seat_.slot());
+      membership_.ring().consuming().withdraw(membership_.slot());
     }
     // Senders may wait for room that none will make, receivers for what this one still held.
     path_.senders_bell().ring(kEverybody);
-    SlotRinger(seat_.ring().sleeping_consumers()).ring(kEverybody);
+    MpmcNotifier(membership_.ring().sleeping_consumers()).ring(kEverybody);
     return false;
   };
-  seat_.leave(keep_, farewell, [](bool) { return false; });
+  membership_.leave(keep_, orderly_close, [](bool) { return false; });
 }
 
-void SlotReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
-  seat_.describe(info);
+void MpmcReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
+  membership_.describe(info);
   info.messages = path_.received();
 }
 
-SenderParts make_slot_sender(SlotSeat seat, const Url& url, const OpenOptions& options) {
-  auto backend = std::make_unique<SlotSender>(std::move(seat), url, options);
+SenderParts make_mpmc_sender(MpmcMembership membership, const Url& url,
+                             const OpenOptions& options) {
+  auto backend = std::make_unique<MpmcSender>(std::move(membership), url, options);
   MpmcSendPath* const path = backend->path();
-  return SenderParts{record_ring::Producer::shut(), Ringer(), std::move(backend), true, path};
+  return SenderParts{record_ring::Producer::shut(), Notifier(), std::move(backend), true, path};
 }
 
-Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
+Result<ReceiverParts> make_mpmc_receiver(MpmcMembership membership, const Url& url,
                                          const OpenOptions& options) {
-  auto backend = std::make_unique<SlotReceiver>(std::move(seat), url, options);
+  auto backend = std::make_unique<MpmcReceiver>(std::move(membership), url, options);
   const Status status = backend->wait_for_sender(options.wait);
   MpmcReceivePath* const path = backend->path();
-  return when_a_sender_came(status, {shut_consumer(), Ringer(), std::move(backend), 1, true, path},
-                            url);
+  return finish_receiver(status, {closed_consumer(), Notifier(), std::move(backend), 1, true, path},
+                         url);
 }
 
 Result<SenderParts> open_slot_sender(RingSegment found, const Url& url,
                                      const OpenOptions& options) {
-  auto seat = SlotSeat::take(std::move(found), url, options, Role::kProducer);
-  if (!seat) return std::move(seat).error();
-  return make_slot_sender(std::move(seat).value(), url, options);
+  auto membership = MpmcMembership::take(std::move(found), url, options, Role::kProducer);
+  if (!membership) return std::move(membership).error();
+  return make_mpmc_sender(std::move(membership).value(), url, options);
 }
 
 Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,
                                          const OpenOptions& options) {
-  auto seat = SlotSeat::take(std::move(found), url, options, Role::kConsumer);
-  if (!seat) return std::move(seat).error();
-  return make_slot_receiver(std::move(seat).value(), url, options);
+  auto membership = MpmcMembership::take(std::move(found), url, options, Role::kConsumer);
+  if (!membership) return std::move(membership).error();
+  return make_mpmc_receiver(std::move(membership).value(), url, options);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

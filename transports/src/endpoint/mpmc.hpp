@@ -1,5 +1,5 @@
-// Channels that are a slot ring (kind=mpmc): any number of senders and receivers share it, and each
-// message goes to one receiver. Every handle is one participant.
+// Channels that are an mpmc ring (kind=mpmc): any number of senders and receivers share it, and
+// each message goes to one receiver. Every handle is one participant.
 #pragma once
 
 #include <chrono>
@@ -19,21 +19,21 @@
 #include "rondo/core/participants.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/version.hpp"
-#include "rondo/sync/crowd_doorbell.hpp"
 #include "rondo/sync/wait.hpp"
+#include "rondo/sync/waiter_set_doorbell.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
-using SlotRing = mpmc_ring<>;
-using SlotRinger = CrowdRinger<MpmcSleepers>;
-using SlotSleeper = CrowdSleeper<MpmcSleepers>;
+using MpmcRing = mpmc_ring<>;
+using MpmcNotifier = SetNotifier<MpmcWaiterSet>;
+using MpmcWaiter = SetWaiter<MpmcWaiterSet>;
 
 // The ring that `url` asks for: what it does not say is the default.
-[[nodiscard]] MpmcParams slot_params(const Url& url) noexcept;
+[[nodiscard]] MpmcParams mpmc_params(const Url& url) noexcept;
 // Makes it in `bytes`.
-[[nodiscard]] Result<void> create_slots(std::span<std::byte> bytes, const Url& url);
+[[nodiscard]] Result<void> create_mpmc(std::span<std::byte> bytes, const Url& url);
 
 // Bytes of its segment.
 [[nodiscard]] Result<std::uint64_t> size_of_slots(const Url& url);
@@ -47,21 +47,21 @@ struct NameKeeper {
 };
 
 // What stands in the ring, and what has been recovered by whom, into `info`.
-void describe_slots(const MpmcParts& parts, ChannelInfo& info);
+void describe_mpmc(const MpmcParts& parts, ChannelInfo& info);
 // Of a ring that one does not take part in.
 void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info);
 
-// One handle's place in a slot ring. Destroyed without leave(), it is that of a dead participant.
-class SlotSeat {
+// One handle's place in an mpmc ring. Destroyed without leave(), it is that of a dead participant.
+class MpmcMembership {
  public:
   // Joins the ring that was found. Who finds nobody attached and nothing unread begins a new
-  // stream: those who have gone before are forgotten. Errors: SlotRing::attach()'s,
+  // stream: those who have gone before are forgotten. Errors: MpmcRing::attach()'s,
   // kGeometryMismatch, Participants::join()'s.
-  [[nodiscard]] static Result<SlotSeat> take(RingSegment found, const Url& url,
-                                             const OpenOptions& options, Role role,
-                                             NameKeeper keeper = {});
+  [[nodiscard]] static Result<MpmcMembership> take(RingSegment found, const Url& url,
+                                                   const OpenOptions& options, Role role,
+                                                   NameKeeper keeper = {});
 
-  [[nodiscard]] const SlotRing& ring() const noexcept { return ring_; }
+  [[nodiscard]] const MpmcRing& ring() const noexcept { return ring_; }
   [[nodiscard]] std::uint32_t slot() const noexcept { return attachment_.slot(); }
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] bool damaged() const noexcept { return attachment_.damaged(); }
@@ -69,15 +69,15 @@ class SlotSeat {
 
   // Puts right what the dead have left, and wakes those that can go on then. For blocked handles.
   void recover() noexcept;
-  // Gives the participant's slot back, once it has said its farewell. If no other is left, the
+  // Gives the participant's slot back, once it has closed in order. If no other is left, the
   // name goes with it, unless it is to be kept, or something lies there unread that `discards` does
   // not give up. That is asked while none can come.
-  void leave(bool keep, const Participants::NameGoes& farewell,
+  void leave(bool keep, const Participants::NameGoes& orderly_close,
              const Participants::NameGoes& discards) noexcept;
   void describe(ChannelInfo& info) const;
 
  private:
-  SlotSeat(Attachment<SlotRing> attachment, NameKeeper keeper) noexcept
+  MpmcMembership(Attachment<MpmcRing> attachment, NameKeeper keeper) noexcept
       : attachment_(std::move(attachment)),
         ring_(attachment_.parts()),
         keeper_(std::move(keeper)) {}
@@ -86,66 +86,66 @@ class SlotSeat {
   [[nodiscard]] bool take_over(std::uint32_t slot) noexcept;
   [[nodiscard]] bool anything_unread() noexcept;
 
-  Attachment<SlotRing> attachment_;
-  SlotRing ring_;
+  Attachment<MpmcRing> attachment_;
+  MpmcRing ring_;
   NameKeeper keeper_;
 };
 
-class SlotSender final : public SenderBackend {
+class MpmcSender final : public SenderBackend {
  public:
-  SlotSender(SlotSeat seat, const Url& url, const OpenOptions& options);
+  MpmcSender(MpmcMembership membership, const Url& url, const OpenOptions& options);
 
   [[nodiscard]] MpmcSendPath* path() noexcept { return &path_; }
 
   std::size_t max_message_bytes(const record_ring::Producer&) const noexcept override;
-  std::byte* reserve(record_ring::Producer&, Ringer&, std::size_t size_bytes, Deadline deadline,
+  std::byte* reserve(record_ring::Producer&, Notifier&, std::size_t size_bytes, Deadline deadline,
                      Status& refusal) noexcept override;
   void commit(std::size_t size_bytes) noexcept override { path_.commit(size_bytes); }
   void discard() noexcept override { path_.discard(); }
-  Status send(record_ring::Producer&, Ringer&, std::span<const std::byte> message,
+  Status send(record_ring::Producer&, Notifier&, std::span<const std::byte> message,
               Deadline deadline) noexcept override;
   void begin_batch(record_ring::Producer&) noexcept override {}
-  std::byte* add(record_ring::Producer&, Ringer&, std::size_t size_bytes,
+  std::byte* add(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                  Status& refusal) noexcept override;
-  Status commit_batch(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
+  Status commit_batch(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
   void abandon_batch(record_ring::Producer&) noexcept override { added_ = 0; }
-  Status published(Ringer&, Deadline) noexcept override { return Status::kOk; }
-  Status flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept override;
-  Status close(record_ring::Producer&, Ringer&, Status status, Deadline) noexcept override;
+  Status published(Notifier&, Deadline) noexcept override { return Status::kOk; }
+  Status flush(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
+  Status close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override;
-  Status wait_for_receiver(Ringer&, Deadline deadline) noexcept override;
+  Status wait_for_receiver(Notifier&, Deadline deadline) noexcept override;
   std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept override;
-  bool disarm() noexcept override { return sleeper_.cancel_wait(); }
+  bool disarm() noexcept override { return waiter_.cancel_wait(); }
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
-  [[nodiscard]] SlotRing::Producer& producer() noexcept { return path_.producer(); }
+  [[nodiscard]] MpmcRing::Producer& producer() noexcept { return path_.producer(); }
   [[nodiscard]] std::byte* wait_for_slot(Deadline deadline, Status& refusal) noexcept;
-  [[nodiscard]] bool deserted() const noexcept;
-  [[nodiscard]] Status why_deserted() const noexcept;
-  [[nodiscard]] Status nobody_to_wait_for() noexcept;
+  [[nodiscard]] bool no_receivers() const noexcept;
+  [[nodiscard]] Status why_no_receivers() const noexcept;
+  [[nodiscard]] Status no_peer_to_wait_for() noexcept;
   [[nodiscard]] bool all_read(std::uint64_t most = mpmc_limits::kMaxCapacity) noexcept;
   template <class Bell, class Ready>
   Status wait(Bell& bell, Deadline deadline, Ready&& ready) noexcept;
 
-  SlotSeat seat_;
+  MpmcMembership membership_;
   MpmcSendPath path_;
   WaitStrategy strategy_;
-  SlotSleeper sleeper_;
-  bool linger_;
+  MpmcWaiter waiter_;
+  bool await_successor_;
   bool keep_;
-  MpmcAttendance::Count before_;  // receivers that had gone when we came
-  Position sent_to_ = 0;          // behind the last message of our last batch
-  Position read_to_ = 0;          // what all_read() has seen given back
-  ProbePacer pacer_;              // of polling
+  MpmcPresence::Count before_;  // receivers that had gone when we came
+  Position sent_to_ = 0;        // behind the last message of our last batch
+  Position read_to_ = 0;        // what all_read() has seen given back
+  ProbePacer pacer_;            // of polling
   ProbePacer recovery_pacer_;
   std::vector<std::vector<std::byte>> batch_;  // the open batch's messages are the first added_
   std::size_t added_ = 0;
 };
 
-class SlotReceiver final : public ReceiverBackend {
+class MpmcReceiver final : public ReceiverBackend {
  public:
-  SlotReceiver(SlotSeat seat, const Url& url, const OpenOptions& options);
+  MpmcReceiver(MpmcMembership membership, const Url& url, const OpenOptions& options);
 
   [[nodiscard]] MpmcReceivePath* path() noexcept { return &path_; }
 
@@ -154,40 +154,40 @@ class SlotReceiver final : public ReceiverBackend {
                                    Status& refusal) noexcept override;
   void give_back() noexcept override { path_.give_back(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override { return 0; }
-  std::optional<Arming> arm(record_ring::Consumer&, Ringer&) noexcept override;
-  bool disarm() noexcept override { return sleeper_.cancel_wait(); }
-  void detach(record_ring::Consumer&, Ringer&) noexcept override;
+  std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept override;
+  bool disarm() noexcept override { return waiter_.cancel_wait(); }
+  void detach(record_ring::Consumer&, Notifier&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
 
   // Waits until there is a sender, or something that one has left.
   [[nodiscard]] Status wait_for_sender(Deadline deadline) noexcept;
 
  private:
-  [[nodiscard]] SlotRing::Consumer& consumer() noexcept { return path_.consumer(); }
-  [[nodiscard]] bool someone_came() const noexcept;
+  [[nodiscard]] MpmcRing::Consumer& consumer() noexcept { return path_.consumer(); }
+  [[nodiscard]] bool sender_joined() const noexcept;
   [[nodiscard]] bool over() noexcept;
   [[nodiscard]] Status how_it_ended() noexcept;
 
-  SlotSeat seat_;
+  MpmcMembership membership_;
   MpmcReceivePath path_;
   WaitStrategy strategy_;
-  SlotSleeper sleeper_;
-  bool linger_;
+  MpmcWaiter waiter_;
+  bool await_successor_;
   bool keep_;
   std::uint64_t senders_;  // so many have to have gone before the stream is over
-  std::uint64_t news_;     // of attendance, looked into
+  std::uint64_t epoch_;    // of presence, looked into
   Position read_to_ = 0;   // what over() has seen given back
   ProbePacer pacer_;       // of polling
   ProbePacer recovery_pacer_;
 };
 
-[[nodiscard]] SenderParts make_slot_sender(SlotSeat seat, const Url& url,
+[[nodiscard]] SenderParts make_mpmc_sender(MpmcMembership membership, const Url& url,
                                            const OpenOptions& options);
 // Also waits for a sender. kReplaced: the ring has to be looked for anew.
-[[nodiscard]] Result<ReceiverParts> make_slot_receiver(SlotSeat seat, const Url& url,
+[[nodiscard]] Result<ReceiverParts> make_mpmc_receiver(MpmcMembership membership, const Url& url,
                                                        const OpenOptions& options);
 
-// Join the ring in `segment`; errors as SlotSeat::take() and make_slot_receiver().
+// Join the ring in `segment`; errors as MpmcMembership::take() and make_mpmc_receiver().
 [[nodiscard]] Result<SenderParts> open_slot_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,

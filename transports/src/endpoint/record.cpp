@@ -8,7 +8,7 @@ namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // How often one look of fetch() follows the reader to where it goes on after a loss.
-constexpr int kLooksAfterLoss = 8;
+constexpr int kPollsAfterLoss = 8;
 
 Acknowledge acknowledge_of(const Url& url, const OpenOptions& options) noexcept {
   return options.acknowledge.value_or(url.options.acknowledge);
@@ -36,42 +36,43 @@ void end_stream(record_ring::Producer& producer, Status status) noexcept {
   }
 }
 
-RingSender::RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer,
-                       const Url& url, const OpenOptions& options)
+RingSender::RingSender(std::unique_ptr<Membership> membership,
+                       const record_ring::Producer& producer, const Url& url,
+                       const OpenOptions& options)
     : RecordSender(url),
-      seat_(std::move(seat)),
+      membership_(std::move(membership)),
       parts_(producer.parts()),
-      sleeper_(parts_.producer->space_waiter, parts_.consumer->space_ringer),
+      waiter_(parts_.producer->space_waiter, parts_.consumer->space_notifier),
       strategy_(url.options.wait, options.stop),
       capacity_(parts_.capacity),
-      linger_(url.options.linger || options.linger),
+      await_successor_(url.options.await_successor || options.await_successor),
       keep_(url.options.keep),
-      not_the_first_(producer.ended() || farewell_stands()),
+      not_the_first_(producer.ended() || peer_closed()),
       start_(producer.position()) {}
 
-bool RingSender::farewell_stands() const noexcept {
-  // relaxed: a farewell orders nothing.
+bool RingSender::peer_closed() const noexcept {
+  // relaxed: an orderly close orders nothing.
   const std::uint32_t state = parts_.consumer->record_waiter.state.load(std::memory_order_relaxed);
   return (state & BellWaiter::kGone) != 0;
 }
 
 // Whether the receiver has left in order, and it was ours.
 bool RingSender::receiver_left() const noexcept {
-  if (!farewell_stands()) return false;
+  if (!peer_closed()) return false;
   // relaxed: positions only grow; an older one makes us wait for the next look.
   return !not_the_first_ || parts_.consumer->head.load(std::memory_order_relaxed) > start_;
 }
 
 // kPeerGone: a receiver came while this sender was there and left in order, though it read nothing
 // of ours, as an earlier stream came first. kPeerDied: one came, and is dead now. Asks the kernel.
-Status RingSender::nobody_to_wait_for() noexcept {
-  if (seat_->damaged()) return Status::kCorrupt;
-  if (linger_) return Status::kWouldBlock;
+Status RingSender::no_peer_to_wait_for() noexcept {
+  if (membership_->damaged()) return Status::kCorrupt;
+  if (await_successor_) return Status::kWouldBlock;
   // Before the look: one that comes while we look is there, and has not gone.
-  const bool came = seat_->peer_came();
-  const bool came_anew = seat_->peer_came_anew();
-  // A receiver that said farewell did not die, whichever sender's it was.
-  switch (seat_->peer_absence([this] { return farewell_stands(); })) {
+  const bool came = membership_->peer_joined();
+  const bool came_anew = membership_->peer_rejoined();
+  // A receiver that closed in order did not die, whichever sender's it was.
+  switch (membership_->peer_absence([this] { return peer_closed(); })) {
     case Absence::kNone: return Status::kWouldBlock;
     case Absence::kLeft: return came_anew ? Status::kPeerGone : Status::kWouldBlock;
     case Absence::kDied: break;
@@ -82,21 +83,21 @@ Status RingSender::nobody_to_wait_for() noexcept {
 // Waits until `ready`, and finds out if there is no peer to wait for.
 template <class Ready>
 Status RingSender::wait(Deadline deadline, Ready&& ready) noexcept {
-  const auto ready_or_left = [&] { return ready() || (!linger_ && receiver_left()); };
+  const auto ready_or_left = [&] { return ready() || (!await_successor_ && receiver_left()); };
   Status why = Status::kWouldBlock;
-  const auto lost = [&] { return (why = nobody_to_wait_for()) != Status::kWouldBlock; };
-  const WaitResult result = strategy_.wait(sleeper_, deadline, ready_or_left, lost);
+  const auto lost = [&] { return (why = no_peer_to_wait_for()) != Status::kWouldBlock; };
+  const WaitResult result = strategy_.wait(waiter_, deadline, ready_or_left, lost);
   if (result == WaitResult::kReady && !ready()) return Status::kPeerGone;
   return status_of(result, deadline, why);
 }
 
-Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
+Status RingSender::wait_for_room(record_ring::Producer& producer, Notifier&, std::size_t size_bytes,
                                  Deadline deadline) noexcept {
   if (producer.outcome() == ClaimOutcome::kCorrupt) return Status::kCorrupt;
   if (deadline == Deadline::now()) {
     // The common case of a caller that polls: nothing but a look at the receiver's word.
-    if (!linger_ && receiver_left()) return Status::kPeerGone;
-    return pacer_.due() ? nobody_to_wait_for() : Status::kWouldBlock;
+    if (!await_successor_ && receiver_left()) return Status::kPeerGone;
+    return pacer_.due() ? no_peer_to_wait_for() : Status::kWouldBlock;
   }
   const Status status = wait(deadline, [&] {
     return producer.try_reserve(size_bytes) != nullptr ||
@@ -106,33 +107,33 @@ Status RingSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::
                                                                                : status;
 }
 
-Status RingSender::published(Ringer& ringer, Deadline) noexcept {
-  if (ringer.ring() || linger_ || !receiver_left()) return Status::kOk;
+Status RingSender::published(Notifier& notifier, Deadline) noexcept {
+  if (notifier.ring() || await_successor_ || !receiver_left()) return Status::kOk;
   return Status::kPeerGone;
 }
 
-Status RingSender::flush(record_ring::Producer& producer, Ringer&, Deadline deadline) noexcept {
+Status RingSender::flush(record_ring::Producer& producer, Notifier&, Deadline deadline) noexcept {
   const Status status = wait(
       deadline, [&] { return producer.drained() || producer.outcome() == ClaimOutcome::kCorrupt; });
   return status == Status::kOk && producer.outcome() == ClaimOutcome::kCorrupt ? Status::kCorrupt
                                                                                : status;
 }
 
-Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status status,
+Status RingSender::close(record_ring::Producer& producer, Notifier& notifier, Status status,
                          Deadline) noexcept {
   end_stream(producer, status);
-  static_cast<void>(ringer.ring());
+  static_cast<void>(notifier.ring());
   const auto refused = [&] {
     // relaxed: positions only grow, and one that left in order wrote its last one before it left.
     const Position head = parts_.consumer->head.load(std::memory_order_relaxed);
     const bool only_ours = static_cast<std::int64_t>(head - start_) >= 0;
-    return !linger_ && only_ours && receiver_left() && !producer.drained();
+    return !await_successor_ && only_ours && receiver_left() && !producer.drained();
   };
   // What was committed and not read stays for a receiver that is still to come; unless it is all
   // ours and our receiver did not want it, which the caller is told: also when it came and left
   // just now. A sender that breaks off is told nothing.
   bool unread = refused();
-  seat_->leave([&](bool last) {
+  membership_->leave([&](bool last) {
     if (!last) return false;
     if (keep_ || producer.drained()) return !keep_;
     unread = status != Status::kClosed && refused();
@@ -142,45 +143,45 @@ Status RingSender::close(record_ring::Producer& producer, Ringer& ringer, Status
   return unread ? Status::kPeerGone : Status::kOk;
 }
 
-Status RingSender::wait_for_receiver(Ringer&, Deadline deadline) noexcept {
-  const auto came = [&] { return seat_->peer_came() || receiver_left(); };
+Status RingSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
+  const auto came = [&] { return membership_->peer_joined() || receiver_left(); };
   // A receiver that comes rings.
-  const auto damaged = [&] { return seat_->damaged(); };
-  return status_of(strategy_.wait(sleeper_, deadline, came, damaged), deadline, Status::kCorrupt);
+  const auto damaged = [&] { return membership_->damaged(); };
+  return status_of(strategy_.wait(waiter_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
 std::optional<Arming> RingSender::arm(record_ring::Producer& producer,
                                       std::size_t size_bytes) noexcept {
   const auto ready = [&] {
     return producer.try_reserve(size_bytes) != nullptr ||
-           producer.outcome() == ClaimOutcome::kCorrupt || (!linger_ && receiver_left());
+           producer.outcome() == ClaimOutcome::kCorrupt || (!await_successor_ && receiver_left());
   };
-  const auto lost = [&] { return nobody_to_wait_for() != Status::kWouldBlock; };
-  return arm_bell(sleeper_, pacer_, ready, lost);
+  const auto lost = [&] { return no_peer_to_wait_for() != Status::kWouldBlock; };
+  return arm_bell(waiter_, pacer_, ready, lost);
 }
 
 bool RingSender::disarm() noexcept {
-  sleeper_.cancel_wait();
+  waiter_.cancel_wait();
   return false;
 }
 
 void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
   info.capacity_bytes = capacity_;
   info.pending_bytes = pending_bytes(parts_, producer.position());
-  seat_->describe(info);
+  membership_->describe(info);
 }
 
-RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
-                           const OpenOptions& options)
+RingReceiver::RingReceiver(std::unique_ptr<Membership> membership, const RecordParts& parts,
+                           const Url& url, const OpenOptions& options)
     : RecordReceiver(url),
-      seat_(std::move(seat)),
-      sleeper_(parts.consumer->record_waiter, parts.producer->record_ringer),
+      membership_(std::move(membership)),
+      waiter_(parts.consumer->record_waiter, parts.producer->record_notifier),
       strategy_(url.options.wait, options.stop),
       selective_(url.options.reader.from != ReaderStart::kOldest ||
                  url.options.reader.policy == ReaderPolicy::kLatest),
-      linger_(url.options.linger || options.linger),
+      await_successor_(url.options.await_successor || options.await_successor),
       keep_(url.options.keep) {
-  if (parts.readers > 1) seat_->await_records(parts);
+  if (parts.readers > 1) membership_->await_records(parts);
 }
 
 // What is lost is counted, and there is something to read elsewhere; but with a hostile peer that
@@ -188,9 +189,9 @@ RingReceiver::RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
 // up is waited for as that of one that was killed.
 ReadOutcome RingReceiver::look(record_ring::Consumer& consumer) noexcept {
   ReadOutcome state = ReadOutcome::kEmpty;
-  for (int i = 0; i < kLooksAfterLoss; ++i) {
+  for (int i = 0; i < kPollsAfterLoss; ++i) {
     state = consumer.try_peek();
-    if (linger_ && state == ReadOutcome::kBrokenOff) {
+    if (await_successor_ && state == ReadOutcome::kBrokenOff) {
       consumer.pass_end();
       state = ReadOutcome::kEmpty;
     } else if (state != ReadOutcome::kLost) {
@@ -202,25 +203,26 @@ ReadOutcome RingReceiver::look(record_ring::Consumer& consumer) noexcept {
 
 // Whether there is none, or no ring any more. Asks the kernel.
 bool RingReceiver::sender_is_lost(Absence& absence) noexcept {
-  if (seat_->damaged()) return true;
-  if (linger_) return false;
-  absence = seat_->peer_absence([this] { return seat_->peer_left(); });
+  if (membership_->damaged()) return true;
+  if (await_successor_) return false;
+  absence = membership_->peer_absence([this] { return membership_->peer_left(); });
   return absence != Absence::kNone;
 }
 
-std::optional<Arming> RingReceiver::arm(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
+std::optional<Arming> RingReceiver::arm(record_ring::Consumer& consumer,
+                                        Notifier& notifier) noexcept {
   Absence absence = Absence::kNone;
   const auto ready = [&] {
     const bool something = look(consumer) != ReadOutcome::kEmpty;
     // The look that found nothing has told the sender of all the space there is.
-    if (!something) static_cast<void>(ringer.notify());
+    if (!something) static_cast<void>(notifier.notify());
     return something;
   };
-  return arm_bell(sleeper_, pacer_, ready, [&] { return sender_is_lost(absence); });
+  return arm_bell(waiter_, pacer_, ready, [&] { return sender_is_lost(absence); });
 }
 
 bool RingReceiver::disarm() noexcept {
-  sleeper_.cancel_wait();
+  waiter_.cancel_wait();
   return false;
 }
 
@@ -237,7 +239,7 @@ Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline d
     // What was published before the death comes first.
     gone = !ready() && pacer_.due_by_time() && lost() && !ready();
   } else {
-    const WaitResult result = strategy_.wait(sleeper_, deadline, ready, lost);
+    const WaitResult result = strategy_.wait(waiter_, deadline, ready, lost);
     if (result == WaitResult::kInterrupted) return Status::kInterrupted;
     gone = result == WaitResult::kPeerGone;
   }
@@ -263,7 +265,7 @@ Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline d
 // No sender is there, and nothing to read. One that closed the ring just as we came in has left its
 // mark before the place where we began.
 Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer, Absence absence) noexcept {
-  if (seat_->damaged() || absence == Absence::kNone) return Status::kCorrupt;
+  if (membership_->damaged() || absence == Absence::kNone) return Status::kCorrupt;
   if (absence == Absence::kDied) return Status::kPeerDied;
   const ReadOutcome mark = consumer.mark_before();
   if (mark == ReadOutcome::kEnd) return Status::kEnded;
@@ -272,27 +274,27 @@ Status RingReceiver::how_it_ended(const record_ring::Consumer& consumer, Absence
 
 Status RingReceiver::wait_for_sender(record_ring::Consumer& consumer, Deadline deadline) noexcept {
   const auto came = [&] {
-    return seat_->peer() == Presence::kPresent || consumer.try_peek() != ReadOutcome::kEmpty;
+    return membership_->peer() == Presence::kPresent || consumer.try_peek() != ReadOutcome::kEmpty;
   };
   const Status status =
-      wait_for_a_sender(strategy_, sleeper_, deadline, came, [&] { return seat_->at_its_name(); });
+      await_sender(strategy_, waiter_, deadline, came, [&] { return membership_->at_its_name(); });
   if (status == Status::kOk) {
-    passed_over_ = selective_ && seat_->peer() != Presence::kPresent;
+    passed_over_ = selective_ && membership_->peer() != Presence::kPresent;
   }
   return status;
 }
 
-void RingReceiver::detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept {
+void RingReceiver::detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept {
   // What a successor of the sender writes behind the end is another stream, for another receiver.
   // An end that we were not told of is still to be read.
   if (told_) consumer.pass_end();
   consumer.leave();
   const RecordParts& parts = consumer.parts();
-  seat_->leave([&](bool last) {
+  membership_->leave([&](bool last) {
     // Here, so that a sender which hears it and leaves, too, is the last: what we have not read is
     // in its hands then. Without a sender none is told of that: it stays for another receiver.
-    sleeper_.leave();
-    static_cast<void>(ringer.ring());
+    waiter_.leave();
+    static_cast<void>(notifier.ring());
     if (keep_ || !last) return false;
     if (parts.readers == 1) return !consumer.anything_unread();
     return !passed_over_ && !anything_unread(parts);
@@ -310,7 +312,7 @@ void say_kind(const RecordParts& parts, ChannelInfo& info) {
 void RingReceiver::describe(const record_ring::Consumer& consumer, ChannelInfo& info) const {
   info.capacity_bytes = consumer.parts().capacity;
   say_kind(consumer.parts(), info);
-  seat_->describe(info);
+  membership_->describe(info);
 }
 
 namespace {
@@ -323,7 +325,7 @@ Error mismatch(const Url& url, const std::string& with, const std::string& wante
 
 }  // namespace
 
-Result<void> check_wishes(const Url& url, const RecordParts& parts) {
+Result<void> check_requested(const Url& url, const RecordParts& parts) {
   const ChannelOptions& wishes = url.options;
   if (wishes.capacity && *wishes.capacity != parts.capacity) {
     return mismatch(url, "capacity=" + format_size(parts.capacity), format_size(*wishes.capacity));
@@ -346,16 +348,17 @@ Result<void> check_wishes(const Url& url, const RecordParts& parts) {
   return {};
 }
 
-Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat, const RecordParts& parts,
-                                     const Url& url, const OpenOptions& options) {
+Result<SenderParts> make_ring_sender(std::unique_ptr<Membership> membership,
+                                     const RecordParts& parts, const Url& url,
+                                     const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    seat->leave([](bool) { return false; });
+    membership->leave([](bool) { return false; });
     return ring_is_corrupt(url, "headers or positions");
   }
-  auto backend = std::make_unique<RingSender>(std::move(seat), *producer, url, options);
+  auto backend = std::make_unique<RingSender>(std::move(membership), *producer, url, options);
   return SenderParts{*std::move(producer),
-                     Ringer(parts.consumer->record_waiter, parts.producer->record_ringer),
+                     Notifier(parts.consumer->record_waiter, parts.producer->record_notifier),
                      std::move(backend)};
 }
 
@@ -378,20 +381,21 @@ std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url
 
 }  // namespace
 
-Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat, const RecordParts& parts,
-                                         const Url& url, const OpenOptions& options) {
+Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Membership> membership,
+                                         const RecordParts& parts, const Url& url,
+                                         const OpenOptions& options) {
   auto consumer = take_up(parts, url, acknowledge_of(url, options));
   if (!consumer) {
-    seat->leave([](bool) { return false; });
+    membership->leave([](bool) { return false; });
     return ring_is_corrupt(url, "a position or headers");
   }
-  Ringer ringer(parts.producer->space_waiter, parts.consumer->space_ringer);
-  auto backend = std::make_unique<RingReceiver>(std::move(seat), parts, url, options);
+  Notifier notifier(parts.producer->space_waiter, parts.consumer->space_notifier);
+  auto backend = std::make_unique<RingReceiver>(std::move(membership), parts, url, options);
   // A sender may be asleep, waiting for a receiver.
-  static_cast<void>(ringer.ring());
+  static_cast<void>(notifier.ring());
   const Status status = backend->wait_for_sender(*consumer, options.wait);
-  return when_a_sender_came(
-      status, {*std::move(consumer), ringer, std::move(backend), ProbePacer::kLooks}, url);
+  return finish_receiver(
+      status, {*std::move(consumer), notifier, std::move(backend), ProbePacer::kPolls}, url);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

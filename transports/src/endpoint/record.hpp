@@ -23,11 +23,11 @@ namespace rondo::inline RONDO_ABI::detail {
 // asking is a system call.
 class ProbePacer {
  public:
-  static constexpr std::uint32_t kLooks = 256;
+  static constexpr std::uint32_t kPolls = 256;
   static constexpr std::chrono::milliseconds kInterval{10};
 
   // To be called at every look that finds nothing; true if it is time to ask.
-  [[nodiscard]] bool due() noexcept { return ++looks_ % kLooks == 0 && due_by_time(); }
+  [[nodiscard]] bool due() noexcept { return ++polls_ % kPolls == 0 && due_by_time(); }
   [[nodiscard]] bool due_by_time() noexcept {
     const auto now = Deadline::Clock::now();
     if (now - last_ < kInterval) return false;
@@ -36,12 +36,12 @@ class ProbePacer {
   }
   // It is time to ask at the next look.
   void hurry() noexcept {
-    looks_ = kLooks - 1;
+    polls_ = kPolls - 1;
     last_ = {};
   }
 
  private:
-  std::uint32_t looks_ = 0;
+  std::uint32_t polls_ = 0;
   Deadline::Clock::time_point last_{};
 };
 
@@ -60,75 +60,75 @@ template <class Bell, class Ready, class Lost>
   return {};
 }
 
-// One side's place in a ring channel, and its view of the other side. A seat that goes away without
-// leave() is that of a dead participant.
-class Seat {
+// One side's place in a ring channel, and its view of the other side. A membership that goes away
+// without leave() is that of a dead participant.
+class Membership {
  public:
-  virtual ~Seat() = default;
+  virtual ~Membership() = default;
 
   // Whether the other side is there now, any of it: proved, not guessed.
   [[nodiscard]] virtual Presence peer() noexcept = 0;
   // Whether receiver `i` of several is.
   [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
-  // Whether it is there now, or came and died since this seat was taken.
-  [[nodiscard]] virtual bool peer_came() noexcept = 0;
-  // How often its place has been taken so far, and whether that is more often than when this seat
-  // was taken; as far as the peers say so themselves.
-  [[nodiscard]] virtual std::uint64_t comings() noexcept { return 0; }
-  [[nodiscard]] virtual bool peer_came_anew() noexcept { return false; }
+  // Whether it is there now, or came and died since this membership was taken.
+  [[nodiscard]] virtual bool peer_joined() noexcept = 0;
+  // How often its place has been taken so far, and whether that is more often than when this
+  // membership was taken; as far as the peers say so themselves.
+  [[nodiscard]] virtual std::uint64_t join_count() noexcept { return 0; }
+  [[nodiscard]] virtual bool peer_rejoined() noexcept { return false; }
   // Of a peer that is absent: whether it says that it left in order.
   [[nodiscard]] virtual bool peer_left() noexcept { return true; }
-  // Whether it is absent, and how: `said_farewell` tells of one that is whether it left in order.
-  template <class Said>
-  [[nodiscard]] Absence peer_absence(Said&& said_farewell) noexcept {
-    return look_for([this] { return peer(); }, [this] { return comings(); }, said_farewell);
+  // Whether it is absent, and how: `peer_closed` tells of one that is whether it left in order.
+  template <class PeerClosed>
+  [[nodiscard]] Absence peer_absence(PeerClosed&& peer_closed) noexcept {
+    return probe_absence([this] { return peer(); }, [this] { return join_count(); }, peer_closed);
   }
-  // Says to the producer of a ring with several readers that the owner of this seat and of
+  // Says to the producer of a ring with several readers that the owner of this membership and of
   // these parts may sleep from now on. Nothing to do where the producer knows.
   virtual void await_records(const RecordParts&) noexcept {}
   // Whether memory has been taken away from under the ring.
   [[nodiscard]] virtual bool damaged() const noexcept = 0;
   // Whether the channel's name still leads to this ring.
   [[nodiscard]] virtual bool at_its_name() const noexcept = 0;
-  // Gives the seat back. `name_goes` is called once, as Participants::leave() does: under the lock
-  // that a sender and a receiver of this ring share, if they share one.
+  // Gives the membership back. `name_goes` is called once, as Participants::leave() does: under the
+  // lock that a sender and a receiver of this ring share, if they share one.
   virtual void leave(const Participants::NameGoes& name_goes) noexcept = 0;
   virtual void describe(ChannelInfo& info) const = 0;
 };
 
 class RingSender final : public RecordSender {
  public:
-  // `producer` has just taken up its part; the seat is taken.
-  RingSender(std::unique_ptr<Seat> seat, const record_ring::Producer& producer, const Url& url,
-             const OpenOptions& options);
+  // `producer` has just taken up its part; the membership is taken.
+  RingSender(std::unique_ptr<Membership> membership, const record_ring::Producer& producer,
+             const Url& url, const OpenOptions& options);
 
-  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+  Status wait_for_room(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
-  Status published(Ringer& ringer, Deadline deadline) noexcept override;
-  Status flush(record_ring::Producer& producer, Ringer& ringer,
+  Status published(Notifier& notifier, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Notifier& notifier,
                Deadline deadline) noexcept override;
-  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+  Status close(record_ring::Producer& producer, Notifier& notifier, Status status,
                Deadline deadline) noexcept override;
-  bool receiver_attached() noexcept override { return seat_->peer() == Presence::kPresent; }
-  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
+  bool receiver_attached() noexcept override { return membership_->peer() == Presence::kPresent; }
+  Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
   std::optional<Arming> arm(record_ring::Producer& producer,
                             std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
-  [[nodiscard]] bool farewell_stands() const noexcept;
+  [[nodiscard]] bool peer_closed() const noexcept;
   [[nodiscard]] bool receiver_left() const noexcept;
-  [[nodiscard]] Status nobody_to_wait_for() noexcept;
+  [[nodiscard]] Status no_peer_to_wait_for() noexcept;
   template <class Ready>
   Status wait(Deadline deadline, Ready&& ready) noexcept;
 
-  std::unique_ptr<Seat> seat_;
+  std::unique_ptr<Membership> membership_;
   RecordParts parts_;
-  Sleeper sleeper_;
+  Waiter waiter_;
   WaitStrategy strategy_;
   std::uint64_t capacity_;
-  bool linger_;
+  bool await_successor_;
   bool keep_;
   // Another sender's stream came before ours, with a receiver that may still be at it or has left
   // in order: that counts only once something behind start_ has been read.
@@ -139,13 +139,13 @@ class RingSender final : public RecordSender {
 
 class RingReceiver final : public RecordReceiver {
  public:
-  RingReceiver(std::unique_ptr<Seat> seat, const RecordParts& parts, const Url& url,
+  RingReceiver(std::unique_ptr<Membership> membership, const RecordParts& parts, const Url& url,
                const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  std::optional<Arming> arm(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   bool disarm() noexcept override;
-  void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
   // Waits until there is a sender, or something that one has left to be read. kPeerGone when the
@@ -158,8 +158,8 @@ class RingReceiver final : public RecordReceiver {
   [[nodiscard]] Status how_it_ended(const record_ring::Consumer& consumer,
                                     Absence absence) noexcept;
 
-  std::unique_ptr<Seat> seat_;
-  Sleeper sleeper_;
+  std::unique_ptr<Membership> membership_;
+  Waiter waiter_;
   WaitStrategy strategy_;
   ProbePacer pacer_;
   bool told_ = false;  // of the end of the stream, or that it was broken off
@@ -167,7 +167,7 @@ class RingReceiver final : public RecordReceiver {
   // life, without a sender, it passes over, and that counts as unread.
   bool selective_;
   bool passed_over_ = false;
-  bool linger_;
+  bool await_successor_;
   bool keep_;
 };
 
@@ -183,14 +183,14 @@ void end_stream(record_ring::Producer& producer, Status status) noexcept;
 
 // What the URL asks for and the ring at its name does not have. Errors: kGeometryMismatch,
 // kInvalidOption.
-[[nodiscard]] Result<void> check_wishes(const Url& url, const RecordParts& parts);
+[[nodiscard]] Result<void> check_requested(const Url& url, const RecordParts& parts);
 
-// Puts an end together once the ring is mapped and the seat taken. Errors: kCorrupt.
-[[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Seat> seat,
+// Puts an end together once the ring is mapped and the membership taken. Errors: kCorrupt.
+[[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Membership> membership,
                                                    const RecordParts& parts, const Url& url,
                                                    const OpenOptions& options);
 // Also waits for a sender. kReplaced: the ring has to be looked for anew.
-[[nodiscard]] Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Seat> seat,
+[[nodiscard]] Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Membership> membership,
                                                        const RecordParts& parts, const Url& url,
                                                        const OpenOptions& options);
 

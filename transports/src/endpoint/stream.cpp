@@ -79,8 +79,8 @@ Status StreamSender::write_all(Deadline deadline) noexcept {
   }
 }
 
-Status StreamSender::wait_for_room(record_ring::Producer& producer, Ringer&, std::size_t size_bytes,
-                                   Deadline deadline) noexcept {
+Status StreamSender::wait_for_room(record_ring::Producer& producer, Notifier&,
+                                   std::size_t size_bytes, Deadline deadline) noexcept {
   for (;;) {
     bool all = false;
     Status status = write_some(all);
@@ -92,17 +92,17 @@ Status StreamSender::wait_for_room(record_ring::Producer& producer, Ringer&, std
   }
 }
 
-Status StreamSender::published(Ringer&, Deadline deadline) noexcept {
+Status StreamSender::published(Notifier&, Deadline deadline) noexcept {
   const Status status = write_all(deadline);
   // What is late is not lost: later calls write it.
   return is_final(status) ? status : Status::kOk;
 }
 
-Status StreamSender::flush(record_ring::Producer&, Ringer&, Deadline deadline) noexcept {
+Status StreamSender::flush(record_ring::Producer&, Notifier&, Deadline deadline) noexcept {
   return write_all(deadline);
 }
 
-Status StreamSender::close(record_ring::Producer&, Ringer&, Status status,
+Status StreamSender::close(record_ring::Producer&, Notifier&, Status status,
                            Deadline deadline) noexcept {
   // kClosed: the user breaks it off. Else nothing is read any more.
   if (status == Status::kOk || status == Status::kClosed) {
@@ -114,7 +114,7 @@ Status StreamSender::close(record_ring::Producer&, Ringer&, Status status,
   return status;
 }
 
-Status StreamSender::wait_for_receiver(Ringer&, Deadline) noexcept {
+Status StreamSender::wait_for_receiver(Notifier&, Deadline) noexcept {
   // It was there when the channel was opened.
   return stream_->peer_gone() ? Status::kPeerGone : Status::kOk;
 }
@@ -168,7 +168,7 @@ Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
   }
 }
 
-void StreamReceiver::detach(record_ring::Consumer&, Ringer&) noexcept {
+void StreamReceiver::detach(record_ring::Consumer&, Notifier&) noexcept {
   stream_->close();
   if (cleanup_ != nullptr) cleanup_->run();
 }
@@ -185,8 +185,8 @@ Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, Pendi
   auto producer = record_ring::Producer::attach(staging->parts);
   auto backend = std::make_unique<StreamSender>(std::move(stream), std::move(staging).value(),
                                                 std::move(cleanup), url, options);
-  // The ringer is bound to no sleeper: every commit takes the slow path, and is written out there.
-  return SenderParts{*std::move(producer), Ringer(), std::move(backend)};
+  // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.
+  return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
 }
 
 Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
@@ -195,12 +195,11 @@ Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
   auto staging = make_staging(url, kChunkBytes);
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts);
-  auto consumer =
-      record_ring::Consumer::attach(staging->parts, Acknowledge::kLazily, Steering::kOff);
+  auto consumer = record_ring::Consumer::attach(staging->parts, Acknowledge::kLazily, Pacing::kOff);
   auto backend =
       std::make_unique<StreamReceiver>(std::move(stream), std::move(staging).value(),
                                        *std::move(producer), std::move(cleanup), url, options);
-  return ReceiverParts{*std::move(consumer), Ringer(), std::move(backend)};
+  return ReceiverParts{*std::move(consumer), Notifier(), std::move(backend)};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -61,15 +61,15 @@ class StreamSender final : public RecordSender {
   StreamSender(std::unique_ptr<ByteStream> stream, Staging staging, PendingCleanup&& cleanup,
                const Url& url, const OpenOptions& options);
 
-  Status wait_for_room(record_ring::Producer& producer, Ringer& ringer, std::size_t size_bytes,
+  Status wait_for_room(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
-  Status published(Ringer& ringer, Deadline deadline) noexcept override;
-  Status flush(record_ring::Producer& producer, Ringer& ringer,
+  Status published(Notifier& notifier, Deadline deadline) noexcept override;
+  Status flush(record_ring::Producer& producer, Notifier& notifier,
                Deadline deadline) noexcept override;
-  Status close(record_ring::Producer& producer, Ringer& ringer, Status status,
+  Status close(record_ring::Producer& producer, Notifier& notifier, Status status,
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return !stream_->peer_gone(); }
-  Status wait_for_receiver(Ringer& ringer, Deadline deadline) noexcept override;
+  Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -92,7 +92,7 @@ class StreamReceiver final : public RecordReceiver {
                  const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
-  void detach(record_ring::Consumer& consumer, Ringer& ringer) noexcept override;
+  void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
  private:

@@ -8,16 +8,17 @@
 #include <cstring>
 #include <utility>
 
-#include "open/strangers_linux.hpp"
-#include "rondo/core/uncancelled.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-constexpr std::size_t kControlBytes = CMSG_SPACE(kMostHandedOver * sizeof(int));
+constexpr std::size_t kControlBytes = CMSG_SPACE(kMaxDescriptors * sizeof(int));
 
-Wire outcome_of_failure() noexcept {
-  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Wire::kNotNow : Wire::kGone;
+WireResult outcome_of_failure() noexcept {
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? WireResult::kNotNow
+                                                                   : WireResult::kGone;
 }
 
 // Moves the descriptors that came with `message` into `fds`. Whether they are as many as there is
@@ -35,7 +36,7 @@ bool take_memory(msghdr& message, std::span<OwnedFd> fds, std::uint64_t most_byt
       OwnedFd taken = take_over(fd);
       if (!is_memory(taken.get(), most_bytes)) {
         sound = false;
-        leave_open(std::move(taken));
+        leak(std::move(taken));
       } else if (count < fds.size()) {
         fds[count] = std::move(taken);
       }
@@ -46,8 +47,8 @@ bool take_memory(msghdr& message, std::span<OwnedFd> fds, std::uint64_t most_byt
 
 }  // namespace
 
-Wire send_message(int socket, std::span<const std::byte> message,
-                  std::span<const int> fds) noexcept {
+WireResult send_message(int socket, std::span<const std::byte> message,
+                        std::span<const int> fds) noexcept {
   iovec bytes{const_cast<std::byte*>(message.data()), message.size()};
   alignas(cmsghdr) std::array<std::byte, kControlBytes> control{};
   msghdr header{};
@@ -62,14 +63,14 @@ Wire send_message(int socket, std::span<const std::byte> message,
     part->cmsg_len = CMSG_LEN(fds.size_bytes());
     std::memcpy(CMSG_DATA(part), fds.data(), fds.size_bytes());
   }
-  const Uncancelled here;
+  const CancellationDisabled here;
   const ssize_t sent = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) return outcome_of_failure();
-  return static_cast<std::size_t>(sent) == message.size() ? Wire::kDone : Wire::kBroken;
+  return static_cast<std::size_t>(sent) == message.size() ? WireResult::kDone : WireResult::kBroken;
 }
 
-Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds,
-                     std::uint64_t most_bytes) noexcept {
+WireResult receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds,
+                           std::uint64_t most_bytes) noexcept {
   iovec bytes{message.data(), message.size()};
   alignas(cmsghdr) std::array<std::byte, kControlBytes> control{};
   msghdr header{};
@@ -79,17 +80,17 @@ Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd
     header.msg_control = control.data();
     header.msg_controllen = CMSG_LEN(fds.size() * sizeof(int));
   }
-  // A look first: what is not as expected stays in the queue, for let_go().
+  // A look first: what is not as expected stays in the queue, for close_or_leak().
   const ssize_t received = recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0) return outcome_of_failure();
   const bool sound = take_memory(header, fds, most_bytes);
-  if (received == 0) return Wire::kGone;
+  if (received == 0) return WireResult::kGone;
   const bool whole = static_cast<std::size_t>(received) == message.size() &&
                      (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-  if (!whole || !sound) return Wire::kBroken;
+  if (!whole || !sound) return WireResult::kBroken;
   // Out of the queue; the copies of the descriptors there are memory too.
   static_cast<void>(recv(socket, message.data(), message.size(), MSG_DONTWAIT));
-  return Wire::kDone;
+  return WireResult::kDone;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -9,7 +9,7 @@
 //                                                 seals it, and takes its lock on it
 //   checks seals and size of the part        <-   Answer, with the part, open for reading, and once
 //   maps it, takes its own lock on it             more, open for locking
-//   Welcome                                  ->
+//   Join reply                               ->
 //
 // The ring is open for reading alone, and sealed: no receiver can write to it, whatever it does. A
 // receiver's part can be written by that receiver alone, and is sealed too: neither side can take
@@ -22,7 +22,7 @@
 #include <span>
 #include <type_traits>
 
-#include "open/strangers_linux.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
 #include "stream/owned_fd_linux.hpp"
 
 #include "rondo/core/version.hpp"
@@ -31,10 +31,10 @@ namespace rondo::inline RONDO_ABI::detail {
 
 enum class GuardedVerdict : std::uint32_t {
   kAdmitted = 0,
-  kStranger = 1,  // not on the sender's list
-  kFull = 2,      // every place is taken by a receiver that lives
-  kUnsound = 3,   // what the receiver handed over is not what it has to be
-  kNoRoom = 4     // the sender has no descriptors left for it
+  kNotPermitted = 1,  // not on the sender's list
+  kFull = 2,          // every place is taken by a receiver that lives
+  kUnsound = 3,       // what the receiver handed over is not what it has to be
+  kNoRoom = 4         // the sender has no descriptors left for it
 };
 
 //   offset  size  field    meaning
@@ -65,7 +65,7 @@ struct GuardedAnswer {
 //        8     4  verdict  GuardedVerdict
 //       12     4  reader   which of the ring's readers it is now
 //       16     8  state    from where that one's state word goes on: tells it from its predecessors
-struct GuardedWelcome {
+struct GuardedJoinReply {
   std::uint64_t magic = GuardedOffer::kMagic;
   std::uint32_t verdict = 0;
   std::uint32_t reader = 0;
@@ -73,12 +73,12 @@ struct GuardedWelcome {
 };
 static_assert(sizeof(GuardedOffer) == 24 && std::is_trivially_copyable_v<GuardedOffer>);
 static_assert(sizeof(GuardedAnswer) == 16 && std::is_trivially_copyable_v<GuardedAnswer>);
-static_assert(sizeof(GuardedWelcome) == 24 && std::is_trivially_copyable_v<GuardedWelcome>);
+static_assert(sizeof(GuardedJoinReply) == 24 && std::is_trivially_copyable_v<GuardedJoinReply>);
 
 // Up to this many descriptors come with a message.
-inline constexpr std::size_t kMostHandedOver = 2;
+inline constexpr std::size_t kMaxDescriptors = 2;
 
-enum class Wire : std::uint8_t {
+enum class WireResult : std::uint8_t {
   kDone,
   kNotNow,  // it would have to wait
   kGone,    // the other side is
@@ -86,20 +86,22 @@ enum class Wire : std::uint8_t {
 };
 
 // Sends `message` and copies of `fds` with it.
-[[nodiscard]] Wire send_message(int socket, std::span<const std::byte> message,
-                                std::span<const int> fds) noexcept;
+[[nodiscard]] WireResult send_message(int socket, std::span<const std::byte> message,
+                                      std::span<const int> fds) noexcept;
 // Receives a message of just this size, with as many descriptors as `fds` has room for, all of
-// memory, at most so much. What is anything else stays in the queue (strangers_linux.hpp).
-[[nodiscard]] Wire receive_message(int socket, std::span<std::byte> message, std::span<OwnedFd> fds,
-                                   std::uint64_t most_bytes) noexcept;
+// memory, at most so much. What is anything else stays in the queue
+// (untrusted_descriptors_linux.hpp).
+[[nodiscard]] WireResult receive_message(int socket, std::span<std::byte> message,
+                                         std::span<OwnedFd> fds, std::uint64_t most_bytes) noexcept;
 
 template <class T>
-[[nodiscard]] Wire send_struct(int socket, const T& value, std::span<const int> fds = {}) noexcept {
+[[nodiscard]] WireResult send_struct(int socket, const T& value,
+                                     std::span<const int> fds = {}) noexcept {
   return send_message(socket, std::as_bytes(std::span(&value, 1)), fds);
 }
 template <class T>
-[[nodiscard]] Wire receive_struct(int socket, T& value, std::span<OwnedFd> fds = {},
-                                  std::uint64_t most_bytes = kAnySize) noexcept {
+[[nodiscard]] WireResult receive_struct(int socket, T& value, std::span<OwnedFd> fds = {},
+                                        std::uint64_t most_bytes = kAnySize) noexcept {
   return receive_message(socket, std::as_writable_bytes(std::span(&value, 1)), fds, most_bytes);
 }
 

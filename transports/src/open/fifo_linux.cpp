@@ -119,7 +119,7 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
     return Error{
         ErrorCode::kForeignOwner,
         url.target + " " +
-            who_lacks_mode(status.st_uid, status.st_gid, status.st_mode, url.options.segment.mode)};
+            explain_mode(status.st_uid, status.st_gid, status.st_mode, url.options.segment.mode)};
   }
   if (!take_role(fd, direction)) {
     return Error{ErrorCode::kBusy, url.name() + " has a " + (reading ? "receiver" : "sender") +

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 
@@ -21,7 +21,7 @@ class GrowingPause {
 
   // Blocking, until `deadline` at most.
   void sleep(Deadline deadline) noexcept {
-    const Uncancelled here;
+    const CancellationDisabled here;
     const auto waited = Deadline::Clock::now() - began_;
     const Deadline::Clock::duration length =
         std::clamp<Deadline::Clock::duration>(waited / 4, kShortest, kLongest);

@@ -11,7 +11,7 @@
 #include "endpoint/mpmc.hpp"
 #include "endpoint/record.hpp"
 #include "open/open.hpp"
-#include "rondo/core/memory_left.hpp"
+#include "rondo/core/available_memory.hpp"
 #include "rondo/transports/local_memory.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -46,9 +46,9 @@ class InprocTable {
   std::map<std::string, std::shared_ptr<InprocRing>> rings;
 };
 
-class InprocSeat final : public Seat {
+class InprocMembership final : public Membership {
  public:
-  InprocSeat(std::shared_ptr<InprocRing> ring, std::size_t side) noexcept
+  InprocMembership(std::shared_ptr<InprocRing> ring, std::size_t side) noexcept
       : ring_(std::move(ring)), side_(side), before_(ring_->joins[1 - side]) {}
 
   Presence peer() noexcept override {
@@ -56,12 +56,12 @@ class InprocSeat final : public Seat {
     came_ = came_ || ring_->attached[1 - side_];
     return ring_->attached[1 - side_] ? Presence::kPresent : Presence::kAbsent;
   }
-  bool peer_came() noexcept override { return peer() == Presence::kPresent || came_; }
-  std::uint64_t comings() noexcept override {
+  bool peer_joined() noexcept override { return peer() == Presence::kPresent || came_; }
+  std::uint64_t join_count() noexcept override {
     const std::lock_guard lock(InprocTable::instance().mutex);
     return ring_->joins[1 - side_];
   }
-  bool peer_came_anew() noexcept override { return comings() != before_; }
+  bool peer_rejoined() noexcept override { return join_count() != before_; }
   bool damaged() const noexcept override { return false; }
   bool at_its_name() const noexcept override { return true; }
   void leave(const Participants::NameGoes& name_goes) noexcept override {
@@ -86,7 +86,7 @@ Result<std::shared_ptr<InprocRing>> make_slots(const Url& url) {
   const auto size = size_of_slots(url);
   if (!size) return size.error();
   auto segment = Segment::create({Backing::kHeap, {}}, *size, {}, [&](std::span<std::byte> bytes) {
-    return create_slots(bytes, url);
+    return create_mpmc(bytes, url);
   });
   if (!segment) return std::move(segment).error();
   auto ring = std::make_shared<InprocRing>();
@@ -104,7 +104,7 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
   const auto layout = record_ring::layout_for({capacity});
   if (!layout) return layout.error();
-  if (auto left = check_memory_left(layout->total_bytes, url.name()); !left) {
+  if (auto left = check_available_memory(layout->total_bytes, url.name()); !left) {
     return std::move(left).error();
   }
   const auto memory = ring->memory.take_zeroed(layout->total_bytes, kPartAlignment);
@@ -118,9 +118,9 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   return ring;
 }
 
-// Takes a seat. The caller holds the table's mutex.
-Result<std::unique_ptr<Seat>> take_seat(const std::shared_ptr<InprocRing>& ring, std::size_t side,
-                                        const Url& url) {
+// Takes a membership. The caller holds the table's mutex.
+Result<std::unique_ptr<Membership>> join_record_ring(const std::shared_ptr<InprocRing>& ring,
+                                                     std::size_t side, const Url& url) {
   if (ring->attached[side]) {
     return Error{ErrorCode::kBusy,
                  url.name() + " has a " + (side == kSending ? "sender" : "receiver") +
@@ -133,11 +133,11 @@ Result<std::unique_ptr<Seat>> take_seat(const std::shared_ptr<InprocRing>& ring,
   }
   ring->attached[side] = true;
   ++ring->joins[side];
-  return std::unique_ptr<Seat>(std::make_unique<InprocSeat>(ring, side));
+  return std::unique_ptr<Membership>(std::make_unique<InprocMembership>(ring, side));
 }
 
-struct Seated {
-  std::unique_ptr<Seat> seat;
+struct JoinedRing {
+  std::unique_ptr<Membership> membership;
   RecordParts parts;
 };
 
@@ -152,64 +152,66 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create) {
     if (!ring) return std::move(ring).error();
     entry = table.rings.emplace(url.target, std::move(ring).value()).first;
   }
-  if (auto agreed = agree_on_kind(url, entry->second->kind()); !agreed) {
+  if (auto agreed = check_ring_kind(url, entry->second->kind()); !agreed) {
     return std::move(agreed).error();
   }
   return entry->second;
 }
 
-// Takes a place in a slot ring. The caller holds the table's mutex.
-Result<SlotSeat> take_place(const std::shared_ptr<InprocRing>& ring, const Url& url,
-                            const OpenOptions& options, Role role) {
+// Takes a place in an mpmc ring. The caller holds the table's mutex.
+Result<MpmcMembership> join_mpmc_ring(const std::shared_ptr<InprocRing>& ring, const Url& url,
+                                      const OpenOptions& options, Role role) {
   NameKeeper keeper{&InprocTable::instance().mutex, [ring] {
                       auto& rings = InprocTable::instance().rings;
                       const auto entry = rings.find(ring->name);
                       if (entry != rings.end() && entry->second == ring) rings.erase(entry);
                     }};
-  return SlotSeat::take(*ring->slots, url, options, role, std::move(keeper));
+  return MpmcMembership::take(*ring->slots, url, options, role, std::move(keeper));
 }
 
-// Takes a seat in `ring`; the caller holds the table's mutex. The handle is made outside of it, as
-// a receiver waits there.
-using AnySeat = std::variant<Seated, SlotSeat>;
-Result<AnySeat> take_any_seat(const std::shared_ptr<InprocRing>& ring, std::size_t side,
-                              const Url& url, const OpenOptions& options) {
+// Takes a membership in `ring`; the caller holds the table's mutex. The handle is made outside of
+// it, as a receiver waits there.
+using AnyMembership = std::variant<JoinedRing, MpmcMembership>;
+Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std::size_t side,
+                                    const Url& url, const OpenOptions& options) {
   if (ring->kind() == RingKind::kMpmc) {
     const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
-    auto place = take_place(ring, url, options, role);
+    auto place = join_mpmc_ring(ring, url, options, role);
     if (!place) return std::move(place).error();
-    return AnySeat(std::move(place).value());
+    return AnyMembership(std::move(place).value());
   }
   if (side == kReceiving) {
-    if (auto counts = refuse_to_count(url, options); !counts) return std::move(counts).error();
+    if (auto counts = reject_sender_count(url, options); !counts) return std::move(counts).error();
   }
-  auto seat = take_seat(ring, side, url);
-  if (!seat) return std::move(seat).error();
-  return AnySeat(Seated{std::move(seat).value(), ring->parts});
+  auto membership = join_record_ring(ring, side, url);
+  if (!membership) return std::move(membership).error();
+  return AnyMembership(JoinedRing{std::move(membership).value(), ring->parts});
 }
 
-Result<AnySeat> find_seat(const Url& url, std::size_t side, const OpenOptions& options) {
+Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options) {
   const std::lock_guard lock(InprocTable::instance().mutex);
   const bool slots = url.options.kind == RingKind::kMpmc;
   auto ring = find_ring(url, side == kSending || (slots && slots_are_sized(url.options)));
   if (!ring) return std::move(ring).error();
-  return take_any_seat(*ring, side, url, options);
+  return join_any_ring(*ring, side, url, options);
 }
 
-Result<SenderParts> make_sender(AnySeat seat, const Url& url, const OpenOptions& options) {
-  if (auto* place = std::get_if<SlotSeat>(&seat)) {
-    return make_slot_sender(std::move(*place), url, options);
+Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
+                                const OpenOptions& options) {
+  if (auto* place = std::get_if<MpmcMembership>(&membership)) {
+    return make_mpmc_sender(std::move(*place), url, options);
   }
-  auto& seated = std::get<Seated>(seat);
-  return make_ring_sender(std::move(seated.seat), seated.parts, url, options);
+  auto& joined_ring = std::get<JoinedRing>(membership);
+  return make_ring_sender(std::move(joined_ring.membership), joined_ring.parts, url, options);
 }
 
-Result<ReceiverParts> make_receiver(AnySeat seat, const Url& url, const OpenOptions& options) {
-  if (auto* place = std::get_if<SlotSeat>(&seat)) {
-    return make_slot_receiver(std::move(*place), url, options);
+Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,
+                                    const OpenOptions& options) {
+  if (auto* place = std::get_if<MpmcMembership>(&membership)) {
+    return make_mpmc_receiver(std::move(*place), url, options);
   }
-  auto& seated = std::get<Seated>(seat);
-  return make_ring_receiver(std::move(seated.seat), seated.parts, url, options);
+  auto& joined_ring = std::get<JoinedRing>(membership);
+  return make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, url, options);
 }
 
 Error needs_a_name() {
@@ -221,18 +223,18 @@ Error needs_a_name() {
 
 Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
-  auto seat = find_seat(url, kSending, options);
-  if (!seat) return std::move(seat).error();
-  return make_sender(std::move(seat).value(), url, options);
+  auto membership = find_and_join(url, kSending, options);
+  if (!membership) return std::move(membership).error();
+  return make_sender(std::move(membership).value(), url, options);
 }
 
 Result<ReceiverParts> open_inproc_receiver(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
   Retry retry;
   for (;;) {
-    auto seat = find_seat(url, kReceiving, options);
-    if (seat) return make_receiver(std::move(seat).value(), url, options);
-    if (seat.error().code != ErrorCode::kNotFound) return std::move(seat).error();
+    auto membership = find_and_join(url, kReceiving, options);
+    if (membership) return make_receiver(std::move(membership).value(), url, options);
+    if (membership.error().code != ErrorCode::kNotFound) return std::move(membership).error();
     if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
       return std::move(paused).error();
     }
@@ -247,11 +249,11 @@ Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
   }
   auto ring = make_ring(url);
   if (!ring) return std::move(ring).error();
-  auto sending = take_any_seat(*ring, kSending, url, options);
+  auto sending = join_any_ring(*ring, kSending, url, options);
   if (!sending) return std::move(sending).error();
   auto sender = make_sender(std::move(sending).value(), url, options);
   if (!sender) return std::move(sender).error();
-  auto receiving = take_any_seat(*ring, kReceiving, url, options);
+  auto receiving = join_any_ring(*ring, kReceiving, url, options);
   if (!receiving) return make_pair(std::move(sender).value(), std::move(receiving).error());
   return make_pair(std::move(sender).value(),
                    make_receiver(std::move(receiving).value(), url, options));

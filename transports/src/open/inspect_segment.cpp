@@ -15,7 +15,7 @@ namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // How long a ring is looked into whose headers are in motion; one walk is made in any case.
-constexpr std::chrono::milliseconds kWalkPatience{50};
+constexpr std::chrono::milliseconds kWalkTimeout{50};
 
 Result<void> refuse_if_used(const Url& url) {
   const auto found = inspect_segment(*url.segment());
@@ -37,8 +37,8 @@ void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& in
   say_kind(*parts, info);
   // A walk from the last checkpoint, where a successor of the sender would start.
   auto producer = record_ring::Producer::attach(*parts);
-  const Deadline patience = Deadline::after(kWalkPatience);
-  for (int tries = 0; tries < 100 && !producer && !patience.passed(); ++tries) {
+  const Deadline timeout = Deadline::after(kWalkTimeout);
+  for (int tries = 0; tries < 100 && !producer && !timeout.passed(); ++tries) {
     producer = record_ring::Producer::attach(*parts);
   }
   if (!producer) return;

@@ -19,7 +19,7 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// Record rings, of one reader or of several (segment.cpp, which has their seat).
+// Record rings, of one reader or of several (segment.cpp, which has their membership).
 [[nodiscard]] Result<std::uint64_t> size_of_record_ring(const Url& url);
 [[nodiscard]] Result<void> create_record_ring(std::span<std::byte> bytes, const Url& url);
 [[nodiscard]] Result<SenderParts> open_record_sender(RingSegment found, const Url& url,
@@ -46,7 +46,7 @@ struct Kind {
 inline constexpr std::array kRings{
     Kind{RingKind::kRecord, size_of_record_ring, create_record_ring, open_record_sender,
          open_record_receiver, inspect_record_ring},
-    Kind{RingKind::kMpmc, size_of_slots, create_slots, open_slot_sender, open_slot_receiver,
+    Kind{RingKind::kMpmc, size_of_slots, create_mpmc, open_slot_sender, open_slot_receiver,
          inspect_slots, slots_are_sized},
     Kind{RingKind::kFramePool, size_of_pool, create_pool, open_pool_sender, open_pool_receiver,
          inspect_pool},

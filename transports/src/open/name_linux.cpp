@@ -7,8 +7,8 @@
 #include <system_error>
 
 #include "open/remove_name.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/directory.hpp"
-#include "rondo/core/uncancelled.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -44,8 +44,8 @@ sockaddr_un socket_address(const std::string& path) noexcept {
   return address;
 }
 
-bool somebody_listens(const std::string& path) noexcept {
-  const Uncancelled here;
+bool is_listening(const std::string& path) noexcept {
+  const CancellationDisabled here;
   const sockaddr_un address = socket_address(path);
   const UniqueFd probe = open_socket(SOCK_DGRAM);
   if (!probe) return true;
@@ -73,7 +73,7 @@ Result<void> remove_special_file(const Url& url, bool even_if_used, std::string_
     return Error{ErrorCode::kForeignObject,
                  url.target + (socket ? " is no socket" : " is no FIFO") + "; it stays"};
   }
-  if (socket && !even_if_used && somebody_listens(url.target)) {
+  if (socket && !even_if_used && is_listening(url.target)) {
     return Error{ErrorCode::kBusy, url.name() + " has " + std::string(listener) +
                                        "; end it first, or remove the name all the same"};
   }

@@ -51,7 +51,7 @@ class NameCleanup final : public Cleanup {
 [[nodiscard]] sockaddr_un socket_address(const std::string& path) noexcept;
 // Whether a process listens at the name. A connection of another type tells without disturbing: a
 // living socket says that the type is wrong, a dead one that none is there.
-[[nodiscard]] bool somebody_listens(const std::string& path) noexcept;
+[[nodiscard]] bool is_listening(const std::string& path) noexcept;
 
 // The error for a failed system call on the file of a channel, with what errno says.
 [[nodiscard]] Error system_error(const Url& url, std::string_view call, int error);

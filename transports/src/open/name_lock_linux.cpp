@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "open/name_linux.hpp"
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/sync/deadline.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -23,10 +23,10 @@ void remove_if(const std::string& path, FileIdentity identity) noexcept {
 
 }  // namespace
 
-NameLock::Taken NameLock::take(std::chrono::nanoseconds patience,
+NameLock::Taken NameLock::take(std::chrono::nanoseconds timeout,
                                const std::atomic<bool>* stop) noexcept {
-  const Uncancelled here;
-  for (const Deadline deadline = Deadline::after(patience);;) {
+  const CancellationDisabled here;
+  for (const Deadline deadline = Deadline::after(timeout);;) {
     const Taken taken = try_take();
     // relaxed: the flag orders nothing.
     const bool stopped = stop != nullptr && stop->load(std::memory_order_relaxed);

@@ -28,8 +28,8 @@ class NameLock {
   NameLock& operator=(const NameLock&) = delete;
   ~NameLock() { release(); }
 
-  // Waits for another one for `patience` at most, and until `stop` is set.
-  [[nodiscard]] Taken take(std::chrono::nanoseconds patience,
+  // Waits for another one for `timeout` at most, and until `stop` is set.
+  [[nodiscard]] Taken take(std::chrono::nanoseconds timeout,
                            const std::atomic<bool>* stop = nullptr) noexcept;
   void release() noexcept;
   [[nodiscard]] const std::string& path() const noexcept { return path_; }

@@ -5,13 +5,13 @@
 #include <string_view>
 
 #include "open/transports.hpp"
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "url/options.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-constexpr std::string_view kLinger = "linger";
+constexpr std::string_view kAwaitSuccessor = "await_successor";
 
 Error only_as_pair(const Url& url) {
   return Error{ErrorCode::kInvalidUrl,
@@ -42,12 +42,13 @@ Result<Url> parse(std::string_view text, const OpenOptions& options) {
            url->options.kind.value_or(row.kind) == row.kind;
   });
   if (!counts) {
-    if (auto refused = refuse_to_count(*url, options); !refused) return std::move(refused).error();
+    if (auto refused = reject_sender_count(*url, options); !refused)
+      return std::move(refused).error();
   }
-  if (!options.linger || has_word(scheme.options, kLinger)) return url;
-  const auto can = [](const SchemeRow& row) { return has_word(row.options, kLinger); };
+  if (!options.await_successor || has_word(scheme.options, kAwaitSuccessor)) return url;
+  const auto can = [](const SchemeRow& row) { return has_word(row.options, kAwaitSuccessor); };
   return Error{ErrorCode::kInvalidOption,
-               url->name() + " can't wait for a successor of the other side (linger); " +
+               url->name() + " can't wait for a successor of the other side (await_successor=1); " +
                    names_of(kSchemes, can, ":", "and") + " can"};
 }
 
@@ -66,21 +67,21 @@ Result<PairParts> no_pair(const Url& url, const OpenOptions&) {
 }
 
 Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options) {
-  const Uncancelled here;
+  const CancellationDisabled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return transport_of(parsed->scheme).sender(*parsed, options);
 }
 
 Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options) {
-  const Uncancelled here;
+  const CancellationDisabled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return transport_of(parsed->scheme).receiver(*parsed, options);
 }
 
 Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
-  const Uncancelled here;
+  const CancellationDisabled here;
   const auto parsed = parse(url, options);
   if (!parsed) return parsed.error();
   return transport_of(parsed->scheme).pair(*parsed, options);
@@ -93,7 +94,7 @@ Result<void> refuse_other_kinds(const Url& url, RingKind found) {
                                         ", which no channel is made of; choose another name"};
 }
 
-Result<void> agree_on_kind(const Url& url, RingKind found) {
+Result<void> check_ring_kind(const Url& url, RingKind found) {
   if (auto sound = refuse_other_kinds(url, found); !sound) return sound;
   const bool has_no_capacity = url.options.capacity && !takes(*channel_kind(found), "capacity");
   if (url.options.kind.value_or(found) == found && !has_no_capacity) return {};
@@ -104,7 +105,7 @@ Result<void> agree_on_kind(const Url& url, RingKind found) {
                    ", or remove it first (rondo rm " + url.name() + ")"};
 }
 
-Result<void> refuse_to_count(const Url& url, const OpenOptions& options) {
+Result<void> reject_sender_count(const Url& url, const OpenOptions& options) {
   if (options.senders == 0) return {};
   return Error{ErrorCode::kInvalidOption,
                url.name() +
@@ -114,9 +115,9 @@ Result<void> refuse_to_count(const Url& url, const OpenOptions& options) {
 
 Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver) {
   if (receiver) return PairParts(std::move(sender), std::move(receiver).value());
-  // It has a seat to give back and a name to take away.
+  // It has a membership to give back and a name to take away.
   static_cast<void>(
-      sender.backend->close(sender.producer, sender.ringer, Status::kClosed, Deadline::now()));
+      sender.backend->close(sender.producer, sender.notifier, Status::kClosed, Deadline::now()));
   return std::move(receiver).error();
 }
 

@@ -66,9 +66,9 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<void> refuse_other_kinds(const Url& url, RingKind found);
 // Whether a ring of kind `found` is what `url` asks for, or leaves open. Errors: kGeometryMismatch;
 // kBadKind if no channel is made of it.
-[[nodiscard]] Result<void> agree_on_kind(const Url& url, RingKind found);
+[[nodiscard]] Result<void> check_ring_kind(const Url& url, RingKind found);
 // Errors: kInvalidOption when OpenOptions::senders asks a ring with one sender to count.
-[[nodiscard]] Result<void> refuse_to_count(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<void> reject_sender_count(const Url& url, const OpenOptions& options);
 
 // Both ends, or the receiver's error, with the sender closed again.
 [[nodiscard]] Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver);

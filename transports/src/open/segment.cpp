@@ -21,10 +21,11 @@ constexpr int kTries = 1000;
 // How often a ring that is taken away again is made before the clock is looked at each time.
 constexpr int kTriesAtOnce = 10;
 
-class SegmentSeat final : public Seat {
+class SegmentMembership final : public Membership {
  public:
   // The peers: slots from `peer_slot` on.
-  SegmentSeat(Attachment<record_ring> ring, std::uint32_t peer_slot, std::uint32_t peers) noexcept
+  SegmentMembership(Attachment<record_ring> ring, std::uint32_t peer_slot,
+                    std::uint32_t peers) noexcept
       : ring_(std::move(ring)),
         peer_slot_(peer_slot),
         peers_(peers),
@@ -35,17 +36,19 @@ class SegmentSeat final : public Seat {
   Presence reader(std::uint32_t i) noexcept override {
     return ring_.participants().presence(record_ring::kConsumerSlot + i, 1);
   }
-  bool peer_came() noexcept override {
-    came_ = came_ || peer() == Presence::kPresent || peer_came_anew();
+  bool peer_joined() noexcept override {
+    came_ = came_ || peer() == Presence::kPresent || peer_rejoined();
     return came_;
   }
   // The table's words, these two, which a peer could have scribbled over: they only tell one end
   // from another, where the kernel has said that the peer is absent.
-  std::uint64_t comings() noexcept override { return ring_.participants().generation(peer_slot_); }
-  bool peer_came_anew() noexcept override { return comings() != before_; }
+  std::uint64_t join_count() noexcept override {
+    return ring_.participants().generation(peer_slot_);
+  }
+  bool peer_rejoined() noexcept override { return join_count() != before_; }
   bool peer_left() noexcept override { return ring_.participants().says_left(peer_slot_); }
   void await_records(const RecordParts& reader) noexcept override {
-    // relaxed: the sleeper's heavy fence orders it before our last look at the ring.
+    // relaxed: the waiter's heavy fence orders it before our last look at the ring.
     reader.producer->awaiting.fetch_or(std::uint64_t{1} << reader.reader,
                                        std::memory_order_relaxed);
   }
@@ -78,11 +81,11 @@ Result<Joined> join_readers(Attachment<record_ring>& ring, const std::string& na
   for (const bool unnamed_only : {true, false}) {
     if (unnamed_only && !name.empty()) {
       for (std::uint32_t i = 0; i < parts.readers; ++i) {
-        if (bears_name(parts.consumer_at(i), name)) return take(i);
+        if (has_name(parts.consumer_at(i), name)) return take(i);
       }
     }
     for (std::uint32_t i = 0; i < parts.readers; ++i) {
-      if (unnamed_only && !bears_name(parts.consumer_at(i), {})) continue;
+      if (unnamed_only && !has_name(parts.consumer_at(i), {})) continue;
       auto joined = take(i);
       if (!refused(joined)) return joined;
     }
@@ -95,31 +98,33 @@ Result<Joined> join_readers(Attachment<record_ring>& ring, const std::string& na
 
 Result<SenderParts> join_as_sender(RingSegment found, const Url& url, const OpenOptions& options) {
   const RingKind kind = found.geometry.kind;
-  if (auto agreed = agree_on_kind(url, kind); !agreed) return std::move(agreed).error();
+  if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
   return ring_of(kind).sender(std::move(found), url, options);
 }
 
 Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
                                        const OpenOptions& options) {
   const RingKind kind = found.geometry.kind;
-  if (auto agreed = agree_on_kind(url, kind); !agreed) return std::move(agreed).error();
+  if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
   if (!channel_kind(kind)->counts_senders) {
-    if (auto refused = refuse_to_count(url, options); !refused) return std::move(refused).error();
+    if (auto refused = reject_sender_count(url, options); !refused)
+      return std::move(refused).error();
   }
   return ring_of(kind).receiver(std::move(found), url, options);
 }
 
-struct Seated {
-  std::unique_ptr<Seat> seat;
+struct JoinedRing {
+  std::unique_ptr<Membership> membership;
   RecordParts parts;
 };
 
-// Takes a seat at a record ring.
-Result<Seated> take_seat(RingSegment found, const Url& url, const OpenOptions& options, Role role) {
+// Takes a membership at a record ring.
+Result<JoinedRing> join_record_ring(RingSegment found, const Url& url, const OpenOptions& options,
+                                    Role role) {
   auto ring = Attachment<record_ring>::to(std::move(found), url.name());
   if (!ring) return std::move(ring).error();
   const RecordParts parts = ring->parts();
-  if (auto wishes = check_wishes(url, parts); !wishes) return wishes.error();
+  if (auto wishes = check_requested(url, parts); !wishes) return wishes.error();
 
   const bool sends = role == Role::kProducer;
   const JoinRequest request{
@@ -130,10 +135,10 @@ Result<Seated> take_seat(RingSegment found, const Url& url, const OpenOptions& o
                           ? ring->join(request)
                           : join_readers(*ring, url.options.reader_name, request);
   if (!joined) return joined.error();
-  return Seated{
-      std::make_unique<SegmentSeat>(std::move(ring).value(),
-                                    sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
-                                    sends ? parts.readers : 1),
+  return JoinedRing{
+      std::make_unique<SegmentMembership>(
+          std::move(ring).value(), sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
+          sends ? parts.readers : 1),
       sends ? parts : parts.of_reader(joined->slot - record_ring::kConsumerSlot)};
 }
 
@@ -222,19 +227,20 @@ Result<void> create_record_ring(std::span<std::byte> bytes, const Url& url) {
 
 Result<SenderParts> open_record_sender(RingSegment found, const Url& url,
                                        const OpenOptions& options) {
-  auto seated = take_seat(std::move(found), url, options, Role::kProducer);
-  if (!seated) return std::move(seated).error();
-  if (seated->parts.readers > 1) {
-    return make_readers_sender(std::move(seated->seat), seated->parts, url, options);
+  auto joined_ring = join_record_ring(std::move(found), url, options, Role::kProducer);
+  if (!joined_ring) return std::move(joined_ring).error();
+  if (joined_ring->parts.readers > 1) {
+    return make_broadcast_sender(std::move(joined_ring->membership), joined_ring->parts, url,
+                                 options);
   }
-  return make_ring_sender(std::move(seated->seat), seated->parts, url, options);
+  return make_ring_sender(std::move(joined_ring->membership), joined_ring->parts, url, options);
 }
 
 Result<ReceiverParts> open_record_receiver(RingSegment found, const Url& url,
                                            const OpenOptions& options) {
-  auto seated = take_seat(std::move(found), url, options, Role::kConsumer);
-  if (!seated) return std::move(seated).error();
-  return make_ring_receiver(std::move(seated->seat), seated->parts, url, options);
+  auto joined_ring = join_record_ring(std::move(found), url, options, Role::kConsumer);
+  if (!joined_ring) return std::move(joined_ring).error();
+  return make_ring_receiver(std::move(joined_ring->membership), joined_ring->parts, url, options);
 }
 
 Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& options) {

@@ -1,6 +1,6 @@
 // unix: a stream socket with a name. The receiver makes the name and listens; it takes the name
 // away as soon as its sender has come, so that nothing stays behind. The sender waits for a
-// welcome: a connection that the receiver never accepted is none.
+// confirmation: a connection that the receiver never accepted is none.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,8 +15,8 @@
 #include "open/name_linux.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
-#include "open/strangers_linux.hpp"
 #include "open/unix_listener_linux.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
 #include "rondo/core/user_ids.hpp"
 #include "stream/fd_stream.hpp"
 
@@ -25,7 +25,7 @@ namespace {
 
 using Direction = FdStream::Direction;
 
-constexpr std::byte kWelcome{0x52};
+constexpr std::byte kConfirmed{0x52};
 constexpr std::chrono::milliseconds kNameCheckInterval{50};
 
 // Whether the other side is one that the channel's mode lets in.
@@ -35,7 +35,7 @@ Result<void> check_peer(const Url& url, int fd) {
   if (!peer) return peer.error();
   if (is_own_user(peer->uid)) return {};
   return Error{ErrorCode::kForeignOwner, url.name() + ": the other side runs as " +
-                                             user_in_words(peer->uid) +
+                                             describe_user(peer->uid) +
                                              "; mode=0660 or so on both sides lets it in"};
 }
 
@@ -65,12 +65,12 @@ Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Liste
       return system_error(url, "accept", errno);
     }
     const int fd = accepted.get();
-    if (!check_peer(url, fd)) {  // a stranger; our sender may still come
-      let_go(std::move(accepted));
+    if (!check_peer(url, fd)) {  // an unpermitted peer; our sender may still come
+      close_or_leak(std::move(accepted));
       continue;
     }
     FdStream stream(std::move(accepted), Direction::kRead);
-    if (send(fd, &kWelcome, 1, MSG_NOSIGNAL) == 1) return stream;
+    if (send(fd, &kConfirmed, 1, MSG_NOSIGNAL) == 1) return stream;
   }
 }
 
@@ -88,19 +88,19 @@ Result<FdStream> connect_to_receiver(const Url& url) {
   auto made = connect_to(url, SOCK_STREAM);
   if (!made) return made;
   if (auto checked = check_peer(url, made->fd()); !checked) {
-    let_go(std::move(*made).release());
+    close_or_leak(std::move(*made).release());
     return std::move(checked).error();
   }
-  take_descriptors(made->fd(), false);
+  set_pass_descriptors(made->fd(), false);
   return made;
 }
 
 // True once the receiver has taken the connection; false if it never will.
-Result<bool> await_welcome(const Url& url, const OpenOptions& options, ByteStream& stream) {
+Result<bool> await_confirmation(const Url& url, const OpenOptions& options, ByteStream& stream) {
   for (;;) {
     std::array<std::byte, 1> byte{};
     const auto moved = stream.read({std::span(byte), std::span<std::byte>{}});
-    if (moved.outcome == FdStream::Outcome::kMoved) return byte[0] == kWelcome;
+    if (moved.outcome == FdStream::Outcome::kMoved) return byte[0] == kConfirmed;
     if (moved.outcome != FdStream::Outcome::kNotNow) return false;
     const WaitResult waited =
         stream.wait(Direction::kRead, options.wait, WaitMode::kPark, options.stop);
@@ -124,9 +124,10 @@ Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options)
   for (;;) {
     auto stream = connect_to_receiver(url);
     if (stream) {
-      const auto welcome = await_welcome(url, options, *stream);
-      if (!welcome) return welcome.error();
-      if (*welcome) return make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
+      const auto confirmed = await_confirmation(url, options, *stream);
+      if (!confirmed) return confirmed.error();
+      if (*confirmed)
+        return make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
     } else if (stream.error().code != ErrorCode::kNotFound) {
       return std::move(stream).error();
     }
@@ -143,8 +144,8 @@ Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
   auto receiver = make_receiver(url, options, *listener);
   if (!stream) return std::move(stream).error();
   if (!receiver) return std::move(receiver).error();
-  const auto welcome = await_welcome(url, options, *stream);
-  if (!welcome) return welcome.error();
+  const auto confirmed = await_confirmation(url, options, *stream);
+  if (!confirmed) return confirmed.error();
   auto sender = make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
   if (!sender) return std::move(sender).error();
   return PairParts(std::move(sender).value(), std::move(receiver).value());

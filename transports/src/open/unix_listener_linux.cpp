@@ -13,7 +13,7 @@
 
 #include "open/name_linux.hpp"
 #include "open/open.hpp"
-#include "open/strangers_linux.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
 #include "rondo/core/directory.hpp"
 #include "rondo/core/user_ids.hpp"
 
@@ -29,13 +29,13 @@ Result<FdStream> make_socket(const Url& url, int type, Direction direction) {
 }
 
 // How long a process that has stopped amid an open of its own is waited for.
-constexpr std::chrono::seconds kMostPatience{2};
+constexpr std::chrono::seconds kMaxTimeout{2};
 
 // Keeps others from judging and replacing what stands at the name at the same time.
 Result<void> lock_name(NameLock& lock, const Url& url, const OpenOptions& options) {
-  const auto patience =
-      std::clamp<std::chrono::nanoseconds>(options.wait.remaining(), kNameLockHold, kMostPatience);
-  switch (lock.take(patience, options.stop)) {
+  const auto timeout =
+      std::clamp<std::chrono::nanoseconds>(options.wait.remaining(), kNameLockHold, kMaxTimeout);
+  switch (lock.take(timeout, options.stop)) {
     case NameLock::Taken::kYes: return {};
     case NameLock::Taken::kByOther: break;
     case NameLock::Taken::kFailed:
@@ -57,7 +57,7 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
     return Error{ErrorCode::kForeignObject,
                  url.target + " is no socket; choose another path, or remove it"};
   }
-  if (somebody_listens(url.target)) {
+  if (is_listening(url.target)) {
     return Error{ErrorCode::kBusy,
                  url.name() + " has " + std::string(owner) + " already; it takes one at a time"};
   }
@@ -90,7 +90,7 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
   auto made = make_socket(url, type, Direction::kRead);
   if (!made) return std::move(made).error();
   const int fd = made->fd();
-  take_descriptors(fd, false);
+  set_pass_descriptors(fd, false);
   // The name is made with the mode of the socket, less the umask.
   fchmod(fd, url.options.segment.mode);
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
@@ -112,7 +112,7 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type,
 void Listener::close() noexcept {
   if (!socket.is_open()) return;
   static_cast<void>(shutdown(socket.fd(), SHUT_RD));
-  while (OwnedFd guest = accept_from(socket.fd())) let_go(std::move(guest));
+  while (OwnedFd pending = accept_from(socket.fd())) close_or_leak(std::move(pending));
   socket.close();
 }
 

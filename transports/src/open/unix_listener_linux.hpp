@@ -28,7 +28,7 @@ struct Listener {
     return socket.is_open() && !leads_elsewhere(path, identity);
   }
   // Lets no peer in any more. Those that have connected and were not accepted go one by one, as
-  // they may have sent something (strangers_linux.hpp).
+  // they may have sent something (untrusted_descriptors_linux.hpp).
   void close() noexcept;
 };
 

@@ -18,8 +18,8 @@
 #include <thread>
 #include <utility>
 
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/platform.hpp"
-#include "rondo/core/uncancelled.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -144,7 +144,7 @@ FdStream::Moved FdStream::write(std::span<const std::span<const std::byte>> piec
   for (std::size_t i = 0; i < count; ++i) {
     vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
   }
-  const Uncancelled here;
+  const CancellationDisabled here;
   const PipeSignalGuard guard(guard_pipe_signal_);
   if (!socket_) return judge(writev(fd_.get(), vectors.data(), static_cast<int>(count)));
   msghdr message{};
@@ -156,7 +156,7 @@ FdStream::Moved FdStream::write(std::span<const std::span<const std::byte>> piec
 FdStream::Moved FdStream::read(const std::array<std::span<std::byte>, 2>& room) noexcept {
   std::array<iovec, 2> vectors{iovec{room[0].data(), room[0].size()},
                                iovec{room[1].data(), room[1].size()}};
-  const Uncancelled here;
+  const CancellationDisabled here;
   if (!socket_) {
     pollfd poll{fd_.get(), POLLIN, 0};
     if (blocks_ && ::poll(&poll, 1, 0) == 0) return {Outcome::kNotNow, 0};
@@ -170,7 +170,7 @@ FdStream::Moved FdStream::read(const std::array<std::span<std::byte>, 2>& room) 
 
 WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
                           const std::atomic<bool>* stop) const noexcept {
-  const Uncancelled here;
+  const CancellationDisabled here;
   const bool parks = mode == WaitMode::kAdaptive || mode == WaitMode::kPark;
   for (;;) {
     // relaxed: the flag orders nothing.
@@ -193,7 +193,7 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
 }
 
 bool FdStream::peer_gone() const noexcept {
-  const Uncancelled here;
+  const CancellationDisabled here;
   pollfd poll{fd_.get(), POLLRDHUP, 0};
   return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
 }

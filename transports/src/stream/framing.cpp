@@ -18,7 +18,7 @@ Walked header_after_padding(const RecordParts& parts, Position position,
   for (;;) {
     // relaxed: producer and consumer are one thread.
     const std::uint64_t word = parts.header_at(position).load(std::memory_order_relaxed);
-    const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
+    const RecordHeaderView header = validate_header(word, position, sequence, parts.capacity);
     if (header.verdict != Verdict::kPadding) return {header, position};
     position += header.footprint_bytes;
   }
@@ -123,7 +123,7 @@ bool FrameReader::take_in() noexcept {
   return true;
 }
 
-void FrameReader::start_anew() noexcept {
+void FrameReader::reset() noexcept {
   message_ = nullptr;
   begin_ = end_ = 0;
   if (state_ != State::kCorrupt) state_ = State::kOpen;

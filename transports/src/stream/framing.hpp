@@ -83,7 +83,7 @@ class FrameReader {
 
   [[nodiscard]] State state() const noexcept { return state_; }
   // Forgets a message that has only partly arrived: its sender is gone, another one begins.
-  void start_anew() noexcept;
+  void reset() noexcept;
 
  private:
   bool begin_message() noexcept;

@@ -3,7 +3,7 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-Result<void> refuse_of_frames(const ChannelOptions& options) {
+Result<void> reject_for_frames(const ChannelOptions& options) {
   if (options.policy_given && options.reader.policy == ReaderPolicy::kReliable) {
     return Error{ErrorCode::kInvalidOption,
                  "the sender of a pool of frames does not wait: policy=reliable is not "

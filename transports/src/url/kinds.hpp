@@ -15,7 +15,7 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // Errors: kInvalidOption when what `options` ask of a receiver or of the ring is nothing that a
 // pool of frames has.
-[[nodiscard]] Result<void> refuse_of_frames(const ChannelOptions& options);
+[[nodiscard]] Result<void> reject_for_frames(const ChannelOptions& options);
 
 struct KindRow {
   RingKind kind;
@@ -42,7 +42,7 @@ inline constexpr std::array kKinds{
             "goes to one of the receivers"},
     KindRow{RingKind::kFramePool, to_string(RingKind::kFramePool),
             "frames frame_size from readers policy",
-            "frames and frame_size say how large the pool is", false, refuse_of_frames,
+            "frames and frame_size say how large the pool is", false, reject_for_frames,
             "shm:NAME?kind=frames&frames=8&frame_size=12MiB&readers=4",
             "large messages to each of several receivers, which may hold one; the sender waits for "
             "nobody, and who is late is told how many it lost"},

@@ -157,8 +157,8 @@ bool set::ack(std::string_view value, ChannelOptions& options) {
                                            {"explicit", Acknowledge::kExplicitly}});
 }
 
-bool set::linger(std::string_view value, ChannelOptions& options) {
-  return read_flag(value, options.linger);
+bool set::await_successor(std::string_view value, ChannelOptions& options) {
+  return read_flag(value, options.await_successor);
 }
 
 bool set::keep(std::string_view value, ChannelOptions& options) {

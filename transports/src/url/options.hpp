@@ -32,7 +32,7 @@ bool frame_size(std::string_view value, ChannelOptions& options);
 bool max(std::string_view value, ChannelOptions& options);
 bool wait(std::string_view value, ChannelOptions& options);
 bool ack(std::string_view value, ChannelOptions& options);
-bool linger(std::string_view value, ChannelOptions& options);
+bool await_successor(std::string_view value, ChannelOptions& options);
 bool keep(std::string_view value, ChannelOptions& options);
 bool start(std::string_view value, ChannelOptions& options);
 bool from(std::string_view value, ChannelOptions& options);
@@ -87,7 +87,7 @@ inline constexpr std::array kOptions{
               "how to wait; default adaptive"},
     OptionRow{"ack", set::ack, "lazy, eager or explicit",
               "when the receiver gives space back; default lazy; explicit: in acknowledge() alone"},
-    OptionRow{"linger", set::linger, "0 or 1",
+    OptionRow{"await_successor", set::await_successor, "0 or 1",
               "wait for a successor of a peer that died or left; of shm+guarded the sender's"},
     OptionRow{"keep", set::keep, "0 or 1", "leave the name when the last one goes"},
     OptionRow{"start", set::start, "any, new, fresh or join",

@@ -82,7 +82,7 @@ std::string_view why_not_guarded(std::string_view option) {
            "huge pages can't be; use lock=1, or huge= with shm:NAME. ";
   }
   if (option == "name") {
-    return "a receiver's account lies in a page of its own that goes with its process, so there is "
+    return "a receiver's stats lie in a page of its own that goes with its process, so there is "
            "nothing to come back to; say from=SEQ with the number of the next message. ";
   }
   if (option == "keep") return "the ring goes with its sender, who alone can hand it over. ";

@@ -42,7 +42,8 @@ struct SchemeRow {
 
 inline constexpr std::array kSchemes{
     SchemeRow{Scheme::kShm, "shm", "NAME", check_name, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack linger "
+              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack "
+              "await_successor "
               "keep start from mode group huge lock numa readers policy name evict",
               Backing::kSharedMemory, "a ring in shared memory, by name: the fastest"},
     SchemeRow{Scheme::kGuarded,
@@ -50,18 +51,19 @@ inline constexpr std::array kSchemes{
               "PATH",
               check_socket_path,
               {},
-              "capacity wait ack linger from mode lock numa uid gid readers policy evict",
+              "capacity wait ack await_successor from mode lock numa uid gid readers policy evict",
               std::nullopt,
               "a ring in shared memory that its receivers can't write to, handed over the UNIX "
               "socket at PATH to those that its sender allows",
               why_not_guarded},
     SchemeRow{Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack linger "
+              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack "
+              "await_successor "
               "keep start from mode group huge lock numa readers policy name evict",
               Backing::kFile, "a ring in a memory-mapped file"},
     SchemeRow{Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc",
-              "kind capacity slots slot_size on_consumer_death wait ack linger from", std::nullopt,
-              "a ring between threads of this process"},
+              "kind capacity slots slot_size on_consumer_death wait ack await_successor from",
+              std::nullopt, "a ring between threads of this process"},
     SchemeRow{Scheme::kPipe,
               "pipe",
               {},

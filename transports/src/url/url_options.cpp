@@ -16,7 +16,8 @@ std::string_view name_in(std::string_view text) noexcept {
 
 Error no_such_option(const SchemeRow& scheme, std::string_view name) {
   std::string message = std::string(scheme.name) + ": has no option '" + std::string(name) + "'";
-  const std::string_view why = scheme.why_not != nullptr ? scheme.why_not(name) : "";
+  std::string_view why = scheme.why_not != nullptr ? scheme.why_not(name) : "";
+  if (name == "linger") why = "that is await_successor. ";  // SO_LINGER is about something else
   message += why.empty() ? "; it has " : (": " + std::string(why) + "It has ");
   std::vector<std::string> has;
   all_words(scheme.options, [&](std::string_view word) { return has.emplace_back(word), true; });

@@ -81,8 +81,8 @@ RONDO_API Result<void> open_ring(const RingPlace& place, MadeRing& made, const T
 using MakeRing = FunctionRef<Result<void>(MadeRing&)>;
 RONDO_API Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
                                            const TakeRing& take);
-// As above, but waits for one, for `patience` at most. Errors: also kNotFound.
-RONDO_API Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds patience,
+// As above, but waits for one, for `timeout` at most. Errors: also kNotFound.
+RONDO_API Result<void> await_ring(const RingPlace& place, std::chrono::nanoseconds timeout,
                                   const TakeRing& take);
 
 // What there is to an attachment whatever the ring.
@@ -169,10 +169,10 @@ class Attachment : public detail::AttachmentBase {
     return std::move(*opened);
   }
 
-  // Looks at the ring at a name without joining it, when there is one: waits for it for `patience`
+  // Looks at the ring at a name without joining it, when there is one: waits for it for `timeout`
   // at most. Errors: kNotFound, Segment::attach()'s, to()'s.
   [[nodiscard]] static Result<Attachment> await(const RingPlace& place,
-                                                std::chrono::nanoseconds patience) {
+                                                std::chrono::nanoseconds timeout) {
     std::optional<Attachment> opened;
     const auto take = [&](RingSegment found) -> Result<void> {
       auto attached = to(std::move(found), to_string(place.name));
@@ -180,7 +180,7 @@ class Attachment : public detail::AttachmentBase {
       opened.emplace(std::move(attached).value());
       return {};
     };
-    if (auto done = detail::await_ring(place, patience, take); !done) {
+    if (auto done = detail::await_ring(place, timeout, take); !done) {
       return std::move(done).error();
     }
     return std::move(*opened);

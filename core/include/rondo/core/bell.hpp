@@ -1,4 +1,4 @@
-// The shared words of a doorbell: how a sleeper says that it sleeps, and what a ringer changes to
+// The shared words of a doorbell: how a waiter says that it sleeps, and what a notifier changes to
 // wake it. Only the layout and the meaning of the bits stand here; the protocol, and why no wake is
 // lost, is in rondo/sync/doorbell.hpp. All zero is the state of a fresh segment: nothing sleeps,
 // nothing was ever rung.
@@ -7,11 +7,11 @@
 //
 //   struct      offset  size  field   written by            meaning
 //   BellWaiter       0     4  state   the waiting side      bits below
-//   BellRinger       0     4  rings   the publishing side   times rung, modulo 2^32; the futex word
+//   BellNotifier     0     4  rings   the publishing side   times rung, modulo 2^32; the futex word
 //
 //   state, bit  0       asleep: a publisher has to ring
-//          bit  1       gone: the sleeper has left in order, nothing published will be read
-//          bit  2       must fence: the sleeper can't make others fence, so they do it themselves
+//          bit  1       gone: the waiter has left in order, nothing published will be read
+//          bit  2       must fence: the waiter can't make others fence, so they do it themselves
 //          bits 3-31    episode: counts sleeps, so that one sleep is rung for once
 //
 // A peer may scribble over its words at any time. The worst it can do is a wake too many, or one
@@ -39,11 +39,11 @@ static_assert(sizeof(BellWaiter) == 4);
 static_assert(std::is_standard_layout_v<BellWaiter>);
 static_assert(std::is_trivially_destructible_v<BellWaiter>);
 
-struct BellRinger {
+struct BellNotifier {
   Atomic<std::uint32_t> rings;
 };
-static_assert(sizeof(BellRinger) == 4);
-static_assert(std::is_standard_layout_v<BellRinger>);
-static_assert(std::is_trivially_destructible_v<BellRinger>);
+static_assert(sizeof(BellNotifier) == 4);
+static_assert(std::is_standard_layout_v<BellNotifier>);
+static_assert(std::is_trivially_destructible_v<BellNotifier>);
 
 }  // namespace rondo::inline RONDO_ABI

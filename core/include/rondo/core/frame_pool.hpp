@@ -251,12 +251,12 @@ class frame_pool::Consumer {
   [[nodiscard]] bool changed() const noexcept {
     // relaxed: read() looks again, and orders what it reads.
     const std::uint64_t newest = parts_.producer->newest.load(std::memory_order_relaxed);
-    return (newest & frame_ticket::kFlag) != 0 || frame_ticket::number_of(newest) > account_.last;
+    return (newest & frame_ticket::kFlag) != 0 || frame_ticket::number_of(newest) > stats_.last;
   }
 
   // What the last try_ met, if it met no frame.
   [[nodiscard]] ReadOutcome outcome() const noexcept { return outcome_; }
-  [[nodiscard]] const FrameAccount& account() const noexcept { return account_; }
+  [[nodiscard]] const FrameReaderStats& stats() const noexcept { return stats_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
 
@@ -275,13 +275,13 @@ class frame_pool::Consumer {
   [[nodiscard]] bool try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept;
   [[nodiscard]] Atomic<std::uint64_t>* free_pin() const noexcept;
   void begin(FrameStart from) noexcept;
-  void write_account() noexcept;
+  void write_stats() noexcept;
 
   Parts parts_;
   std::uint32_t index_;
   ReadOutcome outcome_ = ReadOutcome::kEmpty;
-  FrameAccount account_{};
-  latest<FrameAccount>::Writer account_writer_;
+  FrameReaderStats stats_{};
+  latest<FrameReaderStats>::Writer stats_writer_;
 };
 
 // A pin, for people and for naming a slow reader. Caller: any process.
@@ -308,12 +308,12 @@ void for_each_held(const FramePoolParts& parts, F&& f) noexcept {
 
 // What reader `index` has got so far; all zero if there never was one. Empty beside a hostile one.
 // Progress: bounded. Caller: any process.
-[[nodiscard]] inline std::optional<FrameAccount> read_frame_account(const FramePoolParts& parts,
-                                                                    std::uint32_t index) noexcept {
-  FrameAccount account{};
-  latest<FrameAccount>::Reader reader(parts.account(index));
-  if (reader.try_load(account) == LatestRead::kBusy) return std::nullopt;
-  return account;
+[[nodiscard]] inline std::optional<FrameReaderStats> read_frame_stats(
+    const FramePoolParts& parts, std::uint32_t index) noexcept {
+  FrameReaderStats stats{};
+  latest<FrameReaderStats>::Reader reader(parts.stats(index));
+  if (reader.try_load(stats) == LatestRead::kBusy) return std::nullopt;
+  return stats;
 }
 
 // Lets go of all that reader `index` had pinned. Caller: holds its slot's lock, as its owner or

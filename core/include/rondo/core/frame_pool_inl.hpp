@@ -116,29 +116,29 @@ inline void frame_pool::Producer::close() noexcept {
 
 inline frame_pool::Consumer::Consumer(const Parts& parts, std::uint32_t index,
                                       FrameStart from) noexcept
-    : parts_(parts), index_(index), account_writer_(parts.account(index)) {
+    : parts_(parts), index_(index), stats_writer_(parts.stats(index)) {
   assert(index < parts.reader_count);
   clear_pins(parts_, index_);
   begin(from);
-  write_account();
+  write_stats();
 }
 
-inline void frame_pool::Consumer::write_account() noexcept {
+inline void frame_pool::Consumer::write_stats() noexcept {
   // A cell's store, no atomic's: latest.hpp has its orders.
-  constexpr auto kWrite = &latest<FrameAccount>::Writer::store;
-  (account_writer_.*kWrite)(account_);
+  constexpr auto kWrite = &latest<FrameReaderStats>::Writer::store;
+  (stats_writer_.*kWrite)(stats_);
 }
 
 inline void frame_pool::Consumer::begin(FrameStart from) noexcept {
   // N4 (acquire, pairs with N1, N3, N5): the states of all frames up to this one.
   const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
   const std::uint64_t newest = frame_ticket::number_of(seen);
-  if (from == FrameStart::kResume && account_writer_.version() != 0) {
-    const auto account = read_frame_account(parts_, index_);
+  if (from == FrameStart::kResume && stats_writer_.version() != 0) {
+    const auto stats = read_frame_stats(parts_, index_);
     // The owner before may have been hostile.
-    if (account && account->last <= newest && account->origin <= account->last &&
-        account->received + account->lost == account->last - account->origin) {
-      account_ = *account;
+    if (stats && stats->last <= newest && stats->origin <= stats->last &&
+        stats->received + stats->lost == stats->last - stats->origin) {
+      stats_ = *stats;
       return;
     }
   }
@@ -149,7 +149,7 @@ inline void frame_pool::Consumer::begin(FrameStart from) noexcept {
     const std::uint64_t oldest = frame_ticket::number_of(oldest_between(0, newest));
     if (oldest != 0) before = oldest - 1;
   }
-  account_ = {before, before, 0, 0};
+  stats_ = {before, before, 0, 0};
 }
 
 // The ticket of the oldest frame with a number beyond `after` that is there, none beyond `upto`; 0:
@@ -193,14 +193,14 @@ inline bool frame_pool::Consumer::try_pin(Atomic<std::uint64_t>& pin,
 inline ReadOutcome frame_pool::Consumer::read(Message& frame, bool newest_only) noexcept {
   // Whatever is gone when we come to it was taken back for a newer one; so each turn begins behind
   // the one before, and only a producer that runs away makes another one necessary.
-  std::uint64_t after = account_.last;
+  std::uint64_t after = stats_.last;
   std::uint32_t searched = 0;
   for (std::uint32_t turn = 0; turn < 2 * kMaxFrames && searched < kMostSearched; ++turn) {
     // N2 (acquire, pairs with N1, N3, N5): what all frames up to this one hold, and their states.
     const std::uint64_t seen = parts_.producer->newest.load(std::memory_order_acquire);
     const std::uint64_t newest = seen & ~frame_ticket::kFlag;
     const std::uint64_t upto = frame_ticket::number_of(newest);
-    if (upto <= account_.last) return newest == seen ? ReadOutcome::kEmpty : ReadOutcome::kEnd;
+    if (upto <= stats_.last) return newest == seen ? ReadOutcome::kEmpty : ReadOutcome::kEnd;
     frame.release();
     Atomic<std::uint64_t>* pin = free_pin();
     if (pin == nullptr) return ReadOutcome::kNoPin;
@@ -225,10 +225,10 @@ inline ReadOutcome frame_pool::Consumer::read(Message& frame, bool newest_only) 
     frame.pin_ = pin;
     frame.bytes_ = {parts_.frame(f), static_cast<std::size_t>(size)};
     frame.number_ = number;
-    account_.lost += number - account_.last - 1;
-    account_.last = number;
-    ++account_.received;
-    write_account();
+    stats_.lost += number - stats_.last - 1;
+    stats_.last = number;
+    ++stats_.received;
+    write_stats();
     return ReadOutcome::kMessage;
   }
   return ReadOutcome::kContended;

@@ -56,55 +56,55 @@ static_assert(kMaxFrames == 1u << kFrameBits);
 
 // The producer's words.
 //
-//   offset  size  field           meaning
-//        0     8  newest          ticket of the last frame published; bit 63: it was the last one
-//      128     4  unpin_waiter    the producer sleeps for a frame that no reader pins
-//      256     4  publish_ringer  rung when newest moved
-//      384  8192  states[1024]    of frame f: its ticket; 0: free, or being written
-//     8576  8192  sizes[1024]     of frame f: bytes of what it holds
+//   offset  size  field             meaning
+//        0     8  newest            ticket of the last frame published; bit 63: it was the last one
+//      128     4  unpin_waiter      the producer sleeps for a frame that no reader pins
+//      256     4  publish_notifier  rung when newest moved
+//      384  8192  states[1024]      of frame f: its ticket; 0: free, or being written
+//     8576  8192  sizes[1024]       of frame f: bytes of what it holds
 struct FrameProducerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> newest;
   alignas(kSharingRange) BellWaiter unpin_waiter;
-  alignas(kSharingRange) BellRinger publish_ringer;
+  alignas(kSharingRange) BellNotifier publish_notifier;
   alignas(kSharingRange) Atomic<std::uint64_t> states[kMaxFrames];
   Atomic<std::uint64_t> sizes[kMaxFrames];
 };
 static_assert(offsetof(FrameProducerPart, newest) == 0);
 static_assert(offsetof(FrameProducerPart, unpin_waiter) == 128);
-static_assert(offsetof(FrameProducerPart, publish_ringer) == 256);
+static_assert(offsetof(FrameProducerPart, publish_notifier) == 256);
 static_assert(offsetof(FrameProducerPart, states) == 384);
 static_assert(offsetof(FrameProducerPart, sizes) == 8576);
 static_assert(sizeof(FrameProducerPart) == 16768);
 static_assert(std::is_standard_layout_v<FrameProducerPart>);
 static_assert(std::is_trivially_destructible_v<FrameProducerPart>);
 
-// One reader's words. The account is a last-value cell of its own (latest.hpp), so that any process
-// can read it whole, also of a reader that was killed while it wrote it.
+// One reader's words. The stats are a last-value cell of their own (latest.hpp), so that any
+// process can read them whole, also of a reader that was killed while it wrote them.
 //
 //   offset  size  field             meaning
 //        0    64  pins[8]           tickets of the frames that it holds; 0: none
 //      128     4  publish_waiter    the reader sleeps for a frame, or has left
-//      256     4  unpin_ringer      rung when it let go of a frame
-//      384   256  account           LatestWriterPart of the cell
-//      640   128  account_words[16] the cell's four buffers of a FrameAccount
+//      256     4  unpin_notifier    rung when it let go of a frame
+//      384   256  stats             LatestWriterPart of the cell
+//      640   128  stats_words[16]   the cell's four buffers of a FrameReaderStats
 //      768     8  policy            a ReaderPolicy: what the reader is here for. For people, and
 //                                   for waits until readers have come; the pool does not ask
-inline constexpr std::uint32_t kFrameAccountBuffers = 4;
-inline constexpr std::uint32_t kFrameAccountWords = 4;
+inline constexpr std::uint32_t kFrameStatsBuffers = 4;
+inline constexpr std::uint32_t kFrameStatsWords = 4;
 
 struct FrameReaderPart {
   alignas(kSharingRange) Atomic<std::uint64_t> pins[kMaxFramePins];
   alignas(kSharingRange) BellWaiter publish_waiter;
-  alignas(kSharingRange) BellRinger unpin_ringer;
-  alignas(kSharingRange) LatestWriterPart account;
-  Atomic<std::uint64_t> account_words[kFrameAccountBuffers * kFrameAccountWords];
+  alignas(kSharingRange) BellNotifier unpin_notifier;
+  alignas(kSharingRange) LatestWriterPart stats;
+  Atomic<std::uint64_t> stats_words[kFrameStatsBuffers * kFrameStatsWords];
   Atomic<std::uint64_t> policy;
 };
 static_assert(offsetof(FrameReaderPart, pins) == 0);
 static_assert(offsetof(FrameReaderPart, publish_waiter) == 128);
-static_assert(offsetof(FrameReaderPart, unpin_ringer) == 256);
-static_assert(offsetof(FrameReaderPart, account) == 384);
-static_assert(offsetof(FrameReaderPart, account_words) == 640);
+static_assert(offsetof(FrameReaderPart, unpin_notifier) == 256);
+static_assert(offsetof(FrameReaderPart, stats) == 384);
+static_assert(offsetof(FrameReaderPart, stats_words) == 640);
 static_assert(offsetof(FrameReaderPart, policy) == 768);
 static_assert(sizeof(FrameReaderPart) == 896);
 static_assert(std::is_standard_layout_v<FrameReaderPart>);
@@ -112,13 +112,13 @@ static_assert(std::is_trivially_destructible_v<FrameReaderPart>);
 
 // What a reader has got, as any process can read it. received + lost = last - origin; what is still
 // to come is the producer's newest number - last.
-struct FrameAccount {
+struct FrameReaderStats {
   std::uint64_t origin;    // the number before the first one it asked for
   std::uint64_t last;      // of the last frame that it got
   std::uint64_t received;  // frames it got, each whole
   std::uint64_t lost;      // frames that were gone before it came to them, or that it passed over
 };
-static_assert(sizeof(FrameAccount) == kFrameAccountWords * 8);
+static_assert(sizeof(FrameReaderStats) == kFrameStatsWords * 8);
 
 // What a new pool shall be like.
 struct FramePoolParams {
@@ -158,11 +158,10 @@ struct FramePoolParts {
   }
   // Below frame_count.
   [[nodiscard]] std::byte* frame(std::uint32_t f) const noexcept { return frames + f * stride; }
-  // The cell in which reader i keeps its account; i below reader_count.
-  [[nodiscard]] LatestParts account(std::uint32_t i) const noexcept {
+  // The cell in which reader i keeps its stats; i below reader_count.
+  [[nodiscard]] LatestParts stats(std::uint32_t i) const noexcept {
     FrameReaderPart& part = reader(i);
-    return {
-        &part.account, part.account_words, kFrameAccountWords, kFrameAccountBuffers, nullptr, 0, 0};
+    return {&part.stats, part.stats_words, kFrameStatsWords, kFrameStatsBuffers, nullptr, 0, 0};
   }
 };
 

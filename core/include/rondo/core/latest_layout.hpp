@@ -31,15 +31,15 @@ namespace rondo::inline RONDO_ABI {
 
 // The writer's words; its buffers follow.
 //
-//   offset  size  field          meaning
-//        0     8  version        values ever stored; 0: none yet
-//      128     4  change_ringer  rung when version moved
+//   offset  size  field            meaning
+//        0     8  version          values ever stored; 0: none yet
+//      128     4  change_notifier  rung when version moved
 struct LatestWriterPart {
   alignas(kSharingRange) Atomic<std::uint64_t> version;
-  alignas(kSharingRange) BellRinger change_ringer;
+  alignas(kSharingRange) BellNotifier change_notifier;
 };
 static_assert(offsetof(LatestWriterPart, version) == 0);
-static_assert(offsetof(LatestWriterPart, change_ringer) == 128);
+static_assert(offsetof(LatestWriterPart, change_notifier) == 128);
 static_assert(sizeof(LatestWriterPart) == 256);
 static_assert(std::is_standard_layout_v<LatestWriterPart>);
 static_assert(std::is_trivially_destructible_v<LatestWriterPart>);
@@ -103,8 +103,8 @@ struct LatestParts {
 namespace detail {
 
 // Why there is no such cell; empty if there is.
-[[nodiscard]] inline std::string latest_objection(std::uint64_t buffers, std::uint64_t waiters,
-                                                  std::uint64_t value_bytes) {
+[[nodiscard]] inline std::string latest_problem(std::uint64_t buffers, std::uint64_t waiters,
+                                                std::uint64_t value_bytes) {
   if (buffers < 2 || buffers > kMaxLatestBuffers || !std::has_single_bit(buffers)) {
     return "it has " + std::to_string(buffers) + " buffers; possible are powers of two from 2 to " +
            std::to_string(kMaxLatestBuffers);

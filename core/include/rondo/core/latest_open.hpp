@@ -41,7 +41,7 @@ auto latest<T>::open_reader(std::string_view text, const RingOptions& options)
   auto name = parse_ring_name(text);
   if (!name) return std::move(name).error();
   auto attachment = Attachment<latest>::await(
-      {std::move(name).value(), options.segment, Access::kReadOnly}, options.patience);
+      {std::move(name).value(), options.segment, Access::kReadOnly}, options.timeout);
   if (!attachment) return std::move(attachment).error();
   return Opened<latest, Reader>(std::move(attachment).value(), {.peer_slot = kWriterSlot},
                                 options.keep);

@@ -32,9 +32,9 @@ namespace detail {
 
 template <class T>
 Result<LatestLayout> latest<T>::layout_for(const LatestParams& params) {
-  std::string objection = detail::latest_objection(params.buffers, params.waiters, sizeof(T));
-  if (!objection.empty()) {
-    return Error{ErrorCode::kInvalidCapacity, "no such cell: " + objection};
+  std::string problem = detail::latest_problem(params.buffers, params.waiters, sizeof(T));
+  if (!problem.empty()) {
+    return Error{ErrorCode::kInvalidCapacity, "no such cell: " + problem};
   }
   return detail::latest_layout(params.buffers, params.waiters, sizeof(T));
 }
@@ -77,9 +77,9 @@ auto latest<T>::attach(std::span<std::byte> memory, std::string_view what) -> Re
     return Error{ErrorCode::kBadGeometry, name + " has no participant slot for a writer"};
   }
   const std::uint32_t waiters = geometry->participants - 1;
-  const std::string objection = detail::latest_objection(geometry->capacity, waiters, sizeof(T));
-  if (!objection.empty()) {
-    return Error{ErrorCode::kBadGeometry, name + " can't be a cell: " + objection};
+  const std::string problem = detail::latest_problem(geometry->capacity, waiters, sizeof(T));
+  if (!problem.empty()) {
+    return Error{ErrorCode::kBadGeometry, name + " can't be a cell: " + problem};
   }
   const LatestLayout layout = detail::latest_layout(geometry->capacity, waiters, sizeof(T));
   const auto sound = detail::check_layout(*geometry, layout.total_bytes, 0, what);

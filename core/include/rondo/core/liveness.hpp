@@ -69,10 +69,10 @@ class RONDO_API LivenessLock {
     return presence(first, count) != Presence::kAbsent;
   }
 
-  // The lock that orders joining, leaving and the removal of the name. Blocking, for `patience` at
+  // The lock that orders joining, leaving and the removal of the name. Blocking, for `timeout` at
   // most; false when it passed, or in a forked child. A holder that dies frees it; one that is
   // stopped does not.
-  [[nodiscard]] bool lock_membership(std::chrono::nanoseconds patience) noexcept;
+  [[nodiscard]] bool lock_membership(std::chrono::nanoseconds timeout) noexcept;
   void unlock_membership() noexcept;
   // Whether another one holds it.
   [[nodiscard]] bool membership_held_by_other() const noexcept;

@@ -15,8 +15,8 @@
 //   mpmc_ring_producer.hpp   owning and publishing positions
 //   mpmc_ring_consumer.hpp   taking and giving back positions
 //   mpmc_ring_recovery.hpp   what the dead leave behind
-//   mpmc_ring_sleepers.hpp   which participants sleep, for those that wake
-//   mpmc_ring_attendance.hpp which participants are there, how others have gone
+//   mpmc_ring_waiters.hpp    which participants sleep, for those that wake
+//   mpmc_ring_presence.hpp which participants are there, how others have gone
 //   mpmc_ring_segment.hpp    create and attach
 //
 // docs/mpmc.md has the argument why it is safe, and the measurements.
@@ -34,14 +34,14 @@
 #include <utility>
 
 #include "rondo/core/min_max.hpp"
-#include "rondo/core/mpmc_ring_attendance.hpp"
 #include "rondo/core/mpmc_ring_consumer.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
+#include "rondo/core/mpmc_ring_presence.hpp"
 #include "rondo/core/mpmc_ring_producer.hpp"
 #include "rondo/core/mpmc_ring_recovery.hpp"
 #include "rondo/core/mpmc_ring_segment.hpp"
-#include "rondo/core/mpmc_ring_sleepers.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
+#include "rondo/core/mpmc_ring_waiters.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 
@@ -52,7 +52,7 @@ namespace rondo::inline RONDO_ABI {
 //
 // A view of memory that the caller owns, by its parts; cheap to copy. Handles made from it have to
 // go before the memory.
-template <class T = std::byte, class Policy = MpmcSound>
+template <class T = std::byte, class Policy = MpmcDefaultPolicy>
 class mpmc_ring {
  public:
   static constexpr bool kSized = std::is_same_v<T, std::byte>;
@@ -121,20 +121,20 @@ class mpmc_ring {
   }
 
   // The participants that wait for a free slot, and those that wait for a message. See
-  // mpmc_ring_sleepers.hpp.
-  [[nodiscard]] MpmcSleepers sleeping_producers() const noexcept {
-    return MpmcSleepers(parts_, MpmcSleepers::Side::kProducers);
+  // mpmc_ring_waiters.hpp.
+  [[nodiscard]] MpmcWaiterSet sleeping_producers() const noexcept {
+    return MpmcWaiterSet(parts_, MpmcWaiterSet::Side::kProducers);
   }
-  [[nodiscard]] MpmcSleepers sleeping_consumers() const noexcept {
-    return MpmcSleepers(parts_, MpmcSleepers::Side::kConsumers);
+  [[nodiscard]] MpmcWaiterSet sleeping_consumers() const noexcept {
+    return MpmcWaiterSet(parts_, MpmcWaiterSet::Side::kConsumers);
   }
 
-  // Which participants are there, and how the others have gone. See mpmc_ring_attendance.hpp.
-  [[nodiscard]] MpmcAttendance producing() const noexcept {
-    return MpmcAttendance(parts_, MpmcAttendance::Side::kProducers);
+  // Which participants are there, and how the others have gone. See mpmc_ring_presence.hpp.
+  [[nodiscard]] MpmcPresence producing() const noexcept {
+    return MpmcPresence(parts_, MpmcPresence::Side::kProducers);
   }
-  [[nodiscard]] MpmcAttendance consuming() const noexcept {
-    return MpmcAttendance(parts_, MpmcAttendance::Side::kConsumers);
+  [[nodiscard]] MpmcPresence consuming() const noexcept {
+    return MpmcPresence(parts_, MpmcPresence::Side::kConsumers);
   }
 
  private:

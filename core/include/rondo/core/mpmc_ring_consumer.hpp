@@ -1,4 +1,4 @@
-// The consumer's role in an MPMC slot ring, in positions: which to take, and giving them back. The
+// The consumer's role in an mpmc ring, in positions: which to take, and giving them back. The
 // mirror image of the producer's (mpmc_ring_producer.hpp), with the head for the tail; and it looks
 // for messages whose consumers died. The typed handle that users hold is in mpmc_ring_handles.hpp.
 #pragma once
@@ -8,12 +8,12 @@
 #include <cstdint>
 
 #include "rondo/core/back_off.hpp"
-#include "rondo/core/distance.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/outcome.hpp"
+#include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/version.hpp"
@@ -24,12 +24,12 @@ namespace rondo::inline RONDO_ABI {
 template <class Shape, class Policy>
 class MpmcConsumerCore {
  public:
-  MpmcConsumerCore(const MpmcParts& parts, std::uint32_t participant, Steering steering) noexcept
+  MpmcConsumerCore(const MpmcParts& parts, std::uint32_t participant, Pacing pacing) noexcept
       : parts_(parts),
-        record_(&parts.participants[participant].taking),
+        announcement_(&parts.participants[participant].taking),
         next_(detail::guess_head(*parts.positions)),
         looked_empty_(next_ - 1),
-        distance_(steering, next_, /*aim=*/0, detail::kMpmcMaxPauses),
+        pacer_(pacing, next_, /*aim=*/0, detail::kMpmcMaxPauses),
         participant_(participant),
         touches_(Shape::touches(parts)) {
     assert(participant < parts.participant_count);
@@ -140,12 +140,12 @@ class MpmcConsumerCore {
   // Whether messages come one after the other. Lines are asked for and touched then only: a
   // consumer that waits for one message must not take its line from the producer.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool streaming() const noexcept {
-    return next_ - looked_empty_ > Distance::kStream;
+    return next_ - looked_empty_ > Pacer::kStream;
   }
 
   // Announces and takes. On failure next_ is the head.
   RONDO_ALWAYS_INLINE bool try_own(Position p, std::uint32_t count) noexcept {
-    if constexpr (Policy::kAnnounce) detail::announce(*record_, p, count);
+    if constexpr (Policy::kAnnounce) detail::announce(*announcement_, p, count);
     if (!detail::advance_head(*parts_.positions, p, count)) [[unlikely]] {
       next_ = p;
       return false;
@@ -159,7 +159,7 @@ class MpmcConsumerCore {
   }
 
   RONDO_COLD bool take_slowly(std::uint32_t wanted, bool announced) noexcept {
-    bool stayed = false;
+    bool paced = false;
     for (std::uint32_t work = 0; work < detail::kMpmcMaxWork; ++work) {
       const Position p = next_;
       if (const std::uint32_t ready = written_from(p, wanted); ready != 0) {
@@ -185,11 +185,11 @@ class MpmcConsumerCore {
         if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
           return give_up(ReadOutcome::kCorrupt, announced);
         }
-        if (p != looked_empty_ || stayed) {
+        if (p != looked_empty_ || paced) {
           looked_empty_ = p;
-          work += distance_.pauses();
-          stayed = stay_away(p);
-          if (stayed) continue;
+          work += pacer_.pauses();
+          paced = pace(p);
+          if (paced) continue;
         }
         if (adopt_orphan(announced)) return true;
         const bool searched = !detail::more_orphans_than(*parts_.positions, orphans_known_);
@@ -210,7 +210,7 @@ class MpmcConsumerCore {
   // orphans were told of; goes on where the last search found one, or had looked long enough.
   bool adopt_orphan(bool& announced) noexcept {
     if (!detail::more_orphans_than(*parts_.positions, orphans_known_)) return false;
-    const std::uint64_t told = detail::heard_of_orphans(*parts_.positions);
+    const std::uint64_t told = detail::orphan_epoch(*parts_.positions);
     const Position head = detail::head_for_recovery(*parts_.positions);
     Position q = head - parts_.capacity;
     if (told == orphans_searched_ && head - search_from_ < parts_.capacity) q = search_from_;
@@ -222,8 +222,8 @@ class MpmcConsumerCore {
       }
       detail::SlotWord& state = state_at(q);
       const std::uint64_t orphaned = mpmc_state::make(parts_.lap_of(q), SlotKind::kOrphaned);
-      if (detail::glance(state) != orphaned) continue;
-      if constexpr (Policy::kAnnounce) detail::announce(*record_, q, 1);
+      if (detail::load_relaxed(state) != orphaned) continue;
+      if constexpr (Policy::kAnnounce) detail::announce(*announcement_, q, 1);
       announced = true;
       const std::uint64_t adopted =
           mpmc_state::make(parts_.lap_of(q), SlotKind::kAdopted, participant_);
@@ -239,26 +239,26 @@ class MpmcConsumerCore {
     return false;
   }
 
-  // Whether it stayed: until the producers have written half of the ring, or for so long.
-  bool stay_away(Position p) noexcept {
-    const Position q = p + detail::distance_in(parts_);
-    return distance_.stay_away_until(p, [&] {
-      return static_cast<std::int64_t>(detail::glance(state_at(q)) - parts_.lap_of(q)) > 0;
+  // Whether it paused: until the producers have written half of the ring, or for so long.
+  bool pace(Position p) noexcept {
+    const Position q = p + detail::pacing_distance(parts_);
+    return pacer_.pace_until(p, [&] {
+      return static_cast<std::int64_t>(detail::load_relaxed(state_at(q)) - parts_.lap_of(q)) > 0;
     });
   }
 
   bool give_up(ReadOutcome why, bool announced) noexcept {
     outcome_ = why;
     // Only a call in progress may hold a stale announcement.
-    if (Policy::kAnnounce && announced) detail::announce_nothing(*record_);
+    if (Policy::kAnnounce && announced) detail::announce_nothing(*announcement_);
     // After corruption start anew: the guess may be what misled us.
     if (why == ReadOutcome::kCorrupt) next_ = detail::guess_head(*parts_.positions);
     return false;
   }
 
   MpmcParts parts_;
-  detail::AnnounceWord* record_;  // ours alone
-  Position next_;                 // a guess of the head
+  detail::AnnounceWord* announcement_;  // ours alone
+  Position next_;                       // a guess of the head
   Position first_ = 0;
   std::uint32_t count_ = 0;  // of the positions that we own
   ReadOutcome outcome_ = ReadOutcome::kMessage;
@@ -268,7 +268,7 @@ class MpmcConsumerCore {
   std::uint64_t orphans_known_ = 0;     // all told of up to here were looked for
   std::uint64_t orphans_searched_ = 0;  // what search_from_ belongs to
   Position search_from_ = 0;
-  Distance distance_;
+  Pacer pacer_;
   std::uint32_t participant_;
   bool touches_;  // what was read
 };

@@ -1,4 +1,4 @@
-// The handles of an MPMC slot ring; part of mpmc_ring.hpp, which includes it.
+// The handles of an mpmc ring; part of mpmc_ring.hpp, which includes it.
 #pragma once
 
 #include "rondo/core/min_max.hpp"
@@ -78,9 +78,8 @@ class mpmc_ring<T, Policy>::Producer {
 
   // `participant`: a slot that this process holds the liveness lock of, after recovery has run for
   // its last owner.
-  Producer(const mpmc_ring& ring, std::uint32_t participant,
-           Steering steering = Steering::kOn) noexcept
-      : core_(ring.parts_, participant, steering) {}
+  Producer(const mpmc_ring& ring, std::uint32_t participant, Pacing pacing = Pacing::kOn) noexcept
+      : core_(ring.parts_, participant, pacing) {}
   Producer(Producer&&) noexcept = default;
 
   // Claims the next slot. Empty if the ring is full now; outcome() says more. Progress: lock-free.
@@ -213,9 +212,8 @@ class mpmc_ring<T, Policy>::Consumer {
   };
 
   // `participant`: as for a Producer.
-  Consumer(const mpmc_ring& ring, std::uint32_t participant,
-           Steering steering = Steering::kOn) noexcept
-      : core_(ring.parts_, participant, steering) {}
+  Consumer(const mpmc_ring& ring, std::uint32_t participant, Pacing pacing = Pacing::kOn) noexcept
+      : core_(ring.parts_, participant, pacing) {}
   Consumer(Consumer&&) noexcept = default;
 
   // Takes the next message. Empty if none is waiting; outcome() says more. Progress: lock-free.

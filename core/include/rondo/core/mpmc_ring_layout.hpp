@@ -1,4 +1,4 @@
-// What an MPMC slot ring looks like in memory, and how its words are read and written.
+// What an mpmc ring looks like in memory, and how its words are read and written.
 //
 //   offset                          what                    written by
 //   0                               segment header          creator         (segment_header.hpp)
@@ -107,24 +107,24 @@ inline constexpr std::uint32_t kMaxCount = 256;
 //   offset  size  field              meaning
 //        0     8  tail               positions ever claimed by producers
 //      128     8  head               positions ever taken by consumers
-//      256    32  producer_sleepers  one bit per participant that sleeps for a free slot
-//      384    32  consumer_sleepers  one bit per participant that sleeps for a message
+//      256    32  producer_waiters   one bit per participant that sleeps for a free slot
+//      384    32  consumer_waiters   one bit per participant that sleeps for a message
 //      512     8  orphans            grows whenever messages were orphaned: look for them
-//      520     8  attendance         grows whenever a participant has joined or left: count anew
+//      520     8  presence_epoch     grows whenever a participant has joined or left: count anew
 struct MpmcPositions {
   alignas(kSharingRange) Atomic<std::uint64_t> tail;
   alignas(kSharingRange) Atomic<std::uint64_t> head;
-  alignas(kSharingRange) Atomic<std::uint64_t> producer_sleepers[4];
-  alignas(kSharingRange) Atomic<std::uint64_t> consumer_sleepers[4];
+  alignas(kSharingRange) Atomic<std::uint64_t> producer_waiters[4];
+  alignas(kSharingRange) Atomic<std::uint64_t> consumer_waiters[4];
   alignas(kSharingRange) Atomic<std::uint64_t> orphans;
-  Atomic<std::uint64_t> attendance;
+  Atomic<std::uint64_t> presence_epoch;
 };
 static_assert(offsetof(MpmcPositions, tail) == 0);
 static_assert(offsetof(MpmcPositions, head) == 128);
-static_assert(offsetof(MpmcPositions, producer_sleepers) == 256);
-static_assert(offsetof(MpmcPositions, consumer_sleepers) == 384);
+static_assert(offsetof(MpmcPositions, producer_waiters) == 256);
+static_assert(offsetof(MpmcPositions, consumer_waiters) == 384);
 static_assert(offsetof(MpmcPositions, orphans) == 512);
-static_assert(offsetof(MpmcPositions, attendance) == 520);
+static_assert(offsetof(MpmcPositions, presence_epoch) == 520);
 static_assert(sizeof(MpmcPositions) == 640);
 static_assert(std::is_standard_layout_v<MpmcPositions>);
 static_assert(std::is_trivially_destructible_v<MpmcPositions>);
@@ -141,7 +141,7 @@ static_assert(std::is_trivially_destructible_v<MpmcPositions>);
 //       32     8  redelivered  messages that it took over
 //       40     8  dropped      messages that it dropped with their dead consumers
 //       48     8  producing    as a producer: whether it is there, how its predecessors have gone
-//       56     8  consuming    the same as a consumer (mpmc_ring_attendance.hpp)
+//       56     8  consuming    the same as a consumer (mpmc_ring_presence.hpp)
 //      128     4  bell         the futex word it sleeps on
 struct MpmcParticipantPart {
   alignas(kSharingRange) Atomic<std::uint64_t> claiming;

@@ -1,4 +1,4 @@
-// The producer's role in an MPMC slot ring, in positions: which to own, and publishing them. The
+// The producer's role in an mpmc ring, in positions: which to own, and publishing them. The
 // typed handle that users hold is in mpmc_ring_handles.hpp.
 //
 // It keeps a guess of the next free position and lets the slot's state word judge it, so a handle
@@ -15,12 +15,12 @@
 #include <cstdint>
 
 #include "rondo/core/back_off.hpp"
-#include "rondo/core/distance.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/outcome.hpp"
+#include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/version.hpp"
@@ -31,12 +31,12 @@ namespace rondo::inline RONDO_ABI {
 template <class Shape, class Policy>
 class MpmcProducerCore {
  public:
-  MpmcProducerCore(const MpmcParts& parts, std::uint32_t participant, Steering steering) noexcept
+  MpmcProducerCore(const MpmcParts& parts, std::uint32_t participant, Pacing pacing) noexcept
       : parts_(parts),
-        record_(&parts.participants[participant].claiming),
+        announcement_(&parts.participants[participant].claiming),
         next_(detail::guess_tail(*parts.positions)),
         looked_full_(next_ - 1),
-        distance_(steering, next_, /*aim=*/0, detail::kMpmcMaxPauses) {
+        pacer_(pacing, next_, /*aim=*/0, detail::kMpmcMaxPauses) {
     assert(participant < parts.participant_count);
   }
 
@@ -136,7 +136,7 @@ class MpmcProducerCore {
 
   // Announces and claims. On failure next_ is the tail.
   RONDO_ALWAYS_INLINE bool try_own(Position p, std::uint32_t count) noexcept {
-    if constexpr (Policy::kAnnounce) detail::announce(*record_, p, count);
+    if constexpr (Policy::kAnnounce) detail::announce(*announcement_, p, count);
     if (!detail::advance_tail(*parts_.positions, p, count)) [[unlikely]] {
       next_ = p;
       return false;
@@ -150,7 +150,7 @@ class MpmcProducerCore {
 
   RONDO_COLD bool claim_slowly(std::uint32_t wanted, bool announced,
                                std::uint32_t least = 1) noexcept {
-    bool stayed = false;
+    bool paced = false;
     for (std::uint32_t work = 0; work < detail::kMpmcMaxWork; ++work) {
       const Position p = next_;
       const std::uint32_t ready = free_from(p, wanted);
@@ -175,11 +175,11 @@ class MpmcProducerCore {
         if (ahead < -static_cast<std::int64_t>(mpmc_state::kLap)) {
           return give_up(ClaimOutcome::kCorrupt, announced);
         }
-        if (p != looked_full_ || stayed) {
+        if (p != looked_full_ || paced) {
           looked_full_ = p;
-          work += distance_.pauses();
-          stayed = stay_away(p);
-          if (stayed) continue;
+          work += pacer_.pauses();
+          paced = pace(p);
+          if (paced) continue;
         }
         return give_up(ClaimOutcome::kFull, announced);
       }
@@ -194,31 +194,31 @@ class MpmcProducerCore {
     return give_up(ClaimOutcome::kContended, announced);
   }
 
-  // Whether it stayed: until the consumers have given back half of the ring, or for so long.
-  bool stay_away(Position p) noexcept {
-    const Position q = p + detail::distance_in(parts_);
-    return distance_.stay_away_until(
-        p, [&] { return detail::glance(state_at(q)) == parts_.lap_of(q); });
+  // Whether it paused: until the consumers have given back half of the ring, or for so long.
+  bool pace(Position p) noexcept {
+    const Position q = p + detail::pacing_distance(parts_);
+    return pacer_.pace_until(p,
+                             [&] { return detail::load_relaxed(state_at(q)) == parts_.lap_of(q); });
   }
 
   bool give_up(ClaimOutcome why, bool announced) noexcept {
     outcome_ = why;
     // Only a call in progress may hold a stale announcement.
-    if (Policy::kAnnounce && announced) detail::announce_nothing(*record_);
+    if (Policy::kAnnounce && announced) detail::announce_nothing(*announcement_);
     // After corruption start anew: the guess may be what misled us.
     if (why == ClaimOutcome::kCorrupt) next_ = detail::guess_tail(*parts_.positions);
     return false;
   }
 
   MpmcParts parts_;
-  detail::AnnounceWord* record_;  // ours alone
-  Position next_;                 // a guess of the tail
+  detail::AnnounceWord* announcement_;  // ours alone
+  Position next_;                       // a guess of the tail
   Position first_ = 0;
   std::uint32_t count_ = 0;  // of the positions that we own
   ClaimOutcome outcome_ = ClaimOutcome::kClaimed;
   Position looked_full_;  // where we last ran into consumers
   BackOff back_off_{detail::kMpmcMaxPauses};
-  Distance distance_;
+  Pacer pacer_;
 };
 
 }  // namespace rondo::inline RONDO_ABI

@@ -1,4 +1,4 @@
-// Recovery: what a dead participant owned in an MPMC slot ring becomes usable again.
+// Recovery: what a dead participant owned in an mpmc ring becomes usable again.
 //
 // Pure: which ones are dead is asked of the caller, which asks the kernel (liveness.hpp). Runs on
 // the slow path of blocked participants, and before a participant slot is taken over. docs/mpmc.md
@@ -23,9 +23,9 @@
 #include <concepts>
 #include <cstdint>
 
-#include "rondo/core/mpmc_ring_attendance.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
-#include "rondo/core/mpmc_ring_sleepers.hpp"
+#include "rondo/core/mpmc_ring_presence.hpp"
+#include "rondo/core/mpmc_ring_waiters.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
@@ -45,26 +45,26 @@ concept MpmcLiveness = requires(L& liveness, std::uint32_t participant) {
 
 // What one recovery did.
 struct MpmcRecovered {
-  std::uint32_t tombstones = 0;  // claimed slots of dead producers that were given up
-  std::uint32_t orphaned = 0;    // messages of dead consumers that await another one
-  std::uint32_t dropped = 0;     // messages of dead consumers that are lost, as the option says
-  std::uint32_t freed = 0;       // tombstones that a dead consumer had been skipping
-  std::uint32_t buried = 0;      // participants that will be counted as dead from now on
-  bool pending = false;          // something had to stay, as a live participant may own it
-  std::uint32_t awaited = 0;     // if pending: that participant
+  std::uint32_t tombstones = 0;   // claimed slots of dead producers that were given up
+  std::uint32_t orphaned = 0;     // messages of dead consumers that await another one
+  std::uint32_t dropped = 0;      // messages of dead consumers that are lost, as the option says
+  std::uint32_t freed = 0;        // tombstones that a dead consumer had been skipping
+  std::uint32_t marked_dead = 0;  // participants that will be counted as dead from now on
+  bool pending = false;           // something had to stay, as a live participant may own it
+  std::uint32_t awaited = 0;      // if pending: that participant
 
-  // Whether blocked participants can go on now: wake the sleepers of both sides.
+  // Whether blocked participants can go on now: wake the waiters of both sides.
   [[nodiscard]] bool anything() const noexcept {
-    return tombstones + orphaned + dropped + freed + buried != 0;
+    return tombstones + orphaned + dropped + freed + marked_dead != 0;
   }
 };
 
 // How the protocol is carried out. Anything but this is for tests and measurements, to show what
 // each part of it is there for.
-struct MpmcSound {
-  static constexpr bool kAnnounce = true;            // possible owners of a position announce it
-  static constexpr bool kScanLive = true;            // a live owner is never robbed
-  static constexpr bool kSlotsBeforeRecords = true;  // the announcement goes last
+struct MpmcDefaultPolicy {
+  static constexpr bool kAnnounce = true;  // possible owners of a position announce it
+  static constexpr bool kScanLive = true;  // a live owner is never robbed
+  static constexpr bool kSlotsBeforeAnnouncements = true;  // the announcement goes last
 };
 
 template <class Policy>
@@ -74,10 +74,10 @@ class basic_mpmc_recovery {
   // as no process sees a lock of its own.
   basic_mpmc_recovery(const MpmcParts& parts, std::uint32_t self) noexcept
       : parts_(parts),
-        producers_(parts, MpmcSleepers::Side::kProducers),
-        consumers_(parts, MpmcSleepers::Side::kConsumers),
-        producing_(parts, MpmcAttendance::Side::kProducers),
-        consuming_(parts, MpmcAttendance::Side::kConsumers),
+        producers_(parts, MpmcWaiterSet::Side::kProducers),
+        consumers_(parts, MpmcWaiterSet::Side::kConsumers),
+        producing_(parts, MpmcPresence::Side::kProducers),
+        consuming_(parts, MpmcPresence::Side::kConsumers),
         self_(self) {}
 
   // Recovers all that are dead. For blocked participants, from time to time.
@@ -86,7 +86,7 @@ class basic_mpmc_recovery {
   template <MpmcLiveness L>
   MpmcRecovered all(L& liveness) noexcept {
     MpmcRecovered result;
-    const Participants dead = lock_the_dead(liveness, self_, &basic_mpmc_recovery::has_traces);
+    const Participants dead = lock_dead(liveness, self_, &basic_mpmc_recovery::has_traces);
     if (dead.none()) return result;
     look(dead);
     for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
@@ -103,8 +103,8 @@ class basic_mpmc_recovery {
   MpmcRecovered one(std::uint32_t dead, L& liveness) noexcept {
     MpmcRecovered result;
     Participants others;
-    if (has_record(dead)) {
-      others = lock_the_dead(liveness, dead, &basic_mpmc_recovery::has_record);
+    if (has_announcement(dead)) {
+      others = lock_dead(liveness, dead, &basic_mpmc_recovery::has_announcement);
     }
     look(Participants(others).set(dead));
     recover(dead, result);
@@ -120,26 +120,26 @@ class basic_mpmc_recovery {
   // One side as a pass sees it.
   struct View {
     Position reached = 0;  // the tail or the head
-    std::uint32_t records = 0;
+    std::uint32_t announcements = 0;
     // Of those not known to be dead.
-    std::array<std::uint64_t, mpmc_limits::kMaxParticipants> record;
+    std::array<std::uint64_t, mpmc_limits::kMaxParticipants> announcement;
     std::array<std::uint32_t, mpmc_limits::kMaxParticipants> owner;
   };
 
-  [[nodiscard]] bool has_record(std::uint32_t i) const noexcept {
+  [[nodiscard]] bool has_announcement(std::uint32_t i) const noexcept {
     return detail::read_announcement(word(i, Side::kProducer)) != mpmc_announcement::kNone ||
            detail::read_announcement(word(i, Side::kConsumer)) != mpmc_announcement::kNone;
   }
   [[nodiscard]] bool has_traces(std::uint32_t i) const noexcept {
-    return has_record(i) || producers_.asleep(i) || consumers_.asleep(i) || producing_.present(i) ||
-           consuming_.present(i);
+    return has_announcement(i) || producers_.asleep(i) || consumers_.asleep(i) ||
+           producing_.present(i) || consuming_.present(i);
   }
 
   // The dead ones of those for which `asked` holds, save `not_this`. They are locked now.
   template <MpmcLiveness L>
-  [[nodiscard]] Participants lock_the_dead(L& liveness, std::uint32_t not_this,
-                                           bool (basic_mpmc_recovery::*asked)(std::uint32_t)
-                                               const noexcept) const noexcept {
+  [[nodiscard]] Participants lock_dead(L& liveness, std::uint32_t not_this,
+                                       bool (basic_mpmc_recovery::*asked)(std::uint32_t)
+                                           const noexcept) const noexcept {
     Participants dead;
     for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
       if (i == self_ || i == not_this || !(this->*asked)(i)) continue;
@@ -162,13 +162,13 @@ class basic_mpmc_recovery {
     taken_.reached = detail::head_for_recovery(*parts_.positions);
     for (const Side side : {Side::kProducer, Side::kConsumer}) {
       View& view = view_of(side);
-      view.records = 0;
+      view.announcements = 0;
       for (std::uint32_t i = 0; i < parts_.participant_count; ++i) {
         if (dead[i]) continue;
-        const std::uint64_t record = detail::read_announcement(word(i, side));
-        if (mpmc_announcement::count_in(record) == 0) continue;
-        view.record[view.records] = record;
-        view.owner[view.records++] = i;
+        const std::uint64_t announcement = detail::read_announcement(word(i, side));
+        if (mpmc_announcement::count_in(announcement) == 0) continue;
+        view.announcement[view.announcements] = announcement;
+        view.owner[view.announcements++] = i;
       }
     }
   }
@@ -179,15 +179,15 @@ class basic_mpmc_recovery {
     recover_side(dead, Side::kProducer, result);
     recover_side(dead, Side::kConsumer, result);
     // Last: a participant that sees them counted finds the slots turned.
-    result.buried += static_cast<std::uint32_t>(producing_.bury(dead)) +
-                     static_cast<std::uint32_t>(consuming_.bury(dead));
+    result.marked_dead += static_cast<std::uint32_t>(producing_.mark_dead(dead)) +
+                          static_cast<std::uint32_t>(consuming_.mark_dead(dead));
   }
 
   void recover_side(std::uint32_t dead, Side side, MpmcRecovered& result) noexcept {
-    detail::AnnounceWord& record = word(dead, side);
-    const std::uint64_t announced = detail::read_announcement(record);
+    detail::AnnounceWord& announcement = word(dead, side);
+    const std::uint64_t announced = detail::read_announcement(announcement);
     if (announced == mpmc_announcement::kNone) return;
-    if constexpr (!Policy::kSlotsBeforeRecords) detail::announce_nothing(record);
+    if constexpr (!Policy::kSlotsBeforeAnnouncements) detail::announce_nothing(announcement);
 
     const Position reached = view_of(side).reached;
     const Position first = mpmc_announcement::first_in(announced, reached);
@@ -199,16 +199,16 @@ class basic_mpmc_recovery {
       settled &= side == Side::kProducer ? settle_claimed(position, result)
                                          : settle_taken(position, dead, result);
     }
-    if (settled) detail::announce_nothing(record);
+    if (settled) detail::announce_nothing(announcement);
   }
 
   // The slot of a position that a dead producer announced. False if it has to stay as it is.
   bool settle_claimed(Position position, MpmcRecovered& result) noexcept {
     detail::SlotWord& state = parts_.state_at(position);
     const std::uint64_t free = parts_.lap_of(position);
-    if (detail::glance(state) != free) return true;
-    if (a_live_one_announces(position, Side::kProducer, result)) return false;
-    if (detail::turn(state, free, mpmc_state::make(free, SlotKind::kTombstone))) {
+    if (detail::load_relaxed(state) != free) return true;
+    if (announced_by_a_live_one(position, Side::kProducer, result)) return false;
+    if (detail::cas(state, free, mpmc_state::make(free, SlotKind::kTombstone))) {
       ++result.tombstones;
       detail::count_up(mine().tombstones, 1);
     }
@@ -222,20 +222,20 @@ class basic_mpmc_recovery {
     const std::uint64_t adopted = mpmc_state::make(lap, SlotKind::kAdopted, dead);
     const std::uint64_t orphaned = mpmc_state::make(lap, SlotKind::kOrphaned);
     const std::uint64_t tombstone = mpmc_state::make(lap, SlotKind::kTombstone);
-    const std::uint64_t seen = detail::glance(state);
+    const std::uint64_t seen = detail::load_relaxed(state);
     if (seen == orphaned) {
       // A recoverer may have died before it could tell.
-      detail::tell_of_orphans(*parts_.positions);
+      detail::signal_orphans(*parts_.positions);
       return true;
     }
     if (seen != mpmc_state::make(lap, SlotKind::kWritten) && seen != tombstone && seen != adopted) {
       return true;
     }
     // An adopted message names its owner; of the others it is known only which ones announced them.
-    if (seen != adopted && a_live_one_announces(position, Side::kConsumer, result)) return false;
+    if (seen != adopted && announced_by_a_live_one(position, Side::kConsumer, result)) return false;
     const bool drop = parts_.on_consumer_death == OnConsumerDeath::kDrop;
     const std::uint64_t next_lap = lap + mpmc_state::kLap;
-    if (!detail::turn(state, seen, seen == tombstone || drop ? next_lap : orphaned)) return true;
+    if (!detail::cas(state, seen, seen == tombstone || drop ? next_lap : orphaned)) return true;
     if (seen == tombstone) {
       ++result.freed;
     } else if (drop) {
@@ -244,17 +244,17 @@ class basic_mpmc_recovery {
     } else {
       ++result.orphaned;
       detail::count_up(mine().orphaned, 1);
-      detail::tell_of_orphans(*parts_.positions);
+      detail::signal_orphans(*parts_.positions);
     }
     return true;
   }
 
   // Whether a live participant announces `position`.
-  bool a_live_one_announces(Position position, Side side, MpmcRecovered& result) noexcept {
+  bool announced_by_a_live_one(Position position, Side side, MpmcRecovered& result) noexcept {
     if constexpr (!Policy::kScanLive) return false;
     const View& view = view_of(side);
-    for (std::uint32_t i = 0; i < view.records; ++i) {
-      if (!mpmc_announcement::covers(view.record[i], position)) continue;
+    for (std::uint32_t i = 0; i < view.announcements; ++i) {
+      if (!mpmc_announcement::covers(view.announcement[i], position)) continue;
       result.pending = true;
       result.awaited = view.owner[i];
       return true;
@@ -272,15 +272,15 @@ class basic_mpmc_recovery {
   [[nodiscard]] MpmcParticipantPart& mine() const noexcept { return parts_.participants[self_]; }
 
   MpmcParts parts_;
-  MpmcSleepers producers_;
-  MpmcSleepers consumers_;
-  MpmcAttendance producing_;
-  MpmcAttendance consuming_;
+  MpmcWaiterSet producers_;
+  MpmcWaiterSet consumers_;
+  MpmcPresence producing_;
+  MpmcPresence consuming_;
   std::uint32_t self_;
   View claimed_;
   View taken_;
 };
 
-using mpmc_recovery = basic_mpmc_recovery<MpmcSound>;
+using mpmc_recovery = basic_mpmc_recovery<MpmcDefaultPolicy>;
 
 }  // namespace rondo::inline RONDO_ABI

@@ -1,4 +1,4 @@
-// The life cycle of an MPMC slot ring, whatever its messages are; see life_cycle.hpp. The members
+// The life cycle of an mpmc ring, whatever its messages are; see life_cycle.hpp. The members
 // of mpmc_ring<T> are what to call.
 #pragma once
 

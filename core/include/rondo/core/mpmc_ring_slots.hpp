@@ -1,4 +1,4 @@
-// What the producer's and the consumer's role in an MPMC slot ring have in common: where the slots
+// What the producer's and the consumer's role in an mpmc ring have in common: where the slots
 // lie, known at compile time if the type of the messages says it, and how much work one call does.
 #pragma once
 
@@ -134,13 +134,13 @@ class MpmcCursor {
   std::uint32_t payload_offset_;
 };
 
-// The longest stay away from the other side, in pauses (distance.hpp): some 10 microseconds. Longer
-// than in the single-producer rings, as a message takes longer here; for 64-byte messages that is
-// twice the rate where the cores are far apart.
+// The longest pause before another look at the other side, in pauses (pacer.hpp): some 10
+// microseconds. Longer than in the single-producer rings, as a message takes longer here; for
+// 64-byte messages that is twice the rate where the cores are far apart.
 inline constexpr std::uint32_t kMpmcMaxPauses = 512;
 // How far apart the two sides keep in a stream, in slots: as far as they can. In a long ring that
-// would only be a longer stay.
-[[nodiscard]] inline std::uint64_t distance_in(const MpmcParts& parts) noexcept {
+// would only be a longer pause.
+[[nodiscard]] inline std::uint64_t pacing_distance(const MpmcParts& parts) noexcept {
   return min_of<std::uint64_t>(parts.capacity / 2, 1024);
 }
 // Slots looked at and pauses made by one call that tries to own something, a millisecond or so;

@@ -1,4 +1,4 @@
-// Every access to the shared words of an MPMC slot ring, one function each. All orderings of the
+// Every access to the shared words of an mpmc ring, one function each. All orderings of the
 // ring stand here; producers, consumers and recovery are written in these verbs.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
@@ -69,13 +69,13 @@ RONDO_ALWAYS_INLINE void give_back(SlotWord& state, std::uint64_t free_word) noe
 }
 
 // A look that decides nothing by itself.
-inline std::uint64_t glance(const SlotWord& state) noexcept {
+inline std::uint64_t load_relaxed(const SlotWord& state) noexcept {
   // relaxed: what acts on it does so by compare-and-swap, which looks again.
   return state.load(std::memory_order_relaxed);
 }
 
 // Recovery turns a dead owner's slot. False if the slot has moved on meanwhile.
-inline bool turn(SlotWord& state, std::uint64_t from, std::uint64_t to) noexcept {
+inline bool cas(SlotWord& state, std::uint64_t from, std::uint64_t to) noexcept {
   // S5 (acq_rel, pairs with S2, S4, S6): ours after the dead owner's; and S1 by the dead producer
   // stays visible through it, as it continues the release sequence.
   // Failure relaxed: the slot is left alone then.
@@ -159,12 +159,12 @@ inline Position guess_head(const MpmcPositions& positions) noexcept {
 
 // --- Orphans -------------------------------------------------------------------------------------
 
-inline void tell_of_orphans(MpmcPositions& positions) noexcept {
+inline void signal_orphans(MpmcPositions& positions) noexcept {
   // O1 (release, pairs with O2): the slots are orphaned before the count says so.
   positions.orphans.fetch_add(1, std::memory_order_release);
 }
 
-inline std::uint64_t heard_of_orphans(const MpmcPositions& positions) noexcept {
+inline std::uint64_t orphan_epoch(const MpmcPositions& positions) noexcept {
   // O2 (acquire, pairs with O1): a search that begins after this finds them.
   return positions.orphans.load(std::memory_order_acquire);
 }

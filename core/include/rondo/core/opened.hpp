@@ -26,7 +26,7 @@ struct RingOptions {
   std::string_view participant = {};  // for people; empty: the program's name
   bool keep = false;  // the name stays when this one leaves, also as the last participant
   // How long an opener that can't make the ring (a reader of a cell) waits for there to be one.
-  std::chrono::nanoseconds patience{0};
+  std::chrono::nanoseconds timeout{0};
 };
 
 // "shm:NAME" or "file:PATH", with the names that channels have: of shared memory 1 to 200 letters,
@@ -102,8 +102,8 @@ class Opened final : private detail::OpenedBase<Ring>, public Handle {
       if (!forked()) return;
       // A consumer gives back what it has read, in its parent's name: so it moves to where it
       // is not destroyed.
-      alignas(Handle) std::byte grave[sizeof(Handle)];
-      new (grave) Handle(std::move(static_cast<Handle&>(*this)));
+      alignas(Handle) std::byte leaked[sizeof(Handle)];
+      new (leaked) Handle(std::move(static_cast<Handle&>(*this)));
     }
   }
 

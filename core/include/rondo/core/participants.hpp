@@ -17,7 +17,7 @@
 // Joining and leaving are ordered by the membership lock:
 //
 //   join                                     leave
-//     membership lock, bounded wait            say farewell in the table
+//     membership lock, bounded wait            close in order in the table
 //     is the name still this file's?           membership lock, bounded wait
 //     take the first free slot's lock          any other there? if not, does the name go?
 //     recover what its dead owner left         give the slot's lock back
@@ -93,7 +93,7 @@ struct JoinRequest {
   std::uint32_t slot_count = 1;
   Role role = Role::kNone;
   std::string_view name = {};  // for people; empty: the program's name
-  std::chrono::nanoseconds patience = std::chrono::seconds(5);  // for the membership lock
+  std::chrono::nanoseconds timeout = std::chrono::seconds(5);  // for the membership lock
 };
 
 struct Joined {
@@ -128,21 +128,21 @@ class RONDO_API Participants {
   Result<Joined> join(const JoinRequest& request, const Recover& recover = {});
 
   // What a leaving participant does last: bool(bool last). Called once, under the membership lock,
-  // so that a peer that acts upon a farewell said here finds the slot given back when it leaves
-  // itself. `last`: no other is attached, none comes meanwhile, and all that those that left in
-  // order wrote before is visible; only then, and if it returns true, the name goes. If the lock
+  // so that a peer that acts upon an orderly close said here finds the slot given back when it
+  // leaves itself. `last`: no other is attached, none comes meanwhile, and all that those that left
+  // in order wrote before is visible; only then, and if it returns true, the name goes. If the lock
   // can't be had in time it is called without, and `last` is false.
   using NameGoes = FunctionRef<bool(bool)>;
 
   // Gives the slot back. Returns whether no other was left, proved by the kernel; then the name
-  // goes if `name_goes` says so. Blocking, for `patience` at most; when it passes, the slot is
+  // goes if `name_goes` says so. Blocking, for `timeout` at most; when it passes, the slot is
   // given back all the same, and the name stays. Nothing happens if not joined, or in a forked
   // child.
   bool leave(const NameGoes& name_goes,
-             std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept;
+             std::chrono::nanoseconds timeout = std::chrono::seconds(1)) noexcept;
   bool leave(bool remove_name,
-             std::chrono::nanoseconds patience = std::chrono::seconds(1)) noexcept {
-    return leave([remove_name](bool) { return remove_name; }, patience);
+             std::chrono::nanoseconds timeout = std::chrono::seconds(1)) noexcept {
+    return leave([remove_name](bool) { return remove_name; }, timeout);
   }
 
   [[nodiscard]] std::optional<std::uint32_t> slot() const noexcept { return slot_; }
@@ -189,6 +189,6 @@ class RONDO_API Participants {
 
 // Removes the name of a segment that was made but never joined: true if it is gone.
 // Waits for the membership lock for a second at most.
-RONDO_API bool remove_if_nobody_came(const Segment& segment, const Geometry& geometry) noexcept;
+RONDO_API bool remove_if_never_joined(const Segment& segment, const Geometry& geometry) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

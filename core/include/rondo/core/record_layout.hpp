@@ -75,7 +75,7 @@ inline constexpr std::uint64_t kBytes = 8;
 //       16     8  intent                  what reclaim is about to become: readers join behind it
 //       24     8  awaiting                bit i: reader i may sleep, look at its bell from now on
 //      128     4  space_waiter            the producer sleeps for space
-//      256     4  record_ringer           rung when records were published
+//      256     4  record_notifier         rung when records were published
 //      384   512  checkpoints[32]         position of a committed header, and the sequence there
 //      896   512  evicted[64]             of reader i, the last state word that was not waited for
 //
@@ -95,7 +95,7 @@ struct RecordProducerPart {
   Atomic<std::uint64_t> intent;
   Atomic<std::uint64_t> awaiting;
   alignas(kSharingRange) BellWaiter space_waiter;
-  alignas(kSharingRange) BellRinger record_ringer;
+  alignas(kSharingRange) BellNotifier record_notifier;
   alignas(kSharingRange) RecordCheckpoint checkpoints[kRecordCheckpoints];
   Atomic<std::uint64_t> evicted[kMaxReaders];
 };
@@ -103,7 +103,7 @@ static_assert(offsetof(RecordProducerPart, reclaim) == 8);
 static_assert(offsetof(RecordProducerPart, intent) == 16);
 static_assert(offsetof(RecordProducerPart, awaiting) == 24);
 static_assert(offsetof(RecordProducerPart, space_waiter) == 128);
-static_assert(offsetof(RecordProducerPart, record_ringer) == 256);
+static_assert(offsetof(RecordProducerPart, record_notifier) == 256);
 static_assert(offsetof(RecordProducerPart, checkpoints) == 384);
 static_assert(offsetof(RecordProducerPart, evicted) == 896);
 static_assert(sizeof(RecordProducerPart) == 1408);
@@ -119,9 +119,9 @@ enum class ReaderPolicy : std::uint8_t {
   kDetached = 4   // has left in order, and may come back under its name
 };
 
-// A reader's account, as of its last publishing. Records before it came = next - received - lost;
+// A reader's stats, as of its last publishing. Records before it came = next - received - lost;
 // still to come = sent - next.
-struct RecordAccount {
+struct RecordReaderStats {
   Atomic<std::uint64_t> position;  // of the header that it reads next
   Atomic<std::uint64_t> next;      // sequence of the record that it reads next
   Atomic<std::uint64_t> received;  // records read, whole
@@ -130,31 +130,31 @@ struct RecordAccount {
 
 inline constexpr std::size_t kReaderNameBytes = 32;
 
-// One consumer's words. In a ring with one reader `state`, the account and the name stay zero.
+// One consumer's words. In a ring with one reader `state`, the stats and the name stay zero.
 //
-//   offset  size  field          meaning
-//        0     8  head           position up to which everything has been given back
-//        8     8  state          ReaderPolicy, from bit 8 up the number of times a reader joined
-//       16     8  account        number of accounts written; the last is accounts[account % 2]
-//       24    64  accounts[2]    RecordAccount
-//       88    32  name           UTF-8, padded with zeros; for people, and to come back under it
-//      128     4  record_waiter  the consumer sleeps for records, or has left
-//      256     4  space_ringer   rung when head moved
+//   offset  size  field            meaning
+//        0     8  head             position up to which everything has been given back
+//        8     8  state            ReaderPolicy, from bit 8 up the number of times a reader joined
+//       16     8  stats_version    times written; the last are stats_copies[stats_version % 2]
+//       24    64  stats_copies[2]  RecordReaderStats
+//       88    32  name             UTF-8, padded with zeros; for people, and to come back under it
+//      128     4  record_waiter    the consumer sleeps for records, or has left
+//      256     4  space_notifier   rung when head moved
 struct RecordConsumerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> head;
   Atomic<std::uint64_t> state;
-  Atomic<std::uint64_t> account;
-  RecordAccount accounts[2];
+  Atomic<std::uint64_t> stats_version;
+  RecordReaderStats stats_copies[2];
   Atomic<std::uint64_t> name[kReaderNameBytes / 8];
   alignas(kSharingRange) BellWaiter record_waiter;
-  alignas(kSharingRange) BellRinger space_ringer;
+  alignas(kSharingRange) BellNotifier space_notifier;
 };
 static_assert(offsetof(RecordConsumerPart, state) == 8);
-static_assert(offsetof(RecordConsumerPart, account) == 16);
-static_assert(offsetof(RecordConsumerPart, accounts) == 24);
+static_assert(offsetof(RecordConsumerPart, stats_version) == 16);
+static_assert(offsetof(RecordConsumerPart, stats_copies) == 24);
 static_assert(offsetof(RecordConsumerPart, name) == 88);
 static_assert(offsetof(RecordConsumerPart, record_waiter) == 128);
-static_assert(offsetof(RecordConsumerPart, space_ringer) == 256);
+static_assert(offsetof(RecordConsumerPart, space_notifier) == 256);
 static_assert(sizeof(RecordConsumerPart) == 384);
 static_assert(std::is_standard_layout_v<RecordConsumerPart>);
 static_assert(std::is_trivially_destructible_v<RecordConsumerPart>);
@@ -219,9 +219,9 @@ struct RecordHeaderView {
 
 // Judges a header word already read, hostile until proved sound. `sequence` is the one it must
 // bear.
-[[nodiscard]] constexpr RecordHeaderView judge_header(std::uint64_t word, Position position,
-                                                      std::uint64_t sequence,
-                                                      std::uint64_t capacity) noexcept {
+[[nodiscard]] constexpr RecordHeaderView validate_header(std::uint64_t word, Position position,
+                                                         std::uint64_t sequence,
+                                                         std::uint64_t capacity) noexcept {
   using Verdict = RecordHeaderView::Verdict;
   constexpr RecordHeaderView kCorrupt{Verdict::kCorrupt, 0, 0};
   if (word == 0) return {Verdict::kNothing, 0, 0};

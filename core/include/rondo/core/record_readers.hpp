@@ -26,7 +26,7 @@
 //     a reader's head is before r            else joined
 //
 // A place found by a walk along the headers is looked for from there, when the reader has joined:
-// what a reliable one walks along is not overwritten. One that comes back joins where its account
+// what a reliable one walks along is not overwritten. One that comes back joins where its stats
 // says, and proves that by a walk then: its place has been kept for it, and never goes back.
 //
 // One of the two sees the other: the reader finds the intent beyond its head and starts later, or
@@ -43,8 +43,8 @@
 //   J1 release state -> J2 acquire state           the head of this joining, or a later one
 //   J3 seq_cst fence, J4 seq_cst fence             forbid that producer and reader miss each other
 //   H1 in record_ring.hpp -> L2 acquire head       space given back is fully read
-//   A1 release account -> A2 acquire account       the account it names is fully written
-//   A3 release next -> A4 acquire next             an account overwritten meanwhile is noticed
+//   A1 release stats_version -> A2 acquire stats_version  the stats it names are written
+//   A3 release next -> A4 acquire next             stats overwritten meanwhile are noticed
 //   A5 release received -> A6 acquire received     the same
 //   A7 release lost -> A8 acquire lost             the same
 //   A9 release position -> A10 acquire position    the same
@@ -57,7 +57,7 @@
 
 #include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
-#include "rondo/core/distance.hpp"
+#include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -83,7 +83,7 @@ struct ReaderOptions {
   // is that reader that comes back, and `from` is not looked at. Empty: no name.
   std::string_view name = {};
   Acknowledge acknowledge = Acknowledge::kLazily;
-  Steering steering = Steering::kOn;
+  Pacing pacing = Pacing::kOn;
 };
 
 // The state word: a policy, and how often a reader has joined or left.
@@ -100,7 +100,7 @@ namespace reader_state {
 }  // namespace reader_state
 
 // A reader that holds the producer back.
-struct HeldBack {
+struct GatingReader {
   std::uint32_t reader;        // its number, from 0
   Position head;               // where it stands
   std::uint64_t behind_bytes;  // from there to the producer's position
@@ -151,13 +151,13 @@ class RecordReaders {
   }
 
   // The slowest, when look() last looked.
-  [[nodiscard]] std::optional<HeldBack> slowest(Position tail) const noexcept {
-    std::optional<HeldBack> slowest;
+  [[nodiscard]] std::optional<GatingReader> slowest(Position tail) const noexcept {
+    std::optional<GatingReader> slowest;
     for (std::uint32_t i = 0; i < kMaxReaders; ++i) {
       const Known& known = known_[i];
       if (known.state == 0) continue;
       if (slowest && tail - known.head <= slowest->behind_bytes) continue;
-      slowest = HeldBack{i, known.head, tail - known.head};
+      slowest = GatingReader{i, known.head, tail - known.head};
     }
     return slowest;
   }
@@ -170,33 +170,33 @@ class RecordReaders {
   std::array<Known, kMaxReaders> known_{};
 };
 
-// A reader's account as a looker-on sees it.
-struct ReaderAccount {
+// A reader's stats as an observer sees them.
+struct ReaderStats {
   Position position = 0;
   std::uint64_t next = 0;
   std::uint64_t received = 0;
   std::uint64_t lost = 0;
 };
 
-// The account that holds now; empty if it never stood still, which only a hostile reader brings
+// The stats that hold now; empty if they never stood still, which only a hostile reader brings
 // about. Progress: wait-free. Caller: any process.
-[[nodiscard]] inline std::optional<ReaderAccount> read_account(
+[[nodiscard]] inline std::optional<ReaderStats> read_stats(
     const RecordConsumerPart& part) noexcept {
   for (int tries = 0; tries < 1000; ++tries) {
-    // A2 (acquire, pairs with A1): the account that it names is fully written.
-    const std::uint64_t number = part.account.load(std::memory_order_acquire);
-    const RecordAccount& account = part.accounts[number % 2];
-    ReaderAccount read;
-    // A10 (acquire, pairs with A9): a word of a later account brings a later number with it.
-    read.position = account.position.load(std::memory_order_acquire);
+    // A2 (acquire, pairs with A1): the stats that it names are fully written.
+    const std::uint64_t number = part.stats_version.load(std::memory_order_acquire);
+    const RecordReaderStats& stats = part.stats_copies[number % 2];
+    ReaderStats read;
+    // A10 (acquire, pairs with A9): a word of later stats brings a later number with it.
+    read.position = stats.position.load(std::memory_order_acquire);
     // A4 (acquire, pairs with A3): as A10.
-    read.next = account.next.load(std::memory_order_acquire);
+    read.next = stats.next.load(std::memory_order_acquire);
     // A6 (acquire, pairs with A5): as A10.
-    read.received = account.received.load(std::memory_order_acquire);
+    read.received = stats.received.load(std::memory_order_acquire);
     // A8 (acquire, pairs with A7): as A10.
-    read.lost = account.lost.load(std::memory_order_acquire);
+    read.lost = stats.lost.load(std::memory_order_acquire);
     // relaxed: the four come before.
-    if (part.account.load(std::memory_order_relaxed) == number) return read;
+    if (part.stats_version.load(std::memory_order_relaxed) == number) return read;
   }
   return std::nullopt;
 }
@@ -213,8 +213,7 @@ namespace detail {
 }  // namespace detail
 
 // Whether the part's last owner bore this name. Caller: any process.
-[[nodiscard]] inline bool bears_name(const RecordConsumerPart& part,
-                                     std::string_view name) noexcept {
+[[nodiscard]] inline bool has_name(const RecordConsumerPart& part, std::string_view name) noexcept {
   for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
     // relaxed: a hint about which reader it was; all else is proved.
     const std::uint64_t word = part.name[at / 8].load(std::memory_order_relaxed);
@@ -226,7 +225,7 @@ namespace detail {
 // Gives the part's owner this name; what does not fit is cut off. Caller: the owner.
 inline void write_name(RecordConsumerPart& part, std::string_view name) noexcept {
   for (std::size_t at = 0; at < kReaderNameBytes; at += 8) {
-    // relaxed: as in bears_name().
+    // relaxed: as in has_name().
     part.name[at / 8].store(detail::name_word(name, at), std::memory_order_relaxed);
   }
 }

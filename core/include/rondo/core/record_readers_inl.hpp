@@ -49,28 +49,28 @@ inline std::optional<RecordStart> newest_checkpoint(const RecordParts& parts, Po
   }
 }
 
-// Where the position in an account has to be proved from, as its owner may have been hostile: from
+// Where the position in stats has to be proved from, as its owner may have been hostile: from
 // itself, if it lies before the newest checkpoint, or from that. Empty if it can't be one.
 inline std::optional<RecordStart> proof_of(const RecordParts& parts, Position bound,
-                                           const ReaderAccount& account) noexcept {
+                                           const ReaderStats& stats) noexcept {
   const auto newest = newest_checkpoint(parts, bound, false);
-  if (!newest || !is_header_position(account.position) || is_before(account.position, bound)) {
+  if (!newest || !is_header_position(stats.position) || is_before(stats.position, bound)) {
     return std::nullopt;
   }
-  if (!is_before(account.position, newest->position)) return newest;
-  return RecordStart{account.position, account.next};
+  if (!is_before(stats.position, newest->position)) return newest;
+  return RecordStart{stats.position, stats.next};
 }
 
-// Whether the account's position is one of the ring, with that sequence, by a walk from `base`,
+// Whether the position in the stats is one of the ring, with that sequence, by a walk from `base`,
 // which proof_of() gave.
 inline bool is_record_start(const RecordParts& parts, RecordStride& stride, const RecordStart& base,
-                            const ReaderAccount& account) noexcept {
-  if (base.position != account.position) {
-    const auto walk = walk_records(parts, stride, base.position, base.sequence, account.position);
-    return walk.sound && walk.sequence == account.next;
+                            const ReaderStats& stats) noexcept {
+  if (base.position != stats.position) {
+    const auto walk = walk_records(parts, stride, base.position, base.sequence, stats.position);
+    return walk.sound && walk.sequence == stats.next;
   }
   const auto newest = read_checkpoint(*parts.producer);
-  if (!newest || base.sequence != account.next) return false;
+  if (!newest || base.sequence != stats.next) return false;
   const auto walk = walk_records(parts, stride, base.position, base.sequence, newest->position);
   return walk.sound && walk.sequence == newest->sequence;
 }
@@ -210,12 +210,12 @@ inline bool record_ring::Producer::make_room_among_readers(std::uint64_t bytes) 
 inline record_ring::Consumer::Consumer(const RecordParts& parts,
                                        const ReaderOptions& options) noexcept
     // Lines are not let go of: other readers are still to come to them.
-    : Consumer(parts, 0, 0, options.acknowledge, Steering::kOff) {
+    : Consumer(parts, 0, 0, options.acknowledge, Pacing::kOff) {
   policy_ = options.policy;
   if (policy_ != ReaderPolicy::kReliable) acknowledge_unasked();
   readers_share_ = std::exchange(share_, 0);
-  distance_ = Distance(options.steering);
-  ask_from_ = ask_after(options.steering);
+  pacer_ = Pacer(options.pacing);
+  ask_from_ = ask_after(options.pacing);
   after_loss_ = options.after_loss;
 }
 
@@ -240,15 +240,15 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
   joined_ = part.state.load(kRelaxed);
   ReaderStart from = options.from;
   std::uint64_t sequence = options.sequence;
-  std::optional<ReaderAccount> account;
-  if (!options.name.empty() && bears_name(part, options.name)) account = read_account(part);
-  const bool returns = account.has_value();
-  const ReaderAccount earlier = account.value_or(ReaderAccount{});
+  std::optional<ReaderStats> stats;
+  if (!options.name.empty() && has_name(part, options.name)) stats = read_stats(part);
+  const bool returns = stats.has_value();
+  const ReaderStats earlier = stats.value_or(ReaderStats{});
   if (returns) {
     from = ReaderStart::kSequence;
     sequence = earlier.next;
   }
-  // Apart, as proving an account may take a lap, and the search for another start has to follow.
+  // Apart, as proving stats may take a lap, and the search for another start has to follow.
   auto proof = detail::RecordStride::of_open(parts_);
   auto search = detail::RecordStride::of_open(parts_);
   const auto furthest = detail::furthest_head(parts_);
@@ -256,27 +256,27 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     // Beside a producer at full speed the oldest record may be gone before we are there.
     if (tries >= 16) from = ReaderStart::kNewest;
     const Position intent = parts_.producer->intent.load(kRelaxed);
-    const auto proof_base = tries < 16 && account ? detail::proof_of(parts_, intent, *account)
-                                                  : std::optional<detail::RecordStart>{};
+    const auto proof_base = tries < 16 && stats ? detail::proof_of(parts_, intent, *stats)
+                                                : std::optional<detail::RecordStart>{};
     const auto base = proof_base ? proof_base : detail::base_for(parts_, intent, from, sequence);
     if (!base) continue;
     // Before it walks: what a reliable reader walks along is its own already. But for one that
     // comes back: a head before the one that its place has kept would end that place's protection.
-    move_to(proof_base ? account->position : base->position, base->sequence);
+    move_to(proof_base ? stats->position : base->position, base->sequence);
     if (!stand()) continue;
     published_ = position_;
     std::optional<detail::RecordStart> found;
     if (!proof_base) {
       found = detail::find_start(parts_, search, *base, from, sequence, furthest);
-    } else if (detail::is_record_start(parts_, proof, *base, *account)) {
-      found = {{account->position, account->next}};
+    } else if (detail::is_record_start(parts_, proof, *base, *stats)) {
+      found = {{stats->position, stats->next}};
     }
     // Where we are not waited for, what the walk met may have been taken back meanwhile.
     move_to(base->position, base->sequence);
     if (!not_taken_back()) continue;
     if (!found) {
       if (proof_base) {
-        account.reset();
+        stats.reset();
         --tries;
       }
       continue;
@@ -286,9 +286,9 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     move_to(found->position, found->sequence);
     lost_ = gone + earlier.lost;
     origin_ = returns ? sequence - earlier.received - earlier.lost : found->sequence - gone;
-    write_account();
+    write_stats();
     publish();
-    distance_ = Distance(distance_.steering(), sequence);
+    pacer_ = Pacer(pacer_.pacing(), sequence);
     write_name(part, options.name);
     return true;
   }
@@ -318,22 +318,22 @@ inline void record_ring::Consumer::leave() noexcept {
                                std::memory_order_relaxed);
 }
 
-inline void record_ring::Consumer::write_account() noexcept {
+inline void record_ring::Consumer::write_stats() noexcept {
   RecordConsumerPart& part = *parts_.consumer;
   // relaxed: ours alone.
-  const std::uint64_t next = part.account.load(std::memory_order_relaxed) + 1;
-  // Until A1 the other account holds, whenever we are killed.
-  RecordAccount& account = part.accounts[next % 2];
-  // A9 (release, pairs with A10): a reader of this word knows that the last account was current.
-  account.position.store(position_, std::memory_order_release);
+  const std::uint64_t next = part.stats_version.load(std::memory_order_relaxed) + 1;
+  // Until A1 the other copy holds, whenever we are killed.
+  RecordReaderStats& stats = part.stats_copies[next % 2];
+  // A9 (release, pairs with A10): a reader of this word knows that the last stats were current.
+  stats.position.store(position_, std::memory_order_release);
   // A3 (release, pairs with A4): as A9.
-  account.next.store(sequence(), std::memory_order_release);
+  stats.next.store(sequence(), std::memory_order_release);
   // A5 (release, pairs with A6): as A9.
-  account.received.store(received(), std::memory_order_release);
+  stats.received.store(received(), std::memory_order_release);
   // A7 (release, pairs with A8): as A9.
-  account.lost.store(lost_, std::memory_order_release);
-  // A1 (release, pairs with A2): the account is fully written.
-  part.account.store(next, std::memory_order_release);
+  stats.lost.store(lost_, std::memory_order_release);
+  // A1 (release, pairs with A2): the stats are fully written.
+  part.stats_version.store(next, std::memory_order_release);
 }
 
 // Gives back as the only reader whose share is full, or as one of several.
@@ -377,7 +377,7 @@ inline ReadOutcome record_ring::Consumer::overrun() noexcept {
     move_to(found->position, found->sequence);
     lost_ += found->sequence - was_next;
     publish();
-    vain_tries_ = 0;
+    failed_tries_ = 0;
     return outcome_ = ReadOutcome::kLost;
   }
   return look_again_later();
@@ -385,9 +385,9 @@ inline ReadOutcome record_ring::Consumer::overrun() noexcept {
 
 // Nothing was found while words moved. Nor will there be, if that has happened too often in a row.
 inline ReadOutcome record_ring::Consumer::look_again_later() noexcept {
-  vain_tries_ += detail::kRecordTries;
+  failed_tries_ += detail::kRecordTries;
   return outcome_ =
-             vain_tries_ >= detail::kMostVainTries ? ReadOutcome::kCorrupt : ReadOutcome::kEmpty;
+             failed_tries_ >= detail::kMaxFailedTries ? ReadOutcome::kCorrupt : ReadOutcome::kEmpty;
 }
 
 // For a reader of the newest record alone: walks there from the checkpoint before the last, or from
@@ -419,7 +419,7 @@ inline ReadOutcome record_ring::Consumer::peek_newest() noexcept {
     if (found) from = {walk.last, walk.sequence - 1};
     lost_ += from.sequence - sequence();
     move_to(from.position, from.sequence);
-    vain_tries_ = 0;
+    failed_tries_ = 0;
     if (!found || walk.cut) {
       publish();
       if (walk.cut) return outcome_ = ReadOutcome::kLost;

@@ -38,10 +38,10 @@
 
 #include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
-#include "rondo/core/distance.hpp"
-#include "rondo/core/line_release.hpp"
+#include "rondo/core/cache_line_evictor.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/outcome.hpp"
+#include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -211,7 +211,7 @@ class record_ring::Producer {
 
   // The reliable reader that is furthest behind, of those that were waited for when the producer
   // last looked; empty if none holds it back. Of a ring with several readers.
-  [[nodiscard]] std::optional<HeldBack> held_back_by() const noexcept {
+  [[nodiscard]] std::optional<GatingReader> gating_reader() const noexcept {
     return readers_ != nullptr ? readers_->slowest(tail_) : std::nullopt;
   }
   // Waits no longer for reader `i`, which may be dead, or too slow. If it is alive, it goes on as a
@@ -286,16 +286,16 @@ class record_ring::Consumer {
   // not given back is delivered again. Empty if the position is impossible or the headers corrupt.
   [[nodiscard]] static std::optional<Consumer> attach(
       const RecordParts& parts, Acknowledge acknowledge = Acknowledge::kLazily,
-      Steering steering = Steering::kOn) noexcept;
+      Pacing pacing = Pacing::kOn) noexcept;
 
   // For a ring with several readers, whose part is parts.consumer (RecordParts::of_reader()), and
   // whose role the caller holds. Starts where the options say; under the name of the part's last
-  // owner, where that one stopped, with its account. Empty if the headers are corrupt, or if the
+  // owner, where that one stopped, with its stats. Empty if the headers are corrupt, or if the
   // producer ran away again and again. Takes time in the number of records of one lap.
   [[nodiscard]] static std::optional<Consumer> join(const RecordParts& parts,
                                                     const ReaderOptions& options) noexcept;
   // Leaves the ring in order: what was read is given back, as Acknowledge has it. One of
-  // several readers is not waited for any more; its account and name stay.
+  // several readers is not waited for any more; its stats and name stay.
   void leave() noexcept;
 
   Consumer(Consumer&&) noexcept = default;
@@ -303,7 +303,7 @@ class record_ring::Consumer {
 
   // Looks at the next record without taking it. After kMessage, data() and size() describe it, in
   // place, until give_back(). On kEmpty everything read has been given back to the producer; in the
-  // middle of a stream the call may first stay away from the ring for a moment (distance.hpp).
+  // middle of a stream the call may first pause for a moment (pacer.hpp).
   // The bytes belong to the producer: one that is not trusted may change them while they are read,
   // and one that does not wait for this reader may overwrite them: intact() tells afterwards.
   // Progress: wait-free. Memory ordering: what the producer did before its commit is visible.
@@ -349,8 +349,8 @@ class record_ring::Consumer {
   // True if there was anything to give back.
   bool publish() noexcept {
     if (published_ == position_) return false;
-    if (policy_ != ReaderPolicy::kNone) write_account();
-    release_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
+    if (policy_ != ReaderPolicy::kNone) write_stats();
+    evictor_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
                               position_ - published_);
     published_ = position_;
     // H1 (release, pairs with H2, L2 in record_readers.hpp): everything before this position has
@@ -392,7 +392,7 @@ class record_ring::Consumer {
   [[nodiscard]] ReaderPolicy policy() const noexcept { return policy_; }
   // True if this was a reliable reader and the producer did not wait for it any longer.
   [[nodiscard]] bool evicted() const noexcept { return evicted_; }
-  // Records passed over by this reader, and by those whose account it took over. Together with
+  // Records passed over by this reader, and by those whose stats it took over. Together with
   // received() and what came before the first of them: sequence().
   [[nodiscard]] std::uint64_t lost() const noexcept { return lost_; }
   [[nodiscard]] std::uint64_t received() const noexcept { return sequence() - origin_ - lost_; }
@@ -407,16 +407,16 @@ class record_ring::Consumer {
 
  private:
   Consumer(const RecordParts& parts, Position position, std::uint64_t sequence,
-           Acknowledge acknowledge, Steering steering) noexcept
+           Acknowledge acknowledge, Pacing pacing) noexcept
       : parts_(parts),
         position_(position),
         published_(position),
         explicit_(acknowledge == Acknowledge::kExplicitly),
         share_(share_of(parts, acknowledge)),
         expected_(sequence << 4 | std::uint64_t{1}),
-        ask_from_(position + ask_after(steering)),
-        distance_(steering, sequence),
-        release_(steering, parts.capacity) {}
+        ask_from_(position + ask_after(pacing)),
+        pacer_(pacing, sequence),
+        evictor_(pacing, parts.capacity) {}
 
   Consumer(const RecordParts& parts, const ReaderOptions& options) noexcept;
 
@@ -482,8 +482,8 @@ class record_ring::Consumer {
   static constexpr std::uint64_t kAskAhead = 16 * kLineBytes;
   static constexpr std::uint64_t kAskAfter = 8 * kAskAhead;  // bytes since nothing was there
   static constexpr std::uint64_t kMostAskedFor = 8 * kLineBytes;
-  static constexpr std::uint64_t ask_after(Steering steering) noexcept {
-    return steering == Steering::kOn ? kAskAfter : std::uint64_t{1} << 62;
+  static constexpr std::uint64_t ask_after(Pacing pacing) noexcept {
+    return pacing == Pacing::kOn ? kAskAfter : std::uint64_t{1} << 62;
   }
   RONDO_ALWAYS_INLINE void ask_for_lines() const noexcept {
     if (static_cast<std::int64_t>(position_ - ask_from_) < 0) return;
@@ -497,7 +497,7 @@ class record_ring::Consumer {
   [[nodiscard]] bool start(const ReaderOptions& options) noexcept;
   [[nodiscard]] bool stand() noexcept;
   void move_to(Position position, std::uint64_t sequence) noexcept;
-  void write_account() noexcept;
+  void write_stats() noexcept;
 
   RecordParts parts_;
   Position position_;   // of the next header
@@ -515,15 +515,15 @@ class record_ring::Consumer {
   Position dry_ = ~Position{0};
   Position ask_from_;  // from here on lines are asked for beforehand
   ReaderPolicy policy_ = ReaderPolicy::kNone;
-  Distance distance_;
-  LineRelease release_;
+  Pacer pacer_;
+  CacheLineEvictor evictor_;
   // Of one of several readers.
   ReaderStart after_loss_ = ReaderStart::kOldest;
   std::uint64_t readers_share_ = 0;  // as share_
   bool evicted_ = false;
   mutable Position said_intact_at_ = ~Position{0};  // the record of which intact() said so last
-  std::uint32_t vain_tries_ = 0;                    // since a place to go on from was found
-  std::uint64_t origin_ = 0;                        // records before the account began
+  std::uint32_t failed_tries_ = 0;                  // since a place to go on from was found
+  std::uint64_t origin_ = 0;                        // records before the stats began
   std::uint64_t lost_ = 0;
   std::uint64_t joined_ = 0;  // the state word
 };

@@ -25,7 +25,7 @@ struct RecordStride {
 // How often a call that finds words in motion begins anew before it comes back.
 inline constexpr int kRecordTries = 16;
 // After so many vain tries in a row, in all calls together, no honest producer is at work there.
-inline constexpr std::uint32_t kMostVainTries = 1024;
+inline constexpr std::uint32_t kMaxFailedTries = 1024;
 
 // Where a walk along the headers ended.
 struct RecordWalk {
@@ -62,7 +62,7 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
     --stride.headers;
     // R3 (acquire, pairs with R1, R5): the header after a visible record is zero or newer.
     const std::uint64_t word = parts.header_at(position).load(std::memory_order_acquire);
-    const RecordHeaderView header = judge_header(word, position, sequence, parts.capacity);
+    const RecordHeaderView header = validate_header(word, position, sequence, parts.capacity);
     if (header.verdict == Verdict::kNothing) break;
     walk.broken_off = header.verdict == Verdict::kBrokenOff;
     walk.after_mark = walk.broken_off || header.verdict == Verdict::kEnd;
@@ -237,8 +237,9 @@ inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
   return static_cast<std::int64_t>(limit_ - tail_) >= static_cast<std::int64_t>(bytes);
 }
 
-inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(
-    const RecordParts& parts, Acknowledge acknowledge, Steering steering) noexcept {
+inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(const RecordParts& parts,
+                                                                          Acknowledge acknowledge,
+                                                                          Pacing pacing) noexcept {
   // relaxed: the walk below proves it, and orders what it proves.
   const Position head = parts.consumer->head.load(std::memory_order_relaxed);
   if (!detail::is_header_position(head)) return std::nullopt;
@@ -255,7 +256,7 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(
     if (ahead <= parts.capacity) {
       const auto walk =
           detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, head);
-      if (walk.sound) return Consumer(parts, head, walk.sequence, acknowledge, steering);
+      if (walk.sound) return Consumer(parts, head, walk.sequence, acknowledge, pacing);
     } else if (checkpoint->position - head <= parts.capacity) {
       // Backwards: take the sequence that the header at the head bears, and see it arrive.
       // relaxed: all before the checkpoint is ordered by K2.
@@ -266,7 +267,7 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(
       const std::uint64_t sequence = checkpoint->sequence - records;
       const bool agrees = record_header::tag(RecordKind::kNothing, sequence) ==
                           record_header::tag(RecordKind::kNothing, claimed);
-      if (walk.sound && agrees) return Consumer(parts, head, sequence, acknowledge, steering);
+      if (walk.sound && agrees) return Consumer(parts, head, sequence, acknowledge, pacing);
     }
   }
   return std::nullopt;
@@ -305,7 +306,7 @@ inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noe
   for (;;) {
     // A header that has been overwritten can be anything.
     if (!not_taken_back()) return overrun();
-    const RecordHeaderView header = judge_header(word, position_, sequence(), parts_.capacity);
+    const RecordHeaderView header = validate_header(word, position_, sequence(), parts_.capacity);
     switch (header.verdict) {
       case Verdict::kRecord:
         size_ = header.size_bytes;
@@ -322,10 +323,10 @@ inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noe
       case Verdict::kNothing:
         // The producer may be waiting for what we have read; tell before staying away.
         publish_unasked();
-        if (looked_again) static_cast<void>(distance_.came_back_empty());
-        if (looked_again || !distance_.stay_away(sequence())) {
+        if (looked_again) static_cast<void>(pacer_.came_back_empty());
+        if (looked_again || !pacer_.pace(sequence())) {
           if (policy_ == ReaderPolicy::kNone) dry_ = position_;
-          ask_from_ = position_ + ask_after(distance_.steering());
+          ask_from_ = position_ + ask_after(pacer_.pacing());
           return outcome_ = ReadOutcome::kEmpty;
         }
         looked_again = true;

@@ -168,7 +168,7 @@ class RONDO_API Segment {
   [[nodiscard]] NativeHandle fd() const noexcept;
   // Opens that file anew, for a description with an access and locks of its own. The caller closes
   // it. Errors: kUnsupported (no file, or no /proc), kPermission, kNoDescriptors, kSystem.
-  [[nodiscard]] Result<NativeHandle> open_anew(Access access) const;
+  [[nodiscard]] Result<NativeHandle> open_description(Access access) const;
   // The file whose bytes stand for participants (liveness.hpp): fd(), or an empty memfd where there
   // is none.
   [[nodiscard]] NativeHandle lock_fd() const noexcept;

@@ -186,7 +186,7 @@ namespace detail {
 
 // Why the geometry of a header of a known kind is impossible; empty if it is possible.
 // Every product is bounded before it is formed.
-[[nodiscard]] inline std::string header_objection(const Geometry& geometry) {
+[[nodiscard]] inline std::string header_problem(const Geometry& geometry) {
   if (geometry.total_bytes > kMaxSegmentBytes) {
     return "its size is " + std::to_string(geometry.total_bytes) + " bytes, more than 2^46";
   }
@@ -318,8 +318,8 @@ namespace detail {
                  name + " has " + std::to_string(segment.size()) + " bytes, its header says " +
                      std::to_string(geometry.total_bytes)};
   }
-  if (std::string objection = detail::header_objection(geometry); !objection.empty()) {
-    return Error{ErrorCode::kBadGeometry, name + " can't be a ring: " + objection};
+  if (std::string problem = detail::header_problem(geometry); !problem.empty()) {
+    return Error{ErrorCode::kBadGeometry, name + " can't be a ring: " + problem};
   }
   return geometry;
 }

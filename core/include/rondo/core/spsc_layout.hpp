@@ -1,4 +1,4 @@
-// What a slot ring for one producer and one consumer looks like in memory.
+// What an spsc ring for one producer and one consumer looks like in memory.
 //
 //   offset             what                     written by
 //   0                  segment header           creator       (segment_header.hpp)
@@ -34,18 +34,18 @@ namespace rondo::inline RONDO_ABI {
 
 // The producer's words.
 //
-//   offset  size  field           meaning
-//        0     8  tail            slots ever published
-//      128     4  space_waiter    the producer sleeps for space, or has left
-//      256     4  message_ringer  rung when tail moved
+//   offset  size  field             meaning
+//        0     8  tail              slots ever published
+//      128     4  space_waiter      the producer sleeps for space, or has left
+//      256     4  message_notifier  rung when tail moved
 struct SpscProducerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> tail;
   alignas(kSharingRange) BellWaiter space_waiter;
-  alignas(kSharingRange) BellRinger message_ringer;
+  alignas(kSharingRange) BellNotifier message_notifier;
 };
 static_assert(offsetof(SpscProducerPart, tail) == 0);
 static_assert(offsetof(SpscProducerPart, space_waiter) == 128);
-static_assert(offsetof(SpscProducerPart, message_ringer) == 256);
+static_assert(offsetof(SpscProducerPart, message_notifier) == 256);
 static_assert(sizeof(SpscProducerPart) == 384);
 static_assert(std::is_standard_layout_v<SpscProducerPart>);
 static_assert(std::is_trivially_destructible_v<SpscProducerPart>);
@@ -55,15 +55,15 @@ static_assert(std::is_trivially_destructible_v<SpscProducerPart>);
 //   offset  size  field           meaning
 //        0     8  head            slots ever given back
 //      128     4  message_waiter  the consumer sleeps for messages, or has left
-//      256     4  space_ringer    rung when head moved
+//      256     4  space_notifier  rung when head moved
 struct SpscConsumerPart {
   alignas(kSharingRange) Atomic<std::uint64_t> head;
   alignas(kSharingRange) BellWaiter message_waiter;
-  alignas(kSharingRange) BellRinger space_ringer;
+  alignas(kSharingRange) BellNotifier space_notifier;
 };
 static_assert(offsetof(SpscConsumerPart, head) == 0);
 static_assert(offsetof(SpscConsumerPart, message_waiter) == 128);
-static_assert(offsetof(SpscConsumerPart, space_ringer) == 256);
+static_assert(offsetof(SpscConsumerPart, space_notifier) == 256);
 static_assert(sizeof(SpscConsumerPart) == 384);
 static_assert(std::is_standard_layout_v<SpscConsumerPart>);
 static_assert(std::is_trivially_destructible_v<SpscConsumerPart>);
@@ -118,8 +118,8 @@ struct SpscParams {
 namespace detail {
 
 // Why a ring can't have this geometry; empty if it can.
-[[nodiscard]] inline std::string spsc_objection(std::uint64_t capacity, std::uint64_t slot_bytes,
-                                                std::uint64_t participants) {
+[[nodiscard]] inline std::string spsc_problem(std::uint64_t capacity, std::uint64_t slot_bytes,
+                                              std::uint64_t participants) {
   if (!std::has_single_bit(capacity) || capacity > kMaxSpscCapacity) {
     return "the capacity is " + std::to_string(capacity) +
            " slots; it has to be a power of two, at most 2^40";

@@ -2,9 +2,9 @@
 //
 // The textbook ring brought to its limit. Each side keeps its own position and a cached copy of the
 // other's in its handle, and looks at the other's line only when the ring seems full or empty. The
-// consumer publishes its position lazily. In a stream, a consumer that runs dry keeps its distance
-// (distance.hpp), and it lets go of lines that it has read where that is faster (line_release.hpp).
-// The layout is in spsc_layout.hpp.
+// consumer publishes its position lazily. In a stream, a consumer that runs dry is paced
+// (pacer.hpp), and it lets go of lines that it has read where that is faster
+// (cache_line_evictor.hpp). The layout is in spsc_layout.hpp.
 //
 // A position that no honest peer stores reads as a full or an empty ring, and outcome() says so; no
 // index is ever formed from a peer's word.
@@ -29,10 +29,10 @@
 
 #include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
-#include "rondo/core/distance.hpp"
-#include "rondo/core/line_release.hpp"
+#include "rondo/core/cache_line_evictor.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/outcome.hpp"
+#include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/result.hpp"
@@ -217,7 +217,7 @@ class spsc_ring<T>::Consumer {
   // Takes up the consumer's role at its published position: what a killed predecessor had read but
   // not given back is seen again. The caller holds the role, as for the producer.
   explicit Consumer(const Parts& parts, Acknowledge acknowledge = Acknowledge::kLazily,
-                    Steering steering = Steering::kOn) noexcept
+                    Pacing pacing = Pacing::kOn) noexcept
       : parts_(parts),
         // relaxed: the consumer is the only writer of head.
         head_(parts.consumer->head.load(std::memory_order_relaxed)),
@@ -227,8 +227,8 @@ class spsc_ring<T>::Consumer {
         dry_(head_ - 1),
         share_(acknowledge == Acknowledge::kEagerly ? 1
                                                     : max_of<std::uint64_t>(parts.capacity / 8, 1)),
-        distance_(steering, head_, parts.capacity / 4),
-        release_(steering, parts.capacity * detail::slot_bytes_of(parts)) {
+        pacer_(pacing, head_, parts.capacity / 4),
+        evictor_(pacing, parts.capacity * detail::slot_bytes_of(parts)) {
     refresh();
   }
   Consumer(Consumer&& other) noexcept : Consumer(static_cast<const Consumer&>(other)) {
@@ -239,7 +239,7 @@ class spsc_ring<T>::Consumer {
   ~Consumer() { publish(); }
 
   // Takes the oldest message. False, and `out` as it was, if the ring is empty; in the middle of a
-  // stream the call may first stay away from the ring for a moment (distance.hpp).
+  // stream the call may first pause for a moment (pacer.hpp).
   // Progress: wait-free. Memory ordering: what the producer did before its push is visible.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool try_pop(Element& out) noexcept requires(!kRaw) {
     if (head_ == turn_) [[unlikely]] {
@@ -320,7 +320,7 @@ class spsc_ring<T>::Consumer {
   RONDO_ALWAYS_INLINE bool publish() noexcept {
     if (published_ == head_) return false;
     const std::uint64_t slot_bytes = detail::slot_bytes_of(parts_);
-    release_.before_give_back(parts_.slots, index_of(published_, parts_.capacity) * slot_bytes,
+    evictor_.before_give_back(parts_.slots, index_of(published_, parts_.capacity) * slot_bytes,
                               (head_ - published_) * slot_bytes);
     published_ = head_;
     turn_ = min_of(seen_ - head_, share_) + head_;
@@ -375,9 +375,9 @@ class spsc_ring<T>::Consumer {
     if (head_ == dry_) return false;
     dry_ = head_;
     publish();
-    Distance distance = distance_;
-    const bool found = distance.stay_away(head_) && (refresh() || distance.came_back_empty());
-    distance_ = distance;
+    Pacer pacer = pacer_;
+    const bool found = pacer.pace(head_) && (refresh() || pacer.came_back_empty());
+    pacer_ = pacer;
     return found;
   }
 
@@ -388,8 +388,8 @@ class spsc_ring<T>::Consumer {
   Position published_;   // what the producer was told
   Position dry_;         // where we last found nothing
   std::uint64_t share_;  // how far head_ may run ahead of published_
-  Distance distance_;
-  LineRelease release_;
+  Pacer pacer_;
+  CacheLineEvictor evictor_;
   bool failed_ = false;
 };
 

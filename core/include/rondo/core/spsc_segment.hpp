@@ -47,13 +47,13 @@ template <class T>
 template <class T>
 Result<SpscLayout> spsc_ring<T>::layout_for(const SpscParams& params) {
   const std::uint32_t slot_bytes = detail::spsc_slot_bytes<T>(params.slot_bytes);
-  std::string objection = detail::spsc_objection(params.capacity, slot_bytes, params.participants);
-  if (objection.empty() && kRaw && slot_bytes % 8 != 0) {
-    objection =
+  std::string problem = detail::spsc_problem(params.capacity, slot_bytes, params.participants);
+  if (problem.empty() && kRaw && slot_bytes % 8 != 0) {
+    problem =
         "a raw slot is " + std::to_string(slot_bytes) + " bytes; it has to be a multiple of 8";
   }
-  if (!objection.empty()) {
-    return Error{ErrorCode::kInvalidCapacity, "no such ring: " + objection};
+  if (!problem.empty()) {
+    return Error{ErrorCode::kInvalidCapacity, "no such ring: " + problem};
   }
   return detail::spsc_layout(params.capacity, slot_bytes, params.participants);
 }

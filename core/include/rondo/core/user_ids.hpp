@@ -29,7 +29,7 @@ namespace rondo::inline RONDO_ABI::detail {
 RONDO_API void ask_about_ids() noexcept;
 
 // For messages: "user 1000", and of an overflow id why it matches no user.
-[[nodiscard]] RONDO_API std::string user_in_words(std::uint32_t told);
+[[nodiscard]] RONDO_API std::string describe_user(std::uint32_t told);
 
 // The group with this number, or with this name in /etc/group. (Groups that only a directory
 // service knows have to be given by number: asking for them would load its libraries into this
@@ -41,7 +41,7 @@ RONDO_API void ask_about_ids() noexcept;
 
 // Of a file with this owner, group and mode that does not let us in: what it has, and which side
 // has to give which option, as the rest of a sentence. `asked`: our own mode=.
-[[nodiscard]] RONDO_API std::string who_lacks_mode(std::uint32_t owner, std::uint32_t group,
-                                                   Permissions mode, Permissions asked);
+[[nodiscard]] RONDO_API std::string explain_mode(std::uint32_t owner, std::uint32_t group,
+                                                 Permissions mode, Permissions asked);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -1,6 +1,6 @@
 // The doorbell: how a waiter is woken, at no cost to publishers while none waits.
 //
-//   publisher (Ringer)                       waiter (Sleeper)
+//   publisher (Notifier)                     waiter (Waiter)
 //   ------------------------------------     ------------------------------------------
 //   publish, in the ring                     prepare_wait():  s = rings
 //   light fence: no instruction                state = asleep, next episode
@@ -24,7 +24,7 @@
 // `state`.
 //
 // Where membarrier(2) is missing: a publisher that could not register always takes the slow path,
-// which has a fence of its own. A sleeper that can't make others fence says so in its word; then
+// which has a fence of its own. A waiter that can't make others fence says so in its word; then
 // publishers take the slow path too, and its first sleep is one of a millisecond, for the
 // publisher that has not seen the word yet; each further one is twice as long, up to kSlice.
 //
@@ -32,7 +32,7 @@
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
-//   S1 release state  ->  D1, G1 acquire state   the sleeper has read `rings` before it can be rung
+//   S1 release state  ->  D1, G1 acquire state   the waiter has read `rings` before it can be rung
 //   F1 heavy fence, F2, F3 seq_cst fences        forbid that both sides miss each other
 #pragma once
 
@@ -83,31 +83,32 @@ struct PreparedWait {
 };
 
 namespace detail {
-// What a ringer watches in place of a sleeper's word when it may never skip the slow path.
+// What a notifier watches in place of a waiter's word when it may never skip the slow path.
 inline const Atomic<std::uint32_t> kAlwaysWanted{1};
 
-inline void ring_once(BellRinger& ringer) noexcept {
+inline void ring_once(BellNotifier& notifier) noexcept {
   // relaxed, both: we are the only writer; the wake that follows is a full fence.
-  ringer.rings.store(ringer.rings.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  notifier.rings.store(notifier.rings.load(std::memory_order_relaxed) + 1,
+                       std::memory_order_relaxed);
 }
 }  // namespace detail
 
-// The publisher's end of a bell with one sleeper. Held by value in a handle; one thread at a time.
+// The publisher's end of a bell with one waiter. Held by value in a handle; one thread at a time.
 template <class System = BellSystem>
-class BasicRinger {
+class BasicNotifier {
  public:
   // Bound to no waiter: wanted() is always true, and ring() has none to wake. For handles whose
   // slow path does something else.
-  BasicRinger() noexcept = default;
+  BasicNotifier() noexcept = default;
 
-  // `sleeper` is the other side's word, `mine` our own; both outlive this object. Registers the
+  // `waiter` is the other side's word, `mine` our own; both outlive this object. Registers the
   // process for the heavy fence.
-  BasicRinger(const BellWaiter& sleeper, BellRinger& mine) noexcept
-      : sleeper_(&sleeper),
+  BasicNotifier(const BellWaiter& waiter, BellNotifier& mine) noexcept
+      : waiter_(&waiter),
         mine_(&mine),
-        watched_(System::register_publisher() ? &sleeper.state : &detail::kAlwaysWanted) {}
+        watched_(System::register_publisher() ? &waiter.state : &detail::kAlwaysWanted) {}
 
-  // To be called after each publish. Returns false when the sleeper has left in order, so that
+  // To be called after each publish. Returns false when the waiter has left in order, so that
   // what was published will not be read.
   // Progress: wait-free; a load and a predictable branch, and a system call only when the other
   // side sleeps. Memory ordering: the caller's publishing store (at least release) comes first.
@@ -121,20 +122,20 @@ class BasicRinger {
   // May be true for no reason.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
     light_fence();
-    // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
-    // The episode alone, left by a sleeper that is awake again, asks for nothing.
+    // relaxed: the waiter's heavy fence (F1) orders this load after the publishing store.
+    // The episode alone, left by a waiter that is awake again, asks for nothing.
     return (watched_->load(std::memory_order_relaxed) & BellWaiter::kFlags) != 0;
   }
 
-  // Wakes the sleeper if it sleeps and was not woken from this sleep. Returns false when it has
+  // Wakes the waiter if it sleeps and was not woken from this sleep. Returns false when it has
   // left.
   RONDO_COLD bool ring() noexcept {
-    if (sleeper_ == nullptr) return true;
-    // F2 (seq_cst, forbids that the publish is missed by the sleeper and the sleeper by us): for a
-    // process that is not registered, and for a sleeper that can't make others fence.
+    if (waiter_ == nullptr) return true;
+    // F2 (seq_cst, forbids that the publish is missed by the waiter and the waiter by us): for a
+    // process that is not registered, and for a waiter that can't make others fence.
     atomic_fence(std::memory_order_seq_cst);
-    // D1 (acquire, pairs with S1): what we add to `rings` comes after the sleeper has read it.
-    const std::uint32_t state = sleeper_->state.load(std::memory_order_acquire);
+    // D1 (acquire, pairs with S1): what we add to `rings` comes after the waiter has read it.
+    const std::uint32_t state = waiter_->state.load(std::memory_order_acquire);
     if ((state & BellWaiter::kGone) != 0) return false;
     if ((state & BellWaiter::kAsleep) == 0 || state == rung_) return true;
     rung_ = state;
@@ -144,34 +145,34 @@ class BasicRinger {
   }
 
  private:
-  const BellWaiter* sleeper_ = nullptr;
-  BellRinger* mine_ = nullptr;
+  const BellWaiter* waiter_ = nullptr;
+  BellNotifier* mine_ = nullptr;
   const Atomic<std::uint32_t>* watched_ = &detail::kAlwaysWanted;
-  std::uint32_t rung_ = 0;  // the state word that was last rung for; never that of an awake sleeper
+  std::uint32_t rung_ = 0;  // the state word that was last rung for; never that of an awake waiter
 };
 
-// The publisher's end of a bell with several sleepers, each with a word of its own: one producer
+// The publisher's end of a bell with several waiters, each with a word of its own: one producer
 // and its consumers. All of them sleep on the one `rings` word. One thread at a time.
 template <class System = BellSystem>
-class BasicGroupRinger {
+class BasicBroadcastNotifier {
  public:
-  static constexpr std::size_t kSleepers = 64;
+  static constexpr std::size_t kWaiters = 64;
 
-  explicit BasicGroupRinger(BellRinger& mine) noexcept
+  explicit BasicBroadcastNotifier(BellNotifier& mine) noexcept
       : mine_(&mine), registered_(System::register_publisher()) {}
 
-  // From now on `sleeper` is looked after too; its word outlives this object. False if there are
-  // kSleepers already.
-  [[nodiscard]] bool watch(const BellWaiter& sleeper) noexcept {
-    if (count_ == kSleepers) return false;
-    watched_[count_] = &sleeper;
+  // From now on `waiter` is looked after too; its word outlives this object. False if there are
+  // kWaiters already.
+  [[nodiscard]] bool watch(const BellWaiter& waiter) noexcept {
+    if (count_ == kWaiters) return false;
+    watched_[count_] = &waiter;
     rung_[count_] = 0;
     ++count_;
     return true;
   }
 
-  // To be called after each publish. Progress: wait-free; one load per sleeper and one branch.
-  // Memory ordering: as BasicRinger::notify().
+  // To be called after each publish. Progress: wait-free; one load per waiter and one branch.
+  // Memory ordering: as BasicNotifier::notify().
   RONDO_ALWAYS_INLINE void notify() noexcept {
     if (wanted()) [[unlikely]]
       ring();
@@ -180,30 +181,30 @@ class BasicGroupRinger {
     light_fence();
     std::uint32_t any = registered_ ? 0 : 1;
     for (std::size_t i = 0; i < count_; ++i) {
-      // relaxed: the sleeper's heavy fence (F1) orders this load after the publishing store.
+      // relaxed: the waiter's heavy fence (F1) orders this load after the publishing store.
       any |= watched_[i]->state.load(std::memory_order_relaxed);
     }
     return (any & BellWaiter::kFlags) != 0;
   }
-  // Wakes all that sleep, if any of them was not woken from this sleep. `look_who_came` calls
+  // Wakes all that sleep, if any of them was not woken from this sleep. `watch_new` calls
   // watch() for those that said since, in a word that all of them write, that they are here: a
-  // sleeper says so before its first sleep, so its heavy fence orders that as it orders its word.
+  // waiter says so before its first sleep, so its heavy fence orders that as it orders its word.
   // A publisher that looks for them after each publish as wanted() does, behind a light fence,
   // misses none.
-  template <class LookWhoCame>
-  RONDO_COLD void ring(LookWhoCame&& look_who_came) noexcept {
-    // F3 (seq_cst, forbids that the publish is missed by a sleeper and that sleeper by us): as F2.
+  template <class WatchNew>
+  RONDO_COLD void ring(WatchNew&& watch_new) noexcept {
+    // F3 (seq_cst, forbids that the publish is missed by a waiter and that waiter by us): as F2.
     atomic_fence(std::memory_order_seq_cst);
-    look_who_came();
-    bool sleepers = false;
+    watch_new();
+    bool waiters = false;
     for (std::size_t i = 0; i < count_; ++i) {
-      // G1 (acquire, pairs with S1): what we add to `rings` comes after the sleeper has read it.
+      // G1 (acquire, pairs with S1): what we add to `rings` comes after the waiter has read it.
       const std::uint32_t state = watched_[i]->state.load(std::memory_order_acquire);
       if ((state & BellWaiter::kAsleep) == 0 || state == rung_[i]) continue;
       rung_[i] = state;
-      sleepers = true;
+      waiters = true;
     }
-    if (!sleepers) return;
+    if (!waiters) return;
     detail::ring_once(*mine_);
     System::wake(mine_->rings, std::numeric_limits<int>::max());
   }
@@ -212,28 +213,28 @@ class BasicGroupRinger {
   }
 
  private:
-  BellRinger* mine_;
+  BellNotifier* mine_;
   bool registered_;
   std::size_t count_ = 0;
-  std::array<const BellWaiter*, kSleepers> watched_{};
-  std::array<std::uint32_t, kSleepers> rung_{};
+  std::array<const BellWaiter*, kWaiters> watched_{};
+  std::array<std::uint32_t, kWaiters> rung_{};
 };
 
 // The waiter's end. Held by value in a handle; one thread at a time.
 template <class System = BellSystem>
-class BasicSleeper {
+class BasicWaiter {
  public:
   // `mine` is our own word, `peer` that of the ringing side; both outlive this object. Takes up
   // the word where a predecessor left it, killed or not, and says that a waiter is here again.
-  BasicSleeper(BellWaiter& mine, const BellRinger& peer) noexcept : mine_(&mine), peer_(&peer) {
+  BasicWaiter(BellWaiter& mine, const BellNotifier& peer) noexcept : mine_(&mine), peer_(&peer) {
     // relaxed: we are the only writer now.
     episode_ = mine.state.load(std::memory_order_relaxed) & ~BellWaiter::kFlags;
     if (!System::heavy_fence()) fence_flag_ = BellWaiter::kMustFence;
     say(0);
   }
 
-  // Sleeps on another ringer's word from now on (a producer that waits for the slowest consumer).
-  void listen_to(const BellRinger& peer) noexcept { peer_ = &peer; }
+  // Sleeps on another notifier's word from now on (a producer that waits for the slowest consumer).
+  void listen_to(const BellNotifier& peer) noexcept { peer_ = &peer; }
 
   // Announces a wait. The caller then looks at the ring, with acquire, and either cancels the wait
   // or sleeps: with commit_wait(), or elsewhere on the word that is returned and then cancels it.
@@ -289,14 +290,14 @@ class BasicSleeper {
   }
 
   BellWaiter* mine_;
-  const BellRinger* peer_;
+  const BellNotifier* peer_;
   std::uint32_t episode_ = 0;
   std::uint32_t fence_flag_ = 0;
   std::chrono::nanoseconds unfenced_slice_ = System::kUnfencedSlice;
 };
 
-using Ringer = BasicRinger<>;
-using GroupRinger = BasicGroupRinger<>;
-using Sleeper = BasicSleeper<>;
+using Notifier = BasicNotifier<>;
+using BroadcastNotifier = BasicBroadcastNotifier<>;
+using Waiter = BasicWaiter<>;
 
 }  // namespace rondo::inline RONDO_ABI

@@ -1,7 +1,7 @@
 // Sleeping on a shared 32-bit word until it is woken (futex(2)).
 //
 // Always shared futexes, never the PRIVATE flag: the word may lie in memory of several processes.
-// Both calls work on memory that is mapped read-only, so a sleeper needs no right to the word.
+// Both calls work on memory that is mapped read-only, so a waiter needs no right to the word.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ enum class FutexResult : std::uint8_t {
 // Wakes at most `count` of those that sleep on `word`. Returns how many; 0 also when the system
 // refuses.
 // Progress: a system call that never blocks. Thread-safe. Memory ordering: a full fence before it
-// looks for sleepers, so the caller's change of `word` is seen by those that go to sleep later.
+// looks for waiters, so the caller's change of `word` is seen by those that go to sleep later.
 RONDO_API int futex_wake(const Atomic<std::uint32_t>& word, int count) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI

@@ -71,7 +71,7 @@ class RONDO_API WaitStrategy {
   [[nodiscard]] std::chrono::nanoseconds adaptive_spin() const noexcept { return spin_; }
 
   // Waits until `ready()` holds, for the reasons above, and says why it stopped.
-  //   bell       a Sleeper or CrowdSleeper of the waiting side (only the parking modes use it)
+  //   bell       a Waiter or SetWaiter of the waiting side (only the parking modes use it)
   //   ready      bool(): looks at the ring, with acquire; without effect, called any number of
   //              times
   //   peer_gone  bool(): asks the kernel whether the other side lives; may be a system call.
@@ -79,26 +79,26 @@ class RONDO_API WaitStrategy {
   //              wait, was longer ago, and once by a wait that times out before (but not for
   //              Deadline::now()): so a caller that waits again and again, each time for a moment,
   //              finds out too.
-  // After kReady from a crowd's bell the caller has to try to take what is there.
+  // After kReady from a waiter set's bell the caller has to try to take what is there.
   // Progress: blocking. Memory ordering: that of `ready`.
   template <class Bell, class Ready, class Probe>
   [[nodiscard]] WaitResult wait(Bell& bell, Deadline deadline, Ready&& ready, Probe&& peer_gone);
 
  private:
   using Clock = Deadline::Clock;
-  static constexpr int kLooksPerTurn = 64;
+  static constexpr int kPollsPerRound = 64;
   // A look takes nanoseconds, but a hostile peer can make it take a thousand times as long: a turn
   // that has taken so much, in cpu_ticks(), is over, and the deadline is looked at.
-  static constexpr int kLooksPerTick = 8;
-  static constexpr std::uint64_t kLongTurn = 1'000'000;
+  static constexpr int kPollsPerTick = 8;
+  static constexpr std::uint64_t kLongRound = 1'000'000;
 
   template <class Ready>
-  static bool look(int times, bool pausing, Ready& ready) {
+  static bool poll(int times, bool pausing, Ready& ready) {
     const std::uint64_t begin = cpu_ticks();
     for (int i = 1; i <= times; ++i) {
       if (pausing) cpu_relax();
       if (ready()) return true;
-      if (i % kLooksPerTick == 0 && cpu_ticks() - begin > kLongTurn) break;
+      if (i % kPollsPerTick == 0 && cpu_ticks() - begin > kLongRound) break;
     }
     return false;
   }
@@ -151,15 +151,15 @@ WaitResult WaitStrategy::wait(Bell& bell, Deadline deadline, Ready&& ready, Prob
     // One turn of waiting.
     bool is_ready = false;
     switch (mode_) {
-      case WaitMode::kSpin: is_ready = look(4 * kLooksPerTurn, false, ready); break;
-      case WaitMode::kPause: is_ready = look(kLooksPerTurn, true, ready); break;
+      case WaitMode::kSpin: is_ready = poll(4 * kPollsPerRound, false, ready); break;
+      case WaitMode::kPause: is_ready = poll(kPollsPerRound, true, ready); break;
       case WaitMode::kYield:
         detail::yield_core();
         is_ready = ready();
         break;
       case WaitMode::kAdaptive:
         if (now - start < spin_) {
-          is_ready = look(kLooksPerTurn, true, ready);
+          is_ready = poll(kPollsPerRound, true, ready);
           break;
         }
         if (yields > 0) {

@@ -18,7 +18,7 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// What one participant of a slot ring has recovered, through all owners of its slot.
+// What one participant of an mpmc ring has recovered, through all owners of its slot.
 struct RecoveredBy {
   std::uint32_t slot = 0;
   std::uint64_t tombstones = 0;   // slots that dead senders had claimed, given up
@@ -58,7 +58,7 @@ struct BroadcastInfo {
   std::vector<ReaderInfo> readers;  // all that are there or may come back; as the sender sees them
 };
 
-// A slot ring (kind=mpmc), that of an inproc: included.
+// An mpmc ring (kind=mpmc), that of an inproc: included.
 struct MpmcInfo {
   std::uint64_t slots = 0;
   std::uint64_t pending_messages = 0;  // claimed and not taken, more or less
@@ -97,7 +97,7 @@ struct RONDO_API ChannelInfo {
   bool at_its_name = true;
   std::vector<ParticipantInfo> participants;
   // Of a shm+guarded: sender: why it can't let receivers in now, for people; empty: it can.
-  std::string hindrance;
+  std::string accept_error;
 
   // Which kind of channel it is, and what only that kind has.
   std::variant<RecordInfo, BroadcastInfo, MpmcInfo, FramesInfo, StreamInfo> kind;

@@ -9,7 +9,7 @@
 #include "rondo/core/mpmc_ring.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
-#include "rondo/sync/crowd_doorbell.hpp"
+#include "rondo/sync/waiter_set_doorbell.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -33,14 +33,14 @@ class MpmcSendPath {
   void discard() noexcept { producer_.discard(); }
 
   [[nodiscard]] mpmc_ring<>::Producer& producer() noexcept { return producer_; }
-  [[nodiscard]] CrowdRinger<MpmcSleepers>& receivers_bell() noexcept { return receivers_bell_; }
+  [[nodiscard]] SetNotifier<MpmcWaiterSet>& receivers_bell() noexcept { return receivers_bell_; }
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
   // A batch of `count` messages has been committed by hand.
   void count_batch(std::uint32_t count) noexcept { sent_ += count; }
 
  private:
   mpmc_ring<>::Producer producer_;
-  CrowdRinger<MpmcSleepers> receivers_bell_;
+  SetNotifier<MpmcWaiterSet> receivers_bell_;
   std::uint64_t sent_ = 0;
 };
 
@@ -63,12 +63,12 @@ class MpmcReceivePath {
   [[nodiscard]] bool redelivered() const noexcept { return consumer_.redelivered(); }
 
   [[nodiscard]] mpmc_ring<>::Consumer& consumer() noexcept { return consumer_; }
-  [[nodiscard]] CrowdRinger<MpmcSleepers>& senders_bell() noexcept { return senders_bell_; }
+  [[nodiscard]] SetNotifier<MpmcWaiterSet>& senders_bell() noexcept { return senders_bell_; }
   [[nodiscard]] std::uint64_t received() const noexcept { return received_; }
 
  private:
   mpmc_ring<>::Consumer consumer_;
-  CrowdRinger<MpmcSleepers> senders_bell_;
+  SetNotifier<MpmcWaiterSet> senders_bell_;
   std::uint64_t received_ = 0;
 };
 

@@ -26,9 +26,9 @@ struct OpenOptions {
   // How long to wait for the other side: a Receiver for the channel to appear, a Sender on fifo:
   // and unix: for the receiver. A Sender on a ring does not wait (see wait_for_receiver()).
   Deadline wait = Deadline::never();
-  // As linger=1 in the URL: when the other side dies (for a sender also: when it leaves), wait for
-  // its successor. Rings only: kInvalidOption for byte streams.
-  bool linger = false;
+  // As await_successor=1 in the URL: when the other side dies (for a sender also: when it leaves),
+  // wait for its successor. Rings only: kInvalidOption for byte streams.
+  bool await_successor = false;
   // kind=mpmc, a Receiver: the stream ends when so many senders have come and gone and all that
   // they sent has been read; 0: as soon as no sender is left. kInvalidOption elsewhere.
   std::uint64_t senders = 0;

@@ -25,10 +25,10 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
-#include "rondo/transports/hand_over.hpp"
 #include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
+#include "rondo/transports/tsan_sync.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
@@ -165,13 +165,13 @@ class RONDO_API Receiver {
     }
     return fetch_slowly(deadline);
   }
-  // For ThreadSanitizer alone (hand_over.hpp).
-  [[nodiscard]] detail::HandOver hand_over() const noexcept;
+  // For ThreadSanitizer alone (tsan_sync.hpp).
+  [[nodiscard]] detail::TsanSync tsan_sync() const noexcept;
   RONDO_ALWAYS_INLINE void message_came() const noexcept {
-    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::takes_over(hand_over().messages);
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_acquire(tsan_sync().messages);
   }
   RONDO_ALWAYS_INLINE void room_leaves() const noexcept {
-    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::gives(hand_over().room);
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_release(tsan_sync().room);
   }
 
   RONDO_ALWAYS_INLINE void give_back() noexcept {
@@ -181,7 +181,7 @@ class RONDO_API Receiver {
       return give_back_elsewhere();
     }
     // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
-    if (consumer_.give_back() && ringer_.wanted()) [[unlikely]]
+    if (consumer_.give_back() && notifier_.wanted()) [[unlikely]]
       ring();
   }
 
@@ -191,12 +191,12 @@ class RONDO_API Receiver {
   RONDO_COLD void ring() noexcept;
 
   record_ring::Consumer consumer_;
-  Ringer ringer_;
+  Notifier notifier_;
   Status refusal_ = Status::kOk;  // why the last fetch() found nothing
   Status status_ = Status::kOk;
   bool elsewhere_ = false;             // messages do not lie in consumer_'s ring
-  std::uint32_t looks_ = 0;            // that found nothing
-  std::uint32_t looks_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
+  std::uint32_t polls_ = 0;            // that found nothing
+  std::uint32_t polls_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
   detail::MpmcReceivePath* mpmc_ = nullptr;  // kind=mpmc, until the handle stops
 };

@@ -32,10 +32,10 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
-#include "rondo/transports/hand_over.hpp"
 #include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
+#include "rondo/transports/tsan_sync.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
@@ -210,19 +210,19 @@ class RONDO_API Sender {
 
   explicit Sender(detail::SenderParts&& parts) noexcept;
 
-  // For ThreadSanitizer alone (hand_over.hpp).
-  [[nodiscard]] detail::HandOver hand_over() const noexcept;
+  // For ThreadSanitizer alone (tsan_sync.hpp).
+  [[nodiscard]] detail::TsanSync tsan_sync() const noexcept;
   RONDO_ALWAYS_INLINE void message_leaves() const noexcept {
-    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::gives(hand_over().messages);
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_release(tsan_sync().messages);
   }
   RONDO_ALWAYS_INLINE void room_came() const noexcept {
-    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::takes_over(hand_over().room);
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_acquire(tsan_sync().room);
   }
 
   RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline) noexcept {
     message_leaves();
     producer_.commit(size_bytes);
-    if (!ringer_.wanted()) [[likely]]
+    if (!notifier_.wanted()) [[likely]]
       return Status::kOk;
     return published(deadline);
   }
@@ -270,7 +270,7 @@ class RONDO_API Sender {
   Status leave(Status status, Deadline deadline) noexcept;
 
   record_ring::Producer producer_;
-  Ringer ringer_;
+  Notifier notifier_;
   Status refusal_ = Status::kOk;  // why the last reservation failed
   Status status_ = Status::kOk;
   int exceptions_;  // on their way when it was opened

@@ -46,7 +46,7 @@
 //   ack                shm shm+guarded file    when the receiver gives space back; default lazy;
 //                      inproc; kind=record     explicit: in acknowledge() alone (lazy, eager or
 //                                              explicit)
-//   linger             shm shm+guarded file    wait for a successor of a peer that died or left; of
+//   await_successor    shm shm+guarded file    wait for a successor of a peer that died or left; of
 //                      inproc                  shm+guarded the sender's (0 or 1)
 //   keep               shm file fifo           leave the name when the last one goes (0 or 1)
 //   start              shm file                what to do with what is there: any: take it up, or
@@ -143,7 +143,7 @@ struct ChannelOptions {
   std::optional<std::uint32_t> frame_bytes;
   WaitMode wait = WaitMode::kAdaptive;
   Acknowledge acknowledge = Acknowledge::kLazily;
-  bool linger = false;
+  bool await_successor = false;
   bool keep = false;
   Start start = Start::kAny;
   std::optional<std::uint32_t> readers;  // unset: as found, else 1

@@ -1,8 +1,8 @@
 // The doorbell for many publishers and many waiters on one ring. Which waiters sleep is kept by the
 // ring, as a list in shared memory that any participant may add to and take from
-// (mpmc_ring_sleepers.hpp); here is how to sleep and wake with it.
+// (mpmc_ring_waiters.hpp); here is how to sleep and wake with it.
 //
-//   publisher (CrowdRinger)                  waiter `me` (CrowdSleeper)
+//   publisher (SetNotifier)                  waiter `me` (SetWaiter)
 //   ------------------------------------     ------------------------------------------
 //   publish n messages, in the ring          prepare_wait():  b = bell of me
 //   light fence: no instruction                enter the list
@@ -39,12 +39,12 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// A list of sleepers in shared memory: a view, cheap to copy. Participants are numbered.
+// A list of waiters in shared memory: a view, cheap to copy. Participants are numbered.
 template <class List>
-concept SleeperList = requires(List list, const List& seen, std::uint32_t who) {
+concept WaiterSet = requires(List list, const List& seen, std::uint32_t who) {
   { seen.any() } -> std::same_as<bool>;                // hot: one relaxed load
-  { list.take_one() } -> std::same_as<std::uint32_t>;  // off the list, bell moved; or kNobody
-  { List::kNobody } -> std::convertible_to<std::uint32_t>;
+  { list.take_one() } -> std::same_as<std::uint32_t>;  // off the list; or kNoParticipant
+  { List::kNoParticipant } -> std::convertible_to<std::uint32_t>;
   { seen.bell(who) } -> std::convertible_to<const Atomic<std::uint32_t>&>;  // the futex word
   { seen.read_bell(who) } -> std::same_as<std::uint32_t>;                   // comes before enter()
   {list.enter(who)};
@@ -52,12 +52,12 @@ concept SleeperList = requires(List list, const List& seen, std::uint32_t who) {
 };
 
 // A publisher's end. Held by value in a handle; one thread at a time, any number of handles.
-template <SleeperList List, class System = BellSystem>
-class BasicCrowdRinger {
+template <WaiterSet List, class System = BellSystem>
+class BasicSetNotifier {
  public:
-  // Registers the process for the heavy fence. What `sleepers` views outlives this object.
-  explicit BasicCrowdRinger(const List& sleepers) noexcept
-      : sleepers_(sleepers), registered_(System::register_publisher()) {}
+  // Registers the process for the heavy fence. What `waiters` views outlives this object.
+  explicit BasicSetNotifier(const List& waiters) noexcept
+      : waiters_(waiters), registered_(System::register_publisher()) {}
 
   // To be called after each publish, with the number of messages (or places) published.
   // Progress: wait-free; a load and a predictable branch when none sleeps. Memory ordering: the
@@ -70,62 +70,61 @@ class BasicCrowdRinger {
   // notify() in two steps: true if ring() is called for. May be true for no reason.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
     light_fence();
-    return sleepers_.any() || !registered_;
+    return waiters_.any() || !registered_;
   }
 
-  // Wakes up to `count` sleepers not rung for yet. Returns how many woke.
+  // Wakes up to `count` waiters not rung for yet. Returns how many woke.
   // Progress: lock-free; system calls that never block.
   RONDO_COLD std::uint32_t ring(std::uint32_t count) noexcept {
-    // F2 (seq_cst, forbids that the publish is missed by a sleeper and that sleeper by us): for a
+    // F2 (seq_cst, forbids that the publish is missed by a waiter and that waiter by us): for a
     // process that is not registered.
     atomic_fence(std::memory_order_seq_cst);
     std::uint32_t woken = 0;
     // A hostile peer that enters the list again and again can't keep us here.
-    for (std::uint32_t turn = 0; woken < count && turn < kMostTurns; ++turn) {
-      const std::uint32_t who = sleepers_.take_one();
-      if (who == List::kNobody) break;
+    for (std::uint32_t turn = 0; woken < count && turn < kMaxRounds; ++turn) {
+      const std::uint32_t who = waiters_.take_one();
+      if (who == List::kNoParticipant) break;
       // One that does not sleep yet finds its bell moved; then we wake one too many.
-      if (System::wake(sleepers_.bell(who), 1) > 0) ++woken;
+      if (System::wake(waiters_.bell(who), 1) > 0) ++woken;
     }
     return woken;
   }
 
  private:
-  static constexpr std::uint32_t kMostTurns = 1024;
+  static constexpr std::uint32_t kMaxRounds = 1024;
 
-  List sleepers_;
+  List waiters_;
   bool registered_;
 };
 
 // A waiter's end. Held by value in a handle; one thread at a time.
-template <SleeperList List, class System = BellSystem>
-class BasicCrowdSleeper {
+template <WaiterSet List, class System = BellSystem>
+class BasicSetWaiter {
  public:
   // `me` is the participant's number, held by the caller (participants.hpp). Leaves the list on
   // behalf of a predecessor that was killed asleep.
-  BasicCrowdSleeper(const List& sleepers, std::uint32_t me) noexcept
-      : sleepers_(sleepers), me_(me) {
-    sleepers_.leave(me_);
+  BasicSetWaiter(const List& waiters, std::uint32_t me) noexcept : waiters_(waiters), me_(me) {
+    waiters_.leave(me_);
   }
 
-  // As those of BasicSleeper, but that the caller looks again after cancel_wait(), too, and tries
+  // As those of BasicWaiter, but that the caller looks again after cancel_wait(), too, and tries
   // to take what is there: it may be the only one that was woken for it. cancel_wait() says whether
   // it was: true, a wake has been spent on us.
   [[nodiscard]] PreparedWait prepare_wait() noexcept {
-    const std::uint32_t seen = sleepers_.read_bell(me_);
-    sleepers_.enter(me_);
+    const std::uint32_t seen = waiters_.read_bell(me_);
+    waiters_.enter(me_);
     // F1 (seq_cst, forbids that the publish is missed by us and our entry by the publisher).
     const bool fenced = System::heavy_fence();
-    return {&sleepers_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice};
+    return {&waiters_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice};
   }
-  bool cancel_wait() noexcept { return sleepers_.leave(me_); }
+  bool cancel_wait() noexcept { return waiters_.leave(me_); }
   void commit_wait(const PreparedWait& wait, Deadline deadline) noexcept {
     const FutexResult result = System::wait(*wait.word, wait.value, wait.slice, deadline);
     static_cast<void>(result);  // whatever it was, the caller looks again
     cancel_wait();
   }
 
-  // As BasicSleeper::sleep_once(). When it returns true, the caller has to try to take what is
+  // As BasicWaiter::sleep_once(). When it returns true, the caller has to try to take what is
   // there: it may be the only one that was woken for it.
   template <class Ready>
   [[nodiscard]] bool sleep_once(Ready&& ready, Deadline deadline) noexcept {
@@ -141,13 +140,13 @@ class BasicCrowdSleeper {
   }
 
  private:
-  List sleepers_;
+  List waiters_;
   std::uint32_t me_;
 };
 
-template <SleeperList List>
-using CrowdRinger = BasicCrowdRinger<List>;
-template <SleeperList List>
-using CrowdSleeper = BasicCrowdSleeper<List>;
+template <WaiterSet List>
+using SetNotifier = BasicSetNotifier<List>;
+template <WaiterSet List>
+using SetWaiter = BasicSetWaiter<List>;
 
 }  // namespace rondo::inline RONDO_ABI

@@ -1,5 +1,5 @@
-// The crowd's doorbell, on the slot ring's list of sleepers, under every reordering of loads that
-// the C++ memory model allows, where a wake that is lost is lost for ever.
+// The waiter set's doorbell, on the mpmc ring's list of waiters, under every reordering of loads
+// that the C++ memory model allows, where a wake that is lost is lost for ever.
 // Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "rondo/core/mpmc_ring_sleepers.hpp"
-#include "rondo/sync/crowd_doorbell.hpp"
+#include "rondo/core/mpmc_ring_waiters.hpp"
+#include "rondo/sync/waiter_set_doorbell.hpp"
 #include "support/weak_bell_system.hpp"
 
 namespace rondo {
@@ -18,50 +18,50 @@ namespace {
 
 using testing::WeakBell;
 using testing::WeakBellSystem;
-using WeakRinger = BasicCrowdRinger<MpmcSleepers, WeakBellSystem>;
-using WeakSleeper = BasicCrowdSleeper<MpmcSleepers, WeakBellSystem>;
+using WeakNotifier = BasicSetNotifier<MpmcWaiterSet, WeakBellSystem>;
+using WeakWaiter = BasicSetWaiter<MpmcWaiterSet, WeakBellSystem>;
 
 constexpr std::uint64_t kExecutions = 1000;
-constexpr std::uint32_t kMostSleepers = 2;
+constexpr std::uint32_t kMostWaiters = 2;
 
 std::uint64_t first_seed() {
   const char* given = std::getenv("RONDO_SEED");
   return given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
 }
 
-// How a sleeper of the test waits: as WeakSleeper::sleep_once() does.
+// How a waiter of the test waits: as WeakWaiter::sleep_once() does.
 template <class Ready>
-bool sleep_once(WeakSleeper& sleeper, Ready& ready) {
-  return sleeper.sleep_once(ready, Deadline::never());
+bool sleep_once(WeakWaiter& waiter, Ready& ready) {
+  return waiter.sleep_once(ready, Deadline::never());
 }
 
 // Takes its announcement back first and announces it anew; what it was woken for meanwhile, it
 // looks for.
 template <class Ready>
-bool cancel_and_sleep_once(WeakSleeper& sleeper, Ready& ready) {
-  static_cast<void>(sleeper.prepare_wait());
-  if (sleeper.cancel_wait() && ready()) return true;
-  const PreparedWait wait = sleeper.prepare_wait();
+bool cancel_and_sleep_once(WeakWaiter& waiter, Ready& ready) {
+  static_cast<void>(waiter.prepare_wait());
+  if (waiter.cancel_wait() && ready()) return true;
+  const PreparedWait wait = waiter.prepare_wait();
   if (ready()) {
-    sleeper.cancel_wait();
+    waiter.cancel_wait();
   } else {
-    sleeper.commit_wait(wait, Deadline::never());
+    waiter.commit_wait(wait, Deadline::never());
   }
   return ready();
 }
 
-// `pairs` publishers publish work, as many sleepers take it, each piece once. Returns whether a
+// `pairs` publishers publish work, as many waiters take it, each piece once. Returns whether a
 // wake was lost: all sleep, no publish is to come any more, and there is work.
 bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&), bool cancels = false) {
   constexpr std::uint64_t kEach = 3;
   const std::uint64_t pieces = static_cast<std::uint64_t>(pairs) * kEach;
   MpmcPositions positions{};
-  std::array<MpmcParticipantPart, kMostSleepers> participants{};
+  std::array<MpmcParticipantPart, kMostWaiters> participants{};
   MpmcParts parts{};
   parts.positions = &positions;
   parts.participants = participants.data();
-  parts.participant_count = kMostSleepers;
-  const MpmcSleepers list(parts, MpmcSleepers::Side::kConsumers);
+  parts.participant_count = kMostWaiters;
+  const MpmcWaiterSet list(parts, MpmcWaiterSet::Side::kConsumers);
   Atomic<std::uint64_t> published{0};
   Atomic<std::uint64_t> taken{0};
 
@@ -74,16 +74,16 @@ bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&), boo
   arrange(WeakBell::now());
 
   const auto publish = [&] {
-    WeakRinger ringer(list);
+    WeakNotifier notifier(list);
     for (std::uint64_t i = 0; i < kEach; ++i) {
       // M1 (acq_rel, pairs with M2): as a ring.
       published.fetch_add(1, std::memory_order_acq_rel);
-      ringer.notify();
+      notifier.notify();
     }
     --WeakBell::now().awake;
   };
   const auto take = [&](std::uint32_t me) {
-    WeakSleeper sleeper(list, me);
+    WeakWaiter waiter(list, me);
     const auto ready = [&] {
       // relaxed: the newest counts, and taking decides.
       const std::uint64_t given = taken.load(std::memory_order_relaxed);
@@ -92,7 +92,7 @@ bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&), boo
     };
     while (newest(taken) < pieces && !WeakBell::now().lost) {
       if (!ready() &&
-          !(cancels ? cancel_and_sleep_once(sleeper, ready) : sleep_once(sleeper, ready))) {
+          !(cancels ? cancel_and_sleep_once(waiter, ready) : sleep_once(waiter, ready))) {
         continue;
       }
       std::uint64_t next = taken.load(std::memory_order_relaxed);
@@ -112,7 +112,7 @@ bool loses_a_wake(std::uint64_t seed, int pairs, void (*arrange)(WeakBell&), boo
   return WeakBell::now().lost;
 }
 
-TEST(CrowdDoorbellWeak, NoWorkIsLeftWhileSomebodySleeps) {
+TEST(WaiterSetDoorbellWeak, NoWorkIsLeftWhileOneSleeps) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     for (const int pairs : {1, 2}) {
       ASSERT_FALSE(loses_a_wake(seed, pairs, [](WeakBell&) {}))
@@ -121,7 +121,7 @@ TEST(CrowdDoorbellWeak, NoWorkIsLeftWhileSomebodySleeps) {
   }
 }
 
-TEST(CrowdDoorbellWeak, NoWorkIsLeftByThoseWhoCancelAndPrepareAnew) {
+TEST(WaiterSetDoorbellWeak, NoWorkIsLeftByThoseWhoCancelAndPrepareAnew) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     for (const int pairs : {1, 2}) {
       ASSERT_FALSE(loses_a_wake(
@@ -131,7 +131,7 @@ TEST(CrowdDoorbellWeak, NoWorkIsLeftByThoseWhoCancelAndPrepareAnew) {
   }
 }
 
-TEST(CrowdDoorbellWeak, NoWorkIsLeftByUnregisteredPublishers) {
+TEST(WaiterSetDoorbellWeak, NoWorkIsLeftByUnregisteredPublishers) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     for (const int pairs : {1, 2}) {
       ASSERT_FALSE(loses_a_wake(seed, pairs, [](WeakBell& bell) { bell.registers = false; }))
@@ -140,7 +140,7 @@ TEST(CrowdDoorbellWeak, NoWorkIsLeftByUnregisteredPublishers) {
   }
 }
 
-TEST(CrowdDoorbellWeak, WorkIsLeftWithoutTheHeavyFence) {
+TEST(WaiterSetDoorbellWeak, WorkIsLeftWithoutTheHeavyFence) {
   int lost = 0;
   for (std::uint64_t seed = 1; seed <= kExecutions; ++seed) {
     const bool one = loses_a_wake(seed, 1, [](WeakBell& bell) { bell.forgets_fence = true; });

@@ -1,7 +1,7 @@
 // Attendance under every reordering that the C++ memory model allows of its loads: a consumer that
 // sees its producers counted as gone finds all that they published, however they went, and one that
 // sees the news finds the change. Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
-// Weakening P1, P2, P3, N1 or N2 (mpmc_ring_attendance.hpp) makes one of them fail.
+// Weakening P1, P2, P3, N1 or N2 (mpmc_ring_presence.hpp) makes one of them fail.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace {
 constexpr int kExecutions = 2'000;
 
 void publish_one(const WeakRing& ring, std::uint32_t me) {
-  Ring::Producer producer(Ring(ring.parts), me, Steering::kOff);
+  Ring::Producer producer(Ring(ring.parts), me, Pacing::kOff);
   if (auto claim = producer.try_claim()) {
     write(**claim, 1);
     std::move(*claim).commit();
@@ -25,7 +25,7 @@ void publish_one(const WeakRing& ring, std::uint32_t me) {
 
 // What is there once `gone` producers are counted as gone; nothing if they are not yet.
 std::uint64_t messages_after_the_end(const WeakRing& ring, std::uint32_t me, std::uint64_t gone) {
-  Ring::Consumer consumer(Ring(ring.parts), me, Steering::kOff);
+  Ring::Consumer consumer(Ring(ring.parts), me, Pacing::kOff);
   std::uint64_t messages = 0;
   for (int look = 0; look < 200; ++look) {
     if (Ring(ring.parts).producing().count().gone() < gone) continue;
@@ -35,7 +35,7 @@ std::uint64_t messages_after_the_end(const WeakRing& ring, std::uint32_t me, std
   return ~std::uint64_t{0};
 }
 
-TEST(MpmcAttendanceWeak, WhoSeesAProducerLeaveFindsItsMessages) {
+TEST(MpmcPresenceWeak, WhoSeesAProducerLeaveFindsItsMessages) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     WeakRing ring(2);
     std::uint64_t found = 0;
@@ -52,7 +52,7 @@ TEST(MpmcAttendanceWeak, WhoSeesAProducerLeaveFindsItsMessages) {
   }
 }
 
-TEST(MpmcAttendanceWeak, WhoSeesAProducerBuriedFindsItsMessages) {
+TEST(MpmcPresenceWeak, MessagesOfAProducerMarkedDeadAreVisible) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     WeakRing ring(2);
     Atomic<std::uint32_t> gone{0};
@@ -67,7 +67,7 @@ TEST(MpmcAttendanceWeak, WhoSeesAProducerBuriedFindsItsMessages) {
                    [&] {
                      for (int look = 0; look < 200; ++look) {
                        if (gone.load(std::memory_order_acquire) == 0) continue;
-                       Ring(ring.parts).producing().bury(0);
+                       Ring(ring.parts).producing().mark_dead(0);
                        return;
                      }
                    },
@@ -77,18 +77,18 @@ TEST(MpmcAttendanceWeak, WhoSeesAProducerBuriedFindsItsMessages) {
   }
 }
 
-TEST(MpmcAttendanceWeak, NewsComesAfterWhatItIsAbout) {
+TEST(MpmcPresenceWeak, TheEpochAdvancesAfterWhatItCounts) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
     WeakRing ring(2);
     std::uint64_t left = 1;
     Ring(ring.parts).producing().enter(0);
-    const std::uint64_t before = Ring(ring.parts).producing().news();
+    const std::uint64_t before = Ring(ring.parts).producing().epoch();
     weak::Execution execution(seed);
     execution.run({[&] { Ring(ring.parts).producing().leave(0); },
                    [&] {
                      const auto producing = Ring(ring.parts).producing();
                      for (int look = 0; look < 50; ++look) {
-                       if (producing.news() == before) continue;
+                       if (producing.epoch() == before) continue;
                        left = producing.count().left;
                        return;
                      }

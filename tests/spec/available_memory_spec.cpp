@@ -1,4 +1,4 @@
-// Contract of memory_left(), over folders that look like a system's /proc and control groups.
+// Contract of available_memory(), over folders that look like a system's /proc and control groups.
 //
 //  1. WithoutLimitsItIsWhatTheMachineHas
 //  2. AVersion2LimitCounts, less what is used
@@ -17,7 +17,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "rondo/core/memory_left.hpp"
+#include "rondo/core/available_memory.hpp"
 #include "support/segment_fixture.hpp"
 
 namespace rondo {
@@ -30,7 +30,7 @@ constexpr const char* kVersion2Mount =
 constexpr const char* kVersion1Mount =
     "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n";
 
-class MemoryLeftOf : public ::testing::Test {
+class AvailableMemoryOf : public ::testing::Test {
  protected:
   void write(const std::string& file, const std::string& text) {
     const std::filesystem::path path = root_.path(file);
@@ -50,26 +50,26 @@ class MemoryLeftOf : public ::testing::Test {
     write("sys/fs/cgroup/memory" + group + "/memory.limit_in_bytes", limit);
     write("sys/fs/cgroup/memory" + group + "/memory.usage_in_bytes", usage);
   }
-  [[nodiscard]] MemoryLeft left() const { return memory_left(root_.path("")); }
+  [[nodiscard]] AvailableMemory left() const { return available_memory(root_.path("")); }
   [[nodiscard]] std::uint64_t bytes() const { return left().bytes; }
 
   Directory root_;
 };
 
-TEST_F(MemoryLeftOf, WithoutLimitsItIsWhatTheMachineHas) {
+TEST_F(AvailableMemoryOf, WithoutLimitsItIsWhatTheMachineHas) {
   machine("0::/\n", kVersion2Mount);
   EXPECT_EQ(bytes(), 8000u << 10);
   EXPECT_EQ(left().limit, "");
 }
 
-TEST_F(MemoryLeftOf, AVersion2LimitCounts) {
+TEST_F(AvailableMemoryOf, AVersion2LimitCounts) {
   machine("0::/one\n", kVersion2Mount);
   version2("/one", "1000000\n", "300000\n");
   EXPECT_EQ(bytes(), 700000u);
   EXPECT_EQ(left().limit, "/sys/fs/cgroup/one/memory.max");
 }
 
-TEST_F(MemoryLeftOf, PageCacheIsLeft) {
+TEST_F(AvailableMemoryOf, PageCacheIsLeft) {
   machine("0::/one\n", kVersion2Mount);
   version2("/one", "1000000\n", "900000\n");
   write("sys/fs/cgroup/one/memory.stat",
@@ -78,7 +78,7 @@ TEST_F(MemoryLeftOf, PageCacheIsLeft) {
   EXPECT_EQ(bytes(), 100000u + 501000u);
 }
 
-TEST_F(MemoryLeftOf, TheLimitsOfAncestorsCount) {
+TEST_F(AvailableMemoryOf, TheLimitsOfAncestorsCount) {
   machine("0::/one/two/three\n", kVersion2Mount);
   version2("/one", "500000\n", "400000\n");
   version2("/one/two", "max\n", "400000\n");
@@ -89,14 +89,14 @@ TEST_F(MemoryLeftOf, TheLimitsOfAncestorsCount) {
   EXPECT_EQ(bytes(), 50000u);
 }
 
-TEST_F(MemoryLeftOf, MemoryHighCountsAsALimit) {
+TEST_F(AvailableMemoryOf, MemoryHighCountsAsALimit) {
   machine("0::/one\n", kVersion2Mount);
   version2("/one", "1000000\n", "300000\n");
   write("sys/fs/cgroup/one/memory.high", "600000\n");
   EXPECT_EQ(bytes(), 300000u);
 }
 
-TEST_F(MemoryLeftOf, AVersion1LimitCounts) {
+TEST_F(AvailableMemoryOf, AVersion1LimitCounts) {
   machine("4:memory:/one/two\n1:cpu,cpuacct:/\n0::/\n",
           std::string("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n") +
               kVersion1Mount + "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
@@ -108,7 +108,7 @@ TEST_F(MemoryLeftOf, AVersion1LimitCounts) {
   EXPECT_EQ(left().limit, "/sys/fs/cgroup/memory/one/memory.limit_in_bytes");
 }
 
-TEST_F(MemoryLeftOf, SwapOfVersion1IsALimitOfItsOwn) {
+TEST_F(AvailableMemoryOf, SwapOfVersion1IsALimitOfItsOwn) {
   machine("4:memory:/one\n", kVersion1Mount);
   version1("/one", "1000000\n", "300000\n");
   write("sys/fs/cgroup/memory/one/memory.memsw.limit_in_bytes", "1000000\n");
@@ -116,14 +116,14 @@ TEST_F(MemoryLeftOf, SwapOfVersion1IsALimitOfItsOwn) {
   EXPECT_EQ(bytes(), 50000u);
 }
 
-TEST_F(MemoryLeftOf, GroupsOfOthersDontCount) {
+TEST_F(AvailableMemoryOf, GroupsOfOthersDontCount) {
   machine("0::/one\n", kVersion2Mount);
   version2("/other", "1000\n", "900\n");
   version2("/one/below", "1000\n", "900\n");
   EXPECT_EQ(bytes(), 8000u << 10);
 }
 
-TEST_F(MemoryLeftOf, AContainerSeesItsOwnGroupAtTheTop) {
+TEST_F(AvailableMemoryOf, AContainerSeesItsOwnGroupAtTheTop) {
   version2("", "1000000\n", "300000\n");
   machine("0::/\n", kVersion2Mount);
   EXPECT_EQ(bytes(), 700000u);
@@ -138,14 +138,14 @@ TEST_F(MemoryLeftOf, AContainerSeesItsOwnGroupAtTheTop) {
   EXPECT_EQ(bytes(), 700000u);
 }
 
-TEST_F(MemoryLeftOf, MountPointsMayHoldSpaces) {
+TEST_F(AvailableMemoryOf, MountPointsMayHoldSpaces) {
   machine("0::/one\n", "31 24 0:27 / /control\\040groups rw - cgroup2 cgroup2 rw\n");
   write("control groups/one/memory.max", "1000\n");
   write("control groups/one/memory.current", "300\n");
   EXPECT_EQ(bytes(), 700u);
 }
 
-TEST_F(MemoryLeftOf, WhatIsMissingOrNonsenseIsNoLimit) {
+TEST_F(AvailableMemoryOf, WhatIsMissingOrNonsenseIsNoLimit) {
   EXPECT_EQ(bytes(), UINT64_MAX);
   machine("nonsense\n0::/one\n:::\n", std::string("- - -\n31\n") + kVersion2Mount);
   EXPECT_EQ(bytes(), 8000u << 10);
@@ -156,15 +156,15 @@ TEST_F(MemoryLeftOf, WhatIsMissingOrNonsenseIsNoLimit) {
   EXPECT_EQ(bytes(), 8000u << 10);
 }
 
-TEST_F(MemoryLeftOf, UsedBeyondTheLimitNothingIsLeft) {
+TEST_F(AvailableMemoryOf, UsedBeyondTheLimitNothingIsLeft) {
   machine("0::/one\n", kVersion2Mount);
   version2("/one", "1000\n", "2000\n");
   EXPECT_EQ(bytes(), 0u);
 }
 
-TEST(MemoryLeftHere, IsKnown) {
-  EXPECT_GT(memory_left().bytes, 0u);
-  EXPECT_LT(memory_left().bytes, UINT64_MAX);
+TEST(AvailableMemoryHere, IsKnown) {
+  EXPECT_GT(available_memory().bytes, 0u);
+  EXPECT_LT(available_memory().bytes, UINT64_MAX);
 }
 
 }  // namespace

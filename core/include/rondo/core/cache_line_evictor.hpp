@@ -10,29 +10,29 @@
 // In other rings eviction costs more than it brings: small ones live in the first-level cache,
 // large ones leave the private caches by themselves; and on an Intel Xeon (Ice Lake) it is a loss
 // in all of them. So no size tells: the consumer begins without, and tries it from the third lap
-// on, and now and then (lap_trials.hpp). Only streams are treated at all, and passing a message
+// on, and now and then (ab_tuner.hpp). Only streams are treated at all, and passing a message
 // costs nothing: all of this happens where a batch of space is given back.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#include "rondo/core/distance.hpp"
-#include "rondo/core/lap_trials.hpp"
+#include "rondo/core/ab_tuner.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
 // One consumer's rule. Held by value in its handle; nothing of it is shared.
-class LineRelease {
+class CacheLineEvictor {
  public:
   // Less than this given back at once is no stream.
   static constexpr std::uint64_t kMinBytes = 1024;
-  LineRelease(Steering steering, std::uint64_t ring_bytes) noexcept
+  CacheLineEvictor(Pacing pacing, std::uint64_t ring_bytes) noexcept
       : ring_bytes_(ring_bytes),
-        usable_(steering == Steering::kOn && ring_bytes >= 4 * kMinBytes && can_evict_lines()) {}
+        usable_(pacing == Pacing::kOn && ring_bytes >= 4 * kMinBytes && can_evict_lines()) {}
 
   // To be called before the producer is told that the `bytes` bytes at `offset` of `ring` are free.
   // They may wrap. Progress: wait-free in the number of lines.
@@ -43,12 +43,12 @@ class LineRelease {
   }
 
   // Whether lines are being evicted now.
-  [[nodiscard]] bool releasing() const noexcept { return trials_.way(); }
+  [[nodiscard]] bool evicting() const noexcept { return tuner_.way(); }
 
  private:
   RONDO_COLD void treat(const std::byte* ring, std::uint64_t offset, std::uint64_t bytes) noexcept {
     if (!begun_) begin();
-    if (trials_.way()) {
+    if (tuner_.way()) {
       const std::uint64_t to_end = min_of(bytes, ring_bytes_ - offset);
       evict(ring, offset, offset + to_end);
       evict(ring, 0, bytes - to_end);
@@ -57,8 +57,8 @@ class LineRelease {
     const std::uint64_t now = cpu_ticks();
     const std::uint64_t taken = now - lap_began_;
     if (bytes_in_lap_ >= ring_bytes_) {
-      trials_.end_lap(taken);
-    } else if (!trials_.cut_short(
+      tuner_.end_lap(taken);
+    } else if (!tuner_.cut_short(
                    taken, static_cast<double>(bytes_in_lap_) / static_cast<double>(ring_bytes_))) {
       return;
     }
@@ -82,7 +82,7 @@ class LineRelease {
   std::uint64_t ring_bytes_;
   std::uint64_t bytes_in_lap_ = 0;
   std::uint64_t lap_began_ = 0;
-  LapTrials trials_;
+  AbTuner tuner_;
   bool usable_;
   bool begun_ = false;  // a stream has been seen
 };

@@ -19,14 +19,14 @@
 namespace rondo::inline RONDO_ABI {
 
 // Times are in any unit, the same one in all calls. Nothing of it is shared.
-class LapTrials {
+class AbTuner {
  public:
   // Laps between trials: at first, and after one that the other way has won.
-  static constexpr std::uint32_t kFirstPatience = 2;
-  static constexpr std::uint32_t kMinPatience = 8;
+  static constexpr std::uint32_t kFirstInterval = 2;
+  static constexpr std::uint32_t kMinInterval = 8;
   // After a relapse.
   static constexpr std::uint32_t kRelapsePatience = 64;
-  static constexpr std::uint32_t kMaxPatience = 512;
+  static constexpr std::uint32_t kMaxInterval = 512;
   // How many times a trial's loss passes at least until the next one.
   static constexpr double kLossesApart = 128;
 
@@ -42,7 +42,7 @@ class LapTrials {
       // The better of the last laps, so that a lap that was interrupted does not count.
       usual_ = laps_ <= 2 ? time : min_of(usual_ + usual_ / 8, time);
       if (laps_ >= 2 && other_ != 0 && faster / 2 > other_) return relapse(faster);
-      if (laps_ >= patience_) begin_trial();
+      if (laps_ >= interval_) begin_trial();
     } else if (laps_ >= 2) {
       if (time < usual_ - usual_ / 8) {
         keep(time);
@@ -70,22 +70,22 @@ class LapTrials {
     trying_ = false;
     other_ = usual_;
     usual_ = last_ = time;
-    patience_ = kMinPatience;
+    interval_ = kMinInterval;
     laps_ = 0;
   }
   void fail(std::uint64_t time) noexcept {
     trying_ = false;
     other_ = time;
     const double lost = static_cast<double>(time) / static_cast<double>(usual_ | 1) - 1;
-    const double patience = max_of(2.0 * patience_, kLossesApart * lost);
-    patience_ = static_cast<std::uint32_t>(min_of<double>(patience, kMaxPatience));
+    const double interval = max_of(2.0 * interval_, kLossesApart * lost);
+    interval_ = static_cast<std::uint32_t>(min_of<double>(interval, kMaxInterval));
     switch_way();
   }
   void relapse(std::uint64_t time) noexcept {
-    if (laps_ < relapse_patience_) {
-      relapse_patience_ = min_of(2 * relapse_patience_, kMaxPatience);
+    if (laps_ < relapse_interval_) {
+      relapse_interval_ = min_of(2 * relapse_interval_, kMaxInterval);
     }
-    patience_ = relapse_patience_;
+    interval_ = relapse_interval_;
     other_ = time;
     switch_way();
   }
@@ -98,8 +98,8 @@ class LapTrials {
   std::uint64_t other_ = 0;  // what one took the other way, when that was known last; 0: never
   std::uint64_t last_ = 0;   // the last lap
   std::uint32_t laps_ = 0;   // since the way was chosen
-  std::uint32_t patience_ = kFirstPatience;
-  std::uint32_t relapse_patience_ = kRelapsePatience;
+  std::uint32_t interval_ = kFirstInterval;
+  std::uint32_t relapse_interval_ = kRelapsePatience;
   bool way_ = false;
   bool trying_ = false;
 };

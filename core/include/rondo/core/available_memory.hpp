@@ -11,7 +11,7 @@
 
 namespace rondo::inline RONDO_ABI {
 
-struct MemoryLeft {
+struct AvailableMemory {
   std::uint64_t bytes = UINT64_MAX;  // UINT64_MAX: not known
   std::string limit;  // what sets it, for people: a file; empty: the machine has no more
 };
@@ -24,14 +24,14 @@ struct MemoryLeft {
 //
 // `root`: a folder in whose proc/ and control groups all this is looked up. Blocking: reads files.
 // Sources: proc(5), the kernel's cgroup-v2.rst and cgroup-v1/memory.rst.
-[[nodiscard]] RONDO_API MemoryLeft memory_left(const std::string& root = {});
+[[nodiscard]] RONDO_API AvailableMemory available_memory(const std::string& root = {});
 
 namespace detail {
 
 // kNoSpace if `size_bytes`, and what the kernel needs to keep account of them, are more than is
 // left. `what` is named in the message. A look, and no reservation: others may be faster.
-[[nodiscard]] RONDO_API Result<void> check_memory_left(std::size_t size_bytes,
-                                                       const std::string& what);
+[[nodiscard]] RONDO_API Result<void> check_available_memory(std::size_t size_bytes,
+                                                            const std::string& what);
 
 }  // namespace detail
 }  // namespace rondo::inline RONDO_ABI

@@ -25,7 +25,7 @@ bool reads(ReaderPolicy policy) noexcept {
 
 // Errors: kGeometryMismatch, kInvalidOption.
 Result<void> check_pool(const Url& url, const FramePoolParts& found) {
-  if (auto refused = refuse_of_frames(url.options); !refused) return refused;
+  if (auto refused = reject_for_frames(url.options); !refused) return refused;
   const auto differs = [&](std::string_view option, std::uint32_t is,
                            const std::optional<std::uint32_t>& wanted) -> Result<void> {
     if (wanted.value_or(is) == is) return {};
@@ -81,22 +81,22 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
     reader.reader = i;
     reader.policy = policy_of(parts.reader(i));
     reader.frames_held = held[i];
-    say_who_it_is(info.participants, frame_pool::kFirstReaderSlot + i, reader);
+    fill_in_participant(info.participants, frame_pool::kFirstReaderSlot + i, reader);
     // A receiver that has left will not come back.
     if (!reads(reader.policy) && held[i] == 0) continue;
-    if (const auto account = read_frame_account(parts, i)) {
-      reader.before = account->last - account->received - account->lost;
-      reader.received = account->received;
-      reader.lost = account->lost;
-      reader.to_come = account->last <= info.messages ? info.messages - account->last : 0;
+    if (const auto stats = read_frame_stats(parts, i)) {
+      reader.before = stats->last - stats->received - stats->lost;
+      reader.received = stats->received;
+      reader.lost = stats->lost;
+      reader.to_come = stats->last <= info.messages ? info.messages - stats->last : 0;
     }
     own.readers.push_back(std::move(reader));
   }
   info.kind = std::move(own);
 }
 
-Result<PoolSeat> PoolSeat::take(RingSegment found, const Url& url, const OpenOptions& options,
-                                Role role) {
+Result<PoolMembership> PoolMembership::take(RingSegment found, const Url& url,
+                                            const OpenOptions& options, Role role) {
   auto ring = Attachment<frame_pool>::to(std::move(found), url.name());
   if (!ring) return std::move(ring).error();
   const FramePoolParts& parts = ring->parts();
@@ -117,7 +117,7 @@ Result<PoolSeat> PoolSeat::take(RingSegment found, const Url& url, const OpenOpt
     return true;
   };
   const auto joined = ring->join(request, begin);
-  if (joined) return PoolSeat(std::move(ring).value());
+  if (joined) return PoolMembership(std::move(ring).value());
   const bool full = !sends && parts.reader_count > 1 && joined.error().code == ErrorCode::kNoSlot;
   if (!full) return joined.error();
   return Error{ErrorCode::kNoSlot, "all " + std::to_string(parts.reader_count) +
@@ -126,37 +126,37 @@ Result<PoolSeat> PoolSeat::take(RingSegment found, const Url& url, const OpenOpt
                                        std::to_string(kMaxFrameReaders)};
 }
 
-std::uint32_t PoolSeat::reader() const noexcept {
+std::uint32_t PoolMembership::reader() const noexcept {
   return ring_.slot() - frame_pool::kFirstReaderSlot;
 }
 
-Presence PoolSeat::sender() const noexcept {
+Presence PoolMembership::sender() const noexcept {
   return ring_.participants().presence(frame_pool::kProducerSlot, 1);
 }
 
-Presence PoolSeat::reader(std::uint32_t i) const noexcept {
+Presence PoolMembership::reader(std::uint32_t i) const noexcept {
   if (!reads(policy_of(parts().reader(i)))) return Presence::kAbsent;
   return ring_.participants().presence(frame_pool::kFirstReaderSlot + i, 1);
 }
 
-void PoolSeat::leave(bool keep) noexcept {
+void PoolMembership::leave(bool keep) noexcept {
   ring_.leave([&](bool last) { return last && !keep && !anything_unread(); });
 }
 
-bool PoolSeat::anything_unread() const noexcept {
+bool PoolMembership::anything_unread() const noexcept {
   // relaxed: the membership lock, which the caller holds, orders what others did.
   const std::uint64_t newest =
       frame_ticket::number_of(parts().producer->newest.load(std::memory_order_relaxed));
   std::uint64_t furthest = 0;
   for (std::uint32_t i = 0; i < parts().reader_count; ++i) {
     if (policy_of(parts().reader(i)) == ReaderPolicy::kNone) continue;
-    const auto account = read_frame_account(parts(), i);
-    if (account) furthest = std::max(furthest, account->last);
+    const auto stats = read_frame_stats(parts(), i);
+    if (stats) furthest = std::max(furthest, stats->last);
   }
   return furthest < newest;
 }
 
-void PoolSeat::describe(ChannelInfo& info) const {
+void PoolMembership::describe(ChannelInfo& info) const {
   describe_attachment(ring_, info);
   describe_pool(parts(), info);
 }

@@ -1,4 +1,4 @@
-#include "rondo/core/memory_left.hpp"
+#include "rondo/core/available_memory.hpp"
 
 #include <algorithm>
 #include <array>
@@ -120,13 +120,13 @@ std::string below(const std::string& group, const std::string& top) {
   return rest.empty() || rest[0] == '/' ? rest : std::string();
 }
 
-void tighten(MemoryLeft& left, std::uint64_t bytes, const std::string& limit) {
+void tighten(AvailableMemory& left, std::uint64_t bytes, const std::string& limit) {
   if (bytes < left.bytes) left = {bytes, limit};
 }
 
 // What one group leaves.
 void look_at_group(const std::string& root, const std::string& folder, const Files& files,
-                   MemoryLeft& left) {
+                   AvailableMemory& left) {
   std::uint64_t cache = 0;
   for (const std::string& line : lines_of(root + folder + "/memory.stat")) {
     for (const std::string_view name : files.cache) {
@@ -144,7 +144,7 @@ void look_at_group(const std::string& root, const std::string& folder, const Fil
   }
 }
 
-void look_at_groups(const std::string& root, bool version2, MemoryLeft& left) {
+void look_at_groups(const std::string& root, bool version2, AvailableMemory& left) {
   const auto mount = find_mount(root, version2 ? "cgroup2" : "cgroup");
   const auto group = find_group(root, version2);
   if (!mount || !group) return;
@@ -159,8 +159,8 @@ std::string mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " Mi
 
 }  // namespace
 
-MemoryLeft memory_left(const std::string& root) {
-  MemoryLeft left;
+AvailableMemory available_memory(const std::string& root) {
+  AvailableMemory left;
   constexpr std::string_view kAvailable = "MemAvailable:";
   for (const std::string& line : lines_of(root + "/proc/meminfo")) {
     if (line.rfind(kAvailable, 0) != 0) continue;
@@ -174,11 +174,11 @@ MemoryLeft memory_left(const std::string& root) {
 
 namespace detail {
 
-Result<void> check_memory_left(std::size_t size_bytes, const std::string& what) {
+Result<void> check_available_memory(std::size_t size_bytes, const std::string& what) {
   // Page tables, the file's index of its pages: two words for a page of 4096 bytes, and some.
   constexpr std::size_t kBytesForOneOfAccounts = 128;
   const std::uint64_t needed = size_bytes + size_bytes / kBytesForOneOfAccounts;
-  const MemoryLeft left = memory_left();
+  const AvailableMemory left = available_memory();
   if (needed <= left.bytes) return {};
   const std::string under = left.limit.empty() ? "" : " under the limit in " + left.limit;
   const std::string remedy = left.limit.empty() ? "" : ", or raise the limit";

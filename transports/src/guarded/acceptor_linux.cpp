@@ -1,4 +1,4 @@
-#include "guarded/door_linux.hpp"
+#include "guarded/acceptor_linux.hpp"
 #include "rondo/core/unix_time.hpp"
 
 #include <poll.h>
@@ -15,8 +15,8 @@
 
 #include "endpoint/broadcast.hpp"
 #include "open/name_linux.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/segment_header.hpp"
-#include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -25,8 +25,8 @@ namespace {
 constexpr int kBacklog = 64;
 // So many may be on their way in at once, each for so long: one that says nothing keeps no other
 // out.
-constexpr std::size_t kMostGuests = 16;
-constexpr std::chrono::seconds kGuestPatience{2};
+constexpr std::size_t kMaxHandshakes = 16;
+constexpr std::chrono::seconds kHandshakeTimeout{2};
 // How long a wait may last at most before another look.
 constexpr std::chrono::milliseconds kWaitSlice{50};
 
@@ -36,8 +36,8 @@ bool same_file(int one, int other) noexcept {
   return fstat(one, &a) == 0 && fstat(other, &b) == 0 && identity_of(a) == identity_of(b);
 }
 
-// Whether there are descriptors for what a guest hands over, and to map it. Asked before it does:
-// what can't be taken out of its queue would keep the connection open.
+// Whether there are descriptors for what a pending peer hands over, and to map it. Asked before it
+// does: what can't be taken out of its queue would keep the connection open.
 bool room_for_answer(int any) noexcept {
   std::array<OwnedFd, 3> taken;
   return std::ranges::all_of(taken, [any](OwnedFd& one) {
@@ -56,7 +56,8 @@ bool is_allowed(const Url& url, const ucred& peer) noexcept {
          std::ranges::any_of(groups, [&](auto group) { return is_group(peer.gid, group); });
 }
 
-Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const OpenOptions& options) {
+Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
+                                                               const OpenOptions& options) {
   if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPartAlignment)) {
     return Error{ErrorCode::kUnsupported, url.name() + ": guarded rings need pages of " +
                                               std::to_string(kPartAlignment) +
@@ -69,7 +70,7 @@ Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const Ope
   // The name first: if it is taken, there is no need for memory.
   auto listener = listen_at(url, options, SOCK_SEQPACKET, kBacklog, "a sender");
   if (!listener) return std::move(listener).error();
-  const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedDoor>> {
+  const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedAcceptor>> {
     listener->cleanup->run();
     return error;
   };
@@ -84,15 +85,15 @@ Result<std::unique_ptr<GuardedDoor>> GuardedDoor::open(const Url& url, const Ope
   if (!ring) return give_up(std::move(ring).error());
   const auto parts = record_ring::attach(ring->bytes(), url.name());
   if (!parts) return give_up(parts.error());
-  const auto fd = ring->open_anew(Access::kReadOnly);
+  const auto fd = ring->open_description(Access::kReadOnly);
   if (!fd) return give_up(fd.error());
-  return std::unique_ptr<GuardedDoor>(new GuardedDoor(url, options.name, std::move(ring).value(),
-                                                      *parts, OwnedFd(*fd),
-                                                      std::move(listener).value()));
+  return std::unique_ptr<GuardedAcceptor>(
+      new GuardedAcceptor(url, options.name, std::move(ring).value(), *parts, OwnedFd(*fd),
+                          std::move(listener).value()));
 }
 
-GuardedDoor::GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
-                         OwnedFd ring_fd, Listener listener)
+GuardedAcceptor::GuardedAcceptor(const Url& url, std::string name, Segment ring,
+                                 const RecordParts& parts, OwnedFd ring_fd, Listener listener)
     : url_(url),
       name_(name.empty() ? program_invocation_short_name : std::move(name)),
       ring_(std::move(ring)),
@@ -100,25 +101,25 @@ GuardedDoor::GuardedDoor(const Url& url, std::string name, Segment ring, const R
       ring_fd_(std::move(ring_fd)),
       listener_(std::move(listener)) {
   ring_fd_.remember();
-  guests_.reserve(kMostGuests);
-  places_.resize(parts_.readers);
+  handshakes_.reserve(kMaxHandshakes);
+  attached_.resize(parts_.readers);
 }
 
-Presence GuardedDoor::presence(std::uint32_t reader) const noexcept {
-  const Place& place = places_[reader];
-  return place.lock ? place.lock->presence(kGuardedReceiverSlot) : Presence::kAbsent;
+Presence GuardedAcceptor::presence(std::uint32_t reader) const noexcept {
+  const Attached& attached = attached_[reader];
+  return attached.lock ? attached.lock->presence(kGuardedReceiverSlot) : Presence::kAbsent;
 }
 
-std::optional<std::uint32_t> GuardedDoor::free_place() const noexcept {
-  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+std::optional<std::uint32_t> GuardedAcceptor::free_reader() const noexcept {
+  for (std::uint32_t i = 0; i < attached_.size(); ++i) {
     if (presence(i) == Presence::kAbsent) return i;
   }
   return std::nullopt;
 }
 
-Presence GuardedDoor::presence() const noexcept {
+Presence GuardedAcceptor::presence() const noexcept {
   Presence all = Presence::kAbsent;
-  for (std::uint32_t i = 0; i < places_.size(); ++i) {
+  for (std::uint32_t i = 0; i < attached_.size(); ++i) {
     const Presence one = presence(i);
     if (one == Presence::kPresent) return one;
     if (one == Presence::kUnknown) all = one;
@@ -128,84 +129,84 @@ Presence GuardedDoor::presence() const noexcept {
 
 // Where the next receiver begins: what its predecessor had not given back comes again. Of several
 // readers each finds its own start.
-std::uint64_t GuardedDoor::start() const noexcept {
+std::uint64_t GuardedAcceptor::start() const noexcept {
   if (parts_.readers > 1) return 0;
   // relaxed: its writer is dead, and if it is nonsense, the next receiver will find that.
   return parts_.consumer->head.load(std::memory_order_relaxed);
 }
 
-void GuardedDoor::service() noexcept {
+void GuardedAcceptor::service() noexcept {
   if (!listener_.socket.is_open()) return;
   // Not more in one call: those that are turned away can come again faster than that takes.
-  for (std::size_t i = 0; i < kMostGuests && guests_.size() < kMostGuests; ++i) {
-    barred_ = !can_leave_open();
-    if (barred_) break;
-    OwnedFd guest = accept_from(listener_.socket.fd());
-    if (!guest) {
-      barred_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+  for (std::size_t i = 0; i < kMaxHandshakes && handshakes_.size() < kMaxHandshakes; ++i) {
+    accept_failed_ = !can_leak();
+    if (accept_failed_) break;
+    OwnedFd handshake = accept_from(listener_.socket.fd());
+    if (!handshake) {
+      accept_failed_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
       break;
     }
-    greet(Connection(std::move(guest)));
+    accept(Connection(std::move(handshake)));
   }
-  std::erase_if(guests_, [&](Guest& guest) { return advance(guest); });
+  std::erase_if(handshakes_, [&](PendingHandshake& handshake) { return advance(handshake); });
 }
 
 // Looks at the peer's credentials, and offers the ring.
-void GuardedDoor::greet(Connection socket) noexcept {
+void GuardedAcceptor::accept(Connection socket) noexcept {
   const auto credentials = credentials_of(url_, socket.get());
   if (!credentials) return;
   GuardedOffer offer;
   offer.start = start();
   auto verdict = GuardedVerdict::kAdmitted;
   if (!is_allowed(url_, *credentials)) {
-    verdict = GuardedVerdict::kStranger;
-  } else if (!free_place()) {
+    verdict = GuardedVerdict::kNotPermitted;
+  } else if (!free_reader()) {
     verdict = GuardedVerdict::kFull;
   } else if (!room_for_answer(socket.get())) {
     verdict = GuardedVerdict::kNoRoom;
-    cramped_ = true;
+    out_of_descriptors_ = true;
   }
   offer.verdict = static_cast<std::uint32_t>(verdict);
   const int ring_fd = ring_fd_.get();
   const bool admitted = verdict == GuardedVerdict::kAdmitted;
-  if (admitted) take_descriptors(socket.get(), true);
+  if (admitted) set_pass_descriptors(socket.get(), true);
   const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const int>();
-  if (send_struct(socket.get(), offer, fds) != Wire::kDone || !admitted) return;
-  guests_.push_back(
-      {std::move(socket), *credentials, Deadline::after(kGuestPatience), offer.start});
+  if (send_struct(socket.get(), offer, fds) != WireResult::kDone || !admitted) return;
+  handshakes_.push_back(
+      {std::move(socket), *credentials, Deadline::after(kHandshakeTimeout), offer.start});
 }
 
-// True when the guest is in, or gone.
-bool GuardedDoor::advance(Guest& guest) noexcept {
+// True when the pending peer is in, or gone.
+bool GuardedAcceptor::advance(PendingHandshake& handshake) noexcept {
   GuardedAnswer answer;
   std::array<OwnedFd, 2> fds;
-  switch (receive_struct(guest.socket.get(), answer, std::span<OwnedFd>(fds), kPartAlignment)) {
-    case Wire::kNotNow: return guest.deadline.passed();
-    case Wire::kGone: return true;
-    case Wire::kBroken: answer.magic = 0; break;
-    case Wire::kDone: break;
+  switch (receive_struct(handshake.socket.get(), answer, std::span<OwnedFd>(fds), kPartAlignment)) {
+    case WireResult::kNotNow: return handshake.deadline.passed();
+    case WireResult::kGone: return true;
+    case WireResult::kBroken: answer.magic = 0; break;
+    case WireResult::kDone: break;
   }
-  GuardedWelcome welcome;
-  welcome.verdict = static_cast<std::uint32_t>(GuardedVerdict::kUnsound);
+  GuardedJoinReply join_reply;
+  join_reply.verdict = static_cast<std::uint32_t>(GuardedVerdict::kUnsound);
   if (answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion) {
-    const auto judged = admit(guest, std::move(fds[0]), std::move(fds[1]));
+    const auto judged = admit(handshake, std::move(fds[0]), std::move(fds[1]));
     if (!judged) return true;
-    welcome = *judged;
+    join_reply = *judged;
   }
   // Should it not arrive, the receiver is gone, and will be found dead.
-  static_cast<void>(send_struct(guest.socket.get(), welcome));
+  static_cast<void>(send_struct(handshake.socket.get(), join_reply));
   return true;
 }
 
 // Maps the receiver's part in place of its predecessor's, once it is proved harmless. Empty if
 // another one has been in and out since the offer, so that it begins at the wrong place: it finds
-// the door shut, and knocks again.
-std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd part,
-                                                 OwnedFd lock) noexcept {
+// the acceptor shut, and connects again.
+std::optional<GuardedJoinReply> GuardedAcceptor::admit(const PendingHandshake& handshake,
+                                                       OwnedFd part, OwnedFd lock) noexcept {
   const auto refuse = [](GuardedVerdict why) {
-    return GuardedWelcome{.verdict = static_cast<std::uint32_t>(why)};
+    return GuardedJoinReply{.verdict = static_cast<std::uint32_t>(why)};
   };
-  const auto reader = free_place();
+  const auto reader = free_reader();
   if (!reader) return refuse(GuardedVerdict::kFull);
   // Mapped from a description of its own: a mapping keeps the locks of its description alive, also
   // in a child that was forked.
@@ -217,56 +218,58 @@ std::optional<GuardedWelcome> GuardedDoor::admit(const Guest& guest, OwnedFd par
   const auto* consumer = reinterpret_cast<const RecordConsumerPart*>(mapped->bytes().data());
   // relaxed: the socket orders the receiver's stores before. A head that is changed later on reads
   // as that of any hostile receiver.
-  if (consumer->head.load(std::memory_order_relaxed) != guest.start) {
+  if (consumer->head.load(std::memory_order_relaxed) != handshake.start) {
     return refuse(GuardedVerdict::kUnsound);
   }
-  if (guest.start != start()) return std::nullopt;
+  if (handshake.start != start()) return std::nullopt;
   LivenessLock liveness = LivenessLock::adopt(lock.release());
   if (!liveness.try_hold(kGuardedSenderSlot) || !liveness.held_by_other(kGuardedReceiverSlot)) {
     return refuse(GuardedVerdict::kUnsound);
   }
-  const auto* place = reinterpret_cast<std::byte*>(&parts_.consumer_at(*reader));
-  const auto offset = static_cast<std::size_t>(place - ring_.bytes().data());
+  const auto* attached = reinterpret_cast<std::byte*>(&parts_.consumer_at(*reader));
+  const auto offset = static_cast<std::size_t>(attached - ring_.bytes().data());
   if (!ring_.overlay(offset, *mapped)) return refuse(GuardedVerdict::kUnsound);
   // relaxed: ours alone; what it says is for our own next publish.
   parts_.producer->awaiting.fetch_or(std::uint64_t{1} << *reader, std::memory_order_relaxed);
   ++admissions_;
-  cramped_ = false;
-  places_[*reader] = {std::move(liveness), guest.credentials, unix_nanoseconds(), admissions_};
-  return GuardedWelcome{
+  out_of_descriptors_ = false;
+  attached_[*reader] = {std::move(liveness), handshake.credentials, unix_nanoseconds(),
+                        admissions_};
+  return GuardedJoinReply{
       .reader = *reader,
       .state = admissions_ << 32 | static_cast<std::uint64_t>(ReaderPolicy::kDetached)};
 }
 
-void GuardedDoor::wait(Deadline deadline) noexcept {
-  std::array<pollfd, 1 + kMostGuests> polled{};
+void GuardedAcceptor::wait(Deadline deadline) noexcept {
+  std::array<pollfd, 1 + kMaxHandshakes> polled{};
   nfds_t count = 0;
-  // One that knocks and can't be let in now would end each wait at once: it is looked at again
+  // One that connects and can't be let in now would end each wait at once: it is looked at again
   // after it.
-  polled[count++] = {barred_ ? -1 : listener_.socket.fd(), POLLIN, 0};
-  for (const Guest& guest : guests_) polled[count++] = {guest.socket.get(), POLLIN, 0};
+  polled[count++] = {accept_failed_ ? -1 : listener_.socket.fd(), POLLIN, 0};
+  for (const PendingHandshake& handshake : handshakes_)
+    polled[count++] = {handshake.socket.get(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
-  const Uncancelled here;
+  const CancellationDisabled here;
   static_cast<void>(poll(polled.data(), count, static_cast<int>(left.count())));
   service();
 }
 
-void GuardedDoor::close() noexcept {
+void GuardedAcceptor::close() noexcept {
   if (!listener_.socket.is_open()) return;
   listener_.cleanup->run();
   listener_.close();
-  guests_.clear();
-  for (Place& place : places_) place.lock.reset();
+  handshakes_.clear();
+  for (Attached& attached : attached_) attached.lock.reset();
 }
 
-bool GuardedDoor::at_its_name() const noexcept { return listener_.at_its_name(); }
+bool GuardedAcceptor::at_its_name() const noexcept { return listener_.at_its_name(); }
 
-void GuardedDoor::describe(ChannelInfo& info) const {
+void GuardedAcceptor::describe(ChannelInfo& info) const {
   info.memory = ring_.report();
   info.at_its_name = at_its_name();
-  if (cramped_ || (barred_ && can_leave_open())) {
-    info.hindrance = "no descriptors are left to let a receiver in; raise `ulimit -n`";
+  if (out_of_descriptors_ || (accept_failed_ && can_leak())) {
+    info.accept_error = "no descriptors are left to let a receiver in; raise `ulimit -n`";
   }
   if (const auto geometry = check_header(ring_.bytes(), RingKind::kRecord, "")) {
     info.instance_id = geometry->instance_id;
@@ -278,17 +281,17 @@ void GuardedDoor::describe(ChannelInfo& info) const {
   self.role = Role::kProducer;
   self.name = name_;
   info.participants.push_back(std::move(self));
-  for (std::uint32_t i = 0; i < places_.size(); ++i) {
-    const Place& place = places_[i];
-    if (!place.lock) continue;
+  for (std::uint32_t i = 0; i < attached_.size(); ++i) {
+    const Attached& attached = attached_[i];
+    if (!attached.lock) continue;
     ParticipantInfo receiver;
     receiver.slot = record_ring::kConsumerSlot + i;
     receiver.alive = presence(i) != Presence::kAbsent;
-    receiver.pid = static_cast<std::uint32_t>(place.credentials.pid);
+    receiver.pid = static_cast<std::uint32_t>(attached.credentials.pid);
     receiver.role = Role::kConsumer;
     receiver.name = reader_name(parts_.consumer_at(i));
-    receiver.generation = static_cast<std::uint32_t>(place.admission);
-    receiver.attached_unix_ns = place.since_unix_ns;
+    receiver.generation = static_cast<std::uint32_t>(attached.admission);
+    receiver.attached_unix_ns = attached.since_unix_ns;
     info.participants.push_back(std::move(receiver));
   }
 }

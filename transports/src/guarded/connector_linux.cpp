@@ -1,4 +1,4 @@
-#include "guarded/joiner_linux.hpp"
+#include "guarded/connector_linux.hpp"
 
 #include <poll.h>
 #include <unistd.h>
@@ -9,10 +9,10 @@
 #include <string>
 #include <utility>
 
-#include "guarded/door_linux.hpp"
+#include "guarded/acceptor_linux.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/instance_id.hpp"
 #include "rondo/core/segment_header.hpp"
-#include "rondo/core/uncancelled.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -20,13 +20,13 @@ namespace {
 
 constexpr std::chrono::milliseconds kWaitSlice{50};
 
-class GuardedReceiverSeat final : public Seat {
+class GuardedReceiverMembership final : public Membership {
  public:
-  GuardedReceiverSeat(Segment ring, std::unique_ptr<GuardedPart> part) noexcept
+  GuardedReceiverMembership(Segment ring, std::unique_ptr<GuardedPart> part) noexcept
       : ring_(std::move(ring)), part_(std::move(part)) {}
 
   Presence peer() noexcept override { return part_->lock().presence(kGuardedSenderSlot); }
-  bool peer_came() noexcept override { return true; }
+  bool peer_joined() noexcept override { return true; }
   // Sealed: no process can take memory away.
   bool damaged() const noexcept override { return false; }
   // The ring goes with its sender.
@@ -35,7 +35,7 @@ class GuardedReceiverSeat final : public Seat {
   }
   void leave(const Participants::NameGoes& name_goes) noexcept override {
     name_goes(false);
-    part_->say_farewell();
+    part_->close_in_order();
     part_->lock().drop(kGuardedReceiverSlot);
   }
   void describe(ChannelInfo& info) const override {
@@ -61,7 +61,7 @@ Error no_ring(const Url& url) {
 Result<void> judge(const Url& url, std::uint32_t verdict) {
   switch (static_cast<GuardedVerdict>(verdict)) {
     case GuardedVerdict::kAdmitted: return {};
-    case GuardedVerdict::kStranger:
+    case GuardedVerdict::kNotPermitted:
       return Error{
           ErrorCode::kForeignOwner,
           url.name() + " does not let in the user with the id " + std::to_string(geteuid()) +
@@ -88,11 +88,11 @@ GuardedPart::GuardedPart(Segment memory, LivenessLock lock) noexcept
 
 GuardedPart::~GuardedPart() {
   // A child that was forked takes nothing from its parent.
-  if (!lock_.forked()) say_farewell();
+  if (!lock_.forked()) close_in_order();
 }
 
-void GuardedPart::say_farewell() noexcept {
-  // relaxed: a farewell orders nothing, and may repeat that of a receiver that has left.
+void GuardedPart::close_in_order() noexcept {
+  // relaxed: an orderly close orders nothing, and may repeat that of a receiver that has left.
   consumer().record_waiter.state.fetch_or(BellWaiter::kGone, std::memory_order_relaxed);
 }
 
@@ -100,30 +100,30 @@ RecordConsumerPart& GuardedPart::consumer() noexcept {
   return *std::launder(reinterpret_cast<RecordConsumerPart*>(memory_.bytes().data()));
 }
 
-Result<GuardedJoiner> GuardedJoiner::knock(const Url& url, const std::string& name) {
+Result<GuardedConnector> GuardedConnector::connect(const Url& url, const std::string& name) {
   auto socket = connect_to(url, SOCK_SEQPACKET);
   if (!socket) return std::move(socket).error();
-  GuardedJoiner joiner(url, name, std::move(socket).value());
-  const auto peer = credentials_of(url, joiner.socket_.get());
+  GuardedConnector connector(url, name, std::move(socket).value());
+  const auto peer = credentials_of(url, connector.socket_.get());
   if (!peer) return peer.error();
   if (!is_allowed(url, *peer)) {
     return Error{ErrorCode::kForeignOwner,
-                 url.name() + ": the sender runs as " + user_in_words(peer->uid) +
+                 url.name() + ": the sender runs as " + describe_user(peer->uid) +
                      "; if you trust it, say uid=" + std::to_string(peer->uid)};
   }
-  return joiner;
+  return connector;
 }
 
-Result<bool> GuardedJoiner::step() {
+Result<bool> GuardedConnector::step() {
   const auto gone = [&] { return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"}; };
   if (!ring_) {
     GuardedOffer offer;
     std::array<OwnedFd, 1> fd;
     switch (receive_struct(socket_.get(), offer, std::span<OwnedFd>(fd))) {
-      case Wire::kNotNow: return false;
-      case Wire::kDone: break;
-      case Wire::kGone: return gone();
-      case Wire::kBroken:
+      case WireResult::kNotNow: return false;
+      case WireResult::kDone: break;
+      case WireResult::kGone: return gone();
+      case WireResult::kBroken:
         // A refusal comes without a ring, another version with what this one can't judge.
         if (offer.verdict == 0 && offer.version == GuardedOffer::kVersion) return no_ring(url_);
         break;
@@ -131,23 +131,23 @@ Result<bool> GuardedJoiner::step() {
     if (auto taken = take_offer(offer, fd[0]); !taken) return taken.error();
     if (auto answered = answer(offer.start); !answered) return answered.error();
   }
-  GuardedWelcome welcome;
-  switch (receive_struct(socket_.get(), welcome)) {
-    case Wire::kNotNow: return false;
-    case Wire::kGone: return gone();
-    case Wire::kBroken: return no_ring(url_);
-    case Wire::kDone: break;
+  GuardedJoinReply join_reply;
+  switch (receive_struct(socket_.get(), join_reply)) {
+    case WireResult::kNotNow: return false;
+    case WireResult::kGone: return gone();
+    case WireResult::kBroken: return no_ring(url_);
+    case WireResult::kDone: break;
   }
-  if (welcome.magic != GuardedOffer::kMagic) return no_ring(url_);
-  if (auto judged = judge(url_, welcome.verdict); !judged) return judged.error();
-  if (welcome.reader >= parts_.readers) return no_ring(url_);
-  parts_.reader = welcome.reader;
+  if (join_reply.magic != GuardedOffer::kMagic) return no_ring(url_);
+  if (auto judged = judge(url_, join_reply.verdict); !judged) return judged.error();
+  if (join_reply.reader >= parts_.readers) return no_ring(url_);
+  parts_.reader = join_reply.reader;
   // relaxed: our own, and it is not waited for yet.
-  if (parts_.readers > 1) parts_.consumer->state.store(welcome.state, std::memory_order_relaxed);
+  if (parts_.readers > 1) parts_.consumer->state.store(join_reply.state, std::memory_order_relaxed);
   return true;
 }
 
-Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd) {
+Result<void> GuardedConnector::take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd) {
   if (offer.magic != GuardedOffer::kMagic) return no_ring(url_);
   if (offer.version != GuardedOffer::kVersion) {
     return Error{ErrorCode::kBadVersion, url_.name() + " speaks version " +
@@ -164,14 +164,14 @@ Result<void> GuardedJoiner::take_offer(const GuardedOffer& offer, const OwnedFd&
   }
   const auto parts = record_ring::attach(ring->bytes(), url_.name());
   if (!parts) return parts.error();
-  if (auto agreed = check_wishes(url_, *parts); !agreed) return agreed;
+  if (auto agreed = check_requested(url_, *parts); !agreed) return agreed;
   parts_ = *parts;
   ring_.emplace(std::move(ring).value());
   return {};
 }
 
 // Makes our part of the ring, and hands it over.
-Result<void> GuardedJoiner::answer(std::uint64_t start) {
+Result<void> GuardedConnector::answer(std::uint64_t start) {
   auto part =
       Segment::create({Backing::kMemfd, {}}, kPartAlignment, {.sole_writer = true},
                       [this, start](std::span<std::byte> bytes) -> Result<void> {
@@ -193,31 +193,31 @@ Result<void> GuardedJoiner::answer(std::uint64_t start) {
     return Error{ErrorCode::kSystem, url_.name() + ": can't lock our own part"};
   }
   // Descriptions that we don't use ourselves.
-  const auto to_read = part->open_anew(Access::kReadOnly);
+  const auto to_read = part->open_description(Access::kReadOnly);
   if (!to_read) return to_read.error();
   const OwnedFd reading(*to_read);
-  const auto to_lock = part->open_anew(Access::kReadWrite);
+  const auto to_lock = part->open_description(Access::kReadWrite);
   if (!to_lock) return to_lock.error();
   const OwnedFd locking(*to_lock);
   const std::array fds{reading.get(), locking.get()};
   part_ = std::make_unique<GuardedPart>(std::move(part).value(), std::move(lock).value());
-  if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const int>(fds)) != Wire::kDone) {
+  if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const int>(fds)) != WireResult::kDone) {
     return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"};
   }
   parts_.consumer = &part_->consumer();
   return {};
 }
 
-void GuardedJoiner::wait(Deadline deadline) const noexcept {
+void GuardedConnector::wait(Deadline deadline) const noexcept {
   pollfd polled{socket_.get(), POLLIN, 0};
   const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
-  const Uncancelled here;
+  const CancellationDisabled here;
   static_cast<void>(poll(&polled, 1, static_cast<int>(left.count())));
 }
 
-GuardedJoiner::Seated GuardedJoiner::sit_down() && {
-  return {std::make_unique<GuardedReceiverSeat>(std::move(*ring_), std::move(part_)), parts_};
+GuardedConnector::JoinedRing GuardedConnector::join() && {
+  return {std::make_unique<GuardedReceiverMembership>(std::move(*ring_), std::move(part_)), parts_};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "guarded/wire_linux.hpp"
-#include "open/strangers_linux.hpp"
 #include "open/unix_listener_linux.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
@@ -31,12 +31,12 @@ inline constexpr std::uint32_t kGuardedReceiverSlot = 1;
 // Whether the URL lets a peer with these credentials in: by default oneself alone.
 [[nodiscard]] bool is_allowed(const Url& url, const ucred& peer) noexcept;
 
-class GuardedDoor {
+class GuardedAcceptor {
  public:
   // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
-  static Result<std::unique_ptr<GuardedDoor>> open(const Url& url, const OpenOptions& options);
+  static Result<std::unique_ptr<GuardedAcceptor>> open(const Url& url, const OpenOptions& options);
 
-  // Accepts those that knock, and goes on with those on their way in. Never blocks.
+  // Accepts those that connect, and goes on with those on their way in. Never blocks.
   void service() noexcept;
   // Waits until there is something to serve, or `deadline`, and serves it.
   void wait(Deadline deadline) noexcept;
@@ -54,27 +54,27 @@ class GuardedDoor {
 
  private:
   // One on the way in.
-  struct Guest {
+  struct PendingHandshake {
     Connection socket;
     ucred credentials;
     Deadline deadline;
     std::uint64_t start;  // that was offered
   };
   // A receiver that came in.
-  struct Place {
+  struct Attached {
     std::optional<LivenessLock> lock;  // over the receiver's part; our lock and the view of its
     ucred credentials{};
     std::uint64_t since_unix_ns = 0;
     std::uint64_t admission = 0;  // its number
   };
 
-  GuardedDoor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
-              OwnedFd ring_fd, Listener listener);
-  void greet(Connection socket) noexcept;
-  [[nodiscard]] bool advance(Guest& guest) noexcept;
-  [[nodiscard]] std::optional<GuardedWelcome> admit(const Guest& guest, OwnedFd part,
-                                                    OwnedFd lock) noexcept;
-  [[nodiscard]] std::optional<std::uint32_t> free_place() const noexcept;
+  GuardedAcceptor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
+                  OwnedFd ring_fd, Listener listener);
+  void accept(Connection socket) noexcept;
+  [[nodiscard]] bool advance(PendingHandshake& handshake) noexcept;
+  [[nodiscard]] std::optional<GuardedJoinReply> admit(const PendingHandshake& handshake,
+                                                      OwnedFd part, OwnedFd lock) noexcept;
+  [[nodiscard]] std::optional<std::uint32_t> free_reader() const noexcept;
   [[nodiscard]] std::uint64_t start() const noexcept;
 
   Url url_;
@@ -83,11 +83,11 @@ class GuardedDoor {
   RecordParts parts_;
   OwnedFd ring_fd_;  // open for reading: what is handed over
   Listener listener_;
-  std::vector<Guest> guests_;
-  std::vector<Place> places_;  // one for each reader of the ring
+  std::vector<PendingHandshake> handshakes_;
+  std::vector<Attached> attached_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;
-  bool barred_ = false;   // none could be accepted when last tried, for want of descriptors
-  bool cramped_ = false;  // the last one that came was turned away for the same reason
+  bool accept_failed_ = false;  // none could be accepted when last tried, for want of descriptors
+  bool out_of_descriptors_ = false;  // the last one that came was turned away for the same reason
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

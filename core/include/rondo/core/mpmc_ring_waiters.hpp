@@ -1,8 +1,8 @@
-// Which participants sleep on an MPMC slot ring: one bit per participant and side, so that a
-// publisher wakes exactly as many as there is work for, each of them once, and a dead sleeper's bit
+// Which participants sleep on an mpmc ring: one bit per participant and side, so that a
+// publisher wakes exactly as many as there is work for, each of them once, and a dead waiter's bit
 // can be told from a live one's. The sleeping and waking itself is the operating system's (sync/).
 //
-//   sleeper i                              publisher
+//   waiter i                               publisher
 //   b = bell of i; set bit i               publish slots        (S1, S3)
 //   heavy fence                            any() -> relaxed load, nothing more if none sleeps
 //   look at the ring again                 wake_one(): take a bit, move that participant's bell,
@@ -27,30 +27,30 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// The sleepers of one side of a ring. A view; cheap to copy.
-class MpmcSleepers {
+// The waiters of one side of a ring. A view; cheap to copy.
+class MpmcWaiterSet {
  public:
   enum class Side : std::uint8_t { kProducers, kConsumers };
-  static constexpr std::uint32_t kNobody = ~std::uint32_t{0};
+  static constexpr std::uint32_t kNoParticipant = ~std::uint32_t{0};
 
-  MpmcSleepers(const MpmcParts& parts, Side side) noexcept
-      : bits_(side == Side::kProducers ? parts.positions->producer_sleepers
-                                       : parts.positions->consumer_sleepers),
+  MpmcWaiterSet(const MpmcParts& parts, Side side) noexcept
+      : bits_(side == Side::kProducers ? parts.positions->producer_waiters
+                                       : parts.positions->consumer_waiters),
         participants_(parts.participants),
         count_(parts.participant_count),
         words_((parts.participant_count + 63) / 64) {}
 
-  // Whether a publisher has a sleeper to wake. Progress: wait-free, one line read by all.
+  // Whether a publisher has a waiter to wake. Progress: wait-free, one line read by all.
   [[nodiscard]] RONDO_ALWAYS_INLINE bool any() const noexcept {
     std::uint64_t bits = 0;
-    // relaxed: the sleeper's heavy fence orders this load after the publisher's store.
+    // relaxed: the waiter's heavy fence orders this load after the publisher's store.
     for (std::uint32_t i = 0; i < words_; ++i) bits |= bits_[i].load(std::memory_order_relaxed);
     return bits != 0;
   }
 
-  // Takes one sleeper off the list and moves its bell. Returns the participant, whose bell() the
-  // caller then wakes by futex; kNobody if none is left. If the futex woke none, that sleeper is
-  // awake by itself or dead: take another one.
+  // Takes one waiter off the list and moves its bell. Returns the participant, whose bell() the
+  // caller then wakes by futex; kNoParticipant if none is left. If the futex woke none, that waiter
+  // is awake by itself or dead: take another one.
   // Progress: lock-free; bounded by the participants, whatever a hostile peer does.
   std::uint32_t take_one() noexcept {
     for (std::uint32_t i = 0; i < words_; ++i) {
@@ -58,7 +58,7 @@ class MpmcSleepers {
       std::uint64_t bits = bits_[i].load(std::memory_order_relaxed);
       for (; bits != 0; bits &= bits - 1) {
         const std::uint64_t bit = bits & (~bits + 1);
-        // relaxed: what the sleeper needs to see comes with its bell.
+        // relaxed: what the waiter needs to see comes with its bell.
         if ((bits_[i].fetch_and(~bit, std::memory_order_relaxed) & bit) == 0) continue;
         const std::uint32_t who = i * 64 + static_cast<std::uint32_t>(std::countr_zero(bit));
         // A bit beyond the last participant is a hostile peer's.
@@ -68,7 +68,7 @@ class MpmcSleepers {
         return who;
       }
     }
-    return kNobody;
+    return kNoParticipant;
   }
 
   // The futex word of participant `who`.
@@ -87,7 +87,7 @@ class MpmcSleepers {
   }
   // After sleeping, whether woken or not. Returns whether a publisher had taken us off the list,
   // which means that a wake-up was spent on us: if we now leave the ring without taking anything,
-  // another sleeper is to be woken in our place.
+  // another waiter is to be woken in our place.
   bool leave(std::uint32_t me) noexcept {
     // relaxed: nothing about the ring is concluded from it.
     return (bits_[me / 64].fetch_and(~bit_of(me), std::memory_order_relaxed) & bit_of(me)) == 0;

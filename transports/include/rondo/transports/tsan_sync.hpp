@@ -12,16 +12,16 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // What stands for all messages of a channel, and for all the room given back in it; null if nothing
 // is to be said. Channels of one name share it.
-struct HandOver {
+struct TsanSync {
   void* messages = nullptr;
   void* room = nullptr;
 };
 
 // All that was done before is there for the side that takes over `what`.
-RONDO_ALWAYS_INLINE void gives([[maybe_unused]] void* what) noexcept {
+RONDO_ALWAYS_INLINE void annotate_release([[maybe_unused]] void* what) noexcept {
   if (what != nullptr) tsan_release(what);
 }
-RONDO_ALWAYS_INLINE void takes_over([[maybe_unused]] void* what) noexcept {
+RONDO_ALWAYS_INLINE void annotate_acquire([[maybe_unused]] void* what) noexcept {
   if (what != nullptr) tsan_acquire(what);
 }
 

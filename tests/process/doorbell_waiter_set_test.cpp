@@ -1,4 +1,4 @@
-// Many publishers and many sleepers on one list, in processes of their own: all work is taken, and
+// Many publishers and many waiters on one list, in processes of their own: all work is taken, and
 // no taker sleeps beside work. The work itself is a counter that publishers raise and takers
 // follow.
 #include <array>
@@ -6,8 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "rondo/core/mpmc_ring_sleepers.hpp"
-#include "rondo/sync/crowd_doorbell.hpp"
+#include "rondo/core/mpmc_ring_waiters.hpp"
+#include "rondo/sync/waiter_set_doorbell.hpp"
 #include "support/doorbell_fixture.hpp"
 
 namespace rondo {
@@ -31,31 +31,31 @@ struct Workshop {
   alignas(kSharingRange) Atomic<std::uint64_t> taken;
   alignas(kSharingRange) Atomic<std::uint32_t> over;
 
-  MpmcSleepers sleepers() {
+  MpmcWaiterSet waiters() {
     MpmcParts parts{};
     parts.positions = &positions;
     parts.participants = participants.data();
     parts.participant_count = kTakers;
-    return MpmcSleepers(parts, MpmcSleepers::Side::kConsumers);
+    return MpmcWaiterSet(parts, MpmcWaiterSet::Side::kConsumers);
   }
 };
 
 template <class System>
 int publish(Workshop& shop, std::uint64_t pieces, std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  BasicCrowdRinger<MpmcSleepers, System> ringer(shop.sleepers());
+  BasicSetNotifier<MpmcWaiterSet, System> notifier(shop.waiters());
   for (std::uint64_t i = 0; i < pieces; ++i) {
     for (std::uint64_t pauses = random() % 512; pauses > 0; --pauses) cpu_relax();
     // P1 (release, pairs with T1): as a ring.
     shop.published.fetch_add(1, std::memory_order_release);
-    ringer.notify();
+    notifier.notify();
   }
   return 0;
 }
 
 template <class System>
 int take(Workshop& shop, std::uint32_t me) {
-  BasicCrowdSleeper<MpmcSleepers, System> sleeper(shop.sleepers(), me);
+  BasicSetWaiter<MpmcWaiterSet, System> waiter(shop.waiters(), me);
   const auto ready = [&] {
     // relaxed: taking decides. `taken` is read first, so that it can't seem to run ahead.
     const std::uint64_t taken = shop.taken.load(std::memory_order_relaxed);
@@ -65,7 +65,7 @@ int take(Workshop& shop, std::uint32_t me) {
   };
   for (;;) {
     while (!ready()) {
-      if (sleeper.sleep_once(ready, Deadline::never())) break;
+      if (waiter.sleep_once(ready, Deadline::never())) break;
     }
     std::uint64_t next = shop.taken.load(std::memory_order_relaxed);
     if (next < shop.published.load(std::memory_order_relaxed)) {
@@ -83,12 +83,12 @@ void finish(Workshop& shop, std::uint64_t pieces) {
   while (shop.taken.load(std::memory_order_relaxed) < pieces) std::this_thread::yield();
   // seq_cst: before the look at the list.
   shop.over.store(1, std::memory_order_seq_cst);
-  BasicCrowdRinger<MpmcSleepers, System>(shop.sleepers()).notify(kTakers);
+  BasicSetNotifier<MpmcWaiterSet, System>(shop.waiters()).notify(kTakers);
 }
 
-class DoorbellCrowd : public testing::Watchdog {};
+class DoorbellWaiterSet : public testing::Watchdog {};
 
-TEST_F(DoorbellCrowd, AllWorkIsTakenAndNobodySleepsBesideIt) {
+TEST_F(DoorbellWaiterSet, AllWorkIsTakenAndNoTakerSleepsBesideIt) {
   const std::uint64_t each = testing::scaled(20'000);
   const std::uint64_t seed = testing::random_seed();
   testing::Shared<Workshop> shop;
@@ -109,7 +109,7 @@ TEST_F(DoorbellCrowd, AllWorkIsTakenAndNobodySleepsBesideIt) {
 
 // Takers are killed, mostly asleep, and stay on the list. A wake that was spent on one of them
 // costs the others a slice at most.
-TEST_F(DoorbellCrowd, TheDeadOnTheListDoNotStopTheLiving) {
+TEST_F(DoorbellWaiterSet, TheDeadOnTheListDoNotStopTheLiving) {
   const std::uint64_t each = testing::scaled(2'000);
   const std::uint64_t seed = testing::random_seed();
   std::mt19937_64 random(seed);

@@ -1,19 +1,19 @@
-// Contract of the crowd's doorbell, on the slot ring's list of sleepers and an operating system
+// Contract of the waiter set's doorbell, on the mpmc ring's list of waiters and an operating system
 // that only takes notes. Each line has a test of the same name, in this order.
-//  1. NobodyOnTheListIsNotRungFor
+//  1. AnEmptyListIsNotRungFor
 //  2. AsManyAreRungForAsThereIsWorkFor
-//  3. NobodyIsRungForTwice
-//  4. ASleeperThatDoesNotWakeIsReplacedByAnother
+//  3. NoWaiterIsRungForTwice
+//  4. AWaiterThatDoesNotWakeIsReplacedByAnother
 //  5. AnUnregisteredPublisherIsAlwaysWanted
 //  6. AListThatNeverEndsDoesNotKeepThePublisher
 //  7. WhatIsReadyIsNotSleptFor
-//  8. TheSleeperIsOnTheListBeforeItFencesAndLooksAfterwards
-//  9. TheSleeperWaitsForTheBellThatItReadFirst
-// 10. WhoWakesLooksOnceMoreOffTheList
+//  8. TheWaiterIsOnTheListBeforeItFencesAndLooksAfterwards
+//  9. TheWaiterWaitsForTheBellThatItReadFirst
+// 10. AWokenWaiterLooksOnceMoreOffTheList
 // 11. APreparedWaitIsOnTheListAndSaysWhatToSleepOn
 // 12. WhoCancelsIsToldOfAWakeThatWasSpentOnIt
 // 13. ASuccessorLeavesTheListForAPredecessorKilledAsleep
-#include "rondo/sync/crowd_doorbell.hpp"
+#include "rondo/sync/waiter_set_doorbell.hpp"
 
 #include <gtest/gtest.h>
 
@@ -21,7 +21,7 @@
 #include <functional>
 #include <vector>
 
-#include "rondo/core/mpmc_ring_sleepers.hpp"
+#include "rondo/core/mpmc_ring_waiters.hpp"
 
 namespace rondo {
 namespace {
@@ -58,25 +58,25 @@ struct NotingSystem {
   }
 };
 template <class List>
-using NotedRinger = BasicCrowdRinger<List, NotingSystem>;
+using NotedNotifier = BasicSetNotifier<List, NotingSystem>;
 template <class List>
-using NotedSleeper = BasicCrowdSleeper<List, NotingSystem>;
+using NotedWaiter = BasicSetWaiter<List, NotingSystem>;
 
 const auto kNeverReady = [] { return false; };
 
-class CrowdDoorbell : public ::testing::Test {
+class WaiterSetDoorbell : public ::testing::Test {
  protected:
   static constexpr std::uint32_t kParticipants = 8;
 
-  CrowdDoorbell() { notes = Notes(); }
-  ~CrowdDoorbell() override { notes = Notes(); }
+  WaiterSetDoorbell() { notes = Notes(); }
+  ~WaiterSetDoorbell() override { notes = Notes(); }
 
-  MpmcSleepers list() {
+  MpmcWaiterSet list() {
     MpmcParts parts{};
     parts.positions = &positions;
     parts.participants = participants.data();
     parts.participant_count = kParticipants;
-    return MpmcSleepers(parts, MpmcSleepers::Side::kConsumers);
+    return MpmcWaiterSet(parts, MpmcWaiterSet::Side::kConsumers);
   }
   std::uint32_t bell(std::uint32_t who) const {
     return participants[who].bell.load(std::memory_order_relaxed);
@@ -86,16 +86,16 @@ class CrowdDoorbell : public ::testing::Test {
   std::array<MpmcParticipantPart, kParticipants> participants{};
 };
 
-TEST_F(CrowdDoorbell, NobodyOnTheListIsNotRungFor) {
-  NotedRinger publisher(list());
+TEST_F(WaiterSetDoorbell, AnEmptyListIsNotRungFor) {
+  NotedNotifier publisher(list());
   EXPECT_FALSE(publisher.wanted());
   publisher.notify(100);
   EXPECT_EQ(notes.wakes, 0);
 }
 
-TEST_F(CrowdDoorbell, AsManyAreRungForAsThereIsWorkFor) {
+TEST_F(WaiterSetDoorbell, AsManyAreRungForAsThereIsWorkFor) {
   for (const std::uint32_t who : {1u, 3u, 5u}) list().enter(who);
-  NotedRinger publisher(list());
+  NotedNotifier publisher(list());
   EXPECT_EQ(publisher.ring(2), 2u);
   EXPECT_EQ(notes.wakes, 2);
   EXPECT_EQ(bell(1) + bell(3) + bell(5), 2u);
@@ -103,49 +103,49 @@ TEST_F(CrowdDoorbell, AsManyAreRungForAsThereIsWorkFor) {
   EXPECT_EQ(bell(1) + bell(3) + bell(5), 3u);
 }
 
-TEST_F(CrowdDoorbell, NobodyIsRungForTwice) {
+TEST_F(WaiterSetDoorbell, NoWaiterIsRungForTwice) {
   list().enter(4);
-  NotedRinger publisher(list());
+  NotedNotifier publisher(list());
   for (int i = 0; i < 100; ++i) publisher.notify();
   EXPECT_EQ(notes.wakes, 1);
   EXPECT_EQ(bell(4), 1u);
 }
 
 // Dead, or not asleep yet: the publisher can't tell, and wakes one too many rather than none.
-TEST_F(CrowdDoorbell, ASleeperThatDoesNotWakeIsReplacedByAnother) {
+TEST_F(WaiterSetDoorbell, AWaiterThatDoesNotWakeIsReplacedByAnother) {
   for (const std::uint32_t who : {0u, 1u, 2u}) list().enter(who);
   notes.at_wake = [] { return notes.wakes == 1 ? 0 : 1; };
-  EXPECT_EQ(NotedRinger(list()).ring(1), 1u);
+  EXPECT_EQ(NotedNotifier(list()).ring(1), 1u);
   EXPECT_EQ(notes.wakes, 2);
   EXPECT_TRUE(list().any());
 }
 
-TEST_F(CrowdDoorbell, AnUnregisteredPublisherIsAlwaysWanted) {
+TEST_F(WaiterSetDoorbell, AnUnregisteredPublisherIsAlwaysWanted) {
   notes.can_register = false;
-  NotedRinger publisher(list());
+  NotedNotifier publisher(list());
   EXPECT_TRUE(publisher.wanted());
   publisher.notify();
   EXPECT_EQ(notes.wakes, 0);
 }
 
-TEST_F(CrowdDoorbell, AListThatNeverEndsDoesNotKeepThePublisher) {
+TEST_F(WaiterSetDoorbell, AListThatNeverEndsDoesNotKeepThePublisher) {
   list().enter(0);
   notes.at_wake = [this] {
     list().enter(0);  // a hostile peer
     return 0;
   };
-  EXPECT_EQ(NotedRinger(list()).ring(~0u), 0u);
+  EXPECT_EQ(NotedNotifier(list()).ring(~0u), 0u);
 }
 
-TEST_F(CrowdDoorbell, WhatIsReadyIsNotSleptFor) {
-  NotedSleeper sleeper(list(), 2);
-  EXPECT_TRUE(sleeper.sleep_once([] { return true; }, Deadline::never()));
+TEST_F(WaiterSetDoorbell, WhatIsReadyIsNotSleptFor) {
+  NotedWaiter waiter(list(), 2);
+  EXPECT_TRUE(waiter.sleep_once([] { return true; }, Deadline::never()));
   EXPECT_TRUE(notes.waited_for.empty());
   EXPECT_FALSE(list().any());
 }
 
-TEST_F(CrowdDoorbell, TheSleeperIsOnTheListBeforeItFencesAndLooksAfterwards) {
-  NotedSleeper sleeper(list(), 2);
+TEST_F(WaiterSetDoorbell, TheWaiterIsOnTheListBeforeItFencesAndLooksAfterwards) {
+  NotedWaiter waiter(list(), 2);
   std::vector<const char*> order;
   notes.at_fence = [&] {
     EXPECT_TRUE(list().asleep(2));
@@ -156,25 +156,25 @@ TEST_F(CrowdDoorbell, TheSleeperIsOnTheListBeforeItFencesAndLooksAfterwards) {
     order.push_back("look");
     return false;
   };
-  EXPECT_FALSE(sleeper.sleep_once(look, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(look, Deadline::never()));
   EXPECT_EQ(order, (std::vector<const char*>{"fence", "look", "wait", "look"}));
 }
 
-TEST_F(CrowdDoorbell, TheSleeperWaitsForTheBellThatItReadFirst) {
-  NotedSleeper sleeper(list(), 2);
-  NotedRinger publisher(list());
+TEST_F(WaiterSetDoorbell, TheWaiterWaitsForTheBellThatItReadFirst) {
+  NotedWaiter waiter(list(), 2);
+  NotedNotifier publisher(list());
   notes.at_fence = [&] { publisher.notify(); };
-  EXPECT_FALSE(sleeper.sleep_once(kNeverReady, Deadline::never()));
+  EXPECT_FALSE(waiter.sleep_once(kNeverReady, Deadline::never()));
   EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{0});
   EXPECT_EQ(bell(2), 1u);
 }
 
-// A wake that was spent on a sleeper is not lost when its deadline ends the sleep just then.
-TEST_F(CrowdDoorbell, WhoWakesLooksOnceMoreOffTheList) {
-  NotedSleeper sleeper(list(), 2);
+// A wake that was spent on a waiter is not lost when its deadline ends the sleep just then.
+TEST_F(WaiterSetDoorbell, AWokenWaiterLooksOnceMoreOffTheList) {
+  NotedWaiter waiter(list(), 2);
   bool published = false;
   notes.at_wait = [&] { published = true; };
-  EXPECT_TRUE(sleeper.sleep_once(
+  EXPECT_TRUE(waiter.sleep_once(
       [&] {
         EXPECT_EQ(list().asleep(2), !published);
         return published;
@@ -182,36 +182,36 @@ TEST_F(CrowdDoorbell, WhoWakesLooksOnceMoreOffTheList) {
       Deadline::now()));
 }
 
-TEST_F(CrowdDoorbell, APreparedWaitIsOnTheListAndSaysWhatToSleepOn) {
-  NotedSleeper sleeper(list(), 2);
+TEST_F(WaiterSetDoorbell, APreparedWaitIsOnTheListAndSaysWhatToSleepOn) {
+  NotedWaiter waiter(list(), 2);
 
-  const PreparedWait wait = sleeper.prepare_wait();
+  const PreparedWait wait = waiter.prepare_wait();
 
   EXPECT_EQ(wait.word, &participants[2].bell);
   EXPECT_EQ(wait.value, 0u);
   EXPECT_EQ(wait.slice, 50ms);
   EXPECT_TRUE(list().asleep(2));
 
-  sleeper.commit_wait(wait, Deadline::never());
+  waiter.commit_wait(wait, Deadline::never());
   EXPECT_EQ(notes.waited_for, std::vector<std::uint32_t>{0});
   EXPECT_FALSE(list().any());
 }
 
 // It may be the only one who was woken for what lies there.
-TEST_F(CrowdDoorbell, WhoCancelsIsToldOfAWakeThatWasSpentOnIt) {
-  NotedSleeper sleeper(list(), 2);
-  static_cast<void>(sleeper.prepare_wait());
-  EXPECT_FALSE(sleeper.cancel_wait());
+TEST_F(WaiterSetDoorbell, WhoCancelsIsToldOfAWakeThatWasSpentOnIt) {
+  NotedWaiter waiter(list(), 2);
+  static_cast<void>(waiter.prepare_wait());
+  EXPECT_FALSE(waiter.cancel_wait());
   EXPECT_FALSE(list().any());
 
-  static_cast<void>(sleeper.prepare_wait());
-  NotedRinger(list()).notify();
-  EXPECT_TRUE(sleeper.cancel_wait());
+  static_cast<void>(waiter.prepare_wait());
+  NotedNotifier(list()).notify();
+  EXPECT_TRUE(waiter.cancel_wait());
 }
 
-TEST_F(CrowdDoorbell, ASuccessorLeavesTheListForAPredecessorKilledAsleep) {
+TEST_F(WaiterSetDoorbell, ASuccessorLeavesTheListForAPredecessorKilledAsleep) {
   list().enter(2);
-  NotedSleeper successor(list(), 2);
+  NotedWaiter successor(list(), 2);
   EXPECT_FALSE(list().any());
 }
 

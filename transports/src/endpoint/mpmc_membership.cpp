@@ -1,4 +1,4 @@
-// Joining, leaving and looking after a slot ring, for its senders and receivers alike.
+// Joining, leaving and looking after an mpmc ring, for its senders and receivers alike.
 #include <string>
 #include <utility>
 
@@ -40,7 +40,7 @@ std::string disagreement(const Url& url, const MpmcParts& found) {
 
 }  // namespace
 
-MpmcParams slot_params(const Url& url) noexcept {
+MpmcParams mpmc_params(const Url& url) noexcept {
   const ChannelOptions& options = url.options;
   MpmcParams params;
   params.capacity = options.slots.value_or(ChannelOptions::kDefaultSlots);
@@ -50,12 +50,12 @@ MpmcParams slot_params(const Url& url) noexcept {
   return params;
 }
 
-Result<void> create_slots(std::span<std::byte> bytes, const Url& url) {
-  return SlotRing::create(bytes, slot_params(url));
+Result<void> create_mpmc(std::span<std::byte> bytes, const Url& url) {
+  return MpmcRing::create(bytes, mpmc_params(url));
 }
 
 Result<std::uint64_t> size_of_slots(const Url& url) {
-  const auto layout = SlotRing::layout_for(slot_params(url));
+  const auto layout = MpmcRing::layout_for(mpmc_params(url));
   if (!layout) return layout.error();
   return layout->total_bytes;
 }
@@ -67,11 +67,11 @@ bool slots_are_sized(const ChannelOptions& options) noexcept {
 void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info) {
   info.kind = MpmcInfo();
   const auto parts = mpmc_attach(segment.bytes(), url.name());
-  if (parts) describe_slots(*parts, info);
+  if (parts) describe_mpmc(*parts, info);
 }
 
-void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
-  const SlotRing ring(parts);
+void describe_mpmc(const MpmcParts& parts, ChannelInfo& info) {
+  const MpmcRing ring(parts);
   MpmcInfo own;
   own.slots = parts.capacity;
   info.capacity_bytes = parts.capacity * parts.slot_bytes;
@@ -79,8 +79,8 @@ void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
   info.messages = ring.claimed();
   own.pending_messages = ring.size();
   info.pending_bytes = own.pending_messages * parts.stride;
-  const MpmcAttendance::Count senders = ring.producing().count();
-  const MpmcAttendance::Count receivers = ring.consuming().count();
+  const MpmcPresence::Count senders = ring.producing().count();
+  const MpmcPresence::Count receivers = ring.consuming().count();
   own.senders_closed = senders.left;
   own.senders_died = senders.died;
   own.receivers_left = receivers.left;
@@ -101,19 +101,20 @@ void describe_slots(const MpmcParts& parts, ChannelInfo& info) {
   info.kind = std::move(own);
 }
 
-Result<SlotSeat> SlotSeat::take(RingSegment found, const Url& url, const OpenOptions& options,
-                                Role role, NameKeeper keeper) {
-  auto attachment = Attachment<SlotRing>::to(std::move(found), url.name());
+Result<MpmcMembership> MpmcMembership::take(RingSegment found, const Url& url,
+                                            const OpenOptions& options, Role role,
+                                            NameKeeper keeper) {
+  auto attachment = Attachment<MpmcRing>::to(std::move(found), url.name());
   if (!attachment) return std::move(attachment).error();
   if (std::string what = disagreement(url, attachment->parts()); !what.empty()) {
     return Error{ErrorCode::kGeometryMismatch, std::move(what)};
   }
-  SlotSeat seat(std::move(attachment).value(), std::move(keeper));
-  if (auto joined = seat.join(options, role); !joined) return std::move(joined).error();
-  return seat;
+  MpmcMembership membership(std::move(attachment).value(), std::move(keeper));
+  if (auto joined = membership.join(options, role); !joined) return std::move(joined).error();
+  return membership;
 }
 
-Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
+Result<void> MpmcMembership::join(const OpenOptions& options, Role role) {
   const JoinRequest request{
       .slot_count = attachment_.participants().count(), .role = role, .name = options.name};
   // Each slot that has to wait for a live participant costs a pass over all; a hostile one can make
@@ -130,7 +131,7 @@ Result<void> SlotSeat::join(const OpenOptions& options, Role role) {
 }
 
 // Called under the membership lock: none joins or leaves in order meanwhile.
-bool SlotSeat::take_over(std::uint32_t slot) noexcept {
+bool MpmcMembership::take_over(std::uint32_t slot) noexcept {
   auto recovery = ring_.recovery(slot);
   Participants& participants = attachment_.participants();
   if (recovery.one(slot, participants).pending) return false;
@@ -138,23 +139,23 @@ bool SlotSeat::take_over(std::uint32_t slot) noexcept {
   if (recovery.all(participants).pending) return true;
   Position from = 0;
   if (!ring_.given_back(from, ring_.claimed())) return true;
-  ring_.producing().start_anew();
-  ring_.consuming().start_anew();
+  ring_.producing().reset();
+  ring_.consuming().reset();
   return true;
 }
 
-void SlotSeat::recover() noexcept {
+void MpmcMembership::recover() noexcept {
   if (!ring_.recovery(slot()).all(attachment_.participants()).anything()) return;
-  SlotRinger(ring_.sleeping_producers()).ring(mpmc_limits::kMaxParticipants);
-  SlotRinger(ring_.sleeping_consumers()).ring(mpmc_limits::kMaxParticipants);
+  MpmcNotifier(ring_.sleeping_producers()).ring(mpmc_limits::kMaxParticipants);
+  MpmcNotifier(ring_.sleeping_consumers()).ring(mpmc_limits::kMaxParticipants);
 }
 
-void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
-                     const Participants::NameGoes& discards) noexcept {
+void MpmcMembership::leave(bool keep, const Participants::NameGoes& orderly_close,
+                           const Participants::NameGoes& discards) noexcept {
   std::unique_lock<std::mutex> naming;
   if (keeper_.mutex != nullptr) naming = std::unique_lock(*keeper_.mutex);
   attachment_.leave([&](bool last) {
-    farewell(last);
+    orderly_close(last);
     const bool goes = last && !keep && (!anything_unread() || discards(last));
     if (goes && keeper_.forget) keeper_.forget();
     return goes;
@@ -163,15 +164,15 @@ void SlotSeat::leave(bool keep, const Participants::NameGoes& farewell,
 
 // Under the membership lock, when no other is attached: what the dead held is set free, and so
 // is unread.
-bool SlotSeat::anything_unread() noexcept {
+bool MpmcMembership::anything_unread() noexcept {
   if (ring_.recovery(slot()).all(attachment_.participants()).pending) return true;
   Position from = 0;
   return !ring_.given_back(from, ring_.claimed());
 }
 
-void SlotSeat::describe(ChannelInfo& info) const {
+void MpmcMembership::describe(ChannelInfo& info) const {
   describe_attachment(attachment_, info);
-  describe_slots(ring_.parts(), info);
+  describe_mpmc(ring_.parts(), info);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

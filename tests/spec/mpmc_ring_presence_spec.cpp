@@ -1,15 +1,15 @@
-// Contract of MpmcAttendance. Each line has a test of the same name, in this order.
-//   1. NobodyIsThereInANewRing
+// Contract of MpmcPresence. Each line has a test of the same name, in this order.
+//   1. NoParticipantIsThereInANewRing
 //   2. WhoLeavesInOrderIsCountedAsLeft
-//   3. WhoIsBuriedIsCountedAsDead
-//   4. LeavingAndBuryingHappenOnce
+//   3. AParticipantMarkedDeadIsCountedAsDead
+//   4. LeavingAndMarkingDeadHappenOnce
 //   5. WhoWithdrawsWasNeverThere
 //   6. CountsGoOnThroughAllOwnersOfASlot
 //   7. TheSidesAreCountedApart
 //   8. StartingAnewForgetsTheGone
-//   9. EveryComingAndGoingIsNews
-//  10. RecoveryBuriesTheDeadAndNobodyElse
-//  11. AnIdleParticipantThatDiesIsBuried
+//   9. EveryJoinAndLeaveAdvancesTheEpoch
+//  10. RecoveryMarksOnlyTheDead
+//  11. AnIdleParticipantThatDiesIsMarkedDead
 //  12. GivenBackSaysWhetherAllBeforeAPositionIs
 //  13. ScribbledWordsAreCountedWithoutHarm
 #include <gtest/gtest.h>
@@ -24,28 +24,28 @@ namespace {
 
 using Fixture = MpmcFixture<std::uint64_t>;
 
-void expect_count(const MpmcAttendance& side, std::uint32_t present, std::uint64_t left,
+void expect_count(const MpmcPresence& side, std::uint32_t present, std::uint64_t left,
                   std::uint64_t died) {
-  const MpmcAttendance::Count count = side.count();
+  const MpmcPresence::Count count = side.count();
   EXPECT_EQ(count.present, present);
   EXPECT_EQ(count.left, left);
   EXPECT_EQ(count.died, died);
   EXPECT_EQ(count.gone(), left + died);
 }
 
-struct MpmcAttendanceSpec : ::testing::Test {
+struct MpmcPresenceSpec : ::testing::Test {
   Fixture ring{4};
-  MpmcAttendance producing = ring.ring.producing();
-  MpmcAttendance consuming = ring.ring.consuming();
+  MpmcPresence producing = ring.ring.producing();
+  MpmcPresence consuming = ring.ring.consuming();
 };
 
-TEST_F(MpmcAttendanceSpec, NobodyIsThereInANewRing) {
+TEST_F(MpmcPresenceSpec, NoParticipantIsThereInANewRing) {
   expect_count(producing, 0, 0, 0);
   expect_count(consuming, 0, 0, 0);
   EXPECT_FALSE(producing.present(0));
 }
 
-TEST_F(MpmcAttendanceSpec, WhoLeavesInOrderIsCountedAsLeft) {
+TEST_F(MpmcPresenceSpec, WhoLeavesInOrderIsCountedAsLeft) {
   producing.enter(3);
   EXPECT_TRUE(producing.present(3));
   expect_count(producing, 1, 0, 0);
@@ -54,40 +54,40 @@ TEST_F(MpmcAttendanceSpec, WhoLeavesInOrderIsCountedAsLeft) {
   expect_count(producing, 0, 1, 0);
 }
 
-TEST_F(MpmcAttendanceSpec, WhoIsBuriedIsCountedAsDead) {
+TEST_F(MpmcPresenceSpec, AParticipantMarkedDeadIsCountedAsDead) {
   producing.enter(3);
-  EXPECT_TRUE(producing.bury(3));
+  EXPECT_TRUE(producing.mark_dead(3));
   EXPECT_FALSE(producing.present(3));
   expect_count(producing, 0, 0, 1);
 }
 
-TEST_F(MpmcAttendanceSpec, LeavingAndBuryingHappenOnce) {
+TEST_F(MpmcPresenceSpec, LeavingAndMarkingDeadHappenOnce) {
   producing.enter(1);
   producing.leave(1);
   producing.leave(1);
-  EXPECT_FALSE(producing.bury(1));
+  EXPECT_FALSE(producing.mark_dead(1));
   expect_count(producing, 0, 1, 0);
 }
 
-TEST_F(MpmcAttendanceSpec, WhoWithdrawsWasNeverThere) {
+TEST_F(MpmcPresenceSpec, WhoWithdrawsWasNeverThere) {
   consuming.enter(1);
   consuming.withdraw(1);
   expect_count(consuming, 0, 0, 0);
 }
 
-TEST_F(MpmcAttendanceSpec, CountsGoOnThroughAllOwnersOfASlot) {
+TEST_F(MpmcPresenceSpec, CountsGoOnThroughAllOwnersOfASlot) {
   for (int i = 0; i < 3; ++i) {
     producing.enter(2);
     producing.leave(2);
     producing.enter(2);
-    producing.bury(2);
+    producing.mark_dead(2);
   }
   producing.enter(5);
   producing.leave(5);
   expect_count(producing, 0, 4, 3);
 }
 
-TEST_F(MpmcAttendanceSpec, TheSidesAreCountedApart) {
+TEST_F(MpmcPresenceSpec, TheSidesAreCountedApart) {
   producing.enter(0);
   consuming.enter(0);
   consuming.leave(0);
@@ -95,18 +95,18 @@ TEST_F(MpmcAttendanceSpec, TheSidesAreCountedApart) {
   expect_count(consuming, 0, 1, 0);
 }
 
-TEST_F(MpmcAttendanceSpec, StartingAnewForgetsTheGone) {
+TEST_F(MpmcPresenceSpec, StartingAnewForgetsTheGone) {
   producing.enter(0);
   producing.leave(0);
   producing.enter(1);
-  producing.bury(1);
-  producing.start_anew();
+  producing.mark_dead(1);
+  producing.reset();
   expect_count(producing, 0, 0, 0);
 }
 
-TEST_F(MpmcAttendanceSpec, EveryComingAndGoingIsNews) {
-  std::uint64_t news = producing.news();
-  const auto changed = [&] { return std::exchange(news, consuming.news()) != news; };
+TEST_F(MpmcPresenceSpec, EveryJoinAndLeaveAdvancesTheEpoch) {
+  std::uint64_t epoch = producing.epoch();
+  const auto changed = [&] { return std::exchange(epoch, consuming.epoch()) != epoch; };
   EXPECT_FALSE(changed());
   producing.enter(0);
   EXPECT_TRUE(changed());
@@ -114,7 +114,7 @@ TEST_F(MpmcAttendanceSpec, EveryComingAndGoingIsNews) {
   EXPECT_TRUE(changed());
   consuming.enter(0);
   EXPECT_TRUE(changed());
-  consuming.bury(0);
+  consuming.mark_dead(0);
   EXPECT_TRUE(changed());
   consuming.enter(0);
   EXPECT_TRUE(changed());
@@ -122,27 +122,27 @@ TEST_F(MpmcAttendanceSpec, EveryComingAndGoingIsNews) {
   EXPECT_TRUE(changed());
 }
 
-TEST_F(MpmcAttendanceSpec, RecoveryBuriesTheDeadAndNobodyElse) {
+TEST_F(MpmcPresenceSpec, RecoveryMarksOnlyTheDead) {
   FakeLiveness liveness{.dead = {2, 4}, .locked = {}};
   for (const std::uint32_t who : {1u, 2u, 3u}) producing.enter(who);
   consuming.enter(4);
   const MpmcRecovered recovered = ring.ring.recovery(0).all(liveness);
-  EXPECT_EQ(recovered.buried, 2u);
+  EXPECT_EQ(recovered.marked_dead, 2u);
   EXPECT_TRUE(recovered.anything());
   expect_count(producing, 2, 0, 1);
   expect_count(consuming, 0, 0, 1);
   EXPECT_FALSE(ring.ring.recovery(0).all(liveness).anything());
 }
 
-TEST_F(MpmcAttendanceSpec, AnIdleParticipantThatDiesIsBuried) {
+TEST_F(MpmcPresenceSpec, AnIdleParticipantThatDiesIsMarkedDead) {
   // It has nothing on record and does not sleep: its presence is the only trace.
   FakeLiveness liveness{.dead = {6}, .locked = {}};
   consuming.enter(6);
-  EXPECT_EQ(ring.ring.recovery(0).all(liveness).buried, 1u);
+  EXPECT_EQ(ring.ring.recovery(0).all(liveness).marked_dead, 1u);
   EXPECT_TRUE(liveness.locked.empty());
 }
 
-TEST_F(MpmcAttendanceSpec, GivenBackSaysWhetherAllBeforeAPositionIs) {
+TEST_F(MpmcPresenceSpec, GivenBackSaysWhetherAllBeforeAPositionIs) {
   for (const Position start : {Position{0}, Position{3}, Position{1'000'001}, ~Position{0} - 1}) {
     ring.start_at(start);
     Fixture::Producer producer(ring.ring, 0);
@@ -168,11 +168,11 @@ TEST_F(MpmcAttendanceSpec, GivenBackSaysWhetherAllBeforeAPositionIs) {
   }
 }
 
-TEST_F(MpmcAttendanceSpec, ScribbledWordsAreCountedWithoutHarm) {
+TEST_F(MpmcPresenceSpec, ScribbledWordsAreCountedWithoutHarm) {
   for (std::uint32_t i = 0; i < 8; ++i) ring.parts.participants[i].producing = ~std::uint64_t{0};
   expect_count(producing, 8, 8 * 0x7FFF'FFFFull, 8 * 0xFFFF'FFFFull);
   producing.leave(0);
-  producing.bury(1);
+  producing.mark_dead(1);
   EXPECT_EQ(producing.count().present, 6u);
 }
 

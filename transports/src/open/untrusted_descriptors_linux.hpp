@@ -22,12 +22,12 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// So many descriptors of strangers a process leaves open at most.
-inline constexpr int kMostLeftOpen = 32;
+// So many descriptors of unpermitted peers a process leaves open at most.
+inline constexpr int kMaxLeaked = 32;
 
 // Whether descriptors can be handed over through `socket`, and through those that connect to it
 // from now on. Where the kernel can't refuse them nothing happens.
-void take_descriptors(int socket, bool taken) noexcept;
+void set_pass_descriptors(int socket, bool taken) noexcept;
 
 inline constexpr std::uint64_t kAnySize = ~std::uint64_t{0};
 
@@ -38,14 +38,14 @@ inline constexpr std::uint64_t kAnySize = ~std::uint64_t{0};
 [[nodiscard]] bool is_memory(int fd, std::uint64_t most_bytes) noexcept;
 
 // Lets go of a descriptor that may be anything.
-void leave_open(OwnedFd fd) noexcept;
-// Closes them all: for tests, whose strangers are harmless.
-void close_left_open() noexcept;
+void leak(OwnedFd fd) noexcept;
+// Closes them all: for tests, whose unpermitted peers are harmless.
+void close_leaked() noexcept;
 // Whether more of that can be borne.
-[[nodiscard]] bool can_leave_open() noexcept;
+[[nodiscard]] bool can_leak() noexcept;
 
 // Closes a connection, or leaves it open if something is in its queue that must not be closed.
-void let_go(OwnedFd socket) noexcept;
+void close_or_leak(OwnedFd socket) noexcept;
 
 // A connection to a peer that may be hostile.
 class Connection {
@@ -54,7 +54,7 @@ class Connection {
   Connection(Connection&&) noexcept = default;
   Connection& operator=(Connection&&) noexcept = default;  // swaps
   ~Connection() {
-    if (socket_) let_go(std::move(socket_));
+    if (socket_) close_or_leak(std::move(socket_));
   }
   [[nodiscard]] int get() const noexcept { return socket_.get(); }
 

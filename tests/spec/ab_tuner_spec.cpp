@@ -1,4 +1,4 @@
-// Contract of LapTrials. Each line has a test of the same name, in this order.
+// Contract of AbTuner. Each line has a test of the same name, in this order.
 //
 //  1. BeginsTheFirstWay
 //  2. KeepsToTheFasterWay
@@ -9,7 +9,7 @@
 //  7. AnInterruptedLapChangesNothing
 //  8. AWayThatFallsIntoLockStepIsLeftAtOnce
 //  9. RelapsesMakeTrialsRarer
-#include "rondo/core/lap_trials.hpp"
+#include "rondo/core/ab_tuner.hpp"
 
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ struct World {
   std::uint64_t time[2];  // of a lap, by way
 
   // Runs laps, of which each is cut short where that is possible. How many went the way `way`.
-  int run(LapTrials& trials, int laps, bool way) const {
+  int run(AbTuner& trials, int laps, bool way) const {
     int count = 0;
     for (int i = 0; i < laps; ++i) {
       count += trials.way() == way ? 1 : 0;
@@ -31,7 +31,7 @@ struct World {
     return count;
   }
   // Looks at the clock at each quarter. How many quarters the lap had.
-  int lap(LapTrials& trials) const {
+  int lap(AbTuner& trials) const {
     const std::uint64_t whole = time[trials.way() ? 1 : 0];
     for (int quarter = 1; quarter < 4; ++quarter) {
       const auto taken = whole * static_cast<std::uint64_t>(quarter) / 4;
@@ -42,51 +42,51 @@ struct World {
   }
 };
 
-TEST(LapTrials, BeginsTheFirstWay) { EXPECT_FALSE(LapTrials().way()); }
+TEST(AbTuner, BeginsTheFirstWay) { EXPECT_FALSE(AbTuner().way()); }
 
-TEST(LapTrials, KeepsToTheFasterWay) {
+TEST(AbTuner, KeepsToTheFasterWay) {
   for (const bool faster : {false, true}) {
     World world{{1000, 1000}};
     world.time[faster ? 1 : 0] = 500;
-    LapTrials trials;
+    AbTuner trials;
     EXPECT_GE(world.run(trials, 1000, faster), 970) << faster;
   }
 }
 
-TEST(LapTrials, TheFirstLapOfATrialTellsNothing) {
-  LapTrials trials;
+TEST(AbTuner, TheFirstLapOfATrialTellsNothing) {
+  AbTuner trials;
   while (!trials.way()) trials.end_lap(1000);
   trials.end_lap(9000);  // the lines were treated the other way
   EXPECT_TRUE(trials.way());
   trials.end_lap(500);
-  for (std::uint32_t i = 1; i < LapTrials::kMinPatience; ++i) {
+  for (std::uint32_t i = 1; i < AbTuner::kMinInterval; ++i) {
     EXPECT_TRUE(trials.way());
     trials.end_lap(500);
   }
 
-  LapTrials lucky;
+  AbTuner lucky;
   while (!lucky.way()) lucky.end_lap(1000);
   lucky.end_lap(100);
   lucky.end_lap(1000);
   EXPECT_FALSE(lucky.way());
 }
 
-TEST(LapTrials, NearlyAsFastIsNotEnough) {
-  LapTrials trials;
+TEST(AbTuner, NearlyAsFastIsNotEnough) {
+  AbTuner trials;
   EXPECT_LE((World{{1000, 900}}.run(trials, 1000, true)), 20);
-  LapTrials enough;
+  AbTuner enough;
   EXPECT_GE((World{{1000, 800}}.run(enough, 1000, true)), 970);
 }
 
-TEST(LapTrials, ATrialEndsAsSoonAsItHasFailed) {
+TEST(AbTuner, ATrialEndsAsSoonAsItHasFailed) {
   const World world{{1000, 8000}};
-  LapTrials trials;
+  AbTuner trials;
   while (!trials.way()) world.lap(trials);
   EXPECT_EQ(world.lap(trials), 3);  // 6000 for three, in the lap that tells nothing
   EXPECT_FALSE(trials.way());
 
   const World less{{1000, 3000}};
-  LapTrials other;
+  AbTuner other;
   while (!other.way()) less.lap(other);
   EXPECT_EQ(less.lap(other), 4);
   EXPECT_TRUE(other.way());
@@ -94,10 +94,10 @@ TEST(LapTrials, ATrialEndsAsSoonAsItHasFailed) {
   EXPECT_FALSE(other.way());
 }
 
-TEST(LapTrials, TheDearerATrialTheLaterTheNextOne) {
+TEST(AbTuner, TheDearerATrialTheLaterTheNextOne) {
   const auto laps_to_second_trial = [](std::uint64_t wrong) {
     const World world{{1000, wrong}};
-    LapTrials trials;
+    AbTuner trials;
     while (!trials.way()) world.lap(trials);
     while (trials.way()) world.lap(trials);
     int laps = 0;
@@ -107,12 +107,12 @@ TEST(LapTrials, TheDearerATrialTheLaterTheNextOne) {
   EXPECT_EQ(laps_to_second_trial(1000), 4);  // twice as many as before the first one
   EXPECT_NEAR(laps_to_second_trial(2000), 128, 1);
   EXPECT_NEAR(laps_to_second_trial(4000), 384, 1);
-  EXPECT_EQ(laps_to_second_trial(90000), LapTrials::kMaxPatience);
+  EXPECT_EQ(laps_to_second_trial(90000), AbTuner::kMaxInterval);
 }
 
-TEST(LapTrials, AnInterruptedLapChangesNothing) {
+TEST(AbTuner, AnInterruptedLapChangesNothing) {
   const World world{{1000, 1500}};
-  LapTrials trials;
+  AbTuner trials;
   world.run(trials, 100, false);
   for (int i = 0; i < 200; ++i) {
     const bool way = trials.way();
@@ -128,8 +128,8 @@ TEST(LapTrials, AnInterruptedLapChangesNothing) {
   EXPECT_GE(world.run(trials, 1000, false), 970);
 }
 
-TEST(LapTrials, AWayThatFallsIntoLockStepIsLeftAtOnce) {
-  LapTrials trials;
+TEST(AbTuner, AWayThatFallsIntoLockStepIsLeftAtOnce) {
+  AbTuner trials;
   const World good{{600, 400}};
   EXPECT_GE(good.run(trials, 8, true), 4);
   ASSERT_TRUE(trials.way());
@@ -139,9 +139,9 @@ TEST(LapTrials, AWayThatFallsIntoLockStepIsLeftAtOnce) {
   EXPECT_FALSE(trials.way());
 }
 
-TEST(LapTrials, RelapsesMakeTrialsRarer) {
+TEST(AbTuner, RelapsesMakeTrialsRarer) {
   // The other way is fast while it is tried, and slow ever after.
-  LapTrials trials;
+  AbTuner trials;
   std::uint32_t before = 0;
   for (int relapse = 0; relapse < 6; ++relapse) {
     std::uint32_t laps = 0;
@@ -154,7 +154,7 @@ TEST(LapTrials, RelapsesMakeTrialsRarer) {
     for (; trials.way(); ++slow) trials.end_lap(2000);
     EXPECT_LE(slow, 2);
   }
-  EXPECT_EQ(before, LapTrials::kMaxPatience);
+  EXPECT_EQ(before, AbTuner::kMaxInterval);
 }
 
 }  // namespace

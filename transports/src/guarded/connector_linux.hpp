@@ -6,8 +6,8 @@
 
 #include "endpoint/record.hpp"
 #include "guarded/wire_linux.hpp"
-#include "open/strangers_linux.hpp"
 #include "open/unix_listener_linux.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
@@ -16,7 +16,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // A receiver's own part of the ring, with its lock on it. One that hands it over and gives up may
-// have been let in without knowing that yet, so it says farewell before it lets the lock go.
+// have been let in without knowing that yet, so it closes in order before it lets the lock go.
 class GuardedPart {
  public:
   GuardedPart(Segment memory, LivenessLock lock) noexcept;
@@ -25,7 +25,7 @@ class GuardedPart {
   ~GuardedPart();
 
   [[nodiscard]] RecordConsumerPart& consumer() noexcept;
-  void say_farewell() noexcept;
+  void close_in_order() noexcept;
   [[nodiscard]] LivenessLock& lock() noexcept { return lock_; }
 
  private:
@@ -33,11 +33,11 @@ class GuardedPart {
   LivenessLock lock_;
 };
 
-class GuardedJoiner {
+class GuardedConnector {
  public:
-  // Knocks. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
+  // Connects. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
   // kForeignOwner (a sender that the URL does not allow), kForeignObject, kPermission, kSystem.
-  static Result<GuardedJoiner> knock(const Url& url, const std::string& name);
+  static Result<GuardedConnector> connect(const Url& url, const std::string& name);
 
   // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),
   // kForeignOwner (it does not let us in), kBusy (it has a receiver), kBadMagic (it is no guarded
@@ -46,15 +46,15 @@ class GuardedJoiner {
   // Waits until there is something to do, or `deadline`; at most for a moment.
   void wait(Deadline deadline) const noexcept;
 
-  struct Seated {
-    std::unique_ptr<Seat> seat;
+  struct JoinedRing {
+    std::unique_ptr<Membership> membership;
     RecordParts parts;
   };
   // Once step() has said true.
-  [[nodiscard]] Seated sit_down() &&;
+  [[nodiscard]] JoinedRing join() &&;
 
  private:
-  GuardedJoiner(const Url& url, std::string name, FdStream socket)
+  GuardedConnector(const Url& url, std::string name, FdStream socket)
       : url_(url), name_(std::move(name)), socket_(std::move(socket).release()) {}
   Result<void> take_offer(const GuardedOffer& offer, const OwnedFd& ring_fd);
   Result<void> answer(std::uint64_t start);

@@ -1,4 +1,4 @@
-#include "open/strangers_linux.hpp"
+#include "open/untrusted_descriptors_linux.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -7,7 +7,7 @@
 #include <array>
 #include <atomic>
 
-#include "rondo/core/uncancelled.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -20,11 +20,11 @@ constexpr int kMostRounds = 256;
 constexpr int kMostEmpty = 16;
 
 std::atomic<int> left_open{0};
-std::array<std::atomic<int>, kMostLeftOpen> which{};  // 0: none; ours are 3 and more
+std::array<std::atomic<int>, kMaxLeaked> which{};  // 0: none; ours are 3 and more
 
 }  // namespace
 
-void take_descriptors(int socket, bool taken) noexcept {
+void set_pass_descriptors(int socket, bool taken) noexcept {
   const int value = taken ? 1 : 0;
   static_cast<void>(setsockopt(socket, SOL_SOCKET, kPassRights, &value, sizeof value));
 }
@@ -40,7 +40,7 @@ bool is_memory(int fd, std::uint64_t most_bytes) noexcept {
          static_cast<std::uint64_t>(status.st_blocks) * 512 <= most_bytes;
 }
 
-void leave_open(OwnedFd fd) noexcept {
+void leak(OwnedFd fd) noexcept {
   const int number = fd.release();
   if (number < 0) return;
   // relaxed, both: only the values count.
@@ -48,7 +48,7 @@ void leave_open(OwnedFd fd) noexcept {
   if (before < which.size()) which[before].store(number, std::memory_order_relaxed);
 }
 
-void close_left_open() noexcept {
+void close_leaked() noexcept {
   for (std::atomic<int>& number : which) {
     // relaxed: as above.
     const int left = number.exchange(0, std::memory_order_relaxed);
@@ -57,12 +57,12 @@ void close_left_open() noexcept {
   left_open.store(0, std::memory_order_relaxed);  // relaxed: as above
 }
 
-bool can_leave_open() noexcept {
-  return left_open.load(std::memory_order_relaxed) < kMostLeftOpen;  // relaxed: as above
+bool can_leak() noexcept {
+  return left_open.load(std::memory_order_relaxed) < kMaxLeaked;  // relaxed: as above
 }
 
-void let_go(OwnedFd socket) noexcept {
-  const Uncancelled here;
+void close_or_leak(OwnedFd socket) noexcept {
+  const CancellationDisabled here;
   // Nothing comes into the queue any more; and the other side is told, should it stay open here.
   static_cast<void>(shutdown(socket.get(), SHUT_RDWR));
   int empty = 0;
@@ -74,11 +74,11 @@ void let_go(OwnedFd socket) noexcept {
     header.msg_iovlen = 1;
     const ssize_t there = recvmsg(socket.get(), &header, MSG_PEEK | MSG_DONTWAIT);
     // Without room for descriptors the kernel says that there are some, and leaves them there.
-    if ((header.msg_flags & MSG_CTRUNC) != 0) return leave_open(std::move(socket));
+    if ((header.msg_flags & MSG_CTRUNC) != 0) return leak(std::move(socket));
     if (there < 0 || (there == 0 && ++empty > kMostEmpty)) return;
     if (recv(socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) return;
   }
-  leave_open(std::move(socket));
+  leak(std::move(socket));
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

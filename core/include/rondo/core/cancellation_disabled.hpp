@@ -13,12 +13,12 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // As long as one exists, its thread is not cancelled. They may nest. No system call.
-class RONDO_API Uncancelled {
+class RONDO_API CancellationDisabled {
  public:
-  Uncancelled() noexcept;
-  Uncancelled(const Uncancelled&) = delete;
-  Uncancelled& operator=(const Uncancelled&) = delete;
-  ~Uncancelled();
+  CancellationDisabled() noexcept;
+  CancellationDisabled(const CancellationDisabled&) = delete;
+  CancellationDisabled& operator=(const CancellationDisabled&) = delete;
+  ~CancellationDisabled();
 
  private:
   int before_;

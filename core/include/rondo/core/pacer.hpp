@@ -1,4 +1,4 @@
-// Distance: how far apart the two sides of a ring work, steered by the side that runs into the
+// Pacer: how far apart the two sides of a ring work, steered by the side that runs into the
 // other.
 //
 // The same code sits in one of two regimes. In lock step the consumer reads the line that the
@@ -7,15 +7,15 @@
 // the prefetcher helps: several times faster. Nothing leads from the first regime into the second
 // by itself, because a consumer that is faster than the producer catches up and stays in step.
 //
-// So a consumer that runs dry in the middle of a stream stays away from the ring for a moment (a
+// So a consumer that runs dry in the middle of a stream pauses for a moment (a
 // slip), and finds a batch when it looks again. There is one slip per dry spell: a consumer that is
 // still without a message after it returns empty-handed, and does not slip again until another
 // stream has passed. A single message that is waited for is never delayed.
 //
-// How long a stay is best depends on the machine and on the work, so it adapts to what the last one
-// yielded, the length of the run after it. Or, where the caller sees how far the other side has
-// got, it ends when that is far enough (stay_away_until()), which is better where both sides are
-// nearly as fast: then even a short distance makes a long run. And where a stay yields nothing, as
+// How long a pause is best depends on the machine and on the work, so it adapts to what the last
+// one yielded, the length of the run after it. Or, where the caller sees how far the other side has
+// got, it ends when that is far enough (pace_until()), which is better where both sides are
+// nearly as fast: then even a short distance makes a long run. And where a pause yields nothing, as
 // with a sender that waits for answers, the stream has to be longer before the next one. All of
 // this happens where the ring looks empty; passing a message costs nothing.
 #pragma once
@@ -28,38 +28,37 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// Whether a handle keeps its distance. A matter of one process: nothing of it is shared.
-enum class Steering : std::uint8_t {
+// Whether a handle is paced. A matter of one process: nothing of it is shared.
+enum class Pacing : std::uint8_t {
   kOff,  // look again at once, always
-  kOn    // in a stream, stay away for a moment
+  kOn    // in a stream, pause for a moment
 };
 
 // One side's rule. Held by value in a handle.
-class Distance {
+class Pacer {
  public:
   // More messages than this in a row make a stream; more than kLongStream always do.
   static constexpr std::uint64_t kStream = 8;
   static constexpr std::uint64_t kLongStream = 256;
-  // Bounds of a stay, in pauses (cpu_relax(), some 10 to 40 ns each).
+  // Bounds of a pause, in pauses (cpu_relax(), some 10 to 40 ns each).
   static constexpr std::uint32_t kMinPauses = 4;
   static constexpr std::uint32_t kMaxPauses = 128;
 
   // `messages` is the caller's running count of messages now, for instance its position in slots.
-  // A stay_away() should yield `aim` messages, a fair share of what the ring holds. No stay takes
+  // A pace() should yield `aim` messages, a fair share of what the ring holds. No pause takes
   // more than `max_pauses`.
-  constexpr explicit Distance(Steering steering, std::uint64_t messages = 0,
-                              std::uint64_t aim = 256,
-                              std::uint32_t max_pauses = kMaxPauses) noexcept
+  constexpr explicit Pacer(Pacing pacing, std::uint64_t messages = 0, std::uint64_t aim = 256,
+                           std::uint32_t max_pauses = kMaxPauses) noexcept
       : at_last_dry_spell_(messages),
         aim_(max_of<std::uint64_t>(aim, 1)),
         max_pauses_(max_pauses),
-        steering_(steering) {}
+        pacing_(pacing) {}
 
   // To be called on finding the ring empty, with the caller's running count of messages (not of
-  // bytes). Either returns false at once; or stays away for a moment and returns true, and the
+  // bytes). Either returns false at once; or pauses for a moment and returns true, and the
   // caller looks once more.
   // Progress: wait-free, at most max_pauses pauses.
-  RONDO_COLD bool stay_away(std::uint64_t messages) noexcept {
+  RONDO_COLD bool pace(std::uint64_t messages) noexcept {
     const std::uint64_t run = messages - at_last_dry_spell_;
     if (!is_stream(messages)) return false;
     if (run < aim_) pauses_ = min_of(pauses_ * 2, max_pauses_);
@@ -68,11 +67,11 @@ class Distance {
     return true;
   }
 
-  // The same, but the stay ends as soon as `enough()` holds, which is asked after every few pauses.
-  // The next one then takes four times as long at most; if it never held, twice as long.
+  // The same, but the pause ends as soon as `enough()` holds, which is asked after every few
+  // pauses. The next one then takes four times as long at most; if it never held, twice as long.
   // Progress: wait-free if enough() is, at most max_pauses pauses.
   template <class Enough>
-  RONDO_COLD bool stay_away_until(std::uint64_t messages, Enough enough) noexcept {
+  RONDO_COLD bool pace_until(std::uint64_t messages, Enough enough) noexcept {
     if (!is_stream(messages)) return false;
     for (std::uint32_t i = 1; i <= pauses_; ++i) {
       cpu_relax();
@@ -84,15 +83,15 @@ class Distance {
     return true;
   }
 
-  // To be called when the look after a stay found nothing. Returns false.
+  // To be called when the look after a pause found nothing. Returns false.
   constexpr bool came_back_empty() noexcept {
     stream_ = min_of(stream_ * 2, kLongStream);
-    stayed_ = false;
+    paced_ = false;
     return false;
   }
 
-  [[nodiscard]] constexpr Steering steering() const noexcept { return steering_; }
-  // How long the next stay would be, at most.
+  [[nodiscard]] constexpr Pacing pacing() const noexcept { return pacing_; }
+  // How long the next pause would be, at most.
   [[nodiscard]] constexpr std::uint32_t pauses() const noexcept { return pauses_; }
 
  private:
@@ -100,13 +99,13 @@ class Distance {
   bool is_stream(std::uint64_t messages) noexcept {
     const std::uint64_t run = messages - at_last_dry_spell_;
     at_last_dry_spell_ = messages;
-    if (run <= stream_ || steering_ == Steering::kOff) {
-      if (run == 0 && stayed_) stream_ = min_of(stream_ * 2, kLongStream);
-      stayed_ = false;
+    if (run <= stream_ || pacing_ == Pacing::kOff) {
+      if (run == 0 && paced_) stream_ = min_of(stream_ * 2, kLongStream);
+      paced_ = false;
       return false;
     }
-    if (stayed_) stream_ = kStream;
-    stayed_ = true;
+    if (paced_) stream_ = kStream;
+    paced_ = true;
     return true;
   }
 
@@ -115,8 +114,8 @@ class Distance {
   std::uint64_t stream_ = kStream;
   std::uint32_t max_pauses_;
   std::uint32_t pauses_ = 8;
-  Steering steering_;
-  bool stayed_ = false;  // and has not returned empty-handed since
+  Pacing pacing_;
+  bool paced_ = false;  // and has not returned empty-handed since
 };
 
 }  // namespace rondo::inline RONDO_ABI

@@ -1,4 +1,4 @@
-// Which participants an MPMC slot ring has, and how those that left have gone: what tells its
+// Which participants an mpmc ring has, and how those that left have gone: what tells its
 // consumers that a stream is over, and how it ended.
 //
 // Each participant has a word for either side:
@@ -17,9 +17,9 @@
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
-//   P1 release word  ->  P2 acquire word   all that the leaving one had published is visible
-//   P3 release word  ->  P2 acquire word   the same of the dead, as its recoverer has seen it
-//   N1 release news  ->  N2 acquire news   the words have changed before the news says so
+//   P1 release word   ->  P2 acquire word   all that the leaving one had published is visible
+//   P3 release word   ->  P2 acquire word   the same of the dead, as its recoverer has seen it
+//   N1 release epoch  ->  N2 acquire epoch  the words have changed before the epoch advances
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// One side's attendance. A view; cheap to copy.
-class MpmcAttendance {
+// One side's presence. A view; cheap to copy.
+class MpmcPresence {
  public:
   enum class Side : std::uint8_t { kProducers, kConsumers };
 
@@ -43,8 +43,8 @@ class MpmcAttendance {
     [[nodiscard]] std::uint64_t gone() const noexcept { return left + died; }
   };
 
-  MpmcAttendance(const MpmcParts& parts, Side side) noexcept
-      : news_(&parts.positions->attendance),
+  MpmcPresence(const MpmcParts& parts, Side side) noexcept
+      : epoch_(&parts.positions->presence_epoch),
         participants_(parts.participants),
         count_(parts.participant_count),
         word_(side == Side::kProducers ? &MpmcParticipantPart::producing
@@ -54,7 +54,7 @@ class MpmcAttendance {
   void enter(std::uint32_t me) noexcept {
     // relaxed, both: we are the only writer; one that misses it takes us for a later one.
     word(me).store(word(me).load(std::memory_order_relaxed) | kPresent, std::memory_order_relaxed);
-    tell();
+    advance_epoch();
   }
   // Leaves in order. Memory ordering: what the caller published before is visible to a participant
   // that sees it counted.
@@ -65,35 +65,35 @@ class MpmcAttendance {
     const std::uint64_t left = (now + kLeft) & kLeftMask;
     // P1 (release, pairs with P2): what we published is there for those that count us as gone.
     word(me).store((now & ~(kLeftMask | kPresent)) | left, std::memory_order_release);
-    tell();
+    advance_epoch();
   }
   // Leaves for good, and is counted with the dead: not all that it had to send was sent. Memory
   // ordering: as leave().
-  void give_up(std::uint32_t me) noexcept { static_cast<void>(bury(me)); }
+  void give_up(std::uint32_t me) noexcept { static_cast<void>(mark_dead(me)); }
   // Leaves without being counted: a participant that has found no other and never took part.
   void withdraw(std::uint32_t me) noexcept {
     // relaxed, both: we are the only writer, and have published nothing.
     word(me).store(word(me).load(std::memory_order_relaxed) & ~kPresent, std::memory_order_relaxed);
-    tell();
+    advance_epoch();
   }
   // Counts the owner of `dead` as dead, if it was there. The caller holds its liveness lock, or is
   // that owner.
-  bool bury(std::uint32_t dead) noexcept {
+  bool mark_dead(std::uint32_t dead) noexcept {
     // relaxed: we are the only writer.
     const std::uint64_t now = word(dead).load(std::memory_order_relaxed);
     if ((now & kPresent) == 0) return false;
     // P3 (release, pairs with P2): what the dead one published, and became of it, is there for
     // those that count it as gone.
     word(dead).store((now & ~kPresent) + kDied, std::memory_order_release);
-    tell();
+    advance_epoch();
     return true;
   }
   // Forgets all that have gone. The caller knows that no other is attached, and that none comes
   // meanwhile.
-  void start_anew() noexcept {
+  void reset() noexcept {
     // relaxed: later participants are ordered by the lock under which they join.
     for (std::uint32_t i = 0; i < count_; ++i) word(i).store(0, std::memory_order_relaxed);
-    tell();
+    advance_epoch();
   }
 
   [[nodiscard]] bool present(std::uint32_t who) const noexcept {
@@ -115,9 +115,9 @@ class MpmcAttendance {
   }
   // A number that changes with every coming and going on either side, some time after it. For
   // polling: while it stays the same, there is hardly anything new to count.
-  [[nodiscard]] std::uint64_t news() const noexcept {
-    // N2 (acquire, pairs with N1): a count that follows takes in what the news is about.
-    return news_->load(std::memory_order_acquire);
+  [[nodiscard]] std::uint64_t epoch() const noexcept {
+    // N2 (acquire, pairs with N1): a count that follows takes in what the epoch counts.
+    return epoch_->load(std::memory_order_acquire);
   }
 
  private:
@@ -129,12 +129,12 @@ class MpmcAttendance {
   [[nodiscard]] Atomic<std::uint64_t>& word(std::uint32_t who) const noexcept {
     return participants_[who].*word_;
   }
-  void tell() noexcept {
-    // N1 (release, pairs with N2): the word has changed before the news is out.
-    news_->fetch_add(1, std::memory_order_release);
+  void advance_epoch() noexcept {
+    // N1 (release, pairs with N2): the word has changed before the epoch advances.
+    epoch_->fetch_add(1, std::memory_order_release);
   }
 
-  Atomic<std::uint64_t>* news_;
+  Atomic<std::uint64_t>* epoch_;
   MpmcParticipantPart* participants_;
   std::uint32_t count_;
   Atomic<std::uint64_t> MpmcParticipantPart::*word_;
