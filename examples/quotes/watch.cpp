@@ -10,7 +10,7 @@
 using namespace std::chrono_literals;
 
 int main() {
-  auto reader = rondo::latest<Quote>::open_reader("shm:example-eurusd", {.patience = 10s});
+  auto reader = rondo::latest<Quote>::open_reader("shm:example-eurusd", {.timeout = 10s});
   if (!reader) return std::cerr << reader.error().message << '\n', 1;
   for (Quote quote; reader->peer() != rondo::Presence::kAbsent; std::this_thread::sleep_for(20ms)) {
     if (!reader->changed() || reader->try_load(quote) != rondo::LatestRead::kValue) continue;

@@ -5,42 +5,43 @@
 //   2. ValuesLeaveInTheOrderTheyEntered
 //   3. PushToFullRingFailsAndChangesNothing
 //   4. APushTouchesNoSlotThatIsNotFree
-//   5. ARingOfOneSlotWorks
-//   6. ReservedSlotsAreInvisibleUntilCommitted
-//   7. MessagesAreReadInPlace
+//   5. APushInAStreamTouchesItsOwnSlotAlone
+//   6. ARingOfOneSlotWorks
+//   7. ReservedSlotsAreInvisibleUntilCommitted
+//   8. MessagesAreReadInPlace
 //  Several at once
-//   8. AClaimWrapsIntoTwoRuns
-//   9. AForgottenClaimLeavesNoTrace
-//  10. AClaimMayBeCommittedInPart
-//  11. AClaimIsAllOrNothingAndSomeIsAsMuchAsThereIs
-//  12. MessagesInPlaceAreGivenBackAtTheEndOfScope
-//  13. ManyValuesAreCopiedAroundTheEnd
+//   9. AClaimWrapsIntoTwoRuns
+//  10. AForgottenClaimLeavesNoTrace
+//  11. AClaimMayBeCommittedInPart
+//  12. AClaimIsAllOrNothingAndSomeIsAsMuchAsThereIs
+//  13. MessagesInPlaceAreGivenBackAtTheEndOfScope
+//  14. ManyValuesAreCopiedAroundTheEnd
 //  Giving back
-//  14. ALazyConsumerPublishesAfterAnEighth
-//  15. ALazyConsumerPublishesWhenItRunsDry
-//  16. AnEagerConsumerPublishesAfterEachMessage
-//  17. ADestroyedConsumerPublishes
-//  18. GiveBackSaysWhetherTheProducerCanSeeIt
-//  19. TheProducerLearnsWhenEverythingWasGivenBack
+//  15. ALazyConsumerPublishesAfterAnEighth
+//  16. ALazyConsumerPublishesWhenItRunsDry
+//  17. AnEagerConsumerPublishesAfterEachMessage
+//  18. ADestroyedConsumerPublishes
+//  19. GiveBackSaysWhetherTheProducerCanSeeIt
+//  20. TheProducerLearnsWhenEverythingWasGivenBack
 //  Taking over
-//  20. ASuccessorOfTheProducerGoesOnBehindWhatWasCommitted
-//  21. ASuccessorOfTheConsumerSeesAgainWhatWasNotGivenBack
+//  21. ASuccessorOfTheProducerGoesOnBehindWhatWasCommitted
+//  22. ASuccessorOfTheConsumerSeesAgainWhatWasNotGivenBack
 //  Positions
-//  22. PositionsMayPassTwoToTheSixtyFour
+//  23. PositionsMayPassTwoToTheSixtyFour
 //  A hostile peer
-//  23. CorruptHeadReadsAsFull
-//  24. CorruptTailReadsAsEmpty
-//  25. AHeadThatGoesBackNeverFreesASlot
+//  24. CorruptHeadReadsAsFull
+//  25. CorruptTailReadsAsEmpty
+//  26. AHeadThatGoesBackNeverFreesASlot
 //  Raw slots
-//  26. RawSlotsHoldBytesOfARuntimeSize
+//  27. RawSlotsHoldBytesOfARuntimeSize
 //  Life cycle
-//  27. ARingIsCreatedOnceAndAttachedToByOthers
-//  28. AttachRefusesAnotherSlotType
-//  29. AttachRefusesEveryGeometryThatDoesNotAddUp
-//  30. ImpossibleRingsAreRefused
-//  31. ForeignMemoryIsRefused
+//  28. ARingIsCreatedOnceAndAttachedToByOthers
+//  29. AttachRefusesAnotherSlotType
+//  30. AttachRefusesEveryGeometryThatDoesNotAddUp
+//  31. ImpossibleRingsAreRefused
+//  32. ForeignMemoryIsRefused
 //  All of it
-//  32. AnyOperationsAgreeWithAPlainModel
+//  33. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/spsc_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -99,13 +100,30 @@ TEST(SpscRing, APushTouchesNoSlotThatIsNotFree) {
   struct Line {
     std::uint64_t words[8];
   };
-  // The next slot's line is fetched while it is free (take_line_back()), and only then.
+  // While the consumer is in step, the next slot is stored to if it is free (take_line_back()).
   SpscFixture<Line, 4> ring{
-      {.head = 10, .tail = 12, .slots = {Line{{77}}, Line{{77}}, Line{{1}}, Line{{2}}}}};
+      {.head = 11, .tail = 12, .slots = {Line{{77}}, Line{{77}}, Line{{77}}, Line{{2}}}}};
   auto producer = ring.producer();
 
   ASSERT_TRUE(producer.try_push(Line{{3}}));
   EXPECT_EQ(ring.slots[1].words[0], 0u);  // free: stored to
+  ASSERT_TRUE(producer.try_push(Line{{4}}));
+  EXPECT_EQ(ring.slots[2].words[0], 0u);
+  ASSERT_TRUE(producer.try_push(Line{{5}}));
+
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(ring.slots[(3 + i) % 4].words[0], i + 2);
+}
+
+TEST(SpscRing, APushInAStreamTouchesItsOwnSlotAlone) {
+  struct Line {
+    std::uint64_t words[8];
+  };
+  SpscFixture<Line, 4> ring{
+      {.head = 10, .tail = 12, .slots = {Line{{77}}, Line{{78}}, Line{{1}}, Line{{2}}}}};
+  auto producer = ring.producer();
+
+  ASSERT_TRUE(producer.try_push(Line{{3}}));
+  EXPECT_EQ(ring.slots[1].words[0], 78u);
   ASSERT_TRUE(producer.try_push(Line{{4}}));
 
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(ring.slots[(2 + i) % 4].words[0], i + 1);

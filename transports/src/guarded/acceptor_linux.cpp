@@ -146,13 +146,13 @@ void GuardedAcceptor::service() noexcept {
       accept_failed_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
       break;
     }
-    accept(Connection(std::move(handshake)));
+    begin_handshake(Connection(std::move(handshake)));
   }
   std::erase_if(handshakes_, [&](PendingHandshake& handshake) { return advance(handshake); });
 }
 
 // Looks at the peer's credentials, and offers the ring.
-void GuardedAcceptor::accept(Connection socket) noexcept {
+void GuardedAcceptor::begin_handshake(Connection socket) noexcept {
   const auto credentials = credentials_of(url_, socket.get());
   if (!credentials) return;
   GuardedOffer offer;
