@@ -44,8 +44,8 @@ inline constexpr std::array kKinds{
             "frames frame_size from readers policy",
             "frames and frame_size say how large the pool is", false, reject_for_frames,
             "shm:NAME?kind=frames&frames=8&frame_size=12MiB&readers=4",
-            "large messages to each of several receivers, which may hold one; the sender waits for "
-            "nobody, and who is late is told how many it lost"},
+            "large messages to each of several receivers, which may hold one; the sender does not "
+            "wait, and a late one is told how many it lost"},
 };
 inline constexpr RingKind kDefaultKind = RingKind::kRecord;
 
