@@ -125,6 +125,9 @@ inline constexpr std::array kOptions{
               "how long a sender waits for a reliable one of several receivers that does not move"},
 };
 
+[[nodiscard]] constexpr bool is_option(std::string_view name) noexcept {
+  return std::ranges::count(kOptions, name, &OptionRow::name) == 1;
+}
 [[nodiscard]] constexpr const OptionRow* find_option(std::string_view name) noexcept {
   const auto* row = std::ranges::find(kOptions, name, &OptionRow::name);
   return row == kOptions.end() ? nullptr : row;
@@ -132,10 +135,10 @@ inline constexpr std::array kOptions{
 
 // Each word of a row is an option, and each option is in some row.
 static_assert(std::ranges::all_of(kSchemes, [](const SchemeRow& row) {
-  return all_words(row.options, [](std::string_view word) { return find_option(word) != nullptr; });
+  return all_words(row.options, is_option);
 }));
 static_assert(std::ranges::all_of(kKinds, [](const KindRow& row) {
-  return all_words(row.options, [](std::string_view word) { return find_option(word) != nullptr; });
+  return all_words(row.options, is_option);
 }));
 static_assert(std::ranges::all_of(kOptions, [](const OptionRow& option) {
   return std::ranges::any_of(

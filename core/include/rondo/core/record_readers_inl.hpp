@@ -193,6 +193,7 @@ inline bool record_ring::Producer::make_room_among_readers(std::uint64_t bytes) 
     atomic_fence(std::memory_order_seq_cst);
   }
   head_seen_ = look_at_readers();
+  in_step_ = head_seen_ == tail_;
   const Position granted = is_before(head_seen_ + reach, wish) ? head_seen_ + reach : wish;
   if (is_before(limit_, granted)) {
     limit_ = granted;

@@ -73,27 +73,26 @@ inline constexpr std::array kRingKinds{
 
 namespace detail {
 
-// nullptr for a kind that this program does not know.
-[[nodiscard]] constexpr const RingKindEntry* find_kind(RingKind kind) noexcept {
+// Of a kind that this program does not know: "unknown", in layout version 0. By value, and nothing
+// like it asks whether a pointer is null: for g++ with UBSan that is no constant expression.
+[[nodiscard]] constexpr RingKindEntry entry_of(RingKind kind) noexcept {
   for (const RingKindEntry& entry : kRingKinds) {
-    if (entry.kind == kind) return &entry;
+    if (entry.kind == kind) return entry;
   }
-  return nullptr;
+  return {kind, "unknown", 0, false};
 }
 
 }  // namespace detail
 
 // "unknown" for one that is none of the above.
 [[nodiscard]] constexpr std::string_view to_string(RingKind kind) noexcept {
-  const RingKindEntry* entry = detail::find_kind(kind);
-  return entry != nullptr ? entry->name : "unknown";
+  return detail::entry_of(kind).name;
 }
 
 // The one that this program writes and reads: raised, for this kind alone, whenever another
 // program would misunderstand what lies there. 0 for a kind that is none of the above.
 [[nodiscard]] constexpr std::uint32_t layout_version_of(RingKind kind) noexcept {
-  const RingKindEntry* entry = detail::find_kind(kind);
-  return entry != nullptr ? entry->layout_version : 0;
+  return detail::entry_of(kind).layout_version;
 }
 
 inline constexpr std::uint64_t kSegmentMagic = 0x4745'534F'444E'4F52;  // "RONDOSEG" in memory
@@ -206,7 +205,7 @@ namespace detail {
            std::to_string(unit) + " bytes does not fit into the " + std::to_string(room) +
            " bytes behind its participant table";
   }
-  if (find_kind(geometry.kind)->power_of_two && !std::has_single_bit(geometry.capacity)) {
+  if (entry_of(geometry.kind).power_of_two && !std::has_single_bit(geometry.capacity)) {
     return "its capacity is " + std::to_string(geometry.capacity) + ", no power of two";
   }
   return {};
@@ -249,21 +248,21 @@ namespace detail {
 // another one.
 [[nodiscard]] inline Result<void> check_kind(RingKind kind, std::uint32_t version,
                                              RingKind expected, const std::string& what) {
-  const RingKindEntry* known = find_kind(kind);
-  if (known == nullptr) {
+  const RingKindEntry known = entry_of(kind);
+  if (known.layout_version == 0) {
     return Error{ErrorCode::kBadKind, what + " holds a ring of the unknown kind " +
                                           std::to_string(static_cast<std::uint32_t>(kind))};
   }
-  const std::string name(known->name);
+  const std::string name(known.name);
   if (expected != kAnyKind && kind != expected) {
     return Error{ErrorCode::kBadKind, what + " holds a ring of kind " + name + ", not " +
                                           std::string(to_string(expected))};
   }
-  if (version != known->layout_version) {
+  if (version != known.layout_version) {
     return Error{ErrorCode::kBadVersion,
                  what + " holds a ring of kind " + name + " in layout version " +
                      std::to_string(version) + ", this program needs version " +
-                     std::to_string(known->layout_version) +
+                     std::to_string(known.layout_version) +
                      " of that kind; use one version of Rondo on both sides"};
   }
   return {};
