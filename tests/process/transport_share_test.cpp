@@ -10,9 +10,10 @@
 //   7. AMessageOfADeadReceiverComesAgainMarked
 //   8. OrIsDropped
 //   9. ANewStreamBeginsWhereNoneIsLeft
-//  10. AnUncommittedClaimBlocksNoReceiver
-//  11. SendersKilledAtRandom
-//  12. ReceiversKilledAtRandom
+//  10. AReceiverThatWasToldOfTheEndTakesNothingOfTheNextStream
+//  11. AnUncommittedClaimBlocksNoReceiver
+//  12. SendersKilledAtRandom
+//  13. ReceiversKilledAtRandom
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -222,6 +223,20 @@ TEST_F(ShareTest, ANewStreamBeginsWhereNoneIsLeft) {
     ASSERT_EQ(second.close(), Status::kOk);
     EXPECT_EQ(receive(counting), kEndOfStreamText);
   }
+}
+
+TEST_F(ShareTest, AReceiverThatWasToldOfTheEndTakesNothingOfTheNextStream) {
+  Sender first = sender();
+  Receiver told = receiver();
+  ASSERT_EQ(first.close(), Status::kOk);
+  ASSERT_EQ(receive(told), kEndOfStreamText);
+
+  Sender second = sender();
+  ASSERT_EQ(second.send("next"), Status::kOk);
+  EXPECT_FALSE(told.try_next());
+  EXPECT_EQ(receive(told), kEndOfStreamText);
+  Receiver other = receiver();
+  EXPECT_EQ(receive(other), "next");
 }
 
 TEST_F(ShareTest, AnUncommittedClaimBlocksNoReceiver) {

@@ -11,6 +11,7 @@
 //  9. APathThatIsSomethingElseIsRefused
 // 10. AStaleSocketIsReplacedAndALivingOneIsNot
 // 11. AMessageHeldStaysWhereItIs
+// 12. WhatIsSentBehindTheEndIsNotForAReceiverThatMetIt
 #include "rondo/transports/receiver.hpp"
 
 #include <fcntl.h>
@@ -229,6 +230,23 @@ TEST_F(ReceiverTest, AMessageHeldStaysWhereItIs) {
   while (sender.try_send(bytes_of(std::string(1'000, 'b'))) == Status::kOk) {
   }
   EXPECT_EQ(held->text(), std::string(1'000, 'a'));
+}
+
+TEST_F(ReceiverTest, WhatIsSentBehindTheEndIsNotForAReceiverThatMetIt) {
+  const std::string url = "inproc:behind-the-end-" + std::to_string(getpid()) + "?kind=mpmc";
+  auto first = Sender::open(url);
+  auto receiver = Receiver::open(url);
+  ASSERT_TRUE(first && receiver);
+  ASSERT_EQ(first->close(), Status::kOk);
+  ASSERT_EQ(receive(*receiver), kEndOfStreamText);
+  auto second = Sender::open(url);
+  ASSERT_TRUE(second);
+  ASSERT_EQ(second->send("for another"), Status::kOk);
+  EXPECT_FALSE(receiver->try_next());
+  EXPECT_EQ(receive(*receiver), kEndOfStreamText);
+  auto another = Receiver::open(url);
+  ASSERT_TRUE(another);
+  EXPECT_EQ(receive(*another), "for another");
 }
 
 }  // namespace

@@ -36,26 +36,28 @@
 //  29. SuccessorsAgreeAtEveryPosition
 //  Positions
 //  30. PositionsMayPassTwoToTheSixtyFour
-//  31. SequencesMayPassTwentyEightBits
+//  31. LinesAreAskedForWhereverPositionsPassTwoToTheSixtyFour
+//  32. SequencesMayPassTwentyEightBits
 //  A hostile peer
-//  32. AHeadBeyondTheTailReadsAsFull
-//  33. AHeadThatGoesBackReadsAsFull
-//  34. AHeaderLargerThanTheRingIsCorrupt
-//  35. AHeaderOfAnotherSequenceIsCorrupt
-//  36. PaddingOfAnotherSizeThanTheRestIsCorrupt
-//  37. EndlessPaddingIsCorrupt
-//  38. AttachRefusesPositionsThatAreNotHeaders
-//  39. AttachRefusesHeadersThatGoRound
+//  33. AHeadBeyondTheTailReadsAsFull
+//  34. AHeadThatGoesBackReadsAsFull
+//  35. AHeaderLargerThanTheRingIsCorrupt
+//  36. AHeaderOfAnotherSequenceIsCorrupt
+//  37. PaddingOfAnotherSizeThanTheRestIsCorrupt
+//  38. EndlessPaddingIsCorrupt
+//  39. AttachRefusesPositionsThatAreNotHeaders
+//  40. AttachRefusesHeadersThatGoRound
 //  Life cycle
-//  40. CreateAndAttachAgreeOnEveryPart
-//  41. ImpossibleCapacitiesAreRefused
-//  42. AttachRefusesAnyOtherGeometry
-//  43. EachOfManyReadersHasAPartOfItsOwn
+//  41. CreateAndAttachAgreeOnEveryPart
+//  42. ImpossibleCapacitiesAreRefused
+//  43. AttachRefusesAnyOtherGeometry
+//  44. EachOfManyReadersHasAPartOfItsOwn
 //  For handles
-//  44. ALookForRecordsAloneFindsNothingElse
-//  45. AShutProducerTakesNothing
+//  45. ALookForRecordsAloneFindsNothingElse
+//  46. AProducerStoppedInABatchTakesNothing
+//  47. AShutProducerTakesNothing
 //  All of it
-//  46. AnyOperationsAgreeWithAPlainModel
+//  48. AnyOperationsAgreeWithAPlainModel
 #include "rondo/core/record_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -513,6 +515,22 @@ TEST(RecordRing, PositionsMayPassTwoToTheSixtyFour) {
   }
 }
 
+TEST(RecordRing, LinesAreAskedForWhereverPositionsPassTwoToTheSixtyFour) {
+  // Every way for a record to lie across the end of the numbers, in a stream that is long enough.
+  for (std::uint64_t shift = 0; shift < 64; shift += 8) {
+    RecordFixture ring(std::uint64_t{1} << 14);
+    ring.start_at(0 - (std::uint64_t{1} << 14) + shift, 0);
+    auto producer = ring.producer();
+    auto consumer = record_ring::Consumer::attach(ring.parts()).value();
+    for (int i = 0; i < 2000; ++i) {
+      ASSERT_TRUE(put(producer, "12345678"));
+      if (i == 0) continue;  // never dry: one record stays behind
+      ASSERT_EQ(take(consumer), "12345678");
+    }
+    EXPECT_LT(consumer.position(), std::uint64_t{1} << 16) << "it did not come so far";
+  }
+}
+
 TEST(RecordRing, SequencesMayPassTwentyEightBits) {
   RecordFixture ring(128);
   ring.start_at(64, (std::uint64_t{1} << 28) - 3);
@@ -693,6 +711,17 @@ TEST(RecordRing, ALookForRecordsAloneFindsNothingElse) {
   producer.close();
   EXPECT_FALSE(consumer.at_record());
   EXPECT_EQ(consumer.try_peek(), ReadOutcome::kEnd);
+}
+
+TEST(RecordRing, AProducerStoppedInABatchTakesNothing) {
+  RecordFixture ring(256);
+  auto producer = ring.producer();
+  producer.begin_batch();
+  ASSERT_TRUE(put(producer, "forgotten"));
+  producer.stop();
+  producer.abandon_batch();
+  EXPECT_FALSE(put(producer, "refused"));
+  EXPECT_EQ(ring.header(0), 0u);
 }
 
 TEST(RecordRing, AShutProducerTakesNothing) {

@@ -8,6 +8,8 @@
 //  7. AByteStreamCutShortIsNotTakenForEnded
 //  8. AwaitingASuccessorIsForRings
 //  9. ALibraryOlderThanTheHeadersDoesNotOpen
+// 10. ABatchThatNobodyReadsLeavesNoTraceInTheNext
+// 11. AClaimThatOutlivesItsChannelIsForgotten
 #include "rondo/transports/sender.hpp"
 
 #include <fcntl.h>
@@ -158,6 +160,40 @@ TEST_F(SenderTest, ALibraryOlderThanTheHeadersDoesNotOpen) {
   // A library that is newer and of the same binary interface goes with these headers.
   options.headers = Version{kVersion.major, kVersion.minor - 1, 7};
   EXPECT_TRUE(open_pair("inproc:", options));
+}
+
+TEST_F(SenderTest, ABatchThatNobodyReadsLeavesNoTraceInTheNext) {
+  auto pair = open_pair("inproc:?capacity=4KiB");
+  ASSERT_TRUE(pair);
+  auto& [sender, receiver] = *pair;
+  ASSERT_EQ(sender.send("read"), Status::kOk);
+  ASSERT_EQ(receive(receiver), "read");
+  Sender::Batch batch(sender);
+  ASSERT_EQ(batch.try_add(bytes_of("not read")), Status::kOk);
+  receiver.detach();
+  Status status = Status::kOk;
+  while (status == Status::kOk) status = batch.try_add(bytes_of(std::string(1'000, 'x')));
+  EXPECT_EQ(status, Status::kPeerGone);
+  EXPECT_EQ(std::move(batch).commit(), Status::kPeerGone);
+  EXPECT_EQ(sender.try_send("nor is this"), Status::kPeerGone);
+  Sender::Batch next(sender);
+  EXPECT_EQ(next.try_add(bytes_of("nor this")), Status::kPeerGone);
+  EXPECT_EQ(std::move(next).commit(), Status::kPeerGone);
+}
+
+TEST_F(SenderTest, AClaimThatOutlivesItsChannelIsForgotten) {
+  for (const char* url : {"inproc:", "inproc:?kind=mpmc", "pipe:"}) {
+    SCOPED_TRACE(url);
+    auto pair = open_pair(url);
+    ASSERT_TRUE(pair);
+    auto& [sender, receiver] = *pair;
+    auto claim = sender.try_claim(8);
+    ASSERT_TRUE(claim);
+    ASSERT_EQ(sender.close(), Status::kOk);
+    receiver.detach();  // with it the last of the memory goes
+    std::move(*claim).commit();
+    EXPECT_EQ(sender.status(), Status::kClosed);
+  }
 }
 
 }  // namespace

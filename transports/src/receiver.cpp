@@ -85,7 +85,10 @@ std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
     }
   }
   const std::span<const std::byte> bytes = backend_->fetch(consumer_, deadline, refusal_);
-  if (detail::is_final(refusal_)) status_ = refusal_;
+  if (detail::is_final(refusal_)) {
+    status_ = refusal_;
+    mpmc_ = nullptr;  // what others send from now on is not for a stream that is over
+  }
   return bytes;
 }
 

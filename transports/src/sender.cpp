@@ -126,6 +126,7 @@ Status Sender::leave(Status status, Deadline deadline) noexcept {
   Status result = Status::kForked;
   if (!backend_->forked()) result = backend_->close(producer_, notifier_, status, deadline);
   stop(Status::kClosed);
+  elsewhere_ = true;  // a claim that is still held lies nowhere any more
   notifier_ = Notifier();  // its words go away with the backend
   backend_ = nullptr;
   return result;
@@ -189,7 +190,10 @@ std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
 
 Status Sender::Batch::send_all(Deadline deadline) noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
-  if (sender.status_ != Status::kOk) return sender.status_;
+  if (sender.status_ != Status::kOk) {
+    sender.abandon_batch();
+    return sender.status_;
+  }
   const Status status = sender.backend_->commit_batch(sender.producer_, sender.notifier_, deadline);
   if (detail::is_final(status)) sender.stop(status);
   return status;

@@ -136,7 +136,7 @@ class Attachment : public detail::AttachmentBase {
   }
 
   // Joins the ring at a name; where there is none it makes one with `params`. Blocking, for the
-  // request's patience at most. `accept` looks at the parts before the ring is joined.
+  // request's timeout at most. `accept` looks at the parts before the ring is joined.
   // Errors: Ring::layout_for()'s, Segment::create()'s and attach()'s, to()'s,
   // Participants::join()'s and those of `accept`.
   using Accept = FunctionRef<Result<void>(const Parts&)>;

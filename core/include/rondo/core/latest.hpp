@@ -79,7 +79,7 @@ class latest {
   // A reader maps the cell read-only and takes no slot: there may be any number, and none keeps the
   // name. A writer that left in order has taken the name along, so that its successor makes another
   // cell: peer() tells that the writer is absent, attachment().at_its_name() that this cell is not
-  // the one at the name any more. Blocking, for options.patience at most. Errors: kNotFound (it
+  // the one at the name any more. Blocking, for options.timeout at most. Errors: kNotFound (it
   // was not made), kInvalidUrl, kInvalidName, attach()'s, Segment::attach()'s.
   [[nodiscard]] static Result<Opened<latest, Reader>> open_reader(std::string_view name);
   [[nodiscard]] static Result<Opened<latest, Reader>> open_reader(std::string_view name,

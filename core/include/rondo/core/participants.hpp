@@ -119,7 +119,7 @@ class RONDO_API Participants {
   Participants& operator=(Participants&&) noexcept;
   ~Participants();  // a participant that did not leave() counts as dead
 
-  // Takes one slot. Blocking, for the request's patience at most. At most once per object.
+  // Takes one slot. Blocking, for the request's timeout at most. At most once per object.
   // Errors: kBusy (the one slot asked for is held by a live participant; the message says whom; or
   // a process that may only read the segment has locked it: see liveness.hpp),
   // kNoSlot (all of several are, or can't be recovered yet), kReplaced (the name is gone or leads

@@ -216,7 +216,6 @@ inline record_ring::Consumer::Consumer(const RecordParts& parts,
   if (policy_ != ReaderPolicy::kReliable) acknowledge_unasked();
   readers_share_ = std::exchange(share_, 0);
   pacer_ = Pacer(options.pacing);
-  ask_from_ = ask_after(options.pacing);
   after_loss_ = options.after_loss;
 }
 
@@ -232,6 +231,7 @@ inline void record_ring::Consumer::move_to(Position position, std::uint64_t sequ
   position_ = position;
   // The newest record is not simply the next one: 15 is no kind, so try_peek() takes the slow path.
   expected_ = sequence << 4 | (policy_ == ReaderPolicy::kLatest ? 15u : 1u);
+  ask_later();
 }
 
 inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept {

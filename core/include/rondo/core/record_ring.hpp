@@ -168,6 +168,7 @@ class record_ring::Producer {
     tail_ = batch_start_;
     sequence_ = batch_sequence_;
     padding_ = 0;
+    if (failed_) limit_ = tail_;  // the room of the batch is no room
   }
 
   // Ends the stream: a reader that has read everything meets the end. There is always room for it,
@@ -485,13 +486,19 @@ class record_ring::Consumer {
   static constexpr std::uint64_t ask_after(Pacing pacing) noexcept {
     return pacing == Pacing::kOn ? kAskAfter : std::uint64_t{1} << 62;
   }
+  // From where we stand, nothing was there: or it is not known what is.
+  void ask_later() noexcept {
+    // One that goes from newest to newest is always where the producer writes.
+    const bool streams = policy_ != ReaderPolicy::kLatest;
+    ask_from_ = position_ + ask_after(streams ? pacer_.pacing() : Pacing::kOff);
+  }
   RONDO_ALWAYS_INLINE void ask_for_lines() const noexcept {
     if (static_cast<std::int64_t>(position_ - ask_from_) < 0) return;
     if (footprint_ > kMostAskedFor) return;
     const Position from = position_ + kAskAhead;
-    const Position line = kLineBytes - 1;
-    for (Position at = (from + line) & ~line; at < from + footprint_; at += kLineBytes) {
-      prefetch_for_read(parts_.records + index_of(at, parts_.capacity));
+    // Of the lines that begin here, counted from `from`, as positions may wrap.
+    for (std::uint64_t at = (0 - from) % kLineBytes; at < footprint_; at += kLineBytes) {
+      prefetch_for_read(parts_.records + index_of(from + at, parts_.capacity));
     }
   }
   [[nodiscard]] bool start(const ReaderOptions& options) noexcept;

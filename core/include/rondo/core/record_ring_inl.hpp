@@ -326,7 +326,7 @@ inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noe
         if (looked_again) static_cast<void>(pacer_.came_back_empty());
         if (looked_again || !pacer_.pace(sequence())) {
           if (policy_ == ReaderPolicy::kNone) dry_ = position_;
-          ask_from_ = position_ + ask_after(pacer_.pacing());
+          ask_later();
           return outcome_ = ReadOutcome::kEmpty;
         }
         looked_again = true;
