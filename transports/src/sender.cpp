@@ -126,7 +126,7 @@ Status Sender::leave(Status status, Deadline deadline) noexcept {
   Status result = Status::kForked;
   if (!backend_->forked()) result = backend_->close(producer_, notifier_, status, deadline);
   stop(Status::kClosed);
-  elsewhere_ = true;  // a claim that is still held lies nowhere any more
+  elsewhere_ = true;       // a claim that is still held lies nowhere any more
   notifier_ = Notifier();  // its words go away with the backend
   backend_ = nullptr;
   return result;
