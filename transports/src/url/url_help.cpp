@@ -75,7 +75,7 @@ std::string addresses() {
 std::string kinds() {
   std::string text;
   for (const KindRow& row : kKinds) {
-    text += row_of({{0, "'" + std::string(row.example) + "'"}});
+    text += row_of({{0, std::string("'").append(row.example).append("'")}});
     text += row_of({{24, {}}, {0, row.help}});
   }
   return text;
