@@ -12,6 +12,7 @@
 #include "rondo/sync/futex.hpp"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <cerrno>
@@ -135,11 +136,13 @@ TEST_F(Futex, MemoryThatIsGoneIsRefusedAndPolled) {
 }
 
 TEST_F(Futex, AWakeLeavesErrnoAlone) {
-  alignas(Word) const std::byte memory[2 * sizeof(Word)]{};
+  // A word that can't be looked at: refused.
+  void* const page = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(page, MAP_FAILED);
   errno = E2BIG;
-  // Between two words: refused.
-  EXPECT_EQ(futex_wake(reinterpret_cast<const Word&>(memory[1]), 1), 0);
+  EXPECT_EQ(futex_wake(*static_cast<const Word*>(page), 1), 0);
   EXPECT_EQ(errno, E2BIG);
+  munmap(page, 4096);
 }
 
 }  // namespace
