@@ -76,10 +76,12 @@ void Sender::stop(Status status) noexcept {
 }
 
 Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept {
-  if (status_ != Status::kOk) return status_;
-  const Status status = backend_->send(producer_, notifier_, message, deadline);
-  if (detail::is_final(status)) stop(status);
-  return status;
+  std::byte* const bytes = reserve_slowly(message.size(), deadline);
+  if (bytes == nullptr) return refusal_;
+  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+  if (!elsewhere_) return commit(message.size(), deadline);
+  commit_elsewhere(message.size());
+  return Status::kOk;
 }
 
 std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {

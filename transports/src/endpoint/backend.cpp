@@ -1,6 +1,5 @@
 #include "endpoint/backend.hpp"
 
-#include <cstring>
 #include <utility>
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -18,16 +17,6 @@ std::byte* RecordSender::reserve(record_ring::Producer& producer, Notifier& noti
   return refusal == Status::kOk ? producer.try_reserve(size_bytes) : nullptr;
 }
 
-Status RecordSender::send(record_ring::Producer& producer, Notifier& notifier,
-                          std::span<const std::byte> message, Deadline deadline) noexcept {
-  Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(producer, notifier, message.size(), deadline, refusal);
-  if (bytes == nullptr) return refusal;
-  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-  producer.commit(message.size());
-  return passed_on(notifier, deadline);
-}
-
 std::byte* RecordSender::add(record_ring::Producer& producer, Notifier& notifier,
                              std::size_t size_bytes, Status& refusal) noexcept {
   std::byte* const bytes = reserve(producer, notifier, size_bytes, Deadline::now(), refusal);
@@ -38,10 +27,6 @@ std::byte* RecordSender::add(record_ring::Producer& producer, Notifier& notifier
 Status RecordSender::commit_batch(record_ring::Producer& producer, Notifier& notifier,
                                   Deadline deadline) noexcept {
   producer.end_batch();
-  return passed_on(notifier, deadline);
-}
-
-Status RecordSender::passed_on(Notifier& notifier, Deadline deadline) noexcept {
   if (!notifier.wanted()) [[likely]]
     return Status::kOk;
   return forked() ? Status::kForked : published(notifier, deadline);

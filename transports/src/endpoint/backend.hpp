@@ -101,10 +101,6 @@ class SenderBackend : public Named {
   // Of room that does not lie in the handle's ring.
   virtual void commit(std::size_t size_bytes) noexcept = 0;
   virtual void discard() noexcept = 0;
-  // reserve(), a copy and commit() in one call, wherever the room lies.
-  [[nodiscard]] virtual Status send(record_ring::Producer& producer, Notifier& notifier,
-                                    std::span<const std::byte> message,
-                                    Deadline deadline) noexcept = 0;
   // Adds a message to the open batch; nullptr with the reason in `refusal`.
   virtual void begin_batch(record_ring::Producer& producer) noexcept = 0;
   [[nodiscard]] virtual std::byte* add(record_ring::Producer& producer, Notifier& notifier,
@@ -203,8 +199,6 @@ class RecordSender : public SenderBackend {
   }
   std::byte* reserve(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                      Deadline deadline, Status& refusal) noexcept final;
-  Status send(record_ring::Producer& producer, Notifier& notifier,
-              std::span<const std::byte> message, Deadline deadline) noexcept final;
   void begin_batch(record_ring::Producer& producer) noexcept final { producer.begin_batch(); }
   std::byte* add(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                  Status& refusal) noexcept final;
@@ -216,8 +210,6 @@ class RecordSender : public SenderBackend {
   // Nothing lies elsewhere.
   void commit(std::size_t) noexcept final {}
   void discard() noexcept final {}
-
-  [[nodiscard]] Status passed_on(Notifier& notifier, Deadline deadline) noexcept;
 };
 
 // A receiver whose messages lie in the handle's ring.

@@ -1,7 +1,6 @@
 #include "endpoint/frames.hpp"
 
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -84,16 +83,6 @@ Status PoolSender::wait(Deadline deadline, Ready&& ready) noexcept {
 void PoolSender::commit(std::size_t size_bytes) noexcept {
   producer_.commit(size_bytes);
   bell_.notify();
-}
-
-Status PoolSender::send(record_ring::Producer& producer, Notifier& notifier,
-                        std::span<const std::byte> message, Deadline deadline) noexcept {
-  Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(producer, notifier, message.size(), deadline, refusal);
-  if (bytes == nullptr) return refusal;
-  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-  commit(message.size());
-  return Status::kOk;
 }
 
 std::byte* PoolSender::add(record_ring::Producer& producer, Notifier& notifier,

@@ -87,8 +87,6 @@ class PoolSender final : public SenderBackend {
                      Status& refusal) noexcept override;
   void commit(std::size_t size_bytes) noexcept override;
   void discard() noexcept override { producer_.discard(); }
-  Status send(record_ring::Producer&, Notifier&, std::span<const std::byte> message,
-              Deadline deadline) noexcept override;
   void begin_batch(record_ring::Producer&) noexcept override {}
   // A batch has room for one frame: the pool publishes one at a time.
   std::byte* add(record_ring::Producer&, Notifier&, std::size_t size_bytes,

@@ -1,7 +1,6 @@
 #include "endpoint/mpmc.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 #include <string>
 #include <utility>
@@ -64,16 +63,6 @@ std::byte* MpmcSender::reserve(record_ring::Producer&, Notifier&, std::size_t si
     return nullptr;
   }
   return wait_for_slot(deadline, refusal);
-}
-
-Status MpmcSender::send(record_ring::Producer& producer, Notifier& notifier,
-                        std::span<const std::byte> message, Deadline deadline) noexcept {
-  Status refusal = Status::kOk;
-  std::byte* const bytes = reserve(producer, notifier, message.size(), deadline, refusal);
-  if (bytes == nullptr) return refusal;
-  if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-  commit(message.size());
-  return Status::kOk;
 }
 
 // Whether receivers came, and none of them is left.
@@ -383,14 +372,14 @@ Result<ReceiverParts> make_mpmc_receiver(MpmcMembership membership, const Url& u
                          url);
 }
 
-Result<SenderParts> open_slot_sender(RingSegment found, const Url& url,
+Result<SenderParts> open_mpmc_sender(RingSegment found, const Url& url,
                                      const OpenOptions& options) {
   auto membership = MpmcMembership::take(std::move(found), url, options, Role::kProducer);
   if (!membership) return std::move(membership).error();
   return make_mpmc_sender(std::move(membership).value(), url, options);
 }
 
-Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,
+Result<ReceiverParts> open_mpmc_receiver(RingSegment found, const Url& url,
                                          const OpenOptions& options) {
   auto membership = MpmcMembership::take(std::move(found), url, options, Role::kConsumer);
   if (!membership) return std::move(membership).error();

@@ -102,8 +102,6 @@ class MpmcSender final : public SenderBackend {
                      Status& refusal) noexcept override;
   void commit(std::size_t size_bytes) noexcept override { path_.commit(size_bytes); }
   void discard() noexcept override { path_.discard(); }
-  Status send(record_ring::Producer&, Notifier&, std::span<const std::byte> message,
-              Deadline deadline) noexcept override;
   void begin_batch(record_ring::Producer&) noexcept override {}
   std::byte* add(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                  Status& refusal) noexcept override;
@@ -188,9 +186,9 @@ class MpmcReceiver final : public ReceiverBackend {
                                                        const OpenOptions& options);
 
 // Join the ring in `segment`; errors as MpmcMembership::take() and make_mpmc_receiver().
-[[nodiscard]] Result<SenderParts> open_slot_sender(RingSegment found, const Url& url,
+[[nodiscard]] Result<SenderParts> open_mpmc_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> open_slot_receiver(RingSegment found, const Url& url,
+[[nodiscard]] Result<ReceiverParts> open_mpmc_receiver(RingSegment found, const Url& url,
                                                        const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -46,7 +46,7 @@ struct Kind {
 inline constexpr std::array kRings{
     Kind{RingKind::kRecord, size_of_record_ring, create_record_ring, open_record_sender,
          open_record_receiver, inspect_record_ring},
-    Kind{RingKind::kMpmc, size_of_slots, create_mpmc, open_slot_sender, open_slot_receiver,
+    Kind{RingKind::kMpmc, size_of_slots, create_mpmc, open_mpmc_sender, open_mpmc_receiver,
          inspect_slots, slots_are_sized},
     Kind{RingKind::kFramePool, size_of_pool, create_pool, open_pool_sender, open_pool_receiver,
          inspect_pool},
