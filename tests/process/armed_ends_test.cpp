@@ -257,7 +257,13 @@ Status send(detail::SenderParts& sender) {
     return Status::kOk;
   }
   if (sender.elsewhere) {
-    return sender.backend->send(sender.producer, sender.notifier, kMessage, Deadline::now());
+    Status refusal = Status::kOk;
+    std::byte* const room = sender.backend->reserve(sender.producer, sender.notifier,
+                                                    kMessage.size(), Deadline::now(), refusal);
+    if (room == nullptr) return refusal;
+    std::ranges::copy(kMessage, room);
+    sender.backend->commit(kMessage.size());
+    return Status::kOk;
   }
   std::byte* const room = sender.producer.try_reserve(kMessage.size());
   if (room == nullptr) return Status::kWouldBlock;
