@@ -18,6 +18,7 @@
 //  7. MessagesKeepTheirSizes
 //  8. AMovedMessageIsGivenBackOnce
 //  9. ASecondLifeGoesOnWhereTheFirstStopped
+// 10. TwoSidesInOneObjectShareNoLine
 // Of its batches, if it has any (RingBatches):
 //  1. AClaimIsOfExactlySoManyOrNone
 //  2. AClaimOfSomeIsOfAsManyAsThereIsRoomFor
@@ -412,11 +413,28 @@ TYPED_TEST_P(RingMessages, ASecondLifeGoesOnWhereTheFirstStopped) {
   });
 }
 
+// As a benchmark or a test keeps them, and a program with a thread for each side.
+TYPED_TEST_P(RingMessages, TwoSidesInOneObjectShareNoLine) {
+  this->between([](auto& producer, auto& consumer) {
+    struct Both {
+      char before;
+      std::remove_reference_t<decltype(producer)> one;
+      std::remove_reference_t<decltype(consumer)> other;
+    };
+    EXPECT_EQ(alignof(Both) % kLineBytes, 0u);
+    EXPECT_EQ(sizeof(producer) % kLineBytes, 0u);
+    EXPECT_EQ(sizeof(consumer) % kLineBytes, 0u);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&producer) % kLineBytes, 0u);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&consumer) % kLineBytes, 0u);
+  });
+}
+
 REGISTER_TYPED_TEST_SUITE_P(RingMessages, AnEmptyRingGivesNothing, MessagesComeInOrderLapAfterLap,
                             AFullRingRefusesAndLosesNothing, AMessageGivenBackFreesRoom,
                             WhatIsClaimedIsNoMessageUntilItIsCommitted,
                             AClaimDestroyedNeverHappened, MessagesKeepTheirSizes,
-                            AMovedMessageIsGivenBackOnce, ASecondLifeGoesOnWhereTheFirstStopped);
+                            AMovedMessageIsGivenBackOnce, ASecondLifeGoesOnWhereTheFirstStopped,
+                            TwoSidesInOneObjectShareNoLine);
 
 template <class Traits>
 class RingBatches : public RingEverywhere<Traits> {

@@ -39,6 +39,16 @@ struct Pipe {
   std::array<int, 2> ends{-1, -1};
 };
 
+// open_pair() returns both in one object, and each may go to a thread of its own.
+TEST_F(SenderTest, BothEndsOfAPairShareNoLine) {
+  const auto pair = open_pair("inproc:");
+  ASSERT_TRUE(pair) << pair.error().message;
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&pair->first) % kLineBytes, 0u);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&pair->second) % kLineBytes, 0u);
+  EXPECT_EQ(sizeof(Sender) % kLineBytes, 0u);
+  EXPECT_EQ(sizeof(Receiver) % kLineBytes, 0u);
+}
+
 TEST_F(SenderTest, LoneEndsOfNamelessChannelsAreRefused) {
   const auto pipe = Sender::open("pipe:");
   ASSERT_FALSE(pipe);

@@ -141,7 +141,7 @@ class [[nodiscard]] frame_pool::Message {
 };
 
 // The publishing side. Not thread-safe: one thread at a time.
-class frame_pool::Producer {
+class alignas(kLineBytes) frame_pool::Producer {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not. The caller holds the
   // producer's role (participants.hpp).
@@ -224,7 +224,7 @@ inline std::optional<frame_pool::Claim> frame_pool::Producer::try_claim() noexce
 }
 
 // The reading side. Each slot has one at a time; not thread-safe.
-class frame_pool::Consumer {
+class alignas(kLineBytes) frame_pool::Consumer {
  public:
   // Takes reader `index`'s part, below reader_count, whose slot the caller holds; clears what a
   // predecessor had pinned.

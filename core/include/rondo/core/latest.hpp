@@ -92,7 +92,7 @@ class latest {
 
 // The storing side. Not thread-safe: one thread at a time.
 template <class T>
-class latest<T>::Writer {
+class alignas(kLineBytes) latest<T>::Writer {
  public:
   // Takes up the writer's part where a predecessor left it, killed or not. The caller holds the
   // writer's role (participants.hpp).
@@ -132,7 +132,7 @@ class latest<T>::Writer {
 
 // The reading side. Any number of them, in any number of processes; each by one thread at a time.
 template <class T>
-class latest<T>::Reader {
+class alignas(kLineBytes) latest<T>::Reader {
  public:
   // How often one call begins anew before it says kBusy.
   static constexpr std::uint32_t kTurns = 64;

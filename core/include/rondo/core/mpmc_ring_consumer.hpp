@@ -22,7 +22,7 @@ namespace rondo::inline RONDO_ABI {
 
 // Takes messages and gives their slots back. One taking at a time; one thread at a time.
 template <class Shape, class Policy>
-class MpmcConsumerCore {
+class alignas(kLineBytes) MpmcConsumerCore {
  public:
   MpmcConsumerCore(const MpmcParts& parts, std::uint32_t participant, Pacing pacing) noexcept
       : parts_(parts),

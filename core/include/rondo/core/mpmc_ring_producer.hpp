@@ -29,7 +29,7 @@ namespace rondo::inline RONDO_ABI {
 
 // Claims positions and publishes them. One claim at a time; one thread at a time.
 template <class Shape, class Policy>
-class MpmcProducerCore {
+class alignas(kLineBytes) MpmcProducerCore {
  public:
   MpmcProducerCore(const MpmcParts& parts, std::uint32_t participant, Pacing pacing) noexcept
       : parts_(parts),

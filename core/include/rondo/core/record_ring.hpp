@@ -80,7 +80,7 @@ class record_ring {
 };
 
 // The writing side. Not thread-safe: one thread at a time.
-class record_ring::Producer {
+class alignas(kLineBytes) record_ring::Producer {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not: walks the headers from
   // the last checkpoint to the end. Empty if what lies there is corrupt (or, of a ring with several
@@ -280,7 +280,7 @@ class record_ring::Producer {
 };
 
 // The reading side, or one of several. Not thread-safe: one thread at a time.
-class record_ring::Consumer {
+class alignas(kLineBytes) record_ring::Consumer {
  public:
   // For a ring with one reader.
   // Takes up the consumer's part at its published position: what a killed predecessor had read but

@@ -88,7 +88,7 @@ class spsc_ring {
 
 // The writing side. Not thread-safe: one thread at a time. The memory has to outlive it.
 template <class T>
-class spsc_ring<T>::Producer {
+class alignas(kLineBytes) spsc_ring<T>::Producer {
  public:
   // Takes up the producer's role where a predecessor left it, killed or not: what was not committed
   // is overwritten. The caller holds the role, and so is ordered after the predecessor.
@@ -212,7 +212,7 @@ class spsc_ring<T>::Producer {
 
 // The reading side. Not thread-safe: one thread at a time. The memory has to outlive it.
 template <class T>
-class spsc_ring<T>::Consumer {
+class alignas(kLineBytes) spsc_ring<T>::Consumer {
  public:
   // Takes up the consumer's role at its published position: what a killed predecessor had read but
   // not given back is seen again. The caller holds the role, as for the producer.

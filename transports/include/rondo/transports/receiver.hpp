@@ -78,7 +78,7 @@ class [[nodiscard]] Message {
 };
 
 // Not thread-safe: one thread at a time.
-class RONDO_API Receiver {
+class alignas(kLineBytes) RONDO_API Receiver {
  public:
   class Iterator;
 

@@ -81,7 +81,7 @@ class [[nodiscard]] Claim {
 };
 
 // Not thread-safe: one thread at a time.
-class RONDO_API Sender {
+class alignas(kLineBytes) RONDO_API Sender {
  public:
   class Batch;
 
