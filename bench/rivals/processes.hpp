@@ -1,0 +1,15 @@
+// The ways between two processes that rondo_driver measures.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rivals/engine.hpp"
+
+namespace rondo::bench {
+
+// `name`: under which what needs a name may be made. Every engine is there, with `largest` as it is
+// on this machine.
+std::vector<Engine> engines_between_processes(const std::string& name);
+
+}  // namespace rondo::bench
