@@ -1,17 +1,40 @@
-#include "os.hpp"
-
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <thread>
+#include <cstring>
+#include <utility>
 
-#include "rondo/core/cancellation_disabled.hpp"
+#include "os.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
+
+ErrorCode code_for(int error) noexcept {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR: return ErrorCode::kNotFound;
+    case EEXIST: return ErrorCode::kAlreadyExists;
+    case EACCES:
+    case EPERM:
+    case EROFS: return ErrorCode::kPermission;
+    case ELOOP:
+    case EISDIR:
+    case ENXIO: return ErrorCode::kForeignObject;
+    case ENAMETOOLONG: return ErrorCode::kInvalidName;
+    case ENOSPC:
+    case ENOMEM:
+    case EDQUOT:
+    case EFBIG: return ErrorCode::kNoSpace;
+    case EMFILE:
+    case ENFILE: return ErrorCode::kNoDescriptors;
+    case ENOSYS:
+    case EOPNOTSUPP: return ErrorCode::kUnsupported;
+    default: return ErrorCode::kSystem;
+  }
+}
 
 int set_lock(NativeHandle file, short type, std::uint64_t byte, std::uint64_t count = 1) noexcept {
   struct flock lock = {};
@@ -26,6 +49,21 @@ int set_lock(NativeHandle file, short type, std::uint64_t byte, std::uint64_t co
 
 std::uint32_t process_id() noexcept { return static_cast<std::uint32_t>(getpid()); }
 std::string_view program_name() noexcept { return program_invocation_short_name; }
+std::uint32_t effective_user() noexcept { return geteuid(); }
+
+int at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept {
+  return pthread_atfork(before, in_parent, in_child);
+}
+
+Error system_error(int error, const std::string& action) {
+  std::string message = action + ": " + std::strerror(error);
+  switch (code_for(error)) {
+    case ErrorCode::kNoDescriptors: message += "; close some or raise `ulimit -n`"; break;
+    case ErrorCode::kNoSpace: message += "; free some, or ask for a smaller capacity"; break;
+    default: break;
+  }
+  return Error{code_for(error), std::move(message)};
+}
 
 int lock_byte(NativeHandle file, std::uint64_t byte) noexcept {
   return set_lock(file, F_WRLCK, byte);
@@ -49,24 +87,6 @@ Presence bytes_locked_by_other(NativeHandle file, std::uint64_t first,
     return Presence::kUnknown;
   }
   return lock.l_type == F_UNLCK ? Presence::kAbsent : Presence::kPresent;
-}
-
-int lock_byte_within(NativeHandle file, std::uint64_t byte,
-                     std::chrono::nanoseconds timeout) noexcept {
-  // F_OFD_SETLKW would wait in the kernel, but without a deadline. Joining and leaving are rare and
-  // short, so asking again costs little.
-  using Clock = std::chrono::steady_clock;
-  constexpr auto kLongestPause = std::chrono::microseconds(2000);
-  const auto start = Clock::now();
-  auto pause = std::chrono::microseconds(50);
-  for (;;) {
-    const int error = lock_byte(file, byte);
-    if (error != EAGAIN && error != EACCES) return error;
-    if (Clock::now() - start >= timeout) return error;
-    const CancellationDisabled here;
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, kLongestPause);
-  }
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

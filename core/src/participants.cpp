@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "byte_lock.hpp"
 #include "os.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/participants.hpp"

@@ -1,7 +1,7 @@
 // The handler is async-signal-safe: it reads a fixed table of atomics and calls mmap, a bare system
 // call. It relies on SIGBUS being delivered to the thread whose access faulted (signal(7)), and on
 // mmap with MAP_FIXED replacing pages at once (mmap(2)).
-#include "sigbus_guard_linux.hpp"
+#include "sigbus_guard.hpp"
 
 #include <dlfcn.h>
 #include <signal.h>
@@ -12,9 +12,9 @@
 #include <cstdint>
 #include <mutex>
 
+#include "os.hpp"
 #include "rondo/core/guarded_range.hpp"
 #include "rondo/core/position.hpp"
-#include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 

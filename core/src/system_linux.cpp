@@ -6,6 +6,7 @@
 #include <array>
 
 #include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/descriptor.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 

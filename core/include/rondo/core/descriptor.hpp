@@ -13,18 +13,25 @@
 #include <cstdint>
 #include <utility>
 
+#include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
+
+// No file: what -1 is to a descriptor, and INVALID_HANDLE_VALUE to Windows.
+inline const auto kNoHandle = NativeHandle(std::intptr_t{-1});
+[[nodiscard]] inline bool is_handle(NativeHandle handle) noexcept {
+  return std::intptr_t(handle) >= 0;
+}
 
 // Owns a descriptor.
 class RONDO_API UniqueFd {
  public:
   UniqueFd() noexcept = default;
-  // Takes `fd` over; -1: none.
-  explicit UniqueFd(int fd) noexcept : fd_(fd) {}
+  // Takes `fd` over, or kNoHandle.
+  explicit UniqueFd(NativeHandle fd) noexcept : fd_(fd) {}
   UniqueFd(UniqueFd&& other) noexcept
-      : fd_(std::exchange(other.fd_, -1)), device_(other.device_), file_(other.file_) {}
+      : fd_(std::exchange(other.fd_, kNoHandle)), device_(other.device_), file_(other.file_) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept {
     std::swap(fd_, other.fd_);
     std::swap(device_, other.device_);
@@ -33,10 +40,10 @@ class RONDO_API UniqueFd {
   }
   ~UniqueFd();
 
-  [[nodiscard]] int get() const noexcept { return fd_; }
+  [[nodiscard]] NativeHandle get() const noexcept { return fd_; }
   // Gives it to the caller, which closes it.
-  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-  explicit operator bool() const noexcept { return fd_ >= 0; }
+  [[nodiscard]] NativeHandle release() noexcept { return std::exchange(fd_, kNoHandle); }
+  explicit operator bool() const noexcept { return is_handle(fd_); }
 
   // Keeps in mind which file this is. A program that closes all descriptors (closefrom) gives our
   // number to a file of its own, later; that one is not closed with this object then. For those
@@ -47,7 +54,7 @@ class RONDO_API UniqueFd {
   [[nodiscard]] bool intact() const noexcept;
 
  private:
-  int fd_ = -1;
+  NativeHandle fd_ = kNoHandle;
   std::uint64_t device_ = 0;
   std::uint64_t file_ = 0;  // 0: not kept in mind
 };
@@ -60,12 +67,12 @@ class RONDO_API UniqueFd {
 // A socket of the family AF_UNIX. `type`: of socket(2), without SOCK_CLOEXEC.
 [[nodiscard]] RONDO_API UniqueFd open_socket(int type) noexcept;
 // The next connection, which does not block.
-[[nodiscard]] RONDO_API UniqueFd accept_from(int listener) noexcept;
+[[nodiscard]] RONDO_API UniqueFd accept_from(NativeHandle listener) noexcept;
 // Another descriptor of the same description.
-[[nodiscard]] RONDO_API UniqueFd duplicate(int fd) noexcept;
+[[nodiscard]] RONDO_API UniqueFd duplicate(NativeHandle fd) noexcept;
 // A pipe that does not block; false: none, and both ends are empty.
 [[nodiscard]] RONDO_API bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept;
 // One that the kernel has put among ours, as it does with those that come over a socket.
-[[nodiscard]] RONDO_API UniqueFd take_over(int fd) noexcept;
+[[nodiscard]] RONDO_API UniqueFd take_over(NativeHandle fd) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -1,9 +1,4 @@
-#include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
+#include "rondo/core/segment.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -11,17 +6,19 @@
 #include <optional>
 #include <utility>
 
+#include "os.hpp"
 #include "rondo/core/available_memory.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
-#include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
-#include "segment_file_linux.hpp"
-#include "segment_memory_linux.hpp"
-#include "system_linux.hpp"
+#include "segment_file.hpp"
+#include "segment_memory.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
+using detail::FileStatus;
+using detail::is_handle;
+using detail::kNoHandle;
 using detail::system_error;
 using detail::UniqueFd;
 
@@ -67,7 +64,7 @@ class SegmentBuilder {
     const std::string path = detail::path_of(name);
     auto file = detail::NewFile::create(path, what, options);
     if (!file) return file.error();
-    if (in_memory(file->fd())) {
+    if (detail::is_in_memory(file->fd())) {
       if (auto left = detail::check_available_memory(size_bytes, what); !left) return left.error();
     }
     auto state = start(name, Access::kReadWrite);
@@ -102,7 +99,7 @@ class SegmentBuilder {
     auto lock_fd = detail::make_memfd("the lock file of " + what, options.mode, false);
     if (!lock_fd) return lock_fd.error();
     state->lock_fd = std::move(*lock_fd);
-    if (auto filled = fill_file(*state, -1, size_bytes, options, fill); !filled) {
+    if (auto filled = fill_file(*state, kNoHandle, size_bytes, options, fill); !filled) {
       return filled.error();
     }
     return wrap(std::move(state));
@@ -134,9 +131,11 @@ class SegmentBuilder {
   static Result<Segment> map_existing(std::unique_ptr<State> state, UniqueFd fd,
                                       const SegmentOptions& options) {
     const std::string what = to_string(state->name);
-    struct stat status = {};
-    if (fstat(fd.get(), &status) != 0) return system_error(errno, "can't look at " + what);
-    const auto size = static_cast<std::uint64_t>(status.st_size);
+    FileStatus status;
+    if (const int error = detail::status_of(fd.get(), status); error != 0) {
+      return system_error(error, "can't look at " + what);
+    }
+    const std::uint64_t size = status.size_bytes;
     if (size < kPartAlignment) {
       return Error{ErrorCode::kTooSmall, what + " has " + std::to_string(size) +
                                              " bytes, too few for a segment; remove it"};
@@ -150,9 +149,8 @@ class SegmentBuilder {
                                                  " bytes; it has to have " +
                                                  std::to_string(options.file_bytes)};
     }
-    constexpr std::uint64_t kBlockBytes = 512;
-    const bool complete = static_cast<std::uint64_t>(status.st_blocks) * kBlockBytes >= size;
-    if (!complete && in_memory(fd.get())) {
+    const bool complete = status.allocated_bytes >= size;
+    if (!complete && detail::is_in_memory(fd.get())) {
       return Error{ErrorCode::kTooSmall, what + " has less memory behind it than its " +
                                              std::to_string(size) +
                                              " bytes; remove it and create it anew"};
@@ -190,62 +188,56 @@ class SegmentBuilder {
     if (auto filled = fill_file(*state, fd->get(), size_bytes, options, fill); !filled) {
       return filled.error();
     }
-    int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    if (options.sole_writer) seals |= F_SEAL_FUTURE_WRITE;
-    if (fcntl(fd->get(), F_ADD_SEALS, seals) != 0) {
-      return system_error(errno, "can't seal " + what);
+    const detail::Seals seals{.size = true, .writing = options.sole_writer};
+    if (const int error = detail::seal(fd->get(), seals); error != 0) {
+      return system_error(error, "can't seal " + what);
     }
     state->fd = std::move(*fd);
     return wrap(std::move(state));
   }
 
-  // Sizes, maps, reserves and fills; the common part of creating. `fd`: -1 for anonymous memory.
-  static Result<void> fill_file(State& state, int fd, std::size_t size_bytes,
+  // Sizes, maps, reserves and fills; the common part of creating. `file`: kNoHandle for
+  // anonymous memory.
+  static Result<void> fill_file(State& state, NativeHandle file, std::size_t size_bytes,
                                 const SegmentOptions& options, const Segment::Fill& fill) {
     const std::string what = to_string(state.name);
-    struct stat status = {};
-    if (fd >= 0) {
-      const std::size_t page_bytes = detail::page_bytes_of(fd);
+    FileStatus status;
+    if (is_handle(file)) {
+      const std::size_t page_bytes = detail::page_bytes_of(file);
       const bool huge = page_bytes > detail::system_page_bytes();
       const std::size_t file_bytes = huge ? round_up(size_bytes, page_bytes) : size_bytes;
       if (auto allowed = check_file_limit(file_bytes, what); !allowed) return allowed.error();
-      if (ftruncate(fd, static_cast<off_t>(file_bytes)) != 0) {
-        return system_error(errno, "can't size " + what);
+      if (const int error = detail::set_size(file, file_bytes); error != 0) {
+        return system_error(error, "can't size " + what);
       }
-      if (fstat(fd, &status) != 0) return system_error(errno, "can't look at " + what);
+      if (const int error = detail::status_of(file, status); error != 0) {
+        return system_error(error, "can't look at " + what);
+      }
     }
-    auto mapping = detail::Mapping::map(fd, size_bytes, Access::kReadWrite, what);
+    auto mapping = detail::Mapping::map(file, size_bytes, Access::kReadWrite, what);
     if (!mapping) return mapping.error();
     state.mapping.emplace(std::move(*mapping));
     note_file(state, status, size_bytes);
-    if (auto reserved = detail::reserve(*state.mapping, fd, options, state.report, what);
+    if (auto reserved = detail::reserve(*state.mapping, file, options, state.report, what);
         !reserved) {
       return reserved.error();
     }
     return fill(state.bytes);
   }
 
-  static void note_file(State& state, const struct stat& status, std::size_t size_bytes) {
-    state.bytes = {state.mapping->address(), size_bytes};
+  static void note_file(State& state, const FileStatus& status, std::size_t size_bytes) {
+    state.bytes = state.mapping->memory().first(size_bytes);
     state.report.size_bytes = size_bytes;
-    state.identity.device = status.st_dev;
-    state.identity.inode = status.st_ino;
+    state.identity.device = status.device;
+    state.identity.inode = status.inode;
   }
 
-  // Beyond this limit the kernel would not just refuse, but send SIGXFSZ.
   static Result<void> check_file_limit(std::size_t file_bytes, const std::string& what) {
-    struct rlimit limit = {};
-    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || file_bytes <= limit.rlim_cur) return {};
+    const std::uint64_t limit = detail::file_size_limit();
+    if (file_bytes <= limit) return {};
     return Error{ErrorCode::kNoSpace, what + " would have " + std::to_string(file_bytes) +
-                                          " bytes, files may have " +
-                                          std::to_string(limit.rlim_cur) + "; raise `ulimit -f`"};
-  }
-
-  // Whether the kernel keeps the file in memory, where each byte of its size owns a block.
-  static bool in_memory(int fd) noexcept {
-    struct statfs file_system = {};
-    return fstatfs(fd, &file_system) == 0 &&
-           (file_system.f_type == TMPFS_MAGIC || file_system.f_type == HUGETLBFS_MAGIC);
+                                          " bytes, files may have " + std::to_string(limit) +
+                                          "; raise `ulimit -f`"};
   }
 
   // A file of huge pages is larger than its segment. How large that is, its header says; if that
@@ -295,22 +287,23 @@ Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& o
   return SegmentBuilder::map_existing(std::move(state), std::move(*fd), options);
 }
 
-Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access access) {
-  const std::string what = "fd " + std::to_string(fd);
+Result<Segment> Segment::attach_fd(NativeHandle fd, const SegmentOptions& options, Access access) {
+  const std::string what = "fd " + std::to_string(std::intptr_t(fd));
   // First, and of the very descriptor: it may be anything, and to look at it in another way, or to
   // close a duplicate of it, may wait for what is behind it (FUSE, a socket with SO_LINGER).
-  const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 && errno == EBADF) return system_error(errno, "can't take over " + what);
-  if (seals < 0) {
+  detail::Seals seals;
+  const int unsealable = detail::seals_of(fd, seals);
+  if (unsealable == EBADF) return system_error(EBADF, "can't take over " + what);
+  if (unsealable != 0) {
     return Error{ErrorCode::kForeignObject, what + " is not a memfd; hand over one that is"};
   }
-  if ((seals & F_SEAL_SHRINK) == 0 || (seals & F_SEAL_GROW) == 0) {
+  if (!seals.size) {
     return Error{ErrorCode::kUnsealed,
                  what +
                      " could be truncated under its readers; seal it against growing and "
                      "shrinking (F_SEAL_GROW, F_SEAL_SHRINK)"};
   }
-  if (options.sole_writer && (seals & F_SEAL_FUTURE_WRITE) == 0) {
+  if (options.sole_writer && !seals.writing) {
     return Error{ErrorCode::kUnsealed,
                  what +
                      " could be written by those who are to read it alone; map it, then seal it "
@@ -321,10 +314,10 @@ Result<Segment> Segment::attach_fd(int fd, const SegmentOptions& options, Access
                                               std::to_string(detail::page_bytes_of(fd)) +
                                               " bytes; hand over a memfd without MFD_HUGETLB"};
   }
-  const int mode = fcntl(fd, F_GETFL) & O_ACCMODE;
-  if (mode == O_WRONLY || (mode == O_RDONLY && access == Access::kReadWrite)) {
+  const detail::OpenFor open = detail::open_for(fd);
+  if (!open.reading || (!open.writing && access == Access::kReadWrite)) {
     return Error{ErrorCode::kPermission,
-                 what + " is not open for " + (mode == O_WRONLY ? "reading" : "writing")};
+                 what + " is not open for " + (open.reading ? "writing" : "reading")};
   }
   UniqueFd own = detail::duplicate(fd);
   if (!own) return system_error(errno, "can't take over " + what);
@@ -358,14 +351,14 @@ const SegmentReport& Segment::report() const noexcept { return state_->report; }
 const SegmentName& Segment::name() const noexcept { return state_->name; }
 const SegmentIdentity& Segment::identity() const noexcept { return state_->identity; }
 Access Segment::access() const noexcept { return state_->access; }
-int Segment::fd() const noexcept { return state_->fd.get(); }
-int Segment::lock_fd() const noexcept {
+NativeHandle Segment::fd() const noexcept { return state_->fd.get(); }
+NativeHandle Segment::lock_fd() const noexcept {
   return state_->fd ? state_->fd.get() : state_->lock_fd.get();
 }
 
-Result<int> Segment::open_description(Access access) const {
+Result<NativeHandle> Segment::open_description(Access access) const {
   const std::string what = to_string(name());
-  if (fd() < 0) return Error{ErrorCode::kUnsupported, what + " has no file to be opened"};
+  if (!is_handle(fd())) return Error{ErrorCode::kUnsupported, what + " has no file to be opened"};
   auto again = detail::reopen(fd(), access, what);
   if (!again) return again.error();
   return again->release();
@@ -375,7 +368,7 @@ Result<void> Segment::overlay(std::size_t offset, const Segment& part) {
   // The kernel maps whole pages of the part's file, whatever its header or its Segment says: a file
   // of larger pages would replace what lies behind the part as well.
   const std::size_t page_bytes = state_->mapping ? state_->mapping->page_bytes() : 0;
-  if (page_bytes == 0 || offset % page_bytes != 0 || part.fd() < 0 ||
+  if (page_bytes == 0 || offset % page_bytes != 0 || !is_handle(part.fd()) ||
       detail::page_bytes_of(part.fd()) != page_bytes) {
     return Error{ErrorCode::kMisaligned,
                  "only whole pages of a mapping can show another file, of pages of that size"};
@@ -386,11 +379,9 @@ Result<void> Segment::overlay(std::size_t offset, const Segment& part) {
                                            std::to_string(length) + " bytes at " +
                                            std::to_string(offset)};
   }
-  void* address = bytes().data() + offset;
-  if (mmap(address, length, PROT_READ, MAP_SHARED | MAP_FIXED, part.fd(), 0) != address) {
-    return system_error(errno, "can't map a part over " + to_string(name()));
-  }
-  return {};
+  const int error = detail::map_over({bytes().data() + offset, length}, part.fd());
+  if (error == 0) return {};
+  return system_error(error, "can't map a part over " + to_string(name()));
 }
 
 bool Segment::still_at_its_name() const noexcept { return is_at_its_name(state_->identity); }

@@ -1,25 +1,23 @@
 #include "rondo/core/directory.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
 
+#include "os.hpp"
+
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-constexpr const char* kSharedMemory = "/dev/shm";
 constexpr const char* kHowToMount =
     "; mount it (mount -t tmpfs -o mode=1777 tmpfs /dev/shm), or use file:PATH";
 
 // A plain directory that a file system was to be mounted on. If we may write there, it will do.
-bool awaits_mounting(const std::string& directory, const struct stat& status) noexcept {
-  if (directory != kSharedMemory || access(kSharedMemory, W_OK) == 0) return false;
-  struct stat above = {};
-  return stat("/dev/shm/..", &above) == 0 && above.st_dev == status.st_dev;
+bool awaits_mounting(const std::string& directory, const FileStatus& status) {
+  if (directory != shared_memory_directory() || may_write(directory)) return false;
+  FileStatus above;
+  return status_of(directory + "/..", above) == 0 && above.device == status.device;
 }
 
 }  // namespace
@@ -38,16 +36,17 @@ std::string absolute_path(const std::string& path) {
 
 std::optional<Error> missing_directory(const std::string& path, const std::string& what) {
   const std::string directory = directory_of(path);
-  const std::string remedy = directory == kSharedMemory ? kHowToMount : "; make it first";
+  const std::string remedy =
+      directory == shared_memory_directory() ? kHowToMount : "; make it first";
   const auto error = [&](const std::string& why) {
     return Error{ErrorCode::kNoDirectory, what + " has no place: " + why + remedy};
   };
-  struct stat status = {};
-  if (stat(directory.c_str(), &status) != 0) {
-    if (errno != ENOENT && errno != ENOTDIR) return std::nullopt;
+  FileStatus status;
+  if (const int failed = status_of(directory, status); failed != 0) {
+    if (failed != ENOENT && failed != ENOTDIR) return std::nullopt;
     return error("there is no directory " + directory);
   }
-  if (!S_ISDIR(status.st_mode)) return error(directory + " is not a directory");
+  if (status.kind != FileKind::kDirectory) return error(directory + " is not a directory");
   if (awaits_mounting(directory, status)) return error("nothing is mounted at " + directory);
   return std::nullopt;
 }

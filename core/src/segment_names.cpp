@@ -1,15 +1,10 @@
 // What segments are called, and the names' life apart from any mapping.
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-
+#include "byte_lock.hpp"
 #include "os.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
-#include "segment_file_linux.hpp"
-#include "system_linux.hpp"
+#include "segment_file.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace detail {
@@ -52,25 +47,25 @@ std::string to_string(const SegmentName& name) {
 
 bool is_at_its_name(const SegmentIdentity& identity) noexcept {
   if (identity.path.empty()) return true;
-  struct stat status = {};
-  return lstat(identity.path.c_str(), &status) == 0 && status.st_dev == identity.device &&
-         status.st_ino == identity.inode;
+  detail::FileStatus status;
+  return detail::link_status_of(identity.path, status) == 0 && status.device == identity.device &&
+         status.inode == identity.inode;
 }
 
 bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept {
   if (identity.path.empty() || !is_at_its_name(identity)) return false;
-  return unlink(identity.path.c_str()) == 0;
+  return detail::remove_name(identity.path) == 0;
 }
 
 Result<void> Segment::remove(const SegmentName& name, Remove how) {
   if (auto named = detail::check_named(name); !named) return named.error();
   const std::string what = to_string(name);
   const std::string path = detail::path_of(name);
-  struct stat status = {};
-  if (lstat(path.c_str(), &status) != 0) {
-    return detail::error_at(path, what, errno, "can't remove " + what);
+  detail::FileStatus status;
+  if (const int error = detail::link_status_of(path, status); error != 0) {
+    return detail::error_at(path, what, error, "can't remove " + what);
   }
-  if (!S_ISREG(status.st_mode)) {
+  if (status.kind != detail::FileKind::kRegular) {
     return Error{ErrorCode::kForeignObject, "can't remove " + what + ": it is not a file"};
   }
   // Under the membership lock if it can be had, so as not to come between a participant's last look
@@ -80,13 +75,13 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   const auto file = detail::open_checked(path, what, Access::kReadWrite, kAnyone);
   const bool locked = file && detail::lock_byte_within(file->get(), kMembershipByte, kTimeout) == 0;
   // What was locked has to be what stands there now: another one may have been made since.
-  struct stat opened = {};
-  const bool same = locked && fstat(file->get(), &opened) == 0 &&
-                    is_at_its_name({path, opened.st_dev, opened.st_ino});
+  detail::FileStatus opened;
+  const bool same = locked && detail::status_of(file->get(), opened) == 0 &&
+                    is_at_its_name({path, opened.device, opened.inode});
   const bool unused = same && detail::bytes_locked_by_other(file->get(), kLockBase,
                                                             kMaxParticipants) == Presence::kAbsent;
   const bool goes = how == Remove::kAlways || unused;
-  const int error = !goes || unlink(path.c_str()) == 0 ? 0 : errno;
+  const int error = goes ? detail::remove_name(path) : 0;
   // By its own call: closing is not enough if another thread forks just now.
   if (file) detail::unlock_byte(file->get(), kMembershipByte);
   if (error != 0) return detail::system_error(error, "can't remove " + what);

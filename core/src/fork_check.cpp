@@ -1,8 +1,8 @@
-#include <pthread.h>
+#include "rondo/core/fork_check.hpp"
 
 #include <atomic>
 
-#include "rondo/core/fork_check.hpp"
+#include "os.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -17,7 +17,7 @@ void count_fork() noexcept {
 }  // namespace
 
 std::uint32_t fork_count() noexcept {
-  [[maybe_unused]] static const int watching = pthread_atfork(nullptr, nullptr, count_fork);
+  [[maybe_unused]] static const int watching = at_fork(nullptr, nullptr, count_fork);
   // relaxed: changes only between the threads' lives.
   return forks.load(std::memory_order_relaxed);
 }

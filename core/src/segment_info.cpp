@@ -1,17 +1,11 @@
 #include "rondo/core/segment_info.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <memory>
 #include <string_view>
 #include <utility>
 
-#include "segment_file_linux.hpp"
-#include "system_linux.hpp"
+#include "os.hpp"
+#include "segment_file.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -35,17 +29,17 @@ Result<void> look_inside(const SegmentName& name, SegmentInfo& info) {
 
 Result<SegmentInfo> inspect_segment(const SegmentName& name) {
   if (auto named = detail::check_named(name); !named) return named.error();
-  struct stat status = {};
+  detail::FileStatus status;
   const std::string path = detail::path_of(name);
-  if (lstat(path.c_str(), &status) != 0) {
+  if (const int error = detail::link_status_of(path, status); error != 0) {
     const std::string what = to_string(name);
-    return detail::error_at(path, what, errno, "can't find " + what);
+    return detail::error_at(path, what, error, "can't find " + what);
   }
   SegmentInfo info;
   info.name = name;
-  info.size_bytes = static_cast<std::uint64_t>(status.st_size);
-  info.owner = status.st_uid;
-  info.mode = status.st_mode & 07777;
+  info.size_bytes = status.size_bytes;
+  info.owner = status.owner;
+  info.mode = status.mode;
   if (auto looked = look_inside(name, info); !looked) {
     if (looked.error().code == ErrorCode::kNotFound) return looked.error();
     info.problem = looked.error();
@@ -54,25 +48,17 @@ Result<SegmentInfo> inspect_segment(const SegmentName& name) {
 }
 
 Result<std::vector<SegmentInfo>> list_segments() {
-  const std::string directory = detail::path_of({Backing::kSharedMemory, ""});
-  const std::size_t slash = directory.rfind('/');
-  detail::UniqueFd opened =
-      detail::open_file(directory.substr(0, slash).c_str(), O_RDONLY | O_DIRECTORY);
-  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opened ? fdopendir(opened.get()) : nullptr,
-                                                    &closedir);
-  if (entries) static_cast<void>(opened.release());  // closedir() closes it
-  if (!entries) {
-    return detail::error_at(directory, "shared memory", errno, "can't list shared memory");
-  }
   std::vector<SegmentInfo> result;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is our own.
-  while (const dirent* entry = readdir(entries.get())) {
-    const std::string_view file(entry->d_name);
-    if (file.substr(0, kSharedMemoryPrefix.size()) != kSharedMemoryPrefix) continue;
+  const auto add = [&](std::string_view file) {
+    if (file.substr(0, kSharedMemoryPrefix.size()) != kSharedMemoryPrefix) return;
     auto info = inspect_segment(
         {Backing::kSharedMemory, std::string(file.substr(kSharedMemoryPrefix.size()))});
     // Gone again since, or with a name that Rondo would not have given.
     if (info) result.push_back(std::move(*info));
+  };
+  const std::string directory(detail::shared_memory_directory());
+  if (const int error = detail::list_directory(directory, add); error != 0) {
+    return detail::error_at(directory + "/", "shared memory", error, "can't list shared memory");
   }
   std::sort(result.begin(), result.end(),
             [](const SegmentInfo& a, const SegmentInfo& b) { return a.name.name < b.name.name; });

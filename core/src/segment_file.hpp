@@ -1,14 +1,12 @@
 // The files behind segments: judged when opened, complete when they appear.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <string>
 
+#include "rondo/core/descriptor.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/version.hpp"
-#include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -39,7 +37,7 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // Opens the file behind `fd` anew, for a file description of its own. Errors: kUnsupported when
 // there is no /proc to do it through.
-[[nodiscard]] Result<UniqueFd> reopen(int fd, Access access, const std::string& what);
+[[nodiscard]] Result<UniqueFd> reopen(NativeHandle fd, Access access, const std::string& what);
 
 // A file that is being made: without a name, or with a temporary one where the file system can't do
 // without. Destroying it unpublished leaves nothing.
@@ -53,7 +51,7 @@ class NewFile {
   NewFile& operator=(NewFile&&) = delete;
   ~NewFile();
 
-  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] NativeHandle fd() const noexcept { return fd_.get(); }
   // Gives it its name, unless something has it already (kAlreadyExists). Returns the descriptor.
   [[nodiscard]] Result<UniqueFd> publish() &&;
 

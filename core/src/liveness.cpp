@@ -1,24 +1,19 @@
-#include <pthread.h>
-#include <unistd.h>
+#include "rondo/core/liveness.hpp"
 
-#include <algorithm>
-#include <cerrno>
 #include <mutex>
-#include <thread>
 #include <utility>
 
+#include "byte_lock.hpp"
 #include "os.hpp"
-#include "rondo/core/cancellation_disabled.hpp"
-#include "rondo/core/liveness.hpp"
 #include "rondo/core/segment.hpp"
-#include "segment_file_linux.hpp"
-#include "system_linux.hpp"
+#include "segment_file.hpp"
 
 namespace rondo::inline RONDO_ABI {
+
 // Reached through a list from the fork handlers.
 struct LivenessLock::State {
   detail::UniqueFd fd;
-  pid_t owner = getpid();
+  std::uint32_t owner = detail::process_id();
   State* previous = nullptr;
   State* next = nullptr;
 
@@ -37,7 +32,7 @@ struct LivenessLock::State {
   // Whether this is the process that opened it. Asked before unlocking: a lock belongs to all who
   // have the description, so a child that unlocked would have its parent declared dead. Also true
   // to a child made by a bare clone, without the fork handlers.
-  [[nodiscard]] bool ours() const noexcept { return getpid() == owner; }
+  [[nodiscard]] bool ours() const noexcept { return detail::process_id() == owner; }
 
   // Also whether the descriptor is still ours: before a lock is set, or missed.
   [[nodiscard]] bool usable() const noexcept { return ours() && fd.intact(); }
@@ -63,8 +58,8 @@ struct LivenessLock::State {
 };
 
 LivenessLock::State::State() {
-  static const int installed = pthread_atfork([] { mutex().lock(); }, [] { mutex().unlock(); },
-                                              [] { close_all_in_child(); });
+  static const int installed = detail::at_fork([] { mutex().lock(); }, [] { mutex().unlock(); },
+                                               [] { close_all_in_child(); });
   static_cast<void>(installed);
 }
 
@@ -88,7 +83,7 @@ Result<LivenessLock> LivenessLock::open(const Segment& segment) {
   return LivenessLock(std::move(state));
 }
 
-LivenessLock LivenessLock::adopt(int fd) {
+LivenessLock LivenessLock::adopt(NativeHandle fd) {
   auto state = std::make_unique<State>();
   const std::lock_guard lock(State::mutex());
   state->watch(detail::UniqueFd(fd));
