@@ -43,7 +43,7 @@ namespace rondo::inline RONDO_ABI {
 // between two compilers that map the same segment.
 inline constexpr std::size_t kSharingRange = 128;
 
-// What caches hand about. Only a matter of speed, and not part of any layout. Handles (producers and
+// What caches hand about. Only a matter of speed, not part of any layout. Handles (producers and
 // consumers, senders and receivers) change with each message and are aligned to it: else two that
 // lie side by side in one object, each with a thread of its own, would cost each other a miss per
 // message, and how fast a program is would hang on where its variables come to lie.
