@@ -5,7 +5,7 @@
 // is written in full and read in full, and checked for order and sum. Two threads on one core each;
 // the engines take turns, each sample on a fresh queue, bracketed by a probe of the cores'
 // placement; a sample that was interrupted is dropped; medians within a placement. The ring both
-// wraps and fills. Ratios are to the best of Boost's queue and the textbook ring. For 1 KiB, what a
+// wraps and fills. Ratios are to the best of the other queues and the textbook ring. For 1 KiB, what a
 // hand-over without any ring reaches is measured as well.
 //
 //   hand_off_compare [--json FILE] [--rounds N] [--real-time] [--bytes B...]
@@ -23,69 +23,100 @@
 #include <thread>
 #include <vector>
 
+#include "rivals/left_out.hpp"
 #include "support/engines.hpp"
 #include "support/halves.hpp"
 #include "support/machine.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
 #include "support/samples.hpp"
+#ifdef RONDO_RIVAL_ATOMIC_QUEUE
+#include "rivals/atomic_queue.hpp"
+#endif
+#ifdef RONDO_RIVAL_CK
+#include "rivals/ck_ring.hpp"
+#endif
+#ifdef RONDO_RIVAL_RTE_RING
+#include "rivals/rte_ring.hpp"
+#endif
 
 namespace rondo::bench {
 namespace {
 
+// Of a side that gets nothing. False when it has taken so long that something must have been lost.
+class Patience {
+ public:
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool vain() {
+    cpu_relax();
+    return ++times_ % 1'000'000 != 0 || seconds_since(start_) < kSeconds;
+  }
+
+ private:
+  static constexpr double kSeconds = 20;
+  std::uint32_t times_ = 0;
+  Clock::time_point start_ = Clock::now();
+};
+
 template <class Engine>
 void produce(Engine& engine, std::uint64_t messages) {
   typename Engine::Sender sender(engine);
+  Patience patience;
   for (std::uint64_t i = 0; i < messages; ++i) {
-    while (!sender.try_send([i](void* to) { write_message(to, Engine::kBytes, i); })) cpu_relax();
+    while (!sender.try_send([i](void* to) { write_message(to, Engine::kBytes, i); })) {
+      if (!patience.vain()) return;
+    }
   }
 }
 
+// Whether all messages came whole and in order.
 template <class Engine>
-void consume(Engine& engine, std::uint64_t messages) {
+bool consume(Engine& engine, std::uint64_t messages) {
   typename Engine::Receiver receiver(engine);
   Checker checker;
+  Patience patience;
   for (std::uint64_t i = 0; i < messages; ++i) {
     while (!receiver.try_receive(
         [&checker, i](const void* from) { checker.read_message(from, Engine::kBytes, i); })) {
-      cpu_relax();
+      if (!patience.vain()) return false;
     }
   }
-  if (!checker.complete(messages, Engine::kBytes)) {
-    fmt::print(stderr, "{}: messages arrived torn or out of order\n", Engine::name());
-    std::exit(1);
-  }
+  return checker.complete(messages, Engine::kBytes);
 }
 
 struct Contest {
   std::size_t bytes;
   std::size_t slots;
+  enum class Role : std::uint8_t { kOurs, kRival, kBound };  // ratios are to the best rival
   struct Entry {
     std::string name;
-    bool rival;  // one of the two that ratios are taken to
-    std::function<void(Pair&, Samples&)> sample;
+    Role role;
+    std::function<void(Pair&, Entry&)> sample;
     Samples samples;
+    int failed = 0;  // samples whose messages came torn or out of order
   };
   std::vector<Entry> entries;
 
   template <class Engine>
-  void add(std::uint64_t messages, bool rival = false) {
-    entries.push_back({Engine::name(),
-                       rival,
-                       [=, this](Pair& pair, Samples& samples) {
-                         auto engine = std::make_unique<Engine>(slots);
-                         const auto outcome = pair.run([&] { produce(*engine, messages); },
-                                                       [&] { consume(*engine, messages); });
-                         samples.add(outcome.placement,
-                                     static_cast<double>(messages) / outcome.seconds,
-                                     outcome.clean);
-                       },
-                       {}});
+  void add(Role role, std::uint64_t messages) {
+    const auto sample = [=, this](Pair& pair, Entry& entry) {
+      auto engine = std::make_unique<Engine>(slots);
+      bool right = false;
+      const auto outcome = pair.run([&] { produce(*engine, messages); },
+                                    [&] { right = consume(*engine, messages); });
+      if (!right) {
+        ++entry.failed;
+        return;
+      }
+      entry.samples.add(outcome.placement, static_cast<double>(messages) / outcome.seconds,
+                        outcome.clean);
+    };
+    entries.push_back({Engine::name(), role, sample, {}});
   }
   [[nodiscard]] double best_rival(Placement placement) const {
     double best = 0;
     for (const Entry& entry : entries) {
-      if (entry.rival) best = std::max(best, entry.samples.get(placement).value_or(0));
+      if (entry.role == Role::kRival)
+        best = std::max(best, entry.samples.get(placement).value_or(0));
     }
     return best;
   }
@@ -96,19 +127,29 @@ std::unique_ptr<Contest> contest(std::size_t slots) {
   auto made = std::make_unique<Contest>(Contest{kBytes, slots, {}});
   // Some milliseconds for each, and at least a few hundred laps.
   const std::uint64_t messages = std::max<std::uint64_t>(80'000'000 / (kBytes + 16), slots * 200);
-  made->add<BoostQueue<kBytes>>(messages, true);
-  made->add<Textbook<kBytes>>(messages, true);
-  made->add<SpscRing<kBytes, Pacing::kOff>>(messages);
-  made->add<SpscRing<kBytes>>(messages);
-  made->add<RecordRing<kBytes>>(messages);
-  made->add<Channel<kBytes>>(messages);
-#if RONDO_BENCH_MOODYCAMEL
-  made->add<Moodycamel<kBytes>>(messages);
+  using enum Contest::Role;
+  made->add<BoostQueue<kBytes>>(kRival, messages);
+  made->add<Textbook<kBytes>>(kRival, messages);
+  made->add<SpscRing<kBytes, Pacing::kOff>>(kOurs, messages);
+  made->add<SpscRing<kBytes>>(kOurs, messages);
+  made->add<RecordRing<kBytes>>(kOurs, messages);
+  made->add<Channel<kBytes>>(kOurs, messages);
+#ifdef RONDO_RIVAL_READERWRITERQUEUE
+  made->add<Moodycamel<kBytes>>(kRival, messages);
+#endif
+#ifdef RONDO_RIVAL_ATOMIC_QUEUE
+  made->add<AtomicQueueSpsc<kBytes>>(kRival, messages);
+#endif
+#ifdef RONDO_RIVAL_CK
+  made->add<CkRingSpsc<kBytes>>(kRival, messages);
+#endif
+#ifdef RONDO_RIVAL_RTE_RING
+  made->add<RteRingSpsc<kBytes>>(kRival, messages);
 #endif
   if constexpr (kBytes >= 1024) {
     const std::uint64_t whole = messages / slots * slots;
-    made->add<Halves<kBytes, false>>(whole);
-    made->add<Halves<kBytes, true>>(whole);
+    made->add<Halves<kBytes, false>>(kBound, whole);
+    made->add<Halves<kBytes, true>>(kBound, whole);
   }
   return made;
 }
@@ -141,7 +182,8 @@ nlohmann::json json_of(const Contest& contest) {
                       {"placement", to_string(placement)},
                       {"messages_per_s", *rate},
                       {"to_best_rival", rival > 0 ? nlohmann::json(*rate / rival) : nullptr},
-                      {"samples", entry.samples.count(placement)}});
+                      {"samples", entry.samples.count(placement)},
+                      {"failed", entry.failed}});
     }
   }
   return rows;
@@ -175,18 +217,26 @@ int main(int argc, char** argv) {
     for (int round = 0; round < rounds; ++round) {
       for (const auto& contest : contests) {
         if (!sizes.empty() && std::ranges::find(sizes, contest->bytes) == sizes.end()) continue;
-        for (auto& entry : contest->entries) entry.sample(pair, entry.samples);
+        for (auto& entry : contest->entries) entry.sample(pair, entry);
       }
     }
   }
   fmt::print("{}\n", describe_machine());
+  print_left_out();
   nlohmann::json result{{"machine", describe_machine()}, {"rows", nlohmann::json::array()}};
+  bool ours_failed = false;
   for (const auto& contest : contests) {
     print(*contest);
+    for (const auto& entry : contest->entries) {
+      if (entry.failed == 0) continue;
+      fmt::print("  FAILED: {}: {} samples with messages lost, torn or out of order\n", entry.name,
+                 entry.failed);
+      ours_failed = ours_failed || entry.role == Contest::Role::kOurs;
+    }
     for (auto& row : json_of(*contest)) result["rows"].push_back(std::move(row));
   }
   if (!json.empty()) std::ofstream(json) << result.dump(2) << '\n';
-  return 0;
+  return ours_failed ? 1 : 0;
 }
 
 }  // namespace

@@ -1,23 +1,18 @@
-// Bounded queues of many producers and consumers behind one face, for mpmc_versus.cpp.
+// Bounded queues of many producers and consumers behind one face, for mpmc_versus.cpp: ours, and
+// what is written by hand. Those of packages stand in rivals/.
 //
 //   Queue queue(slots);
 //   auto handle = queue.handle(i);      // one per thread, i below kMpmcHandles
 //   bool Queue::push(handle, message), bool Queue::pop(handle, message)    // neither waits
 #pragma once
 
-#include <atomic_queue/atomic_queue.h>
-#include <concurrentqueue/concurrentqueue.h>
-#include <tbb/concurrent_queue.h>
-
 #include <atomic>
-#include <boost/lockfree/queue.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <span>
-#include <xenium/vyukov_bounded_queue.hpp>
 
 #include "rondo/core/mpmc_ring.hpp"
 
@@ -152,72 +147,6 @@ class TicketRing {
   std::uint64_t capacity_;
   alignas(kSharingRange) std::atomic<std::uint64_t> head_{0};
   alignas(kSharingRange) std::atomic<std::uint64_t> tail_{0};
-};
-
-template <class T>
-class BoostLockfree {
- public:
-  explicit BoostLockfree(std::size_t slots) : queue_(slots) {}
-  NoHandle handle(std::uint32_t) { return {}; }
-  bool push(NoHandle&, const T& value) { return queue_.bounded_push(value); }
-  bool pop(NoHandle&, T& value) { return queue_.pop(value); }
-
- private:
-  boost::lockfree::queue<T> queue_;
-};
-
-template <class T>
-class XeniumVyukov {
- public:
-  explicit XeniumVyukov(std::size_t slots) : queue_(slots) {}
-  NoHandle handle(std::uint32_t) { return {}; }
-  bool push(NoHandle&, const T& value) { return queue_.try_push_weak(value); }
-  bool pop(NoHandle&, T& value) { return queue_.try_pop_weak(value); }
-
- private:
-  xenium::vyukov_bounded_queue<T> queue_;
-};
-
-template <class T>
-class AtomicQueue {
- public:
-  explicit AtomicQueue(std::size_t slots) : queue_(static_cast<unsigned>(slots)) {}
-  NoHandle handle(std::uint32_t) { return {}; }
-  bool push(NoHandle&, const T& value) { return queue_.try_push(value); }
-  bool pop(NoHandle&, T& value) { return queue_.try_pop(value); }
-
- private:
-  atomic_queue::AtomicQueueB2<T> queue_;
-};
-
-// Keeps no order between producers, and grows instead of being full.
-template <class T>
-class Moodycamel {
- public:
-  struct Handle {
-    moodycamel::ProducerToken producer;
-  };
-  explicit Moodycamel(std::size_t slots) : queue_(slots) {}
-  Handle handle(std::uint32_t) { return {moodycamel::ProducerToken(queue_)}; }
-  bool push(Handle& handle, const T& value) { return queue_.enqueue(handle.producer, value); }
-  bool pop(Handle&, T& value) { return queue_.try_dequeue(value); }
-
- private:
-  moodycamel::ConcurrentQueue<T> queue_;
-};
-
-template <class T>
-class TbbBounded {
- public:
-  explicit TbbBounded(std::size_t slots) {
-    queue_.set_capacity(static_cast<std::ptrdiff_t>(slots));
-  }
-  NoHandle handle(std::uint32_t) { return {}; }
-  bool push(NoHandle&, const T& value) { return queue_.try_push(value); }
-  bool pop(NoHandle&, T& value) { return queue_.try_pop(value); }
-
- private:
-  tbb::concurrent_bounded_queue<T> queue_;
 };
 
 }  // namespace rondo::bench

@@ -22,9 +22,26 @@
 #include <vector>
 
 #include "mpmc_rivals.hpp"
+#include "rivals/left_out.hpp"
+#include "rivals/mpmc_boost_lockfree.hpp"
 #include "support/machine.hpp"
-#ifdef RONDO_RTE_RING
-#include "mpmc_rte_ring.hpp"
+#ifdef RONDO_RIVAL_XENIUM
+#include "rivals/mpmc_xenium.hpp"
+#endif
+#ifdef RONDO_RIVAL_ATOMIC_QUEUE
+#include "rivals/mpmc_atomic_queue.hpp"
+#endif
+#ifdef RONDO_RIVAL_CONCURRENTQUEUE
+#include "rivals/mpmc_concurrentqueue.hpp"
+#endif
+#ifdef RONDO_RIVAL_TBB
+#include "rivals/mpmc_tbb.hpp"
+#endif
+#ifdef RONDO_RIVAL_CK
+#include "rivals/mpmc_ck_ring.hpp"
+#endif
+#ifdef RONDO_RIVAL_RTE_RING
+#include "rivals/rte_ring.hpp"
 #endif
 
 namespace rondo::bench {
@@ -50,16 +67,20 @@ struct Message {
 // How long a thread that gets nothing spins.
 class Patience {
  public:
-  void vain() {
+  // False when it has taken so long that something must have been lost.
+  [[nodiscard]] bool vain() {
     if (++times_ % 200 != 0) {
       cpu_relax();
-    } else {
-      std::this_thread::yield();
+      return true;
     }
+    std::this_thread::yield();
+    return seconds_since(start_) < kSeconds;
   }
 
  private:
+  static constexpr double kSeconds = 30;
   std::uint32_t times_ = 0;
+  Clock::time_point start_ = Clock::now();
 };
 
 double probe() {
@@ -91,10 +112,10 @@ void produce(Queue& queue, auto& handle, std::uint64_t messages, std::uint32_t b
         const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(batch, messages - i));
         for (std::uint32_t k = 0; k < count; ++k) values[k].fill(i + k);
         for (std::uint32_t done = 0; done < count;) {
-          const std::uint32_t pushed =
+          const std::size_t pushed =
               queue.push_many(handle, std::span<const T>(values).subspan(done, count - done));
-          if (pushed == 0) patience.vain();
-          done += pushed;
+          if (pushed == 0 && !patience.vain()) return;
+          done += static_cast<std::uint32_t>(pushed);
         }
         i += count;
       }
@@ -104,7 +125,9 @@ void produce(Queue& queue, auto& handle, std::uint64_t messages, std::uint32_t b
   T value{};
   for (std::uint64_t i = 0; i < messages; ++i) {
     value.fill(i);
-    while (!queue.push(handle, value)) patience.vain();
+    while (!queue.push(handle, value)) {
+      if (!patience.vain()) return;
+    }
   }
 }
 
@@ -119,7 +142,8 @@ std::uint64_t consume(Queue& queue, auto& handle, std::atomic<std::uint64_t>& le
   while (true) {
     std::uint32_t count = 0;
     if constexpr (requires { queue.pop_many(handle, std::span<T>()); }) {
-      count = batch > 1 ? queue.pop_many(handle, values) : queue.pop(handle, values[0]);
+      count = batch > 1 ? static_cast<std::uint32_t>(queue.pop_many(handle, values))
+                        : queue.pop(handle, values[0]);
     } else {
       count = queue.pop(handle, values[0]);
     }
@@ -129,8 +153,7 @@ std::uint64_t consume(Queue& queue, auto& handle, std::atomic<std::uint64_t>& le
       if (mine != 0) left.fetch_sub(mine, std::memory_order_relaxed);
       mine = 0;
       if (count != 0) continue;
-      if (left.load(std::memory_order_relaxed) == 0) return sum;
-      patience.vain();
+      if (left.load(std::memory_order_relaxed) == 0 || !patience.vain()) return sum;
     }
   }
 }
@@ -148,6 +171,7 @@ class TwoCores {
 };
 
 constexpr double kDisturbed = 0;
+constexpr double kWrong = -1;  // what was received is not what was sent
 
 // Million messages per second, in a run of `messages`.
 template <class Queue, class T>
@@ -184,10 +208,7 @@ double throughput_of(std::uint64_t messages, int pairs, std::uint32_t batch) {
   const double seconds = seconds_since(start);
   const std::uint64_t expected =
       each * (each - 1) / 2 * static_cast<std::uint64_t>(pairs) * (sizeof(T) / 8);
-  if (sum.load() != expected) {
-    fmt::print("wrong sum\n");
-    std::exit(1);
-  }
+  if (sum.load() != expected) return kWrong;
   if (!cores.ours(seconds)) return kDisturbed;
   return static_cast<double>(each) * pairs / seconds / 1e6;
 }
@@ -195,7 +216,7 @@ double throughput_of(std::uint64_t messages, int pairs, std::uint32_t batch) {
 template <class Queue, class T>
 double throughput(int pairs, std::uint32_t batch) {
   const double first = throughput_of<Queue, T>(kFirstMessages, pairs, batch);
-  if (first == kDisturbed) return kDisturbed;
+  if (first <= kDisturbed) return first;
   const auto messages = static_cast<std::uint64_t>(first * 1e6 * kSampleSeconds);
   return throughput_of<Queue, T>(std::max(messages, kFirstMessages), pairs, batch);
 }
@@ -272,18 +293,32 @@ std::vector<Engine> engines() {
       {"bare slots, no queue", nullptr, &round_trip<BareSlots<T>, T>},
       engine<TicketRing, T>("ticket and turn ring"),
       engine<BoostLockfree, T>("Boost.Lockfree queue"),
+#ifdef RONDO_RIVAL_XENIUM
       engine<XeniumVyukov, T>("xenium vyukov_bounded_queue"),
+#endif
+#ifdef RONDO_RIVAL_ATOMIC_QUEUE
       engine<AtomicQueue, T>("atomic_queue"),
+#endif
+#ifdef RONDO_RIVAL_CONCURRENTQUEUE
       engine<Moodycamel, T>("moodycamel ConcurrentQueue"),
+#endif
+#ifdef RONDO_RIVAL_TBB
       engine<TbbBounded, T>("TBB concurrent_bounded_queue"),
-#ifdef RONDO_RTE_RING
-      // A thread preempted amid a call holds up all others, which spin: 4P4C takes minutes.
+#endif
+  // A thread preempted amid a call of these holds up all others, which spin: 4P4C takes minutes.
+#ifdef RONDO_RIVAL_CK
+      {"concurrencykit ck_ring", &throughput<CkRing<T>, T>, &round_trip<CkRing<T>, T>, 1, 2},
+#endif
+#ifdef RONDO_RIVAL_RTE_RING
       {"DPDK rte_ring", &throughput<RteRing<T>, T>, &round_trip<RteRing<T>, T>, 1, 2},
 #endif
   };
 }
 
-using Samples = std::map<Placement, std::vector<double>>;
+struct Samples {
+  std::map<Placement, std::vector<double>> taken;
+  bool wrong = false;  // one of them, which is not among those taken
+};
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -297,14 +332,16 @@ void take_sample(Samples& into, Samples& bare, double (*measure)(int, std::uint3
   const double before = probe();
   const double value = measure(pairs, batch);
   const double after = probe();
-  if (value == kDisturbed) return;
+  if (value == kWrong) into.wrong = true;
+  if (value <= kDisturbed) return;
   const Placement placement = classify(before, after);
-  into[placement].push_back(value);
-  bare[placement].push_back((before + after) / 2);
+  into.taken[placement].push_back(value);
+  bare.taken[placement].push_back((before + after) / 2);
 }
 
+// Whether ours were right.
 template <class T>
-void compare(std::string_view title, int rounds, std::string_view only) {
+bool compare(std::string_view title, int rounds, std::string_view only) {
   constexpr std::array kPairs{1, 2, 4};
   struct Row {
     Engine engine;
@@ -329,15 +366,15 @@ void compare(std::string_view title, int rounds, std::string_view only) {
     }
   }
   for (const Placement placement : kPlacements) {
-    if (bare[placement].size() < rows.size()) continue;
+    if (bare.taken[placement].size() < rows.size()) continue;
     fmt::print("\n{}, {} slots, {} (bare exchange {:.0f} ns)\n", title, kSlots,
-               to_string(placement), median(bare[placement]));
+               to_string(placement), median(bare.taken[placement]));
     fmt::print("{:30}{:>12}{:>12}{:>12}{:>16}\n", "M messages/s (samples)", "1P1C", "2P2C", "4P4C",
                "round trip, ns");
     for (Row& row : rows) {
       fmt::print("{:30}", row.engine.name);
       for (std::size_t i = 0; i < 4; ++i) {
-        const auto& values = row.samples[i][placement];
+        const auto& values = row.samples[i].taken[placement];
         fmt::print("{:>{}}",
                    values.empty() ? "-" : fmt::format("{:.1f} ({})", median(values), values.size()),
                    i == 3 ? 16 : 12);
@@ -345,14 +382,27 @@ void compare(std::string_view title, int rounds, std::string_view only) {
       fmt::print("\n");
     }
   }
+  bool ours_right = true;
+  for (const Row& row : rows) {
+    for (std::size_t i = 0; i < kPairs.size(); ++i) {
+      if (!row.samples[i].wrong) continue;
+      fmt::print("FAILED: {}, {} to {}: what was received is not what was sent\n", row.engine.name,
+                 kPairs[i], kPairs[i]);
+      ours_right = ours_right && !row.engine.name.starts_with("mpmc_ring");
+    }
+  }
+  return ours_right;
 }
 
 }  // namespace
 }  // namespace rondo::bench
 
 int main(int argc, char** argv) {
+  using namespace rondo::bench;
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
   const std::string_view only = argc > 2 ? argv[2] : "";
-  rondo::bench::compare<rondo::bench::Message<8>>("8-byte messages", rounds, only);
-  rondo::bench::compare<rondo::bench::Message<64>>("64-byte messages", rounds, only);
+  print_left_out();
+  const bool small = compare<Message<8>>("8-byte messages", rounds, only);
+  const bool large = compare<Message<64>>("64-byte messages", rounds, only);
+  return small && large ? 0 : 1;
 }

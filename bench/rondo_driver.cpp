@@ -8,7 +8,7 @@
 // memory. Every message is written in full and read in full, and checked; an engine that loses one,
 // or their order, is reported as such, and not asked again. Two processes on one core each, but the
 // engines with threads of their own, which may go where the kernel wants; samples interleaved,
-// each on fresh channels (those with threads of their own keep theirs), bracketed by a probe of the
+// each on fresh channels (the libraries keep theirs), bracketed by a probe of the
 // cores' placement; medians within a placement. What a spinning process's core did besides spoils
 // the sample.
 //
@@ -27,6 +27,7 @@
 #include <string>
 #include <vector>
 
+#include "rivals/left_out.hpp"
 #include "rivals/processes.hpp"
 #include "rivals/workers.hpp"
 #include "support/machine.hpp"
@@ -91,9 +92,9 @@ class Driver {
   [[nodiscard]] const std::vector<Engine>& engines() const { return engines_; }
 
  private:
-  // An engine with threads of its own has two processes of its own.
+  // An engine that stays, with what it has of threads, has two processes of its own.
   Workers& workers_for(std::size_t engine) {
-    const std::size_t key = engines_[engine].manner.helpers ? engine : 0;
+    const std::size_t key = engines_[engine].manner.lasting ? engine : 0;
     auto& workers = workers_[key];
     if (!workers) {
       workers = std::make_unique<Workers>(engines_, fmt::format("{}-{}", name_, key), real_time_);
@@ -214,10 +215,15 @@ int main(int argc, char** argv) {
   const std::string name = fmt::format("rondo-bench-{}", getpid());
   Driver driver(engines_between_processes(name), name, real_time);
   std::vector<Row> rows;
+  std::string unwilling;
   for (std::size_t k = 0; k < driver.engines().size(); ++k) {
     const Engine& engine = driver.engines()[k];
     const bool bare = engine.take_part == nullptr;
     if ((rings && !engine.ours && !bare) || !chosen(engine.name, only)) continue;
+    if (engine.start != nullptr && !engine.start()) {
+      unwilling = engine.name + " (its daemon did not start; does another one run?)";
+      continue;
+    }
     if (bare) {
       rows.push_back({k, 64, {}, {}});
       continue;
@@ -226,6 +232,7 @@ int main(int argc, char** argv) {
       if (bytes <= engine.largest) rows.push_back({k, bytes, {}, {}});
     }
   }
+  if (demo.empty() && !rings) print_left_out(unwilling);
   const auto start = Clock::now();
   do {
     for (Row& row : rows) {

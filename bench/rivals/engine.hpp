@@ -8,6 +8,7 @@
 //   receive(checker, bytes, i)         waits for a message, and has the checker read it in full
 //   static constexpr Manner kManner
 //   static void prepare(place, task)   optional: before, by the asking process alone
+//   static void remove(name)           optional: what is left of Place::name in the file system
 //
 // Each uses the fastest reasonable way that its mechanism offers. What goes wrong is said with
 // fail(), which ends the process: the driver reports it for this engine and goes on with the rest.
@@ -27,6 +28,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "rondo/core/platform.hpp"
 #include "support/machine.hpp"
@@ -74,7 +76,8 @@ struct Place {
 
 struct Manner {
   bool spins = false;    // never sleeps
-  bool helpers = false;  // has threads of its own, and keeps its ends from sample to sample
+  bool lasting = false;  // keeps its ends from sample to sample
+  bool helpers = false;  // has threads of its own that move its messages
   bool streams = true;   // can be sent to while the last message has not been answered
 };
 
@@ -84,6 +87,7 @@ struct Cost {
 };
 inline constexpr Cost kInMemory{200, 10, 0.05};
 inline constexpr Cost kThroughKernel{20'000, 500, 0.4};
+inline constexpr Cost kThroughLibrary{70'000, 1000, 0.7};
 
 // ---- what a process of the two does with them
 
@@ -193,16 +197,53 @@ inline void unpin() {
   sched_setaffinity(0, sizeof set, &set);
 }
 
+// The message at `data`, for those who may put it anywhere: where words may be read.
+class Aligned {
+ public:
+  const void* of(const void* data, std::size_t bytes) {
+    if (reinterpret_cast<std::uintptr_t>(data) % alignof(std::uint64_t) == 0) return data;
+    words_.resize(bytes / 8);
+    std::memcpy(words_.data(), data, bytes);
+    return words_.data();
+  }
+
+ private:
+  std::vector<std::uint64_t> words_;
+};
+
+// Returns when both ends have found each other.
+template <class Ends>
+void greet(Ends& ends, bool answers) {
+  Checker checker;
+  if (!answers) ends.send(8, 0);
+  ends.receive(checker, 8, 0);
+  if (answers) ends.send(8, 0);
+}
+
+// What this process holds of an engine that stays.
+template <class Ends>
+std::optional<Ends>& lasting_ends() {
+  static std::optional<Ends> ends;
+  return ends;
+}
+template <class Ends>
+void end_lasting() {
+  lasting_ends<Ends>().reset();
+}
+
 // One sample, by one of the two processes.
 template <class Ends>
 void take_part(const Place& place, const Task& task) {
   const auto run = [&](Ends& ends) {
     place.answers ? answer(*place.meeting, task, ends) : ask(*place.meeting, task, ends);
   };
-  if constexpr (Ends::kManner.helpers) {
-    unpin();
-    static std::optional<Ends> lasting;
-    if (!lasting) lasting.emplace(place, task);
+  if constexpr (Ends::kManner.helpers) unpin();
+  if constexpr (Ends::kManner.lasting) {
+    std::optional<Ends>& lasting = lasting_ends<Ends>();
+    if (!lasting) {
+      lasting.emplace(place, task);
+      greet(*lasting, place.answers);
+    }
     run(*lasting);
   } else {
     Ends ends(place, task);
@@ -225,12 +266,19 @@ struct Engine {
   bool ours = false;
   void (*prepare)(const Place&, const Task&) = nullptr;
   void (*take_part)(const Place&, const Task&) = nullptr;  // null: only the probe itself
+  void (*remove)(const std::string& name) = nullptr;
+  void (*end)() = nullptr;    // in each of the two processes, at the last
+  bool (*start)() = nullptr;  // starts the daemon that it needs; false if that can't be
 };
 
 template <class Ends>
 Engine engine_of(std::string name, Cost cost, std::size_t largest = kLargestMessage) {
-  return {std::move(name),     Ends::kManner,   cost, largest, false,
-          &prepare_ends<Ends>, &take_part<Ends>};
+  Engine engine{std::move(name), Ends::kManner, cost, largest};
+  engine.prepare = &prepare_ends<Ends>;
+  engine.take_part = &take_part<Ends>;
+  if (Ends::kManner.lasting) engine.end = &end_lasting<Ends>;
+  if constexpr (requires { &Ends::remove; }) engine.remove = &Ends::remove;
+  return engine;
 }
 
 }  // namespace rondo::bench

@@ -27,6 +27,21 @@ std::vector<Engine> engines_between_processes(const std::string& name) {
       engine_of<SystemVEnds>("system v queue", kThroughKernel, SystemVEnds::largest()),
       engine_of<EventEnds>("eventfd wake-up", kThroughKernel),
       engine_of<FutexEnds>("futex wake-up", kThroughKernel),
+#ifdef RONDO_RIVAL_INTERPROCESS_QUEUE
+      boost_interprocess(),
+#endif
+#ifdef RONDO_RIVAL_ICEORYX
+      iceoryx(),
+#endif
+#ifdef RONDO_RIVAL_ZEROMQ
+      zeromq(),
+#endif
+#ifdef RONDO_RIVAL_NNG
+      nng(),
+#endif
+#ifdef RONDO_RIVAL_NANOMSG
+      nanomsg(),
+#endif
   };
 }
 

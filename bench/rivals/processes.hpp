@@ -12,4 +12,11 @@ namespace rondo::bench {
 // on this machine.
 std::vector<Engine> engines_between_processes(const std::string& name);
 
+// Those of the libraries, each in its own file; built where the library is found.
+Engine boost_interprocess();
+Engine zeromq();
+Engine nng();
+Engine nanomsg();
+Engine iceoryx();
+
 }  // namespace rondo::bench

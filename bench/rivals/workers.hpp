@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <optional>
@@ -111,7 +112,9 @@ class Workers {
       pids_[which] = 0;
       orders_[which] = done_[which] = -1;
     }
-    PosixQueueEnds::remove(name_);
+    for (const Engine& engine : engines_) {
+      if (engine.remove != nullptr) engine.remove(name_);
+    }
     kernel_.reset();
   }
 
@@ -136,7 +139,10 @@ class Workers {
       probes += 2 * kProbes;
       if (write(done, "1", 1) != 1) break;
     }
-    _exit(0);
+    for (const Engine& engine : engines_) {
+      if (engine.end != nullptr) engine.end();
+    }
+    std::exit(0);  // libraries say good-bye to their daemons
   }
 
   void take_sample(const Place& place, std::uint64_t probes) {
