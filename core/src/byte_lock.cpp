@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <thread>
 
-#include "os.hpp"
 #include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/os.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 

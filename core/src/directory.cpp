@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {

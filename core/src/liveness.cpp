@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "byte_lock.hpp"
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/segment.hpp"
 #include "segment_file.hpp"
 

@@ -12,7 +12,7 @@
 #include <climits>
 #include <memory>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -133,6 +133,11 @@ UniqueFd make_unnamed_file(const std::string& directory, Permissions mode) noexc
 
 UniqueFd make_file(const std::string& path, Permissions mode) noexcept {
   return open_file(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, mode);
+}
+
+UniqueFd open_or_make_file(const std::string& path, Permissions mode) noexcept {
+  constexpr int kHow = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  return open_file(path.c_str(), kHow, mode);
 }
 
 UniqueFd make_memory_file(const char* name, bool huge) noexcept {

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -36,12 +36,17 @@ ErrorCode code_for(int error) noexcept {
   }
 }
 
-int set_lock(NativeHandle file, short type, std::uint64_t byte, std::uint64_t count = 1) noexcept {
+struct flock lock_of(short type, std::uint64_t byte, std::uint64_t count) noexcept {
   struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = static_cast<off_t>(byte);
-  lock.l_len = static_cast<off_t>(count);
+  lock.l_len = static_cast<off_t>(count);  // 0: to the end
+  return lock;
+}
+
+int set_lock(NativeHandle file, short type, std::uint64_t byte, std::uint64_t count) noexcept {
+  struct flock lock = lock_of(type, byte, count);
   return retry_interrupted([&] { return fcntl(file, F_OFD_SETLK, &lock); }) == 0 ? 0 : errno;
 }
 
@@ -66,23 +71,24 @@ Error system_error(int error, const std::string& action) {
 }
 
 int lock_byte(NativeHandle file, std::uint64_t byte) noexcept {
-  return set_lock(file, F_WRLCK, byte);
+  return set_lock(file, F_WRLCK, byte, 1);
 }
-void unlock_byte(NativeHandle file, std::uint64_t byte) noexcept { set_lock(file, F_UNLCK, byte); }
-void unlock_all(NativeHandle file) noexcept {
-  set_lock(file, F_UNLCK, 0, 0);
-}  // length 0: to the end
+void unlock_byte(NativeHandle file, std::uint64_t byte) noexcept {
+  set_lock(file, F_UNLCK, byte, 1);
+}
+void unlock_all(NativeHandle file) noexcept { set_lock(file, F_UNLCK, 0, 0); }
+
+int lock_file(NativeHandle file) noexcept {
+  struct flock lock = lock_of(F_WRLCK, 0, 0);
+  return fcntl(file, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
 
 Presence bytes_locked_by_other(NativeHandle file, std::uint64_t first,
                                std::uint64_t count) noexcept {
-  struct flock lock = {};
   // As if to read: what is in the way of that is an exclusive lock, which takes a descriptor that
   // is open for writing. A process that may only read the file can take shared ones, and owns
   // nothing.
-  lock.l_type = F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(first);
-  lock.l_len = static_cast<off_t>(count);
+  struct flock lock = lock_of(F_RDLCK, first, count);
   if (retry_interrupted([&] { return fcntl(file, F_OFD_GETLK, &lock); }) != 0) {
     return Presence::kUnknown;
   }

@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 #include "system_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {

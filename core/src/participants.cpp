@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "byte_lock.hpp"
-#include "os.hpp"
 #include "rondo/core/liveness.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/unix_time.hpp"
 

@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "os.hpp"
 #include "rondo/core/available_memory.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/position.hpp"
 #include "rondo/core/segment_header.hpp"

@@ -4,9 +4,9 @@
 #include <cerrno>
 #include <string_view>
 
-#include "os.hpp"
 #include "rondo/core/directory.hpp"
 #include "rondo/core/instance_id.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 #include "segment_file.hpp"
 
 namespace rondo::inline RONDO_ABI {

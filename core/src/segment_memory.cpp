@@ -5,7 +5,7 @@
 #include <system_error>
 #include <utility>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/position.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {

@@ -1,7 +1,7 @@
 // What segments are called, and the names' life apart from any mapping.
 #include "byte_lock.hpp"
-#include "os.hpp"
 #include "rondo/core/liveness.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "segment_file.hpp"

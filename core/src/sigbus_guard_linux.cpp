@@ -12,8 +12,8 @@
 #include <cstdint>
 #include <mutex>
 
-#include "os.hpp"
 #include "rondo/core/guarded_range.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/position.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {

@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "os.hpp"
+#include "rondo/core/os.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 

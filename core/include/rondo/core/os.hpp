@@ -1,7 +1,7 @@
-// All that core asks of the operating system: calls that are one and the same everywhere, or are
-// missing. What Rondo does with them (names, checks, in which order, how often, messages) stands in
-// the files beside this one, which include no system's headers. To carry core to another system is
-// to write what is declared here:
+// All that core asks of the operating system, one call each. What Rondo does with the answers
+// (names, checks, what comes after what, retries, messages) stands in files that include no
+// system's headers. For Rondo's own sources. To carry core to another system is to write what is
+// declared here:
 //
 //   os_linux.cpp         the process, its errors in words, byte locks
 //   os_files_linux.cpp   files: looked at, opened, made, named
@@ -39,32 +39,35 @@ namespace rondo::inline RONDO_ABI::detail {
 // ---- the process ----
 
 // This process, as others see it.
-[[nodiscard]] std::uint32_t process_id() noexcept;
+[[nodiscard]] RONDO_API std::uint32_t process_id() noexcept;
 // What its program is called, without the directory.
-[[nodiscard]] std::string_view program_name() noexcept;
+[[nodiscard]] RONDO_API std::string_view program_name() noexcept;
 // The user whose rights it has.
-[[nodiscard]] std::uint32_t effective_user() noexcept;
+[[nodiscard]] RONDO_API std::uint32_t effective_user() noexcept;
 
 // From now on fork() calls these, unless they are null: `before` and `in_parent` in the process
 // that forks, `in_child` in the child before fork() returns there. Returns the error, which nothing
 // can be done about.
-int at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept;
+RONDO_API int at_fork(void (*before)(), void (*in_parent)(), void (*in_child)()) noexcept;
 
 // `action`: what failed, on what, e.g. "can't open shm:prices". The system's own words are added.
-[[nodiscard]] Error system_error(int error, const std::string& action);
+[[nodiscard]] RONDO_API Error system_error(int error, const std::string& action);
 
 // ---- byte locks: they belong to an open file description (F_OFD_SETLK, fcntl(2)) ----
 
 // Takes the exclusive lock of one byte, or gives it back. EAGAIN or EACCES: another open file
 // description has it.
-[[nodiscard]] int lock_byte(NativeHandle file, std::uint64_t byte) noexcept;
-void unlock_byte(NativeHandle file, std::uint64_t byte) noexcept;
-void unlock_all(NativeHandle file) noexcept;
+[[nodiscard]] RONDO_API int lock_byte(NativeHandle file, std::uint64_t byte) noexcept;
+RONDO_API void unlock_byte(NativeHandle file, std::uint64_t byte) noexcept;
+RONDO_API void unlock_all(NativeHandle file) noexcept;
+
+// Takes the exclusive lock of all bytes, those beyond the end too. EINTR: a signal came.
+[[nodiscard]] RONDO_API int lock_file(NativeHandle file) noexcept;
 
 // Whether another open file description has an exclusive lock on any byte of the range: a shared
 // one, which a process that may only read the file can take, does not count.
-[[nodiscard]] Presence bytes_locked_by_other(NativeHandle file, std::uint64_t first,
-                                             std::uint64_t count) noexcept;
+[[nodiscard]] RONDO_API Presence bytes_locked_by_other(NativeHandle file, std::uint64_t first,
+                                                       std::uint64_t count) noexcept;
 
 // ---- files: looking ----
 
@@ -91,67 +94,73 @@ struct FileStatus {
   Permissions mode = 0;  // with the bits 07000
 };
 
-[[nodiscard]] int status_of(NativeHandle file, FileStatus& status) noexcept;
-[[nodiscard]] int status_of(const std::string& path, FileStatus& status) noexcept;
+[[nodiscard]] RONDO_API int status_of(NativeHandle file, FileStatus& status) noexcept;
+[[nodiscard]] RONDO_API int status_of(const std::string& path, FileStatus& status) noexcept;
 // Of a symbolic link itself, where one stands at the path.
-[[nodiscard]] int link_status_of(const std::string& path, FileStatus& status) noexcept;
+[[nodiscard]] RONDO_API int link_status_of(const std::string& path, FileStatus& status) noexcept;
 
 // Whether this process may write there.
-[[nodiscard]] bool may_write(const std::string& path) noexcept;
+[[nodiscard]] RONDO_API bool may_write(const std::string& path) noexcept;
 // Calls `see` with the name of each file in the directory, in any order, "." and ".." too.
-[[nodiscard]] int list_directory(const std::string& directory,
-                                 FunctionRef<void(std::string_view)> see);
+[[nodiscard]] RONDO_API int list_directory(const std::string& directory,
+                                           FunctionRef<void(std::string_view)> see);
 
 // Where shared memory has its names, without a slash at the end.
-[[nodiscard]] std::string_view shared_memory_directory() noexcept;
+[[nodiscard]] RONDO_API std::string_view shared_memory_directory() noexcept;
 // Whether no file can have this path, or this name at its end, by their lengths.
-[[nodiscard]] bool is_path_too_long(std::string_view path, std::string_view name) noexcept;
+[[nodiscard]] RONDO_API bool is_path_too_long(std::string_view path,
+                                              std::string_view name) noexcept;
 // The largest file that this process may make; UINT64_MAX: any. Beyond it the kernel would not just
 // refuse, but send SIGXFSZ.
-[[nodiscard]] std::uint64_t file_size_limit() noexcept;
+[[nodiscard]] RONDO_API std::uint64_t file_size_limit() noexcept;
 // Whether the file lies in memory, where each byte of its size owns a block, and not on a disk.
-[[nodiscard]] bool is_in_memory(NativeHandle file) noexcept;
+[[nodiscard]] RONDO_API bool is_in_memory(NativeHandle file) noexcept;
 // What the handle was opened for.
 struct OpenFor {
   bool reading = false;
   bool writing = false;
 };
-[[nodiscard]] OpenFor open_for(NativeHandle file) noexcept;
+[[nodiscard]] RONDO_API OpenFor open_for(NativeHandle file) noexcept;
 
 // ---- files: opening ----
 
 // Pins what stands at a path, without opening it: to open a device can have effects. Of a symbolic
 // link the link itself.
-[[nodiscard]] UniqueFd pin_file(const std::string& path) noexcept;
+[[nodiscard]] RONDO_API UniqueFd pin_file(const std::string& path) noexcept;
 // The file behind `file`, opened for a description of its own. ENOENT or ENOTDIR: there is no way
 // to do that (no /proc).
-[[nodiscard]] UniqueFd reopen_file(NativeHandle file, Access access);
+[[nodiscard]] RONDO_API UniqueFd reopen_file(NativeHandle file, Access access);
 // What stands at a path, unless it is a symbolic link. Does not wait.
-[[nodiscard]] UniqueFd open_at(const std::string& path, Access access) noexcept;
+[[nodiscard]] RONDO_API UniqueFd open_at(const std::string& path, Access access) noexcept;
 
 // ---- files: making ----
 
 // A new file without a name in a directory, to read and write. EOPNOTSUPP: the file system knows
 // none.
-[[nodiscard]] UniqueFd make_unnamed_file(const std::string& directory, Permissions mode) noexcept;
+[[nodiscard]] RONDO_API UniqueFd make_unnamed_file(const std::string& directory,
+                                                   Permissions mode) noexcept;
 // A new file with a name, to read and write. EEXIST: the name is taken.
-[[nodiscard]] UniqueFd make_file(const std::string& path, Permissions mode) noexcept;
+[[nodiscard]] RONDO_API UniqueFd make_file(const std::string& path, Permissions mode) noexcept;
+// What stands at a path, unless it is a symbolic link, or a new file in its place; to read and
+// write. Does not wait.
+[[nodiscard]] RONDO_API UniqueFd open_or_make_file(const std::string& path,
+                                                   Permissions mode) noexcept;
 // A new nameless file in memory, to read and write, whose size can be sealed. `name` is for people;
 // `huge`: of huge pages.
-[[nodiscard]] UniqueFd make_memory_file(const char* name, bool huge) noexcept;
+[[nodiscard]] RONDO_API UniqueFd make_memory_file(const char* name, bool huge) noexcept;
 
 // Exactly this mode, whatever the umask.
-[[nodiscard]] int set_mode(NativeHandle file, Permissions mode) noexcept;
-[[nodiscard]] int set_group(NativeHandle file, std::uint32_t group) noexcept;
-[[nodiscard]] int set_size(NativeHandle file, std::uint64_t size_bytes) noexcept;
+[[nodiscard]] RONDO_API int set_mode(NativeHandle file, Permissions mode) noexcept;
+[[nodiscard]] RONDO_API int set_group(NativeHandle file, std::uint32_t group) noexcept;
+[[nodiscard]] RONDO_API int set_size(NativeHandle file, std::uint64_t size_bytes) noexcept;
 // Real memory or disk space for so many bytes from the start on.
-[[nodiscard]] int reserve_space(NativeHandle file, std::uint64_t size_bytes) noexcept;
+[[nodiscard]] RONDO_API int reserve_space(NativeHandle file, std::uint64_t size_bytes) noexcept;
 
 // Gives a file without a name one. EEXIST: it is taken.
-[[nodiscard]] int give_name(NativeHandle file, const std::string& path);
+[[nodiscard]] RONDO_API int give_name(NativeHandle file, const std::string& path);
 // Renames a file. EEXIST: the new name is taken; EOPNOTSUPP: the file system can't tell.
-[[nodiscard]] int rename_file(const std::string& from, const std::string& to) noexcept;
-[[nodiscard]] int remove_name(const std::string& path) noexcept;
+[[nodiscard]] RONDO_API int rename_file(const std::string& from, const std::string& to) noexcept;
+[[nodiscard]] RONDO_API int remove_name(const std::string& path) noexcept;
 
 // What no process can undo of a file in memory.
 struct Seals {
@@ -159,33 +168,34 @@ struct Seals {
   bool writing = false;  // no mapping that is made from now on can write
 };
 // EBADF: no file. Any other error: it is none in memory. Never waits for what is behind it.
-[[nodiscard]] int seals_of(NativeHandle file, Seals& seals) noexcept;
+[[nodiscard]] RONDO_API int seals_of(NativeHandle file, Seals& seals) noexcept;
 // And no more seals after these.
-[[nodiscard]] int seal(NativeHandle file, Seals seals) noexcept;
+[[nodiscard]] RONDO_API int seal(NativeHandle file, Seals seals) noexcept;
 
 // ---- memory ----
 
-[[nodiscard]] std::size_t system_page_bytes() noexcept;
+[[nodiscard]] RONDO_API std::size_t system_page_bytes() noexcept;
 // The size of the pages behind a file: the system's, or the huge ones of its file system.
-[[nodiscard]] std::size_t page_bytes_of(NativeHandle file) noexcept;
+[[nodiscard]] RONDO_API std::size_t page_bytes_of(NativeHandle file) noexcept;
 
 // Maps a file from its start on, shared; without a file, new memory that forked children share.
-[[nodiscard]] std::byte* map_memory(NativeHandle file, std::size_t length, Access access) noexcept;
-void unmap_memory(std::span<std::byte> memory) noexcept;
+[[nodiscard]] RONDO_API std::byte* map_memory(NativeHandle file, std::size_t length,
+                                              Access access) noexcept;
+RONDO_API void unmap_memory(std::span<std::byte> memory) noexcept;
 // Lets the pages at `memory`, which are mapped, show those of a file instead, read-only.
-[[nodiscard]] int map_over(std::span<std::byte> memory, NativeHandle file) noexcept;
+[[nodiscard]] RONDO_API int map_over(std::span<std::byte> memory, NativeHandle file) noexcept;
 
 // Brings all pages in. EINVAL: the system has no such call; EFAULT: a page can't be had.
-[[nodiscard]] int populate_memory(std::span<std::byte> memory, bool for_writing) noexcept;
-[[nodiscard]] int lock_in_ram(std::span<std::byte> memory) noexcept;
+[[nodiscard]] RONDO_API int populate_memory(std::span<std::byte> memory, bool for_writing) noexcept;
+[[nodiscard]] RONDO_API int lock_in_ram(std::span<std::byte> memory) noexcept;
 // A wish.
-void advise_huge_pages(std::span<std::byte> memory) noexcept;
+RONDO_API void advise_huge_pages(std::span<std::byte> memory) noexcept;
 // How much of the mapping lies in huge pages.
-[[nodiscard]] std::size_t huge_bytes_in(std::span<std::byte> memory);
+[[nodiscard]] RONDO_API std::size_t huge_bytes_in(std::span<std::byte> memory);
 
 inline constexpr int kMaxNumaNodes = 1024;
-[[nodiscard]] int bind_to_node(std::span<std::byte> memory, int node) noexcept;
+[[nodiscard]] RONDO_API int bind_to_node(std::span<std::byte> memory, int node) noexcept;
 // Where the first page lies.
-[[nodiscard]] int node_of(std::span<std::byte> memory, int& node) noexcept;
+[[nodiscard]] RONDO_API int node_of(std::span<std::byte> memory, int& node) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail
