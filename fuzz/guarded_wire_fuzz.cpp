@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "guarded/acceptor_linux.hpp"
-#include "guarded/connector_linux.hpp"
+#include "guarded/acceptor.hpp"
+#include "guarded/connector.hpp"
 #include "input.hpp"
-#include "open/name_linux.hpp"
+#include "open/name.hpp"
 #include "rondo/core/record_ring.hpp"
 
 using namespace rondo;
@@ -178,7 +178,7 @@ void attack_the_acceptor(fuzz::Input& input, const Url& url) {
     for (int said = 0; said < kMostSaid && !input.empty(); ++said) {
       const auto act = input.take<std::uint8_t>();
       if (sockets.empty() || act % 4 == 0) {
-        auto socket = connect_to(url, SOCK_SEQPACKET);
+        auto socket = connect_to(url, SocketKind::kMessages);
         if (!socket) break;
         sockets.push_back(std::move(socket).value());
         acceptor->service();
@@ -224,7 +224,7 @@ void read_some(const GuardedConnector::JoinedRing& joined_ring) {
 }
 
 void attack_a_receiver(fuzz::Input& input, const Url& url) {
-  auto listener = listen_at(url, {}, SOCK_SEQPACKET, 1, "a sender").value();
+  auto listener = listen_at(url, {}, SocketKind::kMessages, 1, "a sender").value();
   auto connector = GuardedConnector::connect(url, {});
   RONDO_FUZZ_CHECK(connector.has_value());
   const OwnedFd socket(accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC));

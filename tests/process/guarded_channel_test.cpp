@@ -119,7 +119,7 @@ class GuardedChannel : public Watchdog {
   std::mt19937_64 random_{random_seed()};
 };
 
-// The wire's messages as bytes, as guarded/wire_linux.hpp lays them out.
+// The wire's messages as bytes, as guarded/wire.hpp lays them out.
 struct Offer {
   std::uint64_t magic = 0x4452'4755'444E'4F52;
   std::uint32_t version = 1;

@@ -7,7 +7,7 @@
 // has changed. Then it is told again for each of them, and the victim killed there. The other side
 // is alive all the time, with the handles that it had before:
 //   - a producer has no successor: its readers get everything that was committed, whole;
-//   - a reader is followed by one with a page of its own, as guarded/acceptor_linux.cpp lets it in,
+//   - a reader is followed by one with a page of its own, as guarded/acceptor.cpp lets it in,
 //     and nothing that was not given back is passed over; no other notices anything.
 // Careless victims show that the judgement notices.
 #include <gtest/gtest.h>

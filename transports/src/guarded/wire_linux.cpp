@@ -1,4 +1,4 @@
-#include "guarded/wire_linux.hpp"
+#include "guarded/wire.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#include "open/untrusted_descriptors_linux.hpp"
+#include "open/untrusted_descriptors.hpp"
 #include "rondo/core/cancellation_disabled.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {

@@ -21,7 +21,7 @@
 #include <utility>
 
 #include "endpoint/stream.hpp"
-#include "open/name_linux.hpp"
+#include "open/name.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
 #include "rondo/core/user_ids.hpp"
@@ -108,18 +108,19 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
   }
   const int fd = opened.get();
   FdStream stream(std::move(opened), direction);
-  struct stat status {};
-  if (fstat(fd, &status) != 0) return system_error(url, "fstat", errno);
-  if (!S_ISFIFO(status.st_mode)) {
+  FileStatus status;
+  if (const int error = status_of(fd, status); error != 0) {
+    return system_error(url, "fstat", error);
+  }
+  if (status.kind != FileKind::kFifo) {
     return Error{ErrorCode::kForeignObject,
                  url.target + " is no FIFO; choose another path, or remove it"};
   }
   const bool shared = url.options.segment.mode.shared();
-  if (!shared && !is_own_user(status.st_uid)) {
-    return Error{
-        ErrorCode::kForeignOwner,
-        url.target + " " +
-            explain_mode(status.st_uid, status.st_gid, status.st_mode, url.options.segment.mode)};
+  if (!shared && !is_own_user(status.owner)) {
+    return Error{ErrorCode::kForeignOwner, url.target + " " +
+                                               explain_mode(status.owner, status.group, status.mode,
+                                                            url.options.segment.mode)};
   }
   if (!take_role(fd, direction)) {
     return Error{ErrorCode::kBusy, url.name() + " has a " + (reading ? "receiver" : "sender") +

@@ -25,7 +25,7 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<void> remove_segment(const Url& url, bool even_if_used);
 [[nodiscard]] Result<ChannelInfo> inspect_segment_channel(const Url& url);
 
-// shm+guarded: (guarded/channel_linux.cpp)
+// shm+guarded: (guarded/channel.cpp)
 [[nodiscard]] Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_guarded_receiver(const Url& url,
                                                           const OpenOptions& options);
@@ -40,7 +40,7 @@ namespace rondo::inline RONDO_ABI::detail {
                                                          const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options);
 
-// pipe: and fd: (pipe_linux.cpp)
+// pipe: and fd: (pipe.cpp)
 [[nodiscard]] Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options);
@@ -51,7 +51,7 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<void> remove_fifo(const Url& url, bool even_if_used);
 
-// unix: (unix_linux.cpp)
+// unix: (unix.cpp)
 [[nodiscard]] Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options);

@@ -1,4 +1,4 @@
-#include "open/untrusted_descriptors_linux.hpp"
+#include "open/untrusted_descriptors.hpp"
 
 #include <fcntl.h>
 #include <sys/socket.h>

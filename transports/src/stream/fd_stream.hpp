@@ -36,7 +36,7 @@ class FdStream final : public ByteStream {
   [[nodiscard]] bool peer_gone() const noexcept override;
   void close() noexcept override;
 
-  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] NativeHandle fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(fd_); }
   // Gives the descriptor away, as it is.
   [[nodiscard]] UniqueFd release() && noexcept { return std::move(fd_); }
@@ -58,6 +58,6 @@ class FdStream final : public ByteStream {
 
 // Whether `fd` is open and of use in that direction. Errors: kNotFound (not open), kForeignObject
 // (not for that direction, or a directory).
-[[nodiscard]] Result<void> check_fd(int fd, FdStream::Direction direction);
+[[nodiscard]] Result<void> check_fd(NativeHandle fd, FdStream::Direction direction);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -198,7 +198,7 @@ bool FdStream::peer_gone() const noexcept {
   return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
 }
 
-Result<void> check_fd(int fd, FdStream::Direction direction) {
+Result<void> check_fd(NativeHandle fd, FdStream::Direction direction) {
   const std::string name = "fd:" + std::to_string(fd);
   const int flags = fcntl(fd, F_GETFL);
   struct stat status {};

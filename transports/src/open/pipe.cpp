@@ -1,9 +1,7 @@
 // pipe: and fd: - a pipe of our own, and descriptors that were opened elsewhere.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -15,10 +13,10 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-int number_of(const Url& url) noexcept {
+NativeHandle handle_of(const Url& url) noexcept {
   int number = -1;
   std::from_chars(url.target.data(), url.target.data() + url.target.size(), number);
-  return number;  // Url::parse() has seen to it
+  return NativeHandle(std::intptr_t{number});  // Url::parse() has seen to it
 }
 
 }  // namespace
@@ -40,7 +38,7 @@ Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options) {
 }
 
 Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {
-  const int fd = number_of(url);
+  const NativeHandle fd = handle_of(url);
   if (auto checked = check_fd(fd, FdStream::Direction::kWrite); !checked) {
     return std::move(checked).error();
   }
@@ -49,7 +47,7 @@ Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {
 }
 
 Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options) {
-  const int fd = number_of(url);
+  const NativeHandle fd = handle_of(url);
   if (auto checked = check_fd(fd, FdStream::Direction::kRead); !checked) {
     return std::move(checked).error();
   }

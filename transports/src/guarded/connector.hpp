@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "endpoint/record.hpp"
-#include "guarded/wire_linux.hpp"
-#include "open/unix_listener_linux.hpp"
-#include "open/untrusted_descriptors_linux.hpp"
+#include "guarded/wire.hpp"
+#include "open/unix_listener.hpp"
+#include "open/untrusted_descriptors.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"

@@ -1,9 +1,6 @@
 // unix: a stream socket with a name. The receiver makes the name and listens; it takes the name
 // away as soon as its sender has come, so that nothing stays behind. The sender waits for a
 // confirmation: a connection that the receiver never accepted is none.
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -12,11 +9,11 @@
 #include <utility>
 
 #include "endpoint/stream.hpp"
-#include "open/name_linux.hpp"
+#include "open/name.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
-#include "open/unix_listener_linux.hpp"
-#include "open/untrusted_descriptors_linux.hpp"
+#include "open/unix_listener.hpp"
+#include "open/untrusted_descriptors.hpp"
 #include "rondo/core/user_ids.hpp"
 #include "stream/fd_stream.hpp"
 
@@ -29,18 +26,18 @@ constexpr std::byte kConfirmed{0x52};
 constexpr std::chrono::milliseconds kNameCheckInterval{50};
 
 // Whether the other side is one that the channel's mode lets in.
-Result<void> check_peer(const Url& url, int fd) {
+Result<void> check_peer(const Url& url, NativeHandle socket) {
   if (url.options.segment.mode.shared()) return {};
-  const auto peer = credentials_of(url, fd);
+  const auto peer = credentials_of(url, socket);
   if (!peer) return peer.error();
-  if (is_own_user(peer->uid)) return {};
+  if (is_own_user(peer->user)) return {};
   return Error{ErrorCode::kForeignOwner, url.name() + ": the other side runs as " +
-                                             describe_user(peer->uid) +
+                                             describe_user(peer->user) +
                                              "; mode=0660 or so on both sides lets it in"};
 }
 
 Result<Listener> listen_for_sender(const Url& url, const OpenOptions& options) {
-  return listen_at(url, options, SOCK_STREAM, 1, "a receiver");
+  return listen_at(url, options, SocketKind::kStream, 1, "a receiver");
 }
 
 // Listens anew where the name was taken away: no sender would come here any more.
@@ -64,13 +61,13 @@ Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Liste
       if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) continue;
       return system_error(url, "accept", errno);
     }
-    const int fd = accepted.get();
-    if (!check_peer(url, fd)) {  // an unpermitted peer; our sender may still come
+    const NativeHandle socket = accepted.get();
+    if (!check_peer(url, socket)) {  // an unpermitted peer; our sender may still come
       close_or_leak(std::move(accepted));
       continue;
     }
     FdStream stream(std::move(accepted), Direction::kRead);
-    if (send(fd, &kConfirmed, 1, MSG_NOSIGNAL) == 1) return stream;
+    if (send_byte(socket, kConfirmed)) return stream;
   }
 }
 
@@ -85,7 +82,7 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
 
 // kNotFound: no process listens now.
 Result<FdStream> connect_to_receiver(const Url& url) {
-  auto made = connect_to(url, SOCK_STREAM);
+  auto made = connect_to(url, SocketKind::kStream);
   if (!made) return made;
   if (auto checked = check_peer(url, made->fd()); !checked) {
     close_or_leak(std::move(*made).release());

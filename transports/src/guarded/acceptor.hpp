@@ -5,17 +5,15 @@
 // sender calls it whenever it waits, and while no receiver has come in, at every message.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "guarded/wire_linux.hpp"
-#include "open/unix_listener_linux.hpp"
-#include "open/untrusted_descriptors_linux.hpp"
+#include "guarded/wire.hpp"
+#include "open/unix_listener.hpp"
+#include "open/untrusted_descriptors.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/segment.hpp"
@@ -29,7 +27,7 @@ inline constexpr std::uint32_t kGuardedSenderSlot = 0;
 inline constexpr std::uint32_t kGuardedReceiverSlot = 1;
 
 // Whether the URL lets a peer with these credentials in: by default oneself alone.
-[[nodiscard]] bool is_allowed(const Url& url, const ucred& peer) noexcept;
+[[nodiscard]] bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept;
 
 class GuardedAcceptor {
  public:
@@ -56,14 +54,14 @@ class GuardedAcceptor {
   // One on the way in.
   struct PendingHandshake {
     Connection socket;
-    ucred credentials;
+    PeerCredentials credentials;
     Deadline deadline;
     std::uint64_t start;  // that was offered
   };
   // A receiver that came in.
   struct Attached {
     std::optional<LivenessLock> lock;  // over the receiver's part; our lock and the view of its
-    ucred credentials{};
+    PeerCredentials credentials;
     std::uint64_t since_unix_ns = 0;
     std::uint64_t admission = 0;  // its number
   };

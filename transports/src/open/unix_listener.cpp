@@ -1,9 +1,4 @@
-#include "open/unix_listener_linux.hpp"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
+#include "open/unix_listener.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -11,10 +6,11 @@
 #include <string>
 #include <utility>
 
-#include "open/name_linux.hpp"
+#include "open/name.hpp"
 #include "open/open.hpp"
-#include "open/untrusted_descriptors_linux.hpp"
+#include "open/untrusted_descriptors.hpp"
 #include "rondo/core/directory.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -22,8 +18,8 @@ namespace {
 
 using Direction = FdStream::Direction;
 
-Result<FdStream> make_socket(const Url& url, int type, Direction direction) {
-  UniqueFd fd = open_socket(type | SOCK_NONBLOCK);
+Result<FdStream> make_stream(const Url& url, SocketKind kind, Direction direction) {
+  UniqueFd fd = make_socket(kind);
   if (!fd) return system_error(url, "socket", errno);
   return FdStream(std::move(fd), direction);
 }
@@ -51,9 +47,9 @@ Result<void> lock_name(NameLock& lock, const Url& url, const OpenOptions& option
 
 // Removes a socket that its owner left behind. Errors: kBusy, kForeignObject.
 Result<void> clear_name(const Url& url, std::string_view owner) {
-  struct stat status {};
-  if (lstat(url.target.c_str(), &status) != 0) return {};
-  if (!S_ISSOCK(status.st_mode)) {
+  FileStatus status;
+  if (link_status_of(url.target, status) != 0) return {};
+  if (status.kind != FileKind::kSocket) {
     return Error{ErrorCode::kForeignObject,
                  url.target + " is no socket; choose another path, or remove it"};
   }
@@ -62,68 +58,65 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
                  url.name() + " has " + std::string(owner) + " already; it takes one at a time"};
   }
   // Its owner may be taking it away in this moment.
-  if (unlink(url.target.c_str()) != 0 && errno != ENOENT) return system_error(url, "unlink", errno);
+  const int error = remove_name(url.target);
+  if (error != 0 && error != ENOENT) return system_error(url, "unlink", error);
   return {};
 }
 
 // Exactly the mode asked for. No process can connect yet. What is pinned is what is changed, should
 // a link have been put in its place.
-void set_mode(const std::string& path, Permissions mode) noexcept {
-  const UniqueFd pin = open_file(path.c_str(), O_PATH | O_NOFOLLOW);
+void give_mode(const std::string& path, Permissions mode) noexcept {
+  const UniqueFd pin = pin_file(path);
   if (!pin) return;
-  struct stat status {};
-  if (fstat(pin.get(), &status) == 0 && S_ISSOCK(status.st_mode) && is_own_user(status.st_uid)) {
+  FileStatus status;
+  if (status_of(pin.get(), status) == 0 && status.kind == FileKind::kSocket &&
+      is_own_user(status.owner)) {
     // Without /proc it stays as the umask had it.
-    static_cast<void>(chmod(("/proc/self/fd/" + std::to_string(pin.get())).c_str(), mode));
+    static_cast<void>(set_mode_of_pinned(pin.get(), mode));
   }
 }
 
 }  // namespace
 
-Result<Listener> listen_at(const Url& url, const OpenOptions& options, int type, int backlog,
+Result<Listener> listen_at(const Url& url, const OpenOptions& options, SocketKind kind, int backlog,
                            std::string_view owner) {
   ask_about_ids();
-  const sockaddr_un address = socket_address(url.target);
   NameLock lock(url.target);
   if (auto locked = lock_name(lock, url, options); !locked) return std::move(locked).error();
   if (auto cleared = clear_name(url, owner); !cleared) return std::move(cleared).error();
-  auto made = make_socket(url, type, Direction::kRead);
+  auto made = make_stream(url, kind, Direction::kRead);
   if (!made) return std::move(made).error();
-  const int fd = made->fd();
-  set_pass_descriptors(fd, false);
-  // The name is made with the mode of the socket, less the umask.
-  fchmod(fd, url.options.segment.mode);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return system_error(url, "bind", errno);
+  const NativeHandle socket = made->fd();
+  set_pass_descriptors(socket, false);
+  static_cast<void>(set_mode(socket, url.options.segment.mode));  // that of the name, too
+  if (const int error = bind_to(socket, url.target); error != 0) {
+    return system_error(url, "bind", error);
   }
-  const auto take_back = [&](std::string_view call) {
-    Error error = system_error(url, call, errno);
-    unlink(url.target.c_str());  // under its lock
-    return error;
+  const auto take_back = [&](std::string_view call, int error) {
+    Error told = system_error(url, call, error);
+    static_cast<void>(remove_name(url.target));  // under its lock
+    return told;
   };
   const auto identity = identity_at(url.target);
-  if (!identity) return take_back("lstat");
-  set_mode(url.target, url.options.segment.mode);
-  if (listen(fd, backlog) != 0) return take_back("listen");
+  if (!identity) return take_back("lstat", errno);
+  give_mode(url.target, url.options.segment.mode);
+  if (const int error = listen_on(socket, backlog); error != 0) return take_back("listen", error);
   return Listener{std::move(made).value(), std::make_unique<NameCleanup>(url.target, *identity),
                   absolute_path(url.target), *identity};
 }
 
 void Listener::close() noexcept {
   if (!socket.is_open()) return;
-  static_cast<void>(shutdown(socket.fd(), SHUT_RD));
+  stop_listening(socket.fd());
   while (OwnedFd pending = accept_from(socket.fd())) close_or_leak(std::move(pending));
   socket.close();
 }
 
-Result<FdStream> connect_to(const Url& url, int type) {
-  const sockaddr_un address = socket_address(url.target);
-  auto made = make_socket(url, type, Direction::kWrite);
+Result<FdStream> connect_to(const Url& url, SocketKind kind) {
+  auto made = make_stream(url, kind, Direction::kWrite);
   if (!made) return made;
-  if (connect(made->fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-    return made;
-  }
-  const int error = errno;
+  const int error = connect_to(made->fd(), url.target);
+  if (error == 0) return made;
   const bool may_come =
       error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
   if (error == ENOENT) {  // no process will listen in a directory that is missing
@@ -137,11 +130,10 @@ Result<FdStream> connect_to(const Url& url, int type) {
   return system_error(url, "connect", error);
 }
 
-Result<ucred> credentials_of(const Url& url, int fd) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    return system_error(url, "getsockopt", errno);
+Result<PeerCredentials> credentials_of(const Url& url, NativeHandle socket) {
+  PeerCredentials credentials;
+  if (const int error = credentials_of(socket, credentials); error != 0) {
+    return system_error(url, "getsockopt", error);
   }
   return credentials;
 }

@@ -1,22 +1,18 @@
-#include "guarded/acceptor_linux.hpp"
-#include "rondo/core/unix_time.hpp"
-
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "guarded/acceptor.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <utility>
 
 #include "endpoint/broadcast.hpp"
-#include "open/name_linux.hpp"
-#include "rondo/core/cancellation_disabled.hpp"
+#include "open/name.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/segment_header.hpp"
+#include "rondo/core/unix_time.hpp"
 #include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -30,15 +26,15 @@ constexpr std::chrono::seconds kHandshakeTimeout{2};
 // How long a wait may last at most before another look.
 constexpr std::chrono::milliseconds kWaitSlice{50};
 
-bool same_file(int one, int other) noexcept {
-  struct stat a {};
-  struct stat b {};
-  return fstat(one, &a) == 0 && fstat(other, &b) == 0 && identity_of(a) == identity_of(b);
+bool same_file(NativeHandle one, NativeHandle other) noexcept {
+  FileStatus a;
+  FileStatus b;
+  return status_of(one, a) == 0 && status_of(other, b) == 0 && identity_of(a) == identity_of(b);
 }
 
 // Whether there are descriptors for what a pending peer hands over, and to map it. Asked before it
 // does: what can't be taken out of its queue would keep the connection open.
-bool room_for_answer(int any) noexcept {
+bool room_for_answer(NativeHandle any) noexcept {
   std::array<OwnedFd, 3> taken;
   return std::ranges::all_of(taken, [any](OwnedFd& one) {
     one = duplicate(any);
@@ -48,17 +44,17 @@ bool room_for_answer(int any) noexcept {
 
 }  // namespace
 
-bool is_allowed(const Url& url, const ucred& peer) noexcept {
+bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept {
   const auto& users = url.options.users;
   const auto& groups = url.options.groups;
-  return is_own_user(peer.uid) ||
-         std::ranges::any_of(users, [&](auto user) { return is_user(peer.uid, user); }) ||
-         std::ranges::any_of(groups, [&](auto group) { return is_group(peer.gid, group); });
+  return is_own_user(peer.user) ||
+         std::ranges::any_of(users, [&](auto user) { return is_user(peer.user, user); }) ||
+         std::ranges::any_of(groups, [&](auto group) { return is_group(peer.group, group); });
 }
 
 Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
                                                                const OpenOptions& options) {
-  if (sysconf(_SC_PAGESIZE) != static_cast<long>(kPartAlignment)) {
+  if (system_page_bytes() != kPartAlignment) {
     return Error{ErrorCode::kUnsupported, url.name() + ": guarded rings need pages of " +
                                               std::to_string(kPartAlignment) +
                                               " bytes; use shm:NAME on this machine"};
@@ -68,7 +64,7 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
   const auto layout = record_ring::layout_for(params);
   if (!layout) return layout.error();
   // The name first: if it is taken, there is no need for memory.
-  auto listener = listen_at(url, options, SOCK_SEQPACKET, kBacklog, "a sender");
+  auto listener = listen_at(url, options, SocketKind::kMessages, kBacklog, "a sender");
   if (!listener) return std::move(listener).error();
   const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedAcceptor>> {
     listener->cleanup->run();
@@ -95,7 +91,7 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
 GuardedAcceptor::GuardedAcceptor(const Url& url, std::string name, Segment ring,
                                  const RecordParts& parts, OwnedFd ring_fd, Listener listener)
     : url_(url),
-      name_(name.empty() ? program_invocation_short_name : std::move(name)),
+      name_(name.empty() ? std::string(program_name()) : std::move(name)),
       ring_(std::move(ring)),
       parts_(parts),
       ring_fd_(std::move(ring_fd)),
@@ -167,10 +163,10 @@ void GuardedAcceptor::begin_handshake(Connection socket) noexcept {
     out_of_descriptors_ = true;
   }
   offer.verdict = static_cast<std::uint32_t>(verdict);
-  const int ring_fd = ring_fd_.get();
+  const NativeHandle ring_fd = ring_fd_.get();
   const bool admitted = verdict == GuardedVerdict::kAdmitted;
   if (admitted) set_pass_descriptors(socket.get(), true);
-  const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const int>();
+  const auto fds = admitted ? std::span(&ring_fd, 1) : std::span<const NativeHandle>();
   if (send_struct(socket.get(), offer, fds) != WireResult::kDone || !admitted) return;
   handshakes_.push_back(
       {std::move(socket), *credentials, Deadline::after(kHandshakeTimeout), offer.start});
@@ -241,17 +237,14 @@ std::optional<GuardedJoinReply> GuardedAcceptor::admit(const PendingHandshake& h
 }
 
 void GuardedAcceptor::wait(Deadline deadline) noexcept {
-  std::array<pollfd, 1 + kMaxHandshakes> polled{};
-  nfds_t count = 0;
+  static_assert(1 + kMaxHandshakes <= kMaxWaitedFor);
+  std::array<NativeHandle, 1 + kMaxHandshakes> sockets{};
+  std::size_t count = 0;
   // One that connects and can't be let in now would end each wait at once: it is looked at again
   // after it.
-  polled[count++] = {accept_failed_ ? -1 : listener_.socket.fd(), POLLIN, 0};
-  for (const PendingHandshake& handshake : handshakes_)
-    polled[count++] = {handshake.socket.get(), POLLIN, 0};
-  const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
-  const CancellationDisabled here;
-  static_cast<void>(poll(polled.data(), count, static_cast<int>(left.count())));
+  sockets[count++] = accept_failed_ ? kNoHandle : listener_.socket.fd();
+  for (const PendingHandshake& handshake : handshakes_) sockets[count++] = handshake.socket.get();
+  wait_readable(std::span(sockets).first(count), earlier(deadline, Deadline::after(kWaitSlice)));
   service();
 }
 
@@ -277,7 +270,7 @@ void GuardedAcceptor::describe(ChannelInfo& info) const {
   ParticipantInfo self;
   self.slot = record_ring::kProducerSlot;
   self.alive = true;
-  self.pid = static_cast<std::uint32_t>(getpid());
+  self.pid = process_id();
   self.role = Role::kProducer;
   self.name = name_;
   info.participants.push_back(std::move(self));
@@ -287,7 +280,7 @@ void GuardedAcceptor::describe(ChannelInfo& info) const {
     ParticipantInfo receiver;
     receiver.slot = record_ring::kConsumerSlot + i;
     receiver.alive = presence(i) != Presence::kAbsent;
-    receiver.pid = static_cast<std::uint32_t>(attached.credentials.pid);
+    receiver.pid = attached.credentials.process;
     receiver.role = Role::kConsumer;
     receiver.name = reader_name(parts_.consumer_at(i));
     receiver.generation = static_cast<std::uint32_t>(attached.admission);

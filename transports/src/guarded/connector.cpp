@@ -1,7 +1,4 @@
-#include "guarded/connector_linux.hpp"
-
-#include <poll.h>
-#include <unistd.h>
+#include "guarded/connector.hpp"
 
 #include <array>
 #include <chrono>
@@ -9,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "guarded/acceptor_linux.hpp"
-#include "rondo/core/cancellation_disabled.hpp"
+#include "guarded/acceptor.hpp"
 #include "rondo/core/instance_id.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "rondo/core/user_ids.hpp"
 
@@ -64,8 +61,8 @@ Result<void> judge(const Url& url, std::uint32_t verdict) {
     case GuardedVerdict::kNotPermitted:
       return Error{
           ErrorCode::kForeignOwner,
-          url.name() + " does not let in the user with the id " + std::to_string(geteuid()) +
-              "; its sender would have to name it, as in uid=" + std::to_string(geteuid())};
+          url.name() + " does not let in the user with the id " + std::to_string(effective_user()) +
+              "; its sender would have to name it, as in uid=" + std::to_string(effective_user())};
     case GuardedVerdict::kFull:
       return Error{ErrorCode::kBusy,
                    url.name() + " has as many receivers as it takes; end one of them first"};
@@ -101,15 +98,15 @@ RecordConsumerPart& GuardedPart::consumer() noexcept {
 }
 
 Result<GuardedConnector> GuardedConnector::connect(const Url& url, const std::string& name) {
-  auto socket = connect_to(url, SOCK_SEQPACKET);
+  auto socket = connect_to(url, SocketKind::kMessages);
   if (!socket) return std::move(socket).error();
   GuardedConnector connector(url, name, std::move(socket).value());
   const auto peer = credentials_of(url, connector.socket_.get());
   if (!peer) return peer.error();
   if (!is_allowed(url, *peer)) {
     return Error{ErrorCode::kForeignOwner,
-                 url.name() + ": the sender runs as " + describe_user(peer->uid) +
-                     "; if you trust it, say uid=" + std::to_string(peer->uid)};
+                 url.name() + ": the sender runs as " + describe_user(peer->user) +
+                     "; if you trust it, say uid=" + std::to_string(peer->user)};
   }
   return connector;
 }
@@ -201,7 +198,8 @@ Result<void> GuardedConnector::answer(std::uint64_t start) {
   const OwnedFd locking(*to_lock);
   const std::array fds{reading.get(), locking.get()};
   part_ = std::make_unique<GuardedPart>(std::move(part).value(), std::move(lock).value());
-  if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const int>(fds)) != WireResult::kDone) {
+  if (send_struct(socket_.get(), GuardedAnswer{}, std::span<const NativeHandle>(fds)) !=
+      WireResult::kDone) {
     return Error{ErrorCode::kNotFound, url_.name() + ": the sender left"};
   }
   parts_.consumer = &part_->consumer();
@@ -209,11 +207,8 @@ Result<void> GuardedConnector::answer(std::uint64_t start) {
 }
 
 void GuardedConnector::wait(Deadline deadline) const noexcept {
-  pollfd polled{socket_.get(), POLLIN, 0};
-  const Deadline slice = earlier(deadline, Deadline::after(kWaitSlice));
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(slice.remaining());
-  const CancellationDisabled here;
-  static_cast<void>(poll(&polled, 1, static_cast<int>(left.count())));
+  const NativeHandle socket = socket_.get();
+  wait_readable(std::span(&socket, 1), earlier(deadline, Deadline::after(kWaitSlice)));
 }
 
 GuardedConnector::JoinedRing GuardedConnector::join() && {

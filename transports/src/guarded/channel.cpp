@@ -1,5 +1,5 @@
 // shm+guarded: a record ring that its receiver can't write to. The sender makes it, and hands it
-// over a socket to those that it allows (guarded/wire_linux.hpp).
+// over a socket to those that it allows (guarded/wire.hpp).
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -7,8 +7,8 @@
 
 #include "endpoint/broadcast.hpp"
 #include "endpoint/record.hpp"
-#include "guarded/acceptor_linux.hpp"
-#include "guarded/connector_linux.hpp"
+#include "guarded/acceptor.hpp"
+#include "guarded/connector.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
 

@@ -22,8 +22,8 @@
 #include <span>
 #include <type_traits>
 
-#include "open/untrusted_descriptors_linux.hpp"
-#include "stream/owned_fd_linux.hpp"
+#include "open/untrusted_descriptors.hpp"
+#include "stream/owned_fd.hpp"
 
 #include "rondo/core/version.hpp"
 
@@ -86,21 +86,21 @@ enum class WireResult : std::uint8_t {
 };
 
 // Sends `message` and copies of `fds` with it.
-[[nodiscard]] WireResult send_message(int socket, std::span<const std::byte> message,
-                                      std::span<const int> fds) noexcept;
+[[nodiscard]] WireResult send_message(NativeHandle socket, std::span<const std::byte> message,
+                                      std::span<const NativeHandle> fds) noexcept;
 // Receives a message of just this size, with as many descriptors as `fds` has room for, all of
 // memory, at most so much. What is anything else stays in the queue
-// (untrusted_descriptors_linux.hpp).
-[[nodiscard]] WireResult receive_message(int socket, std::span<std::byte> message,
+// (untrusted_descriptors.hpp).
+[[nodiscard]] WireResult receive_message(NativeHandle socket, std::span<std::byte> message,
                                          std::span<OwnedFd> fds, std::uint64_t most_bytes) noexcept;
 
 template <class T>
-[[nodiscard]] WireResult send_struct(int socket, const T& value,
-                                     std::span<const int> fds = {}) noexcept {
+[[nodiscard]] WireResult send_struct(NativeHandle socket, const T& value,
+                                     std::span<const NativeHandle> fds = {}) noexcept {
   return send_message(socket, std::as_bytes(std::span(&value, 1)), fds);
 }
 template <class T>
-[[nodiscard]] WireResult receive_struct(int socket, T& value, std::span<OwnedFd> fds = {},
+[[nodiscard]] WireResult receive_struct(NativeHandle socket, T& value, std::span<OwnedFd> fds = {},
                                         std::uint64_t most_bytes = kAnySize) noexcept {
   return receive_message(socket, std::as_writable_bytes(std::span(&value, 1)), fds, most_bytes);
 }

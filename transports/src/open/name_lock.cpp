@@ -1,14 +1,10 @@
-#include "open/name_lock_linux.hpp"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "open/name_lock.hpp"
 
 #include <cerrno>
 #include <thread>
 #include <utility>
 
-#include "open/name_linux.hpp"
+#include "open/name.hpp"
 #include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/sync/deadline.hpp"
 
@@ -18,7 +14,7 @@ namespace {
 constexpr std::chrono::milliseconds kRetryInterval{1};
 
 void remove_if(const std::string& path, FileIdentity identity) noexcept {
-  if (identity_at(path) == identity) unlink(path.c_str());
+  if (identity_at(path) == identity) static_cast<void>(remove_name(path));
 }
 
 }  // namespace
@@ -36,24 +32,19 @@ NameLock::Taken NameLock::take(std::chrono::nanoseconds timeout,
 }
 
 NameLock::Taken NameLock::try_take() noexcept {
-  constexpr int kHow = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  UniqueFd fd = open_file(path_.c_str(), kHow, 0600);
+  UniqueFd fd = open_or_make_file(path_, 0600);
   if (!fd) return Taken::kFailed;
-  struct stat status {};
-  if (fstat(fd.get(), &status) != 0) return Taken::kByOther;
+  FileStatus status;
+  if (status_of(fd.get(), status) != 0) return Taken::kByOther;
   // Another user's file is not for us to take away.
-  if (!S_ISREG(status.st_mode) || status.st_size != 0) {
+  if (status.kind != FileKind::kRegular || status.size_bytes != 0) {
     errno = EEXIST;
     return Taken::kFailed;
   }
   const FileIdentity identity = identity_of(status);
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  if (fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
-    if (errno == EAGAIN || errno == EACCES || errno == EINTR) return Taken::kByOther;
-    const int error = errno;  // no locks here: no process can have it
-    remove_if(path_, identity);
+  if (const int error = lock_file(fd.get()); error != 0) {
+    if (error == EAGAIN || error == EACCES || error == EINTR) return Taken::kByOther;
+    remove_if(path_, identity);  // no locks here: no process can have it
     errno = error;
     return Taken::kFailed;
   }
@@ -67,8 +58,8 @@ void NameLock::release() noexcept {
   if (!fd_) return;
   // While it is held: one that has opened it already finds that it is no longer there. A forked
   // child that has inherited the lock holds none up either.
-  struct stat status {};
-  if (fstat(fd_.get(), &status) == 0) remove_if(path_, identity_of(status));
+  FileStatus status;
+  if (status_of(fd_.get(), status) == 0) remove_if(path_, identity_of(status));
   const UniqueFd closed = std::move(fd_);
 }
 

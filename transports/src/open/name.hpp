@@ -1,9 +1,6 @@
 // A name in the file system that a handle has made and takes away again: of a FIFO, of a socket.
 #pragma once
 
-#include <sys/stat.h>
-#include <sys/un.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,8 +8,9 @@
 #include <utility>
 
 #include "endpoint/stream.hpp"
-#include "open/name_lock_linux.hpp"
+#include "open/name_lock.hpp"
 #include "rondo/core/directory.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
 
@@ -25,7 +23,7 @@ struct FileIdentity {
   [[nodiscard]] bool operator==(const FileIdentity&) const = default;
 };
 
-[[nodiscard]] FileIdentity identity_of(const struct stat& status) noexcept;
+[[nodiscard]] FileIdentity identity_of(const FileStatus& status) noexcept;
 // What stands at the name now, without following a link; none if nothing does.
 [[nodiscard]] std::optional<FileIdentity> identity_at(const std::string& path) noexcept;
 
@@ -47,11 +45,6 @@ class NameCleanup final : public Cleanup {
   NameLock lock_;
   FileIdentity identity_;
 };
-
-[[nodiscard]] sockaddr_un socket_address(const std::string& path) noexcept;
-// Whether a process listens at the name. A connection of another type tells without disturbing: a
-// living socket says that the type is wrong, a dead one that none is there.
-[[nodiscard]] bool is_listening(const std::string& path) noexcept;
 
 // The error for a failed system call on the file of a channel, with what errno says.
 [[nodiscard]] Error system_error(const Url& url, std::string_view call, int error);

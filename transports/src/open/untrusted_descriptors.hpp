@@ -16,7 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "stream/owned_fd_linux.hpp"
+#include "stream/owned_fd.hpp"
 
 #include "rondo/core/version.hpp"
 
@@ -27,7 +27,7 @@ inline constexpr int kMaxLeaked = 32;
 
 // Whether descriptors can be handed over through `socket`, and through those that connect to it
 // from now on. Where the kernel can't refuse them nothing happens.
-void set_pass_descriptors(int socket, bool taken) noexcept;
+void set_pass_descriptors(NativeHandle socket, bool taken) noexcept;
 
 inline constexpr std::uint64_t kAnySize = ~std::uint64_t{0};
 
@@ -35,7 +35,7 @@ inline constexpr std::uint64_t kAnySize = ~std::uint64_t{0};
 // and closed without waiting for a peer. And, unless that is kAnySize, whether it has at most
 // `most_bytes`, for good: the last closing gives memory back page by page, for seconds if it is
 // much.
-[[nodiscard]] bool is_memory(int fd, std::uint64_t most_bytes) noexcept;
+[[nodiscard]] bool is_memory(NativeHandle fd, std::uint64_t most_bytes) noexcept;
 
 // Lets go of a descriptor that may be anything.
 void leak(OwnedFd fd) noexcept;
@@ -56,7 +56,7 @@ class Connection {
   ~Connection() {
     if (socket_) close_or_leak(std::move(socket_));
   }
-  [[nodiscard]] int get() const noexcept { return socket_.get(); }
+  [[nodiscard]] NativeHandle get() const noexcept { return socket_.get(); }
 
  private:
   OwnedFd socket_;

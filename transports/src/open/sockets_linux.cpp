@@ -1,0 +1,87 @@
+#include "open/sockets.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "rondo/core/cancellation_disabled.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+sockaddr_un address_of(const std::string& path) noexcept {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  return address;
+}
+
+// 0, or what a system call says that returned `result`.
+int error_of(int result) noexcept { return result == 0 ? 0 : errno; }
+
+}  // namespace
+
+UniqueFd make_socket(SocketKind kind) noexcept {
+  return open_socket((kind == SocketKind::kStream ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_NONBLOCK);
+}
+
+int bind_to(NativeHandle socket, const std::string& path) noexcept {
+  const sockaddr_un address = address_of(path);
+  return error_of(bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+}
+
+int listen_on(NativeHandle socket, int backlog) noexcept {
+  return error_of(listen(socket, backlog));
+}
+
+void stop_listening(NativeHandle socket) noexcept { static_cast<void>(shutdown(socket, SHUT_RD)); }
+
+int connect_to(NativeHandle socket, const std::string& path) noexcept {
+  const sockaddr_un address = address_of(path);
+  return error_of(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+}
+
+bool is_listening(const std::string& path) noexcept {
+  const CancellationDisabled here;
+  const sockaddr_un address = address_of(path);
+  const UniqueFd probe = open_socket(SOCK_DGRAM);
+  if (!probe) return true;
+  const int result =
+      connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const bool dead = result != 0 && (errno == ECONNREFUSED || errno == ENOENT);
+  return !dead;
+}
+
+int set_mode_of_pinned(NativeHandle pin, Permissions mode) {
+  // fchmod() refuses what was opened with O_PATH.
+  return error_of(chmod(("/proc/self/fd/" + std::to_string(pin)).c_str(), mode));
+}
+
+int credentials_of(NativeHandle socket, PeerCredentials& credentials) noexcept {
+  ucred told{};
+  socklen_t size = sizeof told;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &told, &size) != 0) return errno;
+  credentials = {static_cast<std::uint32_t>(told.pid), told.uid, told.gid};
+  return 0;
+}
+
+bool send_byte(NativeHandle socket, std::byte byte) noexcept {
+  return send(socket, &byte, 1, MSG_NOSIGNAL) == 1;
+}
+
+void wait_readable(std::span<const NativeHandle> sockets, Deadline deadline) noexcept {
+  std::array<pollfd, kMaxWaitedFor> polled{};
+  const std::size_t count = std::min(sockets.size(), polled.size());
+  for (std::size_t i = 0; i < count; ++i) polled[i] = {sockets[i], POLLIN, 0};
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.remaining());
+  const CancellationDisabled here;
+  static_cast<void>(poll(polled.data(), count, static_cast<int>(left.count())));
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
