@@ -86,7 +86,7 @@ class Ring {
       : bytes_(contest.bytes),
         pages_(record_ring::layout_for(params(contest)).value().total_bytes) {
     const RecordParts parts = record_ring::create(pages_.bytes(), params(contest)).value();
-    producer_ = record_ring::Producer::attach(parts);
+    producer_.emplace(record_ring::Producer::attach(parts).value());
     // Before the first frame, so that each could get all of them.
     for (std::uint32_t i = 0; i < contest.readers; ++i) {
       consumers_.push_back(

@@ -50,7 +50,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (auto attached = record_ring::attach(memory.bytes())) parts = *attached;
         break;
       case 3:
-        if (parts) producer = record_ring::Producer::attach(*parts);
+        if (!parts) break;
+        producer.reset();
+        if (auto attached = record_ring::Producer::attach(*parts)) {
+          producer.emplace(std::move(attached).value());
+        }
         break;
       case 4:
         if (parts) consumer = record_ring::Consumer::attach(*parts);

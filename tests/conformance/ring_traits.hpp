@@ -99,7 +99,7 @@ struct RecordTraits : PlainTraits {
     return {.capacity = 256, .instance_id = instance_id};
   }
   static RecordParams impossible() { return {.capacity = 100}; }
-  static std::optional<record_ring::Producer> producer(const RecordParts& parts) {
+  static Result<record_ring::Producer> producer(const RecordParts& parts) {
     return record_ring::Producer::attach(parts);
   }
   static std::optional<record_ring::Consumer> consumer(const RecordParts& parts) {

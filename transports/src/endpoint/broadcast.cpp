@@ -242,17 +242,25 @@ void BroadcastSender::describe(const record_ring::Producer& producer, ChannelInf
   look_at_readers(parts_, producer.sequence(), producer.position(), info);
 }
 
-Result<SenderParts> make_broadcast_sender(std::unique_ptr<Membership> membership,
-                                          const RecordParts& parts, const Url& url,
-                                          const OpenOptions& options) {
+Result<SenderParts> make_record_sender(std::unique_ptr<Membership> membership,
+                                       const RecordParts& parts, const Url& url,
+                                       const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
     membership->leave([](bool) { return false; });
-    return ring_is_corrupt(url, "headers or positions");
+    return not_taken_up(url, producer.error());
   }
-  auto backend = std::make_unique<BroadcastSender>(std::move(membership), *producer, url, options);
-  // A notifier bound to no waiter: every publish comes to published(), which looks at all readers.
-  return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
+  if (parts.readers > 1) {
+    auto backend =
+        std::make_unique<BroadcastSender>(std::move(membership), *producer, url, options);
+    // A notifier bound to no waiter: every publish comes to published(), which looks at all
+    // readers.
+    return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
+  }
+  auto backend = std::make_unique<RingSender>(std::move(membership), *producer, url, options);
+  return SenderParts{*std::move(producer),
+                     Notifier(parts.consumer->record_waiter, parts.producer->record_notifier),
+                     std::move(backend)};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

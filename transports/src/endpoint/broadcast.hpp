@@ -76,9 +76,10 @@ class BroadcastSender final : public RecordSender {
   Deadline::Clock::time_point since_{};
 };
 
-// Puts the sending end together once the ring is mapped and the membership taken. Errors: kCorrupt.
-[[nodiscard]] Result<SenderParts> make_broadcast_sender(std::unique_ptr<Membership> membership,
-                                                        const RecordParts& parts, const Url& url,
-                                                        const OpenOptions& options);
+// Puts the sending end together, of a ring with one receiver or with several, once the ring is
+// mapped and the membership taken. Errors: not_taken_up()'s.
+[[nodiscard]] Result<SenderParts> make_record_sender(std::unique_ptr<Membership> membership,
+                                                     const RecordParts& parts, const Url& url,
+                                                     const OpenOptions& options);
 
 }  // namespace rondo::inline RONDO_ABI::detail

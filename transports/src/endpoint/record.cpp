@@ -28,6 +28,11 @@ Error ring_is_corrupt(const Url& url, std::string_view found) {
                                         url.name() + ") and start anew"};
 }
 
+Error not_taken_up(const Url& url, const Error& why) {
+  if (why.code == ErrorCode::kCorrupt) return ring_is_corrupt(url, "headers or positions");
+  return Error{why.code, url.name() + " can't be opened: " + why.message};
+}
+
 void end_stream(record_ring::Producer& producer, Status status) noexcept {
   if (status == Status::kOk) {
     producer.close();
@@ -346,20 +351,6 @@ Result<void> check_requested(const Url& url, const RecordParts& parts) {
             "from= (but oldest and next), name= and evict= need a sender with readers=2 or more"};
   }
   return {};
-}
-
-Result<SenderParts> make_ring_sender(std::unique_ptr<Membership> membership,
-                                     const RecordParts& parts, const Url& url,
-                                     const OpenOptions& options) {
-  auto producer = record_ring::Producer::attach(parts);
-  if (!producer) {
-    membership->leave([](bool) { return false; });
-    return ring_is_corrupt(url, "headers or positions");
-  }
-  auto backend = std::make_unique<RingSender>(std::move(membership), *producer, url, options);
-  return SenderParts{*std::move(producer),
-                     Notifier(parts.consumer->record_waiter, parts.producer->record_notifier),
-                     std::move(backend)};
 }
 
 namespace {

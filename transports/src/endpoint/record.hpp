@@ -180,16 +180,15 @@ void end_stream(record_ring::Producer& producer, Status status) noexcept;
 
 // The error of finding a ring corrupt.
 [[nodiscard]] Error ring_is_corrupt(const Url& url, std::string_view found);
+// The error of a producer's part that could not be taken up: record_ring::Producer::attach()'s.
+[[nodiscard]] Error not_taken_up(const Url& url, const Error& why);
 
 // What the URL asks for and the ring at its name does not have. Errors: kGeometryMismatch,
 // kInvalidOption.
 [[nodiscard]] Result<void> check_requested(const Url& url, const RecordParts& parts);
 
-// Puts an end together once the ring is mapped and the membership taken. Errors: kCorrupt.
-[[nodiscard]] Result<SenderParts> make_ring_sender(std::unique_ptr<Membership> membership,
-                                                   const RecordParts& parts, const Url& url,
-                                                   const OpenOptions& options);
-// Also waits for a sender. kReplaced: the ring has to be looked for anew.
+// Puts the receiving end together once the ring is mapped and the membership taken, and waits for a
+// sender. Errors: kCorrupt; kReplaced: the ring has to be looked for anew.
 [[nodiscard]] Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Membership> membership,
                                                        const RecordParts& parts, const Url& url,
                                                        const OpenOptions& options);

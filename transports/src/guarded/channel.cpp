@@ -210,9 +210,7 @@ class GuardedSender final : public RecordSender {
 Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const Url& url,
                                 const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(acceptor->parts());
-  if (!producer) {
-    return Error{ErrorCode::kCorrupt, url.name() + ": a ring just made is not sound"};
-  }
+  if (!producer) return not_taken_up(url, producer.error());
   std::unique_ptr<SenderBackend> backend;
   if (acceptor->parts().readers > 1) {
     backend = std::make_unique<GuardedSender<BroadcastSender>>(std::move(acceptor), *producer, url,

@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "endpoint/broadcast.hpp"
 #include "endpoint/mpmc.hpp"
 #include "endpoint/record.hpp"
 #include "open/open.hpp"
@@ -202,7 +203,7 @@ Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
     return make_mpmc_sender(std::move(*place), url, options);
   }
   auto& joined_ring = std::get<JoinedRing>(membership);
-  return make_ring_sender(std::move(joined_ring.membership), joined_ring.parts, url, options);
+  return make_record_sender(std::move(joined_ring.membership), joined_ring.parts, url, options);
 }
 
 Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,

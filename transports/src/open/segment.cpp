@@ -229,11 +229,7 @@ Result<SenderParts> open_record_sender(RingSegment found, const Url& url,
                                        const OpenOptions& options) {
   auto joined_ring = join_record_ring(std::move(found), url, options, Role::kProducer);
   if (!joined_ring) return std::move(joined_ring).error();
-  if (joined_ring->parts.readers > 1) {
-    return make_broadcast_sender(std::move(joined_ring->membership), joined_ring->parts, url,
-                                 options);
-  }
-  return make_ring_sender(std::move(joined_ring->membership), joined_ring->parts, url, options);
+  return make_record_sender(std::move(joined_ring->membership), joined_ring->parts, url, options);
 }
 
 Result<ReceiverParts> open_record_receiver(RingSegment found, const Url& url,

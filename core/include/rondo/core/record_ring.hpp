@@ -33,6 +33,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -83,10 +84,11 @@ class record_ring {
 class alignas(kLineBytes) record_ring::Producer {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not: walks the headers from
-  // the last checkpoint to the end. Empty if what lies there is corrupt (or, of a ring with several
-  // readers, there is no memory for what is known of them). Takes time in the number of records of
-  // one lap. The caller holds the producer's role (participants.hpp).
-  [[nodiscard]] static std::optional<Producer> attach(const RecordParts& parts) noexcept;
+  // the last checkpoint to the end. Takes time in the number of records of one lap. The caller
+  // holds the producer's role (participants.hpp).
+  // Errors: kCorrupt; kNoSpace (of a ring with several readers: no memory for what is known of
+  // them).
+  [[nodiscard]] static Result<Producer> attach(const RecordParts& parts);
 
   // A producer of no ring, which takes nothing: as one that was stopped.
   [[nodiscard]] static Producer shut() noexcept {

@@ -133,14 +133,17 @@ inline RecordWalk walk_to_end(const RecordParts& parts) noexcept {
 
 namespace rondo::inline RONDO_ABI {
 
-inline std::optional<record_ring::Producer> record_ring::Producer::attach(
-    const RecordParts& parts) noexcept {
+inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordParts& parts) {
+  const auto corrupt = [](const char* what) {
+    return Error{ErrorCode::kCorrupt,
+                 std::string("the ring holds ") + what + " that no sound participant writes"};
+  };
   const auto checkpoint = detail::read_checkpoint(*parts.producer);
-  if (!checkpoint) return std::nullopt;
+  if (!checkpoint) return corrupt("a checkpoint");
   auto stride = detail::RecordStride::of_lap(parts);
   const auto end =
       detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
-  if (!end.sound) return std::nullopt;
+  if (!end.sound) return corrupt("headers");
 
   Producer producer(parts, record_ring::max_record_bytes(parts.capacity));
   producer.tail_ = end.position;
@@ -155,15 +158,18 @@ inline std::optional<record_ring::Producer> record_ring::Producer::attach(
     const bool sound = detail::is_header_position(reclaim) && detail::is_header_position(intent) &&
                        end.position - reclaim <= parts.capacity &&
                        checkpoint->position - intent <= checkpoint->position - reclaim;
+    if (!sound) return corrupt("the producer's positions");
     producer.readers_.reset(new (std::nothrow) RecordReaders);
-    if (!sound || producer.readers_ == nullptr) return std::nullopt;
+    if (producer.readers_ == nullptr) {
+      return Error{ErrorCode::kNoSpace, "there is no memory for a table of the ring's readers"};
+    }
     producer.head_seen_ = producer.look_at_readers();
     producer.limit_ = producer.tail_;
     return producer;
   }
   producer.head_seen_ = end.position - parts.capacity;  // the least that an honest head can be
   producer.refresh_head();
-  if (producer.failed_) return std::nullopt;
+  if (producer.failed_) return corrupt("a consumer's position");
   producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
   return producer;
 }
