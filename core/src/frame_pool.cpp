@@ -86,20 +86,28 @@ Result<FramePoolParts> frame_pool::create(std::span<std::byte> memory,
 Result<FramePoolParts> frame_pool::attach(std::span<std::byte> memory, std::string_view what) {
   const Result<Geometry> geometry = check_header(memory, RingKind::kFramePool, what);
   if (!geometry) return geometry.error();
+  return attach(memory, *geometry, what);
+}
+
+Result<FramePoolParts> frame_pool::attach(std::span<std::byte> memory, const Geometry& geometry,
+                                          std::string_view what) {
+  if (auto ours = detail::check_kind(geometry, RingKind::kFramePool, what); !ours) {
+    return ours.error();
+  }
   const std::string name(what);
-  const std::uint32_t readers = geometry->participants - kFirstReaderSlot;  // 0 wraps: refused
+  const std::uint32_t readers = geometry.participants - kFirstReaderSlot;  // 0 wraps: refused
   const std::string problem =
-      problem_with(geometry->capacity, geometry->slot_bytes, readers, geometry->feature_bits);
+      problem_with(geometry.capacity, geometry.slot_bytes, readers, geometry.feature_bits);
   if (!problem.empty()) {
     return Error{ErrorCode::kBadGeometry, name + " can't be a pool of frames: " + problem};
   }
-  const auto frames = static_cast<std::uint32_t>(geometry->capacity);
-  const FramePoolLayout layout = layout_of(frames, geometry->slot_bytes, readers);
+  const auto frames = static_cast<std::uint32_t>(geometry.capacity);
+  const FramePoolLayout layout = layout_of(frames, geometry.slot_bytes, readers);
   constexpr std::uint64_t kPins = ~std::uint64_t{0};  // judged above, as the number that they are
-  const auto sound = detail::check_layout(*geometry, layout.total_bytes, kPins, what);
+  const auto sound = detail::check_layout(geometry, layout.total_bytes, kPins, what);
   if (!sound) return sound.error();
-  return parts_at(memory.data(), layout, frames, geometry->slot_bytes, readers,
-                  static_cast<std::uint32_t>(geometry->feature_bits));
+  return parts_at(memory.data(), layout, frames, geometry.slot_bytes, readers,
+                  static_cast<std::uint32_t>(geometry.feature_bits));
 }
 
 }  // namespace rondo::inline RONDO_ABI

@@ -25,6 +25,10 @@ Result<void> begin_ring(std::span<std::byte> bytes, Geometry geometry, std::size
   return {};
 }
 
+Result<void> check_kind(const Geometry& geometry, RingKind expected, std::string_view what) {
+  return check_kind(geometry.kind, layout_version_of(geometry.kind), expected, std::string(what));
+}
+
 Result<void> check_layout(const Geometry& geometry, std::uint64_t total_bytes,
                           std::uint64_t known_features, std::string_view what) {
   if (const std::uint64_t unknown = geometry.feature_bits & ~known_features; unknown != 0) {

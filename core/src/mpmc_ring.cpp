@@ -95,17 +95,22 @@ Result<MpmcParts> mpmc_create(std::span<std::byte> bytes, const MpmcParams& para
 Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes, std::string_view what) {
   const Result<Geometry> geometry = check_header(bytes, RingKind::kMpmc, what);
   if (!geometry) return geometry.error();
-  const Result<MpmcParams> params = params_in(*geometry, what);
+  return mpmc_attach(bytes, *geometry, what);
+}
+
+Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes, const Geometry& geometry,
+                              std::string_view what) {
+  if (auto ours = check_kind(geometry, RingKind::kMpmc, what); !ours) return ours.error();
+  const Result<MpmcParams> params = params_in(geometry, what);
   if (!params) return params.error();
   const std::uint64_t needed = mpmc_layout_of(*params).total_bytes;
-  const auto sound = check_layout(*geometry, needed, kKnownFeatures, what);
+  const auto sound = check_layout(geometry, needed, kKnownFeatures, what);
   if (!sound) return sound.error();
   return mpmc_parts_at(bytes.data(), *params);
 }
 
-Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes, const MpmcParams& shape,
+Result<MpmcParts> mpmc_shaped_as(Result<MpmcParts> parts, const MpmcParams& shape,
                                  std::string_view what) {
-  Result<MpmcParts> parts = mpmc_attach(bytes, what);
   if (!parts || (parts->sized && shape.sized)) return parts;
   if (shape.sized) {
     return Error{ErrorCode::kGeometryMismatch,

@@ -64,17 +64,23 @@ Result<RecordParts> record_ring::create(std::span<std::byte> bytes, const Record
 Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, std::string_view what) {
   const auto geometry = check_header(bytes, RingKind::kRecord, what);
   if (!geometry) return geometry.error();
+  return attach(bytes, *geometry, what);
+}
+
+Result<RecordParts> record_ring::attach(std::span<std::byte> bytes, const Geometry& geometry,
+                                        std::string_view what) {
+  if (auto ours = detail::check_kind(geometry, RingKind::kRecord, what); !ours) return ours.error();
   const std::string name(what);
   // No participants at all wrap, and are refused.
-  const RecordParams params{.capacity = geometry->capacity, .readers = geometry->participants - 1};
+  const RecordParams params{.capacity = geometry.capacity, .readers = geometry.participants - 1};
   const auto layout = layout_for(params);
   if (!layout) return Error{ErrorCode::kBadGeometry, name + ": " + layout.error().message};
-  if (geometry->slot_bytes != 0) {
+  if (geometry.slot_bytes != 0) {
     return Error{ErrorCode::kBadGeometry,
                  name + " can't be a record ring: its header speaks of slots of " +
-                     std::to_string(geometry->slot_bytes) + " bytes"};
+                     std::to_string(geometry.slot_bytes) + " bytes"};
   }
-  const auto sound = detail::check_layout(*geometry, layout->total_bytes, 0, what);
+  const auto sound = detail::check_layout(geometry, layout->total_bytes, 0, what);
   if (!sound) return sound.error();
   return parts_at(bytes.data(), *layout, params);
 }

@@ -8,6 +8,7 @@
 //  3. ImpossibleParametersMakeNoRing
 //  4. CreateTakesAlignedMemoryOfTheRightSizeOnly
 //  5. AttachRefusesAHeaderThatDoesNotAddUp
+//  6. AJudgedHeaderIsNotReadAgain
 // Of its messages (RingMessages):
 //  1. AnEmptyRingGivesNothing
 //  2. MessagesComeInOrderLapAfterLap
@@ -44,6 +45,7 @@
 #include <vector>
 
 #include "conformance/ring_traits.hpp"
+#include "rondo/core/attachment.hpp"
 #include "rondo/core/latest.hpp"
 #include "rondo/core/segment.hpp"
 #include "support/segment_fixture.hpp"
@@ -233,10 +235,35 @@ TYPED_TEST_P(RingLife, AttachRefusesAHeaderThatDoesNotAddUp) {
   });
 }
 
+// A hostile peer may change it at any time.
+TYPED_TEST_P(RingLife, AJudgedHeaderIsNotReadAgain) {
+  using Ring = typename TypeParam::Ring;
+  const std::size_t size = Ring::layout_for(TypeParam::params())->total_bytes;
+  auto found =
+      RingSegment::of(sound(Segment::create({Backing::kHeap, {}}, size, {},
+                                            [](std::span<std::byte> bytes) -> Result<void> {
+                                              return Ring::create(bytes, TypeParam::params());
+                                            })),
+                      "the test's ring");
+  ASSERT_TRUE(found);
+  const std::span bytes = found->segment->bytes();
+  Geometry other = found->geometry;
+  other.kind = TypeParam::kKind == RingKind::kSpsc ? RingKind::kMpmc : RingKind::kSpsc;
+  EXPECT_EQ(code_of(Ring::attach(bytes, other, "the test's ring")), code_of(ErrorCode::kBadKind));
+  const auto honest = Ring::attach(bytes, "the test's ring");
+  ASSERT_TRUE(honest);
+
+  std::ranges::fill(bytes.first(sizeof(SegmentHeader)), std::byte{0xFF});
+
+  const auto ring = Attachment<Ring>::to(*std::move(found), "the test's ring");
+  ASSERT_TRUE(ring) << ring.error().message;
+  EXPECT_EQ(std::memcmp(&ring->parts(), &*honest, sizeof *honest), 0);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(RingLife, AttachFindsWhatCreateMade,
                             TheInstanceIdIsTheOneGivenOrARandomOne, ImpossibleParametersMakeNoRing,
                             CreateTakesAlignedMemoryOfTheRightSizeOnly,
-                            AttachRefusesAHeaderThatDoesNotAddUp);
+                            AttachRefusesAHeaderThatDoesNotAddUp, AJudgedHeaderIsNotReadAgain);
 
 template <class Traits>
 class RingMessages : public RingEverywhere<Traits> {

@@ -128,7 +128,7 @@ class Attachment : public detail::AttachmentBase {
   // To a ring that was found; not a participant yet. Errors: Ring::attach()'s,
   // Participants::open()'s.
   [[nodiscard]] static Result<Attachment> to(RingSegment ring, std::string_view what) {
-    auto parts = Ring::attach(ring.segment->bytes(), what);
+    auto parts = Ring::attach(ring.segment->bytes(), ring.geometry, what);
     if (!parts) return std::move(parts).error();
     auto participants = Participants::open(*ring.segment, ring.geometry);
     if (!participants) return std::move(participants).error();

@@ -76,6 +76,9 @@ class frame_pool {
                                                       const FramePoolParams& params);
   [[nodiscard]] RONDO_API static Result<Parts> attach(std::span<std::byte> memory,
                                                       std::string_view what = "the pool");
+  [[nodiscard]] RONDO_API static Result<Parts> attach(std::span<std::byte> memory,
+                                                      const Geometry& geometry,
+                                                      std::string_view what);
 };
 
 namespace detail {

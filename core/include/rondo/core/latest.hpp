@@ -63,6 +63,8 @@ class latest {
                                             const LatestParams& params = {});
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the cell");
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory, const Geometry& geometry,
+                                            std::string_view what);
 
   // Opening by a name, "shm:NAME" or "file:PATH", for programs that include latest_open.hpp.
   //

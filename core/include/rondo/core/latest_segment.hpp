@@ -66,25 +66,34 @@ template <class T>
 auto latest<T>::attach(std::span<std::byte> memory, std::string_view what) -> Result<Parts> {
   const Result<Geometry> geometry = check_header(memory, RingKind::kLatest, what);
   if (!geometry) return geometry.error();
+  return attach(memory, *geometry, what);
+}
+
+template <class T>
+auto latest<T>::attach(std::span<std::byte> memory, const Geometry& geometry, std::string_view what)
+    -> Result<Parts> {
+  if (auto ours = detail::check_kind(geometry, RingKind::kLatest, what); !ours) {
+    return ours.error();
+  }
   const std::string name(what);
-  if (geometry->slot_bytes != sizeof(T)) {
+  if (geometry.slot_bytes != sizeof(T)) {
     return Error{ErrorCode::kGeometryMismatch,
-                 name + " has a value of " + std::to_string(geometry->slot_bytes) +
+                 name + " has a value of " + std::to_string(geometry.slot_bytes) +
                      " bytes, this program's has " + std::to_string(sizeof(T)) +
                      "; build both sides with the same type"};
   }
-  if (geometry->participants == 0) {
+  if (geometry.participants == 0) {
     return Error{ErrorCode::kBadGeometry, name + " has no participant slot for a writer"};
   }
-  const std::uint32_t waiters = geometry->participants - 1;
-  const std::string problem = detail::latest_problem(geometry->capacity, waiters, sizeof(T));
+  const std::uint32_t waiters = geometry.participants - 1;
+  const std::string problem = detail::latest_problem(geometry.capacity, waiters, sizeof(T));
   if (!problem.empty()) {
     return Error{ErrorCode::kBadGeometry, name + " can't be a cell: " + problem};
   }
-  const LatestLayout layout = detail::latest_layout(geometry->capacity, waiters, sizeof(T));
-  const auto sound = detail::check_layout(*geometry, layout.total_bytes, 0, what);
+  const LatestLayout layout = detail::latest_layout(geometry.capacity, waiters, sizeof(T));
+  const auto sound = detail::check_layout(geometry, layout.total_bytes, 0, what);
   if (!sound) return sound.error();
-  return detail::latest_parts_at(memory.data(), layout, geometry->capacity);
+  return detail::latest_parts_at(memory.data(), layout, geometry.capacity);
 }
 
 }  // namespace rondo::inline RONDO_ABI

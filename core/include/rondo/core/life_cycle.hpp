@@ -13,6 +13,9 @@
 //                          are made. `what` names the ring in messages.
 //                          Errors: check_header()'s, kBadGeometry, kBadVersion (features that this
 //                          program does not know), kGeometryMismatch (another type of message).
+//   attach(bytes, geometry, what)   The same, of a header that check_header() has judged already:
+//                          it is not read again, as a hostile peer may have changed it since.
+//                          Errors: kBadKind, and attach()'s but check_header()'s.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +35,10 @@ namespace rondo::inline RONDO_ABI::detail {
 // Errors: kTooSmall, kSizeMismatch, kMisaligned.
 [[nodiscard]] RONDO_API Result<void> begin_ring(std::span<std::byte> bytes, Geometry geometry,
                                                 std::size_t alignment = kSharingRange);
+
+// What attach() does first with a header that was judged for any kind. Errors: kBadKind.
+[[nodiscard]] RONDO_API Result<void> check_kind(const Geometry& geometry, RingKind expected,
+                                                std::string_view what);
 
 // What attach() does last: compares a header's size with the layout's, and its feature bits with
 // those that the ring knows. Errors: kBadVersion, kBadGeometry.

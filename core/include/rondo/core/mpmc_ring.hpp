@@ -77,7 +77,11 @@ class mpmc_ring {
   }
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> bytes,
                                             std::string_view what = "the ring") {
-    return detail::mpmc_attach_as(bytes, shaped({}), what);
+    return detail::mpmc_shaped_as(detail::mpmc_attach(bytes, what), shaped({}), what);
+  }
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> bytes, const Geometry& geometry,
+                                            std::string_view what) {
+    return detail::mpmc_shaped_as(detail::mpmc_attach(bytes, geometry, what), shaped({}), what);
   }
 
   mpmc_ring(const Parts& parts) noexcept : parts_(parts) {}

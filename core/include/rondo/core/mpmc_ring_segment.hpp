@@ -9,6 +9,7 @@
 
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/result.hpp"
+#include "rondo/core/segment_header.hpp"
 #include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -19,8 +20,12 @@ namespace rondo::inline RONDO_ABI::detail {
 // A ring of any messages; to look at it needs no more.
 [[nodiscard]] RONDO_API Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes,
                                                       std::string_view what);
-// The slots have to be of this shape: kGeometryMismatch otherwise. Of sized ones, of any size.
-[[nodiscard]] RONDO_API Result<MpmcParts> mpmc_attach_as(std::span<std::byte> bytes,
+[[nodiscard]] RONDO_API Result<MpmcParts> mpmc_attach(std::span<std::byte> bytes,
+                                                      const Geometry& geometry,
+                                                      std::string_view what);
+// These parts, which mpmc_attach() has found, if their slots are of this shape: kGeometryMismatch
+// otherwise. Of sized ones, of any size.
+[[nodiscard]] RONDO_API Result<MpmcParts> mpmc_shaped_as(Result<MpmcParts> parts,
                                                          const MpmcParams& shape,
                                                          std::string_view what);
 

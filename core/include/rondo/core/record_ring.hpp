@@ -71,6 +71,9 @@ class record_ring {
                                                       const RecordParams& params);
   [[nodiscard]] RONDO_API static Result<Parts> attach(std::span<std::byte> bytes,
                                                       std::string_view what = "the ring");
+  [[nodiscard]] RONDO_API static Result<Parts> attach(std::span<std::byte> bytes,
+                                                      const Geometry& geometry,
+                                                      std::string_view what);
 
   // The largest record that a ring of `capacity` bytes always has room for once it is drained,
   // wherever its position stands: padding to the end and the record together take less than all.

@@ -65,6 +65,8 @@ class spsc_ring {
   [[nodiscard]] static Result<Parts> create(std::span<std::byte> memory, const SpscParams& params);
   [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory,
                                             std::string_view what = "the ring");
+  [[nodiscard]] static Result<Parts> attach(std::span<std::byte> memory, const Geometry& geometry,
+                                            std::string_view what);
 
   // Opening by a name, "shm:NAME" or "file:PATH", for programs that include spsc_open.hpp. Either
   // side comes first and makes the ring, and each takes over from a dead predecessor: as the

@@ -81,25 +81,32 @@ template <class T>
 auto spsc_ring<T>::attach(std::span<std::byte> memory, std::string_view what) -> Result<Parts> {
   const Result<Geometry> geometry = check_header(memory, RingKind::kSpsc, what);
   if (!geometry) return geometry.error();
+  return attach(memory, *geometry, what);
+}
+
+template <class T>
+auto spsc_ring<T>::attach(std::span<std::byte> memory, const Geometry& geometry,
+                          std::string_view what) -> Result<Parts> {
+  if (auto ours = detail::check_kind(geometry, RingKind::kSpsc, what); !ours) return ours.error();
   const std::string name(what);
-  if (!kRaw && geometry->slot_bytes != sizeof(Element)) {
+  if (!kRaw && geometry.slot_bytes != sizeof(Element)) {
     return Error{ErrorCode::kGeometryMismatch,
-                 name + " has slots of " + std::to_string(geometry->slot_bytes) +
+                 name + " has slots of " + std::to_string(geometry.slot_bytes) +
                      " bytes, this program's are " + std::to_string(sizeof(Element)) +
                      "; build both sides with the same message type"};
   }
-  const Result<SpscLayout> layout = layout_for({.capacity = geometry->capacity,
-                                                .slot_bytes = geometry->slot_bytes,
-                                                .participants = geometry->participants});
+  const Result<SpscLayout> layout = layout_for({.capacity = geometry.capacity,
+                                                .slot_bytes = geometry.slot_bytes,
+                                                .participants = geometry.participants});
   if (!layout) {
     return Error{ErrorCode::kBadGeometry, name + " can't be used: " + layout.error().message};
   }
-  const auto sound = detail::check_layout(*geometry, layout->total_bytes, 0, what);
+  const auto sound = detail::check_layout(geometry, layout->total_bytes, 0, what);
   if (!sound) return sound.error();
   if (!is_aligned(memory.data(), max_of(kSharingRange, alignof(Element)))) {
     return Error{ErrorCode::kMisaligned, name + " is not aligned as its slots need"};
   }
-  return detail::spsc_parts_at<T>(memory.data(), *layout, geometry->capacity, geometry->slot_bytes);
+  return detail::spsc_parts_at<T>(memory.data(), *layout, geometry.capacity, geometry.slot_bytes);
 }
 
 }  // namespace rondo::inline RONDO_ABI
