@@ -6,7 +6,8 @@
 //   3. AKilledSenderIsFoundOutWhenTheSliceIsOver
 //   4. ASenderIsToldOfRoom
 //   5. AnArmedReceiverHasToldOfAllTheRoom
-//   6. ByteStreamsHaveADescriptorInstead
+//   6. WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor
+//   7. ByteStreamsHaveADescriptorInstead
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
@@ -313,10 +314,14 @@ TEST(ArmedSenders, ASenderIsToldOfRoom) {
 }
 
 // A receiver gives space back lazily, and all of it when it finds nothing to read: also when it is
-// armed, or both sides would sleep.
+// armed, or both sides would sleep. The control: the look alone does not tell the sender.
 TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
-  for (const char* options : {"?capacity=64KiB", "?capacity=64KiB&readers=2"}) {
-    SCOPED_TRACE(options);
+  for (const auto& [options, looked_before] :
+       std::vector<std::pair<std::string, bool>>{{"?capacity=64KiB", false},
+                                                 {"?capacity=64KiB", true},
+                                                 {"?capacity=64KiB&readers=2", false},
+                                                 {"?capacity=64KiB&readers=2", true}}) {
+    SCOPED_TRACE(options + (looked_before ? ", looked before" : ""));
     auto pair = detail::open_both("shm:" + unique_word() + options, {});
     ASSERT_TRUE(pair) << pair.error().message;
     detail::SenderParts& sender = pair->first;
@@ -331,6 +336,10 @@ TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
     for (int i = 0; i < 4; ++i) ASSERT_EQ(receiver.take(), Status::kOk);
     const std::optional<Arming> full = sender.backend->arm(sender.producer, most);
     ASSERT_TRUE(full->may_sleep);
+    if (looked_before) {
+      ASSERT_EQ(receiver.parts.consumer.try_peek(), ReadOutcome::kEmpty);
+      ASSERT_EQ(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
+    }
 
     ASSERT_TRUE(receiver.arm()->may_sleep);
 
@@ -341,6 +350,63 @@ TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
     static_cast<void>(
         sender.backend->close(sender.producer, sender.notifier, Status::kOk, Deadline::now()));
     receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.notifier);
+  }
+}
+
+// The words of an end that has left may be a successor's, which sleeps by now.
+TEST(ArmedSenders, WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor) {
+  for (const char* options : {"?capacity=4KiB&keep=1", "?capacity=4KiB&readers=2&keep=1",
+                              "?kind=mpmc&slots=4&keep=1", "?kind=frames&readers=1&frames=4"}) {
+    SCOPED_TRACE(options);
+    const std::string url = "shm:" + unique_word() + options;
+    auto pair = detail::open_both(url, {});
+    ASSERT_TRUE(pair) << pair.error().message;
+    detail::SenderParts& sender = pair->first;
+    End gone{0, std::move(pair->second)};
+    ASSERT_TRUE(gone.arm()->may_sleep);
+    gone.parts.backend->detach(gone.parts.consumer, gone.parts.notifier);
+
+    auto opened = detail::open_receiver(url, {});
+    ASSERT_TRUE(opened) << opened.error().message;
+    End receiver{0, std::move(opened).value()};
+    const std::optional<Arming> empty = receiver.arm();
+    ASSERT_TRUE(empty->may_sleep);
+    EXPECT_FALSE(gone.parts.backend->disarm());
+    ASSERT_EQ(send(sender), Status::kOk);
+    if (!sender.elsewhere) {
+      static_cast<void>(sender.notifier.notify());
+      static_cast<void>(sender.backend->published(sender.notifier, Deadline::now()));
+    }
+    EXPECT_NE(empty->wait.word->load(std::memory_order_relaxed), empty->wait.value);
+    static_cast<void>(receiver.parts.backend->disarm());
+
+    // The same of senders, of which a pool's next one finds room at once.
+    if (std::string(options).find("frames") == std::string::npos) {
+      while (send(sender) == Status::kOk) {
+      }
+      ASSERT_TRUE(sender.backend->arm(sender.producer, 16)->may_sleep);
+      const auto gave_up =
+          sender.backend->close(sender.producer, sender.notifier, Status::kClosed, Deadline::now());
+      EXPECT_EQ(gave_up, Status::kClosed);
+      auto next = detail::open_sender(url, {});
+      ASSERT_TRUE(next) << next.error().message;
+      while (send(*next) == Status::kOk) {
+      }
+      const std::optional<Arming> full = next->backend->arm(next->producer, 16);
+      ASSERT_TRUE(full->may_sleep);
+      EXPECT_FALSE(sender.backend->disarm());
+      while (receiver.take() == Status::kOk) {
+      }
+      EXPECT_NE(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
+      static_cast<void>(next->backend->disarm());
+      static_cast<void>(
+          next->backend->close(next->producer, next->notifier, Status::kOk, Deadline::now()));
+    } else {
+      static_cast<void>(
+          sender.backend->close(sender.producer, sender.notifier, Status::kOk, Deadline::now()));
+    }
+    receiver.parts.backend->detach(receiver.parts.consumer, receiver.parts.notifier);
+    static_cast<void>(remove(url.substr(0, url.find('?'))));
   }
 }
 

@@ -23,8 +23,9 @@
 // 20. ASliceIsShortWithoutTheFence
 // 21. ASuccessorOfTheWaiterContinuesTheEpisodes
 // 22. LeavingSaysGoneAndReturningTakesItBack
-// 23. ABroadcastRingsOnceForAllWaiters
-// 24. ABroadcastHasRoomForSixtyFour
+// 23. CancellingWithoutAWaitLeavesTheWordToASuccessor
+// 24. ABroadcastRingsOnceForAllWaiters
+// 25. ABroadcastHasRoomForSixtyFour
 #include "rondo/sync/doorbell.hpp"
 
 #include <functional>
@@ -78,6 +79,7 @@ using NotedBroadcastNotifier = BasicBroadcastNotifier<NotingSystem>;
 
 constexpr std::uint32_t kAsleep = BellWaiter::kAsleep;
 constexpr std::uint32_t kEpisode = BellWaiter::kEpisode;
+constexpr std::uint32_t kGone = BellWaiter::kGone;
 
 const auto kNeverReady = [] { return false; };
 
@@ -349,6 +351,25 @@ TEST_F(Doorbell, LeavingSaysGoneAndReturningTakesItBack) {
   EXPECT_EQ(state(), BellWaiter::kGone);
   NotedWaiter successor(waiter_word, notifier);
   EXPECT_EQ(state(), 0u);
+}
+
+TEST_F(Doorbell, CancellingWithoutAWaitLeavesTheWordToASuccessor) {
+  NotedWaiter left(waiter_word, notifier);
+  static_cast<void>(left.prepare_wait());
+  left.leave();
+  EXPECT_NE(state() & kGone, 0u);
+  left.cancel_wait();
+  EXPECT_NE(state() & kGone, 0u);
+  EXPECT_EQ(state() & kAsleep, 0u);
+
+  NotedWaiter cancelled(waiter_word, notifier);
+  static_cast<void>(cancelled.prepare_wait());
+  cancelled.cancel_wait();
+  NotedWaiter successor(waiter_word, notifier);
+  static_cast<void>(successor.prepare_wait());
+  const std::uint32_t announced = state();
+  for (NotedWaiter* gone : {&left, &cancelled}) gone->cancel_wait();
+  EXPECT_EQ(state(), announced);
 }
 
 TEST_F(Doorbell, ABroadcastRingsOnceForAllWaiters) {

@@ -12,7 +12,8 @@
 // 10. AWokenWaiterLooksOnceMoreOffTheList
 // 11. APreparedWaitIsOnTheListAndSaysWhatToSleepOn
 // 12. WhoCancelsIsToldOfAWakeThatWasSpentOnIt
-// 13. ASuccessorLeavesTheListForAPredecessorKilledAsleep
+// 13. CancellingWithoutAWaitLeavesTheListToASuccessor
+// 14. ASuccessorLeavesTheListForAPredecessorKilledAsleep
 #include "rondo/sync/waiter_set_doorbell.hpp"
 
 #include <gtest/gtest.h>
@@ -207,6 +208,18 @@ TEST_F(WaiterSetDoorbell, WhoCancelsIsToldOfAWakeThatWasSpentOnIt) {
   static_cast<void>(waiter.prepare_wait());
   NotedNotifier(list()).notify();
   EXPECT_TRUE(waiter.cancel_wait());
+}
+
+TEST_F(WaiterSetDoorbell, CancellingWithoutAWaitLeavesTheListToASuccessor) {
+  NotedWaiter gone(list(), 2);
+  static_cast<void>(gone.prepare_wait());
+  static_cast<void>(gone.cancel_wait());
+  NotedWaiter successor(list(), 2);
+  static_cast<void>(successor.prepare_wait());
+
+  EXPECT_FALSE(gone.cancel_wait());
+
+  EXPECT_TRUE(list().asleep(2));
 }
 
 TEST_F(WaiterSetDoorbell, ASuccessorLeavesTheListForAPredecessorKilledAsleep) {

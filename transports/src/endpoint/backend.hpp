@@ -175,10 +175,11 @@ class ReceiverBackend : public Named {
   }
   // Ends what arm() began, if it said that the caller may sleep. True: a wake has been spent on
   // this end, and no other receiver is woken for what there is; so fetch() is called before it is
-  // armed again or left alone.
+  // armed again or left alone. Of an end that is not armed, or has left, nothing: it says false,
+  // and touches no word, which may be a successor's.
   virtual bool disarm() noexcept { return false; }
 
-  // Leaves in order. Called once.
+  // Leaves in order, armed or not. Called once.
   virtual void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept = 0;
   virtual void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const = 0;
 };

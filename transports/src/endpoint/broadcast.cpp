@@ -206,6 +206,7 @@ Status BroadcastSender::flush(record_ring::Producer& producer, Notifier&,
 
 Status BroadcastSender::close(record_ring::Producer& producer, Notifier&, Status status,
                               Deadline) noexcept {
+  disarm();
   end_stream(producer, status);
   bell_.ring([this] { watch_new_readers(); });
   membership_->leave([&](bool last) { return last && !keep_ && !anything_unread(parts_); });

@@ -109,6 +109,7 @@ Status PoolSender::flush(record_ring::Producer&, Notifier&, Deadline deadline) n
 }
 
 Status PoolSender::close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept {
+  disarm();
   // A sender that failed or gave up does not say that this was all.
   if (status == Status::kOk) producer_.close();
   bell_.ring();
@@ -245,6 +246,7 @@ Status PoolReceiver::wait_for_sender(Deadline deadline) noexcept {
 }
 
 void PoolReceiver::detach(record_ring::Consumer&, Notifier&) noexcept {
+  disarm();
   frame_.release();
   say(ReaderPolicy::kDetached);
   static_cast<void>(bell_.ring());

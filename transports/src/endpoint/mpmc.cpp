@@ -173,6 +173,8 @@ Status MpmcSender::flush(record_ring::Producer&, Notifier&, Deadline deadline) n
 
 Status MpmcSender::close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept {
   const MpmcRing& ring = membership_.ring();
+  // A wake that was spent on us is another sender's.
+  if (disarm()) MpmcNotifier(ring.sleeping_producers()).ring(1);
   Status told = no_receivers() && !all_read() ? why_no_receivers() : Status::kOk;
   const auto orderly_close = [&](bool) {
     // A sender that failed, gave up or lost its peer does not say that this was all.
@@ -333,6 +335,7 @@ Status MpmcReceiver::wait_for_sender(Deadline deadline) noexcept {
 }
 
 void MpmcReceiver::detach(record_ring::Consumer&, Notifier&) noexcept {
+  disarm();  // a wake that was spent on us: all others are woken below
   // Said beneath the lock, so that senders which hear it and leave, too, find it given back: what
   // was not read is in their hands then. Without a sender none is told of that: it stays for
   // another receiver.

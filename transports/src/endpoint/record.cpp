@@ -126,6 +126,7 @@ Status RingSender::flush(record_ring::Producer& producer, Notifier&, Deadline de
 
 Status RingSender::close(record_ring::Producer& producer, Notifier& notifier, Status status,
                          Deadline) noexcept {
+  disarm();
   end_stream(producer, status);
   static_cast<void>(notifier.ring());
   const auto refused = [&] {

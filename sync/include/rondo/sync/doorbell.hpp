@@ -243,6 +243,7 @@ class BasicWaiter {
     // relaxed: S1 orders it before our word, and F1 before the caller's look.
     const std::uint32_t seen = peer_->rings.load(std::memory_order_relaxed);
     episode_ += BellWaiter::kEpisode;
+    announced_ = true;
     // S1 (release, pairs with D1, G1): `rings` was read before a publisher can ring for this sleep.
     mine_->state.store(episode_ | fence_flag_ | BellWaiter::kAsleep, std::memory_order_release);
     // F1 (seq_cst, forbids that the publish is missed by us and our word by the publisher).
@@ -250,8 +251,11 @@ class BasicWaiter {
     if (!fenced) fence_flag_ = BellWaiter::kMustFence;
     return {&peer_->rings, seen, fenced ? System::kSlice : unfenced_slice_};
   }
-  // Takes the announcement back. Progress: wait-free.
-  void cancel_wait() noexcept { say(0); }
+  // Takes the announcement back. Without one it leaves the word alone, which may be a successor's
+  // by now. Progress: wait-free.
+  void cancel_wait() noexcept {
+    if (announced_) say(0);
+  }
   // Sleeps, until rung, `deadline`, the slice of `wait`, or for no reason; `wait` is what
   // prepare_wait() has just returned. The caller looks again.
   // Progress: blocking; at most System::kSlice.
@@ -280,11 +284,13 @@ class BasicWaiter {
     return ready();
   }
 
-  // Says that nothing will be read any more. To be called when a handle detaches in order.
+  // Says that nothing will be read any more, and takes an announcement back. To be called when a
+  // handle detaches in order.
   void leave() noexcept { say(BellWaiter::kGone); }
 
  private:
   void say(std::uint32_t flags) noexcept {
+    announced_ = false;
     // relaxed: a publisher that sees an older word rings for nothing.
     mine_->state.store(episode_ | fence_flag_ | flags, std::memory_order_relaxed);
   }
@@ -293,6 +299,7 @@ class BasicWaiter {
   const BellNotifier* peer_;
   std::uint32_t episode_ = 0;
   std::uint32_t fence_flag_ = 0;
+  bool announced_ = false;  // a wait
   std::chrono::nanoseconds unfenced_slice_ = System::kUnfencedSlice;
 };
 

@@ -28,6 +28,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <utility>
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/platform.hpp"
@@ -109,15 +110,17 @@ class BasicSetWaiter {
 
   // As those of BasicWaiter, but that the caller looks again after cancel_wait(), too, and tries
   // to take what is there: it may be the only one that was woken for it. cancel_wait() says whether
-  // it was: true, a wake has been spent on us.
+  // it was: true, a wake has been spent on us. Without an announced wait it says false and leaves
+  // the list alone, where our number may be a successor's by now.
   [[nodiscard]] PreparedWait prepare_wait() noexcept {
     const std::uint32_t seen = waiters_.read_bell(me_);
     waiters_.enter(me_);
+    announced_ = true;
     // F1 (seq_cst, forbids that the publish is missed by us and our entry by the publisher).
     const bool fenced = System::heavy_fence();
     return {&waiters_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice};
   }
-  bool cancel_wait() noexcept { return waiters_.leave(me_); }
+  bool cancel_wait() noexcept { return std::exchange(announced_, false) && waiters_.leave(me_); }
   void commit_wait(const PreparedWait& wait, Deadline deadline) noexcept {
     const FutexResult result = System::wait(*wait.word, wait.value, wait.slice, deadline);
     static_cast<void>(result);  // whatever it was, the caller looks again
@@ -142,6 +145,7 @@ class BasicSetWaiter {
  private:
   List waiters_;
   std::uint32_t me_;
+  bool announced_ = false;  // a wait
 };
 
 template <WaiterSet List>
