@@ -17,6 +17,7 @@
 // 15. CapacityTwoWorksThroughManyLaps
 // 16. CreatedRingsAttachAndOthersAreRefused
 // 17. AClaimOfAllIsAsLongAsAskedForOrNotMade
+// 18. AnOutcomeIsThatOfTheLastTry
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -368,6 +369,38 @@ TEST(MpmcRing, AClaimOfAllIsAsLongAsAskedForOrNotMade) {
   EXPECT_FALSE(producer.try_claim(0));
   EXPECT_FALSE(producer.try_claim(9)) << "more than there are";
   EXPECT_TRUE(producer.try_claim(8));
+}
+
+// Who waits goes by it: one that is told kContended for ever would never sleep.
+TEST(MpmcRing, AnOutcomeIsThatOfTheLastTry) {
+  Fixture ring(std::uint64_t{2} * detail::kMpmcSlotsPerSearch);
+  Fixture::Consumer consumer(ring.ring, 0);
+  std::uint64_t value = 0;
+  const auto try_again = [&] {
+    EXPECT_FALSE(consumer.try_pop(value));
+    return consumer.outcome();
+  };
+  ASSERT_EQ(try_again(), ReadOutcome::kEmpty);
+
+  // A dead consumer's message that is not there: the search takes more than one call.
+  ring.parts.positions->orphans = 1;
+  EXPECT_EQ(try_again(), ReadOutcome::kContended);
+  ring.parts.positions->orphans = 0;
+  EXPECT_EQ(try_again(), ReadOutcome::kEmpty);
+
+  const std::uint64_t empty = ring.state(0);
+  ring.parts.state_at(0) = empty - 2 * mpmc_state::kLap;
+  EXPECT_EQ(try_again(), ReadOutcome::kCorrupt);
+  ring.parts.state_at(0) = empty;
+  EXPECT_EQ(try_again(), ReadOutcome::kEmpty);
+
+  // What came in between leaves nothing of the outcome before it.
+  ring.parts.positions->orphans = 2;
+  EXPECT_EQ(try_again(), ReadOutcome::kContended);
+  ring.parts.positions->orphans = 0;
+  ASSERT_TRUE(Fixture::Producer(ring.ring, 1).try_push(7));
+  ASSERT_TRUE(consumer.try_pop(value));
+  EXPECT_EQ(try_again(), ReadOutcome::kEmpty);
 }
 
 }  // namespace

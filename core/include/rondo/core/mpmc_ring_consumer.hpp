@@ -47,7 +47,7 @@ class alignas(kLineBytes) MpmcConsumerCore {
       back_off_.lost();
       return take_slowly(1, true);
     }
-    // Polling: still nothing there.
+    // Polling: still nothing there, as outcome() says already.
     if (word == free && p == looked_empty_ &&
         !detail::more_orphans_than(*parts_.positions, orphans_known_)) {
       return false;
@@ -253,6 +253,8 @@ class alignas(kLineBytes) MpmcConsumerCore {
     if (Policy::kAnnounce && announced) detail::announce_nothing(*announcement_);
     // After corruption start anew: the guess may be what misled us.
     if (why == ReadOutcome::kCorrupt) next_ = detail::guess_head(*parts_.positions);
+    // The next poll looks closely, and says anew why it got nothing.
+    if (why != ReadOutcome::kEmpty) looked_empty_ = next_ - 1;
     return false;
   }
 
