@@ -9,6 +9,8 @@
 //  7. AnInterruptedLapChangesNothing
 //  8. AWayThatFallsIntoLockStepIsLeftAtOnce
 //  9. RelapsesMakeTrialsRarer
+// 10. APauseOfHoursInATrialMakesItADearOne
+// 11. AClockThatGoesBackEndsNoTrial
 #include "rondo/core/ab_tuner.hpp"
 
 #include <gtest/gtest.h>
@@ -155,6 +157,28 @@ TEST(AbTuner, RelapsesMakeTrialsRarer) {
     EXPECT_LE(slow, 2);
   }
   EXPECT_EQ(before, AbTuner::kMaxInterval);
+}
+
+// A process that was stopped early in a lap of a large ring: what the whole lap would take is more
+// than any integer.
+TEST(AbTuner, APauseOfHoursInATrialMakesItADearOne) {
+  constexpr std::uint64_t kHours = 50'000'000'000'000;  // in ticks
+  AbTuner trials;
+  while (!trials.way()) trials.end_lap(1000);
+  EXPECT_TRUE(trials.cut_short(kHours, 0x1p-34));
+  std::uint32_t laps = 0;
+  for (; !trials.way(); ++laps) trials.end_lap(1000);
+  EXPECT_EQ(laps, AbTuner::kMaxInterval);
+}
+
+// The difference to a later time is any large number.
+TEST(AbTuner, AClockThatGoesBackEndsNoTrial) {
+  AbTuner trials;
+  trials.end_lap(1000);
+  trials.end_lap(std::uint64_t{1} << 62);
+  ASSERT_TRUE(trials.way());
+  EXPECT_FALSE(trials.cut_short(500, 0.5));
+  EXPECT_TRUE(trials.way());
 }
 
 }  // namespace

@@ -18,7 +18,8 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// Times are in any unit, the same one in all calls. Nothing of it is shared.
+// Times are in any unit, the same one in all calls; more than kLongest counts as that much. Nothing
+// of it is shared.
 class AbTuner {
  public:
   // Laps between trials: at first, and after one that the other way has won.
@@ -29,12 +30,15 @@ class AbTuner {
   static constexpr std::uint32_t kMaxInterval = 512;
   // How many times a trial's loss passes at least until the next one.
   static constexpr double kLossesApart = 128;
+  // Of a process that was stopped for hours, or a clock that went back: no sum of such overflows.
+  static constexpr std::uint64_t kLongest = std::uint64_t{1} << 56;
 
   // How the next lap is to be run, or the one under way. The first one: false.
   [[nodiscard]] bool way() const noexcept { return way_; }
 
   // A lap has taken `time`.
   void end_lap(std::uint64_t time) noexcept {
+    time = min_of(time, kLongest);
     ++laps_;
     if (!trying_) {
       const std::uint64_t faster = min_of(last_, time);
@@ -57,7 +61,9 @@ class AbTuner {
   [[nodiscard]] bool cut_short(std::uint64_t time, double part) noexcept {
     // The first lap of a trial may be slow for what the way before has left behind.
     if (!trying_ || time <= (laps_ == 0 ? 4 * usual_ : usual_)) return false;
-    fail(static_cast<std::uint64_t>(static_cast<double>(time) / part));
+    // Bounded as what it is: a number that is no integer, for which there may be none.
+    fail(static_cast<std::uint64_t>(
+        min_of(static_cast<double>(time) / part, static_cast<double>(kLongest))));
     return true;
   }
 
