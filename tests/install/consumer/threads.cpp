@@ -1,8 +1,10 @@
 // threads [--race] URL...: two threads over each channel, as a user's first test has them, for
 // ThreadSanitizer and valgrind to watch. Both sides touch messages in place, and what the sender
 // wrote elsewhere before it sent a message is read by the thread that got it, and the other way
-// round after a flush. With --race both sides begin with counting in one variable, which
+// round after a flush. Room that one sender wrote to and did not send is another one's afterwards.
+// With --race both sides begin with counting in one variable, which
 // has to be noticed.
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <numeric>
@@ -90,6 +92,33 @@ bool run(const std::string& url, bool race) {
   return sent && flushed && received;
 }
 
+// The two threads have nothing in common but a channel with as few slots as there can be, and a
+// flag that orders nothing.
+bool discard(const std::string& url) {
+  std::atomic<bool> discarded{false};
+  auto first = rondo::Sender::open(url);
+  if (!first) return false;
+  bool sound = true;
+  std::thread other([&] {
+    auto second = rondo::Sender::open(url);
+    auto receiver = rondo::Receiver::open(url);
+    while (!discarded.load(std::memory_order_relaxed)) std::this_thread::yield();
+    for (int i = 0; i < 4 && sound; ++i) {
+      auto claim = second->claim(kBytes);
+      sound = claim.has_value();
+      if (!sound) break;
+      fill(claim->bytes(), i);
+      std::move(*claim).commit();
+      sound = receiver->next().has_value();
+    }
+  });
+  if (auto claim = first->claim(kBytes)) fill(claim->bytes(), 77);
+  discarded.store(true, std::memory_order_relaxed);
+  other.join();
+  std::printf("%s: a claim discarded\n", url.c_str());
+  return sound;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -97,5 +126,6 @@ int main(int argc, char** argv) {
   for (int i = race ? 2 : 1; i < argc; ++i) {
     if (!run(argv[i], race)) return std::printf("failed\n"), i;
   }
+  if (!discard("inproc:discards?kind=mpmc&slots=2")) return std::printf("failed\n"), argc;
   return 0;
 }

@@ -218,6 +218,11 @@ class alignas(kLineBytes) RONDO_API Sender {
   RONDO_ALWAYS_INLINE void room_came() const noexcept {
     if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_acquire(tsan_sync().room);
   }
+  // What was written there and not sent: whoever gets that room next, without a receiver that read
+  // it in between.
+  RONDO_ALWAYS_INLINE void room_goes_back() const noexcept {
+    if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_release(tsan_sync().room);
+  }
 
   RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline) noexcept {
     message_leaves();
@@ -252,6 +257,7 @@ class alignas(kLineBytes) RONDO_API Sender {
   }
   // What was reserved in the record ring and not committed is forgotten by itself.
   RONDO_ALWAYS_INLINE void discard_claim() noexcept {
+    room_goes_back();
     if (elsewhere_) [[unlikely]]
       discard_elsewhere();
   }
@@ -296,7 +302,9 @@ class [[nodiscard]] Sender::Batch {
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
   ~Batch() {
-    if (sender_ != nullptr) sender_->abandon_batch();
+    if (sender_ == nullptr) return;
+    sender_->room_goes_back();
+    sender_->abandon_batch();
   }
 
   // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress: as
