@@ -6,17 +6,18 @@
 //  5. ARingThatSaysNothingHoldsAMebibyte
 //  6. AnotherCapacityThanTheRingsIsRefused
 //  7. SlotsOfASizeKnownAtRunTimeAreTheRings
-//  8. WhatHoldsSomethingElseIsRefusedAndStays
-//  9. TheLastOneWhoLeavesTakesTheNameAway
-// 10. MessagesThatNobodyReadKeepTheName
-// 11. KeepKeepsTheName
-// 12. AConsumerThatLeavesGivesBackWhatItRead
-// 13. OneThatWasMovedLeavesOnce
-// 14. ARingHasThePermissionsAskedFor
-// 15. ACellsReaderNeedsItsWriter
-// 16. ACellsReaderWaitsAsLongAsItIsPatient
-// 17. ACellsReaderIsNoParticipantAndCanOnlyRead
-// 18. ACellsWriterTakesUpWhatTheLastOneLeft
+//  8. ATypesSlotsHaveNoOtherSize
+//  9. WhatHoldsSomethingElseIsRefusedAndStays
+// 10. TheLastOneWhoLeavesTakesTheNameAway
+// 11. MessagesThatNobodyReadKeepTheName
+// 12. KeepKeepsTheName
+// 13. AConsumerThatLeavesGivesBackWhatItRead
+// 14. OneThatWasMovedLeavesOnce
+// 15. ARingHasThePermissionsAskedFor
+// 16. ACellsReaderNeedsItsWriter
+// 17. ACellsReaderWaitsAsLongAsItIsPatient
+// 18. ACellsReaderIsNoParticipantAndCanOnlyRead
+// 19. ACellsWriterTakesUpWhatTheLastOneLeft
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -36,7 +37,9 @@ namespace rondo::testing {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Ring = spsc_ring<std::uint64_t>;
 using RawRing = spsc_ring<raw_slots>;
 using Cell = latest<std::uint64_t>;
@@ -146,6 +149,19 @@ TEST_F(Opening, SlotsOfASizeKnownAtRunTimeAreTheRings) {
   const auto consumer = RawRing::open_consumer(url_);
   ASSERT_TRUE(consumer) << consumer.error().message;
   EXPECT_EQ(consumer->attachment().parts().slot_bytes, 24u);
+}
+
+TEST_F(Opening, ATypesSlotsHaveNoOtherSize) {
+  for (const bool there : {false, true}) {
+    std::optional<Result<Opened<Ring, Ring::Producer>>> producer;
+    if (there) producer.emplace(Ring::open_producer(url_, four_));
+    const auto consumer = Ring::open_consumer(url_, {.capacity = 4, .slot_bytes = 24});
+    EXPECT_EQ(code_of(consumer), code_of(ErrorCode::kInvalidOption)) << there;
+    EXPECT_THAT(message_of(consumer), AllOf(HasSubstr(url_), HasSubstr("slot_bytes=24"),
+                                            HasSubstr("8 bytes"), Not(HasSubstr("remove"))));
+    EXPECT_EQ(is_there(), there);
+  }
+  EXPECT_TRUE(Ring::open_consumer(url_, {.capacity = 4, .slot_bytes = 8}));
 }
 
 TEST_F(Opening, WhatHoldsSomethingElseIsRefusedAndStays) {

@@ -110,7 +110,7 @@ struct SpscParts<raw_slots> {
 // What a new ring shall be like.
 struct SpscParams {
   std::uint64_t capacity;          // slots, a power of two
-  std::uint32_t slot_bytes = 0;    // raw slots only: a multiple of 8
+  std::uint32_t slot_bytes = 0;    // of raw slots: a multiple of 8; of others 0, or their size
   std::uint32_t participants = 0;  // entries in the participant table
   std::uint64_t instance_id = 0;   // 0: a random one
 };

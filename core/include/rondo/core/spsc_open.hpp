@@ -39,6 +39,10 @@ template <class T, class Handle>
                                                              const SpscParams& wanted,
                                                              const RingOptions& options,
                                                              const RoleSlots& slots) {
+  // Whether the ring is made or found.
+  if (auto own = check_slot_bytes<T>(wanted.slot_bytes); !own) {
+    return Error{own.error().code, std::string(name) + ": " + own.error().message};
+  }
   SpscParams params = wanted;
   params.participants = max_of<std::uint32_t>(params.participants, 2);
   if (params.capacity == 0) {

@@ -73,9 +73,9 @@ class spsc_ring {
   // handles' constructors do. A capacity of 0 is that of the ring, in a new one what 1 MiB holds;
   // another one, or another size of raw slots, has to be the ring's. Blocking, for 5 seconds at
   // most while another process is joining or leaving.
-  // Errors: kInvalidUrl, kInvalidName, kInvalidCapacity, kBusy (the role is held by a live process;
-  // the message says which), kGeometryMismatch, attach()'s, Segment::create()'s and attach()'s,
-  // Participants::join()'s.
+  // Errors: kInvalidUrl, kInvalidName, kInvalidCapacity, kInvalidOption (a size for the slots of a
+  // type), kBusy (the role is held by a live process; the message says which), kGeometryMismatch,
+  // attach()'s, Segment::create()'s and attach()'s, Participants::join()'s.
   static constexpr std::uint32_t kProducerSlot = 0;  // of the participant table
   static constexpr std::uint32_t kConsumerSlot = 1;
   [[nodiscard]] static Result<Opened<spsc_ring, Producer>> open_producer(

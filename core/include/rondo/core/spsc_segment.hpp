@@ -29,6 +29,17 @@ template <class T>
   }
 }
 
+// Of a ring of T: that the parameters ask for slots of another size. Errors: kInvalidOption.
+template <class T>
+[[nodiscard]] Result<void> check_slot_bytes(std::uint32_t asked) {
+  const std::uint32_t own = spsc_slot_bytes<T>(asked);
+  if (asked == 0 || asked == own) return {};
+  return Error{ErrorCode::kInvalidOption,
+               "slot_bytes=" + std::to_string(asked) + " is asked for, but this ring is one of a " +
+                   "type, whose slots are " + std::to_string(own) +
+                   " bytes; leave slot_bytes out, or take spsc_ring<raw_slots>"};
+}
+
 template <class T>
 [[nodiscard]] SpscParts<T> spsc_parts_at(std::byte* memory, const SpscLayout& layout,
                                          std::uint64_t capacity,
@@ -46,6 +57,7 @@ template <class T>
 
 template <class T>
 Result<SpscLayout> spsc_ring<T>::layout_for(const SpscParams& params) {
+  if (auto own = detail::check_slot_bytes<T>(params.slot_bytes); !own) return own.error();
   const std::uint32_t slot_bytes = detail::spsc_slot_bytes<T>(params.slot_bytes);
   std::string problem = detail::spsc_problem(params.capacity, slot_bytes, params.participants);
   if (problem.empty() && kRaw && slot_bytes % 8 != 0) {
