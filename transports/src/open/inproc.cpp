@@ -11,6 +11,7 @@
 #include "endpoint/broadcast.hpp"
 #include "endpoint/mpmc.hpp"
 #include "endpoint/record.hpp"
+#include "open/kinds.hpp"
 #include "open/open.hpp"
 #include "rondo/core/available_memory.hpp"
 #include "rondo/transports/local_memory.hpp"
@@ -31,7 +32,7 @@ struct InprocRing {
   std::optional<RingSegment> slots;      // kind=mpmc: the ring, in place of all of the above
 
   [[nodiscard]] RingKind kind() const noexcept {
-    return slots ? RingKind::kMpmc : RingKind::kRecord;
+    return slots ? slots->geometry.kind : RingKind::kRecord;
   }
 };
 
@@ -83,39 +84,42 @@ class InprocMembership final : public Membership {
   bool came_ = false;
 };
 
-Result<std::shared_ptr<InprocRing>> make_slots(const Url& url) {
-  const auto size = size_of_slots(url);
-  if (!size) return size.error();
-  auto segment = Segment::create({Backing::kHeap, {}}, *size, {}, [&](std::span<std::byte> bytes) {
-    return create_mpmc(bytes, url);
+// Of a kind whose participants have a table in the ring.
+Result<void> make_slots(InprocRing& ring, const Kind& kind, std::uint64_t size, const Url& url) {
+  auto segment = Segment::create({Backing::kHeap, {}}, size, {}, [&](std::span<std::byte> bytes) {
+    return kind.create(bytes, url);
   });
   if (!segment) return std::move(segment).error();
-  auto ring = std::make_shared<InprocRing>();
-  ring->name = url.target;
   auto slots = RingSegment::of(std::move(segment).value(), url.name());
   if (!slots) return std::move(slots).error();
-  ring->slots = std::move(slots).value();
-  return ring;
+  ring.slots = std::move(slots).value();
+  return {};
+}
+
+// Of records, whose two participants are known here.
+Result<void> make_records(InprocRing& ring, const Kind& kind, std::uint64_t size, const Url& url) {
+  if (auto left = check_available_memory(size, url.name()); !left) return left;
+  const auto memory = ring.memory.take_zeroed(size, kPartAlignment);
+  if (memory.empty()) {
+    return Error{ErrorCode::kNoSpace,
+                 "no memory for " + url.name() + " of " + format_size(size) + " bytes"};
+  }
+  if (auto made = kind.create(memory, url); !made) return made;
+  auto parts = record_ring::attach(memory, url.name());
+  if (!parts) return std::move(parts).error();
+  ring.parts = *parts;
+  return {};
 }
 
 Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
-  if (url.options.kind == RingKind::kMpmc) return make_slots(url);
+  const Kind& kind = wished_kind(url);
+  const auto size = kind.size(url);
+  if (!size) return size.error();
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
-  const std::uint64_t capacity = url.options.capacity.value_or(ChannelOptions::kDefaultCapacity);
-  const auto layout = record_ring::layout_for({capacity});
-  if (!layout) return layout.error();
-  if (auto left = check_available_memory(layout->total_bytes, url.name()); !left) {
-    return std::move(left).error();
-  }
-  const auto memory = ring->memory.take_zeroed(layout->total_bytes, kPartAlignment);
-  if (memory.empty()) {
-    return Error{ErrorCode::kNoSpace,
-                 "no memory for " + url.name() + " of " + format_size(capacity) + " bytes"};
-  }
-  auto parts = record_ring::create(memory, {capacity});
-  if (!parts) return std::move(parts).error();
-  ring->parts = *parts;
+  const bool records = kind.kind == RingKind::kRecord;
+  auto made = (records ? make_records : make_slots)(*ring, kind, *size, url);
+  if (!made) return std::move(made).error();
   return ring;
 }
 
@@ -175,14 +179,14 @@ Result<MpmcMembership> join_mpmc_ring(const std::shared_ptr<InprocRing>& ring, c
 using AnyMembership = std::variant<JoinedRing, MpmcMembership>;
 Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std::size_t side,
                                     const Url& url, const OpenOptions& options) {
-  if (ring->kind() == RingKind::kMpmc) {
+  if (side == kReceiving) {
+    if (auto has = check_receiver(url, ring->kind(), options); !has) return std::move(has).error();
+  }
+  if (ring->slots) {
     const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
     auto place = join_mpmc_ring(ring, url, options, role);
     if (!place) return std::move(place).error();
     return AnyMembership(std::move(place).value());
-  }
-  if (side == kReceiving) {
-    if (auto counts = reject_sender_count(url, options); !counts) return std::move(counts).error();
   }
   auto membership = join_record_ring(ring, side, url);
   if (!membership) return std::move(membership).error();
@@ -191,8 +195,7 @@ Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std
 
 Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options) {
   const std::lock_guard lock(InprocTable::instance().mutex);
-  const bool slots = url.options.kind == RingKind::kMpmc;
-  auto ring = find_ring(url, side == kSending || (slots && slots_are_sized(url.options)));
+  auto ring = find_ring(url, side == kSending || receiver_creates(url));
   if (!ring) return std::move(ring).error();
   return join_any_ring(*ring, side, url, options);
 }

@@ -13,6 +13,7 @@
 #include "endpoint/frames.hpp"
 #include "endpoint/mpmc.hpp"
 #include "endpoint/record.hpp"
+#include "open/open.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "url/kinds.hpp"
@@ -58,6 +59,22 @@ static_assert(kRings.size() == kKinds.size() && std::ranges::all_of(kKinds, [](c
 // Of a kind that channels are made of, as channel_kind() says.
 [[nodiscard]] constexpr const Kind& ring_of(RingKind kind) noexcept {
   return *std::ranges::find(kRings, kind, &Kind::kind);
+}
+
+// The one that a URL asks for.
+[[nodiscard]] inline const Kind& wished_kind(const Url& url) noexcept {
+  return ring_of(url.options.kind.value_or(kDefaultKind));
+}
+// A receiver makes a ring that it knows the size of, if either side may come first.
+[[nodiscard]] inline bool receiver_creates(const Url& url) noexcept {
+  const auto makes = wished_kind(url).receiver_makes;
+  return makes != nullptr && makes(url.options);
+}
+// What a receiver's options ask for that the ring it has found does not have. Errors:
+// kInvalidOption.
+[[nodiscard]] inline Result<void> check_receiver(const Url& url, RingKind kind,
+                                                 const OpenOptions& options) {
+  return channel_kind(kind)->counts_senders ? Result<void>() : reject_sender_count(url, options);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -106,10 +106,7 @@ Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
                                        const OpenOptions& options) {
   const RingKind kind = found.geometry.kind;
   if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
-  if (!channel_kind(kind)->counts_senders) {
-    if (auto refused = reject_sender_count(url, options); !refused)
-      return std::move(refused).error();
-  }
+  if (auto has = check_receiver(url, kind, options); !has) return std::move(has).error();
   return ring_of(kind).receiver(std::move(found), url, options);
 }
 
@@ -147,10 +144,6 @@ RecordParams record_params(const Url& url) noexcept {
           url.options.readers.value_or(1)};
 }
 
-const Kind& wished_kind(const Url& url) noexcept {
-  return ring_of(url.options.kind.value_or(kDefaultKind));
-}
-
 RingPlace place_of(const Url& url) { return {*url.segment(), url.options.segment}; }
 
 // One that has come to be meanwhile is as good, unless the URL wants a new one.
@@ -182,12 +175,6 @@ Result<Parts> open_named(MadeRing& made, const Url& url, Join&& join, const Look
     return std::move(opened).error();
   }
   return std::move(*parts);
-}
-
-// A receiver makes a ring that it knows the size of, if either side may come first.
-bool receiver_creates(const Url& url) noexcept {
-  const auto makes = wished_kind(url).receiver_makes;
-  return makes != nullptr && makes(url.options);
 }
 
 // With start=fresh, throws away what an earlier life left. Errors: kBusy, and Segment::remove()'s.
