@@ -161,15 +161,10 @@ class PoolReceiver final : public ReceiverBackend {
   bool keep_;
 };
 
-[[nodiscard]] SenderParts make_pool_sender(PoolMembership membership, const Url& url,
-                                           const OpenOptions& options);
-// Also waits for a sender. kReplaced: the pool has to be looked for anew.
-[[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolMembership membership, const Url& url,
-                                                       const OpenOptions& options);
-
-// Join the pool that was found; errors as PoolMembership::take() and make_pool_receiver().
+// Join the pool that was found. Errors: PoolMembership::take()'s.
 [[nodiscard]] Result<SenderParts> open_pool_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
+// Also waits for a sender. Errors: also finish_receiver()'s.
 [[nodiscard]] Result<ReceiverParts> open_pool_receiver(RingSegment found, const Url& url,
                                                        const OpenOptions& options);
 
