@@ -44,11 +44,11 @@ class RondoMpmc {
   }
   bool push(Handle& handle, const T& value) { return handle.producer.try_push(value); }
   bool pop(Handle& handle, T& value) { return handle.consumer.try_pop(value); }
-  std::size_t push_many(Handle& handle, std::span<const T> values) {
-    return handle.producer.try_push_some(values);
+  std::uint32_t push_many(Handle& handle, std::span<const T> values) {
+    return static_cast<std::uint32_t>(handle.producer.try_push_some(values));
   }
-  std::size_t pop_many(Handle& handle, std::span<T> values) {
-    return handle.consumer.try_pop_some(values);
+  std::uint32_t pop_many(Handle& handle, std::span<T> values) {
+    return static_cast<std::uint32_t>(handle.consumer.try_pop_some(values));
   }
 
  private:
