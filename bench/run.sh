@@ -46,6 +46,9 @@ headline "Two threads: through the handles against the bare rings"
 headline "Between two processes: a guarded ring against a simple one"
 "$bin/guarded_compare" "$rounds"
 
+headline "Opening a channel, beside a memset of fresh memory"
+"$bin/opening_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/opening.json"
+
 headline "Rare messages between two processes: processor time, against a bare futex"
 "$bin/rare_messages_compare" --rounds "$((rounds / 5))" --json "$results/rare_messages.json"
 

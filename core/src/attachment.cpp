@@ -15,11 +15,21 @@ bool is_passing(ErrorCode code) noexcept {
   return code == ErrorCode::kNotFound || code == ErrorCode::kReplaced;
 }
 
+Result<RingSegment> judge(std::shared_ptr<Segment> segment, std::string_view what) {
+  const auto geometry = check_header(segment->bytes(), kAnyKind, what);
+  if (!geometry) return geometry.error();
+  return RingSegment{std::move(segment), *geometry};
+}
+
 // Maps the ring at the name, and lets `take` look at it.
-Result<void> look(const RingPlace& place, const detail::TakeRing& take) {
-  auto segment = Segment::attach(place.name, place.options, place.access);
-  if (!segment) return std::move(segment).error();
-  auto found = RingSegment::of(std::move(segment).value(), to_string(place.name));
+Result<void> look(const RingPlace& place, detail::MadeRing& made, const detail::TakeRing& take) {
+  std::shared_ptr<Segment> segment = made.if_at_its_name();
+  if (!segment) {
+    auto attached = Segment::attach(place.name, place.options, place.access);
+    if (!attached) return std::move(attached).error();
+    segment = std::make_shared<Segment>(std::move(attached).value());
+  }
+  auto found = judge(std::move(segment), to_string(place.name));
   if (!found) return std::move(found).error();
   return take(std::move(found).value());
 }
@@ -27,9 +37,7 @@ Result<void> look(const RingPlace& place, const detail::TakeRing& take) {
 }  // namespace
 
 Result<RingSegment> RingSegment::of(Segment segment, std::string_view what) {
-  const auto geometry = check_header(segment.bytes(), kAnyKind, what);
-  if (!geometry) return geometry.error();
-  return RingSegment{std::make_shared<Segment>(std::move(segment)), *geometry};
+  return judge(std::make_shared<Segment>(std::move(segment)), what);
 }
 
 namespace detail {
@@ -37,13 +45,15 @@ namespace detail {
 Result<void> MadeRing::make(const RingPlace& place, std::size_t size_bytes,
                             const Segment::Fill& fill) {
   take_back();
-  // Not locked in memory twice: it is when it is attached to.
-  SegmentOptions options = place.options;
-  options.lock = false;
-  auto segment = Segment::create(place.name, size_bytes, options, fill);
+  auto segment = Segment::create(place.name, size_bytes, place.options, fill);
   if (!segment) return std::move(segment).error();
-  segment_.emplace(std::move(segment).value());
+  segment_ = std::make_shared<Segment>(std::move(segment).value());
   return {};
+}
+
+std::shared_ptr<Segment> MadeRing::if_at_its_name() noexcept {
+  if (segment_ && !segment_->still_at_its_name()) take_back();
+  return segment_;
 }
 
 void MadeRing::take_back() noexcept {
@@ -58,7 +68,7 @@ Result<void> open_ring(const RingPlace& place, MadeRing& made, const TakeRing& t
                        const LookAgain& again) {
   const CancellationDisabled here;
   for (;;) {
-    auto taken = look(place, take);
+    auto taken = look(place, made, take);
     if (taken) made.stays();
     if (taken || !is_passing(taken.error().code)) return taken;
     if (auto go_on = again(made, taken.error().code); !go_on) return go_on;

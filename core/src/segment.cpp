@@ -1,8 +1,7 @@
 #include "rondo/core/segment.hpp"
 
 #include <cerrno>
-#include <cstring>
-#include <new>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -110,16 +109,18 @@ class SegmentBuilder {
     if (auto left = detail::check_available_memory(size_bytes, to_string(name)); !left) {
       return left.error();
     }
-    constexpr std::align_val_t kAlignment{kPartAlignment};
-    void* memory = ::operator new(size_bytes, kAlignment, std::nothrow);
-    if (memory == nullptr) {
+    // calloc(), as new pages need no clearing; brought in all at once, at half of the cost.
+    void* const taken = std::calloc(1, size_bytes + kPartAlignment);
+    if (taken == nullptr) {
       return Error{ErrorCode::kNoSpace, "no memory for " + std::to_string(size_bytes) + " bytes"};
     }
-    std::memset(memory, 0, size_bytes);
-    const std::span<std::byte> bytes(static_cast<std::byte*>(memory), size_bytes);
-    auto segment = Segment::over(bytes, [memory] { ::operator delete(memory, kAlignment); });
+    const auto address = reinterpret_cast<std::uintptr_t>(taken);
+    const std::size_t before = round_up(address, kPartAlignment) - address;
+    const std::span<std::byte> bytes(static_cast<std::byte*>(taken) + before, size_bytes);
+    detail::bring_in_pages(bytes);
+    auto segment = Segment::over(bytes, [taken] { std::free(taken); });
     if (!segment) {
-      ::operator delete(memory, kAlignment);
+      std::free(taken);
       return segment.error();
     }
     segment->state_->report.prefaulted = true;

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "rondo/core/available_memory.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/position.hpp"
 
@@ -102,6 +103,16 @@ Result<void> allocate_in_file(NativeHandle file, const std::string& what) {
 }
 
 }  // namespace
+
+void bring_in_pages(std::span<std::byte> memory) noexcept {
+  const std::size_t page_bytes = system_page_bytes();
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
+  const std::uintptr_t first = round_up(begin, page_bytes);
+  const std::uintptr_t last = (begin + memory.size()) / page_bytes * page_bytes;
+  if (first >= last) return;
+  // A system that can't do it brings them in one by one, when they are touched.
+  static_cast<void>(populate_memory({memory.data() + (first - begin), last - first}, true));
+}
 
 Result<Mapping> Mapping::map(NativeHandle file, std::size_t length, Access access,
                              const std::string& what) {

@@ -60,12 +60,16 @@ class RONDO_API MadeRing {
 
   // Errors: Segment::create()'s.
   Result<void> make(const RingPlace& place, std::size_t size_bytes, const Segment::Fill& fill);
+  // The ring that was made, if its name still leads to it: the mapping that it was made in is as
+  // good as one made anew, whose pages would have to be brought in once more. Otherwise takes it
+  // back.
+  [[nodiscard]] std::shared_ptr<Segment> if_at_its_name() noexcept;
   void stays() noexcept { segment_.reset(); }
 
  private:
   void take_back() noexcept;
 
-  std::optional<Segment> segment_;
+  std::shared_ptr<Segment> segment_;
 };
 
 // Attaches to the ring at a name again and again, until `take` keeps it or says for good why not.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "rondo/core/result.hpp"
@@ -32,6 +33,11 @@ namespace detail {
 // left. `what` is named in the message. A look, and no reservation: others may be faster.
 [[nodiscard]] RONDO_API Result<void> check_available_memory(std::size_t size_bytes,
                                                             const std::string& what);
+
+// Brings in the pages of memory that is this process's own, all of them whole, so that none is met
+// for the first time while messages pass. Contents stay. What can't be had now comes when it is
+// touched. Blocking.
+RONDO_API void bring_in_pages(std::span<std::byte> memory) noexcept;
 
 }  // namespace detail
 }  // namespace rondo::inline RONDO_ABI
