@@ -44,15 +44,17 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/frame_pool_layout.hpp"
 #include "rondo/core/latest.hpp"
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/record_layout.hpp"
 #include "rondo/core/result.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
 // Where a reader starts.
 enum class FrameStart : std::uint8_t {
-  kOldest,  // at the oldest frame that is still there
+  kOldest,  // at the oldest frame from which on all are still there
   kNewest,  // at the newest one
   kNext,    // at the first one to be published from now on
   kResume   // behind the last one that the slot's owner before got; those gone by now are lost.
@@ -151,7 +153,9 @@ class alignas(kLineBytes) frame_pool::Producer {
   explicit Producer(const Parts& parts) noexcept;
 
   // A frame to write in place, or none when all are pinned. It is a free one, or the oldest that
-  // no reader pins. The newest is never taken, so that there is always one to read. With
+  // no reader pins; of large frames rather one that all readers have passed, the newest of these,
+  // which is still in their caches. The newest of all is never taken, so that there is always one
+  // to read. With
   // readers * pins + 2 frames it never fails. One claim at a time. Progress: wait-free; one fence,
   // and reads a line per reader.
   [[nodiscard]] std::optional<Claim> try_claim() noexcept;
@@ -177,6 +181,9 @@ class alignas(kLineBytes) frame_pool::Producer {
  private:
   using Frames = std::bitset<kMaxFrames>;
   static constexpr std::uint32_t kNone = kMaxFrames;
+  // From this size on it is asked how far the readers are: two lines of each to read, beside at
+  // least 4096 to write.
+  static constexpr std::uint32_t kLargeFrame = std::uint32_t{256} << 10;
 
   [[nodiscard]] Atomic<std::uint64_t>& state(std::uint32_t f) const noexcept {
     return parts_.producer->states[f];
@@ -184,6 +191,8 @@ class alignas(kLineBytes) frame_pool::Producer {
   [[nodiscard]] std::uint64_t ticket_in(std::uint32_t f) const noexcept;
   [[nodiscard]] Frames pinned() const noexcept;
   [[nodiscard]] std::uint32_t oldest(const Frames& except) const noexcept;
+  [[nodiscard]] std::uint64_t passed_by_all() const noexcept;
+  [[nodiscard]] std::uint32_t newest_passed() const noexcept;
   [[nodiscard]] std::uint32_t take_back(const Frames& frames) noexcept;
   [[nodiscard]] std::uint32_t find() noexcept;
 
@@ -277,6 +286,7 @@ class alignas(kLineBytes) frame_pool::Consumer {
   [[nodiscard]] std::uint64_t oldest_between(std::uint64_t after, std::uint64_t upto) noexcept;
   [[nodiscard]] bool try_pin(Atomic<std::uint64_t>& pin, std::uint64_t ticket) noexcept;
   [[nodiscard]] Atomic<std::uint64_t>* free_pin() const noexcept;
+  [[nodiscard]] std::uint64_t first_of_run(std::uint64_t newest) const noexcept;
   void begin(FrameStart from) noexcept;
   void write_stats() noexcept;
 

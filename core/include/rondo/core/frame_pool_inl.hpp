@@ -33,6 +33,11 @@ inline std::byte* frame_pool::Producer::try_reserve() noexcept {
 }
 
 inline std::uint32_t frame_pool::Producer::find() noexcept {
+  // No reader that is there wants it any more, and its lines are where they were used last. So
+  // while readers keep up, a pool of any size goes round in a few frames.
+  if (const std::uint32_t passed = newest_passed(); passed != kNone) {
+    if (take_back(Frames().set(passed)) == passed) return passed;
+  }
   for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
     // relaxed: ours alone. No reader reads a free frame: it was found unpinned when it became one.
     if (state(f).load(std::memory_order_relaxed) == 0) return f;
@@ -70,6 +75,45 @@ inline std::uint32_t frame_pool::Producer::oldest(const Frames& except) const no
         ticket_in(f) >> frame_ticket::kFrameBits < ticket_in(found) >> frame_ticket::kFrameBits) {
       found = f;
     }
+  }
+  return found;
+}
+
+// The number up to which all readers that are here have come; 0: there are none. It is their own
+// word: it says which frame goes first, and nothing about who may hold it. A hostile one can make
+// others lose nothing, and a dead one makes the oldest go first.
+inline std::uint64_t frame_pool::Producer::passed_by_all() const noexcept {
+  std::uint64_t passed = 0;
+  bool any = false;
+  for (std::uint32_t i = 0; i < parts_.reader_count; ++i) {
+    const FrameReaderPart& part = parts_.reader(i);
+    // relaxed, both: hints, as all of this.
+    if (part.stats.version.load(std::memory_order_relaxed) == 0) continue;
+    if (part.policy.load(std::memory_order_relaxed) ==
+        static_cast<std::uint64_t>(ReaderPolicy::kDetached)) {
+      continue;
+    }
+    const auto stats = read_frame_stats(parts_, i);
+    const std::uint64_t last = stats ? stats->last : 0;
+    passed = any ? min_of(passed, last) : last;
+    any = true;
+  }
+  return passed;
+}
+
+// Of the frames that all readers have passed and none pins, the one published last.
+inline std::uint32_t frame_pool::Producer::newest_passed() const noexcept {
+  if (parts_.frame_bytes < kLargeFrame) return kNone;
+  const std::uint64_t passed = passed_by_all();
+  if (passed == 0) return kNone;
+  const Frames held = pinned();
+  std::uint32_t found = kNone;
+  std::uint64_t newest = 0;
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    const std::uint64_t number = frame_ticket::number_of(ticket_in(f));
+    if (number <= newest || number > passed || held[f]) continue;
+    found = f;
+    newest = number;
   }
   return found;
 }
@@ -146,10 +190,26 @@ inline void frame_pool::Consumer::begin(FrameStart from) noexcept {
   if (from == FrameStart::kNewest && newest != 0) before = newest - 1;
   if (from == FrameStart::kOldest || from == FrameStart::kResume) {
     // None, beside a producer that has just taken them all back: at the next one.
-    const std::uint64_t oldest = frame_ticket::number_of(oldest_between(0, newest));
-    if (oldest != 0) before = oldest - 1;
+    const std::uint64_t first = first_of_run(newest);
+    if (first != 0) before = first - 1;
   }
   stats_ = {before, before, 0, 0};
+}
+
+// The number of the oldest frame from which on all up to `newest` are there; 0: that one is not.
+// What lies behind a gap are frames that were passed, and not needed since, of any age.
+inline std::uint64_t frame_pool::Consumer::first_of_run(std::uint64_t newest) const noexcept {
+  std::bitset<kMaxFrames> there;  // [i]: the one numbered newest - i
+  for (std::uint32_t f = 0; f < parts_.frame_count; ++f) {
+    // relaxed: as in oldest_between().
+    const std::uint64_t ticket = parts_.producer->states[f].load(std::memory_order_relaxed);
+    const std::uint64_t number = frame_ticket::number_of(ticket);
+    if ((ticket & frame_ticket::kFlag) != 0 || number == 0) continue;
+    if (number <= newest && newest - number < kMaxFrames) there.set(newest - number);
+  }
+  std::uint64_t run = 0;
+  while (run < kMaxFrames && there[run]) ++run;
+  return run == 0 ? 0 : newest - run + 1;
 }
 
 // The ticket of the oldest frame with a number beyond `after` that is there, none beyond `upto`; 0:
