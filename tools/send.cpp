@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -134,22 +133,37 @@ class Pump {
   }
   int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
     const std::string size = bytes ? fmt::format(" of {} bytes", grouped(*bytes)) : "";
-    const std::uint64_t needed = capacity_for(bytes);
     const ChannelInfo info = sender_.info();
-    const std::string_view remedy =
-        info.as<FramesInfo>() != nullptr ? "larger frames, such as '{}?kind=frames&frame_size={}'"
-        : info.as<MpmcInfo>() != nullptr ? "larger slots, such as '{}?kind=mpmc&slot_size={}'"
-                                         : "a larger capacity, such as '{}?capacity={}'";
+    const std::string url = channel_name(options_);
+    // Where the size is not known: twice as much as there was room for.
+    const std::uint64_t needed = bytes.value_or(2 * info.max_message_bytes);
+    std::string remedy;
+    if (info.as<FramesInfo>() != nullptr) {
+      remedy = fmt::format("larger frames, such as '{}?kind=frames&frame_size={}'", url, needed);
+    } else if (info.as<MpmcInfo>() != nullptr) {
+      remedy = fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}'", url, needed);
+    } else {
+      remedy = fmt::format("a larger capacity, at least '{}?capacity={}'", url,
+                           format_size(capacity_for(needed)));
+      if (info.scheme == Scheme::kShm || info.scheme == Scheme::kFile) {
+        remedy += fmt::format(
+            ", or frames, whose sender does not wait: '{}?kind=frames&frame_size={}'", url, needed);
+      }
+    }
     say_error(
         "message {} is {}{}, but the largest this channel can carry is {} bytes; give the "
         "URL {}",
-        grouped(sent_ + 1), what, size, grouped(sender_.max_message_bytes()),
-        fmt::format(fmt::runtime(remedy), channel_name(options_), format_size(needed)));
+        grouped(sent_ + 1), what, size, grouped(info.max_message_bytes), remedy);
     return options_.format == Format::kBlocks ? kUsage : kInOut;
   }
-  // A power of two of which such a message takes at most a quarter.
-  [[nodiscard]] std::uint64_t capacity_for(std::optional<std::uint64_t> bytes) const {
-    return std::bit_ceil(4 * bytes.value_or(sender_.max_message_bytes()));
+  // The smallest in which such messages always fit.
+  [[nodiscard]] static std::uint64_t capacity_for(std::uint64_t bytes) {
+    std::uint64_t capacity = record_ring::kMinCapacity;
+    while (record_ring::max_record_bytes(capacity) < bytes &&
+           capacity < record_ring::kMaxCapacity) {
+      capacity *= 2;
+    }
+    return capacity;
   }
 
   Sender& sender_;

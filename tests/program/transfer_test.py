@@ -127,6 +127,17 @@ class Blocks(ProgramTest):
         self.assertEqual(code, USAGE)
         self.assertIn(f"{self.url}?capacity=4MiB", said)
 
+    def test_what_a_refusal_of_large_blocks_names_takes_them(self):
+        send = ("send", "-f", "blocks", "-b", "12000000", "--keep")
+        self.start("recv", self.url)
+        code, _, said = self.run_rondo(*send, self.url + "?capacity=64KiB", data=b"")
+        self.assertEqual(code, USAGE)
+        for options in ("?capacity=32MiB", "?kind=frames&frame_size=12000000"):
+            self.assertIn(f"'{self.url}{options}'", said)
+            url = f"{self.url}-{options[1:5]}{options}"
+            self.assertEqual(self.run_rondo(*send, url, data=b"1234")[0], OK)
+            self.run_rondo("rm", url.split("?")[0])
+
     def test_the_largest_block_that_fits(self):
         self.run_rondo("send", "--keep", self.url + "?capacity=64KiB", data=b"")
         size = self.info()["max_message_bytes"]
