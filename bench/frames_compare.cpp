@@ -15,7 +15,7 @@
 // so that with 2 and 4 of them it is that core's reading that is measured. The engines take turns,
 // each sample on fresh memory, bracketed by a probe of the cores' placement.
 //
-//   frames_compare [--json FILE] [--rounds N] [--real-time]
+//   frames_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -23,10 +23,8 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,7 +37,7 @@
 #include "support/machine.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
-#include "support/samples.hpp"
+#include "support/results.hpp"
 
 namespace rondo::bench {
 namespace {
@@ -80,6 +78,7 @@ template <ReaderPolicy kPolicy>
 class Ring {
  public:
   static constexpr bool kWaits = kPolicy == ReaderPolicy::kReliable;
+  static constexpr Role kRole = Role::kOurs;
   static std::string name() { return kWaits ? "ring, reliable" : "ring, lossy"; }
 
   explicit Ring(const Contest& contest)
@@ -126,6 +125,7 @@ template <bool kProducerWaits>
 class Pool {
  public:
   static constexpr bool kWaits = kProducerWaits;
+  static constexpr Role kRole = Role::kOurs;
   static std::string name() { return kWaits ? "pool, it waits" : "pool"; }
 
   explicit Pool(const Contest& contest)
@@ -174,6 +174,7 @@ class Pool {
 class Copy {
  public:
   static constexpr bool kWaits = false;
+  static constexpr Role kRole = Role::kFloor;
   static std::string name() { return "memcpy"; }
 
   explicit Copy(const Contest& contest)
@@ -215,13 +216,22 @@ std::uint64_t read_all(Engine& engine, const Contest& contest, const std::atomic
 struct Entry {
   std::string name;
   std::function<void(Pair&, Entry&)> sample;
-  Samples written{};
-  Samples read{};
+  Samples& written;
+  Samples& read;
 };
 
 template <class Engine>
-Entry entry(const Contest& contest) {
-  return {Engine::name(), [contest](Pair& pair, Entry& entry) {
+Entry entry(Results& results, const Contest& contest) {
+  const auto asked = [&](const char* question) -> Samples& {
+    return results.add({question,
+                        Engine::name(),
+                        role_of<Engine>(),
+                        {{"bytes", contest.bytes}, {"readers", contest.readers}},
+                        "frames/s",
+                        true});
+  };
+  return {Engine::name(),
+          [contest](Pair& pair, Entry& entry) {
             const auto engine = std::make_unique<Engine>(contest);
             std::atomic<bool> stopped = false;
             std::uint64_t delivered = 0;
@@ -233,25 +243,26 @@ Entry entry(const Contest& contest) {
                 },
                 [&] { delivered = read_all(*engine, contest, stopped); });
             const auto add = [&](Samples& samples, std::uint64_t frames) {
-              samples.add(outcome.placement, static_cast<double>(frames) / outcome.seconds,
+              samples.add(outcome.probes, static_cast<double>(frames) / outcome.seconds,
                           outcome.clean);
             };
             add(entry.written, contest.frames());
-            add(entry.read, delivered);
-          }};
+            if (Engine::kRole != Role::kFloor) add(entry.read, delivered);
+          },
+          asked("frames_written"), asked("frames_read")};
 }
 
 struct Table {
-  explicit Table(const Contest& of)
+  Table(Results& results, const Contest& of)
       : contest(of),
-        entries{entry<Copy>(of), entry<Ring<ReaderPolicy::kReliable>>(of),
-                entry<Ring<ReaderPolicy::kLossy>>(of), entry<Pool<true>>(of),
-                entry<Pool<false>>(of)} {}
+        entries{entry<Copy>(results, of), entry<Ring<ReaderPolicy::kReliable>>(results, of),
+                entry<Ring<ReaderPolicy::kLossy>>(results, of), entry<Pool<true>>(results, of),
+                entry<Pool<false>>(results, of)} {}
   Contest contest;
   std::vector<Entry> entries;
 };
 
-void print(const Table& table, nlohmann::json& rows) {
+void print(const Table& table) {
   for (const Placement placement : kPlacements) {
     const auto copied = table.entries.front().written.get(placement);
     if (!copied) continue;
@@ -261,49 +272,44 @@ void print(const Table& table, nlohmann::json& rows) {
     for (const Entry& entry : table.entries) {
       const auto written = entry.written.get(placement);
       const auto read = entry.read.get(placement);
-      if (!written || !read) continue;
+      if (!written) continue;
       const double giga = table.contest.bytes * 1e-9;
       fmt::print("  {:<29}{:>12.0f}{:>8.1f}{:>12.0f}{:>8.1f}{:>12.2f}{:>9}\n", entry.name, *written,
-                 *written * giga, *read, *read * giga, *written / *copied,
+                 *written * giga, read.value_or(0), read.value_or(0) * giga, *written / *copied,
                  entry.written.count(placement));
-      rows.push_back({{"engine", entry.name},
-                      {"bytes", table.contest.bytes},
-                      {"readers", table.contest.readers},
-                      {"placement", to_string(placement)},
-                      {"written_per_s", *written},
-                      {"read_per_s", *read},
-                      {"written_to_memcpy", *written / *copied},
-                      {"samples", entry.written.count(placement)}});
     }
   }
 }
 
 int main(int argc, char** argv) {
   CLI::App app("Large frames per second in place, to one and several readers");
-  std::string json;
-  int rounds = 15;
-  bool real_time = false;
-  app.add_option("--json", json, "write all figures to this file");
-  app.add_option("--rounds", rounds, "samples of each engine")->check(CLI::Range(1, 10000));
-  app.add_flag("--real-time", real_time, "keep other programs off the two cores (needs root)");
+  RunOptions options;
+  options.add_to(app);
   CLI11_PARSE(app, argc, argv);
   demand(std::thread::hardware_concurrency() >= 2, "needs two cores");
+  Results results("frames_compare");
   std::vector<Table> tables;
   for (const std::uint32_t bytes : {65536u, 1920u * 1080 * 3 / 2, 3840u * 2160 * 3 / 2}) {
-    for (const std::uint32_t readers : {1u, 2u, 4u}) tables.emplace_back(Contest{bytes, readers});
+    for (const std::uint32_t readers : {1u, 2u, 4u}) {
+      tables.emplace_back(results, Contest{bytes, readers});
+    }
   }
   {
-    Pair pair(real_time);
-    for (int round = 0; round < rounds; ++round) {
+    Pair pair(options.real_time);
+    results.calibrate(pair);
+    Rounds rounds("frames_compare", options.rounds, options.seconds, tables.size());
+    while (rounds.next()) {
       for (Table& table : tables) {
+        rounds.question();
         for (Entry& entry : table.entries) entry.sample(pair, entry);
       }
     }
   }
+  results.place();
   fmt::print("{}\n", describe_machine());
-  nlohmann::json result{{"machine", describe_machine()}, {"rows", nlohmann::json::array()}};
-  for (const Table& table : tables) print(table, result["rows"]);
-  if (!json.empty()) std::ofstream(json) << result.dump(2) << '\n';
+  results.print_placements();
+  for (const Table& table : tables) print(table);
+  results.write(options.json);
   return 0;
 }
 

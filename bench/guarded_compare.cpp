@@ -7,12 +7,12 @@
 // read in full, and checked. Where the host has put the two cores decides the figures, not the
 // ratio: look at that alone.
 //
-//   guarded_compare [PAIRS [READERS]]      default 31, 1
+//   guarded_compare [--json FILE] [--rounds N] [--seconds S] [--readers N]
 #include <fmt/core.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <string>
@@ -22,11 +22,10 @@
 #include "rondo/transports/sender.hpp"
 #include "support/machine.hpp"
 #include "support/payload.hpp"
+#include "support/results.hpp"
 
 namespace rondo::bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kSample{40};
 
@@ -77,46 +76,72 @@ double sample(const std::string& url, std::size_t bytes, std::uint32_t readers) 
   return rate;
 }
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+struct Comparison {
+  std::size_t bytes;
+  Samples& simple;
+  Samples& guarded;
+  std::vector<double> ratios{};
+};
+
+Comparison compare(Results& results, std::size_t bytes, std::uint32_t readers) {
+  const auto of = [&](const char* engine, Role role) -> Samples& {
+    return results.add(
+        {"guarded", engine, role, {{"bytes", bytes}, {"readers", readers}}, "messages/s", true});
+  };
+  return {bytes, of("shm:", Role::kFloor), of("shm+guarded:", Role::kOurs)};
 }
 
-void compare(std::size_t bytes, int pairs, std::uint32_t readers) {
-  const std::string simple_url = fmt::format("shm:guarded-compare-{}", getpid());
-  const std::string guarded_url = fmt::format("shm+guarded:/tmp/guarded-compare-{}", getpid());
-  std::vector<double> simple;
-  std::vector<double> guarded;
-  std::vector<double> ratios;
-  for (int i = 0; i < pairs; ++i) {
-    // Either first, by turns.
-    double rates[2];
-    for (const int which : {i % 2, 1 - i % 2}) {
-      rates[which] = sample(which == 0 ? simple_url : guarded_url, bytes, readers);
-    }
-    if (rates[0] == 0 || rates[1] == 0) {
-      fmt::print(stderr, "a sample of {} bytes was torn, out of order or incomplete\n", bytes);
-      std::exit(1);
-    }
-    simple.push_back(rates[0]);
-    guarded.push_back(rates[1]);
-    ratios.push_back(rates[1] / rates[0]);
+void take(Comparison& comparison, std::uint32_t readers) {
+  const std::string urls[] = {fmt::format("shm:guarded-compare-{}", getpid()),
+                              fmt::format("shm+guarded:/tmp/guarded-compare-{}", getpid())};
+  // Either first, by turns.
+  double rates[2];
+  const std::size_t first = comparison.ratios.size() % 2;
+  for (const std::size_t which : {first, 1 - first}) {
+    rates[which] = sample(urls[which], comparison.bytes, readers);
   }
-  fmt::print("{:>8} B  simple {:>8.2f} M/s  guarded {:>8.2f} M/s  guarded/simple {:.3f}\n", bytes,
-             median(simple) * 1e-6, median(guarded) * 1e-6, median(ratios));
+  if (rates[0] == 0 || rates[1] == 0) {
+    fmt::print(stderr, "a sample of {} bytes was torn, out of order or incomplete\n",
+               comparison.bytes);
+    std::exit(1);
+  }
+  comparison.simple.add(rates[0]);
+  comparison.guarded.add(rates[1]);
+  comparison.ratios.push_back(rates[1] / rates[0]);
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Messages per second through a guarded ring and through a simple one");
+  RunOptions options;
+  options.rounds = 31;
+  std::uint32_t readers = 1;
+  options.add_to(app);
+  app.add_option("--readers", readers, "receiving processes")->check(CLI::Range(1, 64));
+  CLI11_PARSE(app, argc, argv);
+  pin_to(0);
+  Results results("guarded_compare");
+  std::vector<Comparison> comparisons;
+  for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
+    comparisons.push_back(compare(results, bytes, readers));
+  }
+  Rounds rounds("guarded_compare", options.rounds, options.seconds, comparisons.size());
+  while (rounds.next()) {
+    for (Comparison& comparison : comparisons) {
+      rounds.question();
+      take(comparison, readers);
+    }
+  }
+  for (const Comparison& comparison : comparisons) {
+    const auto rate = [](const Samples& samples) { return *samples.get(Placement::kAny) * 1e-6; };
+    fmt::print("{:>8} B  simple {:>8.2f} M/s  guarded {:>8.2f} M/s  guarded/simple {:.3f}\n",
+               comparison.bytes, rate(comparison.simple), rate(comparison.guarded),
+               median(comparison.ratios));
+  }
+  results.write(options.json);
+  return 0;
 }
 
 }  // namespace
 }  // namespace rondo::bench
 
-int main(int argc, char** argv) {
-  const int pairs = argc > 1 ? std::atoi(argv[1]) : 31;
-  const int readers = argc > 2 ? std::atoi(argv[2]) : 1;
-  rondo::bench::pin_to(0);
-  for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-    rondo::bench::compare(bytes, std::max(pairs, 1),
-                          static_cast<std::uint32_t>(std::max(readers, 1)));
-  }
-  return 0;
-}
+int main(int argc, char** argv) { return rondo::bench::main(argc, argv); }

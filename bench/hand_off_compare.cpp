@@ -8,17 +8,16 @@
 // wraps and fills. Ratios are to the best of the other queues and the textbook ring. For 1 KiB, what a
 // hand-over without any ring reaches is measured as well.
 //
-//   hand_off_compare [--json FILE] [--rounds N] [--real-time] [--bytes B...]
+//   hand_off_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
+//                    [--bytes B...]
 #include <fmt/core.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,7 +28,7 @@
 #include "support/machine.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
-#include "support/samples.hpp"
+#include "support/results.hpp"
 #ifdef RONDO_RIVAL_ATOMIC_QUEUE
 #include "rivals/atomic_queue.hpp"
 #endif
@@ -84,20 +83,20 @@ bool consume(Engine& engine, std::uint64_t messages) {
 }
 
 struct Contest {
+  Results& results;
   std::size_t bytes;
   std::size_t slots;
-  enum class Role : std::uint8_t { kOurs, kRival, kBound };  // ratios are to the best rival
   struct Entry {
     std::string name;
     Role role;
     std::function<void(Pair&, Entry&)> sample;
-    Samples samples;
+    Samples& samples;
     int failed = 0;  // samples whose messages came torn or out of order
   };
   std::vector<Entry> entries;
 
   template <class Engine>
-  void add(Role role, std::uint64_t messages) {
+  void add(std::uint64_t messages) {
     const auto sample = [=, this](Pair& pair, Entry& entry) {
       auto engine = std::make_unique<Engine>(slots);
       bool right = false;
@@ -107,15 +106,22 @@ struct Contest {
         ++entry.failed;
         return;
       }
-      entry.samples.add(outcome.placement, static_cast<double>(messages) / outcome.seconds,
+      entry.samples.add(outcome.probes, static_cast<double>(messages) / outcome.seconds,
                         outcome.clean);
     };
-    entries.push_back({Engine::name(), role, sample, {}});
+    constexpr Role kRole = role_of<Engine>();
+    entries.push_back({Engine::name(), kRole, sample,
+                       results.add({"hand_off",
+                                    Engine::name(),
+                                    kRole,
+                                    {{"bytes", bytes}, {"slots", slots}},
+                                    "messages/s",
+                                    true})});
   }
   [[nodiscard]] double best_rival(Placement placement) const {
     double best = 0;
     for (const Entry& entry : entries) {
-      if (entry.role == Role::kRival)
+      if (entry.role == Role::kRival || entry.role == Role::kTextbook)
         best = std::max(best, entry.samples.get(placement).value_or(0));
     }
     return best;
@@ -123,33 +129,32 @@ struct Contest {
 };
 
 template <std::size_t kBytes>
-std::unique_ptr<Contest> contest(std::size_t slots) {
-  auto made = std::make_unique<Contest>(Contest{kBytes, slots, {}});
+std::unique_ptr<Contest> contest(Results& results, std::size_t slots) {
+  auto made = std::make_unique<Contest>(Contest{results, kBytes, slots, {}});
   // Some milliseconds for each, and at least a few hundred laps.
   const std::uint64_t messages = std::max<std::uint64_t>(80'000'000 / (kBytes + 16), slots * 200);
-  using enum Contest::Role;
-  made->add<BoostQueue<kBytes>>(kRival, messages);
-  made->add<Textbook<kBytes>>(kRival, messages);
-  made->add<SpscRing<kBytes, Pacing::kOff>>(kOurs, messages);
-  made->add<SpscRing<kBytes>>(kOurs, messages);
-  made->add<RecordRing<kBytes>>(kOurs, messages);
-  made->add<Channel<kBytes>>(kOurs, messages);
+  made->add<BoostQueue<kBytes>>(messages);
+  made->add<Textbook<kBytes>>(messages);
+  made->add<SpscRing<kBytes, Pacing::kOff>>(messages);
+  made->add<SpscRing<kBytes>>(messages);
+  made->add<RecordRing<kBytes>>(messages);
+  made->add<Channel<kBytes>>(messages);
 #ifdef RONDO_RIVAL_READERWRITERQUEUE
-  made->add<Moodycamel<kBytes>>(kRival, messages);
+  made->add<Moodycamel<kBytes>>(messages);
 #endif
 #ifdef RONDO_RIVAL_ATOMIC_QUEUE
-  made->add<AtomicQueueSpsc<kBytes>>(kRival, messages);
+  made->add<AtomicQueueSpsc<kBytes>>(messages);
 #endif
 #ifdef RONDO_RIVAL_CK
-  made->add<CkRingSpsc<kBytes>>(kRival, messages);
+  made->add<CkRingSpsc<kBytes>>(messages);
 #endif
 #ifdef RONDO_RIVAL_RTE_RING
-  made->add<RteRingSpsc<kBytes>>(kRival, messages);
+  made->add<RteRingSpsc<kBytes>>(messages);
 #endif
   if constexpr (kBytes >= 1024) {
     const std::uint64_t whole = messages / slots * slots;
-    made->add<Halves<kBytes, false>>(kBound, whole);
-    made->add<Halves<kBytes, true>>(kBound, whole);
+    made->add<Halves<kBytes, false>>(whole);
+    made->add<Halves<kBytes, true>>(whole);
   }
   return made;
 }
@@ -169,73 +174,60 @@ void print(const Contest& contest) {
   }
 }
 
-nlohmann::json json_of(const Contest& contest) {
-  auto rows = nlohmann::json::array();
-  for (const Placement placement : kPlacements) {
-    for (const auto& entry : contest.entries) {
-      const auto rate = entry.samples.get(placement);
-      if (!rate) continue;
-      const double rival = contest.best_rival(placement);
-      rows.push_back({{"engine", entry.name},
-                      {"bytes", contest.bytes},
-                      {"slots", contest.slots},
-                      {"placement", to_string(placement)},
-                      {"messages_per_s", *rate},
-                      {"to_best_rival", rival > 0 ? nlohmann::json(*rate / rival) : nullptr},
-                      {"samples", entry.samples.count(placement)},
-                      {"failed", entry.failed}});
-    }
-  }
-  return rows;
-}
-
 int main(int argc, char** argv) {
   CLI::App app("Messages per second between two threads: our rings and those of others");
-  std::string json;
-  int rounds = 15;
-  bool real_time = false;
+  RunOptions options;
   std::vector<std::size_t> sizes;
-  app.add_option("--json", json, "write all figures to this file");
-  app.add_option("--rounds", rounds, "samples of each engine")->check(CLI::Range(1, 10000));
+  options.add_to(app);
   app.add_option("--bytes", sizes, "only messages of these sizes");
-  app.add_flag("--real-time", real_time, "keep other programs off the two cores (needs root)");
   CLI11_PARSE(app, argc, argv);
   if (std::thread::hardware_concurrency() < 2) {
     fmt::print(stderr, "hand_off_compare: needs two cores\n");
     return 1;
   }
 
+  Results results("hand_off_compare");
   std::vector<std::unique_ptr<Contest>> contests;
-  contests.push_back(contest<8>(1024));
-  contests.push_back(contest<64>(1024));
-  contests.push_back(contest<256>(1024));
-  contests.push_back(contest<1024>(64));
-  contests.push_back(contest<1024>(1024));
-  contests.push_back(contest<1024>(8192));  // 8 MiB: beyond the second-level caches
+  contests.push_back(contest<8>(results, 1024));
+  contests.push_back(contest<64>(results, 1024));
+  contests.push_back(contest<256>(results, 1024));
+  contests.push_back(contest<1024>(results, 64));
+  contests.push_back(contest<1024>(results, 1024));
+  contests.push_back(contest<1024>(results, 8192));  // 8 MiB: beyond the second-level caches
+  if (!sizes.empty()) {
+    std::erase_if(contests, [&](const auto& contest) {
+      return std::ranges::find(sizes, contest->bytes) == sizes.end();
+    });
+  }
   {
-    Pair pair(real_time);
-    for (int round = 0; round < rounds; ++round) {
+    Pair pair(options.real_time);
+    results.calibrate(pair);
+    Rounds rounds("hand_off_compare", options.rounds, options.seconds, contests.size());
+    while (rounds.next()) {
       for (const auto& contest : contests) {
-        if (!sizes.empty() && std::ranges::find(sizes, contest->bytes) == sizes.end()) continue;
+        rounds.question();
         for (auto& entry : contest->entries) entry.sample(pair, entry);
       }
     }
   }
+  results.place();
   fmt::print("{}\n", describe_machine());
   print_left_out();
-  nlohmann::json result{{"machine", describe_machine()}, {"rows", nlohmann::json::array()}};
+  results.print_placements();
   bool ours_failed = false;
   for (const auto& contest : contests) {
     print(*contest);
     for (const auto& entry : contest->entries) {
       if (entry.failed == 0) continue;
-      fmt::print("  FAILED: {}: {} samples with messages lost, torn or out of order\n", entry.name,
-                 entry.failed);
-      ours_failed = ours_failed || entry.role == Contest::Role::kOurs;
+      const std::string why =
+          fmt::format("{} samples with messages lost, torn or out of order, {} B, {} slots",
+                      entry.failed, contest->bytes, contest->slots);
+      fmt::print("  FAILED: {}: {}\n", entry.name, why);
+      results.fail(entry.name, why);
+      ours_failed = ours_failed || entry.role == Role::kOurs;
     }
-    for (auto& row : json_of(*contest)) result["rows"].push_back(std::move(row));
   }
-  if (!json.empty()) std::ofstream(json) << result.dump(2) << '\n';
+  results.write(options.json);
   return ours_failed ? 1 : 0;
 }
 

@@ -8,13 +8,13 @@
 // kind=frames   frames published while a reader takes what it can get of them, 64 frames
 //
 // Not measured: waking. Where the host has put the two cores decides the figures more than the
-// ratio. A sample whose threads did not have their cores to themselves is taken again.
+// ratio. A pair of samples whose threads did not have their cores to themselves is dropped.
 //
-//   handles_compare [PAIRS] [--real-time]      default 31
+//   handles_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -31,6 +31,7 @@
 #include "support/machine.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
+#include "support/results.hpp"
 
 namespace rondo::bench {
 namespace {
@@ -176,9 +177,8 @@ class BareFrames {
   std::optional<frame_pool::Consumer> reader_;
 };
 
-// Messages per second; 0 when a core was not ours, or a message was torn.
 template <std::size_t kBytes, bool kLossy, class Ends>
-double sample(Pair& pair, Ends& ends, std::uint64_t messages) {
+Pair::Outcome sample(Pair& pair, Ends& ends, std::uint64_t messages) {
   bool sound = false;
   const auto outcome = pair.run(
       [&] {
@@ -209,65 +209,106 @@ double sample(Pair& pair, Ends& ends, std::uint64_t messages) {
     fmt::print(stderr, "a sample of {} bytes was torn or out of order\n", kBytes);
     std::exit(1);
   }
-  return outcome.clean ? static_cast<double>(messages) / outcome.seconds : 0;
+  return outcome;
 }
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
+struct Comparison {
+  std::string kind;
+  std::size_t bytes;
+  Samples& bare;
+  Samples& handles;
+  std::function<void(Pair&, Comparison&)> sample;
+  int asked = 0;
+  std::vector<double> ratios{};
+};
 
 template <std::size_t kBytes, bool kLossy, class Bare>
-void compare(Pair& pair, int pairs, const char* kind, const std::string& url,
-             std::uint64_t messages) {
-  std::vector<double> bare;
-  std::vector<double> handles;
-  std::vector<double> ratios;
-  for (int i = 0; static_cast<int>(ratios.size()) < pairs && i < 4 * pairs; ++i) {
+Comparison compare(Results& results, const char* kind, const std::string& url,
+                   std::uint64_t messages) {
+  const auto of = [&](const char* engine, Role role) -> Samples& {
+    return results.add(
+        {"handles", engine, role, {{"kind", kind}, {"bytes", kBytes}}, "messages/s", true});
+  };
+  const auto take = [=](Pair& pair, Comparison& comparison) {
     // Either first, by turns.
-    double rates[2] = {};
-    for (const int which : {i % 2, 1 - i % 2}) {
+    Pair::Outcome outcomes[2] = {};
+    const int first = comparison.asked++ % 2;
+    for (const int which : {first, 1 - first}) {
       if (which == 0) {
         Bare ends;
-        rates[0] = sample<kBytes, kLossy>(pair, ends, messages);
+        outcomes[0] = sample<kBytes, kLossy>(pair, ends, messages);
       } else {
         Handles<kBytes> ends(url);
-        rates[1] = sample<kBytes, kLossy>(pair, ends, messages);
+        outcomes[1] = sample<kBytes, kLossy>(pair, ends, messages);
       }
     }
-    if (rates[0] == 0 || rates[1] == 0) continue;
-    bare.push_back(rates[0]);
-    handles.push_back(rates[1]);
-    ratios.push_back(rates[1] / rates[0]);
-  }
-  if (ratios.empty()) {
-    fmt::print("{:>7} {:>3} B  no clean sample: something else runs on these cores\n", kind,
-               kBytes);
-    return;
-  }
-  fmt::print(
-      "{:>7} {:>3} B  bare {:>7.1f} M/s  handles {:>7.1f} M/s  handles/bare {:.3f}  ({} pairs)\n",
-      kind, kBytes, median(bare) * 1e-6, median(handles) * 1e-6, median(ratios), ratios.size());
+    const bool clean = outcomes[0].clean && outcomes[1].clean;
+    const auto rate = [&](int which) {
+      return static_cast<double>(messages) / outcomes[which].seconds;
+    };
+    comparison.bare.add(outcomes[0].probes, rate(0), clean);
+    comparison.handles.add(outcomes[1].probes, rate(1), clean);
+    if (clean) comparison.ratios.push_back(rate(1) / rate(0));
+  };
+  return {kind, kBytes, of("bare ring", Role::kFloor), of("Sender, Receiver", Role::kOurs), take};
 }
 
 template <std::size_t kBytes>
-void compare_all(Pair& pair, int pairs) {
-  compare<kBytes, false, BareRecords<kBytes>>(pair, pairs, "record", "?capacity=1MiB", 2'000'000);
-  compare<kBytes, false, BareSlots<kBytes>>(pair, pairs, "mpmc",
-                                            "?kind=mpmc&slots=1024&slot_size=64", 1'000'000);
-  compare<kBytes, true, BareFrames<kBytes>>(
-      pair, pairs, "frames", "?kind=frames&frames=64&frame_size=64&readers=1", 50'000);
+void compare_all(Results& results, std::vector<Comparison>& all) {
+  all.push_back(
+      compare<kBytes, false, BareRecords<kBytes>>(results, "record", "?capacity=1MiB", 2'000'000));
+  all.push_back(compare<kBytes, false, BareSlots<kBytes>>(
+      results, "mpmc", "?kind=mpmc&slots=1024&slot_size=64", 1'000'000));
+  all.push_back(compare<kBytes, true, BareFrames<kBytes>>(
+      results, "frames", "?kind=frames&frames=64&frame_size=64&readers=1", 50'000));
+}
+
+void print(const Comparison& comparison) {
+  if (comparison.ratios.empty()) {
+    fmt::print("{:>7} {:>3} B  no clean sample: something else runs on these cores\n",
+               comparison.kind, comparison.bytes);
+    return;
+  }
+  const auto rate = [](const Samples& samples) {
+    std::vector<double> values;
+    for (const Sample& sample : samples.all()) values.push_back(sample.value);
+    return median(std::move(values)) * 1e-6;
+  };
+  fmt::print(
+      "{:>7} {:>3} B  bare {:>7.1f} M/s  handles {:>7.1f} M/s  handles/bare {:.3f}  ({} pairs)\n",
+      comparison.kind, comparison.bytes, rate(comparison.bare), rate(comparison.handles),
+      median(comparison.ratios), comparison.ratios.size());
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Messages per second through the handles and through the bare rings behind them");
+  RunOptions options;
+  options.rounds = 31;
+  options.add_to(app);
+  CLI11_PARSE(app, argc, argv);
+  Results results("handles_compare");
+  std::vector<Comparison> comparisons;
+  compare_all<8>(results, comparisons);
+  compare_all<64>(results, comparisons);
+  {
+    Pair pair(options.real_time);
+    results.calibrate(pair);
+    Rounds rounds("handles_compare", options.rounds, options.seconds, comparisons.size());
+    while (rounds.next()) {
+      for (Comparison& comparison : comparisons) {
+        rounds.question();
+        comparison.sample(pair, comparison);
+      }
+    }
+  }
+  results.place();
+  results.print_placements();
+  for (const Comparison& comparison : comparisons) print(comparison);
+  results.write(options.json);
+  return 0;
 }
 
 }  // namespace
 }  // namespace rondo::bench
 
-int main(int argc, char** argv) {
-  const bool real_time = argc > 1 && std::string(argv[argc - 1]) == "--real-time";
-  const int pairs = argc > 1 && argv[1][0] != '-' ? std::atoi(argv[1]) : 31;
-  rondo::bench::Pair pair(real_time);
-  rondo::bench::compare_all<8>(pair, std::max(pairs, 1));
-  rondo::bench::compare_all<64>(pair, std::max(pairs, 1));
-  return 0;
-}
+int main(int argc, char** argv) { return rondo::bench::main(argc, argv); }

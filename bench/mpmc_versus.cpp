@@ -8,14 +8,14 @@
 // (support/machine.hpp). Samples whose threads lost more than a tenth of the two cores to others
 // are dropped.
 //
-//   mpmc_versus [rounds [only-engines-whose-name-contains]]
+//   mpmc_versus [--json FILE] [--rounds N] [--seconds S] [--only PART-OF-A-NAME]
 #include <fmt/core.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <functional>
-#include <map>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -25,6 +25,7 @@
 #include "rivals/left_out.hpp"
 #include "rivals/mpmc_boost_lockfree.hpp"
 #include "support/machine.hpp"
+#include "support/results.hpp"
 #ifdef RONDO_RIVAL_XENIUM
 #include "rivals/mpmc_xenium.hpp"
 #endif
@@ -173,7 +174,7 @@ class TwoCores {
 constexpr double kDisturbed = 0;
 constexpr double kWrong = -1;  // what was received is not what was sent
 
-// Million messages per second, in a run of `messages`.
+// Messages per second, in a run of `messages`.
 template <class Queue, class T>
 double throughput_of(std::uint64_t messages, int pairs, std::uint32_t batch) {
   auto queue = std::make_unique<Queue>(kSlots);
@@ -210,14 +211,14 @@ double throughput_of(std::uint64_t messages, int pairs, std::uint32_t batch) {
       each * (each - 1) / 2 * static_cast<std::uint64_t>(pairs) * (sizeof(T) / 8);
   if (sum.load() != expected) return kWrong;
   if (!cores.ours(seconds)) return kDisturbed;
-  return static_cast<double>(each) * pairs / seconds / 1e6;
+  return static_cast<double>(each) * pairs / seconds;
 }
 
 template <class Queue, class T>
 double throughput(int pairs, std::uint32_t batch) {
   const double first = throughput_of<Queue, T>(kFirstMessages, pairs, batch);
   if (first <= kDisturbed) return first;
-  const auto messages = static_cast<std::uint64_t>(first * 1e6 * kSampleSeconds);
+  const auto messages = static_cast<std::uint64_t>(first * kSampleSeconds);
   return throughput_of<Queue, T>(std::max(messages, kFirstMessages), pairs, batch);
 }
 
@@ -275,11 +276,12 @@ struct Engine {
   double (*round_trip)(int, std::uint32_t);
   std::uint32_t batch = 1;
   int most_pairs = 4;
+  Role role = Role::kRival;
 };
 
 template <template <class> class Queue, class T>
-Engine engine(std::string name) {
-  return {std::move(name), &throughput<Queue<T>, T>, &round_trip<Queue<T>, T>};
+Engine engine(std::string name, Role role = Role::kRival) {
+  return {std::move(name), &throughput<Queue<T>, T>, &round_trip<Queue<T>, T>, 1, 4, role};
 }
 
 template <class T>
@@ -287,11 +289,12 @@ std::vector<Engine> engines() {
   using Ours = RondoMpmc<T>;
   using Unannounced = RondoMpmc<T, MpmcUnannounced>;
   return {
-      {"mpmc_ring", &throughput<Ours, T>, &round_trip<Ours, T>},
-      {"mpmc_ring, not announced", &throughput<Unannounced, T>, &round_trip<Unannounced, T>},
-      {"mpmc_ring, batches of 16", &throughput<Ours, T>, nullptr, kBatch},
-      {"bare slots, no queue", nullptr, &round_trip<BareSlots<T>, T>},
-      engine<TicketRing, T>("ticket and turn ring"),
+      {"mpmc_ring", &throughput<Ours, T>, &round_trip<Ours, T>, 1, 4, Role::kOurs},
+      {"mpmc_ring, not announced", &throughput<Unannounced, T>, &round_trip<Unannounced, T>, 1, 4,
+       Role::kOurs},
+      {"mpmc_ring, batches of 16", &throughput<Ours, T>, nullptr, kBatch, 4, Role::kOurs},
+      {"bare slots, no queue", nullptr, &round_trip<BareSlots<T>, T>, 1, 4, Role::kFloor},
+      engine<TicketRing, T>("ticket and turn ring", Role::kTextbook),
       engine<BoostLockfree, T>("Boost.Lockfree queue"),
 #ifdef RONDO_RIVAL_XENIUM
       engine<XeniumVyukov, T>("xenium vyukov_bounded_queue"),
@@ -315,94 +318,133 @@ std::vector<Engine> engines() {
   };
 }
 
-struct Samples {
-  std::map<Placement, std::vector<double>> taken;
-  bool wrong = false;  // one of them, which is not among those taken
-};
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
-}
-
-void take_sample(Samples& into, Samples& bare, double (*measure)(int, std::uint32_t), int pairs,
+// Whether what was received is what was sent.
+bool take_sample(Samples& into, double (*measure)(int, std::uint32_t), int pairs,
                  std::uint32_t batch) {
   const double before = probe();
   const double value = measure(pairs, batch);
   const double after = probe();
-  if (value == kWrong) into.wrong = true;
-  if (value <= kDisturbed) return;
-  const Placement placement = classify(before, after);
-  into.taken[placement].push_back(value);
-  bare.taken[placement].push_back((before + after) / 2);
+  if (value != kWrong) into.add({before, after}, value, value != kDisturbed);
+  return value != kWrong;
 }
 
-// Whether ours were right.
-template <class T>
-bool compare(std::string_view title, int rounds, std::string_view only) {
-  constexpr std::array kPairs{1, 2, 4};
+constexpr std::array kPairs{1, 2, 4};
+
+// Of one size of messages.
+struct Table {
+  std::size_t bytes;
   struct Row {
     Engine engine;
-    std::array<Samples, 4> samples;  // 1, 2, 4 pairs; round trip
+    std::array<Samples*, 4> samples;  // 1, 2, 4 pairs; round trip
+    std::array<bool, 3> wrong{};      // of 1, 2, 4 pairs: one sample, which is not kept
   };
-  std::vector<Row> rows;
+  std::vector<Row> rows{};
+};
+
+template <class T>
+Table table(Results& results, std::string_view only) {
+  Table table{sizeof(T)};
   for (Engine& each : engines<T>()) {
-    if (each.name.find(only) != std::string::npos) rows.push_back({std::move(each), {}});
-  }
-  Samples bare;
-  for (int round = 0; round < rounds; ++round) {
-    for (std::size_t k = 0; k < rows.size(); ++k) {
-      // Nobody always comes after the same one: what uses much time is given less of it afterwards.
-      Row& row = rows[(k + static_cast<std::size_t>(round)) % rows.size()];
-      for (std::size_t i = 0; i < kPairs.size(); ++i) {
-        if (row.engine.throughput == nullptr || kPairs[i] > row.engine.most_pairs) continue;
-        take_sample(row.samples[i], bare, row.engine.throughput, kPairs[i], row.engine.batch);
-      }
-      if (row.engine.round_trip != nullptr) {
-        take_sample(row.samples[3], bare, row.engine.round_trip, 1, 1);
-      }
+    if (each.name.find(only) == std::string::npos) continue;
+    const auto of = [&](const char* question, int pairs, const char* unit, bool more_is_better) {
+      return &results.add(
+          {question,
+           each.name,
+           each.role,
+           {{"bytes", sizeof(T)}, {"producers", pairs}, {"consumers", pairs}, {"slots", kSlots}},
+           unit,
+           more_is_better});
+    };
+    Table::Row row{each, {}};
+    for (std::size_t i = 0; i < kPairs.size(); ++i) {
+      if (each.throughput == nullptr || kPairs[i] > each.most_pairs) continue;
+      row.samples[i] = of("mpmc", kPairs[i], "messages/s", true);
     }
+    if (each.round_trip != nullptr) row.samples[3] = of("mpmc_round_trip", 1, "ns", false);
+    table.rows.push_back(std::move(row));
   }
+  return table;
+}
+
+void take_round(Table& table, std::size_t round) {
+  for (std::size_t k = 0; k < table.rows.size(); ++k) {
+    // Nobody always comes after the same one: what uses much time is given less of it afterwards.
+    Table::Row& row = table.rows[(k + round) % table.rows.size()];
+    const Engine& engine = row.engine;
+    for (std::size_t i = 0; i < kPairs.size(); ++i) {
+      if (row.samples[i] == nullptr) continue;
+      const bool right = take_sample(*row.samples[i], engine.throughput, kPairs[i], engine.batch);
+      row.wrong[i] = row.wrong[i] || !right;
+    }
+    if (row.samples[3] != nullptr) take_sample(*row.samples[3], engine.round_trip, 1, 1);
+  }
+}
+
+void print(const Table& table) {
   for (const Placement placement : kPlacements) {
-    if (bare.taken[placement].size() < rows.size()) continue;
-    fmt::print("\n{}, {} slots, {} (bare exchange {:.0f} ns)\n", title, kSlots,
-               to_string(placement), median(bare.taken[placement]));
+    const auto cell = [&](const Samples* samples, double unit) -> std::string {
+      const auto value = samples == nullptr ? std::nullopt : samples->get(placement);
+      return value ? fmt::format("{:.1f} ({})", *value / unit, samples->count(placement)) : "-";
+    };
+    const bool any = std::any_of(table.rows.begin(), table.rows.end(), [&](const Table::Row& row) {
+      return std::any_of(row.samples.begin(), row.samples.end(), [&](const Samples* samples) {
+        return samples != nullptr && samples->count(placement) > 0;
+      });
+    });
+    if (!any) continue;
+    fmt::print("\n{}-byte messages, {} slots, {}\n", table.bytes, kSlots, to_string(placement));
     fmt::print("{:30}{:>12}{:>12}{:>12}{:>16}\n", "M messages/s (samples)", "1P1C", "2P2C", "4P4C",
                "round trip, ns");
-    for (Row& row : rows) {
-      fmt::print("{:30}", row.engine.name);
-      for (std::size_t i = 0; i < 4; ++i) {
-        const auto& values = row.samples[i].taken[placement];
-        fmt::print("{:>{}}",
-                   values.empty() ? "-" : fmt::format("{:.1f} ({})", median(values), values.size()),
-                   i == 3 ? 16 : 12);
+    for (const Table::Row& row : table.rows) {
+      fmt::print("{:30}{:>12}{:>12}{:>12}{:>16}\n", row.engine.name, cell(row.samples[0], 1e6),
+                 cell(row.samples[1], 1e6), cell(row.samples[2], 1e6), cell(row.samples[3], 1));
+    }
+  }
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Many to many: our ring and the queues of others");
+  RunOptions options;
+  options.rounds = 5;
+  std::string only;
+  options.add_to(app);
+  app.add_option("--only", only, "only engines whose name has this in it");
+  CLI11_PARSE(app, argc, argv);
+  Results results("mpmc_versus");
+  std::array tables{table<Message<8>>(results, only), table<Message<64>>(results, only)};
+  {
+    Rounds rounds("mpmc_versus", options.rounds, options.seconds, tables.size());
+    for (std::size_t round = 0; rounds.next(); ++round) {
+      for (Table& table : tables) {
+        rounds.question();
+        take_round(table, round);
       }
-      fmt::print("\n");
     }
   }
-  bool ours_right = true;
-  for (const Row& row : rows) {
-    for (std::size_t i = 0; i < kPairs.size(); ++i) {
-      if (!row.samples[i].wrong) continue;
-      fmt::print("FAILED: {}, {} to {}: what was received is not what was sent\n", row.engine.name,
-                 kPairs[i], kPairs[i]);
-      ours_right = ours_right && !row.engine.name.starts_with("mpmc_ring");
+  results.place();
+  fmt::print("{}\n", describe_machine());
+  print_left_out();
+  results.print_placements();
+  bool ours_failed = false;
+  for (const Table& table : tables) {
+    print(table);
+    for (const Table::Row& row : table.rows) {
+      for (std::size_t i = 0; i < kPairs.size(); ++i) {
+        if (!row.wrong[i]) continue;
+        const std::string why =
+            fmt::format("{} to {}, {} B: what was received is not what was sent", kPairs[i],
+                        kPairs[i], table.bytes);
+        fmt::print("FAILED: {}: {}\n", row.engine.name, why);
+        results.fail(row.engine.name, why);
+        ours_failed = ours_failed || row.engine.role == Role::kOurs;
+      }
     }
   }
-  return ours_right;
+  results.write(options.json);
+  return ours_failed ? 1 : 0;
 }
 
 }  // namespace
 }  // namespace rondo::bench
 
-int main(int argc, char** argv) {
-  using namespace rondo::bench;
-  const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
-  const std::string_view only = argc > 2 ? argv[2] : "";
-  print_left_out();
-  const bool small = compare<Message<8>>("8-byte messages", rounds, only);
-  const bool large = compare<Message<64>>("64-byte messages", rounds, only);
-  return small && large ? 0 : 1;
-}
+int main(int argc, char** argv) { return rondo::bench::main(argc, argv); }

@@ -6,7 +6,7 @@
 // kernel counts the processor time of each process to the nanosecond, the interrupts that it takes
 // included, so that a busy machine matters less than elsewhere; the ratios matter.
 //
-//   rare_messages_compare [--json FILE] [--rounds N] [--gap MICROSECONDS] [--messages N]
+//   rare_messages_compare [--json FILE] [--rounds N] [--seconds S] [--gap MICROSECONDS] [--messages N]
 #include <fmt/core.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -16,10 +16,8 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -29,7 +27,7 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "support/machine.hpp"
-#include "support/samples.hpp"
+#include "support/results.hpp"
 
 namespace rondo::bench {
 namespace {
@@ -98,8 +96,9 @@ struct Entry {
   std::string name;
   std::function<void(Shared&, const Rhythm&)> receive;
   std::function<double(Shared&, const Rhythm&)> send;
-  std::vector<double> receiver{};  // microseconds per message
-  std::vector<double> sender{};
+  Role role;
+  Samples* receiver = nullptr;  // microseconds per message
+  Samples* sender = nullptr;
 };
 
 Entry bare_futex() {
@@ -120,7 +119,8 @@ Entry bare_futex() {
               shared.word.store(++sent, std::memory_order_release);
               futex_wake(shared.word, 1);
             });
-          }};
+          },
+          Role::kFloor};
 }
 
 // Processor time of a sender that only sleeps is part of every entry; this one has nothing else.
@@ -146,7 +146,8 @@ Entry channel(const std::string& scheme, const std::string& options) {
             return count_sender(rhythm, [&] {
               if (sender->send(std::string_view("rarely!")) != Status::kOk) fail("send");
             });
-          }};
+          },
+          scheme == "unix" ? Role::kRival : Role::kOurs};
 }
 
 void sample(Entry& entry, const Rhythm& rhythm) {
@@ -158,22 +159,21 @@ void sample(Entry& entry, const Rhythm& rhythm) {
     entry.receive(*shared, rhythm);
     std::_Exit(0);
   }
-  entry.sender.push_back(entry.send(*shared, rhythm) / rhythm.messages);
+  entry.sender->add(entry.send(*shared, rhythm) / rhythm.messages);
   int status = 0;
   if (waitpid(child, &status, 0) != child || status != 0) fail(entry.name);
   // relaxed: that process has ended.
-  entry.receiver.push_back(shared->receiver.load(std::memory_order_relaxed));
+  entry.receiver->add(shared->receiver.load(std::memory_order_relaxed));
   munmap(shared, sizeof(Shared));
 }
 
 int main(int argc, char** argv) {
   CLI::App app("Processor time per message that comes rarely");
-  std::string json;
-  int rounds = 5;
+  RunOptions options;
+  options.rounds = 5;
   int gap = 1000;
   int messages = 1000;
-  app.add_option("--json", json, "write all figures to this file");
-  app.add_option("--rounds", rounds, "samples of each engine")->check(CLI::Range(1, 10000));
+  options.add_to(app);
   app.add_option("--gap", gap, "microseconds between messages")->check(CLI::Range(1, 1'000'000));
   app.add_option("--messages", messages, "of one sample")->check(CLI::Range(1, 1'000'000));
   CLI11_PARSE(app, argc, argv);
@@ -187,27 +187,34 @@ int main(int argc, char** argv) {
                              channel("shm", "kind=mpmc&slots=64&slot_size=64"),
                              channel("shm", "kind=frames&frames=8&frame_size=64"),
                              channel("unix", "")};
-  for (int round = 0; round < rounds; ++round) {
-    for (Entry& entry : entries) sample(entry, rhythm);
+  Results results("rare_messages_compare");
+  for (Entry& entry : entries) {
+    const auto of = [&](const char* question) {
+      return &results.add(
+          {question, entry.name, entry.role, {{"gap_us", gap}}, "us of processor time", false});
+    };
+    entry.receiver = of("rare_receiver");
+    entry.sender = of("rare_sender");
+  }
+  {
+    Rounds rounds("rare_messages_compare", options.rounds, options.seconds, entries.size());
+    while (rounds.next()) {
+      for (Entry& entry : entries) {
+        rounds.question();
+        sample(entry, rhythm);
+      }
+    }
   }
   fmt::print("{}\nOne message every {} us: processor time\n\n{:<42}{:>12}{:>10}{:>10}{:>12}\n",
              describe_machine(), gap, "", "receiver/us", "of a core", "to futex", "sender/us");
-  nlohmann::json rows = nlohmann::json::array();
-  const double least = median(entries.front().receiver);
+  const auto each = [](const Samples* samples) { return *samples->get(Placement::kAny); };
+  const double least = each(entries.front().receiver);
   for (const Entry& entry : entries) {
-    const double each = median(entry.receiver);
-    fmt::print("{:<42}{:>12.1f}{:>9.2f}%{:>10.2f}{:>12.1f}\n", entry.name, each, 100 * each / gap,
-               each / least, median(entry.sender));
-    rows.push_back({{"engine", entry.name},
-                    {"gap_us", gap},
-                    {"receiver_us_per_message", each},
-                    {"to_bare_futex", each / least},
-                    {"sender_us_per_message", median(entry.sender)}});
+    const double mine = each(entry.receiver);
+    fmt::print("{:<42}{:>12.1f}{:>9.2f}%{:>10.2f}{:>12.1f}\n", entry.name, mine, 100 * mine / gap,
+               mine / least, each(entry.sender));
   }
-  if (!json.empty()) {
-    const nlohmann::json result{{"machine", describe_machine()}, {"rows", rows}};
-    std::ofstream(json) << result.dump(2) << '\n';
-  }
+  results.write(options.json);
   return 0;
 }
 

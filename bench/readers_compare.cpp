@@ -8,15 +8,13 @@
 // written in full once per ring, read in full by each consumer, and checked for order and sum. The
 // engines take turns, each sample on a fresh ring, bracketed by a probe of the cores' placement.
 //
-//   readers_compare [--json FILE] [--rounds N] [--real-time]
+//   readers_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -24,7 +22,7 @@
 #include "support/machine.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
-#include "support/samples.hpp"
+#include "support/results.hpp"
 
 namespace rondo::bench {
 namespace {
@@ -34,6 +32,7 @@ template <class Engine>
 class OneEach {
  public:
   static constexpr std::size_t kBytes = Engine::kBytes;
+  static constexpr Role kRole = Engine::kRole;
   static std::string name() { return Engine::name() + ", one each"; }
 
   OneEach(std::size_t slots, std::uint32_t readers) {
@@ -75,6 +74,7 @@ template <std::size_t kMessageBytes>
 class Readers {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
+  static constexpr Role kRole = Role::kOurs;
   static std::string name() { return "record_ring, several readers"; }
 
   Readers(std::size_t slots, std::uint32_t readers)
@@ -164,13 +164,14 @@ void consume(Engine& engine, std::uint32_t readers, std::uint64_t messages) {
 }
 
 struct Contest {
+  Results& results;
   std::size_t bytes;
   std::size_t slots;
   std::uint32_t readers;
   struct Entry {
     std::string name;
     std::function<void(Pair&, Samples&)> sample;
-    Samples samples;
+    Samples& samples;
   };
   std::vector<Entry> entries;
 
@@ -182,16 +183,21 @@ struct Contest {
            auto engine = std::make_unique<Engine>(slots, readers);
            const auto outcome = pair.run([&] { produce(*engine, messages); },
                                          [&] { consume(*engine, readers, messages); });
-           samples.add(outcome.placement, static_cast<double>(messages * readers) / outcome.seconds,
+           samples.add(outcome.probes, static_cast<double>(messages * readers) / outcome.seconds,
                        outcome.clean);
          },
-         {}});
+         results.add({"fan_out",
+                      Engine::name(),
+                      role_of<Engine>(),
+                      {{"bytes", bytes}, {"slots", slots}, {"consumers", readers}},
+                      "deliveries/s",
+                      true})});
   }
 };
 
 template <std::size_t kBytes>
-std::unique_ptr<Contest> contest(std::size_t slots, std::uint32_t readers) {
-  auto made = std::make_unique<Contest>(Contest{kBytes, slots, readers, {}});
+std::unique_ptr<Contest> contest(Results& results, std::size_t slots, std::uint32_t readers) {
+  auto made = std::make_unique<Contest>(Contest{results, kBytes, slots, readers, {}});
   const std::uint64_t messages =
       std::max<std::uint64_t>(160'000'000 / (kBytes + 16) / readers, slots * 20);
   made->add<OneEach<Textbook<kBytes>>>(messages);
@@ -200,7 +206,7 @@ std::unique_ptr<Contest> contest(std::size_t slots, std::uint32_t readers) {
   return made;
 }
 
-void print(const Contest& contest, nlohmann::json& rows) {
+void print(const Contest& contest) {
   for (const Placement placement : kPlacements) {
     const auto rival = contest.entries.front().samples.get(placement);
     if (!rival) continue;
@@ -213,48 +219,41 @@ void print(const Contest& contest, nlohmann::json& rows) {
       fmt::print("  {:<38}{:>10.1f}{:>10.1f}{:>14.2f}{:>10}\n", entry.name, *rate * 1e-6,
                  *rate * static_cast<double>(contest.bytes) * 1e-9, *rate / *rival,
                  entry.samples.count(placement));
-      rows.push_back({{"engine", entry.name},
-                      {"bytes", contest.bytes},
-                      {"slots", contest.slots},
-                      {"consumers", contest.readers},
-                      {"placement", to_string(placement)},
-                      {"deliveries_per_s", *rate},
-                      {"to_textbook", *rate / *rival},
-                      {"samples", entry.samples.count(placement)}});
     }
   }
 }
 
 int main(int argc, char** argv) {
   CLI::App app("Deliveries per second to several consumers, summed");
-  std::string json;
-  int rounds = 15;
-  bool real_time = false;
-  app.add_option("--json", json, "write all figures to this file");
-  app.add_option("--rounds", rounds, "samples of each engine")->check(CLI::Range(1, 10000));
-  app.add_flag("--real-time", real_time, "keep other programs off the two cores (needs root)");
+  RunOptions options;
+  options.add_to(app);
   CLI11_PARSE(app, argc, argv);
   if (std::thread::hardware_concurrency() < 2) {
     fmt::print(stderr, "readers_compare: needs two cores\n");
     return 1;
   }
+  Results results("readers_compare");
   std::vector<std::unique_ptr<Contest>> contests;
-  contests.push_back(contest<64>(16384, 1));
-  contests.push_back(contest<64>(16384, 2));
-  contests.push_back(contest<64>(16384, 4));
-  contests.push_back(contest<65536>(32, 4));
+  contests.push_back(contest<64>(results, 16384, 1));
+  contests.push_back(contest<64>(results, 16384, 2));
+  contests.push_back(contest<64>(results, 16384, 4));
+  contests.push_back(contest<65536>(results, 32, 4));
   {
-    Pair pair(real_time);
-    for (int round = 0; round < rounds; ++round) {
+    Pair pair(options.real_time);
+    results.calibrate(pair);
+    Rounds rounds("readers_compare", options.rounds, options.seconds, contests.size());
+    while (rounds.next()) {
       for (const auto& contest : contests) {
+        rounds.question();
         for (auto& entry : contest->entries) entry.sample(pair, entry.samples);
       }
     }
   }
+  results.place();
   fmt::print("{}\n", describe_machine());
-  nlohmann::json result{{"machine", describe_machine()}, {"rows", nlohmann::json::array()}};
-  for (const auto& contest : contests) print(*contest, result["rows"]);
-  if (!json.empty()) std::ofstream(json) << result.dump(2) << '\n';
+  results.print_placements();
+  for (const auto& contest : contests) print(*contest);
+  results.write(options.json);
   return 0;
 }
 

@@ -31,7 +31,7 @@
 #include "rivals/processes.hpp"
 #include "rivals/workers.hpp"
 #include "support/machine.hpp"
-#include "support/samples.hpp"
+#include "support/results.hpp"
 
 namespace rondo::bench {
 namespace {
@@ -41,9 +41,21 @@ volatile sig_atomic_t stop_wanted = 0;
 struct Row {
   std::size_t engine;
   std::size_t bytes;
-  Samples round_trip_ns;
-  Samples messages_per_s;
+  Samples& round_trip_ns;
+  Samples& messages_per_s;
 };
+
+Row row_of(Results& results, std::size_t index, const Engine& engine, std::size_t bytes) {
+  // The wake-ups alone are no way to send anything.
+  const bool floor = engine.take_part == nullptr || !engine.manner.streams;
+  const Role role = engine.ours ? Role::kOurs : floor ? Role::kFloor : Role::kRival;
+  const auto samples = [&](const char* question, const char* unit,
+                           bool more_is_better) -> Samples& {
+    return results.add({question, engine.name, role, {{"bytes", bytes}}, unit, more_is_better});
+  };
+  return {index, bytes, samples("process_round_trip", "ns", false),
+          samples("process_stream", "messages/s", true)};
+}
 
 // As many messages as take some milliseconds.
 std::uint64_t messages_for(const Engine& engine, Question question, std::size_t bytes) {
@@ -77,11 +89,11 @@ class Driver {
     }
     const Meeting& taken = workers.meeting();
     const double per_message = taken.seconds / static_cast<double>(task.messages);
-    const Placement placement = classify(taken.before_ns, taken.after_ns);
+    const Probes probes{taken.before_ns, taken.after_ns};
     if (question == Question::kRoundTrip) {
-      row.round_trip_ns.add(placement, per_message * 1e9, taken.clean);
+      row.round_trip_ns.add(probes, per_message * 1e9, taken.clean);
     } else {
-      row.messages_per_s.add(placement, 1 / per_message, taken.clean);
+      row.messages_per_s.add(probes, 1 / per_message, taken.clean);
     }
   }
 
@@ -118,7 +130,6 @@ Placement usual_placement(const std::vector<Row>& rows) {
       votes[placement] += row.round_trip_ns.count(placement) + row.messages_per_s.count(placement);
     }
   }
-  votes[Placement::kUnclear] = 0;
   return std::max_element(votes.begin(), votes.end(),
                           [](const auto& a, const auto& b) { return a.second < b.second; })
       ->first;
@@ -214,6 +225,7 @@ int main(int argc, char** argv) {
 
   const std::string name = fmt::format("rondo-bench-{}", getpid());
   Driver driver(engines_between_processes(name), name, real_time);
+  Results results("rondo_driver");
   std::vector<Row> rows;
   std::string unwilling;
   for (std::size_t k = 0; k < driver.engines().size(); ++k) {
@@ -225,44 +237,41 @@ int main(int argc, char** argv) {
       continue;
     }
     if (bare) {
-      rows.push_back({k, 64, {}, {}});
+      rows.push_back(row_of(results, k, engine, 64));
       continue;
     }
     for (const std::size_t bytes : sizes) {
-      if (bytes <= engine.largest) rows.push_back({k, bytes, {}, {}});
+      if (bytes <= engine.largest) rows.push_back(row_of(results, k, engine, bytes));
     }
   }
   if (demo.empty() && !rings) print_left_out(unwilling);
-  const auto start = Clock::now();
-  do {
-    for (Row& row : rows) {
-      if (stop_wanted != 0) return 130;
-      driver.measure(row, Question::kRoundTrip);
-      if (driver.engine_of(row).take_part != nullptr) driver.measure(row, Question::kThroughput);
-    }
-    if (isatty(2) != 0) {
-      fmt::print(stderr, "\rmeasuring: {:.0f} of {:.0f} s ", seconds_since(start), seconds);
-    }
-  } while (seconds_since(start) < seconds);
-  if (isatty(2) != 0) fmt::print(stderr, "\r{:40}\r", "");
-
-  const Placement usual = usual_placement(rows);
-  nlohmann::json result{{"machine", describe_machine()}, {"placement", to_string(usual)}};
-  if (!json.empty()) {
-    for (const Row& row : rows) {
-      for (const Placement placement : kPlacements) {
-        if (row.round_trip_ns.count(placement) > 0) {
-          result["rows"].push_back(json_of(driver, row, placement));
-        }
+  {
+    Rounds rounds("rondo_driver", Rounds::kNoRounds, seconds, rows.size());
+    while (rounds.next()) {
+      for (Row& row : rows) {
+        if (stop_wanted != 0) return 130;
+        rounds.question();
+        driver.measure(row, Question::kRoundTrip);
+        if (driver.engine_of(row).take_part != nullptr) driver.measure(row, Question::kThroughput);
       }
     }
-    for (const auto& [engine, failure] : driver.failures()) {
-      result["failed"][driver.engines()[engine].name] = failure;
-    }
-    std::ofstream(json) << result.dump(2) << '\n';
   }
+  for (const auto& [engine, failure] : driver.failures()) {
+    results.fail(driver.engines()[engine].name, failure);
+  }
+  results.place();
+  results.write(json);
+
+  const Placement usual = usual_placement(rows);
   if (!demo.empty()) {
-    result["rows"] = nlohmann::json::array();
+    nlohmann::json result{{"machine", describe_machine()},
+                          {"placement", to_string(usual)},
+                          {"bare_exchange_ns", nullptr},
+                          {"rows", nlohmann::json::array()}};
+    for (const Row& row : rows) {
+      if (driver.engine_of(row).take_part != nullptr) continue;
+      if (const auto bare = row.round_trip_ns.get(usual)) result["bare_exchange_ns"] = *bare;
+    }
     for (const Row& row : rows) {
       const std::string& engine = driver.name_of(row);
       if (engine == "shm ring" || engine == "pipe" || engine == "unix socket") {
@@ -272,6 +281,7 @@ int main(int argc, char** argv) {
     std::ofstream(demo) << result.dump(2) << '\n';
   } else {
     fmt::print("{}\n", describe_machine());
+    results.print_placements();
     print_table(driver, rows);
   }
   bool ours_failed = false;

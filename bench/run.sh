@@ -3,64 +3,89 @@
 #
 #   bench/run.sh [BIN] [--quick]     default BIN: build/bench/bin
 #
-# Tables go to standard output, figures as JSON to BIN/../results. What decides is the tag: compare
-# figures of one placement only, and run again if the host never put the cores near (docs/performance.md).
+# Tables go to standard output, how far it is to standard error, and all samples to one file,
+# BIN/../results/DATE-PROCESSOR.json (docs/bench_schema.md), which ends with ten lines of where Rondo
+# stands. `./dev bench report` makes a page of it. Compare figures of one placement only.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bin=build/bench/bin
-rounds=25
-seconds=30
-min_time=0.5
+quick=
 for argument in "$@"; do
   case $argument in
-    --quick) rounds=5 seconds=5 min_time=0.05 ;;
-    -*) sed -n '2,8s/^# \?//p' "$0" >&2; exit 2 ;;
+    --quick) quick=1 ;;
+    -*) sed -n '2,9s/^# \?//p' "$0" >&2; exit 2 ;;
     *) bin=$argument ;;
   esac
 done
-results=$bin/../results
-mkdir -p "$results"
+[[ -x $bin/merge_results ]] || { echo "bench/run.sh: $bin has no benchmarks; ./dev bench builds them" >&2; exit 1; }
+
+results=$(cd "$bin/.." && pwd)/results
+parts=$results/parts
+mkdir -p "$parts"
+rm -f "$parts"/*
 
 headline() { printf '\n== %s\n\n' "$1"; }
+
+# measure PROGRAM SECONDS QUICK_SECONDS [ARGUMENT...]: for that long, if it is there. Its figures are kept.
+measure() {
+  local program=$1 seconds=${quick:+$3}
+  [[ -x $bin/$program ]] || { echo "not built: $program"; return 0; }
+  "$bin/$program" --seconds "${seconds:-$2}" --json "$parts/$program.json" "${@:4}"
+}
 
 # As root, other programs are kept off the two cores for the milliseconds of each sample.
 real_time=()
 if [[ $(id -u) == 0 ]]; then real_time=(--real-time); fi
+many=(--rounds 40)
+[[ -z $quick ]] || many=(--rounds 12)
 
 headline "Between two threads: messages per second, against other queues"
-"$bin/hand_off_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/hand_off.json"
+measure hand_off_compare 240 30 "${many[@]}" "${real_time[@]}"
 
 headline "To several consumers, against one ring for each of them"
-"$bin/readers_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/readers.json"
+measure readers_compare 60 10 "${many[@]}" "${real_time[@]}"
 
 headline "Large frames in place, through a frame pool and a record ring, against memcpy"
-"$bin/frames_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/frames.json"
+measure frames_compare 120 20 "${many[@]}" "${real_time[@]}"
 
-headline "Between two processes: round trips and throughput, against pipe and UNIX socket"
-"$bin/rondo_driver" --seconds "$seconds" "${real_time[@]}" --json "$results/processes.json"
+headline "Between two processes: round trips and throughput, against the kernel and others"
+measure rondo_driver 240 40 "${real_time[@]}"
 
 headline "Two threads: through the handles against the bare rings"
-"$bin/handles_compare" "$rounds" "${real_time[@]}"
+measure handles_compare 60 8 "${many[@]}" "${real_time[@]}"
 
 headline "Between two processes: a guarded ring against a simple one"
-"$bin/guarded_compare" "$rounds"
+measure guarded_compare 45 7 "${many[@]}"
 
 headline "Opening a channel, beside a memset of fresh memory"
 "$bin/opening_compare" --rounds "$rounds" "${real_time[@]}" --json "$results/opening.json"
 
 headline "Rare messages between two processes: processor time, against a bare futex"
-"$bin/rare_messages_compare" --rounds "$((rounds / 5))" --json "$results/rare_messages.json"
+measure rare_messages_compare 60 12 --rounds 5 --messages "$([[ $quick ]] && echo 150 || echo 1000)"
 
-if [[ -x $bin/mpmc_versus ]]; then
-  headline "Many to many, against other queues"
-  "$bin/mpmc_versus" "$rounds"
-fi
+headline "Many to many, against other queues"
+measure mpmc_versus 200 25 "${many[@]}"
 
 for benchmark in "$bin"/*_bench; do
   [[ -x $benchmark ]] || continue
   headline "$(basename "$benchmark"): in-process questions (placement not told apart)"
-  "$benchmark" --benchmark_min_time="$min_time" \
-    --benchmark_out="$results/$(basename "$benchmark").json" --benchmark_out_format=json
+  "$benchmark" --benchmark_min_time="$([[ $quick ]] && echo 0.01 || echo 0.2)" \
+    --benchmark_out="$parts/$(basename "$benchmark").json" --benchmark_out_format=json
 done
-printf '\nFigures: %s\n' "$results"
+
+# The versions of what is compared with, as far as Debian has installed it.
+for package in ${RONDO_BENCH_PACKAGES:-}; do
+  # shellcheck disable=SC2016  # dpkg's own variables
+  printf '%s %s\n' "$package" \
+    "$(dpkg-query -W -f='${Version}' "$package" 2>/dev/null || echo missing)"
+done >"$parts/packages.txt"
+
+processor=$(awk -F ': *' '
+  /^vendor_id|^cpu family|^model[[:space:]]*:/ { printf "%s%s", sep, $2; sep = "-" }
+  /^$/ { exit }' /proc/cpuinfo | tr -cd '[:alnum:]-')
+file=$results/$(date -u +%Y-%m-%d-%H%M%S)-${processor:-unknown}.json
+"$bin/merge_results" --out "$file" --packages "$parts/packages.txt" "$parts"/*.json
+printf '\n'
+python3 -B bench/report.py --summary "$file"
+printf '\nAll figures: %s\nA page of them: ./dev bench report %s\n' "$file" "$file"

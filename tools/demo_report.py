@@ -10,10 +10,6 @@ import sys
 
 TRANSPORTS = ("shm ring", "pipe", "unix socket")
 COLOURS = {"shm ring": "#c8102e", "pipe": "#3b6ea5", "unix socket": "#7a7a7a"}
-PLACEMENTS = {  # by how long two cache lines take from one core to the other and back
-    "near": "near (a bare exchange takes less than 250 ns)",
-    "far": "far apart (a bare exchange takes more than 400 ns)",
-}
 TITLES = {"shm ring": "shared-memory ring", "pipe": "pipe", "unix socket": "UNIX socket"}
 
 
@@ -72,7 +68,8 @@ def print_table(measured, rows):
 def placement_text(measured, rows):
     tags = {row.get("placement") for row in rows.values()} - {None}
     if len(tags) == 1:
-        return PLACEMENTS.get(only := tags.pop(), only)
+        bare = measured.get("bare_exchange_ns")
+        return tags.pop() + (f" (a bare exchange takes {bare:.0f} ns)" if bare else "")
     return measured.get("placement", "mixed") + " (it changed in between: compare with care)"
 
 

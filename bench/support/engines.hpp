@@ -4,6 +4,7 @@
 //   Engine(slots)                 room for about `slots` messages of Engine::kBytes
 //   Engine::Sender(engine)        .try_send(write): write(bytes) fills the message; false if full
 //   Engine::Receiver(engine)      .try_receive(read): read(bytes) looks at it; false if empty
+//   Engine::kRole                 if it is no rival (role.hpp)
 //
 // Each uses the fastest way that its queue offers to write and to read a message in full.
 #pragma once
@@ -26,6 +27,7 @@
 #include "rondo/core/spsc_ring.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
+#include "support/role.hpp"
 
 namespace rondo::bench {
 
@@ -58,6 +60,7 @@ template <std::size_t kMessageBytes, Pacing kPacing = Pacing::kOn>
 class SpscRing {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
+  static constexpr Role kRole = Role::kOurs;
   using Ring = spsc_ring<Message<kBytes>>;
 
   static std::string name() {
@@ -108,6 +111,7 @@ template <std::size_t kMessageBytes>
 class RecordRing {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
+  static constexpr Role kRole = Role::kOurs;
 
   static std::string name() { return "record_ring"; }
   explicit RecordRing(std::size_t slots) : pages_(layout(slots).total_bytes) {
@@ -161,6 +165,7 @@ template <std::size_t kMessageBytes>
 class Channel {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
+  static constexpr Role kRole = Role::kOurs;
 
   static std::string name() { return "Sender, Receiver"; }
   explicit Channel(std::size_t slots)
@@ -206,6 +211,7 @@ template <std::size_t kMessageBytes>
 class Textbook {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
+  static constexpr Role kRole = Role::kTextbook;
 
   static std::string name() { return "textbook ring"; }
   explicit Textbook(std::size_t slots) : mask_(slots - 1), pages_(slots * kBytes) {}

@@ -17,6 +17,7 @@ template <std::size_t kMessageBytes, bool kEvict>
 class Halves {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
+  static constexpr Role kRole = Role::kFloor;
 
   static std::string name() { return kEvict ? "two halves, evicted" : "two halves, no ring"; }
   explicit Halves(std::size_t slots) : mask_(slots - 1), pages_(slots * kBytes) {}

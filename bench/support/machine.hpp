@@ -5,11 +5,11 @@
 #include <sched.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <string_view>
 
 #include "rondo/core/platform.hpp"
 
@@ -43,33 +43,6 @@ inline bool pin_to(int core) {
   CPU_ZERO(&set);
   CPU_SET(static_cast<unsigned>(core), &set);
   return sched_setaffinity(0, sizeof set, &set) == 0;
-}
-
-// The host moves virtual cores about, unseen from inside, and throughput changes several times with
-// it. So each sample is bracketed by a probe, and bears a tag; figures are compared within a tag.
-enum class Placement { kSiblings, kNear, kFar, kUnclear };
-inline constexpr std::array kPlacements{Placement::kNear, Placement::kFar, Placement::kSiblings,
-                                        Placement::kUnclear};
-
-inline std::string_view to_string(Placement placement) {
-  switch (placement) {
-    case Placement::kSiblings: return "siblings";  // two threads of one core
-    case Placement::kNear: return "near";          // one last-level cache
-    case Placement::kFar: return "far";
-    case Placement::kUnclear: return "unclear";
-  }
-  return "?";
-}
-
-// By the mean round trip of two lines, in nanoseconds, before and after a sample.
-inline Placement classify(double before, double after) {
-  const auto both = [&](double low, double high) {
-    return before >= low && after >= low && before < high && after < high;
-  };
-  if (both(0, 80)) return Placement::kSiblings;
-  if (both(80, 250)) return Placement::kNear;
-  if (both(400, 1e9)) return Placement::kFar;
-  return Placement::kUnclear;
 }
 
 // While it lives, the calling thread gives its core to no ordinary thread. Needs root, and leaves
@@ -107,15 +80,26 @@ struct ExchangeLines {
       pong.store(i, std::memory_order_release);
     }
   }
-  // Mean round trip in nanoseconds.
+  // A round trip in nanoseconds: the median of the means of some pieces, so that a thread that loses
+  // its core for a moment, which can be a thousand times as long, does not look far away.
   double ask(std::uint64_t from, std::uint64_t exchanges) {
-    const auto start = Clock::now();
-    for (std::uint64_t i = from + 1; i <= from + exchanges; ++i) {
-      ping.store(i, std::memory_order_release);
-      while (pong.load(std::memory_order_acquire) != i) {
+    std::array<double, 20> pieces{};
+    std::uint64_t i = from;
+    for (std::size_t k = 0; k < pieces.size(); ++k) {
+      const std::uint64_t first = i;
+      const std::uint64_t end = from + exchanges * (k + 1) / pieces.size();
+      const auto start = Clock::now();
+      while (i < end) {
+        ping.store(++i, std::memory_order_release);
+        while (pong.load(std::memory_order_acquire) != i) {
+        }
       }
+      pieces[k] =
+          seconds_since(start) * 1e9 / static_cast<double>(std::max<std::uint64_t>(end - first, 1));
     }
-    return seconds_since(start) * 1e9 / static_cast<double>(exchanges);
+    const auto middle = pieces.begin() + pieces.size() / 2;
+    std::nth_element(pieces.begin(), middle, pieces.end());
+    return *middle;
   }
 };
 

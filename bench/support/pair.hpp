@@ -1,4 +1,4 @@
-// Two threads on two cores, and the placement of these in each sample.
+// Two threads on two cores, and a probe of how far apart these are around each sample.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "support/machine.hpp"
+#include "support/modes.hpp"
 
 namespace rondo::bench {
 
@@ -24,10 +25,10 @@ class Pair {
     other_.join();
   }
 
-  // Runs `produce` here and `consume` there; seconds, placement, and whether both had their cores.
+  // Runs `produce` here and `consume` there; seconds, and whether both had their cores.
   struct Outcome {
     double seconds;
-    Placement placement;
+    Probes probes;
     bool clean;
   };
   Outcome run(const std::function<void()>& produce, std::function<void()> consume) {
@@ -45,7 +46,7 @@ class Pair {
     const double after = probe_.ask(probes_ + kProbes, kProbes);
     line_.wait();
     probes_ += 2 * kProbes;
-    return {seconds, classify(before, after), std::min(mine, other_share_) >= kMinCoreShare};
+    return {seconds, {before, after}, std::min(mine, other_share_) >= kMinCoreShare};
   }
 
  private:

@@ -1,17 +1,12 @@
-// Samples by name and placement, and what is said about them.
+// The samples of one question to one engine, and what is said about them.
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <fstream>
-#include <map>
 #include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "support/machine.hpp"
+#include "support/modes.hpp"
 
 namespace rondo::bench {
 
@@ -21,58 +16,51 @@ inline double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-// The figures of one question to one engine.
+struct Sample {
+  double value;
+  std::optional<Probes> probes{};  // none: the cores' placement was not asked for
+  Placement placement = Placement::kAny;
+};
+
+// Where each sample was taken is known when all have been: place() tells.
 class Samples {
  public:
   // `clean`: both sides had their cores for themselves.
-  void add(Placement placement, double value, bool clean) {
+  void add(Probes probes, double value, bool clean) {
     if (clean) {
-      clean_[placement].push_back(value);
+      all_.push_back({value, probes, Placement::kUnclear});
     } else {
       ++dropped_;
     }
   }
+  // Of a question to which the placement does not matter.
+  void add(double value) { all_.push_back({value}); }
+  void drop() { ++dropped_; }
+
+  void place(const Modes& modes) {
+    for (Sample& sample : all_) {
+      if (sample.probes) sample.placement = modes.of(*sample.probes);
+    }
+  }
   [[nodiscard]] std::size_t count(Placement placement) const {
-    const auto found = clean_.find(placement);
-    return found == clean_.end() ? 0 : found->second.size();
+    return static_cast<std::size_t>(std::count_if(
+        all_.begin(), all_.end(), [&](const Sample& each) { return each.placement == placement; }));
   }
+  // The median.
   [[nodiscard]] std::optional<double> get(Placement placement) const {
-    if (count(placement) == 0) return std::nullopt;
-    return median(clean_.at(placement));
+    std::vector<double> values;
+    for (const Sample& sample : all_) {
+      if (sample.placement == placement) values.push_back(sample.value);
+    }
+    if (values.empty()) return std::nullopt;
+    return median(std::move(values));
   }
+  [[nodiscard]] const std::vector<Sample>& all() const { return all_; }
   [[nodiscard]] std::size_t dropped() const { return dropped_; }
 
  private:
-  std::map<Placement, std::vector<double>> clean_;
+  std::vector<Sample> all_;
   std::size_t dropped_ = 0;
 };
-
-// "AMD EPYC, 2 cores, Linux 6.18"
-std::string describe_machine();
-
-}  // namespace rondo::bench
-
-// ---- implementation
-
-#include <sys/utsname.h>
-#include <unistd.h>
-
-namespace rondo::bench {
-
-inline std::string describe_machine() {
-  std::string model = "unknown processor";
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) != 0) continue;
-    model = line.substr(line.find(':') + 2);
-    break;
-  }
-  utsname system{};
-  uname(&system);
-  const std::string release(system.release);
-  const std::size_t dot = release.find('.', release.find('.') + 1);
-  return model + ", " + std::to_string(sysconf(_SC_NPROCESSORS_ONLN)) + " cores, " +
-         system.sysname + " " + release.substr(0, dot);
-}
 
 }  // namespace rondo::bench
