@@ -10,5 +10,6 @@ int run_recv(const TransferOptions& options);
 int run_ls(const InspectOptions& options);
 int run_info(const InspectOptions& options);
 int run_rm(const InspectOptions& options);
+int run_bench(const BenchOptions& options);
 
 }  // namespace rondo::program

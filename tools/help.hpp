@@ -59,4 +59,20 @@ Receivers that share a channel (kind=mpmc) write each message out before they gi
 is killed, another gets the message it held, and says that it may have been written twice.
 )";
 
+inline constexpr const char* kBenchFooter =
+    R"(Two processes on two cores send each other messages of 64 B, 1 KiB and 64 KiB, through
+each channel that Rondo has between processes, and through what the kernel offers.
+Every message is written in full, read in full, and checked. The table shows how long
+a message takes there and back (half of them, 99 %, 99.9 %, and the longest), and how
+many flow in one direction. Each cell is measured in three rounds, with fresh
+channels. `no message` is the same clock read again and again: what is seen there, the
+machine adds to everything.
+
+Run it on a machine that has nothing else to do. Nothing stays behind, and nothing is sent anywhere.
+
+Examples:
+  rondo bench
+  rondo bench --seconds 60 --json > here.json
+)";
+
 }  // namespace rondo::program

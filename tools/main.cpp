@@ -55,12 +55,18 @@ std::uint32_t parse_receivers(const std::string& text) {
   return receivers;
 }
 
-double parse_seconds(const std::string& text) {
+double parse_seconds_of(const std::string& option, const std::string& text) {
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc() || end != text.data() + text.size() || !(seconds >= 0)) {
-    refuse("--wait", text, "give seconds, such as 5 or 0.5");
+    refuse(option, text, "give seconds, such as 5 or 0.5");
   }
+  return seconds;
+}
+double parse_seconds(const std::string& text) { return parse_seconds_of("--wait", text); }
+double parse_bench_seconds(const std::string& text) {
+  const double seconds = parse_seconds_of("--seconds", text);
+  if (seconds < 1 || seconds > 3600) refuse("--seconds", text, "give seconds, from 1 to 3600");
   return seconds;
 }
 
@@ -156,6 +162,15 @@ void add_inspection(CLI::App& app, InspectOptions& options) {
   rm.add_flag("--force", options.force, "Even while a live process is attached");
 }
 
+void add_bench(CLI::App& app, BenchOptions& options) {
+  CLI::App& command =
+      *app.add_subcommand("bench", "Measure this machine: Rondo's channels beside the kernel's");
+  add_parsed(command, "-s,--seconds", options.seconds, parse_bench_seconds, "SECONDS",
+             "Measure for about so long (default: 20)");
+  command.add_flag("--json", options.json, "Print JSON");
+  command.footer(kBenchFooter);
+}
+
 // CLI11's layout, with the words this program uses.
 class HelpFormatter : public CLI::Formatter {
  public:
@@ -189,9 +204,11 @@ int run(int argc, const char* const* argv) {
 
   TransferOptions transfer;
   InspectOptions inspect;
+  BenchOptions bench;
   add_send(app, transfer);
   add_recv(app, transfer);
   add_inspection(app, inspect);
+  add_bench(app, bench);
   for (CLI::App* command : app.get_subcommands({})) command->group("Commands");
   // After the commands, which would inherit it.
   app.footer(url_help(UrlHelp::kBrief) + kMainFooter);
@@ -216,6 +233,7 @@ int run(int argc, const char* const* argv) {
   if (command == "recv") return run_recv(transfer);
   if (command == "ls") return run_ls(inspect);
   if (command == "info") return run_info(inspect);
+  if (command == "bench") return run_bench(bench);
   return run_rm(inspect);
 }
 

@@ -37,4 +37,9 @@ struct InspectOptions {
   bool force = false;
 };
 
+struct BenchOptions {
+  double seconds = 20;  // about so long, all in all
+  bool json = false;
+};
+
 }  // namespace rondo::program

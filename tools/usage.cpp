@@ -5,7 +5,7 @@
 namespace rondo::program {
 namespace {
 
-constexpr std::string_view kCommands = "send, recv, ls, info and rm";
+constexpr std::string_view kCommands = "send, recv, ls, info, rm and bench";
 
 bool looks_like_option(const std::string& argument) {
   return argument.size() > 1 && argument[0] == '-' && argument != "--";

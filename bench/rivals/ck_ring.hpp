@@ -1,5 +1,5 @@
-// concurrencykit's ck_ring, of one producer and one consumer. Its calls for any type of message are those that
-// its macro CK_RING_PROTOTYPE wraps, which knows C's structs only.
+// concurrencykit's ck_ring, of one producer and one consumer. Its calls for any type of message are
+// those that its macro CK_RING_PROTOTYPE wraps, which knows C's structs only.
 #pragma once
 
 #include "rivals/ck_ring_header.hpp"

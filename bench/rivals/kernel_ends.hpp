@@ -266,8 +266,8 @@ class SystemVEnds {
   std::vector<std::uint64_t> buffer_;
 };
 
-// Floors of a round trip that sleeps: the message lies in shared memory, and nothing but the wake-up
-// goes through the kernel. One message at a time.
+// Floors of a round trip that sleeps: the message lies in shared memory, and only the wake-up goes
+// through the kernel. One message at a time.
 class EventEnds {
  public:
   static constexpr Manner kManner{.streams = false};

@@ -7,7 +7,7 @@
 
 namespace rondo::bench {
 
-// Each ends with a |, but the last: "nng (not installed: apt-get install libnng-dev)". By rivals.cmake.
+// By rivals.cmake, with a | between them: "nng (not installed: apt-get install libnng-dev)".
 inline constexpr std::string_view kLeftOut = RONDO_LEFT_OUT;
 
 inline void print_left_out(std::string_view also = {}) {

@@ -16,14 +16,14 @@ class Help(ProgramTest):
             self.assertIn(word, out)
 
     def test_each_command_has_help(self):
-        for command in ("send", "recv", "ls", "info", "rm"):
+        for command in ("send", "recv", "ls", "info", "rm", "bench"):
             code, out, said = self.run_rondo(command, "--help")
             self.assertEqual((code, said), (OK, ""))
             self.assertTrue(out.splitlines()[1].startswith(b"Usage: rondo " + command.encode())
                             or b"\nUsage: rondo " + command.encode() in out, out)
 
     def test_help_fits_a_hundred_columns(self):
-        for arguments in (["--help"], ["send", "--help"], ["recv", "--help"]):
+        for arguments in (["--help"], ["send", "--help"], ["recv", "--help"], ["bench", "--help"]):
             _, out, _ = self.run_rondo(*arguments)
             self.assertEqual([line for line in out.decode().splitlines() if len(line) > 100], [])
 
@@ -50,7 +50,7 @@ class Help(ProgramTest):
 
     def test_help_is_a_command_too(self):
         self.assertEqual(self.run_rondo("help"), self.run_rondo("--help"))
-        for command in ("send", "recv", "ls", "info", "rm"):
+        for command in ("send", "recv", "ls", "info", "rm", "bench"):
             self.assertEqual(self.run_rondo("help", command), self.run_rondo(command, "--help"))
 
 
