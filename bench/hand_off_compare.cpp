@@ -143,7 +143,11 @@ std::unique_ptr<Contest> contest(Results& results, std::size_t slots) {
   made->add<Moodycamel<kBytes>>(messages);
 #endif
 #ifdef RONDO_RIVAL_ATOMIC_QUEUE
-  made->add<AtomicQueueSpsc<kBytes>>(messages);
+  switch (slots) {
+    case 64: made->add<AtomicQueueSpsc<kBytes, 64>>(messages); break;
+    case 1024: made->add<AtomicQueueSpsc<kBytes, 1024>>(messages); break;
+    case 8192: made->add<AtomicQueueSpsc<kBytes, 8192>>(messages); break;
+  }
 #endif
 #ifdef RONDO_RIVAL_CK
   made->add<CkRingSpsc<kBytes>>(messages);
