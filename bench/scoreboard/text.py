@@ -46,7 +46,7 @@ def parameters(series):
 
 def summary(standings):
     """At most ten lines: where does it stand?"""
-    form = "{:<40}{:<6}{:<29}{:<29}{:>7}"
+    form = "{:<40}{:<6}{:<29}{:<28}{:>7}"
     lines = [form.format("Where it stands (medians)", "", "Rondo", "best rival", "times")]
 
     def cell(series, placement):
