@@ -36,7 +36,10 @@ void write_some(record_ring::Producer& producer, unsigned steps, std::size_t siz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::Input input(data, size);
-  const std::uint64_t capacity = std::uint64_t{64} << input.take<std::uint8_t>() % 6;
+  const std::uint8_t shape = input.take<std::uint8_t>();
+  const std::uint64_t capacity = std::uint64_t{64} << shape % 6;
+  // In half of the rings the producer goes back early.
+  const std::uint64_t window = shape % 12 < 6 ? EarlyWrap::kWindow : 64;
   const auto layout = record_ring::layout_for({capacity});
   fuzz::Memory memory(layout->total_bytes);
   if (!record_ring::create(memory.bytes(), {capacity})) __builtin_trap();
@@ -52,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 3:
         if (!parts) break;
         producer.reset();
-        if (auto attached = record_ring::Producer::attach(*parts)) {
+        if (auto attached = record_ring::Producer::attach(*parts, window)) {
           producer.emplace(std::move(attached).value());
         }
         break;

@@ -16,8 +16,8 @@ using testing::RecordFixture;
 // Record i has 8 + i % 61 bytes, all of them i's low byte but for the number in front.
 std::size_t size_of(std::uint64_t i) { return 8 + i % 61; }
 
-void send(RecordFixture& ring, std::uint64_t records) {
-  auto producer = ring.producer();
+void send(RecordFixture& ring, std::uint64_t records, std::uint64_t window) {
+  auto producer = ring.producer(window);
   for (std::uint64_t i = 0; i < records; ++i) {
     std::byte* bytes;
     while ((bytes = producer.try_reserve(size_of(i))) == nullptr) std::this_thread::yield();
@@ -49,7 +49,14 @@ class RecordRingRace : public ::testing::TestWithParam<Pacing> {};
 TEST_P(RecordRingRace, PayloadsAreReadAsWritten) {
   constexpr std::uint64_t kRecords = 20000;
   RecordFixture ring(1024);  // wraps and fills
-  std::thread sender(send, std::ref(ring), kRecords);
+  std::thread sender(send, std::ref(ring), kRecords, EarlyWrap::kWindow);
+  EXPECT_EQ(receive(ring, GetParam()), kRecords);
+  sender.join();
+}
+TEST_P(RecordRingRace, PayloadsAreReadAsWrittenInAWindow) {
+  constexpr std::uint64_t kRecords = 20000;
+  RecordFixture ring(4096);
+  std::thread sender(send, std::ref(ring), kRecords, std::uint64_t{1024});
   EXPECT_EQ(receive(ring, GetParam()), kRecords);
   sender.join();
 }

@@ -38,13 +38,17 @@ std::uint64_t read_word(const record_ring::Consumer& consumer) {
       ->load(std::memory_order_relaxed);
 }
 
-TEST(RecordRingWeak, EveryVisibleRecordIsFullyWritten) {
+// In a window it is wrapped early, and leapt through when the consumer is behind (early_wrap.hpp).
+constexpr std::uint64_t kWindow = 64;
+
+void every_visible_record_is_fully_written(std::uint64_t capacity, std::uint64_t window,
+                                           std::uint64_t records) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
-    RecordFixture ring(64);
-    auto producer = ring.producer();
+    RecordFixture ring(capacity);
+    auto producer = ring.producer(window);
     auto consumer =
         record_ring::Consumer::attach(ring.parts(), Acknowledge::kLazily, Pacing::kOn).value();
-    constexpr std::uint64_t kRecords = 12;
+    const std::uint64_t kRecords = records;
     std::uint64_t read = 0;
     bool wrong = false;
     weak::Execution execution(seed);
@@ -63,6 +67,12 @@ TEST(RecordRingWeak, EveryVisibleRecordIsFullyWritten) {
     ASSERT_FALSE(wrong) << "record " << read << ", RONDO_SEED=" << seed;
     ASSERT_EQ(read, kRecords);
   }
+}
+TEST(RecordRingWeak, EveryVisibleRecordIsFullyWritten) {
+  every_visible_record_is_fully_written(64, EarlyWrap::kWindow, 12);
+}
+TEST(RecordRingWeak, EveryVisibleRecordIsFullyWrittenInAWindow) {
+  every_visible_record_is_fully_written(128, kWindow, 20);
 }
 
 TEST(RecordRingWeak, ALossyReaderTakesNoTornRecordForWhole) {
@@ -99,16 +109,18 @@ TEST(RecordRingWeak, ABatchIsSeenWholeOrNotAtAll) {
 
 // Consumers come and go, each reading one record, while the producer laps the ring and moves its
 // checkpoint: each successor must prove its position and find the right record there.
-TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
+void a_successor_of_the_consumer_meets_a_live_producer(std::uint64_t capacity,
+                                                       std::uint64_t window) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
-    RecordFixture ring(64);
-    auto producer = ring.producer();
+    RecordFixture ring(capacity);
+    auto producer = ring.producer(window);
     constexpr std::uint64_t kRecords = 12;
     std::uint64_t read = 0;
     const char* wrong = nullptr;
     // Consumer c reads record c, in a thread of its own that starts when its predecessor said so
-    // (relaxed: only the ring's own words order the two).
+    // (relaxed: only the ring's own words order the two), and where it stopped.
     Atomic<std::uint64_t> turn(0);
+    const auto turn_of = [](std::uint64_t c, Position position) { return position << 8 | c; };
     std::vector<std::function<void()>> bodies;
     bodies.emplace_back([&] {
       for (std::uint64_t i = 0; i < kRecords && wrong == nullptr;) {
@@ -117,10 +129,11 @@ TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
     });
     for (std::uint64_t mine = 0; mine < kRecords; ++mine) {
       bodies.emplace_back([&, mine] {
-        while (turn.load(std::memory_order_relaxed) != mine) {
+        std::uint64_t now;
+        while ((now = turn.load(std::memory_order_relaxed)) % 256 != mine) {
           if (wrong != nullptr) return;
         }
-        while (ring.parts().consumer->head.load(std::memory_order_relaxed) < mine * 16) {
+        while (ring.parts().consumer->head.load(std::memory_order_relaxed) != now >> 8) {
           if (wrong != nullptr) return;
         }
         auto consumer =
@@ -137,7 +150,7 @@ TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
         if (state == ReadOutcome::kMessage && read_word(*consumer) != 1000 + mine) wrong = "stale";
         read = mine + 1;
         consumer->give_back();
-        turn.store(mine + 1, std::memory_order_relaxed);
+        turn.store(turn_of(mine + 1, consumer->position()), std::memory_order_relaxed);
       });
     }
     weak::Execution execution(seed);
@@ -145,6 +158,12 @@ TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
     ASSERT_EQ(wrong, nullptr) << wrong << " at record " << read << ", RONDO_SEED=" << seed;
     ASSERT_EQ(read, kRecords);
   }
+}
+TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducer) {
+  a_successor_of_the_consumer_meets_a_live_producer(64, EarlyWrap::kWindow);
+}
+TEST(RecordRingWeak, ASuccessorOfTheConsumerMeetsALiveProducerInAWindow) {
+  a_successor_of_the_consumer_meets_a_live_producer(128, kWindow);
 }
 
 // The producer is replaced after each record, by a thread that knows of its predecessor only what

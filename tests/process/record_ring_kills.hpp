@@ -82,7 +82,8 @@ inline void random_moment(std::mt19937& random) {
 
 // Writes until killed: single records, claims that are forgotten, and batches.
 inline int produce_until_killed(const SharedRing& ring) {
-  auto producer = record_ring::Producer::attach(ring.parts());
+  // So that it goes back early, and leaps when the reader is behind (early_wrap.hpp).
+  auto producer = record_ring::Producer::attach(ring.parts(), 1024);
   if (!producer) {
     ring.log().wrong = 1;
     return 1;

@@ -53,6 +53,20 @@ void send_a_batch(const SharedRing& ring) {
     producer->abandon_batch();
   }
 }
+// Goes back to the start early, and leaps into the gap when it has come round to what is unread.
+void go_back_and_leap(const SharedRing& ring) {
+  auto producer = record_ring::Producer::attach(ring.parts(), 128);
+  while (put(*producer, ring)) ring.log().committed = producer->sequence();
+}
+// Takes the gap for free from the first byte on, where the padding's header is still to be read.
+void leap_onto_the_header(const SharedRing& ring) {
+  const RecordParts parts = ring.parts();
+  const Position head = parts.consumer->head;
+  go_back_and_leap(ring);
+  // relaxed: one thread is judged.
+  parts.header_at(head).store(record_header::make(RecordKind::kRecord, 0, 8),
+                              std::memory_order_relaxed);
+}
 void read_some(const SharedRing& ring, Acknowledge acknowledge) {
   auto consumer = record_ring::Consumer::attach(ring.parts(), acknowledge, Pacing::kOff);
   while (consumer->try_peek() == ReadOutcome::kMessage) {
@@ -198,6 +212,26 @@ TEST_F(RecordRingSteps, AProducerMayDieAfterAnyInstructionOfABatch) {
   const Outcome outcome = tell_everywhere(send_a_batch, 1);
   EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
   EXPECT_GT(outcome.states, 50u);
+}
+TEST_F(RecordRingSteps, AProducerMayDieAfterAnyInstructionOfGoingBackEarlyAndLeaping) {
+  // That it does both: what is unread reaches over more than a lap of positions.
+  SharedRing ring(kCapacity);
+  auto producer = record_ring::Producer::attach(ring.parts());
+  auto consumer = record_ring::Consumer::attach(ring.parts(), Acknowledge::kEagerly);
+  for (int i = 0; i < 3; ++i) {
+    put(*producer, ring);
+    while (consumer->try_peek() == ReadOutcome::kMessage) consumer->give_back();
+  }
+  go_back_and_leap(ring);
+  producer = record_ring::Producer::attach(ring.parts());
+  EXPECT_GT(producer->position() - consumer->position(), kCapacity);
+
+  const Outcome outcome = tell_everywhere(go_back_and_leap, 0);
+  EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
+  EXPECT_GT(outcome.states, 100u);
+}
+TEST_F(RecordRingSteps, ALeapOntoTheGapsHeaderIsCaught) {
+  EXPECT_GT(tell_everywhere(leap_onto_the_header, 0).failures, 0u);
 }
 TEST_F(RecordRingSteps, AnEagerConsumerMayDieAfterAnyInstruction) {
   const Outcome outcome =

@@ -43,7 +43,7 @@
 //  34. AHeadThatGoesBackReadsAsFull
 //  35. AHeaderLargerThanTheRingIsCorrupt
 //  36. AHeaderOfAnotherSequenceIsCorrupt
-//  37. PaddingOfAnotherSizeThanTheRestIsCorrupt
+//  37. PaddingBeyondTheEndIsCorrupt
 //  38. EndlessPaddingIsCorrupt
 //  39. AttachRefusesPositionsThatAreNotHeaders
 //  40. AttachRefusesHeadersThatGoRound
@@ -58,6 +58,7 @@
 //  47. AShutProducerTakesNothing
 //  All of it
 //  48. AnyOperationsAgreeWithAPlainModel
+//  49. AnyOperationsAgreeWithAPlainModelInAWindow
 #include "rondo/core/record_ring.hpp"
 
 #include <gmock/gmock.h>
@@ -585,10 +586,10 @@ TEST(RecordRing, AHeaderOfAnotherSequenceIsCorrupt) {
   EXPECT_EQ(take(consumer), "<corrupt>");
 }
 
-TEST(RecordRing, PaddingOfAnotherSizeThanTheRestIsCorrupt) {
+TEST(RecordRing, PaddingBeyondTheEndIsCorrupt) {
   RecordFixture ring(64);
   auto consumer = ring.consumer();
-  ring.set_header(0, padding(0, 8));
+  ring.set_header(0, padding(0, 57));
   EXPECT_EQ(take(consumer), "<corrupt>");
 }
 
@@ -737,14 +738,17 @@ TEST(RecordRing, AShutProducerTakesNothing) {
 
 // Reads and writes at random, with batches, shrinking, forgetting, closing and successors on both
 // sides, against a deque.
-TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
+// Rings of at least `smallest` bytes, and up to eight times as large.
+void any_operations_agree_with_a_plain_model(std::uint64_t smallest, std::uint64_t window) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
   for (int round = 0; round < 50; ++round) {
-    RecordFixture ring(std::uint64_t{64} << (random() % 4));
+    RecordFixture ring(smallest << (random() % 4));
     ring.start_at((std::uint64_t{random()} << 3), random());
-    auto producer = ring.producer();
+    auto producer = ring.producer(window);
+    // Small ones in some rounds, so that much lies in the ring.
+    const std::size_t largest = random() % 2 == 0 ? producer.max_record_bytes() : 40;
     auto consumer = ring.consumer(Acknowledge::kEagerly);
     std::deque<std::string> model;
     std::vector<std::string> batch;
@@ -755,7 +759,7 @@ TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
         case 1:
         case 2:
         case 3: {
-          const std::size_t size = random() % (producer.max_record_bytes() + 1);
+          const std::size_t size = random() % (largest + 1);
           auto claim = producer.try_claim(size);
           if (!claim) break;
           std::string text(size, '\0');
@@ -796,7 +800,8 @@ TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
           in_batch = !in_batch;
           break;
         case 8:
-          producer = ring.producer();
+          if (random() % 4 != 0) break;  // so that it comes to know the ring
+          producer = ring.producer(window);
           in_batch = false;
           batch.clear();
           break;
@@ -804,6 +809,15 @@ TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
       }
       ASSERT_NE(producer.outcome(), ClaimOutcome::kCorrupt);
     }
+  }
+}
+TEST(RecordRing, AnyOperationsAgreeWithAPlainModel) {
+  any_operations_agree_with_a_plain_model(64, EarlyWrap::kWindow);
+}
+// The same while the ring is wrapped early and leapt through (early_wrap.hpp).
+TEST(RecordRing, AnyOperationsAgreeWithAPlainModelInAWindow) {
+  for (const std::uint64_t window : {128, 64, 32}) {
+    any_operations_agree_with_a_plain_model(128, window);
   }
 }
 

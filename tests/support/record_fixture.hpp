@@ -26,8 +26,8 @@ struct RecordFixture {
   [[nodiscard]] RecordParts parts() noexcept {
     return {&producer_part, &consumer_part, records.get(), capacity};
   }
-  [[nodiscard]] record_ring::Producer producer() {
-    return record_ring::Producer::attach(parts()).value();
+  [[nodiscard]] record_ring::Producer producer(std::uint64_t window = EarlyWrap::kWindow) {
+    return record_ring::Producer::attach(parts(), window).value();
   }
   [[nodiscard]] record_ring::Consumer consumer(Acknowledge acknowledge = Acknowledge::kLazily) {
     return record_ring::Consumer::attach(parts(), acknowledge, Pacing::kOff).value();

@@ -14,12 +14,6 @@ Acknowledge acknowledge_of(const Url& url, const OpenOptions& options) noexcept 
   return options.acknowledge.value_or(url.options.acknowledge);
 }
 
-std::uint64_t pending_bytes(const RecordParts& parts, Position tail) noexcept {
-  // relaxed: for people.
-  const std::uint64_t pending = tail - parts.consumer->head.load(std::memory_order_relaxed);
-  return pending <= parts.capacity ? pending : 0;
-}
-
 }  // namespace
 
 Error ring_is_corrupt(const Url& url, std::string_view found) {
@@ -171,9 +165,9 @@ bool RingSender::disarm() noexcept {
   return false;
 }
 
-void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
+void RingSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
   info.capacity_bytes = capacity_;
-  info.pending_bytes = pending_bytes(parts_, producer.position());
+  info.pending_bytes = unread_bytes(parts_);
   membership_->describe(info);
 }
 

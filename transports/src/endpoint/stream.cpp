@@ -182,7 +182,7 @@ Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, Pendi
                                        const Url& url, const OpenOptions& options) {
   auto staging = make_staging(url, 0);
   if (!staging) return std::move(staging).error();
-  auto producer = record_ring::Producer::attach(staging->parts);
+  auto producer = record_ring::Producer::attach(staging->parts, EarlyWrap::kNever);
   auto backend = std::make_unique<StreamSender>(std::move(stream), std::move(staging).value(),
                                                 std::move(cleanup), url, options);
   // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.
@@ -194,7 +194,7 @@ Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
                                            const OpenOptions& options) {
   auto staging = make_staging(url, kChunkBytes);
   if (!staging) return std::move(staging).error();
-  auto producer = record_ring::Producer::attach(staging->parts);
+  auto producer = record_ring::Producer::attach(staging->parts, EarlyWrap::kNever);
   auto consumer = record_ring::Consumer::attach(staging->parts, Acknowledge::kLazily, Pacing::kOff);
   auto backend =
       std::make_unique<StreamReceiver>(std::move(stream), std::move(staging).value(),

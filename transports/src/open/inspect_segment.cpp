@@ -45,10 +45,7 @@ void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& in
   info.messages = producer->sequence();
   look_at_readers(*parts, producer->sequence(), producer->position(), info);
   if (parts->readers > 1) return;
-  // relaxed: for people.
-  const std::uint64_t pending =
-      producer->position() - parts->consumer->head.load(std::memory_order_relaxed);
-  info.pending_bytes = pending <= parts->capacity ? pending : 0;
+  info.pending_bytes = detail::unread_bytes(*parts);
 }
 
 Result<ChannelInfo> inspect_segment_channel(const Url& url) {

@@ -31,14 +31,18 @@ class CacheLineEvictor {
   // Less than this given back at once is no stream.
   static constexpr std::uint64_t kMinBytes = 1024;
   CacheLineEvictor(Pacing pacing, std::uint64_t ring_bytes) noexcept
+      : CacheLineEvictor(pacing, ring_bytes, ring_bytes) {}
+  // A lap is `lap_bytes` of messages: what of a large ring is used while the consumer keeps up.
+  CacheLineEvictor(Pacing pacing, std::uint64_t ring_bytes, std::uint64_t lap_bytes) noexcept
       : ring_bytes_(ring_bytes),
+        lap_bytes_(lap_bytes),
         usable_(pacing == Pacing::kOn && ring_bytes >= 4 * kMinBytes && can_evict_lines()) {}
 
   // To be called before the producer is told that the `bytes` bytes at `offset` of `ring` are free.
   // They may wrap. Progress: wait-free in the number of lines.
   RONDO_ALWAYS_INLINE void before_give_back(const void* ring, std::uint64_t offset,
                                             std::uint64_t bytes) noexcept {
-    if (bytes < kMinBytes || !usable_) return;
+    if (bytes < kMinBytes || bytes > ring_bytes_ || !usable_) return;
     treat(static_cast<const std::byte*>(ring), offset, bytes);
   }
 
@@ -56,10 +60,10 @@ class CacheLineEvictor {
     bytes_in_lap_ += bytes;
     const std::uint64_t now = cpu_ticks();
     const std::uint64_t taken = now - lap_began_;
-    if (bytes_in_lap_ >= ring_bytes_) {
+    if (bytes_in_lap_ >= lap_bytes_) {
       tuner_.end_lap(taken);
     } else if (!tuner_.cut_short(
-                   taken, static_cast<double>(bytes_in_lap_) / static_cast<double>(ring_bytes_))) {
+                   taken, static_cast<double>(bytes_in_lap_) / static_cast<double>(lap_bytes_))) {
       return;
     }
     lap_began_ = now;
@@ -80,6 +84,7 @@ class CacheLineEvictor {
   }
 
   std::uint64_t ring_bytes_;
+  std::uint64_t lap_bytes_;
   std::uint64_t bytes_in_lap_ = 0;
   std::uint64_t lap_began_ = 0;
   AbTuner tuner_;

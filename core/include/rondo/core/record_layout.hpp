@@ -10,7 +10,8 @@
 // Each part starts on a page of its own, so that parts may also lie in separate files.
 //
 // A record is an 8-byte header word followed by its bytes, padded to 8. It never wraps: a padding
-// record fills the end of the ring. The header word, from the low bits up:
+// record fills the end of the ring, from wherever the producer chooses; and one in the middle leads
+// over records that are still unread (early_wrap.hpp). The header word, from the low bits up:
 //
 //   bits   0-3   kind       0 nothing yet, 1 record, 2 padding, 3 end of stream, 4 broken off
 //   bits   4-31  sequence   low 28 bits of the number of records published before this header
@@ -234,8 +235,7 @@ struct RecordHeaderView {
     return {Verdict::kRecord, size, footprint};
   }
   if (tag == record_header::tag(RecordKind::kPadding, sequence)) {
-    // Padding has one purpose, and so one legal size.
-    return footprint == room ? RecordHeaderView{Verdict::kPadding, 0, footprint} : kCorrupt;
+    return {Verdict::kPadding, 0, footprint};
   }
   if (tag == record_header::tag(RecordKind::kEnd, sequence) && size == 0) {
     return {Verdict::kEnd, 0, footprint};

@@ -40,6 +40,7 @@
 #include "rondo/core/acknowledge.hpp"
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/cache_line_evictor.hpp"
+#include "rondo/core/early_wrap.hpp"
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/outcome.hpp"
 #include "rondo/core/pacer.hpp"
@@ -91,11 +92,13 @@ class alignas(kLineBytes) record_ring::Producer {
   // holds the producer's role (participants.hpp).
   // Errors: kCorrupt; kNoSpace (of a ring with several readers: no memory for what is known of
   // them).
-  [[nodiscard]] static Result<Producer> attach(const RecordParts& parts);
+  // `window`: how much of a large ring is used while its only consumer keeps up (early_wrap.hpp).
+  [[nodiscard]] static Result<Producer> attach(const RecordParts& parts,
+                                               std::uint64_t window = EarlyWrap::kWindow);
 
   // A producer of no ring, which takes nothing: as one that was stopped.
   [[nodiscard]] static Producer shut() noexcept {
-    Producer producer{RecordParts{}, 0};
+    Producer producer{RecordParts{}, 0, EarlyWrap::kNever};
     producer.failed_ = true;
     return producer;
   }
@@ -115,7 +118,7 @@ class alignas(kLineBytes) record_ring::Producer {
     // Signed: after an end mark the tail may stand beyond the limit.
     if (static_cast<std::int64_t>(limit_ - tail_) < static_cast<std::int64_t>(padding_ + footprint))
         [[unlikely]] {
-      if (!make_room(padding_ + footprint)) return nullptr;
+      if (!make_room(footprint)) return nullptr;
     }
     return parts_.records + index_of(tail_ + padding_, parts_.capacity) + record_header::kBytes;
   }
@@ -136,6 +139,9 @@ class alignas(kLineBytes) record_ring::Producer {
       publish_header(
           record_header::make(RecordKind::kPadding, sequence_,
                               static_cast<std::uint32_t>(padding_ - record_header::kBytes)));
+      // The padding of a batch may be abandoned with it.
+      if (!in_batch_) early_wrap_.padded(tail_, start, parts_.capacity);
+      if (limit_ == tail_) limit_ = limit_behind_padding_;
       padding_ = 0;
     } else {
       publish_header(header);
@@ -173,7 +179,7 @@ class alignas(kLineBytes) record_ring::Producer {
     tail_ = batch_start_;
     sequence_ = batch_sequence_;
     padding_ = 0;
-    if (failed_) limit_ = tail_;  // the room of the batch is no room
+    limit_ = tail_;  // the room behind the batch is none here: the next reservation asks
   }
 
   // Ends the stream: a reader that has read everything meets the end. There is always room for it,
@@ -188,6 +194,7 @@ class alignas(kLineBytes) record_ring::Producer {
   void stop() noexcept {
     failed_ = true;
     limit_ = tail_;
+    limit_behind_padding_ = tail_;
   }
 
   // Bytes of the largest record that fits.
@@ -227,8 +234,8 @@ class alignas(kLineBytes) record_ring::Producer {
   }
 
  private:
-  Producer(const RecordParts& parts, std::size_t max_record_bytes) noexcept
-      : parts_(parts), max_record_bytes_(max_record_bytes) {}
+  Producer(const RecordParts& parts, std::size_t max_record_bytes, std::uint64_t window) noexcept
+      : parts_(parts), max_record_bytes_(max_record_bytes), early_wrap_(window) {}
 
   // Room that stays free behind every record: for the zeroed next header, and for an end mark.
   static constexpr std::uint64_t kReserve = 2 * record_header::kBytes;
@@ -258,7 +265,7 @@ class alignas(kLineBytes) record_ring::Producer {
   }
 
   void end_with(RecordKind mark) noexcept;
-  RONDO_COLD bool make_room(std::uint64_t bytes) noexcept;
+  RONDO_COLD bool make_room(std::uint64_t footprint) noexcept;
   bool make_room_among_readers(std::uint64_t bytes) noexcept;
   Position look_at_readers() noexcept;
   void refresh_head() noexcept;
@@ -281,6 +288,9 @@ class alignas(kLineBytes) record_ring::Producer {
   Position ended_at_ = ~Position{0};  // behind the last mark
   Position records_end_ = 0;          // while ended(): before the first of the marks at the end
   bool closed_here_ = false;          // one of them is ours
+  EarlyWrap early_wrap_;              // of a ring with one consumer
+  // As limit_, once the reserved record is there: a padding chosen by early_wrap_ holds for it alone.
+  Position limit_behind_padding_ = 0;
   std::unique_ptr<RecordReaders> readers_;  // of a ring with several
 };
 
@@ -356,8 +366,11 @@ class alignas(kLineBytes) record_ring::Consumer {
   bool publish() noexcept {
     if (published_ == position_) return false;
     if (policy_ != ReaderPolicy::kNone) write_stats();
-    evictor_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
-                              position_ - published_);
+    // Of what was padded over nothing has been read, and it may be most of the ring.
+    if (!std::exchange(padding_passed_, false)) {
+      evictor_.before_give_back(parts_.records, index_of(published_, parts_.capacity),
+                                position_ - published_);
+    }
     published_ = position_;
     // H1 (release, pairs with H2, L2 in record_readers.hpp): everything before this position has
     // been read.
@@ -422,7 +435,7 @@ class alignas(kLineBytes) record_ring::Consumer {
         expected_(sequence << 4 | std::uint64_t{1}),
         ask_from_(position + ask_after(pacing)),
         pacer_(pacing, sequence),
-        evictor_(pacing, parts.capacity) {}
+        evictor_(pacing, parts.capacity, min_of(parts.capacity, EarlyWrap::kWindow)) {}
 
   Consumer(const RecordParts& parts, const ReaderOptions& options) noexcept;
 
@@ -432,7 +445,8 @@ class alignas(kLineBytes) record_ring::Consumer {
       case Acknowledge::kExplicitly: return ~std::uint64_t{0};
       case Acknowledge::kLazily: break;
     }
-    return parts.capacity / 8;
+    // The producer of a large ring goes back early only if it sees that the consumer is close.
+    return min_of(parts.capacity, EarlyWrap::kWindow) / 8;
   }
 
   [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t header() const noexcept {
@@ -525,7 +539,8 @@ class alignas(kLineBytes) record_ring::Consumer {
   ReadOutcome outcome_ = ReadOutcome::kEmpty;
   // Where the only reader last found nothing. No position of a header, before that.
   Position dry_ = ~Position{0};
-  Position ask_from_;  // from here on lines are asked for beforehand
+  Position ask_from_;            // from here on lines are asked for beforehand
+  bool padding_passed_ = false;  // since the producer was told of our position
   ReaderPolicy policy_ = ReaderPolicy::kNone;
   Pacer pacer_;
   CacheLineEvictor evictor_;

@@ -39,12 +39,14 @@ struct RecordWalk {
   std::uint64_t mark_sequence = 0;  // of the record that goes or lies there
   Position last = 0;                // of the last record passed
   std::uint32_t bytes = 0;          // of it
+  std::uint64_t footprints = 0;     // of all that was passed but padding
   bool cut = false;                 // it ended as the stride was used up; what it passed was sound
 };
 
 // Walks from a committed header to the position `stop` or to record `stop_sequence`, or to the end
-// of what is published. A walk is sound if every header on the way is, if it takes no more than one
-// lap, and, where it shall stop somewhere, if it comes there.
+// of what is published. A walk is sound if every header on the way is, if it takes no more than two
+// laps (one that holds bytes, and what was padded over), and, where it shall stop somewhere, if it
+// comes there.
 inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, Position position,
                                std::uint64_t sequence, std::optional<Position> stop,
                                std::optional<std::uint64_t> stop_sequence = {}) noexcept {
@@ -72,12 +74,14 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
       ++sequence;
     }
     position += header.footprint_bytes;
+    if (header.verdict != Verdict::kPadding) walk.footprints += header.footprint_bytes;
     if (header.verdict == Verdict::kRecord) walk.records_end = position;
     if (walk.after_mark) {
       walk.mark_end = position;
       walk.mark_sequence = sequence;
     }
-    if (header.verdict == Verdict::kCorrupt || position - start > parts.capacity) {
+    if (header.verdict == Verdict::kCorrupt || position - start > 2 * parts.capacity ||
+        walk.footprints > parts.capacity) {
       walk.sound = false;
       return walk;
     }
@@ -129,11 +133,25 @@ inline RecordWalk walk_to_end(const RecordParts& parts) noexcept {
   return position % record_header::kBytes == 0;
 }
 
+// Bytes that lie between the only consumer's position and the end of what is published, headers
+// included; 0 if they do not add up, as they may beside live participants. For people.
+inline std::uint64_t unread_bytes(const RecordParts& parts) noexcept {
+  // relaxed, both: for people.
+  const Position head = parts.consumer->head.load(std::memory_order_relaxed);
+  const std::uint64_t word = parts.header_at(head).load(std::memory_order_relaxed);
+  if (!is_header_position(head)) return 0;
+  auto stride = RecordStride::of_lap(parts);
+  const auto walk =
+      walk_records(parts, stride, head, record_header::tag_of(word) >> 4, std::nullopt);
+  return walk.sound ? walk.footprints : 0;
+}
+
 }  // namespace rondo::inline RONDO_ABI::detail
 
 namespace rondo::inline RONDO_ABI {
 
-inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordParts& parts) {
+inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordParts& parts,
+                                                                   std::uint64_t window) {
   const auto corrupt = [](const char* what) {
     return Error{ErrorCode::kCorrupt,
                  std::string("the ring holds ") + what + " that no sound participant writes"};
@@ -145,7 +163,7 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
       detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
   if (!end.sound) return corrupt("headers");
 
-  Producer producer(parts, record_ring::max_record_bytes(parts.capacity));
+  Producer producer(parts, record_ring::max_record_bytes(parts.capacity), window);
   producer.tail_ = end.position;
   producer.sequence_ = end.sequence;
   if (end.after_mark) producer.ended_at_ = end.position;
@@ -167,7 +185,7 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
     producer.limit_ = producer.tail_;
     return producer;
   }
-  producer.head_seen_ = end.position - parts.capacity;  // the least that an honest head can be
+  producer.head_seen_ = end.position - 2 * parts.capacity;  // the least that an honest head can be
   producer.refresh_head();
   if (producer.failed_) return corrupt("a consumer's position");
   producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
@@ -176,6 +194,7 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
 
 inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
   if (in_batch_) abandon_batch();
+  padding_ = 0;
   // A predecessor's mark says nothing of us.
   if (ended() && closed_here_) return;
   // Every record leaves room for a mark, which a predecessor's may have taken; and marks alone may
@@ -189,7 +208,6 @@ inline void record_ring::Producer::end_with(RecordKind mark) noexcept {
     if (!make_room(0)) return;
   }
   const Position next = tail_ + record_header::kBytes;
-  padding_ = 0;
   // relaxed: as in commit().
   parts_.header_at(next).store(0, std::memory_order_relaxed);
   publish_header(record_header::make(mark, sequence_, 0));
@@ -227,10 +245,11 @@ inline void record_ring::Producer::leave_checkpoint(Position position,
   checkpoint_ = position;
 }
 
-// Asks the consumer's line anew, and moves the checkpoint up before a lap could overwrite it.
-inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
+// Asks the consumer's line anew, and moves the checkpoint up before a lap could overwrite it. Of a
+// footprint of 0, which is an end mark's, there is room in the reserve.
+inline bool record_ring::Producer::make_room(std::uint64_t footprint) noexcept {
   if (failed_) return false;
-  if (parts_.readers > 1) return make_room_among_readers(bytes);
+  if (parts_.readers > 1) return make_room_among_readers(padding_ + footprint);
   const Position published = in_batch_ ? batch_start_ : tail_;
   if (checkpoint_ != published) {
     leave_checkpoint(published, in_batch_ ? batch_sequence_ : sequence_);
@@ -238,9 +257,28 @@ inline bool record_ring::Producer::make_room(std::uint64_t bytes) noexcept {
   refresh_head();
   if (failed_) return false;
   in_step_ = head_seen_ == tail_;
-  // The head is at or before the checkpoint, so this limit keeps the checkpoint's header, too.
-  limit_ = head_seen_ + parts_.capacity - kReserve;
-  return static_cast<std::int64_t>(limit_ - tail_) >= static_cast<std::int64_t>(bytes);
+  // The head is at or before the checkpoint, so this limit keeps the checkpoint's header, too; and
+  // so does a leap over what is unread.
+  const Position limit = head_seen_ + parts_.capacity - kReserve;
+  limit_ = early_wrap_.limit(tail_, head_seen_, limit, parts_.capacity, kReserve);
+  EarlyWrap::Place place{0, limit_};
+  if (static_cast<std::int64_t>(limit_ - tail_) >=
+      static_cast<std::int64_t>(padding_ + footprint)) {
+    // A batch may be abandoned, and its padding with it.
+    if (in_batch_ || padding_ != 0 || footprint == 0) return true;
+    place = early_wrap_.place(tail_, limit_, parts_.capacity, tail_ - head_seen_, footprint);
+  } else {
+    place = early_wrap_.leap(tail_, head_seen_, parts_.capacity, footprint, kReserve);
+    if (place.padding == 0 || footprint == 0) return false;
+  }
+  padding_ = place.padding;
+  if (padding_ == 0) {
+    limit_ = place.limit;
+  } else {
+    limit_ = tail_;  // a reservation that is forgotten leaves the next one to ask
+    limit_behind_padding_ = place.limit;
+  }
+  return true;
 }
 
 inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(const RecordParts& parts,
@@ -263,7 +301,7 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(const 
       const auto walk =
           detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, head);
       if (walk.sound) return Consumer(parts, head, walk.sequence, acknowledge, pacing);
-    } else if (checkpoint->position - head <= parts.capacity) {
+    } else if (checkpoint->position - head <= 2 * parts.capacity) {
       // Backwards: take the sequence that the header at the head bears, and see it arrive.
       // relaxed: all before the checkpoint is ordered by K2.
       const std::uint64_t word = parts.header_at(head).load(std::memory_order_relaxed);
@@ -284,6 +322,7 @@ inline bool record_ring::Consumer::skip_all() noexcept {
   const auto walk = detail::walk_records(parts_, stride, position_, sequence(), std::nullopt);
   if (!walk.sound) return false;
   move_to(walk.position, walk.sequence);
+  padding_passed_ = true;  // perhaps
   outcome_ = ReadOutcome::kEmpty;
   publish();
   return true;
@@ -321,7 +360,10 @@ inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noe
         return outcome_ = ReadOutcome::kMessage;
       case Verdict::kPadding:
         if (std::exchange(padded, true)) return outcome_ = ReadOutcome::kCorrupt;
+        // Up to here the lines may be let go of, and the producer goes on.
+        publish_unasked();
         position_ += header.footprint_bytes;
+        padding_passed_ = true;
         break;
       case Verdict::kEnd: publish_unasked(); return outcome_ = ReadOutcome::kEnd;
       case Verdict::kBrokenOff: publish_unasked(); return outcome_ = ReadOutcome::kBrokenOff;

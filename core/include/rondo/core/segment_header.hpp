@@ -65,7 +65,7 @@ struct RingKindEntry {
 };
 inline constexpr std::array kRingKinds{
     RingKindEntry{RingKind::kSpsc, "spsc", 2, true},
-    RingKindEntry{RingKind::kRecord, "record", 2, true},
+    RingKindEntry{RingKind::kRecord, "record", 3, true},
     RingKindEntry{RingKind::kMpmc, "mpmc", 2, true},
     RingKindEntry{RingKind::kLatest, "latest", 2, false},
     RingKindEntry{RingKind::kFramePool, "frames", 2, false},
