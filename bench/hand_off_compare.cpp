@@ -5,8 +5,8 @@
 // is written in full and read in full, and checked for order and sum. Two threads on one core each;
 // the engines take turns, each sample on a fresh queue, bracketed by a probe of the cores'
 // placement; a sample that was interrupted is dropped; medians within a placement. The ring both
-// wraps and fills. Ratios are to the best of the other queues and the textbook ring. For 1 KiB, what
-// a hand-over without any ring reaches is measured as well.
+// wraps and fills. Ratios are to the best of the other queues and the textbook ring. For 1 KiB,
+// what a hand-over without any ring reaches is measured as well.
 //
 //   hand_off_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
 //                    [--bytes B...]

@@ -6,7 +6,8 @@
 // kernel counts the processor time of each process to the nanosecond, the interrupts that it takes
 // included, so that a busy machine matters less than elsewhere; the ratios matter.
 //
-//   rare_messages_compare [--json FILE] [--rounds N] [--seconds S] [--gap MICROSECONDS] [--messages N]
+//   rare_messages_compare [--json FILE] [--rounds N] [--seconds S] [--gap MICROSECONDS]
+//                         [--messages N]
 #include <fmt/core.h>
 #include <sys/mman.h>
 #include <sys/wait.h>

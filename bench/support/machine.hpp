@@ -80,8 +80,8 @@ struct ExchangeLines {
       pong.store(i, std::memory_order_release);
     }
   }
-  // A round trip in nanoseconds: the median of the means of some pieces, so that a thread that loses
-  // its core for a moment, which can be a thousand times as long, does not look far away.
+  // A round trip in nanoseconds: the median of the means of some pieces, so that a thread that
+  // loses its core for a moment, which can be a thousand times as long, does not look far away.
   double ask(std::uint64_t from, std::uint64_t exchanges) {
     std::array<double, 20> pieces{};
     std::uint64_t i = from;

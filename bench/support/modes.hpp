@@ -2,8 +2,8 @@
 //
 // A probe is the mean time of an exchange of two lines. The host of a virtual machine moves the
 // cores about, so the probes of a run gather around a few values, which differ from machine to
-// machine: 50, 105 and 500 ns on one, 252 ns on another. No bound holds for both. So all probes of a
-// run are kept, and at its end the places where they lie dense are its modes.
+// machine: 50, 105 and 500 ns on one, 252 ns on another. No bound holds for both. So all probes of
+// a run are kept, and at its end the places where they lie dense are its modes.
 #pragma once
 
 #include <algorithm>
@@ -57,10 +57,10 @@ struct Mode {
 //
 // The density at a probe is the number of probes within `kWindow` of it: a ratio, for what disturbs
 // a probe does so by a share of its length. Two peaks are two modes if the density between them
-// falls below a quarter of the lower one (less is chance), and they lie so far apart that a figure of the one would
-// mislead about the other (`kApart`). A mode reaches as far as its density is a twentieth of its
-// peak; a peak with fewer than 2 % of all probes, or fewer than four, is made of accidents. A
-// distribution that drifts has no valley, and stays one mode.
+// falls below a quarter of the lower one (less is chance), and they lie so far apart that a figure
+// of the one would mislead about the other (`kApart`). A mode reaches as far as its density is a
+// twentieth of its peak; a peak with fewer than 2 % of all probes, or fewer than four, is made of
+// accidents. A distribution that drifts has no valley, and stays one mode.
 inline std::vector<Mode> find_modes(std::vector<double> probes) {
   constexpr double kWindow = 1.08;
   constexpr double kApart = 1.5;
@@ -125,10 +125,10 @@ class Modes {
   Modes() = default;
   // `siblings`: the system says that the two cores are two threads of one.
   Modes(std::vector<double> probes, bool siblings) : modes_(find_modes(std::move(probes))) {
-    // A host may put two virtual cores on two threads of one core, and the system does not know. Such
-    // threads share the first-level cache, and no way between two cores is as short: of three modes
-    // or more, the first is theirs if the next is half as far again and more. Two modes alone may
-    // be either pair: they are called near and far, which is true of them in any case.
+    // A host may put two virtual cores on two threads of one core, and the system does not know.
+    // Such threads share the first-level cache, and no way between two cores is as short: of three
+    // modes or more, the first is theirs if the next is half as far again and more. Two modes alone
+    // may be either pair: they are called near and far, which is true of them in any case.
     constexpr double kShared = 1.5;
     const bool shared =
         siblings || (modes_.size() > 2 && modes_[1].centre >= modes_[0].centre * kShared);

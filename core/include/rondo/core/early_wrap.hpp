@@ -1,22 +1,22 @@
 // Going back to the start of a large ring before its end, over lines that are still near.
 //
-// A ring that is larger than the caches is cold: whenever the producer comes round, the lines that it
-// writes have left all caches, and come from memory. While the consumer keeps up, hardly any of that
-// space is needed. So a producer that has filled a window's worth, and sees that the consumer is close
-// behind, pads to the end of the ring and begins anew. A ring of any size is then as fast as one of
-// the window's size; when the consumer falls behind, all of it is used.
+// A ring that is larger than the caches is cold: whenever the producer comes round, the lines that
+// it writes have left all caches, and come from memory. While the consumer keeps up, hardly any of
+// that space is needed. So a producer that has filled a window's worth, and sees that the consumer
+// is close behind, pads to the end of the ring and begins anew. A ring of any size is then as fast
+// as one of the window's size; when the consumer falls behind, all of it is used.
 //
 // The capacity stays what it is. What was padded over is free, and with a consumer that stops just
 // now it is needed after all: then the producer leaps, by a padding in the middle of the ring, over
-// the records that are still unread into that gap. So unread records lie in three places at most, in
-// the order of their positions:
+// the records that are still unread into that gap. So unread records lie in three places at most,
+// in the order of their positions:
 //
-//      lap k - 1                                lap k
-//      |.......|head  unread  |pad          |   |unread  tail|pad |..... unread, after the leap ...|
-//      0       h              gap.start     C   0            t    gap.start + 8                    C
+//      lap k - 1                            lap k
+//      |......|head  unread |pad        |   |unread |pad       |unread, after the leap  |tail  |
+//      0                    gap.start   C   0                  gap.start + 8                   C
 //
-// The padding's own header at gap.start is still to be read, so a leap goes behind it. Positions are
-// then up to two laps apart; the bytes are not, as a padding has none but its header.
+// The padding's own header at gap.start is still to be read, so a leap goes behind it. Positions
+// are then up to two laps apart; the bytes are not, as a padding has none but its header.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,8 @@ class EarlyWrap {
     Position limit;
   };
 
-  // Where the next record goes, of which there is room at `tail` before `limit`. `unread`: the bytes
-  // from the consumer's position to the tail.
+  // Where the next record goes, of which there is room at `tail` before `limit`. `unread`: the
+  // bytes from the consumer's position to the tail.
   [[nodiscard]] Place place(Position tail, Position limit, std::uint64_t capacity,
                             std::uint64_t unread, std::uint64_t footprint) const noexcept {
     const Place whole{0, limit};
@@ -77,8 +77,8 @@ class EarlyWrap {
     return gap_.end + capacity - reserve;
   }
 
-  // A leap into the gap, for a record of which there is no room at the tail. A padding of 0: there is
-  // none, or no use in it. `head` is the consumer's position, or one before it.
+  // A leap into the gap, for a record of which there is no room at the tail. A padding of 0: there
+  // is none, or no use in it. `head` is the consumer's position, or one before it.
   [[nodiscard]] Place leap(Position tail, Position head, std::uint64_t capacity,
                            std::uint64_t footprint, std::uint64_t reserve) const noexcept {
     constexpr Place kNone{0, 0};

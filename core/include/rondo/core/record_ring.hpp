@@ -289,7 +289,8 @@ class alignas(kLineBytes) record_ring::Producer {
   Position records_end_ = 0;          // while ended(): before the first of the marks at the end
   bool closed_here_ = false;          // one of them is ours
   EarlyWrap early_wrap_;              // of a ring with one consumer
-  // As limit_, once the reserved record is there: a padding chosen by early_wrap_ holds for it alone.
+  // As limit_, once the reserved record is there: a padding chosen by early_wrap_ holds for it
+  // alone.
   Position limit_behind_padding_ = 0;
   std::unique_ptr<RecordReaders> readers_;  // of a ring with several
 };
