@@ -110,8 +110,14 @@ void bring_in_pages(std::span<std::byte> memory) noexcept {
   const std::uintptr_t first = round_up(begin, page_bytes);
   const std::uintptr_t last = (begin + memory.size()) / page_bytes * page_bytes;
   if (first >= last) return;
-  // A system that can't do it brings them in one by one, when they are touched.
-  static_cast<void>(populate_memory({memory.data() + (first - begin), last - first}, true));
+  const std::span<std::byte> pages = memory.subspan(first - begin, last - first);
+  if (populate_memory(pages, true) == 0) return;
+  // An older kernel, or a filter that does not know the call: touch them. Private memory is there
+  // only when it has been written.
+  for (std::size_t offset = 0; offset < pages.size(); offset += page_bytes) {
+    volatile std::byte& byte = pages[offset];
+    byte = byte;
+  }
 }
 
 Result<Mapping> Mapping::map(NativeHandle file, std::size_t length, Access access,

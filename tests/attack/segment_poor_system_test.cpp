@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <cstddef>
@@ -111,6 +112,24 @@ TEST_F(PoorSystem, OlderKernelsThatDontPopulateOnAdvice) {
     if (!refuse(SYS_madvise, 2, 22, EINVAL)) return kCantTakeAway;  // and 23
     const auto created = create_small(name_);
     return created && created->report().prefaulted && Segment::attach(name_) ? 0 : 1;
+  });
+  expect_success(child);
+}
+
+TEST_F(PoorSystem, TheHeapsPagesAreThereWithoutThatAdviceToo) {
+  Child child([&] {
+    if (!refuse(SYS_madvise, 2, 22, EINVAL)) return kCantTakeAway;  // and 23
+    constexpr std::size_t kBytes = std::size_t{16} << 20;
+    const auto created =
+        Segment::create({Backing::kHeap, {}}, kBytes, {}, [](auto) -> Result<void> { return {}; });
+    if (!created || !created->report().prefaulted) return 1;
+    rusage before{};
+    getrusage(RUSAGE_SELF, &before);
+    const auto bytes = created->bytes();
+    for (std::size_t at = 0; at < bytes.size(); at += 4096) bytes[at] = std::byte{1};
+    rusage after{};
+    getrusage(RUSAGE_SELF, &after);
+    return after.ru_minflt - before.ru_minflt < 64 ? 0 : 2;  // of 4096
   });
   expect_success(child);
 }

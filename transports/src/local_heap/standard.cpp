@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "../local_heap.hpp"
-#include "rondo/core/available_memory.hpp"
+#include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -23,7 +23,6 @@ void* take_local_block(void*, std::size_t size_bytes, std::size_t alignment) noe
   // `taken` is aligned for anything, so there is room for a pointer between the two.
   std::byte* const block = end - std::bit_cast<std::uintptr_t>(end) % step;
   reinterpret_cast<void**>(block)[-1] = taken;
-  bring_in_pages({block, size_bytes});
   return block;
 }
 void give_back_local_block(void* block) noexcept { std::free(static_cast<void**>(block)[-1]); }

@@ -104,6 +104,7 @@ Result<void> make_records(InprocRing& ring, const Kind& kind, std::uint64_t size
     return Error{ErrorCode::kNoSpace,
                  "no memory for " + url.name() + " of " + format_size(size) + " bytes"};
   }
+  bring_in_pages(memory);
   if (auto made = kind.create(memory, url); !made) return made;
   auto parts = record_ring::attach(memory, url.name());
   if (!parts) return std::move(parts).error();

@@ -155,9 +155,9 @@ class alignas(kLineBytes) frame_pool::Producer {
   // A frame to write in place, or none when all are pinned. It is a free one, or the oldest that
   // no reader pins; of large frames rather one that all readers have passed, the newest of these,
   // which is still in their caches. The newest of all is never taken, so that there is always one
-  // to read. With
-  // readers * pins + 2 frames it never fails. One claim at a time. Progress: wait-free; one fence,
-  // and reads a line per reader.
+  // to read. With readers * pins + 2 frames it never fails. One claim at a time. Progress:
+  // wait-free; one fence, and reads a line per reader; of large frames up to three of each, and
+  // three lines more per reader, of whose stats a hostile one may cost some microseconds.
   [[nodiscard]] std::optional<Claim> try_claim() noexcept;
 
   // The same without an object, for building handles of one's own: where to write,
@@ -181,7 +181,7 @@ class alignas(kLineBytes) frame_pool::Producer {
  private:
   using Frames = std::bitset<kMaxFrames>;
   static constexpr std::uint32_t kNone = kMaxFrames;
-  // From this size on it is asked how far the readers are: two lines of each to read, beside at
+  // From this size on it is asked how far the readers are: three lines of each to read, beside at
   // least 4096 to write.
   static constexpr std::uint32_t kLargeFrame = std::uint32_t{256} << 10;
 

@@ -87,8 +87,9 @@ static_assert(std::is_trivially_destructible_v<FrameProducerPart>);
 //      256     4  unpin_notifier    rung when it let go of a frame
 //      384   256  stats             LatestWriterPart of the cell
 //      640   128  stats_words[16]   the cell's four buffers of a FrameReaderStats
-//      768     8  policy            a ReaderPolicy: what the reader is here for. For people, and
-//                                   for waits until readers have come; the pool does not ask
+//      768     8  policy            a ReaderPolicy: what the reader is here for. For people, for
+//                                   waits until readers have come, and for a producer of
+//                                   large frames, which leaves those that are kDetached out
 inline constexpr std::uint32_t kFrameStatsBuffers = 4;
 inline constexpr std::uint32_t kFrameStatsWords = 4;
 
