@@ -10,12 +10,17 @@
 //   7. ALeapGoesOverRecordsThatAreStillUnread
 //   8. ASuccessorNeedsNotKnowOfTheGap
 //   9. AConsumerAttachesOnEitherSideOfALeap
-//  10. ABatchMayLeapAndBeAbandoned
-//  11. AStreamMayEndWhereverTheProducerStands
-//  12. AHeadInTheMiddleOfAGapHarmsNobodyElse
-//  13. AReservationThatIsForgottenLeavesNoTrace
-//  14. TheLinesOfAGapAreNotEvicted
-//  15. UnreadBytesLeaveThePaddingOut
+//  10. ABatchDoesNotLeapAndFitsWhenTheConsumerHasPassedTheGap
+//  11. ALeapIsAbandonedWithItsBatch
+//  12. OrdinaryPaddingIsNoGap
+//  13. ASuccessorLeapsIntoTheGapOfItsPredecessor
+//  14. ASuccessorBehindALeapClosesTheStream
+//  15. ASingleRecordAmongBatchesGoesBack
+//  16. AStreamMayEndWhereverTheProducerStands
+//  17. AHeadInTheMiddleOfAGapHarmsNobodyElse
+//  18. AReservationThatIsForgottenLeavesNoTrace
+//  19. TheLinesOfAGapAreNotEvicted
+//  20. UnreadBytesLeaveThePaddingOut
 #include "rondo/core/early_wrap.hpp"
 
 #include <gtest/gtest.h>
@@ -216,28 +221,96 @@ TEST(EarlyWrap, AConsumerAttachesOnEitherSideOfALeap) {
   ASSERT_NO_FATAL_FAILURE(channel.read_all());
 }
 
-TEST(EarlyWrap, ABatchMayLeapAndBeAbandoned) {
-  for (std::uint64_t before = 0; before < 12; ++before) {
-    for (const bool abandoned : {true, false}) {
-      Channel channel(24);
-      ASSERT_NO_FATAL_FAILURE(channel.go_back_early());
-      for (std::uint64_t i = 0; i < before && channel.send(); ++i) {
-      }
-      const std::uint64_t sent = channel.sent;
-      channel.producer.begin_batch();
-      ASSERT_GT(channel.fill(), 100u);  // more than there is before the gap
-      if (abandoned) {
-        channel.producer.abandon_batch();
-        channel.sent = sent;
-        // Had it kept the room behind the leap, this one would lie over what is unread.
-        for (int i = 0; i < 40 && channel.send(); ++i) {
-        }
-      } else {
-        channel.producer.end_batch();
-      }
-      ASSERT_NO_FATAL_FAILURE(channel.read_all());
-    }
+TEST(EarlyWrap, ABatchDoesNotLeapAndFitsWhenTheConsumerHasPassedTheGap) {
+  Channel channel(24);
+  ASSERT_NO_FATAL_FAILURE(channel.go_back_early());
+  channel.producer.begin_batch();
+  const std::uint64_t few = channel.fill();
+  EXPECT_LT(few, kWindow / 32);
+  channel.sent -= few;
+  ASSERT_NO_FATAL_FAILURE(channel.read_all());
+  channel.sent += few;
+  const std::uint64_t more = channel.fill();
+  EXPECT_GE(few + more, kCapacity / 32 - 2);
+  channel.producer.end_batch();
+  ASSERT_NO_FATAL_FAILURE(channel.read_all());
+}
+
+// Reserved with a leap, committed in a batch, and abandoned with it: the room behind the leap is no
+// room for what goes before the gap.
+TEST(EarlyWrap, ALeapIsAbandonedWithItsBatch) {
+  Channel channel(24);
+  ASSERT_NO_FATAL_FAILURE(channel.go_back_early());
+  ASSERT_NE(channel.producer.try_reserve(1000), nullptr);
+  channel.producer.begin_batch();
+  channel.producer.commit(1000);
+  channel.producer.abandon_batch();
+  for (int i = 0; i < 60 && channel.send(); ++i) {
   }
+  ASSERT_NO_FATAL_FAILURE(channel.read_all());
+}
+
+// Padding that only fills the end of the ring is no gap: a leap there would strand a lap.
+TEST(EarlyWrap, OrdinaryPaddingIsNoGap) {
+  RecordFixture ring(kCapacity);
+  auto producer = ring.producer();
+  auto consumer = ring.consumer(Acknowledge::kEagerly);
+  const auto record = [](std::size_t bytes) { return std::string(bytes, 'x'); };
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(put(producer, record(1000)));
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(take(consumer).size(), 1000u);
+  ASSERT_TRUE(put(producer, record(1200)));
+  const Position before = producer.position();
+  EXPECT_FALSE(put(producer, record(800)));
+  EXPECT_EQ(producer.position(), before);
+  while (take(consumer) != "<empty>") {
+  }
+  producer.begin_batch();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(put(producer, record(800))) << i;
+  producer.end_batch();
+}
+
+TEST(EarlyWrap, ASuccessorLeapsIntoTheGapOfItsPredecessor) {
+  Channel same(24);
+  ASSERT_NO_FATAL_FAILURE(same.go_back_early());
+  const std::uint64_t fits = same.fill();
+  for (const std::uint64_t more : {0u, 5u, 50u}) {
+    Channel channel(24);
+    ASSERT_NO_FATAL_FAILURE(channel.go_back_early());
+    for (std::uint64_t i = 0; i < more; ++i) ASSERT_TRUE(channel.send());
+    channel.producer = channel.ring.producer(kWindow);
+    EXPECT_EQ(more + channel.fill(), fits);
+    ASSERT_NO_FATAL_FAILURE(channel.read_all());
+  }
+}
+
+// A gap that is less than half of the ring is known by the leap into it alone.
+TEST(EarlyWrap, ASuccessorBehindALeapClosesTheStream) {
+  Channel channel(24, 2048, 512);
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(channel.send());  // on to the second half
+  while (channel.sent - channel.taken > 4) ASSERT_NO_FATAL_FAILURE(channel.read());
+  while (channel.producer.position() <= 2048) {
+    ASSERT_TRUE(channel.send());
+    ASSERT_NO_FATAL_FAILURE(channel.read());
+  }
+  channel.fill();
+  ASSERT_GT(channel.producer.position() - channel.consumer.position(), 2048u);
+  channel.producer = channel.ring.producer();
+  channel.producer.close();
+  while (channel.taken < channel.sent) ASSERT_NO_FATAL_FAILURE(channel.read());
+  EXPECT_EQ(take(channel.consumer), "<end>");
+}
+
+TEST(EarlyWrap, ASingleRecordAmongBatchesGoesBack) {
+  Channel channel(24);
+  std::uint64_t furthest = 0;
+  for (int i = 0; i < 2000; ++i) {
+    if (i % 5 == 0) channel.producer.begin_batch();
+    ASSERT_TRUE(channel.send());
+    if (i % 5 == 0) channel.producer.end_batch();
+    ASSERT_NO_FATAL_FAILURE(channel.read_all());
+    furthest = std::max(furthest, channel.index());
+  }
+  EXPECT_LE(furthest, 3 * kWindow);
 }
 
 TEST(EarlyWrap, AStreamMayEndWhereverTheProducerStands) {
@@ -246,6 +319,8 @@ TEST(EarlyWrap, AStreamMayEndWhereverTheProducerStands) {
     ASSERT_NO_FATAL_FAILURE(channel.go_back_early());
     for (std::uint64_t i = 0; i < more && channel.send(); ++i) {
     }
+    // Also by a successor that knows nothing of it all.
+    if (more % 2 == 0) channel.producer = channel.ring.producer();
     channel.producer.close();
     // A successor writes behind the mark.
     channel.producer = channel.ring.producer(kWindow);
@@ -310,13 +385,14 @@ TEST(EarlyWrap, TheLinesOfAGapAreNotEvicted) {
 
 TEST(EarlyWrap, UnreadBytesLeaveThePaddingOut) {
   Channel channel(24);
-  EXPECT_EQ(detail::unread_bytes(channel.ring.parts()), 0u);
+  EXPECT_EQ(detail::unread_bytes(channel.ring.parts(), channel.producer.position()), 0u);
   ASSERT_NO_FATAL_FAILURE(channel.go_back_early());
-  EXPECT_EQ(detail::unread_bytes(channel.ring.parts()), 32u);
+  EXPECT_EQ(detail::unread_bytes(channel.ring.parts(), channel.producer.position()), 32u);
   channel.fill();
-  EXPECT_EQ(detail::unread_bytes(channel.ring.parts()), (channel.sent - channel.taken) * 32);
+  EXPECT_EQ(detail::unread_bytes(channel.ring.parts(), channel.producer.position()),
+            (channel.sent - channel.taken) * 32);
   channel.ring.consumer_part.head = 4;
-  EXPECT_EQ(detail::unread_bytes(channel.ring.parts()), 0u);
+  EXPECT_EQ(detail::unread_bytes(channel.ring.parts(), channel.producer.position()), 0u);
 }
 
 }  // namespace

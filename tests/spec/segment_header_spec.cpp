@@ -136,7 +136,7 @@ TEST(SegmentHeader, AnotherVersionIsRefused) {
 // The version that is written and asked for is that of the kind; today's value of each is ABI.
 TEST(SegmentHeader, EachKindHasALayoutVersionOfItsOwn) {
   const std::pair<RingKind, std::uint32_t> versions[] = {{RingKind::kSpsc, 2},
-                                                         {RingKind::kRecord, 2},
+                                                         {RingKind::kRecord, 3},
                                                          {RingKind::kMpmc, 2},
                                                          {RingKind::kLatest, 2},
                                                          {RingKind::kFramePool, 2}};

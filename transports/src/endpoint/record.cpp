@@ -59,7 +59,8 @@ bool RingSender::peer_closed() const noexcept {
 bool RingSender::receiver_left() const noexcept {
   if (!peer_closed()) return false;
   // relaxed: positions only grow; an older one makes us wait for the next look.
-  return !not_the_first_ || parts_.consumer->head.load(std::memory_order_relaxed) > start_;
+  const Position head = parts_.consumer->head.load(std::memory_order_relaxed);
+  return !not_the_first_ || static_cast<std::int64_t>(head - start_) > 0;
 }
 
 // kPeerGone: a receiver came while this sender was there and left in order, though it read nothing
@@ -165,9 +166,9 @@ bool RingSender::disarm() noexcept {
   return false;
 }
 
-void RingSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
+void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
   info.capacity_bytes = capacity_;
-  info.pending_bytes = unread_bytes(parts_);
+  info.pending_bytes = unread_bytes(parts_, producer.position());
   membership_->describe(info);
 }
 

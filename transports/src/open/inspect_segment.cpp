@@ -45,7 +45,7 @@ void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& in
   info.messages = producer->sequence();
   look_at_readers(*parts, producer->sequence(), producer->position(), info);
   if (parts->readers > 1) return;
-  info.pending_bytes = detail::unread_bytes(*parts);
+  info.pending_bytes = detail::unread_bytes(*parts, producer->position());
 }
 
 Result<ChannelInfo> inspect_segment_channel(const Url& url) {

@@ -3,8 +3,10 @@
 // A ring that is larger than the caches is cold: whenever the producer comes round, the lines that
 // it writes have left all caches, and come from memory. While the consumer keeps up, hardly any of
 // that space is needed. So a producer that has filled a window's worth, and sees that the consumer
-// is close behind, pads to the end of the ring and begins anew. A ring of any size is then as fast
-// as one of the window's size; when the consumer falls behind, all of it is used.
+// is close behind, pads to the end of the ring and begins anew. A ring of up to 4 GiB is then as
+// fast as one of the window's size; when the consumer falls behind, all of it is used. Batches,
+// which have to fit as a whole, go on where they are: a single record that comes to the end of a
+// window goes back.
 //
 // The capacity stays what it is. What was padded over is free, and with a consumer that stops just
 // now it is needed after all: then the producer leaps, by a padding in the middle of the ring, over
@@ -33,6 +35,8 @@ class EarlyWrap {
  public:
   // Bytes. The default capacity of a channel, for the same reason: see docs/performance.md.
   static constexpr std::uint64_t kWindow = std::uint64_t{4} << 20;
+  // A padding is no longer than a header can say, so larger rings are not wrapped early.
+  static constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
   // Of a ring that is not to be wrapped early.
   static constexpr std::uint64_t kNever = std::uint64_t{1} << 63;
 
@@ -46,27 +50,34 @@ class EarlyWrap {
     Position limit;
   };
 
-  // Where the next record goes, of which there is room at `tail` before `limit`. `unread`: the
-  // bytes from the consumer's position to the tail.
+  // Where the next record goes, of which there is room behind `padding` at `tail` and before
+  // `limit`. `unread`: the bytes from the consumer's position to the tail. `may_pad`: not in a
+  // batch, which has to fit as a whole, and may be abandoned.
   [[nodiscard]] Place place(Position tail, Position limit, std::uint64_t capacity,
-                            std::uint64_t unread, std::uint64_t footprint) const noexcept {
-    const Place whole{0, limit};
-    if (capacity <= window_) return whole;
+                            std::uint64_t unread, std::uint64_t padding, std::uint64_t footprint,
+                            bool may_pad) const noexcept {
+    if (capacity <= window_ || capacity > kMostBytes) return {padding, limit};
     const std::uint64_t index = index_of(tail, capacity);
     const std::uint64_t to_end = capacity - index;
-    if (index + footprint > window_ && unread <= window_ / 2 &&
-        limit - tail >= to_end + footprint && is_padding(to_end)) {
+    if (may_pad && padding == 0 && index + footprint > window_ && unread <= window_ / 2 &&
+        limit - tail >= to_end + footprint) {
       return {to_end, nearer(limit, tail + to_end + max_of(window_, footprint), tail)};
     }
     // Up to where a window ends, to look again.
-    const std::uint64_t rest = window_ - index_of(index, window_);
-    return {0, nearer(limit, tail + max_of(rest, footprint), tail)};
+    const Position at = tail + padding;
+    const std::uint64_t rest = window_ - index_of(at, window_);
+    return {padding, nearer(limit, at + max_of(rest, footprint), tail)};
   }
 
-  // A padding from `from` to `to` has been committed, with the record behind it.
+  // A padding that was chosen here, or by a predecessor, has been committed with the record behind
+  // it.
   void padded(Position from, Position to, std::uint64_t capacity) noexcept {
     // One that leads into a gap makes none.
     if (index_of(to, capacity) == 0) gap_ = {from, to};
+  }
+  // The consumer stands at `head`.
+  void passed(Position head) noexcept {
+    if (!is_open(head)) gap_ = {};
   }
 
   // Up to where records may reach from `tail` on, if by the consumer's position it is `limit`: a
@@ -87,8 +98,7 @@ class EarlyWrap {
     const Position limit = gap_.end + capacity - reserve;
     const auto room_for_header = static_cast<std::int64_t>(head + capacity - tail);
     if (room_for_header < static_cast<std::int64_t>(record_header::kBytes)) return kNone;
-    if (static_cast<std::int64_t>(to - tail) < static_cast<std::int64_t>(record_header::kBytes) ||
-        !is_padding(to - tail)) {
+    if (static_cast<std::int64_t>(to - tail) < static_cast<std::int64_t>(record_header::kBytes)) {
       return kNone;
     }
     if (static_cast<std::int64_t>(limit - to) < static_cast<std::int64_t>(footprint)) return kNone;
@@ -96,7 +106,7 @@ class EarlyWrap {
   }
 
  private:
-  // From where the last padding at the end of a lap begins, to the start of the next lap.
+  // From where the last early padding begins, to the start of the next lap.
   struct Gap {
     Position start = 0;
     Position end = 0;
@@ -109,9 +119,6 @@ class EarlyWrap {
   // Behind the padding's header, a lap later.
   [[nodiscard]] Position landing(std::uint64_t capacity) const noexcept {
     return gap_.start + capacity + record_header::kBytes;
-  }
-  [[nodiscard]] static constexpr bool is_padding(std::uint64_t bytes) noexcept {
-    return bytes - record_header::kBytes <= 0xffff'ffff;
   }
   [[nodiscard]] static Position nearer(Position one, Position other, Position tail) noexcept {
     return one - tail < other - tail ? one : other;

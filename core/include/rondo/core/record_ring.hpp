@@ -139,9 +139,10 @@ class alignas(kLineBytes) record_ring::Producer {
       publish_header(
           record_header::make(RecordKind::kPadding, sequence_,
                               static_cast<std::uint32_t>(padding_ - record_header::kBytes)));
-      // The padding of a batch may be abandoned with it.
-      if (!in_batch_) early_wrap_.padded(tail_, start, parts_.capacity);
-      if (limit_ == tail_) limit_ = limit_behind_padding_;
+      if (limit_ == tail_) {  // chosen by early_wrap_
+        if (!in_batch_) early_wrap_.padded(tail_, start, parts_.capacity);
+        limit_ = limit_behind_padding_;
+      }
       padding_ = 0;
     } else {
       publish_header(header);

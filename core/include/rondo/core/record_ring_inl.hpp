@@ -40,7 +40,10 @@ struct RecordWalk {
   Position last = 0;                // of the last record passed
   std::uint32_t bytes = 0;          // of it
   std::uint64_t footprints = 0;     // of all that was passed but padding
-  bool cut = false;                 // it ended as the stride was used up; what it passed was sound
+  // The last gap that can be told from what was passed; see early_wrap.hpp.
+  Position gap_start = 0;
+  Position gap_end = 0;
+  bool cut = false;  // it ended as the stride was used up; what it passed was sound
 };
 
 // Walks from a committed header to the position `stop` or to record `stop_sequence`, or to the end
@@ -74,7 +77,17 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
       ++sequence;
     }
     position += header.footprint_bytes;
-    if (header.verdict != Verdict::kPadding) walk.footprints += header.footprint_bytes;
+    if (header.verdict != Verdict::kPadding) {
+      walk.footprints += header.footprint_bytes;
+    } else if (index_of(position, parts.capacity) != 0) {
+      // A leap, right behind the header at the gap's start, a lap later.
+      walk.gap_start = position - parts.capacity - record_header::kBytes;
+      walk.gap_end = walk.gap_start + parts.capacity - index_of(walk.gap_start, parts.capacity);
+    } else if (header.footprint_bytes > parts.capacity / 2) {
+      // No record is as large, so it is an early one.
+      walk.gap_start = position - header.footprint_bytes;
+      walk.gap_end = position;
+    }
     if (header.verdict == Verdict::kRecord) walk.records_end = position;
     if (walk.after_mark) {
       walk.mark_end = position;
@@ -133,17 +146,25 @@ inline RecordWalk walk_to_end(const RecordParts& parts) noexcept {
   return position % record_header::kBytes == 0;
 }
 
-// Bytes that lie between the only consumer's position and the end of what is published, headers
-// included; 0 if they do not add up, as they may beside live participants. For people.
-inline std::uint64_t unread_bytes(const RecordParts& parts) noexcept {
-  // relaxed, both: for people.
-  const Position head = parts.consumer->head.load(std::memory_order_relaxed);
+// A walk from the only consumer's position `head` to the end of what is published, or as far as the
+// stride goes.
+inline RecordWalk walk_unread(const RecordParts& parts, RecordStride stride,
+                              Position head) noexcept {
+  // relaxed: what the header says is proved by the walk.
   const std::uint64_t word = parts.header_at(head).load(std::memory_order_relaxed);
-  if (!is_header_position(head)) return 0;
-  auto stride = RecordStride::of_lap(parts);
-  const auto walk =
-      walk_records(parts, stride, head, record_header::tag_of(word) >> 4, std::nullopt);
-  return walk.sound ? walk.footprints : 0;
+  return walk_records(parts, stride, head, record_header::tag_of(word) >> 4, std::nullopt);
+}
+
+// Bytes that lie unread between the only consumer's position and `tail`, headers included, paddings
+// not; where they are many, or change under our eyes, at most so many. 0 if the consumer's position
+// is none. For people.
+inline std::uint64_t unread_bytes(const RecordParts& parts, Position tail) noexcept {
+  // relaxed: for people.
+  const Position head = parts.consumer->head.load(std::memory_order_relaxed);
+  const std::uint64_t distance = tail - head;
+  if (distance > 2 * parts.capacity || !is_header_position(head)) return 0;
+  const auto walk = walk_unread(parts, RecordStride::of_look(), head);
+  return walk.sound && !walk.cut ? walk.footprints : min_of(distance, parts.capacity);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail
@@ -189,6 +210,12 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
   producer.refresh_head();
   if (producer.failed_) return corrupt("a consumer's position");
   producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
+  // A gap that our predecessor has left, into which we may leap.
+  const auto unread =
+      detail::walk_unread(parts, detail::RecordStride::of_lap(parts), producer.head_seen_);
+  if (unread.sound && unread.gap_end != unread.gap_start) {
+    producer.early_wrap_.padded(unread.gap_start, unread.gap_end, parts.capacity);
+  }
   return producer;
 }
 
@@ -260,23 +287,25 @@ inline bool record_ring::Producer::make_room(std::uint64_t footprint) noexcept {
   // The head is at or before the checkpoint, so this limit keeps the checkpoint's header, too; and
   // so does a leap over what is unread.
   const Position limit = head_seen_ + parts_.capacity - kReserve;
+  early_wrap_.passed(head_seen_);
   limit_ = early_wrap_.limit(tail_, head_seen_, limit, parts_.capacity, kReserve);
   EarlyWrap::Place place{0, limit_};
   if (static_cast<std::int64_t>(limit_ - tail_) >=
       static_cast<std::int64_t>(padding_ + footprint)) {
-    // A batch may be abandoned, and its padding with it.
-    if (in_batch_ || padding_ != 0 || footprint == 0) return true;
-    place = early_wrap_.place(tail_, limit_, parts_.capacity, tail_ - head_seen_, footprint);
+    if (footprint == 0) return true;
+    place = early_wrap_.place(tail_, limit_, parts_.capacity, tail_ - head_seen_, padding_,
+                              footprint, !in_batch_);
   } else {
+    if (footprint == 0 || in_batch_) return false;
     place = early_wrap_.leap(tail_, head_seen_, parts_.capacity, footprint, kReserve);
-    if (place.padding == 0 || footprint == 0) return false;
+    if (place.padding == 0) return false;
   }
-  padding_ = place.padding;
-  if (padding_ == 0) {
+  if (place.padding == padding_) {
     limit_ = place.limit;
   } else {
     limit_ = tail_;  // a reservation that is forgotten leaves the next one to ask
     limit_behind_padding_ = place.limit;
+    padding_ = place.padding;
   }
   return true;
 }
