@@ -2,6 +2,13 @@
 # otherwise the program that would have measured it says at its top that it is left out, and what
 # would bring it. `./dev bench` installs them all.
 #
+# rondo_forget(VARIABLE PATH): what was found before and is gone from there is looked for anew.
+function(rondo_forget variable path)
+  if(NOT EXISTS "${path}")
+    unset(${variable} CACHE)
+  endif()
+endfunction()
+
 # rondo_rival(ID NAME PACKAGE HEADERS h... [SUFFIXES s...] [LIBRARIES l...] [PROGRAM p])
 #
 # Looks for it. If found, the target rondo_rival_ID defines RONDO_RIVAL_ID for those who link it.
@@ -10,6 +17,7 @@ function(rondo_rival id name package)
   add_library(rondo_rival_${id} INTERFACE)
   set(found TRUE)
   foreach(header IN LISTS rival_HEADERS)
+    rondo_forget(RONDO_${id}_${header} "${RONDO_${id}_${header}}/${header}")
     # What `./dev bench` unpacks without installing it lies under build/rivals.
     find_path(RONDO_${id}_${header} ${header} PATH_SUFFIXES ${rival_SUFFIXES}
               HINTS ${PROJECT_SOURCE_DIR}/build/rivals/usr/include)
@@ -21,6 +29,7 @@ function(rondo_rival id name package)
     endif()
   endforeach()
   foreach(library IN LISTS rival_LIBRARIES)
+    rondo_forget(RONDO_${id}_${library} "${RONDO_${id}_${library}}")
     find_library(RONDO_${id}_${library} ${library})
     mark_as_advanced(RONDO_${id}_${library})
     if(RONDO_${id}_${library})
@@ -30,6 +39,7 @@ function(rondo_rival id name package)
     endif()
   endforeach()
   if(rival_PROGRAM)
+    rondo_forget(RONDO_${id}_PROGRAM "${RONDO_${id}_PROGRAM}")
     find_program(RONDO_${id}_PROGRAM ${rival_PROGRAM})
     mark_as_advanced(RONDO_${id}_PROGRAM)
     if(NOT RONDO_${id}_PROGRAM)
@@ -73,7 +83,7 @@ rondo_rival(XENIUM "xenium" libxenium-dev HEADERS xenium/vyukov_bounded_queue.hp
 rondo_rival(CK "concurrencykit" libck-dev HEADERS ck_ring.h)
 # libdpdk-dev depends on 230 packages, and its headers alone will do: its calls are inline.
 rondo_rival(RTE_RING "DPDK rte_ring" libdpdk-dev
-            HEADERS rte_ring.h rte_config.h SUFFIXES dpdk x86_64-linux-gnu/dpdk)
+            HEADERS rte_ring.h rte_config.h SUFFIXES dpdk ${CMAKE_LIBRARY_ARCHITECTURE}/dpdk)
 
 # Between two processes.
 rondo_rival(INTERPROCESS_QUEUE "Boost message_queue" libboost-dev
