@@ -5,10 +5,10 @@
 //   merge_results --out FILE [--packages FILE] FILE...
 //
 // --packages: lines of a Debian package and its version. Files of Google Benchmark are taken, too.
+// What is no file of figures, as a program leaves one that is ended while it writes, is left out.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -20,36 +20,48 @@
 
 #include "support/facts.hpp"
 #include "support/modes.hpp"
+#include "support/role.hpp"
 
 namespace rondo::bench {
 namespace {
 
 using nlohmann::json;
 
+// Null if it is none.
 json read(const std::string& path) {
   std::ifstream file(path);
   json content = json::parse(file, nullptr, false);
   if (content.is_object()) return content;
-  fmt::print(stderr, "merge_results: {} is no file of figures\n", path);
-  std::exit(1);
+  fmt::print(stderr, "merge_results: {} is no file of figures: left out\n", path);
+  return nullptr;
 }
 
 void append(json& to, const json& from) { to.insert(to.end(), from.begin(), from.end()); }
 
-// "BM_Claim/8/64" is the engine BM_Claim with the arguments 8/64.
+Role role_of_google(const std::string& engine) {
+  if (engine.find("Boost") != engine.npos) return Role::kRival;
+  for (const char* simple : {"Textbook", "Mutex"}) {
+    if (engine.find(simple) != engine.npos) return Role::kTextbook;
+  }
+  return Role::kOurs;
+}
+
+// "BM_Claim<Ring>/8/64" is the engine BM_Claim<Ring> with the arguments 8/64, in the benchmark
+// BM_Claim.
 void append_google(json& all, const json& from, const std::string& program) {
   std::map<std::string, json> series;
   for (const json& run : from.at("benchmarks")) {
     if (run.value("run_type", "") != "iteration" || run.contains("error_occurred")) continue;
     const std::string name = run.value("run_name", run.at("name").get<std::string>());
     const std::size_t slash = name.find('/');
+    const std::string engine = name.substr(0, slash);
     json& one = series[name];
     if (one.is_null()) {
       one = {{"program", program},
              {"question", program},
-             {"engine", name.substr(0, slash)},
-             {"role", "ours"},
-             {"parameters", json::object()},
+             {"engine", engine},
+             {"role", to_string(role_of_google(engine))},
+             {"parameters", {{"benchmark", engine.substr(0, engine.find('<'))}}},
              {"unit", run.at("time_unit")},
              {"more_is_better", false},
              {"dropped", 0},
@@ -86,7 +98,12 @@ void place(json& all) {
 json packages(const std::string& path) {
   json all = json::object();
   std::ifstream file(path);
-  for (std::string name, version; file >> name >> version;) all[name] = version;
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t space = line.find(' ');
+    if (space != line.npos && space + 1 < line.size()) {
+      all[line.substr(0, space)] = line.substr(space + 1);
+    }
+  }
   return all;
 }
 
@@ -103,6 +120,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> of_google;
   for (const std::string& path : paths) {
     json one = read(path);
+    if (one.is_null()) continue;
     if (one.contains("benchmarks")) {
       of_google.push_back(path);
     } else if (one.value("schema", "") != "rondo-bench" || one.value("version", 0) != 1) {
@@ -111,6 +129,7 @@ int main(int argc, char** argv) {
     } else if (all.is_null()) {
       all = std::move(one);
     } else {
+      if (one["date"] < all["date"]) all["date"] = one["date"];
       for (const char* list : {"series", "programs", "failures", "other_probes_ns"}) {
         append(all[list], one[list]);
       }

@@ -27,11 +27,26 @@ rm -f "$parts"/*
 
 headline() { printf '\n== %s\n\n' "$1"; }
 
-# measure PROGRAM SECONDS QUICK_SECONDS [ARGUMENT...]: for that long, if it is there. Its figures are kept.
+# run SECONDS PROGRAM [ARGUMENT...]: of which SECONDS are expected; one that hangs is ended. That one
+# fails does not keep the others from running.
+failures=()
+run() {
+  local seconds=$1 program=$2 status=0
+  [[ -x $bin/$program ]] || { echo "not built: $program"; return 0; }
+  timeout --foreground -k 10 $((3 * seconds + 120)) "$bin/$program" "${@:3}" || status=$?
+  case $status in
+    0) ;;
+    129 | 130 | 143) exit "$status" ;;
+    124 | 137) failures+=("$program did not finish") ;;
+    *) failures+=("$program ended with $status") ;;
+  esac
+}
+
+# measure PROGRAM SECONDS QUICK_SECONDS [ARGUMENT...]: for that long. Its figures are kept.
 measure() {
   local program=$1 seconds=${quick:+$3}
-  [[ -x $bin/$program ]] || { echo "not built: $program"; return 0; }
-  "$bin/$program" --seconds "${seconds:-$2}" --json "$parts/$program.json" "${@:4}"
+  seconds=${seconds:-$2}
+  run "$seconds" "$program" --seconds "$seconds" --json "$parts/$program.json" "${@:4}"
 }
 
 # As root, other programs are kept off the two cores for the milliseconds of each sample.
@@ -60,7 +75,7 @@ measure guarded_compare 45 7 "${many[@]}"
 
 headline "Opening a channel, beside a memset of fresh memory"
 # Its figures are no series of samples: they stand in a file of their own.
-"$bin/opening_compare" --rounds "$([[ $quick ]] && echo 3 || echo 15)" "${real_time[@]}" \
+run 60 opening_compare --rounds "$([[ $quick ]] && echo 3 || echo 15)" "${real_time[@]}" \
   --json "$results/opening.json"
 
 headline "Rare messages between two processes: processor time, against a bare futex"
@@ -71,23 +86,33 @@ measure mpmc_versus 200 25 "${many[@]}"
 
 for benchmark in "$bin"/*_bench; do
   [[ -x $benchmark ]] || continue
-  headline "$(basename "$benchmark"): in-process questions (placement not told apart)"
-  "$benchmark" --benchmark_min_time="$([[ $quick ]] && echo 0.01 || echo 0.2)" \
-    --benchmark_out="$parts/$(basename "$benchmark").json" --benchmark_out_format=json
+  benchmark=${benchmark##*/}
+  headline "$benchmark: in-process questions (placement not told apart)"
+  run 60 "$benchmark" --benchmark_min_time="$([[ $quick ]] && echo 0.01 || echo 0.2)" \
+    --benchmark_out="$parts/$benchmark.json" --benchmark_out_format=json
 done
 
 # The versions of what is compared with, as far as Debian has installed it.
 for package in ${RONDO_BENCH_PACKAGES:-}; do
+  command -v dpkg-query >/dev/null || break
   # shellcheck disable=SC2016  # dpkg's own variables
-  printf '%s %s\n' "$package" \
-    "$(dpkg-query -W -f='${Version}' "$package" 2>/dev/null || echo missing)"
+  version=$(dpkg-query -W -f='${db:Status-Status}/${Version}\n' "$package" 2>/dev/null |
+    sed -n '/^installed\//{s///p;q}') || true
+  printf '%s %s\n' "$package" "${version:-missing}"
 done >"$parts/packages.txt"
 
 processor=$(awk -F ': *' '
   /^vendor_id|^cpu family|^model[[:space:]]*:/ { printf "%s%s", sep, $2; sep = "-" }
   /^$/ { exit }' /proc/cpuinfo | tr -cd '[:alnum:]-')
 file=$results/$(date -u +%Y-%m-%d-%H%M%S)-${processor:-unknown}.json
-"$bin/merge_results" --out "$file" --packages "$parts/packages.txt" "$parts"/*.json
-printf '\n'
-python3 -B bench/report.py --summary "$file"
-printf '\nAll figures: %s\nA page of them: ./dev bench report %s\n' "$file" "$file"
+if "$bin/merge_results" --out "$file" --packages "$parts/packages.txt" "$parts"/*.json; then
+  printf '\n'
+  python3 -B bench/report.py --summary "$file" || failures+=("the summary")
+  printf '\nAll figures: %s\nA page of them: ./dev bench report %s\n' "$file" "$file"
+else
+  failures+=("there is no file of figures")
+fi
+((${#failures[@]} == 0)) || {
+  printf 'FAILED: %s\n' "${failures[@]}" >&2
+  exit 1
+}
