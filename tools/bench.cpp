@@ -41,12 +41,17 @@ struct Cell {
   [[nodiscard]] double rate() const { return rates.empty() ? 0 : bench::median(rates); }
 };
 
+// Where directories are made that go again.
+std::string temporary() {
+  const char* const chosen = std::getenv("TMPDIR");
+  return chosen != nullptr && *chosen != '\0' ? chosen : "/tmp";
+}
+
 // A directory that goes with this object.
 class Directory {
  public:
   Directory() {
-    const char* const chosen = std::getenv("TMPDIR");
-    std::string pattern = std::string(chosen != nullptr ? chosen : "/tmp") + "/rondo-bench-XXXXXX";
+    std::string pattern = temporary() + "/rondo-bench-XXXXXX";
     if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
   }
   Directory(const Directory&) = delete;
@@ -161,8 +166,7 @@ int run_bench(const BenchOptions& options) {
   stop_signal::install();
   const Directory directory;
   if (directory.path().empty()) {
-    say_error("no directory can be made in {}; set TMPDIR to one where it can",
-              std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp");
+    say_error("no directory can be made in {}; set TMPDIR to one where it can", temporary());
     return kCannotOpen;
   }
   const TwoCores cores = choose_cores();

@@ -275,7 +275,7 @@ class SharedMemory {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_IGN);  // parent's matter
-  alarm(30 + static_cast<unsigned>(plan.seconds));
+  alarm(30 + 4 * static_cast<unsigned>(plan.seconds));
   meeting_of_this_process = place.meeting;
   pin_to(core);
   take_part(number, plan, place, directory);
@@ -332,7 +332,7 @@ SampleOutcome take_bench_sample(const BenchWay& way, std::size_t bytes, double s
   const SharedMemory memory(2 * kWayBytes);
   const SharedMemory for_table(sizeof(Table));
   auto* const table = new (for_table.get()) Table{};
-  const KernelObjects kernel;
+  const KernelObjects kernel(false);
   const Plan plan{bytes, seconds / 2, table};
   int done[2];
   if (pipe2(done, O_CLOEXEC) != 0) {

@@ -38,7 +38,8 @@ struct KernelObjects {
   int events[2] = {-1, -1};
   int system_v[2] = {-1, -1};
 
-  KernelObjects() {
+  // `queues`: those of System V as well, which stay when the process is killed.
+  explicit KernelObjects(bool queues = true) {
     for (const int way : {0, 1}) {
       int ends[2];
       if (pipe2(ends, O_CLOEXEC) == 0) pipes[way] = {ends[1], ends[0]};
@@ -48,6 +49,7 @@ struct KernelObjects {
         fcntl(each.write_end, F_SETPIPE_SZ, 1 << 20);
       }
       events[way] = eventfd(0, EFD_CLOEXEC);
+      if (!queues) continue;
       system_v[way] = msgget(IPC_PRIVATE, 0600);
       // More room needs root; it stays as it is without.
       msqid_ds state{};
