@@ -28,7 +28,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "rondo/core/frame_pool.hpp"
@@ -286,7 +285,7 @@ int main(int argc, char** argv) {
   RunOptions options;
   options.add_to(app);
   CLI11_PARSE(app, argc, argv);
-  demand(std::thread::hardware_concurrency() >= 2, "needs two cores");
+  demand(allowed_cores() >= 2, "needs two cores");
   Results results("frames_compare");
   std::vector<Table> tables;
   for (const std::uint32_t bytes : {65536u, 1920u * 1080 * 3 / 2, 3840u * 2160 * 3 / 2}) {

@@ -20,6 +20,7 @@
 
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
+#include "support/child.hpp"
 #include "support/machine.hpp"
 #include "support/payload.hpp"
 #include "support/results.hpp"
@@ -47,7 +48,7 @@ int receive_all(const std::string& url, std::size_t bytes) {
 double sample(const std::string& url, std::size_t bytes, std::uint32_t readers) {
   std::vector<pid_t> children(readers);
   for (pid_t& child : children) {
-    child = fork();
+    child = fork_child();
     if (child == 0) _exit(receive_all(url, bytes));
   }
   double rate = 0;

@@ -4,8 +4,8 @@
 // fills; every message is written and read in full, and summed up. Threads are pinned in turn to
 // two cores: 2P2C and 4P4C are oversubscribed there. A thread that gets nothing pauses, and yields
 // after 200 times in vain. Engines are interleaved, each run has a fresh ring, each sample is
-// bracketed by a probe of how far apart the cores are, and medians are taken within a tag
-// (support/machine.hpp). Samples whose threads lost more than a tenth of the two cores to others
+// bracketed by a probe of how far apart the cores are, and medians are taken within a placement
+// (support/modes.hpp). Samples whose threads lost more than a tenth of the two cores to others
 // are dropped.
 //
 //   mpmc_versus [--json FILE] [--rounds N] [--seconds S] [--only PART-OF-A-NAME]
@@ -410,6 +410,10 @@ int main(int argc, char** argv) {
   options.add_to(app);
   app.add_option("--only", only, "only engines whose name has this in it");
   CLI11_PARSE(app, argc, argv);
+  if (allowed_cores() < 2) {
+    fmt::print(stderr, "mpmc_versus: needs two cores\n");
+    return 1;
+  }
   Results results("mpmc_versus");
   std::array tables{table<Message<8>>(results, only), table<Message<64>>(results, only)};
   {

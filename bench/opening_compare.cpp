@@ -22,10 +22,14 @@
 // virtual one the host has to find; a disk (what is written to a file is not waited for); the
 // handshake of a guarded channel with another process; memory that is scarce.
 //
+// What a directory has no room for is left out, and so is a directory without nameless files: in a
+// container, /dev/shm may have 64 MiB.
+//
 //   opening_compare [--json FILE] [--rounds N] [--real-time] [--directory DIR]
 //     DIR: where file: has its files; default /var/tmp
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -33,6 +37,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -50,6 +55,8 @@
 
 namespace rondo::bench {
 namespace {
+
+volatile sig_atomic_t stop_wanted = 0;  // the signal
 
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kMiB = std::size_t{1} << 20;
@@ -72,10 +79,32 @@ double milliseconds(F&& f) {
   return seconds_since(start) * 1e3;
 }
 
+constexpr const char* kShm = "/dev/shm";
+
+int nameless_file(const std::string& directory) {
+  return open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+// Whether what has this size can be measured in this directory; says why it can't.
+bool can_be_in(const std::string& directory, std::string_view what, std::size_t mib) {
+  std::error_code error;
+  const auto space = std::filesystem::space(directory, error);
+  const char* why = nullptr;
+  if (error || space.available < 2 * mib * kMiB) {
+    why = "no room for it twice";
+  } else if (const int fd = nameless_file(directory); fd >= 0) {
+    close(fd);
+  } else {
+    why = "no nameless files there";
+  }
+  if (why != nullptr) fmt::print("left out: {} of {} MiB in {}: {}\n", what, mib, directory, why);
+  return why == nullptr;
+}
+
 // A memset of new memory: of a nameless file in `directory`, or, without one, of this process's.
 double clear_new(const std::string& directory, std::size_t bytes) {
   const bool file = !directory.empty();
-  const int fd = file ? open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+  const int fd = file ? nameless_file(directory) : -1;
   demand(!file || (fd >= 0 && ftruncate(fd, static_cast<off_t>(bytes)) == 0), "no file to clear");
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
@@ -154,7 +183,6 @@ class Contest {
 };
 
 std::vector<Contest> contests(const std::string& directory) {
-  const std::string shm = "/dev/shm";
   const std::string name = fmt::format("opening-compare-{}", getpid());
   const std::string path = directory + '/' + name;
   std::vector<Contest> all;
@@ -162,12 +190,16 @@ std::vector<Contest> contests(const std::string& directory) {
     const std::string ring = fmt::format("capacity={}MiB", mib);
     const std::string slots = fmt::format("kind=mpmc&slots={}&slot_size=1000", mib * 1024);
     const std::string frames = fmt::format("kind=frames&frames=8&frame_size={}KiB", mib * 128);
-    all.emplace_back("shm:", shm, "shm:" + name, mib, ring);
-    all.emplace_back("shm:, readers=4", shm, "shm:" + name, mib, ring + "&readers=4");
-    all.emplace_back("shm:, kind=mpmc", shm, "shm:" + name, mib, slots);
-    all.emplace_back("shm:, kind=frames", shm, "shm:" + name, mib, frames);
-    all.emplace_back("shm+guarded:", shm, "shm+guarded:" + path, mib, ring);
-    all.emplace_back("file:", directory, "file:" + path, mib, ring);
+    if (can_be_in(kShm, "channels", mib)) {
+      all.emplace_back("shm:", kShm, "shm:" + name, mib, ring);
+      all.emplace_back("shm:, readers=4", kShm, "shm:" + name, mib, ring + "&readers=4");
+      all.emplace_back("shm:, kind=mpmc", kShm, "shm:" + name, mib, slots);
+      all.emplace_back("shm:, kind=frames", kShm, "shm:" + name, mib, frames);
+      all.emplace_back("shm+guarded:", kShm, "shm+guarded:" + path, mib, ring);
+    }
+    if (can_be_in(directory, "channels", mib)) {
+      all.emplace_back("file:", directory, "file:" + path, mib, ring);
+    }
     all.emplace_back("inproc:", "", "inproc:" + name, mib, ring);
     all.emplace_back("inproc:, kind=mpmc", "", "inproc:" + name, mib, slots);
   }
@@ -177,10 +209,12 @@ std::vector<Contest> contests(const std::string& directory) {
 // Shared memory whose pages are brought in when it is made, or are not.
 class Pages {
  public:
+  static constexpr std::size_t kMebibytes = 64;
+
   explicit Pages(bool at_once) : at_once_(at_once) {}
 
   void sample() {
-    constexpr std::size_t kBytes = 64 * kMiB;
+    constexpr std::size_t kBytes = kMebibytes * kMiB;
     const SegmentName name{Backing::kSharedMemory, fmt::format("opening-pages-{}", getpid())};
     std::optional<Segment> segment;
     open_.push_back(milliseconds([&] {
@@ -234,15 +268,24 @@ int main(int argc, char** argv) {
   app.add_flag("--real-time", real_time, "keep other programs off the core (needs root)");
   CLI11_PARSE(app, argc, argv);
 
+  // Ends in order: what was made goes away.
+  struct sigaction ends {};
+  ends.sa_handler = [](int number) { stop_wanted = number; };
+  ends.sa_flags = SA_RESTART;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &ends, nullptr);
+
   pin_to(0);
   std::vector<Contest> all = contests(directory);
-  std::vector<Pages> pages{Pages(true), Pages(false)};
+  std::vector<Pages> pages;
+  if (can_be_in(kShm, "pages", Pages::kMebibytes)) pages = {Pages(true), Pages(false)};
   for (int round = 0; round < rounds; ++round) {
     for (Contest& contest : all) {
+      if (stop_wanted != 0) return 128 + stop_wanted;
       const RealTime undisturbed(real_time);
       contest.sample();
     }
     for (Pages& one : pages) {
+      if (stop_wanted != 0) return 128 + stop_wanted;
       const RealTime undisturbed(real_time);
       one.sample();
     }
@@ -251,8 +294,10 @@ int main(int argc, char** argv) {
   fmt::print("{}\n\n{:<22}{:>5}{:>10}{:>10}{:>8}{:>10}{:>8}{:>10}\n", describe_machine(),
              "milliseconds", "MiB", "memset", "create", "ratio", "attach", "ratio", "close");
   for (const Contest& contest : all) contest.print(result["channels"]);
-  fmt::print("\n{:<22}{:>10}{:>10}{:>10}{:>16}{:>12}\n", "64 MiB, pages", "open, ms", "first, us",
-             "lap, ms", "page p99.9, us", "longest, us");
+  if (!pages.empty()) {
+    fmt::print("\n{:<22}{:>10}{:>10}{:>10}{:>16}{:>12}\n", "64 MiB, pages", "open, ms", "first, us",
+               "lap, ms", "page p99.9, us", "longest, us");
+  }
   for (const Pages& one : pages) one.print(result["pages"]);
   if (!json.empty()) std::ofstream(json) << result.dump(2) << '\n';
   return 0;

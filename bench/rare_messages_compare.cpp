@@ -27,6 +27,7 @@
 #include "rondo/sync/futex.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
+#include "support/child.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
 
@@ -153,7 +154,7 @@ Entry channel(const std::string& scheme, const std::string& options) {
 
 void sample(Entry& entry, const Rhythm& rhythm) {
   Shared* shared = map_shared();
-  const pid_t child = fork();
+  const pid_t child = fork_child();
   if (child < 0) fail("fork");
   if (child == 0) {
     pin_to(1);

@@ -228,7 +228,7 @@ int main(int argc, char** argv) {
   RunOptions options;
   options.add_to(app);
   CLI11_PARSE(app, argc, argv);
-  if (std::thread::hardware_concurrency() < 2) {
+  if (allowed_cores() < 2) {
     fmt::print(stderr, "readers_compare: needs two cores\n");
     return 1;
   }

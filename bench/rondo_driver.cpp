@@ -36,7 +36,7 @@
 namespace rondo::bench {
 namespace {
 
-volatile sig_atomic_t stop_wanted = 0;
+volatile sig_atomic_t stop_wanted = 0;  // the signal
 
 struct Row {
   std::size_t engine;
@@ -211,15 +211,14 @@ int main(int argc, char** argv) {
   app.add_flag("--rings", rings, "measure our rings only");
   app.add_flag("--real-time", real_time, "keep other programs off the two cores (needs root)");
   CLI11_PARSE(app, argc, argv);
-  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+  if (allowed_cores() < 2) {
     fmt::print(stderr, "rondo_driver: needs two cores\n");
     return 1;
   }
   // Ends in order: what was made goes away.
   struct sigaction ends {};
-  ends.sa_handler = [](int) { stop_wanted = 1; };
-  sigaction(SIGINT, &ends, nullptr);
-  sigaction(SIGTERM, &ends, nullptr);
+  ends.sa_handler = [](int number) { stop_wanted = number; };
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &ends, nullptr);
   signal(SIGPIPE, SIG_IGN);
   if (!demo.empty()) only = kDemo;
 
@@ -244,12 +243,16 @@ int main(int argc, char** argv) {
       if (bytes <= engine.largest) rows.push_back(row_of(results, k, engine, bytes));
     }
   }
+  if (rows.empty() && unwilling.empty()) {
+    fmt::print(stderr, "rondo_driver: no such engine\n");
+    return 2;
+  }
   if (demo.empty() && !rings) print_left_out(unwilling);
   {
     Rounds rounds("rondo_driver", Rounds::kNoRounds, seconds, rows.size());
     while (rounds.next()) {
       for (Row& row : rows) {
-        if (stop_wanted != 0) return 130;
+        if (stop_wanted != 0) return 128 + stop_wanted;
         rounds.question();
         driver.measure(row, Question::kRoundTrip);
         if (driver.engine_of(row).take_part != nullptr) driver.measure(row, Question::kThroughput);

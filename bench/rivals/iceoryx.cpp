@@ -111,7 +111,7 @@ class Daemon {
     if (pipe2(said, O_CLOEXEC) != 0) return;
     pid_ = fork();
     if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      prctl(PR_SET_PDEATHSIG, SIGTERM);  // on which it removes its shared memory
       if (getppid() != owner_) _exit(1);
       setpgid(0, 0);  // a Ctrl-C is not for it: it goes when the two processes have gone
       dup2(said[1], 1);

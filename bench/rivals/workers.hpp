@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 
 #include "rivals/engine.hpp"
 #include "rivals/kernel_ends.hpp"
+#include "support/child.hpp"
 
 namespace rondo::bench {
 
@@ -29,6 +29,7 @@ class Workers {
  public:
   static constexpr std::uint64_t kProbes = 2000;
   static constexpr int kStalledMs = 15'000;
+  static constexpr int kInterruptedMs = 2'000;
 
   // The engines stay where they are.
   Workers(const std::vector<Engine>& engines, std::string name, bool real_time)
@@ -54,9 +55,14 @@ class Workers {
     }
     // Both say when they are done.
     pollfd done[2] = {{done_[0], POLLIN, 0}, {done_[1], POLLIN, 0}};
+    int patience = kStalledMs;
     while (done[0].fd >= 0 || done[1].fd >= 0) {
-      const int ready = poll(done, 2, kStalledMs);
-      if (ready < 0) return broken("interrupted");
+      const int ready = poll(done, 2, patience);
+      if (ready < 0) {
+        // A signal. After the sample, which takes milliseconds, libraries and daemons end in order.
+        patience = kInterruptedMs;
+        continue;
+      }
       if (ready == 0) return broken("did not finish");
       for (pollfd& each : done) {
         if (each.fd < 0 || each.revents == 0) continue;
@@ -83,11 +89,8 @@ class Workers {
     for (const int which : {0, 1}) {
       int order[2], done[2];
       if (pipe2(order, O_CLOEXEC) != 0 || pipe2(done, O_CLOEXEC) != 0) fail("no pipe");
-      const pid_t driver = getpid();
-      pids_[which] = fork();
+      pids_[which] = fork_child();
       if (pids_[which] == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != driver) _exit(1);
         for (const int fd : {order[1], done[0], orders_[0], done_[0]}) close(fd);
         const Place place{meeting_, memory_, kernel_.get(), name_, which == 1};
         work(place, order[0], done[1]);
@@ -106,9 +109,13 @@ class Workers {
       for (const pid_t pid : pids_) kill(pid, SIGKILL);
     }
     for (const int which : {0, 1}) {
-      close(orders_[which]);  // by which it ends
+      // By which it ends. That the pipe is closed here would not do: processes that were made later
+      // have its end, too.
+      static_cast<void>(!write(orders_[which], "0", 1));
+      close(orders_[which]);
       close(done_[which]);
-      waitpid(pids_[which], nullptr, 0);
+      while (waitpid(pids_[which], nullptr, 0) < 0 && errno == EINTR) {
+      }
       pids_[which] = 0;
       orders_[which] = done_[which] = -1;
     }
@@ -126,19 +133,21 @@ class Workers {
 
   [[noreturn]] void work(const Place& place, int orders, int done) {
     meeting_of_this_process = meeting_;
-    // Ctrl-C is for the driver, which ends this one.
+    // Ctrl-C, and a terminal that goes, are for the driver, which ends this one.
     signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
     // The whole of the mapping, before anything is measured.
     madvise(memory_, 2 * kWayBytes, MADV_POPULATE_WRITE);
     std::uint64_t probes = 0;
     char byte = 0;
-    while (read(orders, &byte, 1) == 1) {
+    while (read(orders, &byte, 1) == 1 && byte == '1') {
       pin_to(place.answers ? 1 : 0);
       take_sample(place, probes);
       probes += 2 * kProbes;
       if (write(done, "1", 1) != 1) break;
     }
+    alarm(10);  // a library that waits for the other process, which may have died, does so in vain
     for (const Engine& engine : engines_) {
       if (engine.end != nullptr) engine.end();
     }

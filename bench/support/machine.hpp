@@ -45,6 +45,13 @@ inline bool pin_to(int core) {
   return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
+// On how many cores this process may run: in a container, fewer than there are.
+inline int allowed_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 // While it lives, the calling thread gives its core to no ordinary thread. Needs root, and leaves
 // everything as it is without. Never for longer than a sample, and never for one that waits for a
 // thread of the same core.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <thread>
 #include <utility>
@@ -18,7 +20,9 @@ class Pair {
   static constexpr std::uint64_t kProbes = 2000;
   static constexpr double kMinCoreShare = 0.97;
 
-  explicit Pair(bool real_time) : real_time_(real_time), other_([this] { follow(); }) { pin_to(0); }
+  explicit Pair(bool real_time) : real_time_(real_time), other_([this] { follow(); }) {
+    stay_on(0);
+  }
   ~Pair() {
     consume_ = nullptr;
     line_.wait();
@@ -50,8 +54,13 @@ class Pair {
   }
 
  private:
+  static void stay_on(int core) {
+    if (pin_to(core)) return;
+    std::fprintf(stderr, "needs cores 0 and 1, and may not run on core %d\n", core);
+    std::_Exit(1);
+  }
   void follow() {
-    pin_to(1);
+    stay_on(1);
     for (;;) {
       line_.wait();
       if (!consume_) return;
