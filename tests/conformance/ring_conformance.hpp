@@ -235,6 +235,19 @@ TYPED_TEST_P(RingLife, AttachRefusesAHeaderThatDoesNotAddUp) {
   });
 }
 
+// Of a ring's parts: what lies behind the last member has no meaning.
+template <class Parts>
+constexpr std::size_t bytes_that_count() {
+  if constexpr (std::is_same_v<Parts, LatestParts>) {
+    return offsetof(LatestParts, waiter_count) + sizeof Parts::waiter_count;
+  } else if constexpr (std::is_same_v<Parts, MpmcParts>) {
+    return offsetof(MpmcParts, on_consumer_death) + sizeof Parts::on_consumer_death;
+  } else {
+    static_assert(std::has_unique_object_representations_v<Parts>);
+    return sizeof(Parts);
+  }
+}
+
 // A hostile peer may change it at any time.
 TYPED_TEST_P(RingLife, AJudgedHeaderIsNotReadAgain) {
   using Ring = typename TypeParam::Ring;
@@ -257,7 +270,7 @@ TYPED_TEST_P(RingLife, AJudgedHeaderIsNotReadAgain) {
 
   const auto ring = Attachment<Ring>::to(*std::move(found), "the test's ring");
   ASSERT_TRUE(ring) << ring.error().message;
-  EXPECT_EQ(std::memcmp(&ring->parts(), &*honest, sizeof *honest), 0);
+  EXPECT_EQ(std::memcmp(&ring->parts(), &*honest, bytes_that_count<typename Ring::Parts>()), 0);
 }
 
 REGISTER_TYPED_TEST_SUITE_P(RingLife, AttachFindsWhatCreateMade,
