@@ -210,7 +210,11 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
   producer.refresh_head();
   if (producer.failed_) return corrupt("a consumer's position");
   producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
-  // A gap that our predecessor has left, into which we may leap.
+  // A gap that our predecessor has left, into which we may leap. Rings that are not wrapped early
+  // have none, and are spared the walk: behind a leap positions are more than a lap apart.
+  if (parts.capacity <= window && producer.tail_ - producer.head_seen_ <= parts.capacity) {
+    return producer;
+  }
   const auto unread =
       detail::walk_unread(parts, detail::RecordStride::of_lap(parts), producer.head_seen_);
   if (unread.sound && unread.gap_end != unread.gap_start) {
