@@ -16,6 +16,8 @@ struct LivenessLock::State {
   std::uint32_t owner = detail::process_id();
   State* previous = nullptr;
   State* next = nullptr;
+  // Of this process alone. Not in the segment: what stands there, a peer may change.
+  std::atomic<std::uint32_t> tenure{0};
 
   State();
   ~State();
@@ -52,6 +54,8 @@ struct LivenessLock::State {
   static void close_all_in_child() noexcept {
     for (State* state = first(); state != nullptr; state = state->next) {
       const detail::UniqueFd closed = std::move(state->fd);
+      // relaxed: the child has one thread.
+      state->tenure.store(0, std::memory_order_relaxed);
     }
     mutex().unlock();
   }
@@ -111,6 +115,21 @@ Presence LivenessLock::presence(std::uint32_t first, std::uint32_t count) const 
   // Another file has no such locks: that is no proof of a death.
   return told == Presence::kAbsent && !state_->fd.intact() ? Presence::kUnknown : told;
 }
+
+bool LivenessLock::try_hold_tenure(std::uint32_t tenure) noexcept {
+  if (!try_hold(tenure)) return false;
+  // relaxed: who passes this object to other threads orders that.
+  state_->tenure.store(tenure, std::memory_order_relaxed);
+  return true;
+}
+
+void LivenessLock::drop_tenure() noexcept {
+  // relaxed: as above.
+  const std::uint32_t held = state_->tenure.exchange(0, std::memory_order_relaxed);
+  if (held != 0) drop(held);
+}
+
+const std::atomic<std::uint32_t>& LivenessLock::tenure() const noexcept { return state_->tenure; }
 
 bool LivenessLock::lock_membership(std::chrono::nanoseconds timeout) noexcept {
   return state_->usable() &&

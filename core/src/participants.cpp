@@ -103,10 +103,7 @@ Participants& Participants::operator=(Participants&&) noexcept = default;
 Participants::~Participants() = default;
 
 Result<Joined> Participants::join(const JoinRequest& request, const Recover& recover) {
-  if (forked()) {
-    return Error{ErrorCode::kForked,
-                 "this handle of " + what_ + " was inherited by fork; open a new one"};
-  }
+  if (forked()) return inherited();
   if (access_ == Access::kReadOnly) {
     return Error{ErrorCode::kPermission, what_ + " is open for reading only; it can't be joined"};
   }
@@ -180,6 +177,11 @@ Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexc
   return {slot, generation, predecessor_died};
 }
 
+Error Participants::inherited() const {
+  return Error{ErrorCode::kForked,
+               "this handle of " + what_ + " was inherited by fork; open a new one"};
+}
+
 Error Participants::barred() const {
   return Error{
       ErrorCode::kBusy,
@@ -214,6 +216,7 @@ bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds tim
   const bool ordered = lock_.lock_membership(timeout);
   const bool last = ordered && lock_.presence(0, count_) == Presence::kAbsent;
   if (name_goes(last) && last) remove_if_at_its_name(identity_);
+  lock_.drop_tenure();
   lock_.drop(*slot_);
   slot_.reset();
   if (ordered) lock_.unlock_membership();
@@ -230,6 +233,32 @@ bool Participants::try_lock_dead(std::uint32_t slot) noexcept {
 
 void Participants::unlock(std::uint32_t slot) noexcept {
   if (slot != slot_) lock_.drop(slot);
+}
+
+Result<const std::atomic<std::uint32_t>*> Participants::tenure() {
+  if (forked()) return inherited();
+  if (!slot_) {
+    return Error{ErrorCode::kNoSlot, "this handle of " + what_ + " is no participant yet; join it"};
+  }
+  // relaxed: one thread at a time.
+  if (lock_.tenure().load(kRelaxed) != 0) return &lock_.tenure();
+  constexpr std::uint32_t kTerms = (std::uint32_t{1} << kTenureBits) / kFirstTenure;
+  constexpr std::uint32_t kTries = 64;
+  // The table is scribbled over at worst: then a number may come too early a second time, but never
+  // to two who live.
+  const std::uint32_t generation = table_[*slot_].generation.load(kRelaxed);
+  for (std::uint32_t i = 0; i < kTries; ++i) {
+    const std::uint32_t term = (generation + i) % kTerms;
+    if (term != 0 && lock_.try_hold_tenure(term * kFirstTenure + *slot_)) return &lock_.tenure();
+  }
+  return Error{ErrorCode::kBusy, "other processes hold the locks by which this participant of " +
+                                     what_ + " would prove that it lives; look who has it open"};
+}
+
+bool Participants::tenure_ended(std::uint32_t tenure) const noexcept {
+  if (tenure < kFirstTenure) return true;  // the kernel would speak of a slot
+  // relaxed: changes only when this object joins or leaves.
+  return tenure != lock_.tenure().load(kRelaxed) && !lock_.held_by_other(tenure);
 }
 
 Presence Participants::presence(std::uint32_t first_slot, std::uint32_t slot_count) const noexcept {

@@ -22,12 +22,19 @@
 // 21. ScribbledTablesAreShownWithoutHarmAndDecideNothing
 // 22. TooSmallSegmentsHaveNoTable
 // 23. AReadersLockIsToldFromALiveParticipants
+// 24. ATenureStandsForOneMembershipOfASlot
+// 25. ATenureEndsWhenItsHolderLeavesOrDies
+// 26. ATenureTakesAMembership
+// 27. ScribbledGenerationsGiveNoTwoTheSameTenure
 #include "rondo/core/participants.hpp"
 
 #include <fcntl.h>
 
+#include <atomic>
 #include <cstring>
+#include <optional>
 #include <random>
+#include <utility>
 
 #include "rondo/core/mpmc_ring_recovery.hpp"
 #include "support/processes.hpp"
@@ -386,6 +393,87 @@ TEST_F(ParticipantsOf, AReadersLockIsToldFromALiveParticipants) {
     close(reading);
     EXPECT_TRUE(late.join(request));
   }
+}
+
+TEST_F(ParticipantsOf, ATenureStandsForOneMembershipOfASlot) {
+  std::uint32_t before = 0;
+  for (std::uint32_t generation = 1; generation <= 3; ++generation) {
+    Participants one = open();
+    ASSERT_TRUE(one.join({.first_slot = 2}));
+    const auto tenure = one.tenure();
+    ASSERT_TRUE(tenure) << tenure.error().message;
+    EXPECT_EQ((*tenure)->load(), generation * kFirstTenure + 2);
+    EXPECT_EQ(*one.tenure(), *tenure);
+    EXPECT_FALSE(one.tenure_ended((*tenure)->load()));
+    if (before != 0) {
+      EXPECT_TRUE(one.tenure_ended(before));
+    }
+    before = (*tenure)->load();
+  }
+}
+
+TEST_F(ParticipantsOf, ATenureEndsWhenItsHolderLeavesOrDies) {
+  Participants watcher = open();
+  for (const bool in_order : {true, false}) {
+    std::optional<Participants> one = open();
+    ASSERT_TRUE(one->join(kProducerSlot));
+    const std::atomic<std::uint32_t>* const word = *one->tenure();
+    const std::uint32_t tenure = word->load();
+    EXPECT_FALSE(watcher.tenure_ended(tenure));
+    const Participants moved = std::move(*one);
+    EXPECT_EQ(word->load(), tenure);
+    one.emplace(std::move(const_cast<Participants&>(moved)));
+    if (in_order) {
+      one->leave(false);
+      EXPECT_EQ(word->load(), 0u);
+    } else {
+      one.reset();
+    }
+    EXPECT_TRUE(watcher.tenure_ended(tenure));
+  }
+}
+
+TEST_F(ParticipantsOf, ATenureTakesAMembership) {
+  Participants one = open();
+  Participants two = open();
+  ASSERT_TRUE(two.join({.first_slot = 2}));
+  EXPECT_FALSE(one.is_dead(2));
+  for (const std::uint32_t nobodys : {0u, 2u, kFirstTenure + 2, ~0u}) {
+    EXPECT_TRUE(one.tenure_ended(nobodys));
+  }
+  EXPECT_EQ(code_of(one.tenure()), code_of(ErrorCode::kNoSlot));
+  ASSERT_TRUE(one.join(kProducerSlot));
+  EXPECT_TRUE(one.tenure());
+  one.leave(false);
+  EXPECT_EQ(code_of(one.tenure()), code_of(ErrorCode::kNoSlot));
+  ASSERT_TRUE(one.join(kProducerSlot));
+  ASSERT_TRUE(one.tenure());
+  EXPECT_EQ((*one.tenure())->load(), 2 * kFirstTenure);
+}
+
+TEST_F(ParticipantsOf, ScribbledGenerationsGiveNoTwoTheSameTenure) {
+  Participants one = open();
+  ASSERT_TRUE(one.join(kProducerSlot));
+  ASSERT_TRUE(one.tenure());
+  const std::uint32_t first = (*one.tenure())->load();
+  for (const std::uint32_t generation : {0u, 1u, 1u << 20, ~0u}) {
+    Participants two = open();
+    ASSERT_TRUE(two.join({.first_slot = 1}));
+    entry(1).generation = generation;
+    const auto tenure = two.tenure();
+    ASSERT_TRUE(tenure);
+    EXPECT_GE((*tenure)->load(), kFirstTenure);
+    EXPECT_EQ((*tenure)->load() >> kTenureBits, 0u);
+    EXPECT_NE((*tenure)->load(), first);
+  }
+  // All that were to be had are taken.
+  LivenessLock peer = LivenessLock::open(segment_).value();
+  for (std::uint32_t term = 1; term <= 64; ++term) {
+    ASSERT_TRUE(peer.try_hold(term * kFirstTenure + 3));
+  }
+  Participants late = open();
+  ASSERT_TRUE(late.join({.first_slot = 3}));
+  EXPECT_EQ(code_of(late.tenure()), code_of(ErrorCode::kBusy));
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 // its parent's, however it was made.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -68,6 +69,15 @@ class RONDO_API LivenessLock {
   [[nodiscard]] bool any_held_by_other(std::uint32_t first, std::uint32_t count) const noexcept {
     return presence(first, count) != Presence::kAbsent;
   }
+
+  // A tenure is a number for one membership, beside its slot's: bytes beyond those of all slots, so
+  // that the kernel tells a slot's owner from the one before. Takes the lock of `tenure`, which is
+  // at least kFirstTenure; true if this object holds it now. One for each object. Never blocks.
+  [[nodiscard]] bool try_hold_tenure(std::uint32_t tenure) noexcept;
+  void drop_tenure() noexcept;
+  // The number that is held; 0 if none is, and in a forked child. Lives as long as this object,
+  // wherever it is moved to.
+  [[nodiscard]] const std::atomic<std::uint32_t>& tenure() const noexcept;
 
   // The lock that orders joining, leaving and the removal of the name. Blocking, for `timeout` at
   // most; false when it passed, or in a forked child. A holder that dies frees it; one that is

@@ -30,6 +30,7 @@
 // participants, which the next one may join or remove.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -57,6 +58,10 @@ enum class Role : std::uint32_t { kNone = 0, kProducer = 1, kConsumer = 2, kBoth
 [[nodiscard]] RONDO_API std::string_view to_string(Role role) noexcept;
 
 inline constexpr std::size_t kParticipantNameBytes = 32;
+
+// A tenure: a slot in the low bits, and how often the slot was taken, never 0, in those above.
+inline constexpr std::uint32_t kTenureBits = 30;
+inline constexpr std::uint32_t kFirstTenure = kMaxParticipants;
 
 struct ParticipantEntry {
   Atomic<std::uint32_t> generation;
@@ -157,6 +162,18 @@ class RONDO_API Participants {
   [[nodiscard]] bool try_lock_dead(std::uint32_t slot) noexcept;
   void unlock(std::uint32_t slot) noexcept;
 
+  // A number for words of the segment that say whose something is: it stands for this membership and
+  // no other, also when the slot has a new owner since. At least kFirstTenure, in kTenureBits bits;
+  // of one slot, 2^20 come before the first comes again. It ends when this one leaves or dies, and
+  // that is the kernel's word, as of slots. Taken at the first call, which is a system call; before
+  // other threads use this object. What is returned lives as long as this object, wherever it is
+  // moved to, and is 0 after leave() and in a forked child.
+  // Errors: kNoSlot (not joined), kForked, kBusy (others hold the numbers that were to be had).
+  [[nodiscard]] Result<const std::atomic<std::uint32_t>*> tenure();
+  // Whether nobody has this tenure, any more or yet. Of one's own: false. One system call.
+  // Thread-safe beside itself.
+  [[nodiscard]] bool tenure_ended(std::uint32_t tenure) const noexcept;
+
   // Whether a live participant, other than this one, holds any slot of the range. One system call.
   [[nodiscard]] Presence presence(std::uint32_t first_slot,
                                   std::uint32_t slot_count) const noexcept;
@@ -174,6 +191,7 @@ class RONDO_API Participants {
                const Segment& segment);
   [[nodiscard]] Result<Joined> take_slot(const JoinRequest& request, const Recover& recover);
   [[nodiscard]] Joined enter(std::uint32_t slot, const JoinRequest& request) noexcept;
+  [[nodiscard]] Error inherited() const;
   [[nodiscard]] Error barred() const;
   [[nodiscard]] Error all_taken(const JoinRequest& request, std::uint32_t unrecovered) const;
   [[nodiscard]] ParticipantInfo info(std::uint32_t slot) const;
