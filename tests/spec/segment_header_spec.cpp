@@ -139,7 +139,8 @@ TEST(SegmentHeader, EachKindHasALayoutVersionOfItsOwn) {
                                                          {RingKind::kRecord, 3},
                                                          {RingKind::kMpmc, 2},
                                                          {RingKind::kLatest, 2},
-                                                         {RingKind::kFramePool, 2}};
+                                                         {RingKind::kFramePool, 2},
+                                                         {RingKind::kCommon, 1}};
   EXPECT_EQ(std::size(versions), kRingKinds.size());
   HeaderFixture segment;
   for (const auto& [kind, version] : versions) {
@@ -189,7 +190,7 @@ TEST(SegmentHeader, AnotherKindIsRefused) {
 
 TEST(SegmentHeader, AnUnknownKindIsRefused) {
   HeaderFixture segment;
-  for (const std::uint32_t kind : {0u, 6u, 0xFFFF'FFFFu}) {
+  for (const std::uint32_t kind : {0u, 7u, 0xFFFF'FFFFu}) {
     segment.header().kind = kind;
     EXPECT_EQ(segment.refused(), ErrorCode::kBadKind);
   }

@@ -49,7 +49,8 @@ enum class RingKind : std::uint32_t {
   kRecord = 2,
   kMpmc = 3,
   kLatest = 4,
-  kFramePool = 5
+  kFramePool = 5,
+  kCommon = 6
 };
 
 // For check_header(). A value and not an empty optional: compilers branch on what an empty one
@@ -69,6 +70,7 @@ inline constexpr std::array kRingKinds{
     RingKindEntry{RingKind::kMpmc, "mpmc", 2, true},
     RingKindEntry{RingKind::kLatest, "latest", 2, false},
     RingKindEntry{RingKind::kFramePool, "frames", 2, false},
+    RingKindEntry{RingKind::kCommon, "common", 1, false},
 };
 
 namespace detail {
@@ -275,7 +277,7 @@ namespace detail {
 //
 // Returns the process's own copy. Every field is read once. What holds of it: total_bytes is the
 // size of `segment`, the participant table and capacity * slot_bytes fit into it, the capacity is
-// not zero, and a power of two except in the kinds latest and frames. The ring still compares
+// not zero, and a power of two except in the kinds latest, frames and common. The ring still compares
 // total_bytes with its own layout_for(), and feature_bits with those it knows.
 //
 // Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadKind, kBadVersion
