@@ -81,6 +81,9 @@ run 60 opening_compare --rounds "$([[ $quick ]] && echo 3 || echo 15)" "${real_t
 headline "Rare messages between two processes: processor time, against a bare futex"
 measure rare_messages_compare 60 12 --rounds 5 --messages "$([[ $quick ]] && echo 150 || echo 1000)"
 
+headline "Process-shared primitives, against the C library's"
+measure primitives_compare 30 8 --rounds 15 "${real_time[@]}"
+
 headline "Many to many, against other queues"
 measure mpmc_versus 200 25 "${many[@]}"
 

@@ -8,8 +8,9 @@
 // (Kang et al., POPL 2017) without its promises: it shows stale reads, it does not show
 // load buffering. Stores of a location take effect in the order in which they are executed, but a
 // test may let read-modify-writes come in between (Modifications::kAnywhere): then a store that
-// nobody is known to have seen is overtaken, as by a later store of its own thread. seq_cst fences
-// order through one global view; acquire and release fences hold back what relaxed loads brought,
+// nobody is known to have seen is overtaken, as by a later store of its own thread. A seq_cst load
+// finds at least the last seq_cst store of its location; seq_cst fences order through one global
+// view; acquire and release fences hold back what relaxed loads brought,
 // and put what was known before on all later stores.
 #pragma once
 
@@ -85,6 +86,14 @@ class Execution {
     active() = nullptr;
   }
 
+  // Whether thread number `thread`, in the order of run(), has come to its end or was killed; how
+  // many have not.
+  [[nodiscard]] bool ended(std::size_t thread) const { return threads_[thread]->done; }
+  [[nodiscard]] std::size_t running() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(threads_, [](const auto& thread) { return !thread->done; }));
+  }
+
   // Lets another thread run, perhaps.
   void yield() {
     if (running_ == nullptr) return;
@@ -99,6 +108,10 @@ class Execution {
   std::uint64_t load(const void* location, std::uint64_t initial, std::memory_order order) {
     yield();
     auto& stores = stores_of(location, initial);
+    if (order == std::memory_order_seq_cst) {
+      auto& read = running_->view[location];
+      read = std::max(read, last_seq_cst_[location]);
+    }
     const std::size_t known = oldest_readable(stores, location);
     const std::size_t newest = stores.size() - 1;
     // Half the time the newest, so that polling loops get on.
@@ -122,6 +135,10 @@ class Execution {
     const double before = stores[at - 1].time;
     const double time = at == stores.size() ? before + 1 : (before + stores[at].time) / 2;
     running_->view[location] = time;
+    if (order == std::memory_order_seq_cst) {
+      auto& last = last_seq_cst_[location];
+      last = std::max(last, time);
+    }
     join(inherited, running_->at_release_fence);
     if (releases(order)) join(inherited, running_->view);
     stores.insert(stores.begin() + static_cast<std::ptrdiff_t>(at),
@@ -218,6 +235,7 @@ class Execution {
   std::vector<std::unique_ptr<Thread>> threads_;
   std::unordered_map<const void*, std::vector<Store>> stores_;
   View fence_view_;
+  View last_seq_cst_;  // of each location the last seq_cst store
   Thread* running_ = nullptr;
   ucontext_t scheduler_{};
   std::uint64_t accesses_ = 0;

@@ -1,0 +1,235 @@
+// Question: what do the process-shared primitives cost beside those of the C library?
+//
+// alone      lock and unlock by one thread whom nobody disturbs, in a program with two threads (in a
+//            program with one, the C library leaves the atomic operations out):
+//            ours, a private pthread mutex, a robust process-shared pthread mutex
+// contended  two processes lock, add one, and unlock, over and over: pairs of both in a second; and
+//            again with some work of their own in between
+//
+// Not measured: who waits how long (fairness), more than two processes. All take turns, sample by
+// sample; ratios within a round.
+//
+//   primitives_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
+#include <fmt/core.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "rondo/sync/mutex.hpp"
+#include "rondo/sync/named.hpp"
+#include "support/child.hpp"
+#include "support/machine.hpp"
+#include "support/results.hpp"
+
+namespace rondo::bench {
+namespace {
+
+constexpr std::uint64_t kPairs = 100'000;  // of one sample, alone
+constexpr auto kContended = std::chrono::milliseconds(30);
+
+[[noreturn]] void fail(std::string_view what) {
+  fmt::print(stderr, "primitives_compare: {}\n", what);
+  std::_Exit(1);
+}
+
+template <class T>
+T* map_shared() {
+  void* memory =
+      mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail("mmap");
+  return new (memory) T{};
+}
+
+class PthreadMutex {
+ public:
+  explicit PthreadMutex(bool shared) : mutex_(map_shared<pthread_mutex_t>()) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    if (shared) {
+      pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+      pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    }
+    if (pthread_mutex_init(mutex_, &attributes) != 0) fail("pthread_mutex_init");
+  }
+  void join() {}
+  void lock() { pthread_mutex_lock(mutex_); }
+  void unlock() { pthread_mutex_unlock(mutex_); }
+
+ private:
+  pthread_mutex_t* mutex_;
+};
+
+// One handle in each process, as a forked child has no part in its parent's.
+class RondoMutex {
+ public:
+  RondoMutex() : url_(fmt::format("shm:primitives_compare.{}", getpid())) { join(); }
+  void join() {
+    auto opened = sync::named<sync::mutex>(url_);
+    if (!opened) fail(opened.error().message);
+    mine_ = std::make_unique<sync::Named<sync::mutex>>(std::move(opened).value());
+  }
+  void lock() { mine_->lock(); }
+  void unlock() { mine_->unlock(); }
+
+ private:
+  std::string url_;
+  std::unique_ptr<sync::Named<sync::mutex>> mine_;
+};
+
+template <class Mutex>
+double alone(Mutex& mutex) {
+  const auto start = Clock::now();
+  for (std::uint64_t i = 0; i < kPairs; ++i) {
+    mutex.lock();
+    mutex.unlock();
+  }
+  return seconds_since(start) * 1e9 / static_cast<double>(kPairs);
+}
+
+struct Race {
+  alignas(kSharingRange) std::atomic<int> ready{0};
+  std::atomic<bool> stop{false};
+  alignas(kSharingRange) std::uint64_t count = 0;  // guarded
+};
+
+// Both processes do this; `work`: turns of their own between two pairs.
+template <class Mutex>
+void contend(Mutex& mutex, Race& race, int core, int work) {
+  pin_to(core);
+  race.ready.fetch_add(1);
+  while (race.ready.load() != 2) cpu_relax();
+  while (!race.stop.load(std::memory_order_relaxed)) {
+    mutex.lock();
+    ++race.count;
+    mutex.unlock();
+    for (int i = 0; i < work; ++i) cpu_relax();
+  }
+}
+
+template <class Mutex>
+double contended(Mutex& mutex, int work) {
+  Race* race = map_shared<Race>();
+  const pid_t child = fork_child();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    mutex.join();
+    contend(mutex, *race, 1, work);
+    std::_Exit(0);
+  }
+  std::thread clock([&] {
+    while (race->ready.load() != 2) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    std::this_thread::sleep_for(kContended);
+    race->stop = true;
+  });
+  const auto start = Clock::now();
+  std::thread here([&] { contend(mutex, *race, 0, work); });
+  here.join();
+  const double seconds = seconds_since(start);
+  clock.join();
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) fail("the other process failed");
+  const auto count = static_cast<double>(race->count);
+  munmap(race, sizeof *race);
+  return count / seconds;
+}
+
+struct Entry {
+  std::string name;
+  Role role;
+  std::function<double()> alone;
+  std::function<double(int)> contended;
+  std::vector<Samples*> samples{};
+};
+
+template <class Mutex>
+Entry entry(const std::string& name, Role role, Mutex& mutex) {
+  return {name, role, [&] { return alone(mutex); },
+          [&](int work) { return contended(mutex, work); }};
+}
+
+int main(int argc, char** argv) {
+  CLI::App app("Process-shared primitives beside those of the C library");
+  RunOptions options;
+  options.add_to(app);
+  CLI11_PARSE(app, argc, argv);
+  RondoMutex ours;
+  PthreadMutex shared(true);
+  PthreadMutex own(false);
+  std::vector<Entry> entries{entry("rondo mutex", Role::kOurs, ours),
+                             entry("robust process-shared pthread mutex", Role::kRival, shared),
+                             entry("private pthread mutex", Role::kFloor, own)};
+  Results results("primitives_compare");
+  constexpr int kWork[] = {0, 20};
+  for (Entry& each : entries) {
+    each.samples.push_back(
+        &results.add({"lock_alone", each.name, each.role, nlohmann::json::object(), "ns", false}));
+    if (each.role == Role::kFloor) continue;
+    for (const int work : kWork) {
+      each.samples.push_back(&results.add(
+          {"lock_contended", each.name, each.role, {{"work", work}}, "pairs/s", true}));
+    }
+  }
+  // So that the C library takes this for a program with threads.
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  {
+    Rounds rounds("primitives_compare", options.rounds, options.seconds, 7);
+    while (rounds.next()) {
+      for (Entry& each : entries) {
+        rounds.question();
+        const RealTime real_time(options.real_time);
+        static_cast<void>(each.alone());
+        each.samples[0]->add(each.alone());
+      }
+      for (std::size_t i = 0; i < std::size(kWork); ++i) {
+        for (Entry& each : entries) {
+          if (each.role == Role::kFloor) continue;
+          rounds.question();
+          each.samples[1 + i]->add(each.contended(kWork[i]));
+        }
+      }
+    }
+  }
+  stop = true;
+  other.join();
+
+  const auto of = [](const Samples* samples) { return *samples->get(Placement::kAny); };
+  fmt::print("{}\n\n{:<40}{:>14}{:>18}{:>18}\n", describe_machine(), "", "alone/ns",
+             "contended/(1/us)", "with work/(1/us)");
+  for (const Entry& each : entries) {
+    fmt::print("{:<40}{:>14.2f}", each.name, of(each.samples[0]));
+    for (std::size_t i = 1; i < each.samples.size(); ++i) {
+      fmt::print("{:>18.3f}", of(each.samples[i]) * 1e-6);
+    }
+    fmt::print("\n");
+  }
+  fmt::print("\nours to a private one, alone (goal: at most 1.2): {:.2f}\n",
+             of(entries[0].samples[0]) / of(entries[2].samples[0]));
+  fmt::print("ours to a robust process-shared one, contended (goal: at least 1): {:.2f}, {:.2f}\n",
+             of(entries[0].samples[1]) / of(entries[1].samples[1]),
+             of(entries[0].samples[2]) / of(entries[1].samples[2]));
+  results.write(options.json);
+  return 0;
+}
+
+}  // namespace
+}  // namespace rondo::bench
+
+int main(int argc, char** argv) { return rondo::bench::main(argc, argv); }
