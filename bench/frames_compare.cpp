@@ -32,6 +32,7 @@
 
 #include "rondo/core/frame_pool.hpp"
 #include "rondo/core/record_ring.hpp"
+#include "support/cores.hpp"
 #include "support/engines.hpp"
 #include "support/machine.hpp"
 #include "support/pair.hpp"
@@ -285,7 +286,7 @@ int main(int argc, char** argv) {
   RunOptions options;
   options.add_to(app);
   CLI11_PARSE(app, argc, argv);
-  demand(allowed_cores() >= 2, "needs two cores");
+  demand(Cores::in_use().count() >= 2, "needs two cores");
   Results results("frames_compare");
   std::vector<Table> tables;
   for (const std::uint32_t bytes : {65536u, 1920u * 1080 * 3 / 2, 3840u * 2160 * 3 / 2}) {

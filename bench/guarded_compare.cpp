@@ -21,6 +21,7 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "support/child.hpp"
+#include "support/cores.hpp"
 #include "support/machine.hpp"
 #include "support/payload.hpp"
 #include "support/results.hpp"

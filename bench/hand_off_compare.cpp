@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "rivals/left_out.hpp"
+#include "support/cores.hpp"
 #include "support/engines.hpp"
 #include "support/halves.hpp"
 #include "support/machine.hpp"
@@ -184,7 +185,7 @@ int main(int argc, char** argv) {
   options.add_to(app);
   app.add_option("--bytes", sizes, "only messages of these sizes");
   CLI11_PARSE(app, argc, argv);
-  if (allowed_cores() < 2) {
+  if (Cores::in_use().count() < 2) {
     fmt::print(stderr, "hand_off_compare: needs two cores\n");
     return 1;
   }

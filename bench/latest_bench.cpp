@@ -17,6 +17,7 @@
 #include <optional>
 
 #include "rondo/core/latest.hpp"
+#include "support/cores.hpp"
 #include "support/machine.hpp"
 
 namespace rondo::bench {

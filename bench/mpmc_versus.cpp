@@ -24,6 +24,7 @@
 #include "mpmc_rivals.hpp"
 #include "rivals/left_out.hpp"
 #include "rivals/mpmc_boost_lockfree.hpp"
+#include "support/cores.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
 #ifdef RONDO_RIVAL_XENIUM
@@ -410,7 +411,7 @@ int main(int argc, char** argv) {
   options.add_to(app);
   app.add_option("--only", only, "only engines whose name has this in it");
   CLI11_PARSE(app, argc, argv);
-  if (allowed_cores() < 2) {
+  if (Cores::in_use().count() < 2) {
     fmt::print(stderr, "mpmc_versus: needs two cores\n");
     return 1;
   }

@@ -49,6 +49,7 @@
 #include "rondo/core/segment.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
+#include "support/cores.hpp"
 #include "support/facts.hpp"
 #include "support/machine.hpp"
 #include "support/samples.hpp"

@@ -28,6 +28,7 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "support/child.hpp"
+#include "support/cores.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
 
@@ -179,7 +180,7 @@ int main(int argc, char** argv) {
   app.add_option("--gap", gap, "microseconds between messages")->check(CLI::Range(1, 1'000'000));
   app.add_option("--messages", messages, "of one sample")->check(CLI::Range(1, 1'000'000));
   CLI11_PARSE(app, argc, argv);
-  if (std::thread::hardware_concurrency() >= 2) pin_to(0);
+  pin_to(0);
   const Rhythm rhythm{microseconds(gap), messages};
   std::vector<Entry> entries{bare_futex(),
                              channel("shm", ""),

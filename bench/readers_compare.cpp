@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "support/cores.hpp"
 #include "support/engines.hpp"
 #include "support/machine.hpp"
 #include "support/pair.hpp"
@@ -228,7 +229,7 @@ int main(int argc, char** argv) {
   RunOptions options;
   options.add_to(app);
   CLI11_PARSE(app, argc, argv);
-  if (allowed_cores() < 2) {
+  if (Cores::in_use().count() < 2) {
     fmt::print(stderr, "readers_compare: needs two cores\n");
     return 1;
   }

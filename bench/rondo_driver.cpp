@@ -30,6 +30,7 @@
 #include "rivals/left_out.hpp"
 #include "rivals/processes.hpp"
 #include "rivals/workers.hpp"
+#include "support/cores.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
 
@@ -211,7 +212,7 @@ int main(int argc, char** argv) {
   app.add_flag("--rings", rings, "measure our rings only");
   app.add_flag("--real-time", real_time, "keep other programs off the two cores (needs root)");
   CLI11_PARSE(app, argc, argv);
-  if (allowed_cores() < 2) {
+  if (Cores::in_use().count() < 2) {
     fmt::print(stderr, "rondo_driver: needs two cores\n");
     return 1;
   }

@@ -49,6 +49,10 @@ measure() {
   run "$seconds" "$program" --seconds "$seconds" --json "$parts/$program.json" "${@:4}"
 }
 
+# One near pair for all programs, of the cores that may be used. taskset narrows the choice.
+RONDO_BENCH_CORES=${RONDO_BENCH_CORES:-$("$bin/choose_cores")}
+export RONDO_BENCH_CORES
+
 # As root, other programs are kept off the two cores for the milliseconds of each sample.
 real_time=()
 if [[ $(id -u) == 0 ]]; then real_time=(--real-time); fi
@@ -85,7 +89,9 @@ headline "Process-shared primitives, against the C library's"
 measure primitives_compare 30 8 --rounds 15 "${real_time[@]}"
 
 headline "Many to many, against other queues"
-measure mpmc_versus 200 25 "${many[@]}"
+few=()
+[[ -z $quick ]] || few=(--few-mixes)
+measure mpmc_versus 240 25 "${many[@]}" "${few[@]}"
 
 for benchmark in "$bin"/*_bench; do
   [[ -x $benchmark ]] || continue

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 
+#include "support/cores.hpp"
 #include "support/engines.hpp"
 #include "support/machine.hpp"
 #include "support/payload.hpp"

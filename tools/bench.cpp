@@ -16,6 +16,7 @@
 #include "rondo/transports/channel_info.hpp"
 #include "say.hpp"
 #include "stop_signal.hpp"
+#include "support/cores.hpp"
 #include "support/facts.hpp"
 #include "support/samples.hpp"
 #include "units.hpp"
@@ -169,7 +170,8 @@ int run_bench(const BenchOptions& options) {
     say_error("no directory can be made in {}; set TMPDIR to one where it can", temporary());
     return kCannotOpen;
   }
-  const TwoCores cores = choose_cores();
+  const bench::Cores& in_use = bench::Cores::in_use();
+  const TwoCores cores{in_use.number(0), in_use.number(1)};
   if (cores.first == cores.second) {
     say_note("there is one core for both processes: this measures the scheduler, not the channels");
   }

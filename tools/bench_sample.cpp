@@ -1,7 +1,6 @@
 #include "bench_sample.hpp"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -11,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <fstream>
 #include <new>
 #include <optional>
 #include <utility>
@@ -277,7 +275,7 @@ class SharedMemory {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::signal(signal, SIG_IGN);  // parent's matter
   alarm(30 + 4 * static_cast<unsigned>(plan.seconds));
   meeting_of_this_process = place.meeting;
-  pin_to(core);
+  pin_to_number(core);
   take_part(number, plan, place, directory);
   if (!place.answers && write(done, "1", 1) != 1) _exit(1);
   _exit(0);
@@ -298,31 +296,6 @@ const std::vector<BenchWay>& bench_ways() {
       {"no message", "a look at the clock: what the machine adds by itself", kClock},
   };
   return ways;
-}
-
-TwoCores choose_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  sched_getaffinity(0, sizeof allowed, &allowed);
-  std::vector<int> cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(static_cast<unsigned>(core), &allowed)) cores.push_back(core);
-  }
-  if (cores.empty()) return {0, 0};
-  const auto topology = [](int core, const char* what) {
-    int value = 0;
-    std::ifstream("/sys/devices/system/cpu/cpu" + std::to_string(core) + "/topology/" + what) >>
-        value;
-    return value;
-  };
-  const int first = cores.front();
-  for (const int core : cores) {
-    if (topology(core, "physical_package_id") == topology(first, "physical_package_id") &&
-        topology(core, "core_id") != topology(first, "core_id")) {
-      return {first, core};
-    }
-  }
-  return {first, cores.back()};
 }
 
 SampleOutcome take_bench_sample(const BenchWay& way, std::size_t bytes, double seconds,

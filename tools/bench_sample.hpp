@@ -60,12 +60,10 @@ struct BenchWay {
 };
 [[nodiscard]] const std::vector<BenchWay>& bench_ways();
 
-// The two cores that are measured on: neighbours, but not two threads of one. The same one twice if
-// this process may use no other.
+// The two cores that are measured on. The same one twice if this process may use no other.
 struct TwoCores {
   int first, second;
 };
-[[nodiscard]] TwoCores choose_cores();
 
 enum class SampleOutcome : std::uint8_t { kTaken, kFailed, kStopped };
 

@@ -22,6 +22,7 @@
 #include "rivals/engine.hpp"
 #include "rivals/kernel_ends.hpp"
 #include "support/child.hpp"
+#include "support/cores.hpp"
 
 namespace rondo::bench {
 

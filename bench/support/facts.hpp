@@ -11,6 +11,7 @@
 #include <string>
 
 #include "rondo/core/version.hpp"
+#include "support/cores.hpp"
 #include "support/modes.hpp"
 
 #ifndef RONDO_BENCH_FLAGS
@@ -48,25 +49,9 @@ inline std::string describe_machine() {
          kernel.substr(0, kernel.find('.', kernel.find('.') + 1));
 }
 
-// Whether the system says that two cores are two threads of one. Where a host is below, it may not
-// know.
-inline bool are_siblings(int core, int other) {
-  std::ifstream list("/sys/devices/system/cpu/cpu" + std::to_string(core) +
-                     "/topology/thread_siblings_list");
-  // "0,4" or "0-1"
-  for (int first = 0; list >> first; list.ignore(1, ',')) {
-    int last = first;
-    if (list.peek() == '-') {
-      list.ignore();
-      list >> last;
-    }
-    if (first <= other && other <= last) return true;
-  }
-  return false;
-}
-
 inline nlohmann::json machine_facts() {
   auto facts = processor_facts();
+  const Cores& cores = Cores::in_use();
   const auto number = [&](const char* name) {
     const auto found = facts.find(name);
     return found == facts.end() ? nlohmann::json()
@@ -79,7 +64,9 @@ inline nlohmann::json machine_facts() {
           {"model_name", facts["model name"]},
           {"hypervisor", (' ' + facts["flags"] + ' ').find(" hypervisor ") != std::string::npos},
           {"cores", sysconf(_SC_NPROCESSORS_ONLN)},
-          {"cores_0_and_1_are_siblings", are_siblings(0, 1)},
+          {"cores_allowed", cores.count()},
+          {"cores_in_use", {cores.number(0), cores.number(1)}},
+          {"cores_0_and_1_are_siblings", cores.first_two_are_siblings()},
           {"kernel", kernel_release()}};
 }
 

@@ -1,7 +1,6 @@
 // What a measurement has to know about the machine: cores, time, and how far apart two cores are.
 #pragma once
 
-#include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
@@ -38,23 +37,17 @@ class CpuShare {
   double cpu_ = thread_cpu_seconds();
 };
 
-inline bool pin_to(int core) {
+// The calling thread, to a core by the system's number.
+inline bool pin_to_number(int core) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(static_cast<unsigned>(core), &set);
   return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
-// On how many cores this process may run: in a container, fewer than there are.
-inline int allowed_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 // While it lives, the calling thread gives its core to no ordinary thread. Needs root, and leaves
-// everything as it is without. Never for longer than a sample, and never for one that waits for a
-// thread of the same core.
+// everything as it is without. Never for longer than a sample, and for one that waits for a thread
+// of the same core only if all of these have it, and yield.
 class RealTime {
  public:
   explicit RealTime(bool wanted) {

@@ -155,4 +155,30 @@ class Modes {
   std::vector<Mode> modes_;
 };
 
+// Which of several cores to measure with, beside one that is fixed: the first of those that are
+// near it by the modes of all probes; if these show nothing, the nearest. `probes`: some of each of
+// the cores. Two threads of one core (`siblings`, as the system says) come last.
+inline std::size_t choose_near(const std::vector<std::vector<double>>& probes,
+                               const std::vector<bool>& siblings) {
+  const bool all_are = std::find(siblings.begin(), siblings.end(), false) == siblings.end();
+  std::vector<double> all;
+  for (std::size_t i = 0; i < probes.size(); ++i) {
+    if (all_are || !siblings[i]) all.insert(all.end(), probes[i].begin(), probes[i].end());
+  }
+  const Modes modes(std::move(all), all_are);
+  std::size_t nearest = probes.size();
+  double least = 0;
+  for (std::size_t i = 0; i < probes.size(); ++i) {
+    if (probes[i].empty() || (siblings[i] && !all_are)) continue;
+    // The least of them: what disturbs a probe makes it longer.
+    const double probe = *std::min_element(probes[i].begin(), probes[i].end());
+    if (modes.of({probe, probe}) == Placement::kNear) return i;
+    if (nearest == probes.size() || probe < least) {
+      nearest = i;
+      least = probe;
+    }
+  }
+  return nearest == probes.size() ? 0 : nearest;
+}
+
 }  // namespace rondo::bench

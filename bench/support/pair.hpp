@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "support/cores.hpp"
 #include "support/machine.hpp"
 #include "support/modes.hpp"
 
@@ -56,7 +57,7 @@ class Pair {
  private:
   static void stay_on(int core) {
     if (pin_to(core)) return;
-    std::fprintf(stderr, "needs cores 0 and 1, and may not run on core %d\n", core);
+    std::fprintf(stderr, "could not be put on core %d\n", Cores::in_use().number(core));
     std::_Exit(1);
   }
   void follow() {

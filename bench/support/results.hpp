@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/cores.hpp"
 #include "support/facts.hpp"
 #include "support/modes.hpp"
 #include "support/progress.hpp"
@@ -51,7 +52,8 @@ struct RunOptions {
 
 class Results {
  public:
-  explicit Results(std::string program) : program_(std::move(program)) {}
+  // Made before anything is pinned or forked: that chooses the cores.
+  explicit Results(std::string program) : program_(std::move(program)) { Cores::in_use(); }
 
   // Lives as long as this does.
   Samples& add(Subject subject) {
@@ -83,7 +85,7 @@ class Results {
         probes.push_back(sample.probes->after);
       }
     }
-    modes_ = Modes(std::move(probes), are_siblings(0, 1));
+    modes_ = Modes(std::move(probes), Cores::in_use().first_two_are_siblings());
     for (auto& [subject, samples] : series_) samples.place(modes_);
   }
   // A line for each mode, and what was not used.

@@ -11,6 +11,7 @@
 //   NeighboursAreOneMode        two peaks a quarter apart would not mislead about each other
 //   AFewProbesWillDo            a short run
 //   NothingIsUnclear            no probes, broken ones
+//   TheFirstNearCoreIsChosen    of several, in their order, and no thread of the same core
 #include "../../bench/support/modes.hpp"
 
 #include <gmock/gmock.h>
@@ -149,6 +150,21 @@ TEST(BenchModes, NothingIsUnclear) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_THAT(names(Modes({nan, nan, nan, nan, nan, 0, 0, 0, 0, 0, -1}, false)), IsEmpty());
   EXPECT_EQ(Modes({100, 101, 102, 103}, false).of({nan, 100}), Placement::kUnclear);
+}
+
+TEST(BenchModes, TheFirstNearCoreIsChosen) {
+  const auto probed = [](double ns) {
+    return std::vector<double>{ns, ns * 1.02, ns * 1.01, ns * 1.03, 9 * ns};
+  };
+  const auto none = [](std::size_t cores) { return std::vector<bool>(cores, false); };
+
+  EXPECT_EQ(choose_near({probed(505), probed(102), probed(101), probed(500)}, none(4)), 1u);
+  EXPECT_EQ(choose_near({probed(250)}, none(1)), 0u);
+  // A thread of the same core, which the system tells, or which is half as far as near is.
+  EXPECT_EQ(choose_near({probed(40), probed(102), probed(500)}, {true, false, false}), 1u);
+  EXPECT_EQ(choose_near({probed(40), probed(500), probed(102)}, none(3)), 2u);
+  EXPECT_EQ(choose_near({probed(40)}, {true}), 0u);
+  EXPECT_EQ(choose_near({}, {}), 0u);
 }
 
 }  // namespace
