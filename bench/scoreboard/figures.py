@@ -170,6 +170,16 @@ def standings(run):
     return found
 
 
+def mix_name(producers, consumers):
+    return f"{producers}P{consumers}C"
+
+
+def oversubscribed(run, producers, consumers):
+    """Whether threads had to share cores."""
+    cores = run.machine.get("cores_allowed", run.machine.get("cores"))
+    return all(map(is_number, (producers, consumers, cores))) and producers + consumers > cores
+
+
 def join_floor(run, contest):
     """With the bare exchange of two lines, which is no matter of size but bounds a small round trip."""
     first = contest[0]

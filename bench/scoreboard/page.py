@@ -239,8 +239,15 @@ def scaling(run):
             lines = [chart.Line(e, r, sorted(points)) for (e, r), points in engines.items()]
             parts.append(chart.chart(
                 lines, "producers and consumers", f"messages/s, {text.size(size)}, {placement}",
-                lambda v: text.amount(v, "/s"), [(i, f"{p}P{c}C") for i, (p, c) in enumerate(mixes)]))
-    return section("Scaling: several to several", "Messages a second of all together.", parts)
+                lambda v: text.amount(v, "/s"),
+                [(i, f"{figures.mix_name(*mix)}{'*' if figures.oversubscribed(run, *mix) else ''}")
+                 for i, mix in enumerate(mixes)]))
+    return section("Scaling: several to several",
+                   "Messages a second of all together. *: more threads than cores, and each yields as "
+                   "soon as the queue is full or empty for it, in all queues alike: switching between "
+                   "threads is part of the figure. Compare engines within such a mix, not mixes with "
+                   "each other. Queues in which a preempted thread holds up all others are left out "
+                   "where there are more than two threads for each core.", parts)
 
 
 def fan_out(run):

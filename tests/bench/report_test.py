@@ -195,6 +195,17 @@ class Page(unittest.TestCase):
     def test_all_tags_are_closed(self):
         self.assertEqual(Tags(page.page(run(series("a", "ours", FAST)))).open, [])
 
+    def test_mixes_of_more_threads_than_cores_are_marked(self):
+        def mix(producers, consumers):
+            return series("mpmc_ring", "ours", FAST, question="mpmc", parameters={
+                "bytes": 64, "producers": producers, "consumers": consumers})
+
+        said = Tags(page.page(run(mix(1, 1), mix(4, 1)))).texts
+        self.assertIn("1P1C", said)
+        self.assertIn("4P1C*", said)
+        many = {"machine": {"cores": 2, "cores_allowed": 8}}
+        self.assertIn("4P1C", Tags(page.page(run(mix(1, 1), mix(4, 1), **many))).texts)
+
     def test_without_rivals(self):
         written = page.page(run(series("spsc_ring", "ours", FAST)))
         self.assertIn("too few", written)
