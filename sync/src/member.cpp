@@ -6,8 +6,8 @@
 namespace rondo::inline RONDO_ABI::sync {
 namespace {
 
-// About what it takes to fall asleep and be woken.
-constexpr std::uint32_t kLooks = 100;
+// All in all 2^8 pauses, some 10 us: about what it takes to fall asleep and be woken.
+constexpr std::uint32_t kLooks = 8;
 
 }  // namespace
 

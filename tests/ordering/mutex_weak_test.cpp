@@ -1,9 +1,6 @@
 // The mutex under every reordering of loads that the C++ memory model allows: one at a time, what
 // the last owner did is seen by the next, no wake is lost, and a death at any access is survived.
 // Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
-//
-// A sleep ends by a wake, or when all others sleep or have ended: only a wake that was lost, or an
-// owner that died, lets it come to that.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -13,13 +10,16 @@
 #include <vector>
 
 #include "rondo/sync/mutex.hpp"
-#include "support/weak_memory.hpp"
+#include "support/weak_futex.hpp"
 
 namespace rondo {
 namespace {
 
 using sync::LockResult;
 using sync::MutexPart;
+using testing::WeakFutex;
+using testing::WeakMember;
+using testing::WeakSystem;
 
 constexpr std::uint64_t kExecutions = 2000;
 constexpr std::uint32_t kThreads = 3;
@@ -29,73 +29,6 @@ std::uint64_t first_seed() {
   const char* given = std::getenv("RONDO_SEED");
   return given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
 }
-
-std::uint32_t tenure_of(std::uint32_t thread) { return kFirstTenure + thread; }
-
-// A futex whose waiters are simulated threads. For one execution; reset() before each.
-struct WeakFutex {
-  struct Sleep {
-    const void* word;
-    bool woken;
-  };
-  std::vector<Sleep*> asleep;
-  std::uint64_t slices = 0;  // sleeps that no wake ended
-  bool drops_wakes = false;  // the mutant
-
-  static WeakFutex& now() {
-    static WeakFutex futex;
-    return futex;
-  }
-  static void reset() { now() = WeakFutex(); }
-};
-
-struct WeakSystem {
-  static constexpr std::chrono::nanoseconds kSlice{1};
-
-  static FutexResult wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
-                          std::chrono::nanoseconds, Deadline) noexcept {
-    WeakFutex& futex = WeakFutex::now();
-    weak::Execution& execution = *weak::Execution::active();
-    execution.yield();
-    // The kernel compares with the newest value, in one step with falling asleep.
-    if (execution.stores_of(&word, 0).back().value != expected) return FutexResult::kChanged;
-    WeakFutex::Sleep sleep{&word, false};
-    futex.asleep.push_back(&sleep);
-    while (!sleep.woken && execution.running() > futex.asleep.size()) execution.yield();
-    if (sleep.woken) return FutexResult::kWoken;
-    std::erase(futex.asleep, &sleep);
-    ++futex.slices;
-    return FutexResult::kTimedOut;
-  }
-  static int wake(const Atomic<std::uint32_t>& word, int count) noexcept {
-    WeakFutex& futex = WeakFutex::now();
-    weak::Execution::active()->yield();
-    if (futex.drops_wakes) return 0;
-    int woken = 0;
-    for (auto sleep = futex.asleep.begin(); sleep != futex.asleep.end() && woken < count;) {
-      if ((*sleep)->word != &word) {
-        ++sleep;
-        continue;
-      }
-      (*sleep)->woken = true;
-      sleep = futex.asleep.erase(sleep);
-      ++woken;
-    }
-    return woken;
-  }
-};
-
-struct WeakMember {
-  std::uint32_t mine;
-
-  [[nodiscard]] std::uint32_t tenure() const noexcept { return mine; }
-  // Brings no knowledge of what the dead did: the kernel does, but what stands here shall show what
-  // L3 is for.
-  [[nodiscard]] bool ended(std::uint32_t tenure) const noexcept {
-    return weak::Execution::active()->ended(tenure - kFirstTenure);
-  }
-  [[nodiscard]] static std::uint32_t looks() noexcept { return 0; }
-};
 
 using Mutex = sync::basic_mutex<WeakSystem, WeakMember>;
 
@@ -122,7 +55,7 @@ Verdict play(std::uint64_t seed, std::optional<std::uint64_t> dies_after,
   for (std::uint32_t thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       if (thread == 0 && dies_after) execution.kill_self_after(*dies_after);
-      const WeakMember self{tenure_of(thread)};
+      const WeakMember self{WeakMember::tenure_of(thread)};
       Mutex mutex(part, self);
       for (std::uint32_t turn = 0; turn < kTurns; ++turn) {
         const LockResult result = mutex.acquire();

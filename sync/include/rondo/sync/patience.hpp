@@ -42,14 +42,16 @@ class Patience {
   static constexpr std::chrono::nanoseconds kFirstSlice =
       min_of<std::chrono::nanoseconds>(std::chrono::milliseconds(1), System::kSlice);
 
-  // `looks`: before the first sleep.
-  Patience(std::uint32_t looks, Deadline deadline) noexcept : looks_(looks), deadline_(deadline) {}
+  // `looks`: before the first sleep, each after twice the pause of the one before; 12 at most.
+  Patience(std::uint32_t looks, Deadline deadline) noexcept
+      : looks_(min_of(looks, 12u)), deadline_(deadline) {}
 
   [[nodiscard]] PatienceStep next() noexcept {
     // A look that is no wait takes no time, and asks.
     if (looks_ != 0 && deadline_ != Deadline::now()) {
       --looks_;
-      cpu_relax();
+      for (std::uint32_t i = 0; i < pauses_; ++i) cpu_relax();
+      pauses_ *= 2;
       return PatienceStep::kLook;
     }
     const bool passed = deadline_.passed();
@@ -75,6 +77,7 @@ class Patience {
 
  private:
   std::uint32_t looks_;
+  std::uint32_t pauses_ = 1;  // before the next look: who looks all the time slows the holder down
   Deadline deadline_;
   std::chrono::nanoseconds slice_ = kFirstSlice;
   Deadline::Clock::time_point ask_at_{};  // when the holder is asked after, once slept_
