@@ -6,12 +6,15 @@
 // contended  two processes lock, add one, and unlock, over and over: pairs of both in a second; and
 //            again with some work of their own in between
 //
+// and the same of a semaphore with one permit, taken and given back, beside sem_t between processes
+//
 // Not measured: who waits how long (fairness), more than two processes. All take turns, sample by
 // sample; ratios within a round.
 //
 //   primitives_compare [--json FILE] [--rounds N] [--seconds S] [--real-time]
 #include <fmt/core.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -32,6 +35,7 @@
 
 #include "rondo/sync/mutex.hpp"
 #include "rondo/sync/named.hpp"
+#include "rondo/sync/semaphore.hpp"
 #include "support/child.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
@@ -74,21 +78,52 @@ class PthreadMutex {
   pthread_mutex_t* mutex_;
 };
 
-// One handle in each process, as a forked child has no part in its parent's.
-class RondoMutex {
+class PosixSemaphore {
  public:
-  RondoMutex() : url_(fmt::format("shm:primitives_compare.{}", getpid())) { join(); }
-  void join() {
-    auto opened = sync::named<sync::mutex>(url_);
-    if (!opened) fail(opened.error().message);
-    mine_ = std::make_unique<sync::Named<sync::mutex>>(std::move(opened).value());
+  PosixSemaphore() : semaphore_(map_shared<sem_t>()) {
+    if (sem_init(semaphore_, 1, 1) != 0) fail("sem_init");
   }
-  void lock() { mine_->lock(); }
-  void unlock() { mine_->unlock(); }
+  void join() {}
+  void lock() { sem_wait(semaphore_); }
+  void unlock() { sem_post(semaphore_); }
+
+ private:
+  sem_t* semaphore_;
+};
+
+// One handle in each process, as a forked child has no part in its parent's.
+template <class Primitive>
+class Ours {
+ public:
+  explicit Ours(std::string_view what) : url_(fmt::format("shm:compare.{}.{}", what, getpid())) {
+    join();
+  }
+  void join() {
+    const auto begin = [](auto& part) {
+      if constexpr (requires { part.begin(1); }) part.begin(1);
+    };
+    auto opened = sync::named<Primitive>(url_, {.begin = begin});
+    if (!opened) fail(opened.error().message);
+    mine_ = std::make_unique<sync::Named<Primitive>>(std::move(opened).value());
+  }
+  void lock() {
+    if constexpr (requires { mine_->lock(); }) {
+      mine_->lock();
+    } else {
+      if (!mine_->acquire()) fail("acquire");
+    }
+  }
+  void unlock() {
+    if constexpr (requires { mine_->unlock(); }) {
+      mine_->unlock();
+    } else {
+      mine_->release();
+    }
+  }
 
  private:
   std::string url_;
-  std::unique_ptr<sync::Named<sync::mutex>> mine_;
+  std::unique_ptr<sync::Named<Primitive>> mine_;
 };
 
 template <class Mutex>
@@ -107,40 +142,42 @@ struct Race {
   alignas(kSharingRange) std::uint64_t count = 0;  // guarded
 };
 
-// Both processes do this; `work`: turns of their own between two pairs.
+// Both processes do this, until the first one says so; `work`: turns of their own between two pairs.
 template <class Mutex>
-void contend(Mutex& mutex, Race& race, int core, int work) {
+void contend(Mutex& mutex, Race& race, int core, int work, bool real_time) {
   pin_to(core);
+  const RealTime high(real_time);
   race.ready.fetch_add(1);
   while (race.ready.load() != 2) cpu_relax();
-  while (!race.stop.load(std::memory_order_relaxed)) {
+  const auto start = Clock::now();
+  for (std::uint64_t turn = 0; !race.stop.load(std::memory_order_relaxed); ++turn) {
     mutex.lock();
     ++race.count;
     mutex.unlock();
     for (int i = 0; i < work; ++i) cpu_relax();
+    if (core == 0 && turn % 64 == 0 && Clock::now() - start >= kContended) race.stop = true;
   }
 }
 
 template <class Mutex>
-double contended(Mutex& mutex, int work) {
+double contended(Mutex& mutex, int work, bool real_time) {
   Race* race = map_shared<Race>();
   const pid_t child = fork_child();
   if (child < 0) fail("fork");
   if (child == 0) {
     mutex.join();
-    contend(mutex, *race, 1, work);
+    contend(mutex, *race, 1, work, real_time);
     std::_Exit(0);
   }
-  std::thread clock([&] {
-    while (race->ready.load() != 2) std::this_thread::sleep_for(std::chrono::microseconds(100));
-    std::this_thread::sleep_for(kContended);
-    race->stop = true;
+  // A thread, so that this one's core and priority stay.
+  double seconds = 0;
+  std::thread here([&] {
+    while (race->ready.load() != 1) std::this_thread::sleep_for(std::chrono::microseconds(50));
+    const auto start = Clock::now();
+    contend(mutex, *race, 0, work, real_time);
+    seconds = seconds_since(start);
   });
-  const auto start = Clock::now();
-  std::thread here([&] { contend(mutex, *race, 0, work); });
   here.join();
-  const double seconds = seconds_since(start);
-  clock.join();
   int status = 0;
   if (waitpid(child, &status, 0) != child || status != 0) fail("the other process failed");
   const auto count = static_cast<double>(race->count);
@@ -152,14 +189,14 @@ struct Entry {
   std::string name;
   Role role;
   std::function<double()> alone;
-  std::function<double(int)> contended;
+  std::function<double(int, bool)> contended;
   std::vector<Samples*> samples{};
 };
 
 template <class Mutex>
 Entry entry(const std::string& name, Role role, Mutex& mutex) {
   return {name, role, [&] { return alone(mutex); },
-          [&](int work) { return contended(mutex, work); }};
+          [&](int work, bool real_time) { return contended(mutex, work, real_time); }};
 }
 
 int main(int argc, char** argv) {
@@ -167,12 +204,16 @@ int main(int argc, char** argv) {
   RunOptions options;
   options.add_to(app);
   CLI11_PARSE(app, argc, argv);
-  RondoMutex ours;
+  Ours<sync::mutex> ours("mutex");
+  Ours<sync::binary_semaphore> our_semaphore("semaphore");
+  PosixSemaphore theirs;
   PthreadMutex shared(true);
   PthreadMutex own(false);
   std::vector<Entry> entries{entry("rondo mutex", Role::kOurs, ours),
                              entry("robust process-shared pthread mutex", Role::kRival, shared),
-                             entry("private pthread mutex", Role::kFloor, own)};
+                             entry("private pthread mutex", Role::kFloor, own),
+                             entry("rondo semaphore", Role::kOurs, our_semaphore),
+                             entry("sem_t between processes", Role::kRival, theirs)};
   Results results("primitives_compare");
   constexpr int kWork[] = {0, 20};
   for (Entry& each : entries) {
@@ -190,7 +231,7 @@ int main(int argc, char** argv) {
     while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });
   {
-    Rounds rounds("primitives_compare", options.rounds, options.seconds, 7);
+    Rounds rounds("primitives_compare", options.rounds, options.seconds, 13);
     while (rounds.next()) {
       for (Entry& each : entries) {
         rounds.question();
@@ -202,7 +243,7 @@ int main(int argc, char** argv) {
         for (Entry& each : entries) {
           if (each.role == Role::kFloor) continue;
           rounds.question();
-          each.samples[1 + i]->add(each.contended(kWork[i]));
+          each.samples[1 + i]->add(each.contended(kWork[i], options.real_time));
         }
       }
     }
@@ -220,11 +261,16 @@ int main(int argc, char** argv) {
     }
     fmt::print("\n");
   }
-  fmt::print("\nours to a private one, alone (goal: at most 1.2): {:.2f}\n",
-             of(entries[0].samples[0]) / of(entries[2].samples[0]));
-  fmt::print("ours to a robust process-shared one, contended (goal: at least 1): {:.2f}, {:.2f}\n",
-             of(entries[0].samples[1]) / of(entries[1].samples[1]),
-             of(entries[0].samples[2]) / of(entries[1].samples[2]));
+  const auto ratio = [&](std::size_t one, std::size_t two, std::size_t question) {
+    return of(entries[one].samples[question]) / of(entries[two].samples[question]);
+  };
+  fmt::print("\nmutex to a private one, alone (goal: at most 1.2): {:.2f}\n", ratio(0, 2, 0));
+  fmt::print("mutex to a robust one, contended (goal: at least 1): {:.2f}, {:.2f}\n",
+             ratio(0, 1, 1), ratio(0, 1, 2));
+  fmt::print(
+      "semaphore to sem_t, alone (goal: at most 1): {:.2f}; contended (at least 1): {:.2f}, "
+      "{:.2f}\n",
+      ratio(3, 4, 0), ratio(3, 4, 1), ratio(3, 4, 2));
   results.write(options.json);
   return 0;
 }
