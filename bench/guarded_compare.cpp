@@ -23,6 +23,7 @@
 #include "support/child.hpp"
 #include "support/cores.hpp"
 #include "support/machine.hpp"
+#include "support/names.hpp"
 #include "support/payload.hpp"
 #include "support/results.hpp"
 
@@ -93,9 +94,8 @@ Comparison compare(Results& results, std::size_t bytes, std::uint32_t readers) {
   return {bytes, of("shm:", Role::kFloor), of("shm+guarded:", Role::kOurs)};
 }
 
-void take(Comparison& comparison, std::uint32_t readers) {
-  const std::string urls[] = {fmt::format("shm:guarded-compare-{}", getpid()),
-                              fmt::format("shm+guarded:/tmp/guarded-compare-{}", getpid())};
+void take(Comparison& comparison, std::uint32_t readers, const std::string& name) {
+  const std::string urls[] = {"shm:" + name, "shm+guarded:/tmp/" + name};
   // Either first, by turns.
   double rates[2];
   const std::size_t first = comparison.ratios.size() % 2;
@@ -120,8 +120,9 @@ int main(int argc, char** argv) {
   options.add_to(app);
   app.add_option("--readers", readers, "receiving processes")->check(CLI::Range(1, 64));
   CLI11_PARSE(app, argc, argv);
-  pin_to(0);
+  const OwnName name("guarded-compare");
   Results results("guarded_compare");
+  pin_to(0);
   std::vector<Comparison> comparisons;
   for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
     comparisons.push_back(compare(results, bytes, readers));
@@ -130,7 +131,7 @@ int main(int argc, char** argv) {
   while (rounds.next()) {
     for (Comparison& comparison : comparisons) {
       rounds.question();
-      take(comparison, readers);
+      take(comparison, readers, name.get());
     }
   }
   for (const Comparison& comparison : comparisons) {

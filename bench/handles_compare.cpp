@@ -29,6 +29,7 @@
 #include "rondo/transports/sender.hpp"
 #include "support/engines.hpp"
 #include "support/machine.hpp"
+#include "support/names.hpp"
 #include "support/pair.hpp"
 #include "support/payload.hpp"
 #include "support/results.hpp"
@@ -59,8 +60,7 @@ T must(std::optional<T> value) {
 template <std::size_t kBytes>
 class Handles {
  public:
-  explicit Handles(const std::string& url)
-      : ends_(must(open_pair(fmt::format("shm:handles-compare-{}{}", getpid(), url)))) {}
+  explicit Handles(const std::string& url) : ends_(must(open_pair("shm:" + url))) {}
 
   RONDO_ALWAYS_INLINE bool send(std::uint64_t i) {
     auto claim = ends_.first.try_claim(kBytes);
@@ -254,13 +254,13 @@ Comparison compare(Results& results, const char* kind, const std::string& url,
 }
 
 template <std::size_t kBytes>
-void compare_all(Results& results, std::vector<Comparison>& all) {
-  all.push_back(
-      compare<kBytes, false, BareRecords<kBytes>>(results, "record", "?capacity=1MiB", 2'000'000));
+void compare_all(Results& results, const std::string& name, std::vector<Comparison>& all) {
+  all.push_back(compare<kBytes, false, BareRecords<kBytes>>(results, "record",
+                                                            name + "?capacity=1MiB", 2'000'000));
   all.push_back(compare<kBytes, false, BareSlots<kBytes>>(
-      results, "mpmc", "?kind=mpmc&slots=1024&slot_size=64", 1'000'000));
+      results, "mpmc", name + "?kind=mpmc&slots=1024&slot_size=64", 1'000'000));
   all.push_back(compare<kBytes, true, BareFrames<kBytes>>(
-      results, "frames", "?kind=frames&frames=64&frame_size=64&readers=1", 50'000));
+      results, "frames", name + "?kind=frames&frames=64&frame_size=64&readers=1", 50'000));
 }
 
 void print(const Comparison& comparison) {
@@ -286,10 +286,11 @@ int main(int argc, char** argv) {
   options.rounds = 31;
   options.add_to(app);
   CLI11_PARSE(app, argc, argv);
+  const OwnName name("handles-compare");
   Results results("handles_compare");
   std::vector<Comparison> comparisons;
-  compare_all<8>(results, comparisons);
-  compare_all<64>(results, comparisons);
+  compare_all<8>(results, name.get(), comparisons);
+  compare_all<64>(results, name.get(), comparisons);
   {
     Pair pair(options.real_time);
     results.calibrate(pair);

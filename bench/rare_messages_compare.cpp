@@ -30,6 +30,7 @@
 #include "support/child.hpp"
 #include "support/cores.hpp"
 #include "support/machine.hpp"
+#include "support/names.hpp"
 #include "support/results.hpp"
 
 namespace rondo::bench {
@@ -127,8 +128,10 @@ Entry bare_futex() {
 }
 
 // Processor time of a sender that only sleeps is part of every entry; this one has nothing else.
-Entry channel(const std::string& scheme, const std::string& options) {
-  const std::string url = fmt::format("{}:rare_messages.{}", scheme, getpid());
+Entry channel(const std::string& own_name, const std::string& scheme, const std::string& options) {
+  // The names of sockets are paths.
+  const bool path = scheme == "unix" || scheme == "shm+guarded";
+  const std::string url = scheme + (path ? ":/tmp/" : ":") + own_name;
   const std::string name = options.empty() ? scheme + ":" : fmt::format("{}: {}", scheme, options);
   const auto receiver_url = [=] { return options.empty() ? url : url + "?" + options; };
   return {name,
@@ -180,17 +183,18 @@ int main(int argc, char** argv) {
   app.add_option("--gap", gap, "microseconds between messages")->check(CLI::Range(1, 1'000'000));
   app.add_option("--messages", messages, "of one sample")->check(CLI::Range(1, 1'000'000));
   CLI11_PARSE(app, argc, argv);
+  const OwnName name("rare-messages");
+  Results results("rare_messages_compare");
   pin_to(0);
   const Rhythm rhythm{microseconds(gap), messages};
   std::vector<Entry> entries{bare_futex(),
-                             channel("shm", ""),
-                             channel("shm", "wait=park"),
-                             channel("shm", "readers=2"),
-                             channel("shm+guarded", ""),
-                             channel("shm", "kind=mpmc&slots=64&slot_size=64"),
-                             channel("shm", "kind=frames&frames=8&frame_size=64"),
-                             channel("unix", "")};
-  Results results("rare_messages_compare");
+                             channel(name.get(), "shm", ""),
+                             channel(name.get(), "shm", "wait=park"),
+                             channel(name.get(), "shm", "readers=2"),
+                             channel(name.get(), "shm+guarded", ""),
+                             channel(name.get(), "shm", "kind=mpmc&slots=64&slot_size=64"),
+                             channel(name.get(), "shm", "kind=frames&frames=8&frame_size=64"),
+                             channel(name.get(), "unix", "")};
   for (Entry& entry : entries) {
     const auto of = [&](const char* question) {
       return &results.add(

@@ -32,6 +32,7 @@
 #include "rivals/workers.hpp"
 #include "support/cores.hpp"
 #include "support/machine.hpp"
+#include "support/names.hpp"
 #include "support/results.hpp"
 
 namespace rondo::bench {
@@ -223,7 +224,8 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   if (!demo.empty()) only = kDemo;
 
-  const std::string name = fmt::format("rondo-bench-{}", getpid());
+  const OwnName own_name("rondo-bench");
+  const std::string& name = own_name.get();
   Driver driver(engines_between_processes(name), name, real_time);
   Results results("rondo_driver");
   std::vector<Row> rows;
