@@ -229,7 +229,7 @@ int main(int argc, char** argv) {
                                           contest->bytes, contest->slots);
       fmt::print("  FAILED: {}: {}\n", entry.name, why);
       results.fail(entry.name, why);
-      ours_failed = ours_failed || entry.role == Role::kOurs;
+      ours_failed = ours_failed || entry.role == Role::kOurs || entry.role == Role::kVariant;
     }
   }
   results.write(options.json);

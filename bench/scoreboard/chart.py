@@ -23,6 +23,8 @@ def colours(lines):
     for line in lines:
         if line.role == "ours":
             styles.append((next(ours), "", 2.6))
+        elif line.role == "variant":
+            styles.append((next(ours), "7 2", 1.6))
         elif line.role == "textbook":
             styles.append(("#333333", "6 3", 1.8))
         elif line.role == "floor":

@@ -227,7 +227,8 @@ def noise(all_changes):
     Samples of one run are closer to each other than to those of another run: an interval from within
     the runs is too narrow for a difference between them. None: too few controls to say.
     """
-    controls = [abs(math.log(c.ratio)) for c in all_changes if c.after.role != "ours"]
+    controls = [abs(math.log(c.ratio)) for c in all_changes
+                if c.after.role not in ("ours", "variant")]
     return math.exp(quantile(controls, 0.9)) if len(controls) >= ENOUGH else None
 
 

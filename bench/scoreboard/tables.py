@@ -16,7 +16,7 @@ PERFORMANCE = "docs/performance.md"
 HOW = "made by ./dev bench report --table"
 BLOCK = re.compile(rf"<!-- figures: ([^;\n]+); {re.escape(HOW)}; ([0-9a-f]+) -->\n(.*?)"
                    r"<!-- end of figures -->\n", re.DOTALL)
-ROLES = ("ours", "rival", "textbook", "floor")
+ROLES = ("ours", "variant", "rival", "textbook", "floor")
 KERNEL = (("ring", "shm ring"), ("pipe", "pipe"), ("UNIX socket", "unix socket"))
 
 
@@ -137,7 +137,7 @@ def over(run, question, column, where=lambda parameters: True):
             cells.append(f"{said} ({text.ratio(ratio)})" if place == 0 and ratio else said)
         named = plain(engine)
         rows.append([f"**{named}**" if place == 0 else
-                     named if place == 1 else f"*{named}*", *cells])
+                     named if place in (1, 2) else f"*{named}*", *cells])
     return f"{counts(able, placement)}, {exchange(run, placement)}.\n\n{markdown(rows)}"
 
 

@@ -60,7 +60,7 @@ template <std::size_t kMessageBytes, Pacing kPacing = Pacing::kOn>
 class SpscRing {
  public:
   static constexpr std::size_t kBytes = kMessageBytes;
-  static constexpr Role kRole = Role::kOurs;
+  static constexpr Role kRole = kPacing == Pacing::kOn ? Role::kOurs : Role::kVariant;
   using Ring = spsc_ring<Message<kBytes>>;
 
   static std::string name() {

@@ -8,6 +8,8 @@ namespace rondo::bench {
 // An engine says so itself, by a constant kRole; one that says nothing is a rival.
 enum class Role {
   kOurs,
+  kVariant,   // ours, asked in another way than the others are (batches), or without something that
+              // it does: stands beside, and is not what rivals are compared with
   kRival,     // what a user could take instead
   kTextbook,  // what he could write himself in forty lines
   kFloor      // what bounds them all: an exchange without a queue, a copy
@@ -16,6 +18,7 @@ enum class Role {
 inline std::string_view to_string(Role role) {
   switch (role) {
     case Role::kOurs: return "ours";
+    case Role::kVariant: return "variant";
     case Role::kRival: return "rival";
     case Role::kTextbook: return "textbook";
     case Role::kFloor: return "floor";
