@@ -25,11 +25,10 @@
 // What a directory has no room for is left out, and so is a directory without nameless files: in a
 // container, /dev/shm may have 64 MiB.
 //
-//   opening_compare [--json FILE] [--rounds N] [--real-time] [--directory DIR]
+//   opening_compare [--json FILE] [--rounds N] [--seconds S] [--real-time] [--directory DIR]
 //     DIR: where file: has its files; default /var/tmp
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -37,9 +36,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,14 +48,13 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "support/cores.hpp"
-#include "support/facts.hpp"
 #include "support/machine.hpp"
+#include "support/names.hpp"
+#include "support/results.hpp"
 #include "support/samples.hpp"
 
 namespace rondo::bench {
 namespace {
-
-volatile sig_atomic_t stop_wanted = 0;  // the signal
 
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kMiB = std::size_t{1} << 20;
@@ -74,10 +71,10 @@ T must(Result<T> result) {
 }
 
 template <class F>
-double milliseconds(F&& f) {
+double nanoseconds(F&& f) {
   const auto start = Clock::now();
   f();
-  return seconds_since(start) * 1e3;
+  return seconds_since(start) * 1e9;
 }
 
 constexpr const char* kShm = "/dev/shm";
@@ -110,7 +107,7 @@ double clear_new(const std::string& directory, std::size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
   demand(memory != MAP_FAILED, "no memory to clear");
-  const double result = milliseconds([&] { std::memset(memory, 0, bytes); });
+  const double result = nanoseconds([&] { std::memset(memory, 0, bytes); });
   munmap(memory, bytes);
   if (fd >= 0) close(fd);
   return result;
@@ -119,72 +116,78 @@ double clear_new(const std::string& directory, std::size_t bytes) {
 // Channels of one kind and size.
 class Contest {
  public:
-  Contest(std::string_view channel, std::string directory, std::string target, std::size_t mib,
-          std::string options)
+  Contest(Results& results, std::string_view channel, std::string directory, std::string target,
+          std::size_t mib, std::string options)
       : channel_(channel),
         directory_(std::move(directory)),
         url_(fmt::format("{}?{}", target, options)),
-        mib_(mib) {}
+        mib_(mib),
+        memset_(series(results, "memset", Role::kFloor, "create")),
+        create_(series(results, "Rondo", Role::kOurs, "create")),
+        attach_(series(results, "Rondo", Role::kOurs, "attach")),
+        close_(series(results, "Rondo", Role::kOurs, "close")) {}
 
   void sample() {
     std::optional<Sender> sender;
     std::optional<Receiver> receiver;
     double create = 0;
-    double attach = 0;
+    std::optional<double> attach;
     if (url_.starts_with("shm+guarded:")) {
-      create = milliseconds([&] {
+      create = nanoseconds([&] {
         auto [one, other] = must(open_pair(url_));
         sender.emplace(std::move(one));
         receiver.emplace(std::move(other));
       });
     } else {
-      create = milliseconds([&] { sender.emplace(must(Sender::open(url_))); });
-      attach = milliseconds([&] { receiver.emplace(must(Receiver::open(url_))); });
+      create = nanoseconds([&] { sender.emplace(must(Sender::open(url_))); });
+      attach = nanoseconds([&] { receiver.emplace(must(Receiver::open(url_))); });
     }
     const auto memory = sender->info().memory;
     const std::size_t bytes = memory ? memory->size_bytes : mib_ * kMiB;
-    const double close = milliseconds([&] {
+    const double close = nanoseconds([&] {
       receiver.reset();
       sender.reset();
     });
     const double memset = clear_new(directory_, bytes);
-    memset_.push_back(memset);
-    create_.push_back(create);
-    attach_.push_back(attach);
-    close_.push_back(close);
-    create_ratio_.push_back(create / memset);
-    attach_ratio_.push_back(attach / memset);
+    memset_.add(memset);
+    create_.add(create);
+    if (attach) attach_.add(*attach);
+    close_.add(close);
+    ratios_.push_back(create / memset);
   }
 
-  void print(nlohmann::json& rows) const {
-    fmt::print("{:<22}{:>5}{:>10.2f}{:>10.2f}{:>8.2f}{:>10.2f}{:>8.2f}{:>10.2f}\n", channel_, mib_,
-               median(memset_), median(create_), median(create_ratio_), median(attach_),
-               median(attach_ratio_), median(close_));
-    rows.push_back({{"channel", channel_},
-                    {"mib", mib_},
-                    {"memset_ms", memset_},
-                    {"create_ms", create_},
-                    {"attach_ms", attach_},
-                    {"close_ms", close_},
-                    {"create_to_memset", median(create_ratio_)},
-                    {"attach_to_memset", median(attach_ratio_)}});
+  void print() const {
+    const auto ms = [](const Samples& samples) {
+      const auto value = samples.get(Placement::kAny);
+      return value ? fmt::format("{:.2f}", *value * 1e-6) : "-";
+    };
+    fmt::print("{:<22}{:>5}{:>10}{:>10}{:>8.2f}{:>10}{:>10}\n", channel_, mib_, ms(memset_),
+               ms(create_), median(ratios_), ms(attach_), ms(close_));
   }
 
  private:
+  Samples& series(Results& results, const char* engine, Role role, const char* step) const {
+    return results.add({"opening",
+                        engine,
+                        role,
+                        {{"channel", channel_}, {"bytes", mib_ * kMiB}, {"step", step}},
+                        "ns",
+                        false});
+  }
+
   std::string_view channel_;
   std::string directory_;  // where such memory is a file; empty: it is none
   std::string url_;
   std::size_t mib_;
-  std::vector<double> memset_;
-  std::vector<double> create_;
-  std::vector<double> attach_;
-  std::vector<double> close_;
-  std::vector<double> create_ratio_;
-  std::vector<double> attach_ratio_;
+  Samples& memset_;
+  Samples& create_;
+  Samples& attach_;
+  Samples& close_;
+  std::vector<double> ratios_{};
 };
 
-std::vector<Contest> contests(const std::string& directory) {
-  const std::string name = fmt::format("opening-compare-{}", getpid());
+std::vector<Contest> contests(Results& results, const std::string& directory,
+                              const std::string& name) {
   const std::string path = directory + '/' + name;
   std::vector<Contest> all;
   for (const std::size_t mib : {1u, 4u, 64u}) {
@@ -192,17 +195,17 @@ std::vector<Contest> contests(const std::string& directory) {
     const std::string slots = fmt::format("kind=mpmc&slots={}&slot_size=1000", mib * 1024);
     const std::string frames = fmt::format("kind=frames&frames=8&frame_size={}KiB", mib * 128);
     if (can_be_in(kShm, "channels", mib)) {
-      all.emplace_back("shm:", kShm, "shm:" + name, mib, ring);
-      all.emplace_back("shm:, readers=4", kShm, "shm:" + name, mib, ring + "&readers=4");
-      all.emplace_back("shm:, kind=mpmc", kShm, "shm:" + name, mib, slots);
-      all.emplace_back("shm:, kind=frames", kShm, "shm:" + name, mib, frames);
-      all.emplace_back("shm+guarded:", kShm, "shm+guarded:" + path, mib, ring);
+      all.emplace_back(results, "shm:", kShm, "shm:" + name, mib, ring);
+      all.emplace_back(results, "shm:, readers=4", kShm, "shm:" + name, mib, ring + "&readers=4");
+      all.emplace_back(results, "shm:, kind=mpmc", kShm, "shm:" + name, mib, slots);
+      all.emplace_back(results, "shm:, kind=frames", kShm, "shm:" + name, mib, frames);
+      all.emplace_back(results, "shm+guarded:", kShm, "shm+guarded:" + path, mib, ring);
     }
     if (can_be_in(directory, "channels", mib)) {
-      all.emplace_back("file:", directory, "file:" + path, mib, ring);
+      all.emplace_back(results, "file:", directory, "file:" + path, mib, ring);
     }
-    all.emplace_back("inproc:", "", "inproc:" + name, mib, ring);
-    all.emplace_back("inproc:, kind=mpmc", "", "inproc:" + name, mib, slots);
+    all.emplace_back(results, "inproc:", "", "inproc:" + name, mib, ring);
+    all.emplace_back(results, "inproc:, kind=mpmc", "", "inproc:" + name, mib, slots);
   }
   return all;
 }
@@ -212,95 +215,106 @@ class Pages {
  public:
   static constexpr std::size_t kMebibytes = 64;
 
-  explicit Pages(bool at_once) : at_once_(at_once) {}
+  Pages(Results& results, std::string name, bool at_once)
+      : name_{Backing::kSharedMemory, std::move(name)},
+        at_once_(at_once),
+        open_(series(results, "open")),
+        first_(series(results, "first 64 B")),
+        lap_(series(results, "lap")),
+        thousandth_(series(results, "a page, p99.9")),
+        longest_(series(results, "a page, longest")) {}
 
   void sample() {
     constexpr std::size_t kBytes = kMebibytes * kMiB;
-    const SegmentName name{Backing::kSharedMemory, fmt::format("opening-pages-{}", getpid())};
     std::optional<Segment> segment;
-    open_.push_back(milliseconds([&] {
-      segment.emplace(must(Segment::create(name, kBytes, {.prefault = at_once_},
+    open_.add(nanoseconds([&] {
+      segment.emplace(must(Segment::create(name_, kBytes, {.prefault = at_once_},
                                            [](std::span<std::byte>) { return Result<void>(); })));
     }));
     std::byte* const bytes = segment->bytes().data();
-    first_.push_back(1e3 * milliseconds([&] { std::memset(bytes, 1, 64); }));
+    first_.add(nanoseconds([&] { std::memset(bytes, 1, 64); }));
     std::vector<double> pages(kBytes / kPage);
-    lap_.push_back(milliseconds([&] {
+    lap_.add(nanoseconds([&] {
       for (std::size_t i = 0; i < pages.size(); ++i) {
-        pages[i] = 1e3 * milliseconds([&] { std::memset(bytes + i * kPage, 1, kPage); });
+        pages[i] = nanoseconds([&] { std::memset(bytes + i * kPage, 1, kPage); });
       }
     }));
     std::sort(pages.begin(), pages.end());
-    thousandth_.push_back(pages[pages.size() - pages.size() / 1000]);
-    longest_.push_back(pages.back());
-    demand(Segment::remove(name).has_value(), "it could not be removed");
+    thousandth_.add(pages[pages.size() - pages.size() / 1000]);
+    longest_.add(pages.back());
+    demand(Segment::remove(name_).has_value(), "it could not be removed");
   }
 
-  void print(nlohmann::json& rows) const {
-    fmt::print("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>16.2f}{:>12.1f}\n",
-               at_once_ ? "brought in at once" : "left for later", median(open_), median(first_),
-               median(lap_), median(thousandth_), median(longest_));
-    rows.push_back({{"prefault", at_once_},
-                    {"open_ms", open_},
-                    {"first_us", first_},
-                    {"lap_ms", lap_},
-                    {"thousandth_us", thousandth_},
-                    {"longest_us", longest_}});
+  void print() const {
+    const auto in = [](const Samples& samples, double unit) {
+      return *samples.get(Placement::kAny) / unit;
+    };
+    fmt::print("{:<22}{:>10.2f}{:>10.2f}{:>10.2f}{:>16.2f}{:>12.1f}\n", engine(), in(open_, 1e6),
+               in(first_, 1e3), in(lap_, 1e6), in(thousandth_, 1e3), in(longest_, 1e3));
   }
 
  private:
+  [[nodiscard]] const char* engine() const {
+    return at_once_ ? "brought in at once" : "left for later";
+  }
+  Samples& series(Results& results, const char* step) const {
+    return results.add({"pages",
+                        engine(),
+                        at_once_ ? Role::kOurs : Role::kTextbook,
+                        {{"bytes", kMebibytes * kMiB}, {"step", step}},
+                        "ns",
+                        false});
+  }
+
+  SegmentName name_;
   bool at_once_;
-  std::vector<double> open_;
-  std::vector<double> first_;
-  std::vector<double> lap_;
-  std::vector<double> thousandth_;
-  std::vector<double> longest_;
+  Samples& open_;
+  Samples& first_;
+  Samples& lap_;
+  Samples& thousandth_;
+  Samples& longest_;
 };
 
 int main(int argc, char** argv) {
   CLI::App app("How long it takes to open a channel, beside a memset of fresh memory");
-  std::string json;
+  RunOptions options;
   std::string directory = "/var/tmp";
-  int rounds = 15;
-  bool real_time = false;
-  app.add_option("--json", json, "write all figures to this file");
-  app.add_option("--rounds", rounds, "samples of each")->check(CLI::Range(1, 10000));
+  options.add_to(app);
   app.add_option("--directory", directory, "where the files of file: are made");
-  app.add_flag("--real-time", real_time, "keep other programs off the core (needs root)");
   CLI11_PARSE(app, argc, argv);
-
-  // Ends in order: what was made goes away.
-  struct sigaction ends {};
-  ends.sa_handler = [](int number) { stop_wanted = number; };
-  ends.sa_flags = SA_RESTART;
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaction(number, &ends, nullptr);
+  const OwnName name("opening-compare", {directory});
+  Results results("opening_compare");
 
   pin_to(0);
-  std::vector<Contest> all = contests(directory);
-  std::vector<Pages> pages;
-  if (can_be_in(kShm, "pages", Pages::kMebibytes)) pages = {Pages(true), Pages(false)};
-  for (int round = 0; round < rounds; ++round) {
-    for (Contest& contest : all) {
-      if (stop_wanted != 0) return 128 + stop_wanted;
-      const RealTime undisturbed(real_time);
-      contest.sample();
-    }
-    for (Pages& one : pages) {
-      if (stop_wanted != 0) return 128 + stop_wanted;
-      const RealTime undisturbed(real_time);
-      one.sample();
+  std::vector<Contest> all = contests(results, directory, name.get());
+  std::deque<Pages> pages;
+  if (can_be_in(kShm, "pages", Pages::kMebibytes)) {
+    for (const bool at_once : {true, false}) pages.emplace_back(results, name.get(), at_once);
+  }
+  {
+    Rounds rounds("opening_compare", options.rounds, options.seconds, all.size() + pages.size());
+    while (rounds.next()) {
+      for (Contest& contest : all) {
+        rounds.question();
+        const RealTime undisturbed(options.real_time);
+        contest.sample();
+      }
+      for (Pages& one : pages) {
+        rounds.question();
+        const RealTime undisturbed(options.real_time);
+        one.sample();
+      }
     }
   }
-  nlohmann::json result{{"machine", describe_machine()}, {"channels", nlohmann::json::array()}};
-  fmt::print("{}\n\n{:<22}{:>5}{:>10}{:>10}{:>8}{:>10}{:>8}{:>10}\n", describe_machine(),
-             "milliseconds", "MiB", "memset", "create", "ratio", "attach", "ratio", "close");
-  for (const Contest& contest : all) contest.print(result["channels"]);
+  fmt::print("{}\n\n{:<22}{:>5}{:>10}{:>10}{:>8}{:>10}{:>10}\n", describe_machine(), "milliseconds",
+             "MiB", "memset", "create", "ratio", "attach", "close");
+  for (const Contest& contest : all) contest.print();
   if (!pages.empty()) {
     fmt::print("\n{:<22}{:>10}{:>10}{:>10}{:>16}{:>12}\n", "64 MiB, pages", "open, ms", "first, us",
                "lap, ms", "page p99.9, us", "longest, us");
   }
-  for (const Pages& one : pages) one.print(result["pages"]);
-  if (!json.empty()) std::ofstream(json) << result.dump(2) << '\n';
+  for (const Pages& one : pages) one.print();
+  results.write(options.json);
   return 0;
 }
 

@@ -60,38 +60,46 @@ many=(--rounds 40)
 [[ -z $quick ]] || many=(--rounds 12)
 
 headline "Between two threads: messages per second, against other queues"
-measure hand_off_compare 240 30 "${many[@]}" "${real_time[@]}"
+measure hand_off_compare 240 24 "${many[@]}" "${real_time[@]}"
 
 headline "To several consumers, against one ring for each of them"
-measure readers_compare 60 10 "${many[@]}" "${real_time[@]}"
+measure readers_compare 60 6 "${many[@]}" "${real_time[@]}"
 
 headline "Large frames in place, through a frame pool and a record ring, against memcpy"
-measure frames_compare 120 20 "${many[@]}" "${real_time[@]}"
+measure frames_compare 100 14 "${many[@]}" "${real_time[@]}"
 
 headline "Between two processes: round trips and throughput, against the kernel and others"
-measure rondo_driver 240 40 "${real_time[@]}"
+measure rondo_driver 220 32 "${real_time[@]}"
+
+headline "How late single messages are that are due by a schedule, beside the machine's own jitter"
+measure percentiles_compare 60 18 "${many[@]}" "${real_time[@]}"
 
 headline "Two threads: through the handles against the bare rings"
-measure handles_compare 60 8 "${many[@]}" "${real_time[@]}"
+measure handles_compare 40 5 "${many[@]}" "${real_time[@]}"
+
+headline "What each feature costs a stream, and how it changes with what it does not use"
+measure features_compare 25 4 "${many[@]}" "${real_time[@]}"
+measure growth_compare 25 4 "${many[@]}" "${real_time[@]}"
 
 headline "Between two processes: a guarded ring against a simple one"
-measure guarded_compare 45 7 "${many[@]}"
+measure guarded_compare 30 5 "${many[@]}"
 
 headline "Opening a channel, beside a memset of fresh memory"
-# Its figures are no series of samples: they stand in a file of their own.
-run 60 opening_compare --rounds "$([[ $quick ]] && echo 3 || echo 15)" "${real_time[@]}" \
-  --json "$results/opening.json"
+measure opening_compare 40 6 --rounds "$([[ $quick ]] && echo 5 || echo 15)" "${real_time[@]}"
+
+headline "What a channel takes: memory, descriptors, mappings"
+measure footprint_compare 5 2 --rounds 5
 
 headline "Rare messages between two processes: processor time, against a bare futex"
-measure rare_messages_compare 60 12 --rounds 5 --messages "$([[ $quick ]] && echo 150 || echo 1000)"
+measure rare_messages_compare 50 10 --rounds 5 --messages "$([[ $quick ]] && echo 150 || echo 1000)"
 
 headline "Process-shared primitives, against the C library's"
-measure primitives_compare 30 8 --rounds 15 "${real_time[@]}"
+measure primitives_compare 25 6 --rounds 15 "${real_time[@]}"
 
 headline "Many to many, against other queues"
 few=()
 [[ -z $quick ]] || few=(--few-mixes)
-measure mpmc_versus 240 25 "${many[@]}" "${few[@]}"
+measure mpmc_versus 200 22 "${many[@]}" "${few[@]}"
 
 for benchmark in "$bin"/*_bench; do
   [[ -x $benchmark ]] || continue

@@ -2,23 +2,9 @@
 
 from html import escape
 
-from . import chart, figures, text
+from . import chart, figures, questions, text
 from .figures import ENOUGH, PLACEMENTS
-
-TITLES = {
-    "hand_off": "Between two threads",
-    "fan_out": "One to several, in one process",
-    "frames_written": "Large frames written, while they are read",
-    "frames_read": "Large frames read, by all readers together",
-    "process_round_trip": "Between two processes, there and back",
-    "process_stream": "Between two processes, one way",
-    "mpmc": "Several to several",
-    "mpmc_round_trip": "There and back through two queues for many",
-    "handles": "Handles beside the bare ring behind them",
-    "guarded": "A guarded ring beside a simple one",
-    "rare_receiver": "A rare message: processor time of who receives it",
-    "rare_sender": "A rare message: processor time of who sends it",
-}
+from .parts import (charts_over, judged, placements_of, said, section, spread, table, title_of)
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1320px; margin: 2em auto;
@@ -26,8 +12,10 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1320px; mar
 h1 { font-size: 1.7em; margin-bottom: 0.1em; } h2 { margin-top: 2em; border-bottom: 1px solid #ddd; }
 h3 { margin: 1.4em 0 0.3em; font-size: 1.05em; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: 0.6em 0; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.2em 0.8em 0.2em 0; text-align: right; border-bottom: 1px solid #eee;
+table { font-size: 13.5px; }
+th, td { padding: 0.2em 0.7em 0.2em 0; text-align: right; border-bottom: 1px solid #eee;
   white-space: nowrap; }
+.facts td { white-space: normal; } .facts td:first-child { white-space: nowrap; }
 th { border-bottom: 1px solid #999; font-weight: 600; vertical-align: bottom; }
 th.word, td.word { text-align: left; }
 tr.ours td { font-weight: 600; } tr.floor td, tr.textbook td { color: #666; }
@@ -40,41 +28,6 @@ svg .label { font-size: 12px; } svg .grid { stroke: #e4e4e4; } svg .axis { strok
 .key { width: 26px; height: 8px; margin-right: 0.5em; }
 .note { color: #555; max-width: 62em; } details { margin: 0.6em 0; } summary { cursor: pointer; }
 """
-
-
-def title_of(question):
-    return TITLES.get(question, question)
-
-
-def table(heads, rows):
-    """heads: (text, is a word). rows: (class of the row, cells); a cell is a text, or (text, class)."""
-    top = "".join(f'<th{" class=word" if word else ""}>{escape(head)}</th>' for head, word in heads)
-    lines = []
-    for style, cells in rows:
-        line = []
-        for cell, (_, word) in zip(cells, heads):
-            said, mark = cell if isinstance(cell, tuple) else (cell, "")
-            mark = " ".join(filter(None, ("word" if word else "", mark)))
-            line.append(f'<td{f" class={chr(34)}{mark}{chr(34)}" if mark else ""}>{escape(said)}</td>')
-        lines.append(f'<tr class="{escape(style)}">{"".join(line)}</tr>')
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def judged(ratio):
-    if ratio is None:
-        return text.ratio(ratio)
-    return (text.ratio(ratio), "ahead" if ratio >= 1 else "behind")
-
-
-def said(series, placement):
-    return text.amount(series.median(placement), series.unit)
-
-
-def spread(series, placement):
-    """The middle half, as a share of the median."""
-    values = series.values[placement]
-    low, high = figures.quantile(values, 0.25), figures.quantile(values, 0.75)
-    return f"±{(high - low) / 2 / figures.median(values):.0%}"
 
 
 def machine(run):
@@ -96,7 +49,7 @@ def machine(run):
             rows.append((str(mode.get("name", "?")),
                          "{:.0f} ns for a bare exchange of two lines ({:.0f} to {:.0f}; {} probes)"
                          .format(*numbers)))
-    return table((("", True), ("", True)), [("", (name, str(value))) for name, value in rows])
+    return f'<div class="facts">{table((("", True), ("", True)), [("", (n, str(v))) for n, v in rows])}</div>'
 
 
 def notices(run):
@@ -112,9 +65,9 @@ def failures(run):
 
 
 def summary(run):
-    heads = (("question", True), ("cores", True), ("Rondo", True), ("", False), ("spread, samples", False),
-             ("best rival", True), ("", False), ("spread, samples", False), ("to rival", False),
-             ("to textbook", False), ("to floor", False))
+    heads = (("question", True), ("cores", True), ("Rondo", True), ("", False), ("spread, n", False),
+             ("best rival", True), ("", False), ("spread, n", False), ("to rival", False),
+             ("textbook", False), ("floor", False))
     rows = []
     for one in figures.standings(run):
         at = one.placement
@@ -126,61 +79,6 @@ def summary(run):
         cells += [text.ratio(one.to(other)) if other else "" for other in (one.textbook, one.floor)]
         rows.append(("", cells))
     return (table(heads, rows) if rows else '<p class="note">Nothing of it was measured.</p>')
-
-
-def placements_of(run):
-    """Those that the file has samples of, the most common first."""
-    counts = {p: sum(s.count(p) for s in run.series) for p in PLACEMENTS}
-    return [p for p in sorted(PLACEMENTS, key=lambda p: -counts[p]) if counts[p]]
-
-
-def by_parameter(run, question, name):
-    """What differs in this parameter alone: [(the other parameters, [series])]."""
-    groups = {}
-    for series in run.series:
-        if series.question == question and figures.is_number(series.parameters.get(name)):
-            rest = tuple((k, v) for k, v in series.parameters.items() if k != name)
-            groups.setdefault(rest, []).append(series)
-    return groups.items()
-
-
-def lines_over(group, name, placement, value_of):
-    engines = {}
-    for series in group:
-        if series.count(placement) >= ENOUGH:
-            engines.setdefault((series.engine, series.role), []).append(series)
-    lines = []
-    for (engine, role), members in engines.items():
-        members.sort(key=lambda s: s.parameters[name])
-        lines.append(chart.Line(engine, role, [
-            (s.parameters[name], value_of(s), f"{said(s, placement)}, {s.count(placement)} samples")
-            for s in members]))
-    return lines
-
-
-def charts_over(run, question, name, x_label, unit, value_of, x_text):
-    """A chart for each placement and each choice of the other parameters where `name` varies."""
-    found = []
-    for placement in placements_of(run):
-        for rest, group in by_parameter(run, question, name):
-            lines = lines_over(group, name, placement, lambda s: value_of(s, placement))
-            xs = sorted({p[0] for line in lines for p in line.points})
-            if len(xs) < 2:
-                continue
-            where = [title_of(question), *(f"{k} {v}" for k, v in rest)]
-            where += [] if placement == "any" else [placement]
-            found.append(chart.chart(lines, x_label, ", ".join(where),
-                                     lambda v: text.amount(v, unit), [(x, x_text(x)) for x in xs],
-                                     x_log=True))
-    return found
-
-
-def section(title, note, parts):
-    parts = [part for part in parts if part]
-    if not parts:
-        return ""
-    return (f"<h2>{escape(title)}</h2><p class=note>{escape(note)}</p>"
-            f'<div class="charts">{"".join(parts)}</div>')
 
 
 def over_size(run):
@@ -204,7 +102,7 @@ def percentiles(run):
             first = contest[0]
             able = [s for s in contest if s.count(placement) >= ENOUGH]
             # Where placement is not told apart, ns are loops of one thread.
-            if first.unit != "ns" or placement == "any" or not able:
+            if first.unit != "ns" or placement == "any" or not able or first.question == "latency":
                 continue
             lines = [chart.Line(s.engine, s.role, [
                 (share, figures.quantile(s.values[placement], share / 100), "")
@@ -213,7 +111,7 @@ def percentiles(run):
             where += [] if placement == "any" else [placement]
             parts.append(chart.chart(lines, "share of the samples", ", ".join(filter(None, where)),
                                      lambda v: text.amount(v, "ns"), marks))
-    return section("Latency: percentiles",
+    return section("Round trips: how samples differ",
                    "A sample is the mean of a few milliseconds of round trips without a pause. The "
                    "curves show how samples differ, not the tail of single messages.", parts)
 
@@ -347,12 +245,14 @@ def comparison(run, before):
 def page(run, before=None):
     body = ["<h1>Rondo: where it stands</h1>", failures(run), notices(run), machine(run),
             "<h2>Summary</h2><p class=note>Medians; above 1 Rondo is ahead. Rondo is the better of its "
-            f"engines in this question, which is named. From {ENOUGH} samples on either side.</p>",
+            "engines in this question, which is named; n: samples, "
+            f"{ENOUGH} at least on either side.</p>",
             summary(run)]
     if before is not None:
         body.append(comparison(run, before))
-    body += [near_and_far(run), over_size(run), percentiles(run), scaling(run), fan_out(run),
-             all_figures(run)]
+    body += [near_and_far(run), over_size(run), questions.latency(run), percentiles(run), scaling(run),
+             fan_out(run), questions.features(run), questions.growth(run), questions.opening(run),
+             questions.footprint(run), all_figures(run)]
     return ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width">'
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "

@@ -19,11 +19,15 @@ def amount(value, unit):
         return scaled(value, ("ns", "µs", "ms", "s"))
     if unit.startswith("us"):
         return scaled(value, ("µs", "ms", "s"))
+    if unit == "B":
+        for name, width in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+            if value >= width:
+                return f"{digits(value / width)} {name}"
     if unit == "B/s":
         return scaled(value, ("B/s", "kB/s", "MB/s", "GB/s"))
     if unit.endswith("/s"):
         return scaled(value, ("/s", "k/s", "M/s", "G/s"))
-    return f"{digits(value)} {unit}"
+    return digits(value) if unit in ("descriptors", "mappings") else f"{digits(value)} {unit}"
 
 
 def size(count):

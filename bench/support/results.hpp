@@ -64,6 +64,7 @@ class Results {
     failures_.push_back(
         {{"program", program_}, {"engine", std::move(engine)}, {"why", std::move(why)}});
   }
+  [[nodiscard]] bool failed() const { return !failures_.empty(); }
   // A probe that belongs to no sample.
   void note(Probes probes) {
     probes_.push_back(probes.before);

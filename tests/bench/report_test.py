@@ -106,6 +106,11 @@ class Ratios(unittest.TestCase):
                             series("slow", "rival", SLOW, placement="far"))
         self.assertIsNone(one.rival)
 
+    def test_a_variant_is_not_what_rivals_are_compared_with(self):
+        one = self.standing(series("spsc_ring", "ours", FAST), series("slow", "rival", SLOW),
+                            series("spsc_ring, batches", "variant", [9 * v for v in FAST]))
+        self.assertEqual((one.mine.engine, one.to(one.rival)), ("spsc_ring", 2))
+
     def test_moved_samples_are_not_used(self):
         mine = run(series("spsc_ring", "ours", FAST, placement="moved"))
         self.assertIsNone(figures.standings(mine)[0].mine)
@@ -144,6 +149,10 @@ class Changes(unittest.TestCase):
         band = figures.noise(found)
         self.assertEqual({figures.verdict(c, band) for c in found}, {""})
 
+    def test_variants_of_ours_are_no_controls(self):
+        old = run(*(series(f"ours {i}", "variant", SLOW) for i in range(6)))
+        self.assertIsNone(figures.noise(figures.changes(old, old)))
+
     def test_not_from_few_samples(self):
         self.assertEqual(self.named(FAST[:4], SLOW, *self.controls()), [])
 
@@ -180,7 +189,13 @@ class Page(unittest.TestCase):
                         more_is_better=False, parameters={"bytes": 64}) for role in ("ours", "floor")]
         mixes = [series(bad, "ours", FAST, question="mpmc",
                         parameters={"bytes": 64, "producers": n, "consumers": n}) for n in (1, 2)]
-        other = [series(bad, "ours", FAST, question=bad, unit=bad)]
+        other = [series(bad, "ours", FAST, question=question, unit=bad, parameters=parameters)
+                 for question in (bad, "latency", "feature", "growth", "opening", "footprint")
+                 for parameters in ({bad: bad}, {"rate": bad, "percentile": bad, "what": bad, "with": bad},
+                                    {"rate": bad, "percentile": "p50", "what": "segment", "with": bad,
+                                     "count": 5, "bytes": 8, "step": "create"},
+                                    {"rate": bad, "percentile": "max", "what": "sender", "with": bad,
+                                     "count": -5, "bytes": 9, "step": "create"})]
         hostile = run(*sized, *trips, *mixes, *other, date=bad,
                       machine={k: bad for k in ("description", "vendor", "family", "kernel")},
                       build={"compiler": bad, "flags": bad, "rondo": bad}, packages={bad: bad},
@@ -205,6 +220,40 @@ class Page(unittest.TestCase):
         self.assertIn("4P1C*", said)
         many = {"machine": {"cores": 2, "cores_allowed": 8}}
         self.assertIn("4P1C", Tags(page.page(run(mix(1, 1), mix(4, 1), **many))).texts)
+
+    def single(self, engine, role, value, percentile, count=5):
+        return series(engine, role, [value] * count, question="latency", unit="ns", more_is_better=False,
+                      parameters={"bytes": 64, "rate": "50 k/s", "percentile": percentile})
+
+    def test_single_messages_are_curves_over_percentiles_beside_the_clock(self):
+        mine = [self.single(engine, role, value, name)
+                for engine, role in (("shm:", "ours"), ("the clock alone", "floor"))
+                for value, name in ((300, "p50"), (5000, "p99"), (90000, "max"))]
+        written = page.page(run(*mine, self.single("few", "rival", 1, "p50", count=4)))
+        said = "".join(Tags(written).texts)
+        for wanted in ("how late, 50 k/s messages, near", "p99.99", "the clock alone",
+                       "the machine's own jitter", "p99 5 µs, 5 samples"):
+            self.assertIn(wanted, said)
+        self.assertNotIn("few</li>", written)
+
+    def test_a_feature_stands_beside_none(self):
+        feature = {"question": "feature", "parameters": {"bytes": 64}}
+        said = Tags(page.page(run(series("none", "floor", FAST, **feature),
+                                  series("ack=eager", "ours", SLOW, **feature)))).texts
+        self.assertEqual(said[said.index("ack=eager") + 5], "0.50")
+
+    def test_growth_opening_and_footprint_have_their_sections(self):
+        grown = [series("shm:", "ours", FAST, question="growth", parameters={"with": "capacity", "count": n})
+                 for n in (65536, 1 << 20)]
+        opened = [series(e, r, [1e6] * 5, question="opening", unit="ns", more_is_better=False,
+                         placement="any", parameters={"channel": "shm:", "bytes": n, "step": "create"})
+                  for e, r in (("Rondo", "ours"), ("memset", "floor")) for n in (1 << 20, 1 << 22)]
+        taken = [series("shm:, 1 MiB", "ours", [1064960] * 5, question="footprint", unit="B",
+                        more_is_better=False, placement="any", parameters={"what": "segment"})]
+        said = "".join(Tags(page.page(run(*grown, *opened, *taken))).texts)
+        for wanted in ("messages/s over capacity, 64 B, near", "64 KiB", "Opening a channel", "memset",
+                       "1.02 MiB"):
+            self.assertIn(wanted, said)
 
     def test_without_rivals(self):
         written = page.page(run(series("spsc_ring", "ours", FAST)))
