@@ -72,7 +72,7 @@ headline "Between two processes: round trips and throughput, against the kernel 
 measure rondo_driver 220 32 "${real_time[@]}"
 
 headline "How late single messages are that are due by a schedule, beside the machine's own jitter"
-measure percentiles_compare 60 18 "${many[@]}" "${real_time[@]}"
+measure percentiles_compare 60 20 "${many[@]}" "${real_time[@]}"
 
 headline "Two threads: through the handles against the bare rings"
 measure handles_compare 40 5 "${many[@]}" "${real_time[@]}"
