@@ -35,6 +35,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -86,6 +87,7 @@ struct Shared {
   std::uint64_t interval_ns;
   std::uint64_t messages;
   double before_ns, after_ns;  // probes
+  std::atomic<bool> there;     // the receiver is on its core
   alignas(kSharingRange) std::atomic<std::uint64_t> word;
   alignas(kSharingRange) std::atomic<std::uint64_t> received;
   std::array<std::uint32_t, kMost> late_ns;
@@ -268,12 +270,15 @@ void take_sample(Way& way, std::size_t interval, bool real_time) {
   if (child == 0) {
     alarm(30);  // a sender that failed sends nothing more
     pin_to(1);
+    shared->there.store(true, std::memory_order_release);
     const RealTime undisturbed(real_time);
     way.receive(*shared);
     shared->line.wait();
     shared->lines.serve(kProbes, kProbes);
     std::_Exit(0);
   }
+  // It was born on this core.
+  while (!shared->there.load(std::memory_order_acquire)) std::this_thread::yield();
   {
     const RealTime undisturbed(real_time);
     way.send(*shared);

@@ -60,7 +60,7 @@ many=(--rounds 40)
 [[ -z $quick ]] || many=(--rounds 12)
 
 headline "Between two threads: messages per second, against other queues"
-measure hand_off_compare 240 24 "${many[@]}" "${real_time[@]}"
+measure hand_off_compare 240 32 "${many[@]}" "${real_time[@]}"
 
 headline "To several consumers, against one ring for each of them"
 measure readers_compare 60 6 "${many[@]}" "${real_time[@]}"
