@@ -1,9 +1,9 @@
-// Question: what does each feature cost a stream of messages of 64 bytes? Messages per second through
-// Sender and Receiver from one thread to another, over shm: without any option, and with one option
-// or way of use more, in turns, each sample through a fresh channel.
+// Question: what does each feature cost a stream of messages of 64 bytes? Messages per second
+// through Sender and Receiver from one thread to another, over shm: without any option, and with
+// one option or way of use more, in turns, each sample through a fresh channel.
 //
-// The ring has 1 MiB, or 16384 slots. "To floor" in the report is the rate with the feature in parts
-// of that without.
+// The ring has 1 MiB, or 16384 slots. "To floor" in the report is the rate with the feature in
+// parts of that without.
 //
 // Not measured: what a feature is for (a receiver that is late, a peer that dies, a wake-up); round
 // trips; large messages, where the copying is all. Not asked: kind=frames, which loses messages

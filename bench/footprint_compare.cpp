@@ -1,15 +1,15 @@
-// Question: what memory does a channel take, and what else does each side of it hold? For each kind,
-// of a few channels opened at once in one process, the mean of one:
+// Question: what memory does a channel take, and what else does each side of it hold? For each
+// kind, of a few channels opened at once in one process, the mean of one:
 //
 //   segment      its bytes, shared by all sides: all of them are there from the start
-//   sender       memory of the process alone that its handle takes: itself, and what it has allocated
+//   sender       memory of the process alone that its handle takes: itself, and what it allocated
 //   receiver     the same
 //   descriptors  and mappings of memory, of both together
 //
-// Not measured: what C libraries allocate; what the kernel takes for itself (page tables, sockets, the file); the code; huge
-// pages; memory while messages are on their way, of which there is no more: a message allocates
-// nothing (process/publish_syscalls_test.cpp). Byte streams (pipe:, unix:) stage messages in memory of
-// their process: their segment is none, and what the kernel buffers is not seen.
+// Not measured: what C libraries allocate; what the kernel takes for itself (page tables, sockets,
+// the file); the code; huge pages; memory while messages are on their way, of which there is no
+// more: a message allocates nothing (process/publish_syscalls_test.cpp); byte streams, most of whose
+// memory the kernel has.
 //
 //   footprint_compare [--json FILE] [--rounds N] [--seconds S]
 #include <fmt/core.h>

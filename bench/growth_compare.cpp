@@ -1,6 +1,6 @@
-// Question: how does a stream of messages of 64 bytes change with what it does not use? Messages per
-// second through Sender and Receiver from one thread to another, in turns, each sample through a fresh
-// channel:
+// Question: how does a stream of messages of 64 bytes change with what it does not use? Messages
+// per second through Sender and Receiver from one thread to another, in turns, each sample through
+// a fresh channel:
 //
 //   capacity      of the ring, 64 KiB to 64 MiB, of which the stream fills what it likes
 //   readers       places for receivers, 2 to 64, of which one is taken

@@ -1,8 +1,8 @@
 // How mpmc_versus.cpp measures: messages a second from P producers to C consumers, and round trips.
 //
 // Threads are put on the cores in turn. As long as there is a core for each, one that gets nothing
-// pauses, and yields after 200 times in vain. With more threads than cores (all mixes but 1P1C, on a
-// machine of two) that would measure who is made to wait for a time slice: 200 pauses of a thread
+// pauses, and yields after 200 times in vain. With more threads than cores (all mixes but 1P1C, on
+// a machine of two) that would measure who is made to wait for a time slice: 200 pauses of a thread
 // whose peer is not running bring nothing. So there each thread yields as soon as the queue is full
 // or empty for it, in all queues alike: a thread fills or drains what there is room for and makes
 // way. What such a figure says is how many messages pass while the cores are always busy; switching

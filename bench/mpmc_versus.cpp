@@ -54,8 +54,8 @@ struct Engine {
   double (*throughput)(const Mix&, std::uint32_t, std::uint64_t&);
   double (*round_trip)();
   std::uint32_t batch = 1;
-  // A thread that is preempted amid a call of some queues holds up all others, which spin: with many
-  // more threads than cores that takes minutes. These are left out there.
+  // A thread that is preempted amid a call of some queues holds up all others, which spin: with
+  // many more threads than cores that takes minutes. These are left out there.
   bool may_be_preempted = true;
   Role role = Role::kRival;
 

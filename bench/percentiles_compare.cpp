@@ -1,10 +1,10 @@
-// Question: how late is a single message, from one process to another? Messages of 64 bytes are due by
-// a schedule, one every `interval`; how late each one is read, from when it was due: p50, p90, p99,
-// p99.9, p99.99 and the latest.
+// Question: how late is a single message, from one process to another? Messages of 64 bytes are due
+// by a schedule, one every `interval`; how late each one is read, from when it was due: p50, p90,
+// p99, p99.9, p99.99 and the latest.
 //
-// By the schedule, and not from when it was sent: a sender that is held up is late with all that was
-// due meanwhile, and these messages count with the time that they were late, not as the one that
-// held them up (coordinated omission).
+// By the schedule, and not from when it was sent: a sender that is held up is late with all that
+// was due meanwhile, and these messages count with the time that they were late, not as the one
+// that held them up (coordinated omission).
 //
 // The machine has a jitter of its own: a core that does nothing but look at the clock finds itself
 // thrown back by interrupts and by the host. So one contestant sends nothing: its receiver looks at
@@ -17,10 +17,10 @@
 //   shm:, wait=park     next(), which sleeps at once
 //   pipe, UNIX socket   read() and write(), which sleep
 //
-// Each sample is a fifth of a second on a fresh channel (of ten thousand messages at the lower rate:
-// there p99.99 is the latest one); its percentiles are a sample of the series
-// `latency`. Nothing is dropped: a tail without what disturbed it would be made up. Both sides share
-// one clock, read by each: some 25 ns of it are in every figure.
+// Each sample is a fifth of a second on a fresh channel (of ten thousand messages at the lower
+// rate: there p99.99 is the latest one); its percentiles are a sample of the series `latency`.
+// Nothing is dropped: a tail without what disturbed it would be made up. Both sides share one
+// clock, read by each: some 25 ns of it are in every figure.
 //
 // Not measured: rates near the limit (there throughput is the question); messages of other sizes;
 // bursts; who shares the cores, but as far as --real-time keeps it away.

@@ -1,4 +1,5 @@
-// A stream of messages through the two handles of a channel, from one thread to another: one sample.
+// A stream of messages through the two handles of a channel, from one thread to another: one
+// sample.
 #pragma once
 
 #include <fmt/core.h>

@@ -1,8 +1,8 @@
-// The cores that a measurement uses, of those that this process may run on (all, or what a container
-// or taskset leaves). The first two do what takes two: where there are more than two to choose from,
-// the first one and the first of the others that is near it, by probes of them all (modes.hpp). Not
-// cores 0 and 1 whatever they are: those may belong to somebody else, be two threads of one core, or
-// lie in two sockets.
+// The cores that a measurement uses, of those that this process may run on (all, or what a
+// container or taskset leaves). The first two do what takes two: where there are more than two to
+// choose from, the first one and the first of the others that is near it, by probes of them all
+// (modes.hpp). Not cores 0 and 1 whatever they are: those may belong to somebody else, be two
+// threads of one core, or lie in two sockets.
 #pragma once
 
 #include <sched.h>
@@ -40,8 +40,8 @@ inline bool are_siblings(int core, int other) {
 }
 
 // A bare exchange of two lines between two cores, in nanoseconds. Leaves the calling thread on the
-// first one. Always the same two lines: which part of the last-level cache a line is at home in makes
-// a tenth. One thread at a time.
+// first one. Always the same two lines: which part of the last-level cache a line is at home in
+// makes a tenth. One thread at a time.
 inline double probe_cores(int core, int other, bool real_time = false) {
   constexpr std::uint64_t kExchanges = 2000;
   static ExchangeLines lines{};

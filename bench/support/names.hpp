@@ -1,4 +1,5 @@
-// The names that a program gives to its channels, and that nothing of it is left when it was killed.
+// The names that a program gives to its channels, and that nothing of it is left when it was
+// killed.
 #pragma once
 
 #include <fcntl.h>
