@@ -8,8 +8,8 @@
 //
 // Not measured: what C libraries allocate; what the kernel takes for itself (page tables, sockets,
 // the file); the code; huge pages; memory while messages are on their way, of which there is no
-// more: a message allocates nothing (process/publish_syscalls_test.cpp); byte streams, most of whose
-// memory the kernel has.
+// more: a message allocates nothing (process/publish_syscalls_test.cpp); byte streams, of whose
+// memory the kernel has the most.
 //
 //   footprint_compare [--json FILE] [--rounds N] [--seconds S]
 #include <fmt/core.h>

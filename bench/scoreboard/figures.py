@@ -150,6 +150,7 @@ class Standing:
                               max(PLACEMENTS, key=lambda p: most[p]))
         self.mine = best(contest, self.placement, "ours")
         self.rival = best(contest, self.placement, "rival")
+        self.has_rivals = any(s.role == "rival" for s in contest)
         self.textbook = best(contest, self.placement, "textbook")
         self.floor = best(contest, self.placement, "floor")
 

@@ -72,10 +72,10 @@ def summary(run):
     for one in figures.standings(run):
         at = one.placement
         cells = [one.title, "" if at == "any" else at]
-        for series in (one.mine, one.rival):
+        for series, asked in ((one.mine, True), (one.rival, one.has_rivals)):
             cells += ([series.engine, said(series, at), f"{spread(series, at)}, {series.count(at)}"]
-                      if series else ["too few", "", ""])
-        cells += [judged(one.to(one.rival))]
+                      if series else ["too few" if asked else "none", "", ""])
+        cells += [judged(one.to(one.rival)) if one.has_rivals else ""]
         cells += [text.ratio(one.to(other)) if other else "" for other in (one.textbook, one.floor)]
         rows.append(("", cells))
     return (table(heads, rows) if rows else '<p class="note">Nothing of it was measured.</p>')

@@ -62,5 +62,6 @@ def summary(standings):
         at = "" if one.placement == "any" else one.placement[:5]
         times = ratio(one.to(one.rival)) if one.mine and one.rival else "-"
         lines.append(form.format(one.title, at, cell(one.mine, one.placement),
-                                 cell(one.rival, one.placement), times))
+                                 cell(one.rival, one.placement) if one.has_rivals else "none",
+                                 times))
     return "\n".join(lines)

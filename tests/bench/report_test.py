@@ -259,6 +259,12 @@ class Page(unittest.TestCase):
         written = page.page(run(series("spsc_ring", "ours", FAST)))
         self.assertIn("too few", written)
 
+    def test_a_question_without_rivals_has_none(self):
+        alone = run(series("record_ring", "ours", FAST, question="fan_out",
+                           parameters={"bytes": 64, "consumers": 4}))
+        self.assertIn("none", Tags(page.page(alone)).texts)
+        self.assertRegex(text.summary(figures.standings(alone)), "record_ring +none +-")
+
     def test_without_samples(self):
         for empty in (run(), run(series("spsc_ring", "ours", []), series("slow", "rival", []))):
             self.assertIn("</html>", page.page(empty, empty))
