@@ -7,6 +7,7 @@ import random
 ENOUGH = 5  # samples, on each side of a ratio
 PLACEMENTS = ("near", "far", "farther", "siblings", "any")
 BOOTSTRAPS = 400
+PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")  # of single messages
 
 # The questions of the summary, in its order: what is asked, with which parameters, in words.
 HEADLINES = (

@@ -3,10 +3,8 @@
 from html import escape
 
 from . import chart, figures, text
-from .figures import ENOUGH, PLACEMENTS
+from .figures import ENOUGH, PERCENTILES, PLACEMENTS
 from .parts import charts_over, placements_of, said, section, spread, table
-
-PERCENTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
 
 def of_question(run, question):

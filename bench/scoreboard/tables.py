@@ -9,7 +9,7 @@ import hashlib
 import re
 
 from . import figures, text
-from .figures import ENOUGH, PLACEMENTS
+from .figures import ENOUGH, PERCENTILES, PLACEMENTS
 
 README = "README.md"
 PERFORMANCE = "docs/performance.md"
@@ -63,7 +63,7 @@ def exchange(run, placement):
         if mode.get("name") == placement and figures.is_number(mode.get("centre_ns")):
             return (f"cores {placement} each other: a bare exchange of two cache lines takes "
                     f"{mode['centre_ns']:.0f} ns")
-    return f"placement of the cores: {placement}"
+    return "wherever the cores were"
 
 
 def placed(members):
@@ -158,6 +158,28 @@ def by_consumers(parameters):
     return ((size, count), f"{text.size(size)} to {count}")
 
 
+def by_percentile(parameters):
+    name = str(parameters.get("percentile"))
+    return (PERCENTILES.index(name), name)
+
+
+def by_growth(parameters):
+    what, count = str(parameters.get("with")), parameters.get("count", 0)
+    return ((what, count), plain(f"{what} {text.size(count) if what == 'capacity' else count}"))
+
+
+def by_what(parameters):
+    what = str(parameters.get("what"))
+    return (("segment", "sender", "receiver", "descriptors", "mappings").index(what), what)
+
+
+def latencies(run):
+    rates = dict.fromkeys(s.parameters.get("rate") for s in run.series if s.question == "latency")
+    for rate in rates:
+        yield (f"How late single messages of 64 B are that are due by a schedule, {plain(rate)}",
+               "latency", by_percentile, lambda p, rate=rate: p.get("rate") == rate)
+
+
 def of_family(run):
     parts = []
     for title, *asked in (
@@ -169,7 +191,12 @@ def of_family(run):
              "second", "mpmc", by_mix,
              lambda p: p.get("bytes") == 8),
             ("Several to several, 64 B, messages a second", "mpmc", by_mix,
-             lambda p: p.get("bytes") == 64)):
+             lambda p: p.get("bytes") == 64),
+            *latencies(run),
+            ("What each feature costs a stream of 64 B between two threads, messages a second",
+             "feature", by_bytes),
+            ("The same stream with more than it uses, messages a second", "growth", by_growth),
+            ("What a channel takes", "footprint", by_what)):
         try:
             table = over(run, *asked)
         except (TypeError, ValueError) as error:

@@ -96,6 +96,27 @@ class Tables(unittest.TestCase):
         self.assertIn("2027-01-01", self.body(tables.PERFORMANCE, "Maker-6-9"))
         self.assertEqual((self.root / tables.PERFORMANCE).read_text().count("figures: Maker-6-9"), 1)
 
+    def test_percentiles_features_and_footprint_have_their_tables(self):
+        raw = content()
+        for name, value in (("p50", 300), ("max", 5000)):
+            for engine, role in (("shm:", "ours"), ("the clock alone", "floor")):
+                raw["series"].append(series("latency", engine, role, value, {
+                    "bytes": 64, "rate": "50 k/s", "percentile": name}, "ns"))
+        for engine, role in (("none", "floor"), ("ack=eager", "ours")):
+            raw["series"].append(series("feature", engine, role, 9e6, {"bytes": 64}))
+        raw["series"].append(series("growth", "shm:", "ours", 9e6, {"with": "capacity", "count": 65536}))
+        raw["series"].append(series("footprint", "shm:, 1 MiB", "ours", 1 << 20, {"what": "segment"}, "B",
+                                    placement="any"))
+        self.make(raw)
+        body = self.body(tables.PERFORMANCE, "Maker-6-9")
+        for wanted in ("due by a schedule, 50 k/s; 5 samples, cores near", "|  | p50 | max |",
+                       "| **shm:** | 300 ns | 5 µs |", "| *the clock alone* | 300 ns | 5 µs |",
+                       "| **ack=eager** | 9 M/s |", "|  | capacity 64 KiB |",
+                       "What a channel takes; 5 samples, wherever the cores were", "1 MiB |"):
+            self.assertIn(wanted, body)
+        raw["series"].append(series("latency", "x", "ours", 1, {"rate": "50 k/s", "percentile": "p51"}))
+        self.assertRegex(self.make(raw).stderr, "parameters of latency")
+
     def test_nothing_is_said_from_few_samples(self):
         self.make()
         self.assertNotIn("rare", self.body(tables.PERFORMANCE, "Maker-6-9"))
