@@ -16,6 +16,7 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
@@ -34,15 +35,18 @@
 
 namespace {
 
-std::size_t allocated = 0;  // by this program, now
+// By this program, now. What the C++ library had before it came to these functions may go through
+// them when it is freed: only differences mean something.
+std::ptrdiff_t allocated = 0;
 
 void* counted(void* memory) {
   if (memory == nullptr) throw std::bad_alloc();
-  allocated += malloc_usable_size(memory);
+  allocated += static_cast<std::ptrdiff_t>(malloc_usable_size(memory));
   return memory;
 }
 void uncount(void* memory) noexcept {
-  if (memory != nullptr) allocated -= malloc_usable_size(memory);
+  if (memory == nullptr) return;
+  allocated -= static_cast<std::ptrdiff_t>(malloc_usable_size(memory));
   std::free(memory);
 }
 
