@@ -51,11 +51,11 @@ std::vector<Point> points(const std::string& name) {
     all.push_back(
         {"capacity", kib * kKiB, fmt::format("shm:{}?capacity={}KiB", name, kib), messages, 0});
   }
-  for (const std::uint64_t readers : {2, 8, 64}) {
+  for (const std::uint64_t readers : {2u, 8u, 64u}) {
     all.push_back({"readers", readers,
                    fmt::format("shm:{}?capacity=1MiB&readers={}", name, readers), kMessages, 0});
   }
-  for (const std::uint64_t idle : {0, 1, 4, 16}) {
+  for (const std::uint64_t idle : {0u, 1u, 4u, 16u}) {
     all.push_back({"participants", 2 + idle,
                    fmt::format("shm:{}?kind=mpmc&slots=16384&slot_size=64", name), kMessages,
                    static_cast<std::size_t>(idle)});

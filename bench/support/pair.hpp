@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -57,7 +58,8 @@ class Pair {
  private:
   static void stay_on(int core) {
     if (pin_to(core)) return;
-    std::fprintf(stderr, "could not be put on core %d\n", Cores::in_use().number(core));
+    std::fprintf(stderr, "could not be put on core %d\n",
+                 Cores::in_use().number(static_cast<std::size_t>(core)));
     std::_Exit(1);
   }
   void follow() {
