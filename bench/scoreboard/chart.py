@@ -57,6 +57,9 @@ def chart(lines, x_label, y_label, y_text, x_ticks, x_log=False):
     ys = [p[1] for line in lines for p in line.points]
     x_low, x_high = min(xs), max(xs)
     y_low, y_high = min(ys) / 1.15, max(ys) * 1.15
+    if y_high < 4 * y_low:  # what hardly differs shall not look as if it did
+        middle = math.sqrt(y_low * y_high)
+        y_low, y_high = middle / 2, middle * 2
     span = (x_high - x_low) or 1
 
     def x_of(x):

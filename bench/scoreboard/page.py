@@ -25,7 +25,7 @@ figure { margin: 0; width: 620px; max-width: 100%; } figcaption { font-weight: 6
 figure > svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: #555; }
 svg .label { font-size: 12px; } svg .grid { stroke: #e4e4e4; } svg .axis { stroke: #888; }
 .legend { list-style: none; padding: 0; margin: 0 0 0 66px; columns: 3; font-size: 12.5px; }
-.key { width: 26px; height: 8px; margin-right: 0.5em; }
+.legend li { break-inside: avoid; } .key { width: 26px; height: 8px; margin-right: 0.5em; }
 .note { color: #555; max-width: 62em; } details { margin: 0.6em 0; } summary { cursor: pointer; }
 """
 

@@ -8,6 +8,7 @@ import copy
 import html.parser
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ sys.dont_write_bytecode = True
 BENCH = pathlib.Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
-from scoreboard import figures, page, text  # noqa: E402
+from scoreboard import chart, figures, page, text  # noqa: E402
 
 
 def series(engine, role, values, question="hand_off", placement="near", **changes):
@@ -254,6 +255,16 @@ class Page(unittest.TestCase):
         for wanted in ("messages/s over capacity, 64 B, near", "64 KiB", "Opening a channel", "memset",
                        "1.02 MiB"):
             self.assertIn(wanted, said)
+
+    def test_what_hardly_differs_does_not_look_so(self):
+        def heights(values):
+            drawn = chart.chart([chart.Line("a", "ours", [(i, v, "") for i, v in enumerate(values)])],
+                                "x", "y", str, [(0, "0"), (1, "1")])
+            found = [float(y) for y in re.findall(r'cy="([\d.]+)"', drawn)]
+            return max(found) - min(found)
+
+        self.assertLess(heights([100, 105]), chart.HEIGHT / 10)
+        self.assertGreater(heights([100, 1000]), chart.HEIGHT / 2)
 
     def test_without_rivals(self):
         written = page.page(run(series("spsc_ring", "ours", FAST)))
