@@ -26,7 +26,6 @@ struct Pair {
 };
 using Monitor = sync::basic_monitor<Pair, BellSystem, StagedMember>;
 using Part = Monitor::Part;
-using sync::ConditionPart;
 
 constexpr std::uint32_t kVictim = tenure_of(0);
 constexpr std::uint32_t kJudge = tenure_of(1);
@@ -67,7 +66,7 @@ std::string verdict(Part& part) {
     inside.notify_one();
     inside.notify_all();
   }
-  if ((part.changed.rings.load(std::memory_order_relaxed) & ConditionPart::kAsleep) != 0) {
+  if ((part.changed.rings.load(std::memory_order_relaxed) & sync::detail::kAsleep) != 0) {
     return "the dead one's mark stays";
   }
   return part.mutex.word.load(std::memory_order_relaxed) == 0 ? "" : "not free";
@@ -83,7 +82,7 @@ Outcome tell(const std::function<void(Part&, Monitor&)>& act, bool asleep) {
   Outcome outcome;
   Shared<Part> part;
   Shared<Part> copy;
-  if (asleep) part->changed.rings.store(ConditionPart::kAsleep, std::memory_order_relaxed);
+  if (asleep) part->changed.rings.store(sync::detail::kAsleep, std::memory_order_relaxed);
   const std::set<std::uint32_t> living{kVictim};
   Stepper victim([&] {
     const StagedMember self{kVictim, &living};

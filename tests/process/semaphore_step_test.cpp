@@ -91,7 +91,7 @@ Outcome tell(const Act& act, std::uint32_t holder, bool asleep, std::int32_t per
   Shared<Place> copy;
   place->part.permits[0].store(holder, std::memory_order_relaxed);
   place->part.permits[2].store(holder, std::memory_order_relaxed);
-  if (asleep) place->part.rings.store(Part::kAsleep, std::memory_order_relaxed);
+  if (asleep) place->part.rings.store(sync::detail::kAsleep, std::memory_order_relaxed);
   say(*place, permits, permits);
   const std::set<std::uint32_t> living{kLiving, kVictim};
   Stepper victim([&] {

@@ -44,7 +44,7 @@ class ConditionSpec : public Watchdog {
  protected:
   [[nodiscard]] std::uint32_t rings() const { return part_.rings.load(); }
   void await_sleeper() const {
-    while ((rings() & ConditionPart::kAsleep) == 0) std::this_thread::yield();
+    while ((rings() & sync::detail::kAsleep) == 0) std::this_thread::yield();
   }
 
   MutexPart mutex_part_{};
@@ -112,9 +112,9 @@ TEST_F(ConditionSpec, AWaitEndsForNoReasonAfterASlice) {
 
 TEST_F(ConditionSpec, TheMarkGoesOnceNobodySleeps) {
   for (const bool all : {false, true}) {
-    part_.rings = ConditionPart::kAsleep;  // of one that died
+    part_.rings = sync::detail::kAsleep;  // of one that died
     all ? condition_.notify_all() : condition_.notify_one();
-    EXPECT_EQ(rings() & ConditionPart::kAsleep, 0u);
+    EXPECT_EQ(rings() & sync::detail::kAsleep, 0u);
     EXPECT_NE(rings(), 0u);
     const std::uint32_t now = rings();
     condition_.notify_one();

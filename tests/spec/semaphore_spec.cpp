@@ -56,7 +56,7 @@ class SemaphoreSpec : public Watchdog {
     part_.permits[2] = third;
   }
   void await_sleeper() const {
-    while ((part_.rings.load() & Part::kAsleep) == 0) std::this_thread::yield();
+    while ((part_.rings.load() & sync::detail::kAsleep) == 0) std::this_thread::yield();
   }
 
   Part part_{};

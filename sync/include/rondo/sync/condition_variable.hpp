@@ -23,7 +23,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
 
 #include "rondo/core/atomic.hpp"
@@ -33,17 +32,16 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/member.hpp"
 #include "rondo/sync/patience.hpp"
+#include "rondo/sync/rings.hpp"
 
 namespace rondo::inline RONDO_ABI::sync {
 
 // The word in the segment. Zero is one that nobody waits for.
 //
 //   offset  size  field  written by  meaning
-//        0     4  rings  all         bit 0 somebody may sleep, above it times rung; the futex word
+//        0     4  rings  all         see rings.hpp; the futex word
 struct ConditionPart {
   static constexpr std::uint32_t kCommonTag = 3;
-  static constexpr std::uint32_t kAsleep = 1;
-  static constexpr std::uint32_t kRing = 2;
 
   Atomic<std::uint32_t> rings;
 };
@@ -85,8 +83,8 @@ class basic_condition_variable {
     if (deadline.passed()) return false;
     // relaxed: who changes the condition has the mutex between us and its look at this word, and
     // the mutex orders that.
-    const std::uint32_t seen = rings_->fetch_or(ConditionPart::kAsleep, std::memory_order_relaxed) |
-                               ConditionPart::kAsleep;
+    const std::uint32_t seen =
+        rings_->fetch_or(detail::kAsleep, std::memory_order_relaxed) | detail::kAsleep;
     lock.unlock();
     static_cast<void>(System::wait(*rings_, seen, System::kSlice, deadline));
     lock.lock();
@@ -116,11 +114,11 @@ class basic_condition_variable {
   // call or two otherwise, that wait for nobody.
   RONDO_ALWAYS_INLINE void notify_one() noexcept {
     if (wanted()) [[unlikely]]
-      wake(false);
+      detail::ring_one<System>(*rings_);
   }
   RONDO_ALWAYS_INLINE void notify_all() noexcept {
     if (wanted()) [[unlikely]]
-      wake(true);
+      detail::ring_all<System>(*rings_);
   }
 
   [[nodiscard]] static bool settled(const ConditionPart&) noexcept { return true; }
@@ -128,26 +126,8 @@ class basic_condition_variable {
  private:
   [[nodiscard]] bool wanted() const noexcept {
     // relaxed: the mutex orders it, see wait_until().
-    return (rings_->load(std::memory_order_relaxed) & ConditionPart::kAsleep) != 0;
+    return (rings_->load(std::memory_order_relaxed) & detail::kAsleep) != 0;
   }
-  RONDO_COLD void wake(bool all) noexcept {
-    // relaxed, all: a wake that follows a change is a full fence.
-    if (!all) {
-      rings_->fetch_add(ConditionPart::kRing, std::memory_order_relaxed);
-      if (System::wake(*rings_, 1) != 0) return;
-    }
-    // relaxed, all: as above. A peer that changes the word all the time makes us leave the mark.
-    std::uint32_t seen = rings_->load(std::memory_order_relaxed);
-    for (int i = 0; i < 8; ++i) {
-      const std::uint32_t rung = (seen + ConditionPart::kRing) & ~ConditionPart::kAsleep;
-      if (rings_->compare_exchange_strong(seen, rung, std::memory_order_relaxed,
-                                          std::memory_order_relaxed)) {
-        break;
-      }
-    }
-    System::wake(*rings_, std::numeric_limits<int>::max());
-  }
-
   Atomic<std::uint32_t>* rings_;
 };
 

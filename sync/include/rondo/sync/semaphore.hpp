@@ -38,7 +38,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
 
 #include "rondo/core/atomic.hpp"
@@ -49,13 +48,14 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/member.hpp"
 #include "rondo/sync/patience.hpp"
+#include "rondo/sync/rings.hpp"
 
 namespace rondo::inline RONDO_ABI::sync {
 
 // The words in the segment. Zero is a semaphore without a permit.
 //
 //   offset  size      field    written by     meaning
-//        0     4      rings    all            bit 0 somebody sleeps, above it times rung; the futex
+//        0     4      rings    all            see rings.hpp; the futex word
 //        4     4      begun    the creator    permits that it was made with
 //        8  4 * Most  permits  all            0 not there, kFree, or the tenure of who holds it
 template <std::uint32_t Most>
@@ -63,8 +63,6 @@ struct SemaphorePart {
   static_assert(Most >= 1 && Most <= 1024);
   static constexpr std::uint32_t kCommonTag = 2;
   static constexpr std::uint32_t kFree = 1;  // no tenure is so small
-  static constexpr std::uint32_t kAsleep = 1;
-  static constexpr std::uint32_t kRing = 2;
 
   Atomic<std::uint32_t> rings;
   Atomic<std::uint32_t> begun;
@@ -250,7 +248,7 @@ class basic_semaphore {
         case PatienceStep::kSleep: {
           // W1 (seq_cst, forbids that who frees a permit that W2 misses misses this).
           const std::uint32_t said =
-              part_->rings.fetch_or(Part::kAsleep, std::memory_order_seq_cst) | Part::kAsleep;
+              part_->rings.fetch_or(detail::kAsleep, std::memory_order_seq_cst) | detail::kAsleep;
           if (take_free(as)) return true;
           patience.sleep(part_->rings, said);
           break;
@@ -266,20 +264,8 @@ class basic_semaphore {
 
   RONDO_ALWAYS_INLINE void ring() noexcept {
     // F3 (seq_cst, forbids that a waiter that missed the freed permit is missed here).
-    if ((part_->rings.load(std::memory_order_seq_cst) & Part::kAsleep) != 0) [[unlikely]]
-      wake_all();
-  }
-  RONDO_COLD void wake_all() noexcept {
-    // relaxed, all: the wake that follows is a full fence. A peer may change the word all the time.
-    std::uint32_t seen = part_->rings.load(std::memory_order_relaxed);
-    for (int i = 0; i < 8 && (seen & Part::kAsleep) != 0; ++i) {
-      const std::uint32_t rung = (seen + Part::kRing) & ~Part::kAsleep;
-      if (part_->rings.compare_exchange_strong(seen, rung, std::memory_order_relaxed,
-                                               std::memory_order_relaxed)) {
-        break;
-      }
-    }
-    System::wake(part_->rings, std::numeric_limits<int>::max());
+    if ((part_->rings.load(std::memory_order_seq_cst) & detail::kAsleep) != 0) [[unlikely]]
+      detail::ring_all<System>(part_->rings);
   }
   [[nodiscard]] std::uint32_t count(std::uint32_t word) const noexcept {
     std::uint32_t found = 0;
