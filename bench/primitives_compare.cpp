@@ -1,8 +1,8 @@
 // Question: what do the process-shared primitives cost beside those of the C library?
 //
-// alone      lock and unlock by one thread whom nobody disturbs, in a program with two threads (in a
-//            program with one, the C library leaves the atomic operations out):
-//            ours, a private pthread mutex, a robust process-shared pthread mutex
+// alone      lock and unlock by one thread whom nobody disturbs: ours, a private pthread mutex, a
+//            robust process-shared one. In a program with two threads: in one with a single thread
+//            the C library leaves the atomic operations out
 // contended  two processes lock, add one, and unlock, over and over: pairs of both in a second; and
 //            again with some work of their own in between
 //
@@ -142,7 +142,8 @@ struct Race {
   alignas(kSharingRange) std::uint64_t count = 0;  // guarded
 };
 
-// Both processes do this, until the first one says so; `work`: turns of their own between two pairs.
+// Both processes do this, until the first one says so; `work`: turns of their own between two
+// pairs.
 template <class Mutex>
 void contend(Mutex& mutex, Race& race, int core, int work, bool real_time) {
   pin_to(core);

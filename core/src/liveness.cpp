@@ -17,7 +17,7 @@ struct LivenessLock::State {
   State* previous = nullptr;
   State* next = nullptr;
   // Of this process alone. Not in the segment: what stands there, a peer may change.
-  std::atomic<std::uint32_t> tenure{0};
+  Atomic<std::uint32_t> tenure{0};
 
   State();
   ~State();
@@ -129,7 +129,7 @@ void LivenessLock::drop_tenure() noexcept {
   if (held != 0) drop(held);
 }
 
-const std::atomic<std::uint32_t>& LivenessLock::tenure() const noexcept { return state_->tenure; }
+const Atomic<std::uint32_t>& LivenessLock::tenure() const noexcept { return state_->tenure; }
 
 bool LivenessLock::lock_membership(std::chrono::nanoseconds timeout) noexcept {
   return state_->usable() &&

@@ -235,7 +235,7 @@ void Participants::unlock(std::uint32_t slot) noexcept {
   if (slot != slot_) lock_.drop(slot);
 }
 
-Result<const std::atomic<std::uint32_t>*> Participants::tenure() {
+Result<const Atomic<std::uint32_t>*> Participants::tenure() {
   if (forked()) return inherited();
   if (!slot_) {
     return Error{ErrorCode::kNoSlot, "this handle of " + what_ + " is no participant yet; join it"};

@@ -17,7 +17,7 @@ Result<member> member::of(Participants& participants) {
   return member(participants, **tenure);
 }
 
-member::member(const Participants& participants, const std::atomic<std::uint32_t>& tenure) noexcept
+member::member(const Participants& participants, const Atomic<std::uint32_t>& tenure) noexcept
     : participants_(&participants),
       tenure_(&tenure),
       looks_(std::thread::hardware_concurrency() == 1 ? 0 : kLooks) {}

@@ -1,5 +1,5 @@
-// The latch as threads on one mapping, with what was done in plain memory, for TSan: weakening C1 or
-// Z1 makes it report a race.
+// The latch as threads on one mapping, with what was done in plain memory, for TSan: weakening C1
+// or Z1 makes it report a race.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
-// The latch under every reordering of loads that the C++ memory model allows: it opens once all have
-// counted, what they did before is seen, and no wake is lost. Built with
+// The latch under every reordering of loads that the C++ memory model allows: it opens once all
+// have counted, what they did before is seen, and no wake is lost. Built with
 // RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
 #include <gtest/gtest.h>
 

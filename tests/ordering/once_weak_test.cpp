@@ -1,6 +1,6 @@
 // once under every reordering of loads that the C++ memory model allows: it is done once, what was
-// done is seen by all, no wake is lost, and the turn of one that dies at any access, or gives up, is
-// taken by the next. Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
+// done is seen by all, no wake is lost, and the turn of one that dies at any access, or gives up,
+// is taken by the next. Built with RONDO_ATOMIC_HEADER=support/weak_atomic.hpp.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -124,7 +124,8 @@ TEST_F(SemaphoreBetweenProcesses, NoPermitIsLostOrMadeByDeaths) {
     while (books->turns == before) usleep(50);
     usleep(static_cast<useconds_t>(random() % 1000));
     const std::size_t which = random() % kProcesses;
-    // What it says of itself must be gone before its permit is taken: so stop it first, clear, kill.
+    // What it says of itself must be gone before its permit is taken: so stop it first, clear,
+    // kill.
     children[which]->signal(SIGSTOP);
     children[which]->join_stop();
     books->inside[which] = 0;

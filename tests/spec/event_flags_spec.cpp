@@ -1,5 +1,5 @@
-// Contract of sync::event_flags and sync::latch, over words in plain memory. Each line has a test of
-// the same name, in this order.
+// Contract of sync::event_flags and sync::latch, over words in plain memory. Each line has a test
+// of the same name, in this order.
 //  1. BitsAreSetAndCleared
 //  2. AnyOrAllAreWaitedFor
 //  3. WhatIsTakenIsTakenOnce

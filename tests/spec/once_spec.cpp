@@ -1,5 +1,5 @@
-// Contract of sync::once, over a word in plain memory and deaths of the test's making. Each line has
-// a test of the same name, in this order.
+// Contract of sync::once, over a word in plain memory and deaths of the test's making. Each line
+// has a test of the same name, in this order.
 //  1. TheFirstOneDoesItAndNobodyElse
 //  2. OthersWaitUntilItIsDone
 //  3. AWaitEndsAtItsDeadline

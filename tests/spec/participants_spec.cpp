@@ -417,7 +417,7 @@ TEST_F(ParticipantsOf, ATenureEndsWhenItsHolderLeavesOrDies) {
   for (const bool in_order : {true, false}) {
     std::optional<Participants> one = open();
     ASSERT_TRUE(one->join(kProducerSlot));
-    const std::atomic<std::uint32_t>* const word = *one->tenure();
+    const Atomic<std::uint32_t>* const word = *one->tenure();
     const std::uint32_t tenure = word->load();
     EXPECT_FALSE(watcher.tenure_ended(tenure));
     const Participants moved = std::move(*one);

@@ -5,8 +5,8 @@
 //   auto book = common<Book>::open("shm:book");   // each process; after a look at `book`
 //   book->parts().object->total
 //
-// T lies behind the participant table, as its default constructor makes it in the first process that
-// opens it. It is made of words of fixed width, without pointers: other programs, and other
+// T lies behind the participant table, as its default constructor makes it in the first process
+// that opens it. It is made of words of fixed width, without pointers: other programs, and other
 // compilers, map the same bytes. Two types of one size can be told apart by `static constexpr
 // std::uint32_t kCommonTag` in them, a number that is not 0.
 #pragma once

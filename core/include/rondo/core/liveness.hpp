@@ -20,11 +20,11 @@
 // its parent's, however it was made.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 
+#include "rondo/core/atomic.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
@@ -77,7 +77,7 @@ class RONDO_API LivenessLock {
   void drop_tenure() noexcept;
   // The number that is held; 0 if none is, and in a forked child. Lives as long as this object,
   // wherever it is moved to.
-  [[nodiscard]] const std::atomic<std::uint32_t>& tenure() const noexcept;
+  [[nodiscard]] const Atomic<std::uint32_t>& tenure() const noexcept;
 
   // The lock that orders joining, leaving and the removal of the name. Blocking, for `timeout` at
   // most; false when it passed, or in a forked child. A holder that dies frees it; one that is

@@ -30,7 +30,6 @@
 // participants, which the next one may join or remove.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -162,14 +161,14 @@ class RONDO_API Participants {
   [[nodiscard]] bool try_lock_dead(std::uint32_t slot) noexcept;
   void unlock(std::uint32_t slot) noexcept;
 
-  // A number for words of the segment that say whose something is: it stands for this membership and
-  // no other, also when the slot has a new owner since. At least kFirstTenure, in kTenureBits bits;
-  // of one slot, 2^20 come before the first comes again. It ends when this one leaves or dies, and
-  // that is the kernel's word, as of slots. Taken at the first call, which is a system call; before
-  // other threads use this object. What is returned lives as long as this object, wherever it is
-  // moved to, and is 0 after leave() and in a forked child.
+  // A number for words of the segment that say whose something is: it stands for this membership
+  // and no other, also when the slot has a new owner since. At least kFirstTenure, in kTenureBits
+  // bits; of one slot, 2^20 come before the first comes again. It ends when this one leaves or
+  // dies, and that is the kernel's word, as of slots. Taken at the first call, which is a system
+  // call; before other threads use this object. What is returned lives as long as this object,
+  // wherever it is moved to, and is 0 after leave() and in a forked child.
   // Errors: kNoSlot (not joined), kForked, kBusy (others hold the numbers that were to be had).
-  [[nodiscard]] Result<const std::atomic<std::uint32_t>*> tenure();
+  [[nodiscard]] Result<const Atomic<std::uint32_t>*> tenure();
   // Whether nobody has this tenure, any more or yet. Of one's own: false. One system call.
   // Thread-safe beside itself.
   [[nodiscard]] bool tenure_ended(std::uint32_t tenure) const noexcept;

@@ -277,8 +277,8 @@ namespace detail {
 //
 // Returns the process's own copy. Every field is read once. What holds of it: total_bytes is the
 // size of `segment`, the participant table and capacity * slot_bytes fit into it, the capacity is
-// not zero, and a power of two except in the kinds latest, frames and common. The ring still compares
-// total_bytes with its own layout_for(), and feature_bits with those it knows.
+// not zero, and a power of two except in the kinds latest, frames and common. The ring still
+// compares total_bytes with its own layout_for(), and feature_bits with those it knows.
 //
 // Errors: kTooSmall, kMisaligned, kNotReady, kBadMagic, kBadByteOrder, kBadKind, kBadVersion
 // (another layout of that kind, or another word size), kSizeMismatch, kBadGeometry.

@@ -1,5 +1,5 @@
-// A condition variable between processes, which the death of nobody can harm: who notifies waits for
-// nobody, and what a dead waiter leaves behind is a mark that costs one system call.
+// A condition variable between processes, which the death of nobody can harm: who notifies waits
+// for nobody, and what a dead waiter leaves behind is a mark that costs one system call.
 //
 //   std::unique_lock lock(mutex);                       // a sync::mutex
 //   condition.wait(lock, [&] { return !orders.empty(); });
@@ -51,9 +51,9 @@ static_assert(std::is_standard_layout_v<ConditionPart>);
 static_assert(std::is_trivially_destructible_v<ConditionPart>);
 
 // A handle; all threads of a process may share it, and each process has its own. `Lock` below is a
-// std::unique_lock, or anything with lock() and unlock(), of the one mutex under which the condition
-// changes; it is locked by the caller. If it can't be locked any more, what its lock() throws is
-// thrown, and it is not locked then.
+// std::unique_lock, or anything with lock() and unlock(), of the one mutex under which the
+// condition changes; it is locked by the caller. If it can't be locked any more, what its lock()
+// throws is thrown, and it is not locked then.
 template <class System = BellSystem>
 class basic_condition_variable {
  public:

@@ -1,5 +1,5 @@
-// Event flags between processes: 32 bits that anybody sets and clears, and that others wait for, any
-// of some or all of them.
+// Event flags between processes: 32 bits that anybody sets and clears, and that others wait for,
+// any of some or all of them.
 //
 //   auto events = sync::named<sync::event_flags>("shm:plant");
 //   events->set(kDoorOpen);                                  // one process
@@ -8,8 +8,8 @@
 //
 // Nobody owns anything here, so no death can leave anything but a late wake. Setting is one step,
 // taking is a compare-and-swap: each bit that is set is taken once. Who finds nothing says so in
-// `rings`, looks once more, and sleeps on that word in slices; who sets a bit looks there, and wakes
-// all. No wake is lost: of
+// `rings`, looks once more, and sleeps on that word in slices; who sets a bit looks there, and
+// wakes all. No wake is lost: of
 //
 //   set a bit; look at `rings`     and     say in `rings` that one sleeps; look at the bits
 //
@@ -106,8 +106,8 @@ class basic_event_flags {
     return wait(bits, deadline, {.all = true, .take = true});
   }
 
-  // Whether nothing would be lost with the words: no bit is set. For the last one to leave, under the
-  // membership lock.
+  // Whether nothing would be lost with the words: no bit is set. For the last one to leave, under
+  // the membership lock.
   [[nodiscard]] static bool settled(const EventFlagsPart& part) noexcept {
     // relaxed: the membership lock orders what others did.
     return part.bits.load(std::memory_order_relaxed) == 0;
@@ -123,7 +123,8 @@ class basic_event_flags {
     // W2 (seq_cst, forbids that a bit set by one that missed W1 is missed here).
     return part_->bits.load(std::memory_order_seq_cst);
   }
-  // Those of the bits that are set, if they are what is waited for, and were taken if they are to be.
+  // Those of the bits that are set, if they are what is waited for, and were taken if they are to
+  // be.
   [[nodiscard]] std::uint32_t try_get(std::uint32_t bits, How how) noexcept {
     std::uint32_t seen = look();
     // A peer that changes the bits all the time makes us wait for a turn.

@@ -11,9 +11,9 @@
 // they hold. A process that leaves the segment in order while it holds something counts as dead.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
+#include "rondo/core/atomic.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
@@ -44,10 +44,10 @@ class RONDO_API member {
   [[nodiscard]] std::uint32_t looks() const noexcept { return looks_; }
 
  private:
-  member(const Participants& participants, const std::atomic<std::uint32_t>& tenure) noexcept;
+  member(const Participants& participants, const Atomic<std::uint32_t>& tenure) noexcept;
 
   const Participants* participants_;
-  const std::atomic<std::uint32_t>* tenure_;
+  const Atomic<std::uint32_t>* tenure_;
   std::uint32_t looks_;
 };
 

@@ -1,4 +1,5 @@
-// A monitor: a value between processes, the mutex that guards it, and the condition that it changed.
+// A monitor: a value between processes, the mutex that guards it, and the condition that it
+// changed.
 //
 //   struct Book { std::uint64_t orders; std::uint64_t total; };
 //   auto shared = sync::named<sync::monitor<Book>>("shm:book");
@@ -84,7 +85,8 @@ class basic_monitor {
   basic_condition_variable<System> changed_;
 };
 
-// The time of one owner inside; ends with the object. One thread at a time. The monitor outlives it.
+// The time of one owner inside; ends with the object. One thread at a time. The monitor outlives
+// it.
 template <class T, class System, class Member>
 class [[nodiscard]] basic_monitor<T, System, Member>::Inside {
  public:

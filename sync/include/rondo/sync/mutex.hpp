@@ -20,21 +20,23 @@
 //    0       1         0       not recoverable: unlocked without being declared sound
 //
 // Locking is a compare-and-swap from free to one's own tenure, unlocking one from it back to free:
-// one step each that a kill can't split, and no system call where nobody else is there. Who finds it
-// taken looks for a moment, then sets `contended` and sleeps on the word, in slices (patience.hpp).
-// The unlocking step tells whether somebody sleeps, and nothing of the mutex is touched after it but
-// by a wake of its address. Who has slept takes the mutex with `contended` set, as others may sleep
-// beside it; who gives up after a sleep sets it for the owner that came in between.
+// one step each that a kill can't split, and no system call where nobody else is there. Who finds
+// it taken looks for a moment, then sets `contended` and sleeps on the word, in slices
+// (patience.hpp). The unlocking step tells whether somebody sleeps, and nothing of the mutex is
+// touched after it but by a wake of its address. Who has slept takes the mutex with `contended`
+// set, as others may sleep beside it; who gives up after a sleep sets it for the owner that came in
+// between.
 //
 // At the end of a slice a waiter asks the kernel whether the owner's tenure has ended. If so, it
 // swaps the very word that it had asked about for its own, marked suspect: of several who found out
-// one succeeds, and a tenure never comes back, so the word can't have meant anything else meanwhile.
+// one succeeds, and a tenure never comes back, so the word can't have meant anything else
+// meanwhile.
 //
 // A peer that scribbles over the word can free a mutex that is owned: no mutex in shared memory can
 // keep who may write it from that. Short of a word that says "free" or another live owner, the true
-// owner stays the only one: a word with nobody's tenure in it passes for a dead owner's, so the next
-// one is told that the state is suspect; and an owner that unlocks a word which is not its own any
-// more changes nothing.
+// owner stays the only one: a word with nobody's tenure in it passes for a dead owner's, so the
+// next one is told that the state is suspect; and an owner that unlocks a word which is not its own
+// any more changes nothing.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
@@ -161,8 +163,8 @@ class basic_mutex {
     return unlock_slowly(mine);
   }
 
-  // For the owner: whether the owner before died in the middle, and make_consistent() was not called
-  // since. Progress: wait-free.
+  // For the owner: whether the owner before died in the middle, and make_consistent() was not
+  // called since. Progress: wait-free.
   [[nodiscard]] bool owner_died() const noexcept {
     // relaxed: the owner's own word; others change nothing in it but `contended`.
     return (word_->load(std::memory_order_relaxed) & kSuspect) != 0;

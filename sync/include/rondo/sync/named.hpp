@@ -86,7 +86,8 @@ class Named : public Primitive {
 
 // Joins the primitive at "shm:NAME" or "file:PATH", or makes it there with `params`; one that is
 // there is taken as it is. Blocking, for 5 seconds at most while another process is joining or
-// leaving. Errors: common::open()'s; kGeometryMismatch (another primitive stands there), member::of()'s.
+// leaving. Errors: common::open()'s; kGeometryMismatch (another primitive stands there),
+// member::of()'s.
 template <class Primitive>
 [[nodiscard]] Result<Named<Primitive>> named(
     std::string_view name, const CommonParams<typename Primitive::Part>& params = {},

@@ -8,9 +8,9 @@
 //   });
 //
 // The word says how far it is: not begun (0), done (1), or who does it (a tenure, member.hpp) and
-// whether others sleep. To begin is a compare-and-swap from 0 to one's own tenure, and to be done one
-// from there to 1; in between nothing is locked but this word. Who waits asks the kernel after the
-// one who does it at the end of each slice (patience.hpp), and takes its turn when it has died.
+// whether others sleep. To begin is a compare-and-swap from 0 to one's own tenure, and to be done
+// one from there to 1; in between nothing is locked but this word. Who waits asks the kernel after
+// the one who does it at the end of each slice (patience.hpp), and takes its turn when it has died.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
@@ -38,8 +38,8 @@ namespace rondo::inline RONDO_ABI::sync {
 // The word in the segment. Zero is not begun.
 //
 //   offset  size  field  written by  meaning
-//        0     4  word   all         bits 0-29: 0, kDone, or who does it; bit 30: one before died or
-//                                    gave up; bit 31: others sleep; the futex word
+//        0     4  word   all         bits 0-29 0, kDone, or who does it; 30 one before died or
+//                                    gave up; 31 others sleep; the futex word
 struct OncePart {
   static constexpr std::uint32_t kCommonTag = 5;
   static constexpr std::uint32_t kDone = 1;  // no tenure is so small

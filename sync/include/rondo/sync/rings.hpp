@@ -23,8 +23,8 @@ inline constexpr std::uint32_t kRing = 2;
 // Takes the mark away and wakes all. Progress: wait-free; a system call that waits for nobody.
 template <class System>
 RONDO_COLD void ring_all(Atomic<std::uint32_t>& rings) noexcept {
-  // relaxed, all: a wake that follows a change is a full fence. A peer that changes the word all the
-  // time makes us leave the mark.
+  // relaxed, all: a wake that follows a change is a full fence. A peer that changes the word all
+  // the time makes us leave the mark.
   std::uint32_t seen = rings.load(std::memory_order_relaxed);
   for (int i = 0; i < 8; ++i) {
     if (rings.compare_exchange_strong(seen, (seen + kRing) & ~kAsleep, std::memory_order_relaxed,

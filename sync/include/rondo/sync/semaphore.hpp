@@ -15,9 +15,9 @@
 //        <---------consume---                                   --by anybody, once t has ended: his
 //
 // Who finds no permit free says so in `rings`, looks once more, and sleeps on that word, in slices
-// (patience.hpp). Who frees one looks there, and wakes all, so nobody who leaves without a permit has
-// taken another one's wake along. At the end of a slice a waiter asks the kernel after those who
-// hold something, and takes the permit of one that has ended. No wake is lost: of
+// (patience.hpp). Who frees one looks there, and wakes all, so nobody who leaves without a permit
+// has taken another one's wake along. At the end of a slice a waiter asks the kernel after those
+// who hold something, and takes the permit of one that has ended. No wake is lost: of
 //
 //   free a permit; look at `rings`     and     say in `rings` that one sleeps; look for a permit
 //
@@ -167,8 +167,8 @@ class basic_semaphore {
     return mine == 0 ? 0 : count(mine);
   }
 
-  // Whether nothing would be lost with the words: as many permits are there as at the beginning. For
-  // the last one to leave, under the membership lock: what is still held then, is the dead's.
+  // Whether nothing would be lost with the words: as many permits are there as at the beginning.
+  // For the last one to leave, under the membership lock: what is still held then, is the dead's.
   [[nodiscard]] static bool settled(const Part& part) noexcept {
     // relaxed, all: the membership lock orders what others did.
     std::uint32_t there = 0;
@@ -213,7 +213,8 @@ class basic_semaphore {
       // relaxed on failure: another one was faster.
       if (permit.compare_exchange_strong(seen, as, std::memory_order_acquire,
                                          std::memory_order_relaxed)) {
-        // relaxed: a guess. Only if it was wrong: the next compare-and-swap would wait for the store.
+        // relaxed: a guess. Only if it was wrong: the next compare-and-swap would wait for the
+        // store.
         if (i != 0) near_.at.store(at, std::memory_order_relaxed);
         return true;
       }
