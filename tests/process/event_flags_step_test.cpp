@@ -34,9 +34,9 @@ void act(Place& place) {
   Latch latch(place.latch, kVictim);
   flags.set(6);
   static_cast<void>(flags.take_all(6));
-  static_cast<void>(flags.wait_any(2, Deadline::after(500ms)));
+  static_cast<void>(flags.wait_any(2, Deadline::after(1s)));
   latch.count_down();
-  latch.wait(Deadline::after(500ms));
+  latch.wait(Deadline::after(1s));
   latch.count_down(2);
 }
 void take_carelessly(Place& place) {

@@ -117,7 +117,7 @@ TEST_F(OnceSpec, TheTurnOfOneThatThrowsGoesToTheNext) {
 TEST_F(OnceSpec, TheLivingAreAskedAfterButKeepTheirTurn) {
   part_.word = kA;
   EXPECT_EQ(b_.call([] { ADD_FAILURE(); }, Deadline::after(150ms)), OnceResult::kTimedOut);
-  EXPECT_GE(b_member_.asked, 3u);
+  EXPECT_GE(b_member_.asked, 1u);
   EXPECT_EQ(word(), kA | kContended);
 }
 

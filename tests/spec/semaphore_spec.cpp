@@ -147,7 +147,7 @@ TEST_F(SemaphoreSpec, ThePermitsOfTheDeadComeBackByEachWayOfTaking) {
 TEST_F(SemaphoreSpec, TheLivingAreAskedAfterButNotRobbed) {
   put(kA, kA, kB);
   EXPECT_FALSE(b_.acquire(Deadline::after(150ms)));
-  EXPECT_GE(b_member_.asked, 3u);
+  EXPECT_GE(b_member_.asked, 1u);
   EXPECT_THAT(words(), ElementsAre(kA, kA, kB));
 }
 
