@@ -49,11 +49,6 @@ T must(Result<T> result) {
   }
   return std::move(result).value();
 }
-template <class T>
-T must(std::optional<T> value) {
-  if (!value) std::abort();
-  return *std::move(value);
-}
 
 // Both ends of one ring, made for one sample. `send(i)` is called until it returns true; `receive`
 // returns whether it got a message.

@@ -78,8 +78,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 4:
         if (parts && steps % kReaders < parts->readers && parts->readers > 1) {
-          reader =
+          auto joined =
               record_ring::Consumer::join(parts->of_reader(steps % kReaders), take_options(input));
+          reader.reset();
+          if (joined) reader.emplace(std::move(joined).value());
         }
         break;
       case 5:

@@ -60,7 +60,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         }
         break;
       case 4:
-        if (parts) consumer = record_ring::Consumer::attach(*parts);
+        if (!parts) break;
+        consumer.reset();
+        if (auto attached = record_ring::Consumer::attach(*parts)) {
+          consumer.emplace(std::move(attached).value());
+        }
         break;
       case 5:
         if (consumer) read_some(*consumer, steps);

@@ -102,7 +102,7 @@ struct RecordTraits : PlainTraits {
   static Result<record_ring::Producer> producer(const RecordParts& parts) {
     return record_ring::Producer::attach(parts);
   }
-  static std::optional<record_ring::Consumer> consumer(const RecordParts& parts) {
+  static Result<record_ring::Consumer> consumer(const RecordParts& parts) {
     return record_ring::Consumer::attach(parts, Acknowledge::kEagerly, Pacing::kOff);
   }
   static auto try_claim(record_ring::Producer& producer, std::size_t size_bytes = 8) {
@@ -115,7 +115,7 @@ struct RecordReadersTraits : RecordTraits {
   static RecordParams params(std::uint64_t instance_id = 0) {
     return {.capacity = 256, .readers = 3, .instance_id = instance_id};
   }
-  static std::optional<record_ring::Consumer> consumer(const RecordParts& parts) {
+  static Result<record_ring::Consumer> consumer(const RecordParts& parts) {
     return record_ring::Consumer::join(
         parts.of_reader(1),
         {.name = "it", .acknowledge = Acknowledge::kEagerly, .pacing = Pacing::kOff});

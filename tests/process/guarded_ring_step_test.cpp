@@ -120,8 +120,7 @@ bool put(record_ring::Producer& producer, const GuardedRing& ring) {
   return true;
 }
 
-std::optional<record_ring::Consumer> join(const GuardedRing& ring, std::uint32_t i,
-                                          ReaderPolicy policy) {
+Result<record_ring::Consumer> join(const GuardedRing& ring, std::uint32_t i, ReaderPolicy policy) {
   if (ring.of_producer().readers == 1) {
     return record_ring::Consumer::attach(ring.of_reader(i), Acknowledge::kEagerly, Pacing::kOff);
   }
@@ -177,7 +176,7 @@ class Scene {
           join(ring_, i, i == 2 ? ReaderPolicy::kLossy : ReaderPolicy::kReliable).value());
     }
     std::optional<record_ring::Consumer> before;
-    if (readers_.empty()) before = join(ring_, 0, ReaderPolicy::kReliable);
+    if (readers_.empty()) before.emplace(join(ring_, 0, ReaderPolicy::kReliable).value());
     for (std::uint64_t i = 0; i < story.gone; ++i) {
       if (!put(producer, ring_)) std::abort();
       for (auto& reader : readers_) read_to_the_end(reader);

@@ -27,8 +27,8 @@ namespace {
 constexpr std::uint64_t kCapacity = 1024;
 constexpr std::uint32_t kReaders = 3;
 
-std::optional<record_ring::Consumer> join(const ReadersRing& ring, std::uint32_t i,
-                                          ReaderPolicy policy, const char* name) {
+Result<record_ring::Consumer> join(const ReadersRing& ring, std::uint32_t i, ReaderPolicy policy,
+                                   const char* name) {
   return record_ring::Consumer::join(ring.parts().of_reader(i),
                                      {.policy = policy,
                                       .name = name,

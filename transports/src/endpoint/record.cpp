@@ -351,12 +351,12 @@ Result<void> check_requested(const Url& url, const RecordParts& parts) {
 
 namespace {
 
-std::optional<record_ring::Consumer> take_up(const RecordParts& parts, const Url& url,
-                                             Acknowledge acknowledge) noexcept {
+Result<record_ring::Consumer> take_up(const RecordParts& parts, const Url& url,
+                                      Acknowledge acknowledge) {
   if (parts.readers == 1) {
     auto consumer = record_ring::Consumer::attach(parts, acknowledge);
     const bool skip = url.options.reader.from == ReaderStart::kNext;
-    if (consumer && skip && !consumer->skip_all()) return std::nullopt;
+    if (consumer && skip && !consumer->skip_all()) return not_sound("headers");
     return consumer;
   }
   ReaderOptions options = url.options.reader;
@@ -374,7 +374,7 @@ Result<ReceiverParts> make_ring_receiver(std::unique_ptr<Membership> membership,
   auto consumer = take_up(parts, url, acknowledge_of(url, options));
   if (!consumer) {
     membership->leave([](bool) { return false; });
-    return ring_is_corrupt(url, "a position or headers");
+    return not_taken_up(url, consumer.error());
   }
   Notifier notifier(parts.producer->space_waiter, parts.consumer->space_notifier);
   auto backend = std::make_unique<RingReceiver>(std::move(membership), parts, url, options);

@@ -45,6 +45,7 @@
 #include "rondo/core/frame_pool_layout.hpp"
 #include "rondo/core/latest.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/move_only.hpp"
 #include "rondo/core/outcome.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -146,7 +147,7 @@ class [[nodiscard]] frame_pool::Message {
 };
 
 // The publishing side. Not thread-safe: one thread at a time.
-class alignas(kLineBytes) frame_pool::Producer {
+class alignas(kLineBytes) frame_pool::Producer : private detail::MoveOnly {
  public:
   // Takes up the producer's part where a predecessor left it, killed or not. The caller holds the
   // producer's role (participants.hpp).
@@ -236,7 +237,7 @@ inline std::optional<frame_pool::Claim> frame_pool::Producer::try_claim() noexce
 }
 
 // The reading side. Each slot has one at a time; not thread-safe.
-class alignas(kLineBytes) frame_pool::Consumer {
+class alignas(kLineBytes) frame_pool::Consumer : private detail::MoveOnly {
  public:
   // Takes reader `index`'s part, below reader_count, whose slot the caller holds; clears what a
   // predecessor had pinned.

@@ -27,6 +27,7 @@
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/latest_layout.hpp"
+#include "rondo/core/move_only.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
 
@@ -94,7 +95,7 @@ class latest {
 
 // The storing side. Not thread-safe: one thread at a time.
 template <class T>
-class alignas(kLineBytes) latest<T>::Writer {
+class alignas(kLineBytes) latest<T>::Writer : private detail::MoveOnly {
  public:
   // Takes up the writer's part where a predecessor left it, killed or not. The caller holds the
   // writer's role (participants.hpp).
@@ -134,7 +135,7 @@ class alignas(kLineBytes) latest<T>::Writer {
 
 // The reading side. Any number of them, in any number of processes; each by one thread at a time.
 template <class T>
-class alignas(kLineBytes) latest<T>::Reader {
+class alignas(kLineBytes) latest<T>::Reader : private detail::MoveOnly {
  public:
   // How often one call begins anew before it says kBusy.
   static constexpr std::uint32_t kTurns = 64;

@@ -9,6 +9,7 @@
 
 #include "rondo/core/back_off.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/move_only.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
@@ -22,7 +23,7 @@ namespace rondo::inline RONDO_ABI {
 
 // Takes messages and gives their slots back. One taking at a time; one thread at a time.
 template <class Shape, class Policy>
-class alignas(kLineBytes) MpmcConsumerCore {
+class alignas(kLineBytes) MpmcConsumerCore : private detail::MoveOnly {
  public:
   MpmcConsumerCore(const MpmcParts& parts, std::uint32_t participant, Pacing pacing) noexcept
       : parts_(parts),

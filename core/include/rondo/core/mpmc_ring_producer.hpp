@@ -16,6 +16,7 @@
 
 #include "rondo/core/back_off.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/move_only.hpp"
 #include "rondo/core/mpmc_ring_layout.hpp"
 #include "rondo/core/mpmc_ring_slots.hpp"
 #include "rondo/core/mpmc_ring_words.hpp"
@@ -29,7 +30,7 @@ namespace rondo::inline RONDO_ABI {
 
 // Claims positions and publishes them. One claim at a time; one thread at a time.
 template <class Shape, class Policy>
-class alignas(kLineBytes) MpmcProducerCore {
+class alignas(kLineBytes) MpmcProducerCore : private detail::MoveOnly {
  public:
   MpmcProducerCore(const MpmcParts& parts, std::uint32_t participant, Pacing pacing) noexcept
       : parts_(parts),

@@ -219,11 +219,18 @@ inline record_ring::Consumer::Consumer(const RecordParts& parts,
   after_loss_ = options.after_loss;
 }
 
-inline std::optional<record_ring::Consumer> record_ring::Consumer::join(
-    const RecordParts& parts, const ReaderOptions& options) noexcept {
+inline Result<record_ring::Consumer> record_ring::Consumer::join(const RecordParts& parts,
+                                                                 const ReaderOptions& options) {
   Consumer consumer(parts, options);
-  if (!consumer.start(options)) return std::nullopt;
-  return consumer;
+  switch (consumer.start(options)) {
+    case Start::kFound: return consumer;
+    case Start::kOverrun:
+      return Error{ErrorCode::kTimedOut,
+                   "the producer overwrote what a consumer that joins has to look at, again and "
+                   "again; try once more, or give the ring more room"};
+    case Start::kUnsound: break;
+  }
+  return detail::not_sound("a position or headers");
 }
 
 // Where the sequence is known and the position is.
@@ -234,7 +241,8 @@ inline void record_ring::Consumer::move_to(Position position, std::uint64_t sequ
   ask_later();
 }
 
-inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept {
+inline record_ring::Consumer::Start record_ring::Consumer::start(
+    const ReaderOptions& options) noexcept {
   RecordConsumerPart& part = *parts_.consumer;
   // relaxed, all of these: ours alone since we hold the role.
   constexpr auto kRelaxed = std::memory_order_relaxed;
@@ -253,6 +261,7 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
   auto proof = detail::RecordStride::of_open(parts_);
   auto search = detail::RecordStride::of_open(parts_);
   const auto furthest = detail::furthest_head(parts_);
+  Start outcome = Start::kUnsound;  // of the last try
   for (int tries = 0; tries < 64; ++tries) {
     // Beside a producer at full speed the oldest record may be gone before we are there.
     if (tries >= 16) from = ReaderStart::kNewest;
@@ -260,10 +269,12 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     const auto proof_base = tries < 16 && stats ? detail::proof_of(parts_, intent, *stats)
                                                 : std::optional<detail::RecordStart>{};
     const auto base = proof_base ? proof_base : detail::base_for(parts_, intent, from, sequence);
+    outcome = Start::kUnsound;
     if (!base) continue;
     // Before it walks: what a reliable reader walks along is its own already. But for one that
     // comes back: a head before the one that its place has kept would end that place's protection.
     move_to(proof_base ? stats->position : base->position, base->sequence);
+    outcome = Start::kOverrun;
     if (!stand()) continue;
     published_ = position_;
     std::optional<detail::RecordStart> found;
@@ -275,6 +286,7 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     // Where we are not waited for, what the walk met may have been taken back meanwhile.
     move_to(base->position, base->sequence);
     if (!not_taken_back()) continue;
+    outcome = Start::kUnsound;
     if (!found) {
       if (proof_base) {
         stats.reset();
@@ -291,10 +303,10 @@ inline bool record_ring::Consumer::start(const ReaderOptions& options) noexcept 
     publish();
     pacer_ = Pacer(pacer_.pacing(), sequence);
     write_name(part, options.name);
-    return true;
+    return Start::kFound;
   }
   part.state.store(reader_state::next(joined_, ReaderPolicy::kNone), kRelaxed);
-  return false;
+  return outcome;
 }
 
 // Takes its place at its position; false if the producer is taking that back.

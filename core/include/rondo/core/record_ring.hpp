@@ -42,6 +42,7 @@
 #include "rondo/core/cache_line_evictor.hpp"
 #include "rondo/core/early_wrap.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/move_only.hpp"
 #include "rondo/core/outcome.hpp"
 #include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
@@ -297,21 +298,22 @@ class alignas(kLineBytes) record_ring::Producer {
 };
 
 // The reading side, or one of several. Not thread-safe: one thread at a time.
-class alignas(kLineBytes) record_ring::Consumer {
+class alignas(kLineBytes) record_ring::Consumer : private detail::MoveOnly {
  public:
   // For a ring with one reader.
   // Takes up the consumer's part at its published position: what a killed predecessor had read but
-  // not given back is delivered again. Empty if the position is impossible or the headers corrupt.
-  [[nodiscard]] static std::optional<Consumer> attach(
-      const RecordParts& parts, Acknowledge acknowledge = Acknowledge::kLazily,
-      Pacing pacing = Pacing::kOn) noexcept;
+  // not given back is delivered again. Takes time in the number of records of one lap.
+  // Errors: kCorrupt: the position is impossible, or the headers are.
+  [[nodiscard]] static Result<Consumer> attach(const RecordParts& parts,
+                                               Acknowledge acknowledge = Acknowledge::kLazily,
+                                               Pacing pacing = Pacing::kOn);
 
   // For a ring with several readers, whose part is parts.consumer (RecordParts::of_reader()), and
   // whose role the caller holds. Starts where the options say; under the name of the part's last
-  // owner, where that one stopped, with its stats. Empty if the headers are corrupt, or if the
-  // producer ran away again and again. Takes time in the number of records of one lap.
-  [[nodiscard]] static std::optional<Consumer> join(const RecordParts& parts,
-                                                    const ReaderOptions& options) noexcept;
+  // owner, where that one stopped, with its stats. Takes time in the number of records of one lap.
+  // Errors: kTimedOut: the producer overwrote what was looked at, again and again; kCorrupt.
+  [[nodiscard]] static Result<Consumer> join(const RecordParts& parts,
+                                             const ReaderOptions& options);
   // Leaves the ring in order: what was read is given back, as Acknowledge has it. One of
   // several readers is not waited for any more; its stats and name stay.
   void leave() noexcept;
@@ -522,7 +524,8 @@ class alignas(kLineBytes) record_ring::Consumer {
       prefetch_for_read(parts_.records + index_of(from + at, parts_.capacity));
     }
   }
-  [[nodiscard]] bool start(const ReaderOptions& options) noexcept;
+  enum class Start : std::uint8_t { kFound, kOverrun, kUnsound };
+  [[nodiscard]] Start start(const ReaderOptions& options) noexcept;
   [[nodiscard]] bool stand() noexcept;
   void move_to(Position position, std::uint64_t sequence) noexcept;
   void write_stats() noexcept;

@@ -167,22 +167,23 @@ inline std::uint64_t unread_bytes(const RecordParts& parts, Position tail) noexc
   return walk.sound && !walk.cut ? walk.footprints : min_of(distance, parts.capacity);
 }
 
+inline Error not_sound(const char* what) {
+  return Error{ErrorCode::kCorrupt,
+               std::string("the ring holds ") + what + " that no sound participant writes"};
+}
+
 }  // namespace rondo::inline RONDO_ABI::detail
 
 namespace rondo::inline RONDO_ABI {
 
 inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordParts& parts,
                                                                    std::uint64_t window) {
-  const auto corrupt = [](const char* what) {
-    return Error{ErrorCode::kCorrupt,
-                 std::string("the ring holds ") + what + " that no sound participant writes"};
-  };
   const auto checkpoint = detail::read_checkpoint(*parts.producer);
-  if (!checkpoint) return corrupt("a checkpoint");
+  if (!checkpoint) return detail::not_sound("a checkpoint");
   auto stride = detail::RecordStride::of_lap(parts);
   const auto end =
       detail::walk_records(parts, stride, checkpoint->position, checkpoint->sequence, std::nullopt);
-  if (!end.sound) return corrupt("headers");
+  if (!end.sound) return detail::not_sound("headers");
 
   Producer producer(parts, record_ring::max_record_bytes(parts.capacity), window);
   producer.tail_ = end.position;
@@ -197,7 +198,7 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
     const bool sound = detail::is_header_position(reclaim) && detail::is_header_position(intent) &&
                        end.position - reclaim <= parts.capacity &&
                        checkpoint->position - intent <= checkpoint->position - reclaim;
-    if (!sound) return corrupt("the producer's positions");
+    if (!sound) return detail::not_sound("the producer's positions");
     producer.readers_.reset(new (std::nothrow) RecordReaders);
     if (producer.readers_ == nullptr) {
       return Error{ErrorCode::kNoSpace, "there is no memory for a table of the ring's readers"};
@@ -208,7 +209,7 @@ inline Result<record_ring::Producer> record_ring::Producer::attach(const RecordP
   }
   producer.head_seen_ = end.position - 2 * parts.capacity;  // the least that an honest head can be
   producer.refresh_head();
-  if (producer.failed_) return corrupt("a consumer's position");
+  if (producer.failed_) return detail::not_sound("a consumer's position");
   producer.limit_ = producer.tail_;  // looks full, so the first reservation asks
   // A gap that our predecessor has left, into which we may leap. Rings that are not wrapped early
   // have none, and are spared the walk: behind a leap positions are more than a lap apart.
@@ -314,12 +315,12 @@ inline bool record_ring::Producer::make_room(std::uint64_t footprint) noexcept {
   return true;
 }
 
-inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(const RecordParts& parts,
-                                                                          Acknowledge acknowledge,
-                                                                          Pacing pacing) noexcept {
+inline Result<record_ring::Consumer> record_ring::Consumer::attach(const RecordParts& parts,
+                                                                   Acknowledge acknowledge,
+                                                                   Pacing pacing) {
   // relaxed: the walk below proves it, and orders what it proves.
   const Position head = parts.consumer->head.load(std::memory_order_relaxed);
-  if (!detail::is_header_position(head)) return std::nullopt;
+  if (!detail::is_header_position(head)) return detail::not_sound("a consumer's position");
 
   // The head is proved by a walk between it and the checkpoint, which also tells the sequence. A
   // live producer may overwrite what lies before the head meanwhile. It then has moved its
@@ -328,7 +329,7 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(const 
   auto stride = detail::RecordStride::of_open(parts);
   for (int tries = 0; tries < 64; ++tries) {
     const auto checkpoint = detail::read_checkpoint(*parts.producer);
-    if (!checkpoint) return std::nullopt;
+    if (!checkpoint) return detail::not_sound("a checkpoint");
     const std::uint64_t ahead = head - checkpoint->position;  // wraps when the head is behind
     if (ahead <= parts.capacity) {
       const auto walk =
@@ -347,7 +348,7 @@ inline std::optional<record_ring::Consumer> record_ring::Consumer::attach(const 
       if (walk.sound && agrees) return Consumer(parts, head, sequence, acknowledge, pacing);
     }
   }
-  return std::nullopt;
+  return detail::not_sound("headers");
 }
 
 inline bool record_ring::Consumer::skip_all() noexcept {

@@ -31,6 +31,7 @@
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/cache_line_evictor.hpp"
 #include "rondo/core/min_max.hpp"
+#include "rondo/core/move_only.hpp"
 #include "rondo/core/outcome.hpp"
 #include "rondo/core/pacer.hpp"
 #include "rondo/core/platform.hpp"
@@ -90,7 +91,7 @@ class spsc_ring {
 
 // The writing side. Not thread-safe: one thread at a time. The memory has to outlive it.
 template <class T>
-class alignas(kLineBytes) spsc_ring<T>::Producer {
+class alignas(kLineBytes) spsc_ring<T>::Producer : private detail::MoveOnly {
  public:
   // Takes up the producer's role where a predecessor left it, killed or not: what was not committed
   // is overwritten. The caller holds the role, and so is ordered after the predecessor.
