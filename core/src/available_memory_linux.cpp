@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <optional>
-#include <sstream>
 #include <string_view>
 #include <vector>
 
@@ -28,37 +28,36 @@ constexpr Files kVersion1{{{{"memory.limit_in_bytes", "memory.usage_in_bytes"},
 constexpr Files kVersion2{{{{"memory.max", "memory.current"}, {"memory.high", "memory.current"}}},
                           {"active_file ", "inactive_file ", "slab_reclaimable "}};
 
-std::vector<std::string> lines_of(const std::string& path) {
-  std::istringstream text(detail::read_text(path));
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(text, line);) lines.push_back(line);
-  return lines;
+std::string read_file(const std::string& path) { return detail::read_text(path.c_str()); }
+
+// The pieces of `text` between separators; into the text, which outlives them.
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> pieces;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    pieces.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return pieces;
 }
 
 // The number at the start of a text; none for "max" and for what is not there.
 std::optional<std::uint64_t> number_in(std::string_view text) {
-  const std::string copy(text);
-  char* end = nullptr;
-  const std::uint64_t number = std::strtoull(copy.c_str(), &end, 10);
-  if (end == copy.c_str()) return std::nullopt;
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
   return number;
 }
 
-// The words of a line, separated by one space each.
-std::vector<std::string> words_of(const std::string& line) {
-  std::istringstream text(line);
-  std::vector<std::string> words;
-  for (std::string word; text >> word;) words.push_back(word);
-  return words;
-}
-
 // A path as the kernel writes it in mountinfo, where \040 is a space.
-std::string unescaped(const std::string& text) {
+std::string unescaped(std::string_view text) {
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool escaped = text[i] == '\\' && i + 3 < text.size();
     if (escaped) {
-      result += static_cast<char>(std::strtol(text.substr(i + 1, 3).c_str(), nullptr, 8));
+      result +=
+          static_cast<char>(std::strtol(std::string(text.substr(i + 1, 3)).c_str(), nullptr, 8));
       i += 3;
     } else {
       result += text[i];
@@ -85,8 +84,10 @@ struct Mount {
 // mountinfo: id, parent, device, root, mount point, options, optional fields, "-", type, source,
 // options of the file system.
 std::optional<Mount> find_mount(const std::string& root, std::string_view type) {
-  for (const std::string& line : lines_of(root + "/proc/self/mountinfo")) {
-    const std::vector<std::string> words = words_of(line);
+  const std::string text = read_file(root + "/proc/self/mountinfo");
+  for (const std::string_view line : split(text, '\n')) {
+    if (line.find(type) == std::string_view::npos) continue;
+    const auto words = split(line, ' ');
     const auto dash = std::find(words.begin(), words.end(), "-");
     if (words.size() < 5 || words.end() - dash < 4 || dash[1] != type) continue;
     if (type == "cgroup" && !in_list(dash[3], "memory")) continue;
@@ -97,14 +98,14 @@ std::optional<Mount> find_mount(const std::string& root, std::string_view type) 
 
 // The path of this process's group: a line "NUMBER:CONTROLLERS:PATH"; of version 2, "0::PATH".
 std::optional<std::string> find_group(const std::string& root, bool version2) {
-  for (const std::string& line : lines_of(root + "/proc/self/cgroup")) {
+  const std::string text = read_file(root + "/proc/self/cgroup");
+  for (const std::string_view line : split(text, '\n')) {
     const std::size_t first = line.find(':');
     const std::size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string_view controllers =
-        std::string_view(line).substr(first + 1, second - first - 1);
+    if (first == std::string_view::npos || second == std::string_view::npos) continue;
+    const std::string_view controllers = line.substr(first + 1, second - first - 1);
     if (version2 ? controllers.empty() : in_list(controllers, "memory")) {
-      return line.substr(second + 1);
+      return std::string(line.substr(second + 1));
     }
   }
   return std::nullopt;
@@ -124,22 +125,31 @@ void tighten(AvailableMemory& left, std::uint64_t bytes, const std::string& limi
   if (bytes < left.bytes) left = {bytes, limit};
 }
 
+// What of a group's usage counts as left. Not cheap: the kernel adds it up on each look.
+std::uint64_t cached_in(const std::string& folder, const Files& files) {
+  std::uint64_t cache = 0;
+  const std::string text = read_file(folder + "/memory.stat");
+  for (const std::string_view line : split(text, '\n')) {
+    for (const std::string_view name : files.cache) {
+      if (name.empty() || !line.starts_with(name)) continue;
+      cache += number_in(line.substr(name.size())).value_or(0);
+    }
+  }
+  return cache;
+}
+
 // What one group leaves.
 void look_at_group(const std::string& root, const std::string& folder, const Files& files,
                    AvailableMemory& left) {
-  std::uint64_t cache = 0;
-  for (const std::string& line : lines_of(root + folder + "/memory.stat")) {
-    for (const std::string_view name : files.cache) {
-      if (name.empty() || line.rfind(name, 0) != 0) continue;
-      cache += number_in(std::string_view(line).substr(name.size())).value_or(0);
-    }
-  }
+  std::optional<std::uint64_t> cache;  // if it is needed: most groups have no limit
   for (const auto& [limit_file, usage_file] : files.pairs) {
     const std::string path = folder + "/" + limit_file;
-    const auto limit = number_in(detail::read_text(root + path));
-    const auto usage = number_in(detail::read_text(root + folder + "/" + usage_file));
-    if (!limit || !usage) continue;
-    const std::uint64_t held = *usage - std::min(*usage, cache);
+    const auto limit = number_in(read_file(root + path));
+    if (!limit) continue;
+    const auto usage = number_in(read_file(root + folder + "/" + usage_file));
+    if (!usage) continue;
+    if (!cache) cache = cached_in(root + folder, files);
+    const std::uint64_t held = *usage - std::min(*usage, *cache);
     tighten(left, *limit - std::min(*limit, held), path);
   }
 }
@@ -160,9 +170,10 @@ void look_at_groups(const std::string& root, bool version2, AvailableMemory& lef
 AvailableMemory available_memory(const std::string& root) {
   AvailableMemory left;
   constexpr std::string_view kAvailable = "MemAvailable:";
-  for (const std::string& line : lines_of(root + "/proc/meminfo")) {
-    if (line.rfind(kAvailable, 0) != 0) continue;
-    const auto kilobytes = number_in(std::string_view(line).substr(kAvailable.size()));
+  const std::string text = read_file(root + "/proc/meminfo");
+  for (const std::string_view line : split(text, '\n')) {
+    if (!line.starts_with(kAvailable)) continue;
+    const auto kilobytes = number_in(line.substr(kAvailable.size()));
     if (kilobytes) tighten(left, *kilobytes << 10, {});
   }
   look_at_groups(root, true, left);

@@ -9,7 +9,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // What stands in a file of the system, such as /proc/meminfo; empty if it can't be read.
-[[nodiscard]] std::string read_text(const std::string& path);
+[[nodiscard]] std::string read_text(const char* path) noexcept;
 
 // Repeats a system call that a signal interrupted.
 template <class Call>
