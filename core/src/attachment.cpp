@@ -47,7 +47,12 @@ Result<void> MadeRing::make(const RingPlace& place, std::size_t size_bytes,
   take_back();
   auto segment = Segment::create(place.name, size_bytes, place.options, fill);
   if (!segment) return std::move(segment).error();
-  segment_ = std::make_shared<Segment>(std::move(segment).value());
+  try {
+    segment_ = std::make_shared<Segment>(std::move(segment).value());
+  } catch (const std::bad_alloc&) {  // before it was moved from
+    take_back(*segment);
+    throw;
+  }
   return {};
 }
 
@@ -56,11 +61,15 @@ std::shared_ptr<Segment> MadeRing::if_at_its_name() noexcept {
   return segment_;
 }
 
+void MadeRing::take_back(const Segment& segment) noexcept {
+  if (const auto geometry = check_header(segment.bytes(), kAnyKind, "")) {
+    remove_if_never_joined(segment, *geometry);
+  }
+}
+
 void MadeRing::take_back() noexcept {
   if (!segment_) return;
-  if (const auto geometry = check_header(segment_->bytes(), kAnyKind, "")) {
-    remove_if_never_joined(*segment_, *geometry);
-  }
+  take_back(*segment_);
   segment_.reset();
 }
 

@@ -88,9 +88,10 @@ Result<LivenessLock> LivenessLock::open(const Segment& segment) {
 }
 
 LivenessLock LivenessLock::adopt(NativeHandle fd) {
+  detail::UniqueFd own(fd);
   auto state = std::make_unique<State>();
   const std::lock_guard lock(State::mutex());
-  state->watch(detail::UniqueFd(fd));
+  state->watch(std::move(own));
   return LivenessLock(std::move(state));
 }
 

@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <utility>
 
@@ -100,7 +101,17 @@ Participants::Participants(LivenessLock lock, ParticipantEntry* table, std::uint
 
 Participants::Participants(Participants&&) noexcept = default;
 Participants& Participants::operator=(Participants&&) noexcept = default;
-Participants::~Participants() = default;
+
+// While an exception passes by, somebody opens a ring for which there is no memory after all. It
+// has written nothing; and where none has been here before it, its ring goes, too.
+Participants::~Participants() {
+  if (!slot_ || std::uncaught_exceptions() == 0 || !lock_) return;
+  leave([this](bool last) {
+    std::uint64_t came = 0;
+    for (std::uint32_t slot = 0; slot < count_; ++slot) came += generation(slot);
+    return last && came == 1;
+  });
+}
 
 Result<Joined> Participants::join(const JoinRequest& request, const Recover& recover) {
   if (forked()) return inherited();

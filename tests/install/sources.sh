@@ -21,6 +21,8 @@ configure() {
   "$cmake" -S "$from" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$cxx" \
     -DCMAKE_CXX_COMPILER_LAUNCHER="$launcher" "$@" >/dev/null
 }
+# A quarter of the compiler's time, and the sources owe it to those who build so that they can be one.
+as_one=(-DCMAKE_BUILD_TYPE=Debug -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=0)
 cached() { sed -n "s/^$1:[A-Z]*=//p" "$work/build/CMakeCache.txt"; }
 
 # No build type, no options: optimised, without tests, and position independent.
@@ -40,7 +42,7 @@ defaults() {
 # Shared libraries: each with its name and version, complete, hiding what is not rondo's interface,
 # and used in the same ways as archives.
 shared() {
-  configure "$sources" -DBUILD_SHARED_LIBS=ON -DRONDO_TOOLS=OFF -DCMAKE_BUILD_TYPE=Debug \
+  configure "$sources" -DBUILD_SHARED_LIBS=ON -DRONDO_TOOLS=OFF "${as_one[@]}" \
     -DCMAKE_SHARED_LINKER_FLAGS=-Wl,--no-undefined
   "$cmake" --build "$work/build" -- --quiet
   exports "$work/build"
@@ -64,7 +66,7 @@ exports() {
   problems=$(grep -vE "^[A-Za-z] $ours|^[WVu] .*($ours|std::|__gnu_cxx::)" "$work/exported") || true
   [[ -z $problems ]] || { echo "exported: $problems" && exit 1; }
   # And outside of detail, all that is defined out of line; anonymous things are local (t, d, b).
-  problems=$(find "$build" -name '*.o' -path '*/src/*' -exec nm -C --defined-only {} + |
+  problems=$(find "$build" -name '*.o' -path '*/rondo_*' -exec nm -C --defined-only {} + |
     sed -n 's/^[0-9a-f]* \([TDBR]\) /\1 /p' | grep -E "^. $ours" | grep -v "^. ${ours}detail::" |
     sort -u | comm -23 - "$work/exported")
   [[ -z $problems ]] || { echo "public, but without RONDO_API: $problems" && exit 1; }
@@ -73,7 +75,7 @@ exports() {
 
 # A project within another one: it brings its libraries, and changes nothing.
 embedded() {
-  configure "$here/embedding" -DRONDO_SOURCES="$sources"
+  configure "$here/embedding" -DRONDO_SOURCES="$sources" "${as_one[@]}"
   "$cmake" --build "$work/build" -- --quiet
   "$work/build/embedding"
   "$cmake" --install "$work/build" --prefix "$work/installed" >/dev/null

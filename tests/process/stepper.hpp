@@ -104,7 +104,10 @@ class Stepper {
   // Lets it run to its exit, and returns its exit status; minus the signal that killed it.
   int run_to_exit() {
     while (alive_) {
-      if (ptrace(PTRACE_CONT, child_, nullptr, nullptr) != 0) fail("PTRACE_CONT");
+      // What stopped it, if that is its own: a fault that is not delivered comes again for ever.
+      const bool fault = stopped_by(SIGSEGV) || stopped_by(SIGBUS) || stopped_by(SIGABRT);
+      const auto signal = static_cast<std::uintptr_t>(fault ? WSTOPSIG(status_) : 0);
+      if (ptrace(PTRACE_CONT, child_, nullptr, signal) != 0) fail("PTRACE_CONT");
       wait_for_stop();
     }
     return WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_);

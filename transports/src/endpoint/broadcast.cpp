@@ -248,7 +248,11 @@ Result<SenderParts> make_record_sender(std::unique_ptr<Membership> membership,
                                        const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    membership->leave([](bool) { return false; });
+    // A ring that can't be used for want of memory, and that was never used, goes again.
+    // relaxed: ordered by the membership.
+    const bool fresh = producer.error().code == ErrorCode::kNoSpace &&
+                       parts.header_at(0).load(std::memory_order_relaxed) == 0;
+    membership->leave([&](bool last) { return last && fresh; });
     return not_taken_up(url, producer.error());
   }
   if (parts.readers > 1) {

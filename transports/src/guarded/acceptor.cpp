@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -23,8 +25,6 @@ constexpr int kBacklog = 64;
 // out.
 constexpr std::size_t kMaxHandshakes = 16;
 constexpr std::chrono::seconds kHandshakeTimeout{2};
-// How long a wait may last at most before another look.
-constexpr std::chrono::milliseconds kWaitSlice{50};
 
 bool same_file(NativeHandle one, NativeHandle other) noexcept {
   FileStatus a;
@@ -66,10 +66,7 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
   // The name first: if it is taken, there is no need for memory.
   auto listener = listen_at(url, options, SocketKind::kMessages, kBacklog, "a sender");
   if (!listener) return std::move(listener).error();
-  const auto give_up = [&](Error error) -> Result<std::unique_ptr<GuardedAcceptor>> {
-    listener->cleanup->run();
-    return error;
-  };
+  PendingCleanup name(std::move(listener->cleanup));
 
   SegmentOptions wishes = url.options.segment;
   // the socket's mode says which users may come in; what it hands over is open already
@@ -78,14 +75,22 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
   auto ring = Segment::create(
       {Backing::kMemfd, {}}, layout->total_bytes, wishes,
       [&](std::span<std::byte> bytes) { return record_ring::create(bytes, params); });
-  if (!ring) return give_up(std::move(ring).error());
+  if (!ring) return std::move(ring).error();
   const auto parts = record_ring::attach(ring->bytes(), url.name());
-  if (!parts) return give_up(parts.error());
+  if (!parts) return parts.error();
   const auto fd = ring->open_description(Access::kReadOnly);
-  if (!fd) return give_up(fd.error());
-  return std::unique_ptr<GuardedAcceptor>(
-      new GuardedAcceptor(url, options.name, std::move(ring).value(), *parts, OwnedFd(*fd),
+  if (!fd) return fd.error();
+  OwnedFd ring_fd(*fd);
+  std::unique_ptr<GuardedAcceptor> acceptor(
+      new GuardedAcceptor(url, options.name, std::move(ring).value(), *parts, std::move(ring_fd),
                           std::move(listener).value()));
+  acceptor->listener_.cleanup = name.take();
+  return acceptor;
+}
+
+// As ~Participants(): it has been opened in vain.
+GuardedAcceptor::~GuardedAcceptor() {
+  if (std::uncaught_exceptions() != 0 && listener_.cleanup != nullptr) close();
 }
 
 GuardedAcceptor::GuardedAcceptor(const Url& url, std::string name, Segment ring,
@@ -185,9 +190,13 @@ bool GuardedAcceptor::advance(PendingHandshake& handshake) noexcept {
   GuardedJoinReply join_reply;
   join_reply.verdict = static_cast<std::uint32_t>(GuardedVerdict::kUnsound);
   if (answer.magic == GuardedOffer::kMagic && answer.version == GuardedOffer::kVersion) {
-    const auto judged = admit(handshake, std::move(fds[0]), std::move(fds[1]));
-    if (!judged) return true;
-    join_reply = *judged;
+    try {
+      const auto judged = admit(handshake, std::move(fds[0]), std::move(fds[1]));
+      if (!judged) return true;
+      join_reply = *judged;
+    } catch (const std::bad_alloc&) {
+      join_reply.verdict = static_cast<std::uint32_t>(GuardedVerdict::kNoRoom);
+    }
   }
   // Should it not arrive, the receiver is gone, and will be found dead.
   static_cast<void>(send_struct(handshake.socket.get(), join_reply));
@@ -198,7 +207,7 @@ bool GuardedAcceptor::advance(PendingHandshake& handshake) noexcept {
 // another one has been in and out since the offer, so that it begins at the wrong place: it finds
 // the acceptor shut, and connects again.
 std::optional<GuardedJoinReply> GuardedAcceptor::admit(const PendingHandshake& handshake,
-                                                       OwnedFd part, OwnedFd lock) noexcept {
+                                                       OwnedFd part, OwnedFd lock) {
   const auto refuse = [](GuardedVerdict why) {
     return GuardedJoinReply{.verdict = static_cast<std::uint32_t>(why)};
   };

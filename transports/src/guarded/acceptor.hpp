@@ -33,6 +33,7 @@ class GuardedAcceptor {
  public:
   // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
   static Result<std::unique_ptr<GuardedAcceptor>> open(const Url& url, const OpenOptions& options);
+  ~GuardedAcceptor();
 
   // Accepts those that connect, and goes on with those on their way in. Never blocks.
   void service() noexcept;
@@ -71,7 +72,7 @@ class GuardedAcceptor {
   void begin_handshake(Connection socket) noexcept;
   [[nodiscard]] bool advance(PendingHandshake& handshake) noexcept;
   [[nodiscard]] std::optional<GuardedJoinReply> admit(const PendingHandshake& handshake,
-                                                      OwnedFd part, OwnedFd lock) noexcept;
+                                                      OwnedFd part, OwnedFd lock);
   [[nodiscard]] std::optional<std::uint32_t> free_reader() const noexcept;
   [[nodiscard]] std::uint64_t start() const noexcept;
 

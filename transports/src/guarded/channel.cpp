@@ -210,7 +210,10 @@ class GuardedSender final : public RecordSender {
 Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const Url& url,
                                 const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(acceptor->parts());
-  if (!producer) return not_taken_up(url, producer.error());
+  if (!producer) {
+    acceptor->close();
+    return not_taken_up(url, producer.error());
+  }
   std::unique_ptr<SenderBackend> backend;
   if (acceptor->parts().readers > 1) {
     backend = std::make_unique<GuardedSender<BroadcastSender>>(std::move(acceptor), *producer, url,
@@ -233,7 +236,7 @@ Result<ReceiverParts> make_receiver(GuardedConnector connector, const Url& url,
 
 // A receiver can wait for a successor of a sender that has left, but not of one whose ring it has:
 // the successor makes a ring of its own.
-Result<void> check_receiver(const Url& url, const OpenOptions& options) {
+Result<void> check_wishes(const Url& url, const OpenOptions& options) {
   if (!url.options.await_successor && !options.await_successor) return {};
   return Error{ErrorCode::kInvalidOption,
                url.name() +
@@ -250,7 +253,7 @@ Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& optio
 }
 
 Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& options) {
-  if (auto checked = check_receiver(url, options); !checked) return std::move(checked).error();
+  if (auto checked = check_wishes(url, options); !checked) return std::move(checked).error();
   Retry retry;
   for (;;) {
     auto connector = GuardedConnector::connect(url, options.name);
@@ -286,29 +289,29 @@ Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& o
 }
 
 Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) {
-  if (auto checked = check_receiver(url, options); !checked) return std::move(checked).error();
+  if (auto checked = check_wishes(url, options); !checked) return std::move(checked).error();
   auto acceptor = GuardedAcceptor::open(url, options);
   if (!acceptor) return std::move(acceptor).error();
   GuardedAcceptor& served = **acceptor;
   auto sender = make_sender(std::move(acceptor).value(), url, options);
   if (!sender) return std::move(sender).error();
-  auto connector = GuardedConnector::connect(url, options.name);
-  if (!connector) return make_pair(std::move(sender).value(), std::move(connector).error());
-  for (const Deadline limit = Deadline::after(kPairTimeout);;) {
-    served.service();
-    const auto in = connector->step();
-    if (!in) return make_pair(std::move(sender).value(), in.error());
-    if (*in) break;
-    if (limit.passed()) {
-      return make_pair(std::move(sender).value(),
-                       Error{ErrorCode::kNoDescriptors,
-                             url.name() + ": the receiver could not be let in; close some "
-                                          "descriptors or raise `ulimit -n`"});
+  return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
+    auto connector = GuardedConnector::connect(url, options.name);
+    if (!connector) return std::move(connector).error();
+    for (const Deadline limit = Deadline::after(kPairTimeout);;) {
+      served.service();
+      const auto in = connector->step();
+      if (!in) return in.error();
+      if (*in) return make_receiver(std::move(connector).value(), url, options);
+      if (limit.passed()) {
+        return Error{ErrorCode::kNoDescriptors,
+                     url.name() +
+                         ": the receiver could not be let in; close some descriptors or raise "
+                         "`ulimit -n`"};
+      }
+      connector->wait(Deadline::after(std::chrono::milliseconds(1)));
     }
-    connector->wait(Deadline::after(std::chrono::milliseconds(1)));
-  }
-  return make_pair(std::move(sender).value(),
-                   make_receiver(std::move(connector).value(), url, options));
+  });
 }
 
 Result<void> remove_guarded(const Url& url, bool even_if_used) {

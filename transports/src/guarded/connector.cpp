@@ -15,8 +15,6 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-constexpr std::chrono::milliseconds kWaitSlice{50};
-
 class GuardedReceiverMembership final : public Membership {
  public:
   GuardedReceiverMembership(Segment ring, std::unique_ptr<GuardedPart> part) noexcept
@@ -69,8 +67,8 @@ Result<void> judge(const Url& url, std::uint32_t verdict) {
     case GuardedVerdict::kNoRoom:
       return Error{ErrorCode::kNoDescriptors,
                    url.name() +
-                       " has a sender without descriptors for one more receiver; raise "
-                       "its `ulimit -n`"};
+                       " has a sender without descriptors, or without memory, for one more "
+                       "receiver; raise its `ulimit -n`"};
     case GuardedVerdict::kUnsound: break;
   }
   return Error{ErrorCode::kUnsupported, url.name() +

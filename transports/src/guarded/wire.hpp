@@ -34,7 +34,7 @@ enum class GuardedVerdict : std::uint32_t {
   kNotPermitted = 1,  // not on the sender's list
   kFull = 2,          // every place is taken by a receiver that lives
   kUnsound = 3,       // what the receiver handed over is not what it has to be
-  kNoRoom = 4         // the sender has no descriptors left for it
+  kNoRoom = 4         // the sender has no descriptors, or no memory, left for it
 };
 
 //   offset  size  field    meaning

@@ -32,8 +32,6 @@ namespace {
 
 using Direction = FdStream::Direction;
 
-constexpr std::chrono::milliseconds kNameCheckInterval{50};
-
 struct Opened {
   FdStream stream;
   FileIdentity identity;
@@ -43,6 +41,8 @@ struct Opened {
 Result<PendingCleanup> make_fifo(const Url& url) {
   const char* path = url.target.c_str();
   if (identity_at(url.target)) return PendingCleanup();
+  // Before there is anything to clean up: there may be no memory for it.
+  auto name = std::make_unique<NameCleanup>(url.target);
   // So that a process that takes the last one away does not take this one. mkfifo() itself needs no
   // lock.
   NameLock lock(url.target);
@@ -57,7 +57,8 @@ Result<PendingCleanup> make_fifo(const Url& url) {
     unlink(path);  // no other can have replaced it so soon
     return error;
   }
-  PendingCleanup cleanup(std::make_unique<NameCleanup>(url.target, *identity));
+  name->is(*identity);
+  PendingCleanup cleanup(std::move(name));
   // After mkfifo(), because the umask takes bits away there.
   if (url.options.segment.mode != 0600) chmod(path, url.options.segment.mode);
   return cleanup;
@@ -215,10 +216,11 @@ Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
   if (!reading) return std::move(reading).error();
   auto sender = open_fifo_sender(url, options);
   if (!sender) return std::move(sender).error();
-  static_cast<void>(begins_a_stream(reading->stream));
-  return make_pair(
-      std::move(sender).value(),
-      make_stream_receiver(on_heap(std::move(reading->stream)), std::move(cleanup), url, options));
+  return make_pair(std::move(sender).value(), [&] {
+    static_cast<void>(begins_a_stream(reading->stream));
+    return make_stream_receiver(on_heap(std::move(reading->stream)), std::move(cleanup), url,
+                                options);
+  });
 }
 
 Result<void> remove_fifo(const Url& url, bool even_if_used) {

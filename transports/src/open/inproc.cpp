@@ -142,7 +142,7 @@ Result<std::unique_ptr<Membership>> join_record_ring(const std::shared_ptr<Inpro
   return std::unique_ptr<Membership>(std::make_unique<InprocMembership>(ring, side));
 }
 
-struct JoinedRing {
+struct JoinedInprocRing {
   std::unique_ptr<Membership> membership;
   RecordParts parts;
 };
@@ -177,7 +177,7 @@ Result<MpmcMembership> join_mpmc_ring(const std::shared_ptr<InprocRing>& ring, c
 
 // Takes a membership in `ring`; the caller holds the table's mutex. The handle is made outside of
 // it, as a receiver waits there.
-using AnyMembership = std::variant<JoinedRing, MpmcMembership>;
+using AnyMembership = std::variant<JoinedInprocRing, MpmcMembership>;
 Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std::size_t side,
                                     const Url& url, const OpenOptions& options) {
   if (side == kReceiving) {
@@ -191,7 +191,7 @@ Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std
   }
   auto membership = join_record_ring(ring, side, url);
   if (!membership) return std::move(membership).error();
-  return AnyMembership(JoinedRing{std::move(membership).value(), ring->parts});
+  return AnyMembership(JoinedInprocRing{std::move(membership).value(), ring->parts});
 }
 
 Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options) {
@@ -206,7 +206,7 @@ Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
   if (auto* place = std::get_if<MpmcMembership>(&membership)) {
     return make_mpmc_sender(std::move(*place), url, options);
   }
-  auto& joined_ring = std::get<JoinedRing>(membership);
+  auto& joined_ring = std::get<JoinedInprocRing>(membership);
   return make_record_sender(std::move(joined_ring.membership), joined_ring.parts, url, options);
 }
 
@@ -215,7 +215,7 @@ Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,
   if (auto* place = std::get_if<MpmcMembership>(&membership)) {
     return make_mpmc_receiver(std::move(*place), url, options);
   }
-  auto& joined_ring = std::get<JoinedRing>(membership);
+  auto& joined_ring = std::get<JoinedInprocRing>(membership);
   return make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, url, options);
 }
 
@@ -250,7 +250,7 @@ Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
   if (!url.target.empty()) {
     auto sender = open_inproc_sender(url, options);
     if (!sender) return std::move(sender).error();
-    return make_pair(std::move(sender).value(), open_inproc_receiver(url, options));
+    return make_pair(std::move(sender).value(), [&] { return open_inproc_receiver(url, options); });
   }
   auto ring = make_ring(url);
   if (!ring) return std::move(ring).error();
@@ -258,10 +258,11 @@ Result<PairParts> open_inproc_pair(const Url& url, const OpenOptions& options) {
   if (!sending) return std::move(sending).error();
   auto sender = make_sender(std::move(sending).value(), url, options);
   if (!sender) return std::move(sender).error();
-  auto receiving = join_any_ring(*ring, kReceiving, url, options);
-  if (!receiving) return make_pair(std::move(sender).value(), std::move(receiving).error());
-  return make_pair(std::move(sender).value(),
-                   make_receiver(std::move(receiving).value(), url, options));
+  return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
+    auto receiving = join_any_ring(*ring, kReceiving, url, options);
+    if (!receiving) return std::move(receiving).error();
+    return make_receiver(std::move(receiving).value(), url, options);
+  });
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

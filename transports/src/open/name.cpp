@@ -28,6 +28,7 @@ void NameCleanup::run() noexcept {
   // A name that stays behind is replaced by the next one; a wrong one that is taken away is lost.
   // Without a descriptor for the lock ours goes all the same: no process replaces it while it is in
   // use.
+  if (!identity_) return;
   if (lock_.take(kNameLockHold) == NameLock::Taken::kByOther) return;
   if (identity_at(path_) == identity_) static_cast<void>(remove_name(path_));
   lock_.release();

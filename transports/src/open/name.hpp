@@ -1,6 +1,7 @@
 // A name in the file system that a handle has made and takes away again: of a FIFO, of a socket.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,19 +32,23 @@ struct FileIdentity {
 // not tell.
 [[nodiscard]] bool leads_elsewhere(const std::string& path, const FileIdentity& identity) noexcept;
 
+// How often a handle that waits looks whether its name still leads to it.
+inline constexpr std::chrono::milliseconds kNameCheckInterval{50};
+
 // Removes a name, if it still is that of the same file. A process that makes such a name does so
 // under its NameLock, so that none is taken away that has come since the look.
 class NameCleanup final : public Cleanup {
  public:
-  NameCleanup(const std::string& path, FileIdentity identity)
-      : path_(absolute_path(path)), lock_(path_), identity_(identity) {}
+  explicit NameCleanup(const std::string& path) : path_(absolute_path(path)), lock_(path_) {}
+  // Which file it is; before that there is none to take away.
+  void is(FileIdentity identity) noexcept { identity_ = identity; }
   // Waits 50 ms at most.
   void run() noexcept override;
 
  private:
   std::string path_;
   NameLock lock_;
-  FileIdentity identity_;
+  std::optional<FileIdentity> identity_;
 };
 
 // The error for a failed system call on the file of a channel, with what errno says.

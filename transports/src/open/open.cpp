@@ -6,6 +6,7 @@
 
 #include "open/transports.hpp"
 #include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "url/options.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -52,6 +53,18 @@ Result<Url> parse(std::string_view text, const OpenOptions& options) {
                    names_of(kSchemes, can, ":", "and") + " can"};
 }
 
+// By the opener that is this member of the scheme's row.
+template <class Parts>
+Result<Parts> open_by(std::string_view text, const OpenOptions& options,
+                      Result<Parts> (*Transport::*opener)(const Url&, const OpenOptions&)) {
+  return refuse_without_memory([&]() -> Result<Parts> {
+    const CancellationDisabled here;
+    const auto url = parse(text, options);
+    if (!url) return url.error();
+    return (transport_of(url->scheme).*opener)(*url, options);
+  });
+}
+
 }  // namespace
 
 Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions&) { return only_as_pair(url); }
@@ -67,24 +80,15 @@ Result<PairParts> no_pair(const Url& url, const OpenOptions&) {
 }
 
 Result<SenderParts> open_sender(std::string_view url, const OpenOptions& options) {
-  const CancellationDisabled here;
-  const auto parsed = parse(url, options);
-  if (!parsed) return parsed.error();
-  return transport_of(parsed->scheme).sender(*parsed, options);
+  return open_by(url, options, &Transport::sender);
 }
 
 Result<ReceiverParts> open_receiver(std::string_view url, const OpenOptions& options) {
-  const CancellationDisabled here;
-  const auto parsed = parse(url, options);
-  if (!parsed) return parsed.error();
-  return transport_of(parsed->scheme).receiver(*parsed, options);
+  return open_by(url, options, &Transport::receiver);
 }
 
 Result<PairParts> open_both(std::string_view url, const OpenOptions& options) {
-  const CancellationDisabled here;
-  const auto parsed = parse(url, options);
-  if (!parsed) return parsed.error();
-  return transport_of(parsed->scheme).pair(*parsed, options);
+  return open_by(url, options, &Transport::pair);
 }
 
 Result<void> refuse_other_kinds(const Url& url, RingKind found) {
@@ -113,7 +117,9 @@ Result<void> reject_sender_count(const Url& url, const OpenOptions& options) {
                    "kind=mpmc takes many"};
 }
 
-Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver) {
+Result<PairParts> make_pair(SenderParts sender,
+                            const FunctionRef<Result<ReceiverParts>()>& receive) {
+  auto receiver = refuse_without_memory(receive);
   if (receiver) return PairParts(std::move(sender), std::move(receiver).value());
   // It has a membership to give back and a name to take away.
   static_cast<void>(

@@ -71,7 +71,8 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<void> reject_sender_count(const Url& url, const OpenOptions& options);
 
 // Both ends, or the receiver's error, with the sender closed again.
-[[nodiscard]] Result<PairParts> make_pair(SenderParts sender, Result<ReceiverParts> receiver);
+[[nodiscard]] Result<PairParts> make_pair(SenderParts sender,
+                                          const FunctionRef<Result<ReceiverParts>()>& receive);
 
 // Looking again and again whether the other side has come.
 class Retry {

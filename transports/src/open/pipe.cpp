@@ -33,8 +33,9 @@ Result<PairParts> open_pipe_pair(const Url& url, const OpenOptions& options) {
   FdStream writing(std::move(to), FdStream::Direction::kWrite);
   auto sender = make_stream_sender(on_heap(std::move(writing)), {}, url, options);
   if (!sender) return std::move(sender).error();
-  return make_pair(std::move(sender).value(),
-                   make_stream_receiver(on_heap(std::move(reading)), {}, url, options));
+  return make_pair(std::move(sender).value(), [&] {
+    return make_stream_receiver(on_heap(std::move(reading)), {}, url, options);
+  });
 }
 
 Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options) {

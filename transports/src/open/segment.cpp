@@ -110,14 +110,14 @@ Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
   return ring_of(kind).receiver(std::move(found), url, options);
 }
 
-struct JoinedRing {
+struct JoinedRecordRing {
   std::unique_ptr<Membership> membership;
   RecordParts parts;
 };
 
 // Takes a membership at a record ring.
-Result<JoinedRing> join_record_ring(RingSegment found, const Url& url, const OpenOptions& options,
-                                    Role role) {
+Result<JoinedRecordRing> join_record_ring(RingSegment found, const Url& url,
+                                          const OpenOptions& options, Role role) {
   auto ring = Attachment<record_ring>::to(std::move(found), url.name());
   if (!ring) return std::move(ring).error();
   const RecordParts parts = ring->parts();
@@ -132,7 +132,7 @@ Result<JoinedRing> join_record_ring(RingSegment found, const Url& url, const Ope
                           ? ring->join(request)
                           : join_readers(*ring, url.options.reader_name, request);
   if (!joined) return joined.error();
-  return JoinedRing{
+  return JoinedRecordRing{
       std::make_unique<SegmentMembership>(
           std::move(ring).value(), sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
           sends ? parts.readers : 1),
@@ -280,7 +280,7 @@ Result<ReceiverParts> open_segment_receiver(const Url& url, const OpenOptions& o
 Result<PairParts> open_segment_pair(const Url& url, const OpenOptions& options) {
   auto sender = open_segment_sender(url, options);
   if (!sender) return std::move(sender).error();
-  return make_pair(std::move(sender).value(), open_segment_receiver(url, options));
+  return make_pair(std::move(sender).value(), [&] { return open_segment_receiver(url, options); });
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

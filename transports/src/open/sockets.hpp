@@ -2,6 +2,7 @@
 // system, and who is at their other end. `int`: 0, or the error.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -45,6 +46,8 @@ struct PeerCredentials {
 [[nodiscard]] bool send_byte(NativeHandle socket, std::byte byte) noexcept;
 
 inline constexpr std::size_t kMaxWaitedFor = 32;
+// How long a wait may last at most before another look at what no socket tells.
+inline constexpr std::chrono::milliseconds kWaitSlice{50};
 // Waits until one of the sockets, kMaxWaitedFor at most, has something to be read or accepted, or
 // has gone; until `deadline` at most, in whole milliseconds. kNoHandle: none in its place.
 void wait_readable(std::span<const NativeHandle> sockets, Deadline deadline) noexcept;

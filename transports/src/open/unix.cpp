@@ -23,7 +23,6 @@ namespace {
 using Direction = FdStream::Direction;
 
 constexpr std::byte kConfirmed{0x52};
-constexpr std::chrono::milliseconds kNameCheckInterval{50};
 
 // Whether the other side is one that the channel's mode lets in.
 Result<void> check_peer(const Url& url, NativeHandle socket) {

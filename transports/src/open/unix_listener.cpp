@@ -86,6 +86,9 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, SocketKin
   if (auto cleared = clear_name(url, owner); !cleared) return std::move(cleared).error();
   auto made = make_stream(url, kind, Direction::kRead);
   if (!made) return std::move(made).error();
+  // Before there is anything to clean up: there may be no memory for it.
+  auto name = std::make_unique<NameCleanup>(url.target);
+  std::string path = absolute_path(url.target);
   const NativeHandle socket = made->fd();
   set_pass_descriptors(socket, false);
   static_cast<void>(set_mode(socket, url.options.segment.mode));  // that of the name, too
@@ -93,16 +96,15 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, SocketKin
     return system_error(url, "bind", error);
   }
   const auto take_back = [&](std::string_view call, int error) {
-    Error told = system_error(url, call, error);
     static_cast<void>(remove_name(url.target));  // under its lock
-    return told;
+    return system_error(url, call, error);
   };
   const auto identity = identity_at(url.target);
   if (!identity) return take_back("lstat", errno);
   give_mode(url.target, url.options.segment.mode);
   if (const int error = listen_on(socket, backlog); error != 0) return take_back("listen", error);
-  return Listener{std::move(made).value(), std::make_unique<NameCleanup>(url.target, *identity),
-                  absolute_path(url.target), *identity};
+  name->is(*identity);
+  return Listener{std::move(made).value(), std::move(name), std::move(path), *identity};
 }
 
 void Listener::close() noexcept {

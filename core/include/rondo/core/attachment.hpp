@@ -67,6 +67,7 @@ class RONDO_API MadeRing {
   void stays() noexcept { segment_.reset(); }
 
  private:
+  static void take_back(const Segment& segment) noexcept;
   void take_back() noexcept;
 
   std::shared_ptr<Segment> segment_;

@@ -87,6 +87,8 @@ class RONDO_API LivenessLock {
   // Whether another one holds it.
   [[nodiscard]] bool membership_held_by_other() const noexcept;
 
+  // Not one that was moved from.
+  explicit operator bool() const noexcept { return state_ != nullptr; }
   // Whether this object was inherited by fork. It holds nothing then, and never will: open another.
   [[nodiscard]] bool forked() const noexcept;
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "rondo/core/attachment.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
@@ -141,14 +142,16 @@ template <class Ring, class Handle, class Params>
 [[nodiscard]] Result<Opened<Ring, Handle>> open_joined(
     std::string_view text, const Params& params, const RingOptions& options, const RoleSlots& slots,
     const typename Attachment<Ring>::Accept& accept = {}) {
-  auto name = parse_ring_name(text);
-  if (!name) return std::move(name).error();
-  const JoinRequest request{
-      .first_slot = slots.slot, .role = slots.role, .name = options.participant};
-  auto attachment = Attachment<Ring>::open_or_create({std::move(name).value(), options.segment},
-                                                     params, request, accept);
-  if (!attachment) return std::move(attachment).error();
-  return Opened<Ring, Handle>(std::move(attachment).value(), slots, options.keep);
+  return refuse_without_memory([&]() -> Result<Opened<Ring, Handle>> {
+    auto name = parse_ring_name(text);
+    if (!name) return std::move(name).error();
+    const JoinRequest request{
+        .first_slot = slots.slot, .role = slots.role, .name = options.participant};
+    auto attachment = Attachment<Ring>::open_or_create({std::move(name).value(), options.segment},
+                                                       params, request, accept);
+    if (!attachment) return std::move(attachment).error();
+    return Opened<Ring, Handle>(std::move(attachment).value(), slots, options.keep);
+  });
 }
 
 }  // namespace detail

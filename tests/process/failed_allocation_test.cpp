@@ -1,0 +1,133 @@
+// An open for which the program's allocator has no memory is an error like any other: it says so,
+// throws nothing, ends no process, and leaves no name behind that it made. Each allocation of an
+// open is refused in turn.
+//
+//  1. AtEachAllocationOfAChannel: every transport and kind, both ends
+//  2. AtEachAllocationOfATypedRing
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "conformance/channel_cases.hpp"
+#include "rondo/core/latest_open.hpp"
+#include "rondo/core/spsc_open.hpp"
+#include "rondo/rondo.hpp"
+#include "support/processes.hpp"
+#include "support/segment_fixture.hpp"
+
+namespace {
+// How many allocations are granted before one is refused; then those that follow are granted again.
+constinit long granted = -1;
+constinit bool refused = false;
+}  // namespace
+
+// Not inlined, or gcc takes the pair for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  if (granted >= 0 && granted-- == 0) {
+    refused = true;
+    throw std::bad_alloc();
+  }
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace rondo {
+namespace {
+
+using namespace rondo::testing;
+
+constexpr int kOpened = 10;
+constexpr int kFailed = 11;
+constexpr int kOpenedWithoutIt = 12;
+
+class FailedAllocation : public Watchdog {
+ protected:
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(scratch_.path())) {
+      names.push_back(entry.path());
+    }
+    const std::string mine = "test-" + std::to_string(getpid()) + "-";
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) {
+      const std::string name = entry.path();
+      if (name.find(mine) != std::string::npos) names.push_back(name);
+    }
+    return names;
+  }
+
+  // `open` says why it failed, or kNoError.
+  void at_each_allocation(const std::string& what,
+                          const std::function<std::optional<ErrorCode>()>& open) {
+    for (long index = 0;; ++index) {
+      ASSERT_LT(index, 1000) << what;
+      Child child([&] {
+        granted = index;
+        const auto failed = open();
+        granted = -1;
+        if (!failed) return refused ? kOpenedWithoutIt : kOpened;
+        // Of a guarded sender that has none for a receiver, its receiver learns the kind of it.
+        const bool told = *failed == ErrorCode::kNoSpace || *failed == ErrorCode::kNoDescriptors;
+        return refused && told ? kFailed : 1;
+      });
+      const int result = child.join();
+      const auto left = names();
+      for (const std::string& name : left) unlink(name.c_str());
+      EXPECT_TRUE(result == kOpened || result == kFailed || result == kOpenedWithoutIt)
+          << what << ", allocation " << index << ": " << result;
+      EXPECT_TRUE(left.empty()) << what << ", allocation " << index << ", exit " << result
+                                << ", left " << left.front();
+      if (result == kOpened) return;
+      failures_ += result == kFailed ? 1 : 0;
+    }
+  }
+
+  ScratchDirectory scratch_;
+  long failures_ = 0;
+};
+
+template <class T>
+std::optional<ErrorCode> why_not(const Result<T>& opened) {
+  if (opened) return {};
+  return opened.error().code;
+}
+
+TEST_F(FailedAllocation, AtEachAllocationOfAChannel) {
+  std::vector<std::pair<ChannelCase, std::string>> cases;
+  for (const ChannelCase& channel : kChannelCases) {
+    cases.emplace_back(channel, options_of(channel, 4096));
+    if (channel.ring && channel.processes && !channel.slots) {
+      cases.emplace_back(channel, options_of(channel, 4096) + "&readers=3");
+    }
+  }
+  for (const ChannelCase& channel : kLossyChannelCases) {
+    cases.emplace_back(channel, "kind=frames&frame_size=4KiB");
+  }
+  for (const auto& [channel, options] : cases) {
+    const std::string url = fresh_url(channel, scratch_.path()) + "?" + options;
+    at_each_allocation("a pair at " + url, [&, &url = url] {
+      return why_not(open_pair(url, {.wait = Deadline::after(std::chrono::seconds(1))}));
+    });
+    if (!channel.ring || !channel.processes) continue;
+    at_each_allocation("a sender at " + url, [&, &url = url] {
+      return why_not(Sender::open(url, {.wait = Deadline::now()}));
+    });
+  }
+  EXPECT_GT(failures_, 100);
+}
+
+TEST_F(FailedAllocation, AtEachAllocationOfATypedRing) {
+  const std::string name = "shm:" + unique_word();
+  at_each_allocation("spsc_ring", [&] { return why_not(spsc_ring<int>::open_producer(name)); });
+  at_each_allocation("latest", [&] { return why_not(latest<int>::open_writer(name)); });
+  EXPECT_GT(failures_, 10);
+}
+
+}  // namespace
+}  // namespace rondo
