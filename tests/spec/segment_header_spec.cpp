@@ -135,12 +135,9 @@ TEST(SegmentHeader, AnotherVersionIsRefused) {
 
 // The version that is written and asked for is that of the kind; today's value of each is ABI.
 TEST(SegmentHeader, EachKindHasALayoutVersionOfItsOwn) {
-  const std::pair<RingKind, std::uint32_t> versions[] = {{RingKind::kSpsc, 2},
-                                                         {RingKind::kRecord, 3},
-                                                         {RingKind::kMpmc, 2},
-                                                         {RingKind::kLatest, 2},
-                                                         {RingKind::kFramePool, 2},
-                                                         {RingKind::kCommon, 1}};
+  const std::pair<RingKind, std::uint32_t> versions[] = {
+      {RingKind::kSpsc, 2},   {RingKind::kRecord, 3},    {RingKind::kMpmc, 2},
+      {RingKind::kLatest, 2}, {RingKind::kFramePool, 2}, {RingKind::kCommon, 1}};
   EXPECT_EQ(std::size(versions), kRingKinds.size());
   HeaderFixture segment;
   for (const auto& [kind, version] : versions) {
