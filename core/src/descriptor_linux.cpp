@@ -1,6 +1,8 @@
 #include "rondo/core/descriptor.hpp"
 
 #include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -88,5 +90,9 @@ bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept {
   writing = std::move(second);
   return true;
 }
+
+UniqueFd open_event() noexcept { return take_over(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+UniqueFd open_poller() noexcept { return take_over(epoll_create1(EPOLL_CLOEXEC)); }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -291,7 +291,7 @@ TEST(ArmedSenders, ASenderIsToldOfRoom) {
     while (status == Status::kOk) status = send(sender);
     ASSERT_EQ(status, Status::kWouldBlock);
 
-    const std::optional<Arming> full = backend.arm(sender.producer, 16);
+    const std::optional<Arming> full = backend.arm(sender.producer, sender.notifier, 16);
     ASSERT_TRUE(full.has_value());
     ASSERT_TRUE(full->may_sleep);
     EXPECT_EQ(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
@@ -305,7 +305,7 @@ TEST(ArmedSenders, ASenderIsToldOfRoom) {
     // Of many senders one was woken, and is told so.
     const bool mpmc = std::string(options).find("mpmc") != std::string::npos;
     EXPECT_EQ(backend.disarm(), mpmc);
-    EXPECT_FALSE(backend.arm(sender.producer, 16)->may_sleep);
+    EXPECT_FALSE(backend.arm(sender.producer, sender.notifier, 16)->may_sleep);
 
     static_cast<void>(
         backend.close(sender.producer, sender.notifier, Status::kOk, Deadline::now()));
@@ -334,7 +334,7 @@ TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
       sender.producer.commit(bytes);
     }
     for (int i = 0; i < 4; ++i) ASSERT_EQ(receiver.take(), Status::kOk);
-    const std::optional<Arming> full = sender.backend->arm(sender.producer, most);
+    const std::optional<Arming> full = sender.backend->arm(sender.producer, sender.notifier, most);
     ASSERT_TRUE(full->may_sleep);
     if (looked_before) {
       ASSERT_EQ(receiver.parts.consumer.try_peek(), ReadOutcome::kEmpty);
@@ -345,7 +345,7 @@ TEST(ArmedSenders, AnArmedReceiverHasToldOfAllTheRoom) {
 
     EXPECT_NE(full->wait.word->load(std::memory_order_relaxed), full->wait.value);
     static_cast<void>(sender.backend->disarm());
-    EXPECT_FALSE(sender.backend->arm(sender.producer, most)->may_sleep);
+    EXPECT_FALSE(sender.backend->arm(sender.producer, sender.notifier, most)->may_sleep);
     static_cast<void>(receiver.parts.backend->disarm());
     static_cast<void>(
         sender.backend->close(sender.producer, sender.notifier, Status::kOk, Deadline::now()));
@@ -384,7 +384,7 @@ TEST(ArmedSenders, WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor) {
     if (std::string(options).find("frames") == std::string::npos) {
       while (send(sender) == Status::kOk) {
       }
-      ASSERT_TRUE(sender.backend->arm(sender.producer, 16)->may_sleep);
+      ASSERT_TRUE(sender.backend->arm(sender.producer, sender.notifier, 16)->may_sleep);
       const auto gave_up =
           sender.backend->close(sender.producer, sender.notifier, Status::kClosed, Deadline::now());
       EXPECT_EQ(gave_up, Status::kClosed);
@@ -392,7 +392,7 @@ TEST(ArmedSenders, WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor) {
       ASSERT_TRUE(next) << next.error().message;
       while (send(*next) == Status::kOk) {
       }
-      const std::optional<Arming> full = next->backend->arm(next->producer, 16);
+      const std::optional<Arming> full = next->backend->arm(next->producer, next->notifier, 16);
       ASSERT_TRUE(full->may_sleep);
       EXPECT_FALSE(sender.backend->disarm());
       while (receiver.take() == Status::kOk) {
@@ -413,7 +413,8 @@ TEST(ArmedSenders, WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor) {
 TEST(ArmedStreams, ByteStreamsHaveADescriptorInstead) {
   auto pair = detail::open_both("pipe:", {});
   ASSERT_TRUE(pair) << pair.error().message;
-  EXPECT_FALSE(pair->first.backend->arm(pair->first.producer, 16).has_value());
+  EXPECT_FALSE(
+      pair->first.backend->arm(pair->first.producer, pair->first.notifier, 16).has_value());
   EXPECT_FALSE(pair->second.backend->arm(pair->second.consumer, pair->second.notifier).has_value());
 }
 

@@ -30,18 +30,22 @@ Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
     : consumer_(std::move(parts.consumer)),
       notifier_(parts.notifier),
       elsewhere_(parts.elsewhere),
+      gives_back_slowly_(parts.elsewhere),
       polls_per_fetch_(parts.polls_per_fetch),
       backend_(std::move(parts.backend)),
-      mpmc_(parts.mpmc) {}
+      mpmc_(parts.mpmc),
+      held_in_(parts.mpmc) {}
 
 Receiver::Receiver(Receiver&& other) noexcept
     : consumer_(std::exchange(other.consumer_, detail::closed_consumer())),
       notifier_(std::exchange(other.notifier_, Notifier())),
       status_(std::exchange(other.status_, Status::kClosed)),
       elsewhere_(other.elsewhere_),
+      gives_back_slowly_(other.gives_back_slowly_),
       polls_per_fetch_(other.polls_per_fetch_),
       backend_(std::move(other.backend_)),
-      mpmc_(std::exchange(other.mpmc_, nullptr)) {}
+      mpmc_(std::exchange(other.mpmc_, nullptr)),
+      held_in_(std::exchange(other.held_in_, nullptr)) {}
 
 Receiver& Receiver::operator=(Receiver&& other) noexcept {
   if (this == &other) return *this;
@@ -50,9 +54,11 @@ Receiver& Receiver::operator=(Receiver&& other) noexcept {
   notifier_ = std::exchange(other.notifier_, Notifier());
   status_ = std::exchange(other.status_, Status::kClosed);
   elsewhere_ = other.elsewhere_;
+  gives_back_slowly_ = other.gives_back_slowly_;
   polls_per_fetch_ = other.polls_per_fetch_;
   backend_ = std::move(other.backend_);
   mpmc_ = std::exchange(other.mpmc_, nullptr);
+  held_in_ = std::exchange(other.held_in_, nullptr);
   return *this;
 }
 
@@ -84,6 +90,10 @@ std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
       return {};
     }
   }
+  return backend_->wake() == nullptr ? ask_backend(deadline) : fetch_or_rest(deadline);
+}
+
+std::span<const std::byte> Receiver::ask_backend(Deadline deadline) noexcept {
   const std::span<const std::byte> bytes = backend_->fetch(consumer_, deadline, refusal_);
   if (detail::is_final(refusal_)) {
     status_ = refusal_;
@@ -92,8 +102,82 @@ std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
   return bytes;
 }
 
-void Receiver::give_back_elsewhere() noexcept {
-  if (backend_ != nullptr) backend_->give_back();
+// With a descriptor: who finds nothing lets it sleep, and who waits does so as ever, with the bell
+// to itself.
+std::span<const std::byte> Receiver::fetch_or_rest(Deadline deadline) noexcept {
+  constexpr int kTurns = 4;  // somebody may make us look again and again
+  WakeDescriptor& wake = *backend_->wake();
+  const bool waits = deadline != Deadline::now();
+  // What lies in our own ring has been looked for.
+  if (!elsewhere_ && !waits && wake.asleep()) {
+    refusal_ = Status::kWouldBlock;
+    return {};
+  }
+  std::span<const std::byte> bytes;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    bytes = ask_backend(Deadline::now());
+    if (bytes.data() != nullptr || status_ != Status::kOk) break;
+    if (waits) {
+      wake.interrupt();
+      backend_->disarm();
+      bytes = ask_backend(deadline);
+      if (bytes.data() == nullptr && status_ == Status::kOk) static_cast<void>(rest());
+      break;
+    }
+    if (rest()) return {};
+  }
+  if (status_ != Status::kOk) {
+    wake.signal();
+  } else if (bytes.data() != nullptr) {
+    wake.holds_more();
+  }
+  return bytes;
+}
+
+// Lets the descriptor sleep. False: there is something, and it is readable.
+bool Receiver::rest() noexcept {
+  WakeDescriptor& wake = *backend_->wake();
+  if (wake.asleep()) return true;
+  if (wake.clear()) backend_->expect_news();
+  backend_->disarm();  // what a wake was spent on, the look finds
+  const std::optional<detail::Arming> arming = backend_->arm(consumer_, notifier_);
+  if (arming && !arming->may_sleep) {
+    wake.signal();
+    return false;
+  }
+  wake.sleep(arming ? arming->wait : PreparedWait());
+  return true;
+}
+
+Result<NativeHandle> Receiver::fd() {
+  bool made = false;
+  auto fd = detail::descriptor_of(backend_.get(), made);
+  if (!made) return fd;
+  gives_back_slowly_ = true;
+  mpmc_ = nullptr;
+  polls_per_fetch_ = 1;
+  if (!arm()) backend_->wake()->signal();
+  return fd;
+}
+
+bool Receiver::arm() noexcept {
+  if (status_ != Status::kOk || !fd()) return false;
+  if (!elsewhere_) {
+    // Found, it is still there to be taken.
+    if (consumer_.at_record()) return false;
+    if (fetch_or_rest(Deadline::now()).data() != nullptr || status_ != Status::kOk) return false;
+  }
+  return rest();
+}
+
+void Receiver::give_back_slowly() noexcept {
+  if (elsewhere_) {
+    if (backend_ != nullptr) backend_->give_back();
+  } else if (consumer_.give_back() && notifier_.wanted()) {
+    ring();
+  }
+  // Also behind the last one: no bell rings for the next, as we have not found nothing yet.
+  if (backend_ != nullptr && backend_->wake() != nullptr) backend_->wake()->signal_anew();
 }
 
 void Receiver::acknowledge() noexcept {
@@ -105,12 +189,14 @@ void Receiver::ring() noexcept { static_cast<void>(notifier_.ring()); }
 
 void Receiver::detach() noexcept {
   if (backend_ == nullptr) return;
+  backend_->drop_wake();
   if (!backend_->forked()) backend_->detach(consumer_, notifier_);
   if (status_ == Status::kOk) status_ = Status::kClosed;
   consumer_ = detail::closed_consumer();
   notifier_ = Notifier();  // its words go away with the backend
   backend_ = nullptr;
   mpmc_ = nullptr;
+  held_in_ = nullptr;
 }
 
 std::uint64_t Receiver::lost() const noexcept {

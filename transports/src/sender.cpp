@@ -73,6 +73,7 @@ void Sender::stop(Status status) noexcept {
   if (status_ == Status::kOk) status_ = status;
   producer_.stop();
   mpmc_ = nullptr;
+  if (backend_ != nullptr && backend_->wake() != nullptr) backend_->wake()->signal();
 }
 
 Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept {
@@ -87,13 +88,83 @@ Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline
 std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {
   refusal_ = status_;
   if (status_ != Status::kOk) return nullptr;
+  return backend_->wake() == nullptr ? ask_backend(size_bytes, deadline)
+                                     : reserve_or_rest(size_bytes, deadline);
+}
+
+std::byte* Sender::ask_backend(std::size_t size_bytes, Deadline deadline) noexcept {
   std::byte* const bytes = backend_->reserve(producer_, notifier_, size_bytes, deadline, refusal_);
   if (detail::is_final(refusal_)) stop(refusal_);
   return bytes;
 }
 
+// With a descriptor: who finds no room lets it sleep, and who waits does so as ever, with the bell
+// to itself.
+std::byte* Sender::reserve_or_rest(std::size_t size_bytes, Deadline deadline) noexcept {
+  constexpr int kTurns = 4;  // somebody may make us look again and again
+  const bool waits = deadline != Deadline::now();
+  // Room in our own ring has been looked for.
+  if (!elsewhere_ && !waits && backend_->wake()->asleep() && size_bytes <= max_message_bytes()) {
+    refusal_ = Status::kWouldBlock;
+    return nullptr;
+  }
+  for (int turn = 0; turn < kTurns; ++turn) {
+    std::byte* bytes = ask_backend(size_bytes, Deadline::now());
+    if (bytes != nullptr || refusal_ != Status::kWouldBlock) return bytes;
+    if (waits) {
+      give_way();
+      bytes = ask_backend(size_bytes, deadline);
+      if (bytes == nullptr && status_ == Status::kOk) static_cast<void>(rest(size_bytes));
+      return bytes;
+    }
+    if (rest(size_bytes)) return nullptr;
+  }
+  return nullptr;
+}
+
+// Lets the descriptor sleep. False: there may be room, and it is readable.
+bool Sender::rest(std::size_t size_bytes) noexcept {
+  WakeDescriptor& wake = *backend_->wake();
+  if (wake.asleep()) return true;
+  if (wake.clear()) backend_->expect_news();
+  backend_->disarm();  // what a wake was spent on, the look finds
+  const std::optional<detail::Arming> arming = backend_->arm(producer_, notifier_, size_bytes);
+  if (arming && !arming->may_sleep) {
+    wake.signal();
+    return false;
+  }
+  wake.sleep(arming ? arming->wait : PreparedWait());
+  return true;
+}
+
+// Before a wait of another kind, which has the bell to itself.
+void Sender::give_way() noexcept {
+  if (backend_->wake() == nullptr) return;
+  backend_->wake()->interrupt();
+  backend_->disarm();
+}
+
+Result<NativeHandle> Sender::fd() {
+  bool made = false;
+  auto fd = detail::descriptor_of(backend_.get(), made);
+  if (!made) return fd;
+  notifier_.want_always();
+  mpmc_ = nullptr;
+  backend_->wake()->signal();
+  return fd;
+}
+
+bool Sender::arm(std::size_t size_bytes) noexcept {
+  if (status_ != Status::kOk || size_bytes > max_message_bytes() || !fd()) return false;
+  // Found, it is still there to be claimed.
+  if (!elsewhere_ && ask_backend(size_bytes, Deadline::now()) != nullptr) return false;
+  return status_ == Status::kOk && rest(size_bytes);
+}
+
 void Sender::commit_elsewhere(std::size_t size_bytes) noexcept {
-  if (backend_ != nullptr) backend_->commit(size_bytes);
+  if (backend_ == nullptr) return;
+  backend_->commit(size_bytes);
+  if (backend_->wake() != nullptr) backend_->wake()->signal_anew();
 }
 void Sender::discard_elsewhere() noexcept {
   if (backend_ != nullptr) backend_->discard();
@@ -103,12 +174,17 @@ Status Sender::published(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   const Status status =
       backend_->forked() ? Status::kForked : backend_->published(notifier_, deadline);
-  if (status != Status::kOk) stop(status);
+  if (status != Status::kOk) {
+    stop(status);
+  } else if (backend_->wake() != nullptr) {
+    backend_->wake()->signal_anew();
+  }
   return status;
 }
 
 Status Sender::wait_until_read(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
+  if (!backend_->forked()) give_way();
   const Status status =
       backend_->forked() ? Status::kForked : backend_->flush(producer_, notifier_, deadline);
   if (detail::is_final(status)) stop(status);
@@ -125,6 +201,7 @@ void Sender::break_off() noexcept {
 // `status`: kOk if the stream has ended well.
 Status Sender::leave(Status status, Deadline deadline) noexcept {
   if (backend_ == nullptr) return Status::kOk;
+  backend_->drop_wake();
   Status result = Status::kForked;
   if (!backend_->forked()) result = backend_->close(producer_, notifier_, status, deadline);
   stop(Status::kClosed);
@@ -150,12 +227,14 @@ bool Sender::receiver_attached() const noexcept {
 Status Sender::wait_for_receiver(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
+  give_way();
   return backend_->wait_for_receiver(notifier_, deadline);
 }
 
 Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
+  give_way();
   return backend_->wait_for_receivers(notifier_, count, deadline);
 }
 
@@ -187,6 +266,11 @@ std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
   std::byte* const bytes =
       sender.backend_->add(sender.producer_, sender.notifier_, size_bytes, sender.refusal_);
   if (detail::is_final(sender.refusal_)) sender.stop(sender.refusal_);
+  // Room for a batch's next message is room all the same.
+  if (sender.refusal_ == Status::kWouldBlock && bytes == nullptr &&
+      sender.backend_->wake() != nullptr) {
+    static_cast<void>(sender.rest(size_bytes));
+  }
   return bytes;
 }
 

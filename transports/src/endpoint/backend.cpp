@@ -49,6 +49,24 @@ Result<ReceiverParts> finish_receiver(Status status, ReceiverParts parts, const 
                "no sender came to " + url.name() + " in time; start one, or wait longer"};
 }
 
+Result<NativeHandle> descriptor_of(Named* channel, bool& made) {
+  made = false;
+  if (channel == nullptr) {
+    return Error{ErrorCode::kNotFound, "a handle that was closed or moved from has no descriptor"};
+  }
+  if (channel->forked()) {
+    return Error{ErrorCode::kForked,
+                 channel->name() + " was opened before fork(); open it anew in this process"};
+  }
+  if (channel->wake() == nullptr) {
+    auto wake = channel->make_wake();
+    if (!wake) return std::move(wake).error();
+    channel->keep(std::move(wake).value());
+    made = true;
+  }
+  return channel->wake()->fd();
+}
+
 void describe_attachment(const AttachmentBase& ring, ChannelInfo& info) {
   if (ring.segment().name().backing != Backing::kHeap) info.memory = ring.segment().report();
   info.participants = ring.participants().snapshot();

@@ -16,6 +16,7 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
+#include "rondo/sync/wake_descriptor.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
@@ -53,11 +54,34 @@ class Named {
     info.name = name_;
   }
 
+  // The handle's descriptor: none until it is asked for, and none any more before the end leaves.
+  [[nodiscard]] WakeDescriptor* wake() const noexcept { return wake_.get(); }
+  void keep(std::unique_ptr<WakeDescriptor> wake) noexcept { wake_ = std::move(wake); }
+  void drop_wake() noexcept { wake_.reset(); }
+
+  // A number that changes when there is news that no word tells: a peer has died, another bell than
+  // the one that is listened to was rung. Asked for by another thread while the end is armed,
+  // beside any call of its owner.
+  [[nodiscard]] virtual std::uint64_t pulse() noexcept { return 0; }
+  // There is such news: the next look asks the kernel.
+  virtual void expect_news() noexcept {}
+  [[nodiscard]] virtual Result<std::unique_ptr<WakeDescriptor>> make_wake() {
+    return WakeDescriptor::make([this] { return pulse(); });
+  }
+
+ protected:
+  ~Named() = default;
+
  private:
   Scheme scheme_;
   std::string name_;
   ForkCheck fork_check_;
+  std::unique_ptr<WakeDescriptor> wake_;
 };
+
+// The descriptor of a handle with this backend, or none; `made` when this call has made it. Errors:
+// kNotFound (closed), kForked, WakeDescriptor::make()'s.
+[[nodiscard]] Result<NativeHandle> descriptor_of(Named* channel, bool& made);
 
 // What is known of a ring in a segment whatever its kind, into `info`.
 void describe_attachment(const AttachmentBase& ring, ChannelInfo& info);
@@ -132,7 +156,8 @@ class SenderBackend : public Named {
   // when a receiver makes room, and when the last one leaves in order. With several receivers it is
   // the word of the one that holds the sender back now; the slice covers the others, and their
   // deaths.
-  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept {
+  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Producer&, Notifier&,
+                                                  std::size_t) noexcept {
     return std::nullopt;
   }
   virtual bool disarm() noexcept { return false; }

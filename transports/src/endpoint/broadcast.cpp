@@ -220,7 +220,7 @@ Status BroadcastSender::wait_for_receivers(Notifier&, std::uint32_t count,
   return status_of(strategy_.wait(waiter_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
-std::optional<Arming> BroadcastSender::arm(record_ring::Producer& producer,
+std::optional<Arming> BroadcastSender::arm(record_ring::Producer& producer, Notifier&,
                                            std::size_t size_bytes) noexcept {
   const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
   const auto lost = [&] {
@@ -230,6 +230,27 @@ std::optional<Arming> BroadcastSender::arm(record_ring::Producer& producer,
   };
   listen_to_the_slowest(waiter_, parts_, producer);
   return arm_bell(waiter_, pacer_, room, lost);
+}
+
+// The bells of all readers, and which of them are there. Whether one is due for eviction the owner
+// alone can say, so it is asked each time.
+std::uint64_t BroadcastSender::pulse() noexcept {
+  if (evict_ || on_slow_) return ++pulses_;
+  constexpr std::uint64_t kSpread =
+      0x9E3779B97F4A7C15;  // so that no two readers make up for each other
+  std::uint64_t sum = membership_->damaged() ? 1 : 0;
+  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
+    const RecordConsumerPart& part = parts_.consumer_at(i);
+    // relaxed, both: who is told looks himself.
+    const std::uint64_t state = part.state.load(std::memory_order_relaxed);
+    const auto policy = reader_state::policy_of(state);
+    // relaxed: as above.
+    sum += part.space_notifier.rings.load(std::memory_order_relaxed);
+    if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
+    const bool there = membership_->reader(i) != Presence::kAbsent;
+    if (there) sum += kSpread * (i + 1);
+  }
+  return sum;
 }
 
 bool BroadcastSender::disarm() noexcept {

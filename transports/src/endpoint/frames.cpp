@@ -129,7 +129,7 @@ Status PoolSender::wait_for_receivers(Notifier&, std::uint32_t count, Deadline d
   return wait(deadline, [&] { return attached() >= count; });
 }
 
-std::optional<Arming> PoolSender::arm(record_ring::Producer&, std::size_t) noexcept {
+std::optional<Arming> PoolSender::arm(record_ring::Producer&, Notifier&, std::size_t) noexcept {
   const auto ready = [&] { return producer_.try_reserve() != nullptr; };
   const auto lost = [&] {
     membership_.recover();
@@ -137,6 +137,21 @@ std::optional<Arming> PoolSender::arm(record_ring::Producer&, std::size_t) noexc
   };
   listen_to_somebody_at_it();
   return arm_bell(waiter_, pacer_, ready, lost);
+}
+
+// The bells of all readers, and which of them are there.
+std::uint64_t PoolSender::pulse() noexcept {
+  constexpr std::uint64_t kSpread =
+      0x9E3779B97F4A7C15;  // so that no two readers make up for each other
+  std::uint64_t sum = membership_.damaged() ? 1 : 0;
+  for (std::uint32_t i = 0; i < membership_.parts().reader_count; ++i) {
+    const FrameReaderPart& part = membership_.parts().reader(i);
+    // relaxed: who is told looks himself.
+    sum += part.unpin_notifier.rings.load(std::memory_order_relaxed);
+    const bool there = membership_.reader(i) != Presence::kAbsent;
+    if (there) sum += kSpread * (i + 1);
+  }
+  return sum;
 }
 
 bool PoolSender::disarm() noexcept {
@@ -186,6 +201,11 @@ std::optional<Arming> PoolReceiver::arm(record_ring::Consumer&, Notifier&) noexc
   return arm_bell(
       waiter_, pacer_, [this] { return reader_.changed(); },
       [&] { return sender_is_lost(absence); });
+}
+
+std::uint64_t PoolReceiver::pulse() noexcept {
+  const bool absent = membership_.sender() == Presence::kAbsent;
+  return (membership_.damaged() ? 1u : 0u) + (absent ? 2u : 0u);
 }
 
 bool PoolReceiver::disarm() noexcept {

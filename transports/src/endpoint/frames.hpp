@@ -102,8 +102,10 @@ class PoolSender final : public SenderBackend {
   }
   Status wait_for_receivers(Notifier&, std::uint32_t count, Deadline deadline) noexcept override;
   // A frame that it finds is the next one to be reserved.
-  std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept override;
+  std::optional<Arming> arm(record_ring::Producer&, Notifier&, std::size_t) noexcept override;
   bool disarm() noexcept override;
+  std::uint64_t pulse() noexcept override;
+  void expect_news() noexcept override { pacer_.hurry(); }
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
@@ -135,6 +137,8 @@ class PoolReceiver final : public ReceiverBackend {
   void give_back() noexcept override;
   std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept override;
   bool disarm() noexcept override;
+  std::uint64_t pulse() noexcept override;
+  void expect_news() noexcept override { pacer_.hurry(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
     return reader_.stats().lost;
   }

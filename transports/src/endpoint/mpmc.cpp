@@ -106,7 +106,11 @@ std::byte* MpmcSender::wait_for_slot(Deadline deadline, Status& refusal) noexcep
   // A polling caller asks after the dead now and then.
   const bool polls = deadline == Deadline::now() && !pacer_.due();
   Restless<MpmcRing::Producer> bell{waiter_, producer()};
-  refusal = polls ? Status::kWouldBlock : wait(bell, deadline, ready);
+  if (polls) {
+    refusal = ready() ? Status::kOk : Status::kWouldBlock;
+  } else {
+    refusal = wait(bell, deadline, ready);
+  }
   if (deadline == Deadline::now() && !polls && refusal == Status::kWouldBlock) {
     refusal = no_peer_to_wait_for();
     if (ready()) refusal = Status::kOk;
@@ -217,7 +221,7 @@ Status MpmcSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
   return wait(nap, deadline, came);
 }
 
-std::optional<Arming> MpmcSender::arm(record_ring::Producer&, std::size_t) noexcept {
+std::optional<Arming> MpmcSender::arm(record_ring::Producer&, Notifier&, std::size_t) noexcept {
   const auto ready = [&] {
     if (producer().might_claim() || producer().outcome() == ClaimOutcome::kCorrupt) return true;
     if (await_successor_ || !no_receivers()) return false;
@@ -226,6 +230,19 @@ std::optional<Arming> MpmcSender::arm(record_ring::Producer&, std::size_t) noexc
   };
   const auto lost = [&] { return no_peer_to_wait_for() != Status::kWouldBlock; };
   return arm_bell(waiter_, pacer_, ready, lost);
+}
+
+// A wake goes to one. If that one makes nothing of it, there is room, and none of us is told: so
+// who sleeps hears of room once for each place where the receivers stand.
+std::uint64_t MpmcSender::pulse() noexcept {
+  const std::uint64_t size = membership_.ring().size();
+  if (size < membership_.ring().capacity()) heard_of_ = membership_.ring().claimed() - size;
+  return membership_.pulse() + (heard_of_ << 32);
+}
+
+void MpmcSender::expect_news() noexcept {
+  pacer_.hurry();
+  recovery_pacer_.hurry();
 }
 
 void MpmcSender::describe(const record_ring::Producer&, ChannelInfo& info) const {
@@ -320,6 +337,18 @@ std::optional<Arming> MpmcReceiver::arm(record_ring::Consumer&, Notifier&) noexc
     return membership_.damaged() || over();
   };
   return arm_bell(waiter_, pacer_, ready, lost);
+}
+
+// As a sender's, of messages.
+std::uint64_t MpmcReceiver::pulse() noexcept {
+  const std::uint64_t size = membership_.ring().size();
+  if (size != 0) heard_of_ = membership_.ring().claimed() - size;
+  return membership_.pulse() + (heard_of_ << 32);
+}
+
+void MpmcReceiver::expect_news() noexcept {
+  pacer_.hurry();
+  recovery_pacer_.hurry();
 }
 
 // Whether a sender is there, or has been and left something, if only its end.

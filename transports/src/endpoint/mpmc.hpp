@@ -67,6 +67,9 @@ class MpmcMembership {
   [[nodiscard]] bool damaged() const noexcept { return attachment_.damaged(); }
   [[nodiscard]] bool at_its_name() const noexcept { return attachment_.at_its_name(); }
 
+  // A number that changes when somebody dies, or a side's participants change; beside any other
+  // call but leave().
+  [[nodiscard]] std::uint64_t pulse() const noexcept;
   // Puts right what the dead have left, and wakes those that can go on then. For blocked handles.
   void recover() noexcept;
   // Gives the participant's slot back, once it has closed in order. If no other is left, the
@@ -112,8 +115,10 @@ class MpmcSender final : public SenderBackend {
   Status close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override;
   Status wait_for_receiver(Notifier&, Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Producer&, std::size_t) noexcept override;
+  std::optional<Arming> arm(record_ring::Producer&, Notifier&, std::size_t) noexcept override;
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
+  std::uint64_t pulse() noexcept override;
+  void expect_news() noexcept override;
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
@@ -137,6 +142,7 @@ class MpmcSender final : public SenderBackend {
   Position read_to_ = 0;        // what all_read() has seen given back
   ProbePacer pacer_;            // of polling
   ProbePacer recovery_pacer_;
+  Position heard_of_ = ~Position{0};           // by pulse(), which another thread calls
   std::vector<std::vector<std::byte>> batch_;  // the open batch's messages are the first added_
   std::size_t added_ = 0;
 };
@@ -154,6 +160,8 @@ class MpmcReceiver final : public ReceiverBackend {
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override { return 0; }
   std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept override;
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
+  std::uint64_t pulse() noexcept override;
+  void expect_news() noexcept override;
   void detach(record_ring::Consumer&, Notifier&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;
 
@@ -177,6 +185,7 @@ class MpmcReceiver final : public ReceiverBackend {
   Position read_to_ = 0;   // what over() has seen given back
   ProbePacer pacer_;       // of polling
   ProbePacer recovery_pacer_;
+  Position heard_of_ = ~Position{0};  // by pulse(), which another thread calls
 };
 
 [[nodiscard]] SenderParts make_mpmc_sender(MpmcMembership membership, const Url& url,

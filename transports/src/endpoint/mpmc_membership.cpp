@@ -144,6 +144,15 @@ bool MpmcMembership::take_over(std::uint32_t slot) noexcept {
   return true;
 }
 
+std::uint64_t MpmcMembership::pulse() const noexcept {
+  std::uint64_t dead = damaged() ? 1 : 0;
+  for (std::uint32_t i = 0; i < ring_.parts().participant_count; ++i) {
+    if (!ring_.producing().present(i) && !ring_.consuming().present(i)) continue;
+    if (attachment_.participants().is_dead(i)) ++dead;
+  }
+  return dead + 1000 * (ring_.producing().epoch() + ring_.consuming().epoch());
+}
+
 void MpmcMembership::recover() noexcept {
   if (!ring_.recovery(slot()).all(attachment_.participants()).anything()) return;
   MpmcNotifier(ring_.sleeping_producers()).ring(mpmc_limits::kMaxParticipants);

@@ -151,7 +151,7 @@ Status RingSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
   return status_of(strategy_.wait(waiter_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
-std::optional<Arming> RingSender::arm(record_ring::Producer& producer,
+std::optional<Arming> RingSender::arm(record_ring::Producer& producer, Notifier&,
                                       std::size_t size_bytes) noexcept {
   const auto ready = [&] {
     return producer.try_reserve(size_bytes) != nullptr ||
@@ -164,6 +164,10 @@ std::optional<Arming> RingSender::arm(record_ring::Producer& producer,
 bool RingSender::disarm() noexcept {
   waiter_.cancel_wait();
   return false;
+}
+
+std::uint64_t RingSender::pulse() noexcept {
+  return membership_->peer_pulse() + (membership_->damaged() ? 1 : 0);
 }
 
 void RingSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
@@ -225,6 +229,10 @@ std::optional<Arming> RingReceiver::arm(record_ring::Consumer& consumer,
 bool RingReceiver::disarm() noexcept {
   waiter_.cancel_wait();
   return false;
+}
+
+std::uint64_t RingReceiver::pulse() noexcept {
+  return membership_->peer_pulse() + (membership_->damaged() ? 1 : 0);
 }
 
 Status RingReceiver::wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept {

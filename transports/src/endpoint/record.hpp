@@ -70,6 +70,9 @@ class Membership {
   [[nodiscard]] virtual Presence peer() noexcept = 0;
   // Whether receiver `i` of several is.
   [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
+  // A number that changes when one of the other side dies, as the kernel says it; beside any other
+  // call but leave().
+  [[nodiscard]] virtual std::uint64_t peer_pulse() const noexcept { return 0; }
   // Whether it is there now, or came and died since this membership was taken.
   [[nodiscard]] virtual bool peer_joined() noexcept = 0;
   // How often its place has been taken so far, and whether that is more often than when this
@@ -111,9 +114,11 @@ class RingSender final : public RecordSender {
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return membership_->peer() == Presence::kPresent; }
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Producer& producer,
+  std::optional<Arming> arm(record_ring::Producer& producer, Notifier& notifier,
                             std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
+  std::uint64_t pulse() noexcept override;
+  void expect_news() noexcept override { pacer_.hurry(); }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -145,6 +150,8 @@ class RingReceiver final : public RecordReceiver {
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   std::optional<Arming> arm(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   bool disarm() noexcept override;
+  std::uint64_t pulse() noexcept override;
+  void expect_news() noexcept override { pacer_.hurry(); }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 

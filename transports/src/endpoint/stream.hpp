@@ -70,6 +70,9 @@ class StreamSender final : public RecordSender {
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return !stream_->peer_gone(); }
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
+  Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
+    return WakeDescriptor::beside(stream_->fd(), true);
+  }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -92,6 +95,9 @@ class StreamReceiver final : public RecordReceiver {
                  const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
+    return WakeDescriptor::beside(stream_->fd(), false);
+  }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 

@@ -97,11 +97,11 @@ class GuardedSender final : public RecordSender {
           acceptor_->wait(deadline);
         }
       }
-      bind(notifier);
       if (waited == Status::kOk && is_lost(producer)) waited = how_it_went();
       // Of a head that no honest receiver writes it can't be said what was read.
       if (producer.outcome() == ClaimOutcome::kCorrupt) waited = Status::kCorrupt;
     }
+    bind(notifier);  // whoever is inside sleeps at it
     const Status closed = ring_.close(producer, notifier, status, deadline);
     return waited == Status::kOk ? closed : waited;
   }
@@ -125,6 +125,20 @@ class GuardedSender final : public RecordSender {
       if (deadline.passed()) return too_late(deadline);
       acceptor_->wait(deadline);
     }
+  }
+
+  std::optional<Arming> arm(record_ring::Producer& producer, Notifier& notifier,
+                            std::size_t size_bytes) noexcept override {
+    acceptor_->service();
+    bind(notifier);
+    return ring_.arm(producer, notifier, size_bytes);
+  }
+  bool disarm() noexcept override { return ring_.disarm(); }
+  // No other can let a receiver in: so it is to look each time.
+  std::uint64_t pulse() noexcept override { return ++pulses_; }
+  void expect_news() noexcept override {
+    pacer_.hurry();
+    ring_.expect_news();
   }
 
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override {
@@ -158,6 +172,7 @@ class GuardedSender final : public RecordSender {
     const RecordParts& parts = acceptor_->parts();
     if (parts.readers > 1) return;  // each message passes by published() anyway
     notifier = Notifier(parts.consumer->record_waiter, parts.producer->record_notifier);
+    if (wake() != nullptr) notifier.want_always();
   }
 
   // The clock is asked at every message of a sender that sends now and then, and at each of so many
@@ -205,6 +220,7 @@ class GuardedSender final : public RecordSender {
   std::uint32_t stride_ = 1;
   std::uint32_t messages_to_look_ = 1;
   ProbePacer pacer_;
+  std::uint64_t pulses_ = 0;  // the other thread's
 };
 
 Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const Url& url,

@@ -21,6 +21,9 @@ class GuardedReceiverMembership final : public Membership {
       : ring_(std::move(ring)), part_(std::move(part)) {}
 
   Presence peer() noexcept override { return part_->lock().presence(kGuardedSenderSlot); }
+  std::uint64_t peer_pulse() const noexcept override {
+    return part_->lock().presence(kGuardedSenderSlot) == Presence::kAbsent ? 2 : 0;
+  }
   bool peer_joined() noexcept override { return true; }
   // Sealed: no process can take memory away.
   bool damaged() const noexcept override { return false; }

@@ -36,6 +36,10 @@ class SegmentMembership final : public Membership {
   Presence reader(std::uint32_t i) noexcept override {
     return ring_.participants().presence(record_ring::kConsumerSlot + i, 1);
   }
+  std::uint64_t peer_pulse() const noexcept override {
+    const bool absent = ring_.participants().presence(peer_slot_, peers_) == Presence::kAbsent;
+    return std::uint64_t{ring_.participants().generation(peer_slot_)} << 2 | (absent ? 2 : 0);
+  }
   bool peer_joined() noexcept override {
     came_ = came_ || peer() == Presence::kPresent || peer_rejoined();
     return came_;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/wait.hpp"
@@ -43,6 +44,8 @@ class ByteStream {
                                         const std::atomic<bool>* stop) const noexcept = 0;
   // True if the other side is known to be gone. A system call.
   [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  // What to wait for where others wait for many things; kNoHandle if there is none.
+  [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
   virtual void close() noexcept = 0;
 };
 

@@ -36,7 +36,7 @@ class FdStream final : public ByteStream {
   [[nodiscard]] bool peer_gone() const noexcept override;
   void close() noexcept override;
 
-  [[nodiscard]] NativeHandle fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] NativeHandle fd() const noexcept override { return fd_.get(); }
   [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(fd_); }
   // Gives the descriptor away, as it is.
   [[nodiscard]] UniqueFd release() && noexcept { return std::move(fd_); }

@@ -72,6 +72,10 @@ class RONDO_API UniqueFd {
 [[nodiscard]] RONDO_API UniqueFd duplicate(NativeHandle fd) noexcept;
 // A pipe that does not block; false: none, and both ends are empty.
 [[nodiscard]] RONDO_API bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept;
+// An eventfd that does not block, and holds nothing.
+[[nodiscard]] RONDO_API UniqueFd open_event() noexcept;
+// An epoll descriptor.
+[[nodiscard]] RONDO_API UniqueFd open_poller() noexcept;
 // One that the kernel has put among ours, as it does with those that come over a socket.
 [[nodiscard]] RONDO_API UniqueFd take_over(NativeHandle fd) noexcept;
 

@@ -127,6 +127,9 @@ class BasicNotifier {
     return (watched_->load(std::memory_order_relaxed) & BellWaiter::kFlags) != 0;
   }
 
+  // From now on wanted() is always true: for a handle with more to do after each publish.
+  void want_always() noexcept { watched_ = &detail::kAlwaysWanted; }
+
   // Wakes the waiter if it sleeps and was not woken from this sleep. Returns false when it has
   // left.
   RONDO_COLD bool ring() noexcept {

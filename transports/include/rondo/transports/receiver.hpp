@@ -140,6 +140,22 @@ class alignas(kLineBytes) RONDO_API Receiver {
   // Whether a message can be overwritten while it is read: look at intact() then.
   [[nodiscard]] bool may_lose() const noexcept { return consumer_.parts().readers > 1; }
 
+  // A descriptor for an event loop of your own (epoll, poll, select, io_uring, Asio, libuv, GLib;
+  // level- or edge-triggered): readable whenever a message can be taken, whatever is called in
+  // between, and when the channel is over: then status() says why. Made at the first call; it is
+  // the handle's, which closes it with detach(): take it out of the loop before, and do not read
+  // from it. It may be readable once for nothing, behind the last message: so look with try_next().
+  // A look that finds nothing lets it sleep, and so that is when it costs system calls; a handle
+  // that was never asked for one pays nothing. That the other side was killed shows within about
+  // 50 ms. docs/waiting.md says how it works.
+  // Errors: kNotFound (the handle is closed), kForked, kNoDescriptors, kUnsupported (no eventfd
+  // here), kSystem.
+  [[nodiscard]] Result<NativeHandle> fd();
+  // Before a wait of one's own making for fd(). True: there is nothing; sleep, and fd() becomes
+  // readable at the next message. False: there may be something already, or there is no fd().
+  // Progress: system calls that never block.
+  [[nodiscard]] bool arm() noexcept;
+
   [[nodiscard]] std::size_t max_message_bytes() const noexcept;
   [[nodiscard]] ChannelInfo info() const;
 
@@ -176,18 +192,21 @@ class alignas(kLineBytes) RONDO_API Receiver {
 
   RONDO_ALWAYS_INLINE void give_back() noexcept {
     room_leaves();
-    if (elsewhere_) [[unlikely]] {
+    if (gives_back_slowly_) [[unlikely]] {
       if (mpmc_ != nullptr) return mpmc_->give_back();
-      return give_back_elsewhere();
+      return give_back_slowly();
     }
     // The bell is for a sender that sleeps for space; it can do so only if it sees the space.
     if (consumer_.give_back() && notifier_.wanted()) [[unlikely]]
       ring();
   }
 
-  // The slow paths, and those of messages that lie elsewhere.
+  // The slow paths, those of messages that lie elsewhere, and of a handle with a descriptor.
   std::span<const std::byte> fetch_slowly(Deadline deadline) noexcept;
-  void give_back_elsewhere() noexcept;
+  std::span<const std::byte> ask_backend(Deadline deadline) noexcept;
+  std::span<const std::byte> fetch_or_rest(Deadline deadline) noexcept;
+  [[nodiscard]] bool rest() noexcept;
+  void give_back_slowly() noexcept;
   RONDO_COLD void ring() noexcept;
 
   record_ring::Consumer consumer_;
@@ -195,10 +214,13 @@ class alignas(kLineBytes) RONDO_API Receiver {
   Status refusal_ = Status::kOk;  // why the last fetch() found nothing
   Status status_ = Status::kOk;
   bool elsewhere_ = false;             // messages do not lie in consumer_'s ring
+  bool gives_back_slowly_ = false;     // as they do not, or there is a descriptor to look after
   std::uint32_t polls_ = 0;            // that found nothing
   std::uint32_t polls_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
-  detail::MpmcReceivePath* mpmc_ = nullptr;  // kind=mpmc, until the handle stops
+  // kind=mpmc, until the handle stops, or there is a descriptor; and that of messages it holds.
+  detail::MpmcReceivePath* mpmc_ = nullptr;
+  detail::MpmcReceivePath* held_in_ = nullptr;
 };
 
 inline bool Message::intact() const noexcept { return receiver_->consumer_.intact(); }
@@ -206,7 +228,7 @@ inline Message::~Message() {
   if (receiver_ != nullptr) receiver_->give_back();
 }
 inline bool Message::redelivered() const noexcept {
-  return receiver_->mpmc_ != nullptr && receiver_->mpmc_->redelivered();
+  return receiver_->held_in_ != nullptr && receiver_->held_in_->redelivered();
 }
 
 // An input iterator that owns the message it stands on.

@@ -188,6 +188,19 @@ class alignas(kLineBytes) RONDO_API Sender {
   // Progress: blocking on byte streams, for a few seconds at most.
   void break_off() noexcept;
 
+  // A descriptor for an event loop of your own, as Receiver::fd(): readable whenever there is room
+  // (take it in for reading, not for writing), and when the channel is over: then status() says
+  // why. Made at the first call, and closed with close(). The room is that for the message that was
+  // last refused; until one was, and behind those that were sent since, for any. It may be readable
+  // once for nothing: so look with try_claim(). With shm+guarded: a sender without room has to look
+  // for receivers to let in, so its descriptor is readable 20 times a second.
+  // Errors: as Receiver::fd().
+  [[nodiscard]] Result<NativeHandle> fd();
+  // Before a wait of one's own making for fd(). True: there is no room for a message of
+  // `size_bytes`; sleep, and fd() becomes readable when there may be. False: there may be already,
+  // or there is no fd(). Not while a claim is held. Progress: system calls that never block.
+  [[nodiscard]] bool arm(std::size_t size_bytes) noexcept;
+
   // The largest message; at least this much fits whatever the ring's state, once it is drained.
   [[nodiscard]] std::size_t max_message_bytes() const noexcept;
   // kOk while the channel is open, else why it is not.
@@ -265,6 +278,10 @@ class alignas(kLineBytes) RONDO_API Sender {
   // The slow paths, and those of messages that lie elsewhere.
   Status send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept;
   std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
+  std::byte* ask_backend(std::size_t size_bytes, Deadline deadline) noexcept;
+  std::byte* reserve_or_rest(std::size_t size_bytes, Deadline deadline) noexcept;
+  [[nodiscard]] bool rest(std::size_t size_bytes) noexcept;
+  void give_way() noexcept;
   void commit_elsewhere(std::size_t size_bytes) noexcept;
   void discard_elsewhere() noexcept;
   RONDO_COLD Status published(Deadline deadline) noexcept;
@@ -281,8 +298,9 @@ class alignas(kLineBytes) RONDO_API Sender {
   Status status_ = Status::kOk;
   int exceptions_;  // on their way when it was opened
   std::unique_ptr<detail::SenderBackend> backend_;
-  detail::MpmcSendPath* mpmc_ = nullptr;  // kind=mpmc, until the handle stops
-  bool elsewhere_ = false;                // messages do not lie in producer_'s ring
+  // kind=mpmc, until the handle stops, or there is a descriptor to look after.
+  detail::MpmcSendPath* mpmc_ = nullptr;
+  bool elsewhere_ = false;  // messages do not lie in producer_'s ring
 };
 
 inline void Claim::commit() && noexcept {

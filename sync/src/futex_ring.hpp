@@ -1,0 +1,93 @@
+// A futex wait whose end writes an eventfd, without a thread: an io_uring with IORING_OP_FUTEX_WAIT
+// (Linux 6.7). For the wake descriptor (wake_descriptor.hpp).
+//
+// SINGLE_ISSUER | DEFER_TASKRUN: what a wake brings about is left until the thread that owns the
+// ring asks for it, and the eventfd is written by the waker itself. So the wake interrupts no
+// system call of that thread; with the ring's own descriptor, or COOP_TASKRUN, epoll_wait() would
+// end with EINTR at each. The price: one thread alone may use a ring, the one that opened it.
+//
+// A ring that is closed interrupts its thread once, some milliseconds later. So rings that are
+// given back are kept for their threads' next ones, a few of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/fork_check.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+class FutexRing {
+ public:
+  // To be given back by any thread. A wait that has begun ends soon, and may write its event once
+  // more.
+  struct GiveBack {
+    void operator()(FutexRing* ring) const noexcept;
+  };
+  using Ptr = std::unique_ptr<FutexRing, GiveBack>;
+
+  // A ring for this thread, each end of whose waits will write `event`. Null: the system does not
+  // have it, or not for us (a filter, kernel.io_uring_disabled).
+  [[nodiscard]] static Ptr take(NativeHandle event);
+
+  FutexRing(const FutexRing&) = delete;
+  FutexRing& operator=(const FutexRing&) = delete;
+  ~FutexRing();
+
+  // Whether this thread opened it: only then is the rest allowed.
+  [[nodiscard]] bool ours() const noexcept;
+  // Whether a wait may have ended since take_completions(). No system call.
+  [[nodiscard]] bool stirred() const noexcept;
+  // Takes note of a wait that has ended. That writes the event: so it is read afterwards.
+  void take_completions() noexcept;
+  // Waits while `word`, a shared futex word, holds `value`; goes on with that if it does so
+  // already. Another wait is ended before. False: refused, and the ring is of no use any more.
+  [[nodiscard]] bool wait(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept;
+  // Ends the wait, if there is one: no wake is spent on it any more.
+  void cancel() noexcept;
+
+ private:
+  struct Kept;  // by a thread
+  struct ThisThread;
+
+  [[nodiscard]] static ThisThread& this_thread() noexcept;
+  [[nodiscard]] static std::shared_ptr<Kept> kept_by_this_thread();
+  FutexRing(UniqueFd ring, std::shared_ptr<Kept> home) noexcept;
+  [[nodiscard]] static std::unique_ptr<FutexRing> make(const std::shared_ptr<Kept>& home);
+  [[nodiscard]] bool writes(NativeHandle event) noexcept;
+  [[nodiscard]] bool map(const void* params) noexcept;
+  [[nodiscard]] bool works() noexcept;
+  [[nodiscard]] bool submit(std::uint8_t operation, std::uint64_t tag, const void* address,
+                            std::uint32_t value, unsigned await) noexcept;
+  [[nodiscard]] int enter(unsigned submit, unsigned await) noexcept;
+  void reap() noexcept;
+
+  UniqueFd ring_;
+  std::shared_ptr<Kept> home_;  // the thread that may use it
+  ForkCheck fork_check_;
+  std::byte* rings_ = nullptr;
+  std::size_t rings_bytes_ = 0;
+  std::byte* entries_ = nullptr;
+  std::size_t entries_bytes_ = 0;
+  // In the mapped rings.
+  std::uint32_t* submit_tail_ = nullptr;
+  std::uint32_t submit_mask_ = 0;
+  std::uint32_t* submit_array_ = nullptr;
+  const std::uint32_t* flags_ = nullptr;
+  std::uint32_t* complete_head_ = nullptr;
+  const std::uint32_t* complete_tail_ = nullptr;
+  std::uint32_t complete_mask_ = 0;
+  const std::byte* completions_ = nullptr;
+
+  const Atomic<std::uint32_t>* word_ = nullptr;  // that is waited on
+  std::uint32_t value_ = 0;
+  bool cancelling_ = false;
+  int result_ = 0;  // of the last wait that ended
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail

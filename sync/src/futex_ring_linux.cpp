@@ -1,0 +1,272 @@
+#include "futex_ring.hpp"
+
+#include <linux/futex.h>
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "rondo/core/cancellation_disabled.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// Of Linux 6.7, which the C library's headers may not know.
+constexpr std::uint8_t kFutexWait = 51;    // IORING_OP_FUTEX_WAIT
+constexpr std::int32_t kWordOf32Bits = 2;  // FUTEX2_SIZE_U32, shared
+constexpr unsigned kEntries = 4;           // a wait, and what ends it
+constexpr std::uint64_t kWaitTag = 1;      // whose completion it is
+constexpr std::uint64_t kCancelTag = 2;
+constexpr std::size_t kMostKept = 8;
+constexpr int kMostTries = 1000;  // of a call that signals interrupt
+
+// Whether a ring did not work once: then none is asked for again.
+std::atomic<bool> useless{false};
+
+std::uint32_t peek(const std::uint32_t* word) noexcept {
+  // relaxed: completions are written in system calls of this very thread (DEFER_TASKRUN), and the
+  // flags are a hint; what a wake is to be ordered with, the eventfd orders.
+  return std::atomic_ref(*const_cast<std::uint32_t*>(word)).load(std::memory_order_relaxed);
+}
+void put(std::uint32_t* word, std::uint32_t value) noexcept {
+  // relaxed: the kernel reads it in the next system call of this thread.
+  std::atomic_ref(*word).store(value, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// Other threads give rings back here, this one takes them.
+struct FutexRing::Kept {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<FutexRing>> rings;
+  bool ended = false;
+};
+
+// Without a destructor, so that it can be asked when the thread has given up its rings.
+struct FutexRing::ThisThread {
+  const Kept* kept = nullptr;
+  bool ended = false;
+};
+
+FutexRing::ThisThread& FutexRing::this_thread() noexcept {
+  thread_local ThisThread mine;
+  return mine;
+}
+
+// Null when the thread is about to end.
+std::shared_ptr<FutexRing::Kept> FutexRing::kept_by_this_thread() {
+  struct Owner {
+    std::shared_ptr<Kept> kept;
+    ForkCheck fork_check{};
+
+    ~Owner() {
+      this_thread() = {nullptr, true};
+      if (kept == nullptr || fork_check.forked()) return;
+      std::vector<std::unique_ptr<FutexRing>> rings;
+      const std::lock_guard lock(kept->mutex);
+      kept->ended = true;
+      rings.swap(kept->rings);
+    }
+  };
+  if (this_thread().ended) return nullptr;
+  thread_local Owner owner;
+  // A child leaves its parent's alone: another thread may have been at them.
+  if (owner.kept == nullptr || owner.fork_check.forked()) {
+    owner.kept = std::make_shared<Kept>();
+    owner.fork_check = ForkCheck();
+    this_thread().kept = owner.kept.get();
+  }
+  return owner.kept;
+}
+
+FutexRing::FutexRing(UniqueFd ring, std::shared_ptr<Kept> home) noexcept
+    : ring_(std::move(ring)), home_(std::move(home)) {
+  ring_.remember();
+}
+
+FutexRing::Ptr FutexRing::take(NativeHandle event) {
+  // relaxed: one that is asked for in vain costs a system call.
+  if (useless.load(std::memory_order_relaxed)) return nullptr;
+  const std::shared_ptr<Kept> home = kept_by_this_thread();
+  if (home == nullptr) return nullptr;
+  for (;;) {
+    std::unique_ptr<FutexRing> ring;
+    {
+      const std::lock_guard lock(home->mutex);
+      if (home->rings.empty()) break;
+      ring = std::move(home->rings.back());
+      home->rings.pop_back();
+    }
+    ring->cancel();
+    if (ring->word_ == nullptr && ring->writes(event)) return Ptr(ring.release());
+  }
+  std::unique_ptr<FutexRing> ring = make(home);
+  if (ring == nullptr || !ring->writes(event)) return nullptr;
+  return Ptr(ring.release());
+}
+
+void FutexRing::GiveBack::operator()(FutexRing* given) const noexcept {
+  std::unique_ptr<FutexRing> ring(given);
+  if (ring->fork_check_.forked()) return;
+  if (ring->ours()) ring->cancel();
+  const std::shared_ptr<Kept> home = ring->home_;
+  const std::lock_guard lock(home->mutex);
+  if (!home->ended && home->rings.size() < kMostKept) home->rings.push_back(std::move(ring));
+}
+
+std::unique_ptr<FutexRing> FutexRing::make(const std::shared_ptr<Kept>& home) {
+  io_uring_params params{};
+  params.flags =
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  UniqueFd fd = take_over(static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params)));
+  if (!fd) return nullptr;
+  std::unique_ptr<FutexRing> ring(new FutexRing(std::move(fd), home));
+  if (ring->map(&params) && ring->works()) return ring;
+  // relaxed: as above.
+  useless.store(true, std::memory_order_relaxed);
+  return nullptr;
+}
+
+// Instead of what it wrote before, if anything.
+bool FutexRing::writes(NativeHandle event) noexcept {
+  int descriptor = event;
+  syscall(SYS_io_uring_register, ring_.get(), IORING_UNREGISTER_EVENTFD, nullptr, 0);
+  return syscall(SYS_io_uring_register, ring_.get(), IORING_REGISTER_EVENTFD, &descriptor, 1) == 0;
+}
+
+FutexRing::~FutexRing() {
+  if (entries_ != nullptr) munmap(entries_, entries_bytes_);
+  if (rings_ != nullptr) munmap(rings_, rings_bytes_);
+}
+
+bool FutexRing::map(const void* parameters) noexcept {
+  const auto& params = *static_cast<const io_uring_params*>(parameters);
+  if ((params.features & IORING_FEAT_SINGLE_MMAP) == 0) return false;
+  const auto map_at = [&](std::size_t bytes, off_t offset) {
+    void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                              ring_.get(), offset);
+    return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
+  };
+  rings_bytes_ =
+      std::max<std::size_t>(params.sq_off.array + params.sq_entries * sizeof(std::uint32_t),
+                            params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe));
+  rings_ = map_at(rings_bytes_, IORING_OFF_SQ_RING);
+  if (rings_ == nullptr) return false;
+  entries_bytes_ = params.sq_entries * sizeof(io_uring_sqe);
+  entries_ = map_at(entries_bytes_, IORING_OFF_SQES);
+  if (entries_ == nullptr) return false;
+  const auto word = [&](std::uint32_t offset) {
+    return reinterpret_cast<std::uint32_t*>(rings_ + offset);
+  };
+  submit_tail_ = word(params.sq_off.tail);
+  submit_mask_ = *word(params.sq_off.ring_mask);
+  submit_array_ = word(params.sq_off.array);
+  flags_ = word(params.sq_off.flags);
+  complete_head_ = word(params.cq_off.head);
+  complete_tail_ = word(params.cq_off.tail);
+  complete_mask_ = *word(params.cq_off.ring_mask);
+  completions_ = rings_ + params.cq_off.cqes;
+  return true;
+}
+
+// A kernel that knows the operation says of a word that has another value: try again.
+bool FutexRing::works() noexcept {
+  const Atomic<std::uint32_t> word{1};
+  if (!wait(word, 0)) return false;
+  take_completions();
+  return word_ == nullptr && result_ == -EAGAIN;
+}
+
+bool FutexRing::ours() const noexcept {
+  return home_.get() == this_thread().kept && !fork_check_.forked();
+}
+
+bool FutexRing::stirred() const noexcept {
+  return (peek(flags_) & IORING_SQ_TASKRUN) != 0 || peek(complete_tail_) != peek(complete_head_);
+}
+
+int FutexRing::enter(unsigned submit, unsigned await) noexcept {
+  const CancellationDisabled here;
+  const unsigned flags = submit == 0 || await != 0 ? IORING_ENTER_GETEVENTS : 0;
+  return static_cast<int>(
+      syscall(SYS_io_uring_enter, ring_.get(), submit, await, flags, nullptr, 0));
+}
+
+bool FutexRing::submit(std::uint8_t operation, std::uint64_t tag, const void* address,
+                       std::uint32_t value, unsigned await) noexcept {
+  const std::uint32_t tail = peek(submit_tail_);
+  const std::uint32_t at = tail & submit_mask_;
+  io_uring_sqe entry{};
+  entry.opcode = operation;
+  entry.user_data = tag;
+  if (operation == kFutexWait) {
+    entry.fd = kWordOf32Bits;
+    entry.addr = reinterpret_cast<std::uintptr_t>(address);
+    entry.addr2 = value;
+    entry.addr3 = FUTEX_BITSET_MATCH_ANY;
+  } else {
+    entry.fd = -1;
+    entry.addr = kWaitTag;
+  }
+  reinterpret_cast<io_uring_sqe*>(entries_)[at] = entry;
+  submit_array_[at] = at;
+  put(submit_tail_, tail + 1);
+  for (int i = 0; i < kMostTries; ++i) {
+    if (enter(1, await) == 1) return true;
+    if (errno != EINTR && errno != EAGAIN && errno != EBUSY) break;
+  }
+  put(submit_tail_, tail);
+  return false;
+}
+
+void FutexRing::reap() noexcept {
+  const auto* const completions = reinterpret_cast<const io_uring_cqe*>(completions_);
+  std::uint32_t head = peek(complete_head_);
+  for (; head != peek(complete_tail_); ++head) {
+    const io_uring_cqe& done = completions[head & complete_mask_];
+    if (done.user_data == kWaitTag) {
+      word_ = nullptr;
+      result_ = done.res;
+    } else {
+      cancelling_ = false;
+    }
+  }
+  put(complete_head_, head);
+}
+
+void FutexRing::take_completions() noexcept {
+  if (!stirred()) return;
+  static_cast<void>(enter(0, 0));
+  reap();
+}
+
+bool FutexRing::wait(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+  if (word_ == &word && value_ == value) return true;
+  cancel();
+  if (word_ != nullptr) return false;
+  word_ = &word;
+  value_ = value;
+  if (submit(kFutexWait, kWaitTag, &word, value, 0)) return true;
+  word_ = nullptr;
+  return false;
+}
+
+void FutexRing::cancel() noexcept {
+  if (word_ == nullptr) return;
+  cancelling_ = submit(IORING_OP_ASYNC_CANCEL, kCancelTag, nullptr, 0, 2);
+  if (!cancelling_) return;
+  for (int i = 0; i < kMostTries; ++i) {
+    reap();
+    if (word_ == nullptr && !cancelling_) return;
+    static_cast<void>(enter(0, 1));
+  }
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

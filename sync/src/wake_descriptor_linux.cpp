@@ -1,0 +1,223 @@
+#include "rondo/sync/wake_descriptor.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "futex_ring.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/fork_check.hpp"
+#include "rondo/core/os.hpp"
+#include "wake_thread.hpp"
+
+namespace rondo::inline RONDO_ABI {
+namespace {
+
+// Fewer ticks of the processor's clock, where it is that fine, than lie between two calls with an
+// epoll_wait() in between: that alone takes several times as many.
+std::uint64_t no_time_for_a_call() noexcept { return can_evict_lines() ? 100 : 0; }
+
+// What happens here does so in the middle of the caller's code.
+class Unnoticed {
+ public:
+  Unnoticed() noexcept = default;
+  Unnoticed(const Unnoticed&) = delete;
+  Unnoticed& operator=(const Unnoticed&) = delete;
+  ~Unnoticed() { errno = saved_; }
+
+ private:
+  int saved_ = errno;
+  detail::CancellationDisabled here_;
+};
+
+Error no_event(int error) {
+  Error failure = detail::system_error(error, "can't make an eventfd for the handle's descriptor");
+  if (error == ENOSYS || error == EPERM) failure.code = ErrorCode::kUnsupported;
+  return failure;
+}
+
+}  // namespace
+
+struct WakeDescriptor::State {
+  detail::UniqueFd event;
+  detail::UniqueFd outer;  // of one beside another descriptor: epoll, over both
+  bool always = false;     // the other one is always ready
+  bool by_thread = false;  // the thread is known to be all that is left
+  detail::FutexRing::Ptr ring{};
+  detail::WakeEntry entry{};
+  detail::ForkCheck fork_check{};
+  bool asleep = false;
+  bool signalled = false;  // by the owner, since clear()
+  std::uint64_t signalled_at = 0;
+
+  [[nodiscard]] bool is_beside() const noexcept { return static_cast<bool>(outer); }
+  [[nodiscard]] bool forked() const noexcept { return fork_check.forked(); }
+
+  void write_event() noexcept {
+    constexpr std::uint64_t kOne = 1;
+    // It fails only where it is readable already.
+    [[maybe_unused]] const auto written = write(event.get(), &kOne, sizeof kOne);
+    signalled = true;
+  }
+  void read_event() noexcept {
+    std::uint64_t count = 0;
+    // Nothing there is as good.
+    [[maybe_unused]] const auto got = read(event.get(), &count, sizeof count);
+    signalled = false;
+  }
+  void fall_asleep(bool is) noexcept {
+    asleep = is;
+    // relaxed: a pulse that is asked for once too often, or at the next turn.
+    entry.asleep.store(is, std::memory_order_relaxed);
+  }
+  // What the kernel waits for is the opening thread's: another one begins anew.
+  void drop_anothers_ring() noexcept {
+    if (ring != nullptr && !ring->ours()) ring.reset();
+  }
+  void end_wait() noexcept {
+    if (is_beside()) return;
+    drop_anothers_ring();
+    if (ring != nullptr) ring->cancel();
+    detail::WakeThread::instance().forget(entry);
+  }
+};
+
+WakeDescriptor::WakeDescriptor(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+
+Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint64_t()> pulse) {
+  auto state = std::make_unique<State>();
+  state->event = detail::open_event();
+  if (!state->event) return no_event(errno);
+  state->event.remember();
+  state->entry.event = state->event.get();
+  state->entry.pulse = std::move(pulse);
+  state->ring = detail::FutexRing::take(state->event.get());
+  state->by_thread = state->ring == nullptr;
+  if (!detail::WakeThread::instance().add(state->entry)) {
+    return detail::system_error(EAGAIN, "can't start the thread that a handle's descriptor needs");
+  }
+  return std::unique_ptr<WakeDescriptor>(new WakeDescriptor(std::move(state)));
+}
+
+Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle other, bool writing) {
+  auto state = std::make_unique<State>();
+  state->event = detail::open_event();
+  if (!state->event) return no_event(errno);
+  state->event.remember();
+  state->outer = detail::open_poller();
+  if (!state->outer) {
+    return detail::system_error(errno, "can't make an epoll descriptor for the handle's");
+  }
+  state->outer.remember();
+  const auto add = [&](NativeHandle fd, std::uint32_t events) {
+    epoll_event event{};
+    event.events = events;
+    return epoll_ctl(state->outer.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+  };
+  int error = add(state->event.get(), EPOLLIN);
+  if (error == 0) error = add(other, writing ? EPOLLOUT : EPOLLIN);
+  state->always = error == EPERM;  // a file
+  if (error != 0 && !state->always) {
+    return detail::system_error(error, "can't wait for the channel's descriptor by epoll");
+  }
+  std::unique_ptr<WakeDescriptor> wake(new WakeDescriptor(std::move(state)));
+  wake->signal();
+  return wake;
+}
+
+WakeDescriptor::~WakeDescriptor() {
+  State& state = *state_;
+  const Unnoticed here;
+  if (state.is_beside()) return;
+  if (!state.forked()) state.end_wait();
+  detail::WakeThread::instance().remove(state.entry);
+}
+
+NativeHandle WakeDescriptor::fd() const noexcept {
+  return state_->is_beside() ? state_->outer.get() : state_->event.get();
+}
+
+WakeDescriptor::Way WakeDescriptor::way() const noexcept {
+  if (state_->is_beside()) return Way::kBeside;
+  if (!state_->by_thread) return Way::kIoUring;
+  return detail::WakeThread::has_waitv() ? Way::kWaitv : Way::kSlices;
+}
+
+void WakeDescriptor::signal() noexcept {
+  const Unnoticed here;
+  if (!state_->forked()) state_->write_event();
+}
+
+void WakeDescriptor::signal_anew() noexcept {
+  const std::uint64_t now = cpu_ticks();
+  if (now - std::exchange(state_->signalled_at, now) < no_time_for_a_call()) return;
+  signal();
+}
+
+void WakeDescriptor::holds_more() noexcept {
+  if (state_->is_beside() && !state_->signalled) signal();
+}
+
+bool WakeDescriptor::clear() noexcept {
+  State& state = *state_;
+  const Unnoticed here;
+  if (state.forked() || state.always) return false;
+  state.fall_asleep(false);
+  if (state.is_beside()) {
+    if (state.signalled) state.read_event();
+    return false;
+  }
+  state.drop_anothers_ring();
+  if (state.ring != nullptr) state.ring->take_completions();
+  state.read_event();
+  // relaxed: the kernel orders the read above behind the write of the event, and that behind this.
+  const std::uint32_t told = state.entry.told.exchange(0, std::memory_order_relaxed);
+  return (told & detail::WakeEntry::kNews) != 0;
+}
+
+void WakeDescriptor::sleep(const PreparedWait& wait) noexcept {
+  State& state = *state_;
+  const Unnoticed here;
+  if (state.forked() || state.always) return;
+  if (!state.is_beside()) {
+    if (!state.by_thread) {
+      state.drop_anothers_ring();
+      if (state.ring == nullptr) state.ring = detail::FutexRing::take(state.event.get());
+      state.by_thread = state.ring == nullptr || !state.ring->wait(*wait.word, wait.value);
+      if (state.by_thread) state.ring.reset();
+    }
+    if (state.by_thread || wait.slice < BellSystem::kSlice) {
+      detail::WakeThread::instance().watch(state.entry, wait, state.by_thread);
+    }
+  }
+  state.fall_asleep(true);
+}
+
+bool WakeDescriptor::asleep() const noexcept {
+  const State& state = *state_;
+  if (!state.asleep || state.signalled || state.is_beside()) return false;
+  // relaxed: what is not seen yet makes the descriptor readable, and is seen then.
+  if (state.entry.told.load(std::memory_order_relaxed) != 0) return false;
+  if (state.ring != nullptr && (!state.ring->ours() || state.ring->stirred())) return false;
+  // The ring of another thread, or a wake that was overtaken, may write late: who is told that
+  // there is nothing to clear must not find it readable for ever.
+  const Unnoticed here;
+  pollfd event{state.event.get(), POLLIN, 0};
+  return poll(&event, 1, 0) == 0;
+}
+
+void WakeDescriptor::interrupt() noexcept {
+  State& state = *state_;
+  const Unnoticed here;
+  if (state.forked()) return;
+  const bool was_asleep = state.asleep;
+  state.end_wait();
+  state.fall_asleep(false);
+  if (was_asleep) state.write_event();
+}
+
+}  // namespace rondo::inline RONDO_ABI

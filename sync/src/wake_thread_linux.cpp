@@ -1,0 +1,232 @@
+#include "wake_thread.hpp"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <condition_variable>
+#include <csignal>
+#include <ctime>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "rondo/core/os.hpp"
+#include "rondo/sync/futex.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// Of futex_waitv(2), the thread's own word included.
+constexpr std::size_t kMostWords = 128;
+// All that the thread calls fits well.
+constexpr std::size_t kStackBytes = std::size_t{256} << 10;
+
+futex_waitv word_of(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+  return {value, reinterpret_cast<std::uintptr_t>(&word), FUTEX_32, 0};
+}
+
+timespec timespec_of(Deadline deadline) noexcept {
+  const auto since_boot = std::chrono::nanoseconds(deadline.time().time_since_epoch());
+  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
+  return {static_cast<std::time_t>(whole.count()), static_cast<long>((since_boot - whole).count())};
+}
+
+bool changed(const PreparedWait& wait) noexcept {
+  // relaxed: who is woken looks at the ring himself.
+  return wait.word != nullptr && wait.word->load(std::memory_order_relaxed) != wait.value;
+}
+
+// Says why, and writes the event: the owner reads it first and then takes the reason, so that a
+// reason whose event he has read is not overlooked.
+void tell(WakeEntry& entry, std::uint32_t why) noexcept {
+  // relaxed: the kernel orders the write of the event before the read that meets it.
+  entry.told.fetch_or(why, std::memory_order_relaxed);
+  constexpr std::uint64_t kOne = 1;
+  // It fails only where the event is readable already.
+  [[maybe_unused]] const auto written = write(entry.event, &kOne, sizeof kOne);
+}
+
+std::atomic<bool> waitv_works{true};
+
+}  // namespace
+
+struct WakeThread::State {
+  std::mutex mutex;
+  std::condition_variable turned;
+  std::vector<WakeEntry*> entries;
+  std::uint64_t turn = 0;        // how often the thread has looked at the entries
+  std::uint64_t generation = 0;  // of the thread: an older one ends
+  bool runs = false;
+  pthread_t thread{};
+  Atomic<std::uint32_t> control{0};  // changes when the thread is to look again
+
+  void call() noexcept {
+    // relaxed: the mutex orders what the thread is to see.
+    control.fetch_add(1, std::memory_order_relaxed);
+    futex_wake(control, 1);
+  }
+  bool start() noexcept;
+  void run(std::uint64_t mine) noexcept;
+  Deadline look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept;
+};
+
+WakeThread::WakeThread() : state_(new State) {
+  const auto before = [] { instance().state_->mutex.lock(); };
+  const auto in_parent = [] { instance().state_->mutex.unlock(); };
+  // The thread has stayed behind, and what it looked after is the parent's.
+  const auto in_child = [] {
+    State& state = *instance().state_;
+    state.entries.clear();
+    state.runs = false;
+    ++state.generation;
+    state.mutex.unlock();
+  };
+  at_fork(before, in_parent, in_child);
+}
+
+WakeThread& WakeThread::instance() {
+  static auto* const thread = new WakeThread;
+  return *thread;
+}
+
+bool WakeThread::has_waitv() noexcept {
+  // relaxed: for people.
+  return waitv_works.load(std::memory_order_relaxed);
+}
+
+bool WakeThread::add(WakeEntry& entry) {
+  entry.last_pulse = entry.pulse ? entry.pulse() : 0;
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->runs && !state_->start()) return false;
+  state_->entries.push_back(&entry);
+  return true;
+}
+
+void WakeThread::remove(WakeEntry& entry) noexcept {
+  forget(entry);
+  std::unique_lock lock(state_->mutex);
+  if (std::erase(state_->entries, &entry) == 0 || !state_->entries.empty() || !state_->runs) return;
+  state_->runs = false;
+  ++state_->generation;
+  const pthread_t thread = state_->thread;
+  lock.unlock();
+  state_->call();
+  pthread_join(thread, nullptr);
+}
+
+void WakeThread::watch(WakeEntry& entry, const PreparedWait& wait, bool by_word) noexcept {
+  const std::lock_guard lock(state_->mutex);
+  entry.wait = by_word ? wait : PreparedWait{};
+  const bool sliced = wait.slice < BellSystem::kSlice;
+  entry.due = sliced ? Deadline::after(wait.slice) : Deadline::never();
+  state_->call();
+}
+
+void WakeThread::forget(WakeEntry& entry) noexcept {
+  std::unique_lock lock(state_->mutex);
+  entry.due = Deadline::never();
+  if (entry.wait.word == nullptr) return;
+  entry.wait = {};
+  if (!state_->runs) return;
+  const std::uint64_t seen = state_->turn;
+  state_->call();
+  state_->turned.wait(lock, [&] { return state_->turn != seen || !state_->runs; });
+}
+
+bool WakeThread::State::start() noexcept {
+  struct Start {
+    State* state;
+    std::uint64_t generation;
+  };
+  auto* const arguments = new (std::nothrow) Start{this, ++generation};
+  if (arguments == nullptr) return false;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  // The program's signals are for its own threads.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const auto main = [](void* given) -> void* {
+    const Start start = *static_cast<Start*>(given);
+    delete static_cast<Start*>(given);
+    pthread_setname_np(pthread_self(), "rondo-wake");
+    start.state->run(start.generation);
+    return nullptr;
+  };
+  runs = pthread_create(&thread, &attributes, main, arguments) == 0;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (!runs) delete arguments;
+  return runs;
+}
+
+// Tells those for whom there is something to tell. What is left to sleep on, and until when.
+Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept {
+  const auto now = Deadline::Clock::now();
+  const bool ask = next_pulse.passed_at(now);
+  if (ask) next_pulse = Deadline::at(now + kInterval);
+  Deadline until = next_pulse;
+  std::size_t asleep = 0;
+  for (WakeEntry* entry : entries) {
+    if (changed(entry->wait) || entry->due.passed_at(now)) {
+      entry->wait = {};
+      entry->due = Deadline::never();
+      tell(*entry, WakeEntry::kWoken);
+    }
+    // relaxed: one that is just falling asleep is asked at the next turn.
+    if (ask && entry->pulse && entry->asleep.load(std::memory_order_relaxed)) {
+      const std::uint64_t pulse = entry->pulse();
+      if (std::exchange(entry->last_pulse, pulse) != pulse) tell(*entry, WakeEntry::kNews);
+    }
+    until = earlier(until, entry->due);
+    if (entry->wait.word == nullptr) continue;
+    ++asleep;
+    if (words.size() == kMostWords) continue;
+    words.push_back(word_of(*entry->wait.word, entry->wait.value));
+  }
+  // relaxed: this thread alone writes it.
+  const bool all = waitv_works.load(std::memory_order_relaxed) && asleep < kMostWords;
+  if (asleep != 0 && !all) until = earlier(until, Deadline::after(kLookInterval));
+  return until;
+}
+
+void WakeThread::State::run(std::uint64_t mine) noexcept {
+  std::vector<futex_waitv> words;
+  words.reserve(kMostWords);
+  Deadline next_pulse = Deadline::after(kInterval);
+  for (;;) {
+    words.clear();
+    // relaxed: the mutex orders what it stands for; it changes after that.
+    const std::uint32_t seen = control.load(std::memory_order_relaxed);
+    words.push_back(word_of(control, seen));
+    Deadline until = Deadline::never();
+    {
+      const std::lock_guard lock(mutex);
+      if (generation != mine) return;
+      until = look(next_pulse, words);
+      ++turn;
+    }
+    turned.notify_all();
+    const timespec time = timespec_of(until);
+    // relaxed: this thread alone writes it.
+    if (words.size() > 1 && waitv_works.load(std::memory_order_relaxed)) {
+      const long result =
+          syscall(SYS_futex_waitv, words.data(), words.size(), 0, &time, CLOCK_MONOTONIC);
+      if (result >= 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR) continue;
+      // relaxed: as above.
+      if (errno != EFAULT) waitv_works.store(false, std::memory_order_relaxed);
+      until = earlier(until, Deadline::after(kLookInterval));
+    }
+    static_cast<void>(futex_wait(control, seen, until));
+  }
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
