@@ -162,6 +162,10 @@ class Readme(ProgramTest):
         receive = self.start_program(os.path.join(examples, "hello_receive"))
         self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
         self.assertEqual(self.finish(receive), (0, b"hello\nshared\nmemory\n", ""))
+        loop = self.start_program(os.path.join(examples, "event_loop"), "shm:hello")
+        self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
+        # Its input stays open: the end of that ends it, too.
+        self.assertEqual((loop.stdout.read(), loop.wait()), (b"hello\nshared\nmemory\n", 0))
         ring = self.start_program(os.path.join(examples, "ring_in_process"))
         self.assertEqual(self.finish(ring)[:2], (0, b"10000000 trades, mean price 100\n"))
 
