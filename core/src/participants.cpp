@@ -2,13 +2,13 @@
 #include <array>
 #include <chrono>
 #include <cstring>
-#include <exception>
 #include <new>
 #include <utility>
 
 #include "byte_lock.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "rondo/core/participants.hpp"
 #include "rondo/core/unix_time.hpp"
 
@@ -19,6 +19,9 @@ namespace {
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
 using NameBytes = std::array<char, kParticipantNameBytes>;
+
+// A tenure is a term of a slot: of the generation, what fits.
+constexpr std::uint32_t kTerms = (std::uint32_t{1} << kTenureBits) / kFirstTenure;
 
 // How many bytes the character at the start of `text` has; 0 if it is broken, a control character,
 // or one that changes the direction of what_ follows.
@@ -102,10 +105,10 @@ Participants::Participants(LivenessLock lock, ParticipantEntry* table, std::uint
 Participants::Participants(Participants&&) noexcept = default;
 Participants& Participants::operator=(Participants&&) noexcept = default;
 
-// While an exception passes by, somebody opens a ring for which there is no memory after all. It
-// has written nothing; and where none has been here before it, its ring goes, too.
+// Whose set-up fails has written nothing; and where none has been here before it, its ring goes,
+// too.
 Participants::~Participants() {
-  if (!slot_ || std::uncaught_exceptions() == 0 || !lock_) return;
+  if (!slot_ || !lock_ || !detail::SetUp::fails()) return;
   leave([this](bool last) {
     std::uint64_t came = 0;
     for (std::uint32_t slot = 0; slot < count_; ++slot) came += generation(slot);
@@ -173,7 +176,10 @@ Result<Joined> Participants::take_slot(const JoinRequest& request, const Recover
 
 Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexcept {
   ParticipantEntry& entry = table_[slot];
-  const std::uint32_t generation = entry.generation.load(kRelaxed) + 1;
+  // One that no tenure can be made of is passed over, here and not in tenure(): else two in a row
+  // would have the same.
+  std::uint32_t generation = entry.generation.load(kRelaxed) + 1;
+  if (generation % kTerms == 0) ++generation;
   const bool predecessor_died = entry.pid.load(kRelaxed) != 0;
   const NameBytes name = packed(request.name.empty() ? detail::program_name() : request.name);
   for (std::size_t i = 0; i < std::size(entry.name); ++i) {
@@ -253,14 +259,15 @@ Result<const Atomic<std::uint32_t>*> Participants::tenure() {
   }
   // relaxed: one thread at a time.
   if (lock_.tenure().load(kRelaxed) != 0) return &lock_.tenure();
-  constexpr std::uint32_t kTerms = (std::uint32_t{1} << kTenureBits) / kFirstTenure;
   constexpr std::uint32_t kTries = 64;
   // The table is scribbled over at worst: then a number may come too early a second time, but never
   // to two who live.
-  const std::uint32_t generation = table_[*slot_].generation.load(kRelaxed);
+  auto& generation = table_[*slot_].generation;
   for (std::uint32_t i = 0; i < kTries; ++i) {
-    const std::uint32_t term = (generation + i) % kTerms;
+    const std::uint32_t term = generation.load(kRelaxed) % kTerms;
     if (term != 0 && lock_.try_hold_tenure(term * kFirstTenure + *slot_)) return &lock_.tenure();
+    // Before the number that is passed over could be had: else a successor would have ours again.
+    generation.store(generation.load(kRelaxed) + 1, kRelaxed);
   }
   return Error{ErrorCode::kBusy, "other processes hold the locks by which this participant of " +
                                      what_ + " would prove that it lives; look who has it open"};

@@ -41,9 +41,12 @@ int main(int argc, char** argv) {
   repair();
   if (!deposit) {
     const auto deadline = rondo::Deadline::after(std::chrono::seconds(10));
-    if (!book.wait_until(deadline, [&] { return repair(), book->balance >= amount; })) {
-      std::fprintf(stderr, "nobody has deposited enough\n");
-      return 1;
+    while (!book.wait_until(deadline, [&] { return book->balance >= amount; })) {
+      if (!book.owner_died()) {
+        std::fprintf(stderr, "nobody has deposited enough\n");
+        return 1;
+      }
+      repair();
     }
   }
   ++book->changes;

@@ -44,11 +44,10 @@ class MonitorBetweenProcesses : public Watchdog {
       tickets->there = kTickets - tickets->here;
       tickets.make_consistent();
     };
-    repair();
-    tickets.wait([&] {
+    do {
       repair();
-      return (back ? tickets->there : tickets->here) != 0;
-    });
+      tickets.wait([&] { return (back ? tickets->there : tickets->here) != 0; });
+    } while (tickets.owner_died());
     if (back) {
       ++tickets->here;
       --tickets->there;

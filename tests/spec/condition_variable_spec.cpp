@@ -129,9 +129,16 @@ TEST_F(ConditionSpec, AWaiterIsToldThatTheOwnerDiedMeanwhile) {
     living_.erase(kB);
     condition_.notify_all();
   });
-  condition_.wait(lock, [&] { return a_.owner_died(); });
+  // Before the condition sees what the dead one left.
+  condition_.wait(lock, [&] {
+    EXPECT_FALSE(a_.owner_died());
+    return false;
+  });
+  EXPECT_TRUE(a_.owner_died());
+  EXPECT_FALSE(condition_.wait_until(lock, Deadline::never(), [] { return true; }));
   EXPECT_TRUE(a_.make_consistent());
   dies.join();
+  EXPECT_TRUE(condition_.wait_until(lock, Deadline::never(), [] { return true; }));
 }
 
 TEST_F(ConditionSpec, AWaiterWhoseMutexIsLostIsOutside) {
@@ -222,6 +229,13 @@ TEST_F(MonitorSpec, AMonitorHasAName) {
   auto one = sync::named<sync::monitor<Book>>("shm:" + name.word());
   auto two = sync::named<sync::monitor<Book>>("shm:" + name.word());
   ASSERT_TRUE(one && two);
+  struct Other {
+    std::uint64_t values[3];
+  };
+  static_assert(sizeof(Other) != sizeof(Book));
+  const auto other = sync::named<sync::monitor<Other>>("shm:" + name.word());
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, ErrorCode::kGeometryMismatch);
   one->enter()->orders = 9;
   EXPECT_EQ(two->enter()->orders, 9u);
   EXPECT_EQ(code_of(sync::named<sync::mutex>("shm:" + name.word())),

@@ -188,6 +188,9 @@ TEST_F(MutexSpec, UndeclaredNobodyGetsItAnyMore) {
 
   EXPECT_EQ(word(), kSuspect);
   EXPECT_EQ(b_.acquire(), LockResult::kNotRecoverable);
+  // At once, as the hour of any clock is of no use.
+  EXPECT_FALSE(b_.try_lock_until(std::chrono::steady_clock::now() + 1h));
+  EXPECT_FALSE(b_.try_lock_until(std::chrono::system_clock::time_point::max()));
   EXPECT_FALSE(b_.try_lock());
   EXPECT_FALSE(b_.try_lock_for(1h));
   EXPECT_FALSE(b_.unlock());

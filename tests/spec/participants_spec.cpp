@@ -451,6 +451,34 @@ TEST_F(ParticipantsOf, ATenureTakesAMembership) {
   EXPECT_EQ((*one.tenure())->load(), 2 * kFirstTenure);
 }
 
+TEST_F(ParticipantsOf, NoTwoMembershipsInARowHaveTheSameTenure) {
+  constexpr std::uint32_t kTerms = (1u << kTenureBits) / kFirstTenure;
+  for (const std::uint32_t begin : {0u, kTerms - 3, 5 * kTerms - 2, ~0u - 2}) {
+    entry(1).generation = begin;
+    std::uint32_t last = 0;
+    for (int i = 0; i < 6; ++i) {
+      Participants one = open();
+      ASSERT_TRUE(one.join({.first_slot = 1}));
+      ASSERT_TRUE(one.tenure());
+      EXPECT_NE((*one.tenure())->load(), last) << "generation " << entry(1).generation.load();
+      last = (*one.tenure())->load();
+    }
+  }
+  // Also where a term was passed over, because another process had its lock.
+  entry(1).generation = 7;
+  LivenessLock peer = LivenessLock::open(segment_).value();
+  ASSERT_TRUE(peer.try_hold(8 * kFirstTenure + 1));
+  std::uint32_t last = 0;
+  for (int i = 0; i < 3; ++i) {
+    Participants one = open();
+    ASSERT_TRUE(one.join({.first_slot = 1}));
+    ASSERT_TRUE(one.tenure());
+    EXPECT_NE((*one.tenure())->load(), last);
+    last = (*one.tenure())->load();
+    peer.drop(8 * kFirstTenure + 1);
+  }
+}
+
 TEST_F(ParticipantsOf, ScribbledGenerationsGiveNoTwoTheSameTenure) {
   Participants one = open();
   ASSERT_TRUE(one.join(kProducerSlot));

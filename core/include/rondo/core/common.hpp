@@ -125,16 +125,19 @@ class common {
   [[nodiscard]] static Result<Attachment<common>> open(std::string_view name,
                                                        const Params& params = {},
                                                        const RingOptions& options = {}) {
-    auto place = parse_ring_name(name);
-    if (!place) return std::move(place).error();
-    JoinRequest request{.role = Role::kBoth, .name = options.participant};
-    // Any slot of those that the object was made with: known once it is found, before it is joined.
-    const auto any_slot = [&request](const Parts& found) -> Result<void> {
-      request.slot_count = found.participants;
-      return {};
-    };
-    return Attachment<common>::open_or_create({std::move(place).value(), options.segment}, params,
-                                              request, any_slot);
+    return detail::refuse_without_memory([&]() -> Result<Attachment<common>> {
+      auto place = parse_ring_name(name);
+      if (!place) return std::move(place).error();
+      JoinRequest request{.role = Role::kBoth, .name = options.participant};
+      // Any slot of those that the object was made with: known once it is found, before it is
+      // joined.
+      const auto any_slot = [&request](const Parts& found) -> Result<void> {
+        request.slot_count = found.participants;
+        return {};
+      };
+      return Attachment<common>::open_or_create({std::move(place).value(), options.segment}, params,
+                                                request, any_slot);
+    });
   }
 
  private:

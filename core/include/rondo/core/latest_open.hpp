@@ -38,13 +38,15 @@ auto latest<T>::open_writer(std::string_view name, const LatestParams& params)
 template <class T>
 auto latest<T>::open_reader(std::string_view text, const RingOptions& options)
     -> Result<Opened<latest, Reader>> {
-  auto name = parse_ring_name(text);
-  if (!name) return std::move(name).error();
-  auto attachment = Attachment<latest>::await(
-      {std::move(name).value(), options.segment, Access::kReadOnly}, options.timeout);
-  if (!attachment) return std::move(attachment).error();
-  return Opened<latest, Reader>(std::move(attachment).value(), {.peer_slot = kWriterSlot},
-                                options.keep);
+  return detail::refuse_without_memory([&]() -> Result<Opened<latest, Reader>> {
+    auto name = parse_ring_name(text);
+    if (!name) return std::move(name).error();
+    auto attachment = Attachment<latest>::await(
+        {std::move(name).value(), options.segment, Access::kReadOnly}, options.timeout);
+    if (!attachment) return std::move(attachment).error();
+    return Opened<latest, Reader>(std::move(attachment).value(), {.peer_slot = kWriterSlot},
+                                  options.keep);
+  });
 }
 template <class T>
 auto latest<T>::open_reader(std::string_view name) -> Result<Opened<latest, Reader>> {

@@ -121,7 +121,7 @@ class RONDO_API Participants {
 
   Participants(Participants&&) noexcept;
   Participants& operator=(Participants&&) noexcept;
-  ~Participants();  // a participant that did not leave() counts as dead
+  ~Participants();  // a participant that did not leave() counts as dead, but in a failed set-up
 
   // Takes one slot. Blocking, for the request's timeout at most. At most once per object.
   // Errors: kBusy (the one slot asked for is held by a live participant; the message says whom; or
@@ -163,7 +163,7 @@ class RONDO_API Participants {
 
   // A number for words of the segment that say whose something is: it stands for this membership
   // and no other, also when the slot has a new owner since. At least kFirstTenure, in kTenureBits
-  // bits; of one slot, 2^20 come before the first comes again. It ends when this one leaves or
+  // bits; of one slot, 2^20 - 1 come before the first comes again. It ends when this one leaves or
   // dies, and that is the kernel's word, as of slots. Taken at the first call, which is a system
   // call; before other threads use this object. What is returned lives as long as this object,
   // wherever it is moved to, and is 0 after leave() and in a forked child.

@@ -3,7 +3,7 @@
 //
 //   std::unique_lock lock(mutex);                       // a sync::mutex
 //   condition.wait(lock, [&] { return !orders.empty(); });
-//   if (mutex.owner_died()) ...                         // the wait has locked it anew
+//   if (mutex.owner_died()) ...                         // first: the wait has locked it anew
 //
 // Two things in one word: whether somebody may sleep, and how often was rung.
 //
@@ -67,17 +67,20 @@ class basic_condition_variable {
       : basic_condition_variable(part) {}
 
   // Unlocks, sleeps until notified, or for no reason, and locks again. To be called until the
-  // condition holds, as the other form does.
+  // condition holds, as the other form does. That one ends, too, when the owner before has died
+  // in the middle: then owner_died() holds, and the condition, of data that may be half changed, was
+  // not looked at. So ask for that first.
   template <class Lock>
   void wait(Lock& lock) {
     static_cast<void>(wait_until(lock, Deadline::never()));
   }
   template <class Lock, class Condition>
   void wait(Lock& lock, Condition condition) {
-    while (!condition()) wait(lock);
+    static_cast<void>(wait_until(lock, Deadline::never(), condition));
   }
-  // As above, until a point in time at most. Without a condition: whether there was time left; with
-  // one: whether it holds.
+  // As above, until a point in time at most; but the mutex is waited for without end afterwards,
+  // as whoever waits for a condition owns it when that is over. Without a condition: whether there
+  // was time left; with one: whether it holds, and false after a death.
   template <class Lock>
   [[nodiscard]] bool wait_until(Lock& lock, Deadline deadline) {
     if (deadline.passed()) return false;
@@ -92,10 +95,11 @@ class basic_condition_variable {
   }
   template <class Lock, class Condition>
   [[nodiscard]] bool wait_until(Lock& lock, Deadline deadline, Condition condition) {
-    while (!condition()) {
-      if (!wait_until(lock, deadline)) return condition();
+    for (bool in_time = true;; in_time = wait_until(lock, deadline)) {
+      if (suspect(lock)) return false;
+      if (condition()) return true;
+      if (!in_time) return false;
     }
-    return true;
   }
   template <class Lock, class Clock, class Duration, class Condition>
   [[nodiscard]] bool wait_until(Lock& lock, const std::chrono::time_point<Clock, Duration>& time,
@@ -124,6 +128,16 @@ class basic_condition_variable {
   [[nodiscard]] static bool settled(const ConditionPart&) noexcept { return true; }
 
  private:
+  // Whether the mutex was taken from a dead owner: of locks that tell.
+  template <class Lock>
+  [[nodiscard]] static bool suspect(const Lock& lock) noexcept {
+    if constexpr (requires { lock.owner_died(); }) {
+      return lock.owner_died();
+    } else if constexpr (requires { lock.mutex()->owner_died(); }) {
+      return lock.mutex()->owner_died();
+    }
+    return false;
+  }
   [[nodiscard]] bool wanted() const noexcept {
     // relaxed: the mutex orders it, see wait_until().
     return (rings_->load(std::memory_order_relaxed) & detail::kAsleep) != 0;

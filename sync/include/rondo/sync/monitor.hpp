@@ -7,13 +7,15 @@
 //     auto book = shared->enter();
 //     if (book.owner_died()) { repair(*book); book.make_consistent(); }
 //     book.wait([&] { return book->orders != 0; });
+//     if (book.owner_died()) ...                       // others were inside meanwhile
 //     book->orders -= 1;
 //     book.notify_all();
 //   }
 //
 // The value can be reached in no other way, and who is inside is alone. What is said of mutexes
 // (mutex.hpp) holds: whoever comes after one that died inside is told so, and if it leaves without
-// make_consistent(), nobody gets in any more.
+// make_consistent(), nobody gets in any more. The value goes with the name when the last process
+// leaves, unless it was opened with keep.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +44,12 @@ template <class T>
 struct MonitorPart {
   static_assert(std::is_standard_layout_v<T> && std::is_trivially_destructible_v<T>);
   static_assert(alignof(T) <= kLineBytes);
-  static constexpr std::uint32_t kCommonTag = 4;
+  // Of another T of the same size, another one, if it has a tag of its own.
+  static constexpr std::uint64_t kCommonTag = [] {
+    std::uint64_t of_value = 0;
+    if constexpr (requires { T::kCommonTag; }) of_value = T::kCommonTag;
+    return of_value << 32 | std::uint64_t{sizeof(T)} << 8 | 4;
+  }();
 
   MutexPart mutex;
   ConditionPart changed;
@@ -106,8 +113,9 @@ class [[nodiscard]] basic_monitor<T, System, Member>::Inside {
   [[nodiscard]] bool owner_died() const noexcept { return monitor_->mutex_.owner_died(); }
   bool make_consistent() noexcept { return monitor_->mutex_.make_consistent(); }
 
-  // Lets others in until `condition` holds; with a deadline: whether it does. Afterwards ask
-  // owner_died() again. Throws what mutex::lock() throws; this one is outside then.
+  // Lets others in until `condition` holds; with a deadline: whether it does. Ends, too, when
+  // another one died inside: then owner_died() holds, and the condition was not looked at. So ask
+  // for that first. Throws what mutex::lock() throws; this one is outside then.
   template <class Condition>
   void wait(Condition condition) {
     static_cast<void>(wait_until(Deadline::never(), condition));
@@ -132,6 +140,7 @@ class [[nodiscard]] basic_monitor<T, System, Member>::Inside {
   struct Relock {
     Inside& inside;
     basic_monitor& monitor;
+    [[nodiscard]] bool owner_died() const noexcept { return monitor.mutex_.owner_died(); }
     void unlock() noexcept { inside.leave(); }
     void lock() {
       monitor.mutex_.lock();

@@ -110,7 +110,8 @@ class basic_mutex {
 
   // As std::timed_mutex has them, so that std::unique_lock, std::lock_guard and std::scoped_lock
   // work. Whether the last owner died is told by owner_died() then: who never asks is not stopped
-  // now, but leaves a mutex that nobody gets any more.
+  // now, but leaves a mutex that nobody gets any more. So does std::lock(), and std::scoped_lock of
+  // several, when it backs off from one whose owner has died: lock several in a fixed order.
   //
   // lock() throws std::system_error where it can't be locked any more: state_not_recoverable, or
   // operation_not_permitted for kNoMember. The others return false. try_lock() does not wait, but
@@ -243,10 +244,13 @@ LockResult basic_mutex<System, Member>::acquire_slowly(std::uint32_t mine,
         // Another thread of ours that owns it lives as we do.
         if (owner == 0 || owner == mine || !who_->ended(owner)) break;
         // L3 (acquire, pairs with U1, U2): what the owners before the dead one did is done.
-        // relaxed on failure: we look again.
-        if (word_->compare_exchange_strong(seen, mine | kSuspect | others | (seen & kContended),
-                                           std::memory_order_acquire, std::memory_order_relaxed)) {
-          return LockResult::kOwnerDied;
+        // relaxed on failure: we look again, at once if another one has but said that it waits.
+        while ((seen & kOwner) == owner) {
+          if (word_->compare_exchange_strong(seen, mine | kSuspect | others | (seen & kContended),
+                                             std::memory_order_acquire,
+                                             std::memory_order_relaxed)) {
+            return LockResult::kOwnerDied;
+          }
         }
         break;
       case PatienceStep::kGiveUp:

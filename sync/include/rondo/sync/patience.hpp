@@ -15,7 +15,7 @@
 //
 // Nothing that others do prolongs it: a wake that never comes costs the rest of a slice, wakes
 // without a reason cost a turn each, and the holder is asked after by the clock. A wait that times
-// out has asked at least once, so that who tries again and again finds out, too.
+// out asks once more before it does, so that who tries again and again finds out, too.
 #pragma once
 
 #include <chrono>
@@ -55,9 +55,9 @@ class Patience {
       return PatienceStep::kLook;
     }
     const bool passed = deadline_.passed();
-    if (passed && asked_) return PatienceStep::kGiveUp;
+    if (passed && asked_at_last_) return PatienceStep::kGiveUp;
     if (passed || (slept_ && Deadline::Clock::now() >= ask_at_)) {
-      asked_ = true;
+      asked_at_last_ = passed;
       slept_ = false;
       return PatienceStep::kAsk;
     }
@@ -82,11 +82,12 @@ class Patience {
   std::chrono::nanoseconds slice_ = kFirstSlice;
   Deadline::Clock::time_point ask_at_{};  // when the holder is asked after, once slept_
   bool slept_ = false;                    // since it was last asked after
-  bool asked_ = false;
+  bool asked_at_last_ = false;            // when the deadline had passed
 };
 
-// Calls `attempt` with a deadline until it returns true or `time` has come on its own clock, which
-// may be set meanwhile. Returns what the last attempt did.
+// Calls `attempt` with a deadline until it returns true, gives up for a reason of its own before
+// that deadline, or `time` has come on its own clock, which may be set meanwhile. Returns what the
+// last attempt did.
 template <class Clock, class Duration, class Attempt>
 [[nodiscard]] bool attempt_until(const std::chrono::time_point<Clock, Duration>& time,
                                  Attempt&& attempt) {
@@ -99,7 +100,7 @@ template <class Clock, class Duration, class Attempt>
       deadline = earlier(deadline, Deadline::after(std::chrono::seconds(1)));
     }
     if (attempt(deadline)) return true;
-    if (passed) return false;
+    if (passed || !deadline.passed()) return false;
   }
 }
 

@@ -125,7 +125,7 @@ class basic_semaphore {
   RONDO_ALWAYS_INLINE bool release() noexcept {
     const std::uint32_t mine = who_->tenure();
     if (mine == 0) return false;
-    for (std::uint32_t i = 0, at = near(); i < Most; ++i, at = after(at)) {
+    for (std::uint32_t turn = 0, at = near(); turn < kTurns * Most; ++turn, at = after(at)) {
       std::uint32_t seen = mine;
       // F1 (seq_cst, pairs with T1, T2): what was done before is done. And it stands before F3.
       // relaxed on failure: it is not ours.
@@ -142,7 +142,7 @@ class basic_semaphore {
   // held. Progress and memory ordering: as release().
   bool post() noexcept {
     if (who_->tenure() == 0) return false;
-    for (std::uint32_t i = 0, at = near(); i < Most; ++i, at = after(at)) {
+    for (std::uint32_t turn = 0, at = near(); turn < kTurns * Most; ++turn, at = after(at)) {
       std::uint32_t seen = 0;
       // F2 (seq_cst, pairs with T1, T2): what was done before is done. And it stands before F3.
       // relaxed on failure: it is there.
@@ -179,6 +179,9 @@ class basic_semaphore {
   }
 
  private:
+  // How often all words are looked at before it is said that there is none of a kind: while others
+  // take some and free some, a single look may miss the one that is there, each time it moves.
+  static constexpr std::uint32_t kTurns = 8;
   // Where the last permit was found: the next one is likely there. relaxed, all: a guess.
   struct Near {
     static constexpr auto kRelaxed = std::memory_order_relaxed;
