@@ -28,7 +28,7 @@ constexpr Files kVersion1{{{{"memory.limit_in_bytes", "memory.usage_in_bytes"},
 constexpr Files kVersion2{{{{"memory.max", "memory.current"}, {"memory.high", "memory.current"}}},
                           {"active_file ", "inactive_file ", "slab_reclaimable "}};
 
-std::string read_file(const std::string& path) { return detail::read_text(path.c_str()); }
+std::string read_file(const std::string& path) { return detail::read_text(path); }
 
 // The pieces of `text` between separators; into the text, which outlives them.
 std::vector<std::string_view> split(std::string_view text, char separator) {

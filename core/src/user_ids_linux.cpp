@@ -2,8 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
-#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,34 +34,42 @@ std::uint64_t here() noexcept {
   return stat("/proc/self/ns/user", &status) == 0 ? status.st_ino : 0;
 }
 
+// The number that a text begins with.
+std::optional<std::uint64_t> number_at(std::string_view text) noexcept {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  return number;
+}
+
 // Each line: the first id inside, the first outside, how many.
-bool says_all(const std::string& map) {
-  const char* at = map.c_str();
+bool says_all(std::string_view map) noexcept {
   std::uint64_t count = 0;
-  for (;;) {
-    char* end = nullptr;
-    static_cast<void>(std::strtoull(at, &end, 10));
-    static_cast<void>(std::strtoull(end, &end, 10));
-    const std::uint64_t here = std::strtoull(end, &end, 10);
-    if (end == at || here == 0) return count >= kAllIds;
-    count += here;
-    at = end;
+  for (std::uint64_t fields = 0;; ++fields) {
+    const std::size_t begin = map.find_first_not_of(" \n");
+    if (begin == std::string_view::npos) return count >= kAllIds;
+    map.remove_prefix(begin);
+    const std::optional<std::uint64_t> number = number_at(map);
+    if (!number) return false;
+    if (fields % 3 == 2) count += *number;
+    map.remove_prefix(std::min(map.find_first_of(" \n"), map.size()));
   }
 }
 
-bool all_mapped(const Kind& kind) {
+bool all_mapped(const Kind& kind) noexcept {
   const std::uint64_t name_space = here();
   // relaxed, both: the word is all there is.
   if (name_space != 0 && kind.whole.load(std::memory_order_relaxed) == name_space) return true;
-  const bool all = says_all(read_text(kind.map));
+  // Room for all the lines that the kernel takes.
+  std::array<char, 16384> text;
+  const bool all = says_all(read_text(kind.map, text));
   if (all) kind.whole.store(name_space, std::memory_order_relaxed);
   return all;
 }
 
-bool is_anybodys(const Kind& kind, std::uint32_t id) {
-  const std::string text = read_text(kind.overflow);
-  const std::uint64_t overflow =
-      text.empty() ? kUsualOverflow : std::strtoull(text.c_str(), nullptr, 10);
+bool is_anybodys(const Kind& kind, std::uint32_t id) noexcept {
+  std::array<char, 32> text;
+  const std::uint64_t overflow = number_at(read_text(kind.overflow, text)).value_or(kUsualOverflow);
   return id == overflow && !all_mapped(kind);
 }
 

@@ -269,9 +269,12 @@ Result<SenderParts> make_record_sender(std::unique_ptr<Membership> membership,
                                        const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(parts);
   if (!producer) {
-    // A ring that can't be used for want of memory, and that was never used, goes again.
+    // A ring that can't be used for want of memory, and that was never used, goes again: its
+    // successor would begin at 0 and find nothing there.
     // relaxed: ordered by the membership.
-    const bool fresh = producer.error().code == ErrorCode::kNoSpace &&
+    const auto checkpoint = read_checkpoint(*parts.producer);
+    const bool fresh = producer.error().code == ErrorCode::kNoSpace && checkpoint &&
+                       checkpoint->position == 0 &&
                        parts.header_at(0).load(std::memory_order_relaxed) == 0;
     membership->leave([&](bool last) { return last && fresh; });
     return not_taken_up(url, producer.error());

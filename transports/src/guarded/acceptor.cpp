@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <exception>
 #include <new>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "endpoint/broadcast.hpp"
 #include "open/name.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "rondo/core/unix_time.hpp"
 #include "rondo/core/user_ids.hpp"
@@ -88,9 +88,8 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
   return acceptor;
 }
 
-// As ~Participants(): it has been opened in vain.
 GuardedAcceptor::~GuardedAcceptor() {
-  if (std::uncaught_exceptions() != 0 && listener_.cleanup != nullptr) close();
+  if (SetUp::fails() && listener_.cleanup != nullptr) close();
 }
 
 GuardedAcceptor::GuardedAcceptor(const Url& url, std::string name, Segment ring,
@@ -147,13 +146,16 @@ void GuardedAcceptor::service() noexcept {
       accept_failed_ = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
       break;
     }
-    begin_handshake(Connection(std::move(handshake)));
+    try {
+      begin_handshake(Connection(std::move(handshake)));
+    } catch (const std::bad_alloc&) {  // it finds its connection closed
+    }
   }
   std::erase_if(handshakes_, [&](PendingHandshake& handshake) { return advance(handshake); });
 }
 
 // Looks at the peer's credentials, and offers the ring.
-void GuardedAcceptor::begin_handshake(Connection socket) noexcept {
+void GuardedAcceptor::begin_handshake(Connection socket) {
   const auto credentials = credentials_of(url_, socket.get());
   if (!credentials) return;
   GuardedOffer offer;

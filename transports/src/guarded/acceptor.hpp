@@ -69,7 +69,7 @@ class GuardedAcceptor {
 
   GuardedAcceptor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
                   OwnedFd ring_fd, Listener listener);
-  void begin_handshake(Connection socket) noexcept;
+  void begin_handshake(Connection socket);
   [[nodiscard]] bool advance(PendingHandshake& handshake) noexcept;
   [[nodiscard]] std::optional<GuardedJoinReply> admit(const PendingHandshake& handshake,
                                                       OwnedFd part, OwnedFd lock);

@@ -53,9 +53,9 @@ Result<PendingCleanup> make_fifo(const Url& url) {
   }
   const auto identity = identity_at(url.target);
   if (!identity) {
-    Error error = system_error(url, "lstat", errno);
+    const int failed = errno;
     unlink(path);  // no other can have replaced it so soon
-    return error;
+    return system_error(url, "lstat", failed);
   }
   name->is(*identity);
   PendingCleanup cleanup(std::move(name));

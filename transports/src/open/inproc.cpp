@@ -14,6 +14,7 @@
 #include "open/kinds.hpp"
 #include "open/open.hpp"
 #include "rondo/core/available_memory.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "rondo/transports/local_memory.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -50,8 +51,17 @@ class InprocTable {
 
 class InprocMembership final : public Membership {
  public:
+  // Takes the side. The caller holds the table's mutex.
   InprocMembership(std::shared_ptr<InprocRing> ring, std::size_t side) noexcept
-      : ring_(std::move(ring)), side_(side), before_(ring_->joins[1 - side]) {}
+      : ring_(std::move(ring)), side_(side), before_(ring_->joins[1 - side]) {
+    ring_->attached[side] = true;
+    ++ring_->joins[side];
+  }
+  InprocMembership(const InprocMembership&) = delete;
+  InprocMembership& operator=(const InprocMembership&) = delete;
+  ~InprocMembership() override {
+    if (SetUp::fails()) leave([this](bool) { return ring_->joins[0] + ring_->joins[1] == 1; });
+  }
 
   Presence peer() noexcept override {
     const std::lock_guard lock(InprocTable::instance().mutex);
@@ -137,8 +147,6 @@ Result<std::unique_ptr<Membership>> join_record_ring(const std::shared_ptr<Inpro
                  url.name() + " exists with capacity=" + format_size(ring->parts.capacity) +
                      ", not " + format_size(*url.options.capacity)};
   }
-  ring->attached[side] = true;
-  ++ring->joins[side];
   return std::unique_ptr<Membership>(std::make_unique<InprocMembership>(ring, side));
 }
 

@@ -261,7 +261,7 @@ inline record_ring::Consumer::Start record_ring::Consumer::start(
   auto proof = detail::RecordStride::of_open(parts_);
   auto search = detail::RecordStride::of_open(parts_);
   const auto furthest = detail::furthest_head(parts_);
-  Start outcome = Start::kUnsound;  // of the last try
+  Start outcome = Start::kUnsound;  // unless the producer was faster in any try
   for (int tries = 0; tries < 64; ++tries) {
     // Beside a producer at full speed the oldest record may be gone before we are there.
     if (tries >= 16) from = ReaderStart::kNewest;
@@ -269,13 +269,14 @@ inline record_ring::Consumer::Start record_ring::Consumer::start(
     const auto proof_base = tries < 16 && stats ? detail::proof_of(parts_, intent, *stats)
                                                 : std::optional<detail::RecordStart>{};
     const auto base = proof_base ? proof_base : detail::base_for(parts_, intent, from, sequence);
-    outcome = Start::kUnsound;
     if (!base) continue;
     // Before it walks: what a reliable reader walks along is its own already. But for one that
     // comes back: a head before the one that its place has kept would end that place's protection.
     move_to(proof_base ? stats->position : base->position, base->sequence);
-    outcome = Start::kOverrun;
-    if (!stand()) continue;
+    if (!stand()) {
+      outcome = Start::kOverrun;
+      continue;
+    }
     published_ = position_;
     std::optional<detail::RecordStart> found;
     if (!proof_base) {
@@ -285,8 +286,10 @@ inline record_ring::Consumer::Start record_ring::Consumer::start(
     }
     // Where we are not waited for, what the walk met may have been taken back meanwhile.
     move_to(base->position, base->sequence);
-    if (!not_taken_back()) continue;
-    outcome = Start::kUnsound;
+    if (!not_taken_back()) {
+      outcome = Start::kOverrun;
+      continue;
+    }
     if (!found) {
       if (proof_base) {
         stats.reset();
