@@ -78,6 +78,12 @@ struct WakeDescriptor::State {
   void drop_anothers_ring() noexcept {
     if (ring != nullptr && !ring->ours()) ring.reset();
   }
+  void take_ring() noexcept {
+    try {
+      ring = detail::FutexRing::take(event.get());
+    } catch (const std::bad_alloc&) {  // then there is the thread
+    }
+  }
   void end_wait() noexcept {
     if (is_beside()) return;
     drop_anothers_ring();
@@ -95,7 +101,7 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint6
   state->event.remember();
   state->entry.event = state->event.get();
   state->entry.pulse = std::move(pulse);
-  state->ring = detail::FutexRing::take(state->event.get());
+  state->take_ring();
   state->by_thread = state->ring == nullptr;
   if (!detail::WakeThread::instance().add(state->entry)) {
     return detail::system_error(EAGAIN, "can't start the thread that a handle's descriptor needs");
@@ -186,7 +192,7 @@ void WakeDescriptor::sleep(const PreparedWait& wait) noexcept {
   if (!state.is_beside()) {
     if (!state.by_thread) {
       state.drop_anothers_ring();
-      if (state.ring == nullptr) state.ring = detail::FutexRing::take(state.event.get());
+      if (state.ring == nullptr) state.take_ring();
       state.by_thread = state.ring == nullptr || !state.ring->wait(*wait.word, wait.value);
       if (state.by_thread) state.ring.reset();
     }

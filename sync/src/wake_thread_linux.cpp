@@ -73,7 +73,9 @@ struct WakeThread::State {
   }
   bool start() noexcept;
   void run(std::uint64_t mine) noexcept;
-  Deadline look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept;
+  Deadline look(Deadline& next_pulse) noexcept;
+
+  std::vector<futex_waitv> words;  // the thread's; there is room for all
 };
 
 WakeThread::WakeThread() : state_(new State) {
@@ -83,6 +85,8 @@ WakeThread::WakeThread() : state_(new State) {
   const auto in_child = [] {
     State& state = *instance().state_;
     state.entries.clear();
+    // Those who waited there have stayed behind, too.
+    new (&state.turned) std::condition_variable;
     state.runs = false;
     ++state.generation;
     state.mutex.unlock();
@@ -103,6 +107,8 @@ bool WakeThread::has_waitv() noexcept {
 bool WakeThread::add(WakeEntry& entry) {
   entry.last_pulse = entry.pulse ? entry.pulse() : 0;
   const std::lock_guard lock(state_->mutex);
+  state_->words.reserve(kMostWords);
+  state_->entries.reserve(state_->entries.size() + 1);
   if (!state_->runs && !state_->start()) return false;
   state_->entries.push_back(&entry);
   return true;
@@ -149,10 +155,22 @@ bool WakeThread::State::start() noexcept {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStackBytes);
-  // The program's signals are for its own threads.
+  // An ordinary thread, wherever the process runs: not one that competes, at its priority and on its
+  // core, with the thread that happened to ask for the first descriptor.
+  const sched_param ordinary{};
+  pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
+  pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);
+  pthread_attr_setschedparam(&attributes, &ordinary);
+  cpu_set_t cores;
+  if (sched_getaffinity(getpid(), sizeof cores, &cores) == 0) {
+    pthread_attr_setaffinity_np(&attributes, sizeof cores, &cores);
+  }
+  // The program's signals are for its own threads; but not those that the thread itself gives rise
+  // to. SIGBUS, for memory that was taken away, has its handler (sigbus_guard_linux.cpp).
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&all, own);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const auto main = [](void* given) -> void* {
     const Start start = *static_cast<Start*>(given);
@@ -169,7 +187,7 @@ bool WakeThread::State::start() noexcept {
 }
 
 // Tells those for whom there is something to tell. What is left to sleep on, and until when.
-Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept {
+Deadline WakeThread::State::look(Deadline& next_pulse) noexcept {
   const auto now = Deadline::Clock::now();
   const bool ask = next_pulse.passed_at(now);
   if (ask) next_pulse = Deadline::at(now + kInterval);
@@ -199,8 +217,6 @@ Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<futex_waitv>&
 }
 
 void WakeThread::State::run(std::uint64_t mine) noexcept {
-  std::vector<futex_waitv> words;
-  words.reserve(kMostWords);
   Deadline next_pulse = Deadline::after(kInterval);
   for (;;) {
     words.clear();
@@ -211,7 +227,7 @@ void WakeThread::State::run(std::uint64_t mine) noexcept {
     {
       const std::lock_guard lock(mutex);
       if (generation != mine) return;
-      until = look(next_pulse, words);
+      until = look(next_pulse);
       ++turn;
     }
     turned.notify_all();

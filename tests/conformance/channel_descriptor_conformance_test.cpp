@@ -197,6 +197,23 @@ TEST_P(DescriptorTest, ASenderWithoutRoomIsToldOfRoom) {
   }
 }
 
+TEST_P(DescriptorTest, ABatchThatIsGivenUpLeavesItsRoom) {
+  auto [sender, receiver] = open();
+  const int fd = fd_of(sender);
+  for (int round = 0; round < 3; ++round) {
+    {
+      Sender::Batch batch(sender);
+      // Streams gather more than a batch of this.
+      for (int i = 0; i < 100; ++i) {
+        if (batch.try_add(bytes_of(std::string(200, 'x'))) != Status::kOk) break;
+      }
+    }
+    EXPECT_TRUE(EventLoop(LoopKind::kPoll, fd).wait(seconds(1))) << round;
+    send(sender);
+    EXPECT_TRUE(receiver.next(Deadline::after(seconds(20))));
+  }
+}
+
 TEST_P(DescriptorTest, LoopsThatSendForEachEventSendAll) {
   for (const LoopKind kind : kLoopKinds) {
     auto [sender, receiver] = open();
@@ -385,6 +402,31 @@ TEST_P(DescriptorOfTheBereaved, AKilledSenderMakesItReadable) {
   }
   EXPECT_EQ(receiver->status(), Status::kPeerDied);
   EXPECT_TRUE(readable(fd_of(*receiver)));
+}
+
+TEST_P(DescriptorOfTheBereaved, ADeathJustBeforeItWasMadeIsTold) {
+  if (!has_processes()) GTEST_SKIP() << "both ends are in one process";
+  const std::string options = "?" + options_of(GetParam(), 4096);
+  Child child([&] {
+    auto sender = Sender::open(url_ + options);
+    if (!sender) return 1;
+    send(*sender);
+    for (;;) static_cast<void>(sender->wait_for_receiver()), usleep(100);
+    return 0;
+  });
+  auto receiver = Receiver::open(url_);
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  ASSERT_TRUE(receiver->next(Deadline::after(seconds(20))));
+  // It is there, says the kernel; and will not be asked again so soon.
+  for (int i = 0; i < 2000; ++i) EXPECT_FALSE(take(*receiver));
+  child.signal(SIGKILL);
+  child.join();
+  const EventLoop loop(LoopKind::kEpoll, fd_of(*receiver));
+  while (receiver->status() == Status::kOk) {
+    ASSERT_TRUE(loop.wait(seconds(5)));
+    EXPECT_FALSE(take(*receiver));
+  }
+  EXPECT_EQ(receiver->status(), Status::kPeerDied);
 }
 
 TEST_P(DescriptorOfTheBereaved, AKilledReceiverMakesItReadable) {

@@ -44,9 +44,19 @@ class EventLoop {
     if (epoll_ >= 0) close(epoll_);
   }
 
-  // Returns when there is an event; false when none comes: a lost one. No signal may come in
-  // between.
+  // Returns when there is an event; false when none comes: a lost one. What interrupts it is waited
+  // out, as every loop does: a handle that closes an io_uring, where it can't be entered, does so
+  // once (docs/waiting.md).
   [[nodiscard]] bool wait(std::chrono::milliseconds limit = std::chrono::seconds(20)) const {
+    for (;;) {
+      errno = 0;
+      if (wait_once(limit)) return true;
+      if (errno != EINTR) return false;
+    }
+  }
+
+ private:
+  [[nodiscard]] bool wait_once(std::chrono::milliseconds limit) const {
     const auto timeout = static_cast<int>(limit.count());
     if (epoll_ >= 0) {
       epoll_event event{};
@@ -63,7 +73,6 @@ class EventLoop {
     return select(fd_ + 1, &set, nullptr, nullptr, &time) == 1;
   }
 
- private:
   LoopKind kind_;
   int fd_;
   int epoll_ = -1;

@@ -5,6 +5,7 @@
 
 #include "endpoint/backend.hpp"
 #include "open/open.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "rondo/transports/sender.hpp"
 
 namespace rondo::inline RONDO_ABI {
@@ -151,11 +152,13 @@ bool Receiver::rest() noexcept {
 
 Result<NativeHandle> Receiver::fd() {
   bool made = false;
-  auto fd = detail::descriptor_of(backend_.get(), made);
+  auto fd =
+      detail::refuse_without_memory([&] { return detail::descriptor_of(backend_.get(), made); });
   if (!made) return fd;
   gives_back_slowly_ = true;
   mpmc_ = nullptr;
   polls_per_fetch_ = 1;
+  backend_->expect_news();  // of what came before the thread that looks for it
   if (!arm()) backend_->wake()->signal();
   return fd;
 }

@@ -9,6 +9,7 @@
 
 #include "endpoint/backend.hpp"
 #include "open/open.hpp"
+#include "rondo/core/out_of_memory.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -146,10 +147,12 @@ void Sender::give_way() noexcept {
 
 Result<NativeHandle> Sender::fd() {
   bool made = false;
-  auto fd = detail::descriptor_of(backend_.get(), made);
+  auto fd =
+      detail::refuse_without_memory([&] { return detail::descriptor_of(backend_.get(), made); });
   if (!made) return fd;
   notifier_.want_always();
   mpmc_ = nullptr;
+  backend_->expect_news();  // of what came before the thread that looks for it
   backend_->wake()->signal();
   return fd;
 }
@@ -167,7 +170,9 @@ void Sender::commit_elsewhere(std::size_t size_bytes) noexcept {
   if (backend_->wake() != nullptr) backend_->wake()->signal_anew();
 }
 void Sender::discard_elsewhere() noexcept {
-  if (backend_ != nullptr) backend_->discard();
+  if (backend_ == nullptr) return;
+  backend_->discard();
+  if (backend_->wake() != nullptr) backend_->wake()->signal_anew();
 }
 
 Status Sender::published(Deadline deadline) noexcept {
@@ -252,7 +257,10 @@ void Sender::begin_batch() noexcept {
   if (backend_ != nullptr) backend_->begin_batch(producer_);
 }
 void Sender::abandon_batch() noexcept {
-  if (backend_ != nullptr) backend_->abandon_batch(producer_);
+  if (backend_ == nullptr) return;
+  backend_->abandon_batch(producer_);
+  // There is the room again behind which the descriptor may have been put to sleep.
+  if (backend_->wake() != nullptr) backend_->wake()->signal();
 }
 
 std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
@@ -281,7 +289,11 @@ Status Sender::Batch::send_all(Deadline deadline) noexcept {
     return sender.status_;
   }
   const Status status = sender.backend_->commit_batch(sender.producer_, sender.notifier_, deadline);
-  if (detail::is_final(status)) sender.stop(status);
+  if (detail::is_final(status)) {
+    sender.stop(status);
+  } else if (sender.backend_->wake() != nullptr) {
+    sender.backend_->wake()->signal();
+  }
   return status;
 }
 

@@ -233,10 +233,9 @@ std::optional<Arming> MpmcSender::arm(record_ring::Producer&, Notifier&, std::si
 }
 
 // A wake goes to one. If that one makes nothing of it, there is room, and none of us is told: so
-// who sleeps hears of room once for each place where the receivers stand.
+// who sleeps beside room hears of it each time.
 std::uint64_t MpmcSender::pulse() noexcept {
-  const std::uint64_t size = membership_.ring().size();
-  if (size < membership_.ring().capacity()) heard_of_ = membership_.ring().claimed() - size;
+  if (membership_.ring().size() < membership_.ring().capacity()) ++heard_of_;
   return membership_.pulse() + (heard_of_ << 32);
 }
 
@@ -341,8 +340,7 @@ std::optional<Arming> MpmcReceiver::arm(record_ring::Consumer&, Notifier&) noexc
 
 // As a sender's, of messages.
 std::uint64_t MpmcReceiver::pulse() noexcept {
-  const std::uint64_t size = membership_.ring().size();
-  if (size != 0) heard_of_ = membership_.ring().claimed() - size;
+  if (membership_.ring().size() != 0) ++heard_of_;
   return membership_.pulse() + (heard_of_ << 32);
 }
 

@@ -142,7 +142,7 @@ class MpmcSender final : public SenderBackend {
   Position read_to_ = 0;        // what all_read() has seen given back
   ProbePacer pacer_;            // of polling
   ProbePacer recovery_pacer_;
-  Position heard_of_ = ~Position{0};           // by pulse(), which another thread calls
+  std::uint64_t heard_of_ = 0;                 // how often pulse(), on another thread, told of room
   std::vector<std::vector<std::byte>> batch_;  // the open batch's messages are the first added_
   std::size_t added_ = 0;
 };
@@ -185,7 +185,7 @@ class MpmcReceiver final : public ReceiverBackend {
   Position read_to_ = 0;   // what over() has seen given back
   ProbePacer pacer_;       // of polling
   ProbePacer recovery_pacer_;
-  Position heard_of_ = ~Position{0};  // by pulse(), which another thread calls
+  std::uint64_t heard_of_ = 0;  // how often pulse(), on another thread, told of messages
 };
 
 [[nodiscard]] SenderParts make_mpmc_sender(MpmcMembership membership, const Url& url,

@@ -193,7 +193,8 @@ class alignas(kLineBytes) RONDO_API Sender {
   // why. Made at the first call, and closed with close(). The room is that for the message that was
   // last refused; until one was, and behind those that were sent since, for any. It may be readable
   // once for nothing: so look with try_claim(). With shm+guarded: a sender without room has to look
-  // for receivers to let in, so its descriptor is readable 20 times a second.
+  // for receivers to let in, so its descriptor is readable 20 times a second. docs/waiting.md has
+  // the other exceptions.
   // Errors: as Receiver::fd().
   [[nodiscard]] Result<NativeHandle> fd();
   // Before a wait of one's own making for fd(). True: there is no room for a message of
