@@ -58,11 +58,12 @@ bool says_all(std::string_view map) noexcept {
 
 bool all_mapped(const Kind& kind) noexcept {
   const std::uint64_t name_space = here();
-  // relaxed, both: the word is all there is.
+  // relaxed: the word is all there is.
   if (name_space != 0 && kind.whole.load(std::memory_order_relaxed) == name_space) return true;
   // Room for all the lines that the kernel takes.
   std::array<char, 16384> text;
   const bool all = says_all(read_text(kind.map, text));
+  // relaxed: as above.
   if (all) kind.whole.store(name_space, std::memory_order_relaxed);
   return all;
 }

@@ -155,8 +155,8 @@ bool WakeThread::State::start() noexcept {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStackBytes);
-  // An ordinary thread, wherever the process runs: not one that competes, at its priority and on its
-  // core, with the thread that happened to ask for the first descriptor.
+  // An ordinary thread, wherever the process runs: not one that competes with the thread that
+  // happened to ask for the first descriptor, at its priority and on its core.
   const sched_param ordinary{};
   pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
   pthread_attr_setschedpolicy(&attributes, SCHED_OTHER);

@@ -68,8 +68,8 @@ class basic_condition_variable {
 
   // Unlocks, sleeps until notified, or for no reason, and locks again. To be called until the
   // condition holds, as the other form does. That one ends, too, when the owner before has died
-  // in the middle: then owner_died() holds, and the condition, of data that may be half changed, was
-  // not looked at. So ask for that first.
+  // in the middle: then owner_died() holds, and the condition, of data that may be half changed,
+  // was not looked at. So ask for that first.
   template <class Lock>
   void wait(Lock& lock) {
     static_cast<void>(wait_until(lock, Deadline::never()));

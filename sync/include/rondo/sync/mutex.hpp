@@ -243,9 +243,10 @@ LockResult basic_mutex<System, Member>::acquire_slowly(std::uint32_t mine,
       case PatienceStep::kAsk:
         // Another thread of ours that owns it lives as we do.
         if (owner == 0 || owner == mine || !who_->ended(owner)) break;
-        // L3 (acquire, pairs with U1, U2): what the owners before the dead one did is done.
-        // relaxed on failure: we look again, at once if another one has but said that it waits.
+        // Once more at once if another one has but said that it waits.
         while ((seen & kOwner) == owner) {
+          // L3 (acquire, pairs with U1, U2): what the owners before the dead one did is done.
+          // relaxed on failure: we look again.
           if (word_->compare_exchange_strong(seen, mine | kSuspect | others | (seen & kContended),
                                              std::memory_order_acquire,
                                              std::memory_order_relaxed)) {
