@@ -11,6 +11,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <ctime>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -71,11 +72,9 @@ struct WakeThread::State {
     control.fetch_add(1, std::memory_order_relaxed);
     futex_wake(control, 1);
   }
-  bool start() noexcept;
-  void run(std::uint64_t mine) noexcept;
-  Deadline look(Deadline& next_pulse) noexcept;
-
-  std::vector<futex_waitv> words;  // the thread's; there is room for all
+  bool start();
+  void run(std::uint64_t mine, std::vector<futex_waitv>& words) noexcept;
+  Deadline look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept;
 };
 
 WakeThread::WakeThread() : state_(new State) {
@@ -107,7 +106,6 @@ bool WakeThread::has_waitv() noexcept {
 bool WakeThread::add(WakeEntry& entry) {
   entry.last_pulse = entry.pulse ? entry.pulse() : 0;
   const std::lock_guard lock(state_->mutex);
-  state_->words.reserve(kMostWords);
   state_->entries.reserve(state_->entries.size() + 1);
   if (!state_->runs && !state_->start()) return false;
   state_->entries.push_back(&entry);
@@ -145,17 +143,18 @@ void WakeThread::forget(WakeEntry& entry) noexcept {
   state_->turned.wait(lock, [&] { return state_->turn != seen || !state_->runs; });
 }
 
-bool WakeThread::State::start() noexcept {
+bool WakeThread::State::start() {
   struct Start {
     State* state;
     std::uint64_t generation;
+    std::vector<futex_waitv> words;  // its own: one that is to end may still be at work
   };
-  auto* const arguments = new (std::nothrow) Start{this, ++generation};
-  if (arguments == nullptr) return false;
+  auto arguments = std::make_unique<Start>(Start{this, ++generation, {}});
+  arguments->words.reserve(kMostWords);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStackBytes);
-  // An ordinary thread, wherever the process runs: not one that competes with the thread that
+  // An ordinary thread, on the cores of the main one: not one that competes with the thread that
   // happened to ask for the first descriptor, at its priority and on its core.
   const sched_param ordinary{};
   pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
@@ -173,21 +172,28 @@ bool WakeThread::State::start() noexcept {
   for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&all, own);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   const auto main = [](void* given) -> void* {
-    const Start start = *static_cast<Start*>(given);
-    delete static_cast<Start*>(given);
+    const std::unique_ptr<Start> start(static_cast<Start*>(given));
     pthread_setname_np(pthread_self(), "rondo-wake");
-    start.state->run(start.generation);
+    start->state->run(start->generation, start->words);
     return nullptr;
   };
-  runs = pthread_create(&thread, &attributes, main, arguments) == 0;
+  runs = pthread_create(&thread, &attributes, main, arguments.get()) == 0;
+  if (!runs) {
+    // Who may not choose its priority or cores (SCHED_IDLE without rights, a system-call filter)
+    // gets one as its own.
+    pthread_attr_destroy(&attributes);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, kStackBytes);
+    runs = pthread_create(&thread, &attributes, main, arguments.get()) == 0;
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
-  if (!runs) delete arguments;
+  if (runs) static_cast<void>(arguments.release());
   return runs;
 }
 
 // Tells those for whom there is something to tell. What is left to sleep on, and until when.
-Deadline WakeThread::State::look(Deadline& next_pulse) noexcept {
+Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept {
   const auto now = Deadline::Clock::now();
   const bool ask = next_pulse.passed_at(now);
   if (ask) next_pulse = Deadline::at(now + kInterval);
@@ -216,7 +222,7 @@ Deadline WakeThread::State::look(Deadline& next_pulse) noexcept {
   return until;
 }
 
-void WakeThread::State::run(std::uint64_t mine) noexcept {
+void WakeThread::State::run(std::uint64_t mine, std::vector<futex_waitv>& words) noexcept {
   Deadline next_pulse = Deadline::after(kInterval);
   for (;;) {
     words.clear();
@@ -227,7 +233,7 @@ void WakeThread::State::run(std::uint64_t mine) noexcept {
     {
       const std::lock_guard lock(mutex);
       if (generation != mine) return;
-      until = look(next_pulse);
+      until = look(next_pulse, words);
       ++turn;
     }
     turned.notify_all();

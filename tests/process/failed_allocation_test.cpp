@@ -17,6 +17,8 @@
 #include "rondo/core/latest_open.hpp"
 #include "rondo/core/spsc_open.hpp"
 #include "rondo/rondo.hpp"
+#include "rondo/sync/mutex.hpp"
+#include "rondo/sync/named.hpp"
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
 
@@ -126,6 +128,7 @@ TEST_F(FailedAllocation, AtEachAllocationOfATypedRing) {
   const std::string name = "shm:" + unique_word();
   at_each_allocation("spsc_ring", [&] { return why_not(spsc_ring<int>::open_producer(name)); });
   at_each_allocation("latest", [&] { return why_not(latest<int>::open_writer(name)); });
+  at_each_allocation("mutex", [&] { return why_not(sync::named<sync::mutex>(name)); });
   EXPECT_GT(failures_, 10);
 }
 

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -79,6 +80,7 @@ class InprocMembership final : public Membership {
   void leave(const Participants::NameGoes& name_goes) noexcept override {
     InprocTable& table = InprocTable::instance();
     const std::lock_guard lock(table.mutex);
+    if (std::exchange(left_, true)) return;
     ring_->attached[side_] = false;
     const bool last = !ring_->attached[1 - side_];
     if (!name_goes(last) || !last) return;
@@ -92,6 +94,7 @@ class InprocMembership final : public Membership {
   std::size_t side_;
   std::uint32_t before_;
   bool came_ = false;
+  bool left_ = false;
 };
 
 // Of a kind whose participants have a table in the ring.
@@ -206,7 +209,16 @@ Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const Open
   const std::lock_guard lock(InprocTable::instance().mutex);
   auto ring = find_ring(url, side == kSending || receiver_creates(url));
   if (!ring) return std::move(ring).error();
-  return join_any_ring(*ring, side, url, options);
+  try {
+    return join_any_ring(*ring, side, url, options);
+  } catch (const std::bad_alloc&) {
+    // Made in vain: it takes memory, and the name.
+    const InprocRing& found = **ring;
+    if (!found.slots && found.joins[0] + found.joins[1] == 0) {
+      InprocTable::instance().rings.erase(found.name);
+    }
+    throw;
+  }
 }
 
 Result<SenderParts> make_sender(AnyMembership membership, const Url& url,

@@ -48,7 +48,7 @@ struct MonitorPart {
   static constexpr std::uint64_t kCommonTag = [] {
     std::uint64_t of_value = 0;
     if constexpr (requires { T::kCommonTag; }) of_value = T::kCommonTag;
-    return of_value << 32 | std::uint64_t{sizeof(T)} << 8 | 4;
+    return (of_value * 0x9E37'79B9'7F4A'7C15 + sizeof(T)) << 3 | 4;
   }();
 
   MutexPart mutex;

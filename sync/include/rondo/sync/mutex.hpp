@@ -244,7 +244,7 @@ LockResult basic_mutex<System, Member>::acquire_slowly(std::uint32_t mine,
         // Another thread of ours that owns it lives as we do.
         if (owner == 0 || owner == mine || !who_->ended(owner)) break;
         // Once more at once if another one has but said that it waits.
-        while ((seen & kOwner) == owner) {
+        for (int tries = 0; tries < 4 && (seen & kOwner) == owner; ++tries) {
           // L3 (acquire, pairs with U1, U2): what the owners before the dead one did is done.
           // relaxed on failure: we look again.
           if (word_->compare_exchange_strong(seen, mine | kSuspect | others | (seen & kContended),

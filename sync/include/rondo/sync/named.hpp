@@ -16,6 +16,7 @@
 
 #include "rondo/core/common.hpp"
 #include "rondo/core/opened.hpp"
+#include "rondo/core/out_of_memory.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/member.hpp"
@@ -93,18 +94,20 @@ template <class Primitive>
     std::string_view name, const CommonParams<typename Primitive::Part>& params = {},
     const RingOptions& options = {}) {
   using Part = typename Primitive::Part;
-  auto attachment = common<Part>::open(name, params, options);
-  if (!attachment) return std::move(attachment).error();
-  // A member looks at the participants where they stay.
-  std::unique_ptr<detail::Standing<Part>> standing(
-      new detail::Standing<Part>{std::move(attachment).value(), std::nullopt, options.keep});
-  auto who = member::of(standing->attachment.participants());
-  if (!who) {
-    standing->attachment.leave([](bool) { return false; });
-    return std::move(who).error();
-  }
-  standing->who = *who;
-  return Named<Primitive>(std::move(standing));
+  return rondo::detail::refuse_without_memory([&]() -> Result<Named<Primitive>> {
+    auto attachment = common<Part>::open(name, params, options);
+    if (!attachment) return std::move(attachment).error();
+    // A member looks at the participants where they stay.
+    std::unique_ptr<detail::Standing<Part>> standing(
+        new detail::Standing<Part>{std::move(attachment).value(), std::nullopt, options.keep});
+    auto who = member::of(standing->attachment.participants());
+    if (!who) {
+      standing->attachment.leave([](bool) { return false; });
+      return std::move(who).error();
+    }
+    standing->who = *who;
+    return Named<Primitive>(std::move(standing));
+  });
 }
 
 }  // namespace rondo::inline RONDO_ABI::sync
