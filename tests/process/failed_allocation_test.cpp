@@ -37,6 +37,14 @@ constinit bool refused = false;
   if (void* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
+// As the standard library's own, which a sanitizer replaces by one that belongs to its delete.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  try {
+    return ::operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
