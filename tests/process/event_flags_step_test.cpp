@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 
+#include "process/deaths_at_each_step.hpp"
 #include "process/stepper.hpp"
 #include "rondo/sync/event_flags.hpp"
 #include "rondo/sync/latch.hpp"
@@ -66,36 +67,18 @@ std::string verdict(Place& place) {
 
 std::uint64_t failures_of(const std::function<void(Place&)>& what, std::uint64_t least_states) {
   Shared<Place> place;
-  Shared<Place> copy;
   place->flags.bits.store(1, std::memory_order_relaxed);
   place->flags.rings.store(sync::detail::kAsleep, std::memory_order_relaxed);
   place->latch.begin(3);
-  Stepper victim([&] {
+  const auto live = [&] {
     Stepper::begin();
     what(*place);
     Stepper::end();
-  });
-  std::uint64_t states = 0;
-  std::uint64_t failures = 0;
-  Place before;
-  std::memset(static_cast<void*>(&before), 0xFF, sizeof before);
-  do {
-    if (std::memcmp(&before, &*place, sizeof before) == 0) continue;
-    std::memcpy(static_cast<void*>(&before), &*place, sizeof before);
-    std::memcpy(static_cast<void*>(&*copy), &*place, sizeof before);
-    ++states;
-    const std::string wrong = verdict(*copy);
-    if (!wrong.empty() && failures++ == 0) {
-      std::printf("%s after instruction %llu\n", wrong.c_str(),
-                  static_cast<unsigned long long>(victim.steps()));
-    }
-  } while (victim.step());
-  EXPECT_TRUE(victim.finished()) << "the victim did not come to its end";
-  EXPECT_GE(states, least_states);
-  std::printf("died after each of %llu instructions, %llu states: %llu failures\n",
-              static_cast<unsigned long long>(victim.steps()),
-              static_cast<unsigned long long>(states), static_cast<unsigned long long>(failures));
-  return failures;
+  };
+  const Deaths deaths = deaths_at_each_step(place, live, verdict);
+  EXPECT_GE(deaths.states, least_states);
+  std::printf("%s\n", deaths.first_failure.c_str());
+  return deaths.failures;
 }
 
 class EventFlagsSteps : public Watchdog {};

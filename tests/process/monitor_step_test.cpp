@@ -5,12 +5,12 @@
 // caught.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <set>
 #include <string>
 
+#include "process/deaths_at_each_step.hpp"
 #include "process/stepper.hpp"
 #include "rondo/sync/monitor.hpp"
 #include "support/processes.hpp"
@@ -70,50 +70,25 @@ std::string verdict(Part& part) {
   return part.mutex.word.load(std::memory_order_relaxed) == 0 ? "" : "not free";
 }
 
-struct Outcome {
-  std::uint64_t states = 0;
-  std::uint64_t failures = 0;
-  std::string first_failure;
-};
-
-Outcome tell(const std::function<void(Part&, Monitor&)>& act, bool asleep) {
-  Outcome outcome;
+Deaths tell(const std::function<void(Part&, Monitor&)>& act, bool asleep) {
   Shared<Part> part;
-  Shared<Part> copy;
   if (asleep) part->changed.rings.store(sync::detail::kAsleep, std::memory_order_relaxed);
   const std::set<std::uint32_t> living{kVictim};
-  Stepper victim([&] {
+  const auto live = [&] {
     const StagedMember self{kVictim, &living};
     Monitor monitor(*part, self);
     Stepper::begin();
     act(*part, monitor);
     Stepper::end();
-  });
-  Part before;
-  std::memset(static_cast<void*>(&before), 0xFF, sizeof before);
-  do {
-    if (std::memcmp(&before, &*part, sizeof before) == 0) continue;
-    std::memcpy(static_cast<void*>(&before), &*part, sizeof before);
-    std::memcpy(static_cast<void*>(&*copy), &*part, sizeof before);
-    ++outcome.states;
-    const std::string wrong = verdict(*copy);
-    if (!wrong.empty() && outcome.failures++ == 0) {
-      outcome.first_failure = wrong + " after instruction " + std::to_string(victim.steps());
-    }
-  } while (victim.step());
-  EXPECT_TRUE(victim.finished()) << "the victim did not come to its end";
-  std::printf("died after each of %llu instructions, %llu states: %llu failures\n",
-              static_cast<unsigned long long>(victim.steps()),
-              static_cast<unsigned long long>(outcome.states),
-              static_cast<unsigned long long>(outcome.failures));
-  return outcome;
+  };
+  return deaths_at_each_step(part, live, verdict);
 }
 
 class MonitorSteps : public Watchdog {};
 
 TEST_F(MonitorSteps, WhoChangesNotifiesAndWaitsMayDieAfterAnyInstruction) {
   for (const bool asleep : {false, true}) {
-    const Outcome outcome = tell(change_and_wait, asleep);
+    const Deaths outcome = tell(change_and_wait, asleep);
     EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
     EXPECT_GE(outcome.states, 10u);
   }

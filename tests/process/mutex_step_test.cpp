@@ -16,6 +16,7 @@
 #include <string>
 #include <thread>
 
+#include "process/deaths_at_each_step.hpp"
 #include "process/stepper.hpp"
 #include "rondo/sync/mutex.hpp"
 #include "rondo/sync/named.hpp"
@@ -118,54 +119,27 @@ std::string verdict(Place& place) {
   return place.part.word.load(std::memory_order_relaxed) == 0 ? "" : "not free";
 }
 
-struct Outcome {
-  std::uint64_t instructions = 0;
-  std::uint64_t states = 0;
-  std::uint64_t failures = 0;
-  std::string first_failure;
-};
-
 // `word`: what the victim finds; `half`: whether the one before died in the middle.
-Outcome tell(const Act& act, std::uint32_t word, bool half) {
-  Outcome outcome;
+Deaths tell(const Act& act, std::uint32_t word, bool half) {
   Shared<Place> place;
-  Shared<Place> copy;
   place->part.word.store(word, std::memory_order_relaxed);
   place->first = half ? 1 : 0;
   const std::set<std::uint32_t> living{kLiving, kVictim};
-  Stepper victim([&] {
+  const auto live = [&] {
     const StagedMember self{kVictim, &living};
     Mutex mutex(place->part, self);
     Stepper::begin();
     act(*place, mutex);
     Stepper::end();
-  });
-  Place before;
-  std::memset(static_cast<void*>(&before), 0xFF, sizeof before);
-  do {
-    if (std::memcmp(&before, &*place, sizeof before) == 0) continue;
-    std::memcpy(static_cast<void*>(&before), &*place, sizeof before);
-    std::memcpy(static_cast<void*>(&*copy), &*place, sizeof before);
-    ++outcome.states;
-    const std::string wrong = verdict(*copy);
-    if (!wrong.empty() && outcome.failures++ == 0) {
-      outcome.first_failure = wrong + " after instruction " + std::to_string(victim.steps());
-    }
-  } while (victim.step());
-  outcome.instructions = victim.steps();
-  EXPECT_TRUE(victim.finished()) << "the victim did not come to its end";
-  std::printf("died after each of %llu instructions, %llu states: %llu failures\n",
-              static_cast<unsigned long long>(outcome.instructions),
-              static_cast<unsigned long long>(outcome.states),
-              static_cast<unsigned long long>(outcome.failures));
-  return outcome;
+  };
+  return deaths_at_each_step(place, live, verdict);
 }
 
 class MutexSteps : public Watchdog {};
 
 TEST_F(MutexSteps, WhoLocksAndUnlocksMayDieAfterAnyInstruction) {
   for (const std::uint32_t word : {0u, MutexPart::kContended}) {
-    const Outcome outcome = tell(lock_and_unlock, word, false);
+    const Deaths outcome = tell(lock_and_unlock, word, false);
     EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
     EXPECT_GE(outcome.states, 7u);
   }
@@ -173,18 +147,18 @@ TEST_F(MutexSteps, WhoLocksAndUnlocksMayDieAfterAnyInstruction) {
 TEST_F(MutexSteps, WhoTakesOverFromTheDeadMayDieAfterAnyInstruction) {
   for (const std::uint32_t marks : {0u, MutexPart::kContended, MutexPart::kSuspect,
                                     MutexPart::kSuspect | MutexPart::kContended}) {
-    const Outcome outcome = tell(lock_and_unlock, kDead | marks, true);
+    const Deaths outcome = tell(lock_and_unlock, kDead | marks, true);
     EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
     EXPECT_GE(outcome.states, 7u);
   }
 }
 TEST_F(MutexSteps, WhoDeclaresNothingMayDieAfterAnyInstruction) {
-  const Outcome outcome = tell(take_and_declare_nothing, kDead | MutexPart::kContended, true);
+  const Deaths outcome = tell(take_and_declare_nothing, kDead | MutexPart::kContended, true);
   EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
   EXPECT_EQ(outcome.states, 4u);
 }
 TEST_F(MutexSteps, WhoWaitsMayDieAfterAnyInstruction) {
-  const Outcome outcome = tell(wait_in_vain, kLiving, false);
+  const Deaths outcome = tell(wait_in_vain, kLiving, false);
   EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
   EXPECT_EQ(outcome.states, 2u);
 }

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "process/deaths_at_each_step.hpp"
 #include "process/stepper.hpp"
 #include "rondo/sync/once.hpp"
 #include "support/processes.hpp"
@@ -67,37 +68,19 @@ std::string verdict(Place& place) {
 
 std::uint64_t failures_of(const std::function<void(Place&, Once&)>& act, std::uint32_t word) {
   Shared<Place> place;
-  Shared<Place> copy;
   place->part.word.store(word, std::memory_order_relaxed);
   const std::set<std::uint32_t> living{kVictim};
-  Stepper victim([&] {
+  const auto live = [&] {
     const StagedMember self{kVictim, &living};
     Once once(place->part, self);
     Stepper::begin();
     act(*place, once);
     Stepper::end();
-  });
-  std::uint64_t states = 0;
-  std::uint64_t failures = 0;
-  Place before;
-  std::memset(static_cast<void*>(&before), 0xFF, sizeof before);
-  do {
-    if (std::memcmp(&before, &*place, sizeof before) == 0) continue;
-    std::memcpy(static_cast<void*>(&before), &*place, sizeof before);
-    std::memcpy(static_cast<void*>(&*copy), &*place, sizeof before);
-    ++states;
-    const std::string wrong = verdict(*copy);
-    if (!wrong.empty() && failures++ == 0) {
-      std::printf("%s after instruction %llu\n", wrong.c_str(),
-                  static_cast<unsigned long long>(victim.steps()));
-    }
-  } while (victim.step());
-  EXPECT_TRUE(victim.finished()) << "the victim did not come to its end";
-  EXPECT_GE(states, 5u);
-  std::printf("died after each of %llu instructions, %llu states: %llu failures\n",
-              static_cast<unsigned long long>(victim.steps()),
-              static_cast<unsigned long long>(states), static_cast<unsigned long long>(failures));
-  return failures;
+  };
+  const Deaths deaths = deaths_at_each_step(place, live, verdict);
+  EXPECT_GE(deaths.states, 5u);
+  std::printf("%s\n", deaths.first_failure.c_str());
+  return deaths.failures;
 }
 
 class OnceSteps : public Watchdog {};

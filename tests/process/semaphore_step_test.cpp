@@ -4,12 +4,12 @@
 // signalled or consumed. A careless one, which counts them instead, must be caught.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <set>
 #include <string>
 
+#include "process/deaths_at_each_step.hpp"
 #include "process/stepper.hpp"
 #include "rondo/sync/semaphore.hpp"
 #include "support/processes.hpp"
@@ -78,47 +78,22 @@ std::string verdict(Place& place) {
   return static_cast<std::int32_t>(judges.available()) == had ? "" : "not free again";
 }
 
-struct Outcome {
-  std::uint64_t states = 0;
-  std::uint64_t failures = 0;
-  std::string first_failure;
-};
-
 // Two permits are to be had, if `holder` is dead; `asleep`: somebody sleeps.
-Outcome tell(const Act& act, std::uint32_t holder, bool asleep, std::int32_t permits) {
-  Outcome outcome;
+Deaths tell(const Act& act, std::uint32_t holder, bool asleep, std::int32_t permits) {
   Shared<Place> place;
-  Shared<Place> copy;
   place->part.permits[0].store(holder, std::memory_order_relaxed);
   place->part.permits[2].store(holder, std::memory_order_relaxed);
   if (asleep) place->part.rings.store(sync::detail::kAsleep, std::memory_order_relaxed);
   say(*place, permits, permits);
   const std::set<std::uint32_t> living{kLiving, kVictim};
-  Stepper victim([&] {
+  const auto live = [&] {
     const StagedMember self{kVictim, &living};
     Semaphore semaphore(place->part, self);
     Stepper::begin();
     act(*place, semaphore);
     Stepper::end();
-  });
-  Place before;
-  std::memset(static_cast<void*>(&before), 0xFF, sizeof before);
-  do {
-    if (std::memcmp(&before, &*place, sizeof before) == 0) continue;
-    std::memcpy(static_cast<void*>(&before), &*place, sizeof before);
-    std::memcpy(static_cast<void*>(&*copy), &*place, sizeof before);
-    ++outcome.states;
-    const std::string wrong = verdict(*copy);
-    if (!wrong.empty() && outcome.failures++ == 0) {
-      outcome.first_failure = wrong + " after instruction " + std::to_string(victim.steps());
-    }
-  } while (victim.step());
-  EXPECT_TRUE(victim.finished()) << "the victim did not come to its end";
-  std::printf("died after each of %llu instructions, %llu states: %llu failures\n",
-              static_cast<unsigned long long>(victim.steps()),
-              static_cast<unsigned long long>(outcome.states),
-              static_cast<unsigned long long>(outcome.failures));
-  return outcome;
+  };
+  return deaths_at_each_step(place, live, verdict);
 }
 
 class SemaphoreSteps : public Watchdog {};
@@ -126,7 +101,7 @@ class SemaphoreSteps : public Watchdog {};
 TEST_F(SemaphoreSteps, WhoTakesAndGivesBackMayDieAfterAnyInstruction) {
   for (const bool asleep : {false, true}) {
     for (const std::uint32_t holder : {Part::kFree, kDead}) {
-      const Outcome outcome = tell(take_and_give_back, holder, asleep, 2);
+      const Deaths outcome = tell(take_and_give_back, holder, asleep, 2);
       EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
       EXPECT_GE(outcome.states, asleep ? 6u : 5u);
     }
@@ -134,13 +109,13 @@ TEST_F(SemaphoreSteps, WhoTakesAndGivesBackMayDieAfterAnyInstruction) {
 }
 TEST_F(SemaphoreSteps, WhoSignalsAndConsumesMayDieAfterAnyInstruction) {
   for (const bool asleep : {false, true}) {
-    const Outcome outcome = tell(signal_and_consume, Part::kFree, asleep, 2);
+    const Deaths outcome = tell(signal_and_consume, Part::kFree, asleep, 2);
     EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
     EXPECT_GE(outcome.states, 6u);
   }
 }
 TEST_F(SemaphoreSteps, WhoWaitsMayDieAfterAnyInstruction) {
-  const Outcome outcome = tell(wait_in_vain, kLiving, false, 0);
+  const Deaths outcome = tell(wait_in_vain, kLiving, false, 0);
   EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
   EXPECT_EQ(outcome.states, 2u);
 }
