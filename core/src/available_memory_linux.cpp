@@ -28,8 +28,6 @@ constexpr Files kVersion1{{{{"memory.limit_in_bytes", "memory.usage_in_bytes"},
 constexpr Files kVersion2{{{{"memory.max", "memory.current"}, {"memory.high", "memory.current"}}},
                           {"active_file ", "inactive_file ", "slab_reclaimable "}};
 
-std::string read_file(const std::string& path) { return detail::read_text(path); }
-
 // The pieces of `text` between separators; into the text, which outlives them.
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> pieces;
@@ -84,7 +82,7 @@ struct Mount {
 // mountinfo: id, parent, device, root, mount point, options, optional fields, "-", type, source,
 // options of the file system.
 std::optional<Mount> find_mount(const std::string& root, std::string_view type) {
-  const std::string text = read_file(root + "/proc/self/mountinfo");
+  const std::string text = detail::read_text(root + "/proc/self/mountinfo");
   for (const std::string_view line : split(text, '\n')) {
     if (line.find(type) == std::string_view::npos) continue;
     const auto words = split(line, ' ');
@@ -98,7 +96,7 @@ std::optional<Mount> find_mount(const std::string& root, std::string_view type) 
 
 // The path of this process's group: a line "NUMBER:CONTROLLERS:PATH"; of version 2, "0::PATH".
 std::optional<std::string> find_group(const std::string& root, bool version2) {
-  const std::string text = read_file(root + "/proc/self/cgroup");
+  const std::string text = detail::read_text(root + "/proc/self/cgroup");
   for (const std::string_view line : split(text, '\n')) {
     const std::size_t first = line.find(':');
     const std::size_t second = line.find(':', first + 1);
@@ -128,7 +126,7 @@ void tighten(AvailableMemory& left, std::uint64_t bytes, const std::string& limi
 // What of a group's usage counts as left. Not cheap: the kernel adds it up on each look.
 std::uint64_t cached_in(const std::string& folder, const Files& files) {
   std::uint64_t cache = 0;
-  const std::string text = read_file(folder + "/memory.stat");
+  const std::string text = detail::read_text(folder + "/memory.stat");
   for (const std::string_view line : split(text, '\n')) {
     for (const std::string_view name : files.cache) {
       if (name.empty() || !line.starts_with(name)) continue;
@@ -144,9 +142,9 @@ void look_at_group(const std::string& root, const std::string& folder, const Fil
   std::optional<std::uint64_t> cache;  // if it is needed: most groups have no limit
   for (const auto& [limit_file, usage_file] : files.pairs) {
     const std::string path = folder + "/" + limit_file;
-    const auto limit = number_in(read_file(root + path));
+    const auto limit = number_in(detail::read_text(root + path));
     if (!limit) continue;
-    const auto usage = number_in(read_file(root + folder + "/" + usage_file));
+    const auto usage = number_in(detail::read_text(root + folder + "/" + usage_file));
     if (!usage) continue;
     if (!cache) cache = cached_in(root + folder, files);
     const std::uint64_t held = *usage - std::min(*usage, *cache);
@@ -170,7 +168,7 @@ void look_at_groups(const std::string& root, bool version2, AvailableMemory& lef
 AvailableMemory available_memory(const std::string& root) {
   AvailableMemory left;
   constexpr std::string_view kAvailable = "MemAvailable:";
-  const std::string text = read_file(root + "/proc/meminfo");
+  const std::string text = detail::read_text(root + "/proc/meminfo");
   for (const std::string_view line : split(text, '\n')) {
     if (!line.starts_with(kAvailable)) continue;
     const auto kilobytes = number_in(line.substr(kAvailable.size()));
