@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "rondo/core/cancellation_disabled.hpp"
+#include "timespec_linux.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -18,23 +19,10 @@ std::uint32_t* address_of(const Atomic<std::uint32_t>& word) noexcept {
   return const_cast<std::uint32_t*>(reinterpret_cast<const std::uint32_t*>(&word));
 }
 
-timespec timespec_of(Deadline deadline) noexcept {
-  using std::chrono::duration_cast;
-  using std::chrono::nanoseconds;
-  using std::chrono::seconds;
-  const auto since_boot = deadline.time().time_since_epoch();
-  if (since_boot.count() <= 0) return {0, 0};  // the kernel refuses negative times
-  const auto whole = duration_cast<seconds>(since_boot);
-  timespec time{};
-  time.tv_sec = static_cast<decltype(time.tv_sec)>(whole.count());
-  time.tv_nsec = static_cast<decltype(time.tv_nsec)>(nanoseconds(since_boot - whole).count());
-  return time;
-}
-
 // One that does not depend on the futex, for systems that refuse it.
 void nap(Deadline deadline) noexcept {
   const timespec until =
-      timespec_of(earlier(deadline, Deadline::after(std::chrono::milliseconds(1))));
+      detail::timespec_of(earlier(deadline, Deadline::after(std::chrono::milliseconds(1))));
   const detail::CancellationDisabled here;
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
@@ -43,7 +31,7 @@ void nap(Deadline deadline) noexcept {
 
 FutexResult futex_wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
                        Deadline deadline) noexcept {
-  const timespec until = timespec_of(deadline);
+  const timespec until = detail::timespec_of(deadline);
   // FUTEX_WAIT_BITSET and not FUTEX_WAIT: its timeout is absolute, on CLOCK_MONOTONIC.
   const long result =
       syscall(SYS_futex, address_of(word), FUTEX_WAIT_BITSET, expected,

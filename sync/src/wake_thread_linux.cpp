@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
-#include <ctime>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -19,6 +18,7 @@
 
 #include "rondo/core/os.hpp"
 #include "rondo/sync/futex.hpp"
+#include "timespec_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -30,12 +30,6 @@ constexpr std::size_t kStackBytes = std::size_t{256} << 10;
 
 futex_waitv word_of(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
   return {value, reinterpret_cast<std::uintptr_t>(&word), FUTEX_32, 0};
-}
-
-timespec timespec_of(Deadline deadline) noexcept {
-  const auto since_boot = std::chrono::nanoseconds(deadline.time().time_since_epoch());
-  const auto whole = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
-  return {static_cast<std::time_t>(whole.count()), static_cast<long>((since_boot - whole).count())};
 }
 
 bool changed(const PreparedWait& wait) noexcept {
