@@ -8,10 +8,11 @@
 //   2. ALatestReaderGoesALongWayInSeveralLooks
 //   3. WhoWasOverrunSearchesNoLap
 //   4. WhoOpensARingWalksAFewLaps
-//   5. ASearchForOrphansIsCut
-//   6. ALookForSlotsNotGivenBackIsCut
-//   7. RacesThatAreAlwaysLostAreGivenUp
-//   8. AReaderOfFramesSearchesThePoolAFewTimes
+//   5. WhoLosesEachRaceToJoinIsToldSo
+//   6. ASearchForOrphansIsCut
+//   7. ALookForSlotsNotGivenBackIsCut
+//   8. RacesThatAreAlwaysLostAreGivenUp
+//   9. AReaderOfFramesSearchesThePoolAFewTimes
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "rondo/core/frame_pool.hpp"
 #include "rondo/core/mpmc_ring.hpp"
@@ -157,6 +159,87 @@ TEST_F(RecordLookBound, WhoOpensARingWalksAFewLaps) {
   parts_.consumer->head.store(kCapacity - 8, kRelaxed);
   EXPECT_FALSE(bounded(
       "to attach", [&] { return record_ring::Consumer::attach(parts_); }, most));
+}
+
+// A small ring whose producer goes on by laps each time that a joining reader has found a place,
+// just before it says that it stands there. So the reader loses that race, as often as it should.
+class RecordJoinRace : public LookBound {
+ protected:
+  static constexpr RecordParams kParams{1024, 2};
+
+  RecordJoinRace() { send(); }
+  // Two laps, as far as readers let it.
+  void send() {
+    constexpr std::uint64_t kTwoLaps = 2 * kParams.capacity / (2 * record_header::kBytes);
+    for (std::uint64_t i = 0; i < kTwoLaps && producer_.try_reserve(8) != nullptr; ++i) {
+      producer_.commit(8);
+    }
+  }
+  Result<record_ring::Consumer> join(const ReaderOptions& options, int races_lost) {
+    producer_wins_ = races_lost;
+    races_ = 0;
+    stood_ = stood();
+    at_work_ = this;
+    peer().strike_whenever([](Strike&) {
+      peer().look_away(true);
+      at_work_->race();
+      peer().look_away(false);
+      return false;
+    });
+    auto reader = record_ring::Consumer::join(parts_.of_reader(0), options);
+    peer().rest();
+    return reader;
+  }
+  // What the reader says of itself: it stands somewhere anew when the state changes.
+  struct Stood {
+    Position head = 0;
+    std::uint64_t state = 0;
+  };
+  [[nodiscard]] Stood stood() const {
+    return {parts_.consumer->head.load(kRelaxed), parts_.consumer->state.load(kRelaxed)};
+  }
+  void show(const Stood& stood) {
+    parts_.consumer->head.store(stood.head, kRelaxed);
+    parts_.consumer->state.store(stood.state, kRelaxed);
+  }
+  // At the reader's first load from there: the producer's laps came before it was said.
+  void race() {
+    const Stood now = stood();
+    const Stood before = std::exchange(stood_, now);
+    if (now.state == before.state || ++races_ > producer_wins_) return;
+    show(before);
+    send();
+    show(now);
+  }
+
+  Memory memory_{record_ring::layout_for(kParams)->total_bytes};
+  RecordParts parts_ = record_ring::create(memory_.bytes(), kParams).value();
+  record_ring::Producer producer_ = record_ring::Producer::attach(parts_).value();
+  Stood stood_;
+  int races_ = 0;
+  int producer_wins_ = 0;
+  inline static RecordJoinRace* at_work_ = nullptr;
+};
+
+TEST_F(RecordJoinRace, WhoLosesEachRaceToJoinIsToldSo) {
+  constexpr int kTries = 64;
+  for (const ReaderPolicy policy :
+       {ReaderPolicy::kReliable, ReaderPolicy::kLossy, ReaderPolicy::kLatest}) {
+    for (const ReaderStart from : {ReaderStart::kOldest, ReaderStart::kNewest}) {
+      const auto reader = join({.policy = policy, .from = from}, kTries);
+      ASSERT_FALSE(reader);
+      EXPECT_EQ(reader.error().code, ErrorCode::kTimedOut) << reader.error().message;
+      EXPECT_EQ(races_, kTries);
+      EXPECT_EQ(reader_state::policy_of(stood().state), ReaderPolicy::kNone) << "it stands nowhere";
+
+      // The last one it may win.
+      auto later = join({.policy = policy, .from = from}, kTries - 1);
+      ASSERT_TRUE(later) << later.error().message;
+      EXPECT_EQ(races_, kTries);
+      EXPECT_EQ(later->try_peek(), ReadOutcome::kMessage);
+      later->leave();
+    }
+  }
 }
 
 // A ring of many slots.
