@@ -4,6 +4,7 @@
 //
 //  1. AtEachAllocationOfAChannel: every transport and kind, both ends
 //  2. AtEachAllocationOfATypedRing
+//  3. ANewRingOfThisProcessGoesWithItsOpen
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -24,8 +25,8 @@
 
 namespace {
 // How many allocations are granted before one is refused; then those that follow are granted again.
-constinit long granted = -1;
-constinit bool refused = false;
+constinit thread_local long granted = -1;
+constinit thread_local bool refused = false;
 }  // namespace
 
 // Not inlined, or gcc takes the pair for a mismatch.
@@ -138,6 +139,38 @@ TEST_F(FailedAllocation, AtEachAllocationOfATypedRing) {
   at_each_allocation("latest", [&] { return why_not(latest<int>::open_writer(name)); });
   at_each_allocation("mutex", [&] { return why_not(sync::named<sync::mutex>(name)); });
   EXPECT_GT(failures_, 10);
+}
+
+// No file tells of it: another one, of another size, can be made under the name.
+TEST_F(FailedAllocation, ANewRingOfThisProcessGoesWithItsOpen) {
+  const auto goes = [&](const std::string& what, const std::string& url, const std::string& other,
+                        auto&& open) {
+    at_each_allocation(what + " at " + url, [&]() -> std::optional<ErrorCode> {
+      std::optional<ErrorCode> failed = open(url);
+      granted = -1;
+      if (!failed) return failed;
+      if (auto sender = Sender::open(other, {.wait = Deadline::now()}); !sender) {
+        return sender.error().code;
+      }
+      // All that a receiver can do without a sender.
+      if (*failed == ErrorCode::kTimedOut) failed.reset();
+      return failed;
+    });
+  };
+  const std::string name = "inproc:" + unique_word();
+  const auto sender = [](const std::string& url) {
+    return why_not(Sender::open(url, {.wait = Deadline::now()}));
+  };
+  const auto receiver = [](const std::string& url) {
+    return why_not(Receiver::open(url, {.wait = Deadline::now()}));
+  };
+  const auto pair = [](const std::string& url) { return why_not(open_pair(url)); };
+  goes("a sender", name + "?capacity=4KiB", name + "?capacity=8KiB", sender);
+  goes("a pair", name + "?capacity=4KiB", name + "?capacity=8KiB", pair);
+  goes("a sender", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", sender);
+  goes("a receiver", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", receiver);
+  goes("a pair", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", pair);
+  EXPECT_GT(failures_, 30);
 }
 
 }  // namespace

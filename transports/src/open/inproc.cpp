@@ -3,7 +3,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -31,7 +30,7 @@ struct InprocRing {
   RecordParts parts{};
   std::array<bool, 2> attached{};
   std::array<std::uint32_t, 2> joins{};  // how often a side has come
-  std::optional<RingSegment> slots;      // kind=mpmc: the ring, in place of all of the above
+  std::optional<RingSegment> slots;      // kind=mpmc: the ring, in place of memory, parts, attached
 
   [[nodiscard]] RingKind kind() const noexcept {
     return slots ? slots->geometry.kind : RingKind::kRecord;
@@ -46,8 +45,35 @@ class InprocTable {
     return *table;
   }
 
+  // Takes the ring away from its name. The caller holds the mutex.
+  void forget(const std::shared_ptr<InprocRing>& ring) noexcept {
+    const auto entry = rings.find(ring->name);
+    if (entry != rings.end() && entry->second == ring) rings.erase(entry);
+  }
+
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<InprocRing>> rings;
+};
+
+// The ring that an open has put into the table, if it did. An open in vain, which never joined it
+// or has no memory for the handle, takes it away again, unless another one has come meanwhile.
+class NewRing {
+ public:
+  NewRing() noexcept = default;
+  NewRing(const NewRing&) = delete;
+  NewRing& operator=(const NewRing&) = delete;
+  ~NewRing() {
+    if (ring_ == nullptr) return;
+    InprocTable& table = InprocTable::instance();
+    const std::lock_guard lock(table.mutex);
+    const std::uint32_t in_vain = SetUp::fails() ? 1 : 0;
+    if (ring_->joins[0] + ring_->joins[1] <= in_vain) table.forget(ring_);
+  }
+
+  void is(std::shared_ptr<InprocRing> ring) noexcept { ring_ = std::move(ring); }
+
+ private:
+  std::shared_ptr<InprocRing> ring_;
 };
 
 class InprocMembership final : public Membership {
@@ -61,7 +87,7 @@ class InprocMembership final : public Membership {
   InprocMembership(const InprocMembership&) = delete;
   InprocMembership& operator=(const InprocMembership&) = delete;
   ~InprocMembership() override {
-    if (SetUp::fails()) leave([this](bool) { return ring_->joins[0] + ring_->joins[1] == 1; });
+    if (SetUp::fails()) leave([](bool) { return false; });
   }
 
   Presence peer() noexcept override {
@@ -83,9 +109,7 @@ class InprocMembership final : public Membership {
     if (std::exchange(left_, true)) return;
     ring_->attached[side_] = false;
     const bool last = !ring_->attached[1 - side_];
-    if (!name_goes(last) || !last) return;
-    const auto entry = table.rings.find(ring_->name);
-    if (entry != table.rings.end() && entry->second == ring_) table.rings.erase(entry);
+    if (name_goes(last) && last) table.forget(ring_);
   }
   void describe(ChannelInfo&) const override {}
 
@@ -160,7 +184,7 @@ struct JoinedInprocRing {
 
 // The ring of that name. kNotFound if there is none and `create` is false. The caller holds the
 // table's mutex.
-Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create) {
+Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create, NewRing& made) {
   InprocTable& table = InprocTable::instance();
   auto entry = table.rings.find(url.target);
   if (entry == table.rings.end()) {
@@ -168,6 +192,7 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create) {
     auto ring = make_ring(url);
     if (!ring) return std::move(ring).error();
     entry = table.rings.emplace(url.target, std::move(ring).value()).first;
+    made.is(entry->second);
   }
   if (auto agreed = check_ring_kind(url, entry->second->kind()); !agreed) {
     return std::move(agreed).error();
@@ -178,11 +203,8 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create) {
 // Takes a place in an mpmc ring. The caller holds the table's mutex.
 Result<MpmcMembership> join_mpmc_ring(const std::shared_ptr<InprocRing>& ring, const Url& url,
                                       const OpenOptions& options, Role role) {
-  NameKeeper keeper{&InprocTable::instance().mutex, [ring] {
-                      auto& rings = InprocTable::instance().rings;
-                      const auto entry = rings.find(ring->name);
-                      if (entry != rings.end() && entry->second == ring) rings.erase(entry);
-                    }};
+  NameKeeper keeper{&InprocTable::instance().mutex,
+                    [ring] { InprocTable::instance().forget(ring); }};
   return MpmcMembership::take(*ring->slots, url, options, role, std::move(keeper));
 }
 
@@ -198,6 +220,7 @@ Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std
     const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
     auto place = join_mpmc_ring(ring, url, options, role);
     if (!place) return std::move(place).error();
+    ++ring->joins[side];
     return AnyMembership(std::move(place).value());
   }
   auto membership = join_record_ring(ring, side, url);
@@ -205,20 +228,12 @@ Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std
   return AnyMembership(JoinedInprocRing{std::move(membership).value(), ring->parts});
 }
 
-Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options) {
+Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options,
+                                    NewRing& made) {
   const std::lock_guard lock(InprocTable::instance().mutex);
-  auto ring = find_ring(url, side == kSending || receiver_creates(url));
+  auto ring = find_ring(url, side == kSending || receiver_creates(url), made);
   if (!ring) return std::move(ring).error();
-  try {
-    return join_any_ring(*ring, side, url, options);
-  } catch (const std::bad_alloc&) {
-    // Made in vain: it takes memory, and the name.
-    const InprocRing& found = **ring;
-    if (!found.slots && found.joins[0] + found.joins[1] == 0) {
-      InprocTable::instance().rings.erase(found.name);
-    }
-    throw;
-  }
+  return join_any_ring(*ring, side, url, options);
 }
 
 Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
@@ -248,16 +263,18 @@ Error needs_a_name() {
 
 Result<SenderParts> open_inproc_sender(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
-  auto membership = find_and_join(url, kSending, options);
+  NewRing made;
+  auto membership = find_and_join(url, kSending, options, made);
   if (!membership) return std::move(membership).error();
   return make_sender(std::move(membership).value(), url, options);
 }
 
 Result<ReceiverParts> open_inproc_receiver(const Url& url, const OpenOptions& options) {
   if (url.target.empty()) return needs_a_name();
+  NewRing made;
   Retry retry;
   for (;;) {
-    auto membership = find_and_join(url, kReceiving, options);
+    auto membership = find_and_join(url, kReceiving, options, made);
     if (membership) return make_receiver(std::move(membership).value(), url, options);
     if (membership.error().code != ErrorCode::kNotFound) return std::move(membership).error();
     if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
