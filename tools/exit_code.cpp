@@ -28,7 +28,8 @@ ExitCode exit_code_of(Status status) noexcept {
     case Status::kTooLarge:
     case Status::kClosed:
     case Status::kForked:
-    case Status::kIoError: return kInOut;
+    case Status::kIoError:
+    case Status::kNoMemory: return kInOut;
   }
   return kInOut;
 }

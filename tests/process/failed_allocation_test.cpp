@@ -5,16 +5,23 @@
 //  1. AtEachAllocationOfAChannel: every transport and kind, both ends
 //  2. AtEachAllocationOfATypedRing
 //  3. ANewRingOfThisProcessGoesWithItsOpen
+//
+// Once it is open, a handle says so, too, and goes on.
+//
+//  4. AtEachAllocationOfABatch
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "conformance/channel_cases.hpp"
+#include "conformance/channel_fixture.hpp"
 #include "rondo/core/latest_open.hpp"
 #include "rondo/core/spsc_open.hpp"
 #include "rondo/rondo.hpp"
@@ -171,6 +178,45 @@ TEST_F(FailedAllocation, ANewRingOfThisProcessGoesWithItsOpen) {
   goes("a receiver", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", receiver);
   goes("a pair", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", pair);
   EXPECT_GT(failures_, 30);
+}
+
+TEST_F(FailedAllocation, AtEachAllocationOfABatch) {
+  int refusals = 0;
+  for (long index = 0;; ++index) {
+    ASSERT_LT(index, 100);
+    auto pair = open_pair("inproc:?kind=mpmc&slots=16&slot_size=256");
+    ASSERT_TRUE(pair) << pair.error().message;
+    auto& [sender, receiver] = *pair;
+    const auto fd = sender.fd();
+    ASSERT_TRUE(fd) << fd.error().message;
+    refused = false;
+    {
+      Sender::Batch batch(sender);
+      long left = index;
+      for (std::uint64_t i = 0; i < 8; ++i) {
+        const std::string message = numbered_message(i, i * 32);
+        granted = left;
+        Status status = batch.try_add(bytes_of(message));
+        const bool now = left >= 0 && granted < 0;
+        left = std::exchange(granted, -1);
+        if (now) {
+          ++refusals;
+          EXPECT_EQ(status, Status::kNoMemory) << index;
+          EXPECT_EQ(sender.status(), Status::kOk) << "it goes on";
+          pollfd poll{*fd, POLLIN, 0};
+          EXPECT_EQ(::poll(&poll, 1, 0), 1) << "there is room, and its descriptor says so";
+          status = batch.try_add(bytes_of(message));
+        }
+        ASSERT_EQ(status, Status::kOk) << i;
+      }
+      ASSERT_EQ(std::move(batch).commit(Deadline::now()), Status::kOk);
+    }
+    for (std::uint64_t i = 0; i < 8; ++i) {
+      ASSERT_EQ(receive(receiver), numbered_message(i, i * 32));
+    }
+    if (!refused) break;
+  }
+  EXPECT_GT(refusals, 8);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 
 TEST(Status, EveryStatusHasATextOfItsOwn) {
   std::set<std::string_view> texts;
-  for (int i = 0; i <= static_cast<int>(Status::kIoError); ++i) {
+  for (int i = 0; i <= static_cast<int>(Status::kNoMemory); ++i) {
     const std::string_view text = to_string(static_cast<Status>(i));
     EXPECT_FALSE(text.empty());
     EXPECT_TRUE(texts.insert(text).second) << text;

@@ -16,6 +16,7 @@ std::string_view to_string(Status status) noexcept {
     case Status::kForked: return "the handle was inherited by fork(); open a new one in the child";
     case Status::kCorrupt: return "the other side wrote what no honest one writes";
     case Status::kIoError: return "the system refused to read or write";
+    case Status::kNoMemory: return "out of memory";
   }
   return "unknown status";
 }

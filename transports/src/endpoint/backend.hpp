@@ -32,7 +32,8 @@ namespace rondo::inline RONDO_ABI::detail {
     case Status::kWouldBlock:
     case Status::kTimedOut:
     case Status::kInterrupted:
-    case Status::kTooLarge: return false;
+    case Status::kTooLarge:
+    case Status::kNoMemory: return false;
     default: return true;
   }
 }

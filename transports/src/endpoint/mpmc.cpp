@@ -133,6 +133,7 @@ std::byte* MpmcSender::add(record_ring::Producer&, Notifier&, std::size_t size_b
     batch_[added_].reserve(std::max<std::size_t>(size_bytes, 1));
     batch_[added_].resize(size_bytes);
   } catch (const std::bad_alloc&) {
+    refusal = Status::kNoMemory;
     return nullptr;
   }
   return batch_[added_++].data();

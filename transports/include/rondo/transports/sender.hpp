@@ -328,7 +328,8 @@ class [[nodiscard]] Sender::Batch {
 
   // Copies `message` into the batch; kWouldBlock if there is no room for it now. Progress: as
   // try_claim(); with kind=mpmc wait-free, but for the memory in which a batch waits for its
-  // commit: it is kept for the next ones, and allocated where that one needs more.
+  // commit: it is kept for the next ones, and allocated where that one needs more. If there is
+  // none, kNoMemory: what was added before can be committed.
   [[nodiscard]] Status try_add(std::span<const std::byte> message) noexcept {
     std::byte* bytes = try_add(message.size());
     if (bytes == nullptr) return sender_->refusal_;
@@ -336,7 +337,7 @@ class [[nodiscard]] Sender::Batch {
     return Status::kOk;
   }
   // Adds a message of `size_bytes` to be written by the caller before commit(); nullptr if there is
-  // no room for it now.
+  // no room for it now, or with kind=mpmc no memory.
   [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept {
     std::byte* const bytes = add(size_bytes);
     sender_->room_came();

@@ -27,7 +27,8 @@ enum class Status : std::uint8_t {
   kClosed,       // this handle is closed, or was moved from
   kForked,       // this handle came here by fork(); open a new one in the child
   kCorrupt,      // the other side wrote what no honest one writes
-  kIoError       // the system refused to read or write
+  kIoError,      // the system refused to read or write
+  kNoMemory      // the program's allocator has none for it; nothing was done, nor is anything over
 };
 
 // The status as a person reads it, e.g. "the sender died".
