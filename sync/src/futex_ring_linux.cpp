@@ -79,7 +79,9 @@ std::shared_ptr<FutexRing::Kept> FutexRing::kept_by_this_thread() {
   thread_local Owner owner;
   // A child leaves its parent's alone: another thread may have been at them.
   if (owner.kept == nullptr || owner.fork_check.forked()) {
-    owner.kept = std::make_shared<Kept>();
+    auto kept = std::make_shared<Kept>();
+    kept->rings.reserve(kMostKept);  // to give one back must find memory
+    owner.kept = std::move(kept);
     owner.fork_check = ForkCheck();
     this_thread().kept = owner.kept.get();
   }

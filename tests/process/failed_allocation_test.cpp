@@ -5,14 +5,18 @@
 //  1. AtEachAllocationOfAChannel: every transport and kind, both ends
 //  2. AtEachAllocationOfATypedRing
 //  3. ANewRingOfThisProcessGoesWithItsOpen
+//  4. APipeOfAnotherMaker
 //
 // Once it is open, a handle says so, too, and goes on.
 //
-//  4. AtEachAllocationOfABatch
+//  5. AtEachAllocationOfABatch
+//  6. ClosingNeedsNone, also with a descriptor
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -180,6 +184,24 @@ TEST_F(FailedAllocation, ANewRingOfThisProcessGoesWithItsOpen) {
   EXPECT_GT(failures_, 30);
 }
 
+// Its flags are others', too, so it is opened anew.
+TEST_F(FailedAllocation, APipeOfAnotherMaker) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  // Of a number that makes its path long.
+  const int reading = fcntl(ends[0], F_DUPFD, 100);
+  const int writing = fcntl(ends[1], F_DUPFD, 100);
+  ASSERT_TRUE(reading >= 100 && writing >= 100);
+  at_each_allocation("a sender at fd:", [&] {
+    return why_not(Sender::open("fd:" + std::to_string(writing), {.wait = Deadline::now()}));
+  });
+  at_each_allocation("a receiver at fd:", [&] {
+    return why_not(Receiver::open("fd:" + std::to_string(reading), {.wait = Deadline::now()}));
+  });
+  for (const int fd : {ends[0], ends[1], reading, writing}) close(fd);
+  EXPECT_GT(failures_, 3);
+}
+
 TEST_F(FailedAllocation, AtEachAllocationOfABatch) {
   int refusals = 0;
   for (long index = 0;; ++index) {
@@ -217,6 +239,24 @@ TEST_F(FailedAllocation, AtEachAllocationOfABatch) {
     if (!refused) break;
   }
   EXPECT_GT(refusals, 8);
+}
+
+TEST_F(FailedAllocation, ClosingNeedsNone) {
+  for (const ChannelCase& channel : kChannelCases) {
+    const std::string url = fresh_url(channel, scratch_.path()) + "?" + options_of(channel, 4096);
+    for (const bool descriptors : {false, true}) {
+      Child child([&] {
+        {
+          auto pair = open_pair(url, {.wait = Deadline::after(std::chrono::seconds(1))});
+          if (!pair) return 1;
+          if (descriptors && (!pair->first.fd() || !pair->second.fd())) return 2;
+          granted = 0;
+        }
+        return refused ? 3 : 0;
+      });
+      EXPECT_EQ(child.join(), 0) << url << (descriptors ? ", with descriptors" : "");
+    }
+  }
 }
 
 }  // namespace

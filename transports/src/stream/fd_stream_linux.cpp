@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <ctime>
 #include <limits>
 #include <string>
@@ -123,8 +125,9 @@ void FdStream::take_pipe(Direction direction) noexcept {
   const int flags = fcntl(fd_.get(), F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK) != 0) return;
   const int access = direction == Direction::kRead ? O_RDONLY : O_WRONLY;
-  const std::string path = "/proc/self/fd/" + std::to_string(fd_.get());
-  if (UniqueFd own = open_file(path.c_str(), access | O_NONBLOCK)) {
+  std::array<char, 32> path{};  // no string, which may find no memory
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd_.get());
+  if (UniqueFd own = open_file(path.data(), access | O_NONBLOCK)) {
     fd_ = std::move(own);
     return;
   }
