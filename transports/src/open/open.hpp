@@ -45,7 +45,7 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<SenderParts> open_fd_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_fd_receiver(const Url& url, const OpenOptions& options);
 
-// fifo: (fifo_linux.cpp)
+// fifo: (fifo.cpp)
 [[nodiscard]] Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options);

@@ -5,25 +5,21 @@
 // are never read as the rest of another. When one of them has gone, the next one waits until the
 // other has noticed: a sender comes in only to a receiver that has met no sender, and to an empty
 // pipe; a receiver begins with a hello, or not at all.
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/file.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "endpoint/stream.hpp"
+#include "open/fifos.hpp"
 #include "open/name.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
+#include "rondo/core/os.hpp"
 #include "rondo/core/user_ids.hpp"
 #include "stream/fd_stream.hpp"
 
@@ -38,76 +34,60 @@ struct Opened {
 };
 
 // Makes the FIFO if nothing stands at the name. What to clean up, if it is ours.
-Result<PendingCleanup> make_fifo(const Url& url) {
-  const char* path = url.target.c_str();
+Result<PendingCleanup> make_if_none(const Url& url) {
   if (identity_at(url.target)) return PendingCleanup();
   // Before there is anything to clean up: there may be no memory for it.
   auto name = std::make_unique<NameCleanup>(url.target);
-  // So that a process that takes the last one away does not take this one. mkfifo() itself needs no
+  // So that a process that takes the last one away does not take this one. To make it needs no
   // lock.
   NameLock lock(url.target);
   static_cast<void>(lock.take(kNameLockHold));
-  if (mkfifo(path, 0600) != 0) {
-    if (errno == EEXIST) return PendingCleanup();
-    return system_error(url, "mkfifo", errno);
+  if (const int error = make_fifo(url.target); error != 0) {
+    if (error == EEXIST) return PendingCleanup();
+    return system_error(url, "mkfifo", error);
   }
   const auto identity = identity_at(url.target);
   if (!identity) {
     const int failed = errno;
-    unlink(path);  // no other can have replaced it so soon
+    static_cast<void>(remove_name(url.target));  // no other can have replaced it so soon
     return system_error(url, "lstat", failed);
   }
   name->is(*identity);
   PendingCleanup cleanup(std::move(name));
-  // After mkfifo(), because the umask takes bits away there.
-  if (url.options.segment.mode != 0600) chmod(path, url.options.segment.mode);
+  // After it was made, because the umask takes bits away there.
+  if (url.options.segment.mode != 0600) {
+    static_cast<void>(set_mode_at(url.target, url.options.segment.mode));
+  }
   return cleanup;
 }
 
 // Bytes of the file that are locked: the sender's role, and a receiver that has met its sender.
-constexpr off_t kSenderByte = 0;
-constexpr off_t kMetByte = 1;
-
-struct flock lock_of(off_t byte, short type) noexcept {
-  struct flock lock {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
-  return lock;
-}
+constexpr std::uint64_t kSenderByte = 0;
+constexpr std::uint64_t kMetByte = 1;
 
 // The one sender locks a byte, the one receiver the file: two kinds of lock that do not meet.
-bool take_role(int fd, Direction direction) noexcept {
-  if (direction == Direction::kRead) return flock(fd, LOCK_EX | LOCK_NB) == 0;
-  struct flock lock = lock_of(kSenderByte, F_WRLCK);
-  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+bool take_role(NativeHandle fd, Direction direction) noexcept {
+  return (direction == Direction::kRead ? lock_whole(fd) : lock_byte(fd, kSenderByte)) == 0;
 }
 
 // A receiver says so before it reads the first byte. A lock for reading, as its descriptor is.
-bool say_met(int fd) noexcept {
-  struct flock lock = lock_of(kMetByte, F_RDLCK);
-  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
-}
+bool say_met(NativeHandle fd) noexcept { return share_byte(fd, kMetByte) == 0; }
 
 // Whether another sender's stream is still on its way to the receiver, or with it.
-bool still_anothers(int fd) noexcept {
-  int unread = 0;
-  struct flock lock = lock_of(kMetByte, F_WRLCK);
-  return ioctl(fd, FIONREAD, &unread) != 0 || unread != 0 || fcntl(fd, F_OFD_GETLK, &lock) != 0 ||
-         lock.l_type != F_UNLCK;
+bool still_anothers(NativeHandle fd) noexcept {
+  std::size_t unread = 0;
+  return unread_in(fd, unread) != 0 || unread != 0 || !is_byte_free(fd, kMetByte);
 }
 
 // kNotFound: nothing there now, or (for a sender) no receiver yet.
 Result<Opened> open_fifo(const Url& url, Direction direction) {
   const bool reading = direction == Direction::kRead;
-  const int access = reading ? O_RDONLY : O_WRONLY;
-  UniqueFd opened = open_file(url.target.c_str(), access | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+  UniqueFd opened = open_fifo_end(url.target, direction);
   if (!opened) {
     if (errno == ENXIO) return Error{ErrorCode::kNotFound, "no receiver yet"};
     return system_error(url, "open", errno);
   }
-  const int fd = opened.get();
+  const NativeHandle fd = opened.get();
   FdStream stream(std::move(opened), direction);
   FileStatus status;
   if (const int error = status_of(fd, status); error != 0) {
@@ -136,7 +116,7 @@ Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direc
                                PendingCleanup& cleanup) {
   Retry retry;
   for (;;) {
-    auto made = make_fifo(url);
+    auto made = make_if_none(url);
     if (!made) return std::move(made).error();
     if (*made) cleanup = std::move(made).value();
     auto opened = open_fifo(url, direction);
