@@ -34,7 +34,6 @@
 //   W1 seq_cst rings, W2 seq_cst word              and who waits for one miss each other
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -46,6 +45,7 @@
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/guess.hpp"
 #include "rondo/sync/member.hpp"
 #include "rondo/sync/patience.hpp"
 #include "rondo/sync/rings.hpp"
@@ -125,7 +125,7 @@ class basic_semaphore {
   RONDO_ALWAYS_INLINE bool release() noexcept {
     const std::uint32_t mine = who_->tenure();
     if (mine == 0) return false;
-    for (std::uint32_t turn = 0, at = near(); turn < kTurns * Most; ++turn, at = after(at)) {
+    for (std::uint32_t turn = 0, at = near_.get(); turn < kTurns * Most; ++turn, at = after(at)) {
       std::uint32_t seen = mine;
       // F1 (seq_cst, pairs with T1, T2): what was done before is done. And it stands before F3.
       // relaxed on failure: it is not ours.
@@ -142,7 +142,7 @@ class basic_semaphore {
   // held. Progress and memory ordering: as release().
   bool post() noexcept {
     if (who_->tenure() == 0) return false;
-    for (std::uint32_t turn = 0, at = near(); turn < kTurns * Most; ++turn, at = after(at)) {
+    for (std::uint32_t turn = 0, at = near_.get(); turn < kTurns * Most; ++turn, at = after(at)) {
       std::uint32_t seen = 0;
       // F2 (seq_cst, pairs with T1, T2): what was done before is done. And it stands before F3.
       // relaxed on failure: it is there.
@@ -182,21 +182,6 @@ class basic_semaphore {
   // How often all words are looked at before it is said that there is none of a kind: while others
   // take some and free some, a single look may miss the one that is there, each time it moves.
   static constexpr std::uint32_t kTurns = 8;
-  // Where the last permit was found: the next one is likely there. relaxed, all: a guess.
-  struct Near {
-    static constexpr auto kRelaxed = std::memory_order_relaxed;
-    std::atomic<std::uint32_t> at;
-    explicit Near(std::uint32_t where) noexcept : at(where) {}
-    Near(const Near& other) noexcept : at(other.at.load(kRelaxed)) {}
-    Near& operator=(const Near& other) noexcept {
-      at.store(other.at.load(kRelaxed), kRelaxed);
-      return *this;
-    }
-  };
-  // relaxed: a guess.
-  [[nodiscard]] std::uint32_t near() const noexcept {
-    return near_.at.load(std::memory_order_relaxed);
-  }
   [[nodiscard]] static std::uint32_t after(std::uint32_t at) noexcept {
     return at + 1 == Most ? 0 : at + 1;
   }
@@ -207,7 +192,7 @@ class basic_semaphore {
     return take_free(as) || take_slowly(as, deadline);
   }
   [[nodiscard]] RONDO_ALWAYS_INLINE bool take_free(std::uint32_t as) noexcept {
-    for (std::uint32_t i = 0, at = near(); i < Most; ++i, at = after(at)) {
+    for (std::uint32_t i = 0, at = near_.get(); i < Most; ++i, at = after(at)) {
       auto& permit = part_->permits[at];
       // W2 (seq_cst, forbids that a permit freed by one that missed W1 is missed here).
       std::uint32_t seen = permit.load(std::memory_order_seq_cst);
@@ -216,9 +201,8 @@ class basic_semaphore {
       // relaxed on failure: another one was faster.
       if (permit.compare_exchange_strong(seen, as, std::memory_order_acquire,
                                          std::memory_order_relaxed)) {
-        // relaxed: a guess. Only if it was wrong: the next compare-and-swap would wait for the
-        // store.
-        if (i != 0) near_.at.store(at, std::memory_order_relaxed);
+        // Only if it was wrong: the next compare-and-swap would wait for the store.
+        if (i != 0) near_.set(at);
         return true;
       }
     }
@@ -282,7 +266,7 @@ class basic_semaphore {
 
   Part* part_;
   const Member* who_;
-  Near near_;
+  detail::Guess near_;  // where the last permit was found
 };
 
 template <std::uint32_t Most = 64>
