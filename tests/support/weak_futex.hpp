@@ -1,8 +1,8 @@
 // What the primitives of sync need, in the weak-memory scheduler: a futex whose waiters are
 // simulated threads, and members whose end is that of their thread.
 //
-// A sleep ends by a wake, or when all others sleep or have ended: only a wake that was lost, or an
-// owner that died, lets it come to that.
+// A sleep ends by a wake, or together with all others when none is awake any more: only a wake that
+// was lost, or an owner that died, lets it come to that.
 #pragma once
 
 #include <chrono>
@@ -22,6 +22,7 @@ struct WeakFutex {
   struct Sleep {
     const void* word;
     bool woken;
+    bool over;  // its slice
   };
   std::vector<Sleep*> asleep;
   std::uint64_t slices = 0;  // sleeps that no wake ended
@@ -44,11 +45,17 @@ struct WeakSystem {
     execution.yield();
     // The kernel compares with the newest value, in one step with falling asleep.
     if (execution.stores_of(&word, 0).back().value != expected) return FutexResult::kChanged;
-    WeakFutex::Sleep sleep{&word, false};
+    WeakFutex::Sleep sleep{&word, false, false};
     futex.asleep.push_back(&sleep);
-    while (!sleep.woken && execution.running() > futex.asleep.size()) execution.yield();
+    while (!sleep.woken && !sleep.over) {
+      if (execution.running() <= futex.asleep.size()) {
+        for (WeakFutex::Sleep* each : futex.asleep) each->over = true;
+        futex.asleep.clear();
+      } else {
+        execution.yield();
+      }
+    }
     if (sleep.woken) return FutexResult::kWoken;
-    std::erase(futex.asleep, &sleep);
     ++futex.slices;
     return FutexResult::kTimedOut;
   }
