@@ -6,7 +6,8 @@
 // contended  two processes lock, add one, and unlock, over and over: pairs of both in a second; and
 //            again with some work of their own in between
 //
-// and the same of a semaphore with one permit, taken and given back, beside sem_t between processes
+// and the same of a semaphore with one permit, taken and given back, beside sem_t between processes;
+// of a shared mutex, to write and to read, beside a process-shared pthread_rwlock_t
 //
 // Not measured: who waits how long (fairness), more than two processes. All take turns, sample by
 // sample; ratios within a round.
@@ -36,6 +37,7 @@
 #include "rondo/sync/mutex.hpp"
 #include "rondo/sync/named.hpp"
 #include "rondo/sync/semaphore.hpp"
+#include "rondo/sync/shared_mutex.hpp"
 #include "support/child.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
@@ -91,6 +93,24 @@ class PosixSemaphore {
   sem_t* semaphore_;
 };
 
+template <bool Reads>
+class PthreadRwlock {
+ public:
+  static constexpr bool kReads = Reads;
+  PthreadRwlock() : lock_(map_shared<pthread_rwlock_t>()) {
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (pthread_rwlock_init(lock_, &attributes) != 0) fail("pthread_rwlock_init");
+  }
+  void join() {}
+  void lock() { Reads ? pthread_rwlock_rdlock(lock_) : pthread_rwlock_wrlock(lock_); }
+  void unlock() { pthread_rwlock_unlock(lock_); }
+
+ private:
+  pthread_rwlock_t* lock_;
+};
+
 // One handle in each process, as a forked child has no part in its parent's.
 template <class Primitive>
 class Ours {
@@ -121,9 +141,17 @@ class Ours {
     }
   }
 
- private:
+ protected:
   std::string url_;
   std::unique_ptr<sync::Named<Primitive>> mine_;
+};
+
+class OursToRead : public Ours<sync::shared_mutex> {
+ public:
+  static constexpr bool kReads = true;
+  using Ours::Ours;
+  void lock() { mine_->lock_shared(); }
+  void unlock() { mine_->unlock_shared(); }
 };
 
 template <class Mutex>
@@ -139,7 +167,8 @@ double alone(Mutex& mutex) {
 struct Race {
   alignas(kSharingRange) std::atomic<int> ready{0};
   std::atomic<bool> stop{false};
-  alignas(kSharingRange) std::uint64_t count = 0;  // guarded
+  alignas(kSharingRange) std::atomic<std::uint64_t> turns{0};  // of both, in the end
+  alignas(kSharingRange) std::uint64_t count = 0;              // guarded
 };
 
 // Both processes do this, until the first one says so; `work`: turns of their own between two
@@ -151,13 +180,19 @@ void contend(Mutex& mutex, Race& race, int core, int work, bool real_time) {
   race.ready.fetch_add(1);
   while (race.ready.load() != 2) cpu_relax();
   const auto start = Clock::now();
-  for (std::uint64_t turn = 0; !race.stop.load(std::memory_order_relaxed); ++turn) {
+  std::uint64_t turn = 0;
+  for (; !race.stop.load(std::memory_order_relaxed); ++turn) {
     mutex.lock();
-    ++race.count;
+    if constexpr (requires { requires Mutex::kReads; }) {
+      if (*static_cast<volatile std::uint64_t*>(&race.count) != 0) fail("a writer");
+    } else {
+      ++race.count;
+    }
     mutex.unlock();
     for (int i = 0; i < work; ++i) cpu_relax();
     if (core == 0 && turn % 64 == 0 && Clock::now() - start >= kContended) race.stop = true;
   }
+  race.turns += turn;
 }
 
 template <class Mutex>
@@ -181,7 +216,7 @@ double contended(Mutex& mutex, int work, bool real_time) {
   here.join();
   int status = 0;
   if (waitpid(child, &status, 0) != child || status != 0) fail("the other process failed");
-  const auto count = static_cast<double>(race->count);
+  const auto count = static_cast<double>(race->turns.load());
   munmap(race, sizeof *race);
   return count / seconds;
 }
@@ -210,11 +245,19 @@ int main(int argc, char** argv) {
   PosixSemaphore theirs;
   PthreadMutex shared(true);
   PthreadMutex own(false);
+  Ours<sync::shared_mutex> our_shared("shared");
+  OursToRead our_shared_to_read("shared.read");
+  PthreadRwlock<false> rwlock;
+  PthreadRwlock<true> rwlock_to_read;
   std::vector<Entry> entries{entry("rondo mutex", Role::kOurs, ours),
                              entry("robust process-shared pthread mutex", Role::kRival, shared),
                              entry("private pthread mutex", Role::kFloor, own),
                              entry("rondo semaphore", Role::kOurs, our_semaphore),
-                             entry("sem_t between processes", Role::kRival, theirs)};
+                             entry("sem_t between processes", Role::kRival, theirs),
+                             entry("rondo shared_mutex, to write", Role::kOurs, our_shared),
+                             entry("pthread_rwlock_t, to write", Role::kRival, rwlock),
+                             entry("rondo shared_mutex, to read", Role::kOurs, our_shared_to_read),
+                             entry("pthread_rwlock_t, to read", Role::kRival, rwlock_to_read)};
   Results results("primitives_compare");
   constexpr int kWork[] = {0, 20};
   for (Entry& each : entries) {
@@ -232,7 +275,7 @@ int main(int argc, char** argv) {
     while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });
   {
-    Rounds rounds("primitives_compare", options.rounds, options.seconds, 13);
+    Rounds rounds("primitives_compare", options.rounds, options.seconds, 25);
     while (rounds.next()) {
       for (Entry& each : entries) {
         rounds.question();

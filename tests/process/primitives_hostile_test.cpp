@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "rondo/core/common.hpp"
+#include "rondo/sync/barrier.hpp"
 #include "rondo/sync/condition_variable.hpp"
 #include "rondo/sync/event_flags.hpp"
 #include "rondo/sync/latch.hpp"
@@ -18,6 +19,7 @@
 #include "rondo/sync/mutex.hpp"
 #include "rondo/sync/once.hpp"
 #include "rondo/sync/semaphore.hpp"
+#include "rondo/sync/shared_mutex.hpp"
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
 
@@ -33,6 +35,8 @@ struct Everything {
   sync::EventFlagsPart flags;
   sync::LatchPart latch;
   sync::SemaphorePart<8> semaphore;
+  sync::shared_mutex::Part shared;
+  sync::barrier::Part barrier;
 };
 
 class PrimitivesBesideAScribbler : public Watchdog {};
@@ -73,6 +77,8 @@ TEST_F(PrimitivesBesideAScribbler, EveryCallWithADeadlineComesBack) {
   sync::event_flags flags(all.flags, *self);
   sync::latch latch(all.latch, *self);
   sync::counting_semaphore<8> semaphore(all.semaphore, *self);
+  sync::shared_mutex shared(all.shared, *self);
+  sync::barrier barrier(all.barrier, *self);
   struct Lock {
     sync::mutex& what;
     void lock() { static_cast<void>(what.acquire(Deadline::after(1ms))); }
@@ -104,8 +110,17 @@ TEST_F(PrimitivesBesideAScribbler, EveryCallWithADeadlineComesBack) {
     semaphore.post();
     semaphore.release();
     answers += semaphore.held() <= 8 ? 1 : 0;
+    static_cast<void>(shared.acquire(soon()));
+    shared.make_consistent();
+    shared.unlock();
+    static_cast<void>(shared.acquire_shared(soon()));
+    shared.unlock_shared();
+    barrier.take_seat();
+    answers += barrier.wait(barrier.arrive(), soon()) <= sync::BarrierResult::kNoSeat ? 1 : 0;
+    barrier.arrive_and_drop();
+    answers += barrier.parties() <= barrier.max() ? 1 : 0;
   }
-  EXPECT_EQ(answers, 4 * turns);
+  EXPECT_EQ(answers, 6 * turns);
   // The kernel's word is no matter of the segment's.
   EXPECT_EQ(self->tenure(), ours);
   EXPECT_FALSE(self->ended(ours));
