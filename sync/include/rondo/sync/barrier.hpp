@@ -34,8 +34,8 @@
 //
 //   A1 seq_cst seats  ->  S1 seats      what was done before arriving or dropping is done when the
 //                                       phase is over
-//   A1, D1, S1 seq_cst seats            forbid that two who arrive, drop or find a death out at
-//                                       once miss each other, and nobody ends the phase
+//   A1, S1 seq_cst seats                forbid that two who arrive or drop at once miss each other,
+//                                       and nobody ends the phase
 //   P1 release phase  ->  P2 phase      what all did before they arrived is done, and the deaths
 //                                       are marked, when the phase is seen to be over
 #pragma once
@@ -249,7 +249,7 @@ class basic_barrier {
       std::uint64_t seen = seat.load(std::memory_order_relaxed);
       if (whose_of(seen) != whose || seen == arrived) continue;
       // A1 (seq_cst, pairs with S1): what was done before is done. And this party and another one
-      // that arrives, drops or dies do not miss each other.
+      // that arrives or drops do not miss each other.
       // relaxed on failure: another one was faster.
       if (seat.compare_exchange_strong(seen, as, std::memory_order_seq_cst,
                                        std::memory_order_relaxed)) {
@@ -343,9 +343,9 @@ void basic_barrier<Most, System, Member>::remove_the_dead(std::uint32_t phase) n
         !who_->ended(whose)) {
       continue;
     }
-    // D1 (seq_cst, forbids that this and an arrival at once both miss the other).
-    // relaxed on failure: another one was faster.
-    seat.compare_exchange_strong(seen, seat_of(Part::kDied, next(phase)), std::memory_order_seq_cst,
+    // relaxed, both: who ends the phase has seen it, and P1 says so to the others. One that arrives
+    // at this moment and misses it is ended for by us, or at the end of a slice.
+    seat.compare_exchange_strong(seen, seat_of(Part::kDied, next(phase)), std::memory_order_relaxed,
                                  std::memory_order_relaxed);
   }
 }
