@@ -7,7 +7,8 @@
 //            again with some work of their own in between
 //
 // and the same of a semaphore with one permit, taken and given back, beside sem_t between processes;
-// of a shared mutex, to write and to read, beside a process-shared pthread_rwlock_t
+// of a shared mutex, to write and to read, beside a process-shared pthread_rwlock_t; and of a spin
+// mutex beside a process-shared pthread_spinlock_t
 //
 // Not measured: who waits how long (fairness), more than two processes. All take turns, sample by
 // sample; ratios within a round.
@@ -38,6 +39,7 @@
 #include "rondo/sync/named.hpp"
 #include "rondo/sync/semaphore.hpp"
 #include "rondo/sync/shared_mutex.hpp"
+#include "rondo/sync/spin_mutex.hpp"
 #include "support/child.hpp"
 #include "support/machine.hpp"
 #include "support/results.hpp"
@@ -91,6 +93,22 @@ class PosixSemaphore {
 
  private:
   sem_t* semaphore_;
+};
+
+class PthreadSpinlock {
+ public:
+  PthreadSpinlock() : lock_(map_shared<Padded>()) {
+    if (pthread_spin_init(&lock_->lock, PTHREAD_PROCESS_SHARED) != 0) fail("pthread_spin_init");
+  }
+  void join() {}
+  void lock() { pthread_spin_lock(&lock_->lock); }
+  void unlock() { pthread_spin_unlock(&lock_->lock); }
+
+ private:
+  struct Padded {
+    pthread_spinlock_t lock;
+  };
+  Padded* lock_;
 };
 
 template <bool Reads>
@@ -247,6 +265,8 @@ int main(int argc, char** argv) {
   PthreadMutex own(false);
   Ours<sync::shared_mutex> our_shared("shared");
   OursToRead our_shared_to_read("shared.read");
+  Ours<sync::spin_mutex> our_spin("spin");
+  PthreadSpinlock spinlock;
   PthreadRwlock<false> rwlock;
   PthreadRwlock<true> rwlock_to_read;
   std::vector<Entry> entries{entry("rondo mutex", Role::kOurs, ours),
@@ -257,7 +277,9 @@ int main(int argc, char** argv) {
                              entry("rondo shared_mutex, to write", Role::kOurs, our_shared),
                              entry("pthread_rwlock_t, to write", Role::kRival, rwlock),
                              entry("rondo shared_mutex, to read", Role::kOurs, our_shared_to_read),
-                             entry("pthread_rwlock_t, to read", Role::kRival, rwlock_to_read)};
+                             entry("pthread_rwlock_t, to read", Role::kRival, rwlock_to_read),
+                             entry("rondo spin_mutex", Role::kOurs, our_spin),
+                             entry("pthread_spinlock_t", Role::kRival, spinlock)};
   Results results("primitives_compare");
   constexpr int kWork[] = {0, 20};
   for (Entry& each : entries) {
@@ -275,7 +297,7 @@ int main(int argc, char** argv) {
     while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });
   {
-    Rounds rounds("primitives_compare", options.rounds, options.seconds, 25);
+    Rounds rounds("primitives_compare", options.rounds, options.seconds, 31);
     while (rounds.next()) {
       for (Entry& each : entries) {
         rounds.question();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rondo/sync/mutex.hpp"
+#include "rondo/sync/spin_mutex.hpp"
 #include "support/staged_member.hpp"
 
 namespace rondo::testing {
@@ -29,13 +30,14 @@ class MutexRace : public ::testing::TestWithParam<std::uint32_t> {
   void TearDown() override { alarm(0); }
 
   // Runs `threads` of them; each counts in plain memory.
+  template <class Which = Mutex>
   void run(int threads, std::uint64_t turns) {
     const std::set<std::uint32_t> living{kFirst, kSecond};
     std::vector<std::thread> running;
     for (int i = 0; i < threads; ++i) {
       running.emplace_back([&, i] {
         const StagedMember self{i % 2 == 0 ? kFirst : kSecond, &living, 0, GetParam()};
-        Mutex mutex(part_, self);
+        Which mutex(part_, self);
         for (std::uint64_t k = 0; k < turns; ++k) {
           const LockResult result = mutex.acquire();
           if (result == LockResult::kOwnerDied) {
@@ -59,6 +61,11 @@ TEST_P(MutexRace, WhatItGuardsIsChangedByOneAtATime) {
   run(4, kTurns);
   EXPECT_EQ(count_, 4 * kTurns);
   EXPECT_EQ(deaths_, 0u);
+}
+
+TEST_P(MutexRace, TheSameByLookingAllTheTime) {
+  run<sync::basic_spin_mutex<BellSystem, StagedMember>>(4, kTurns);
+  EXPECT_EQ(count_, 4 * kTurns);
 }
 
 TEST_P(MutexRace, OneOfThoseWhoWaitTakesOverFromTheDead) {

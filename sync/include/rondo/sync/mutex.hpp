@@ -91,6 +91,11 @@ enum class LockResult : std::uint8_t {
 namespace detail {
 // Throws the std::system_error that lock() owes.
 [[noreturn]] RONDO_API void throw_lock_error(LockResult result);
+
+// How a mutex waits before it falls asleep: as Patience does. Another way: spin_mutex.hpp.
+struct LookLessAndLess {
+  static constexpr bool kSpins = false;
+};
 }  // namespace detail
 
 // A handle; all threads of a process may share it, and each process has its own. Not recursive: a
@@ -100,7 +105,7 @@ namespace detail {
 // Progress: blocking, but as said. A death costs its successor up to 50 ms. Not fair: who comes
 // when it is unlocked gets it. Priorities are not inherited.
 // Memory ordering: what was done before unlock() is visible after the lock that follows.
-template <class System = BellSystem, class Member = member>
+template <class System = BellSystem, class Member = member, class Looks = detail::LookLessAndLess>
 class basic_mutex {
  public:
   using Part = MutexPart;
@@ -209,15 +214,36 @@ class basic_mutex {
                                           std::memory_order_relaxed);
   }
 
+  // Takes it if it is free and recoverable; `seen`: what stands there, now and then. `others`: marks
+  // to be set besides.
+  [[nodiscard]] bool take(std::uint32_t& seen, std::uint32_t mine, std::uint32_t others) noexcept {
+    // L2 (acquire, pairs with U1, U2): what the owner before did is done.
+    // relaxed on failure: `seen` is what stands there instead.
+    return (seen & (kOwner | kSuspect)) == 0 &&
+           word_->compare_exchange_strong(seen, mine | others | (seen & kContended),
+                                          std::memory_order_acquire, std::memory_order_relaxed);
+  }
+
   Atomic<std::uint32_t>* word_;
   const Member* who_;
+  [[no_unique_address]] Looks looks_;
 };
 
-template <class System, class Member>
-LockResult basic_mutex<System, Member>::acquire_slowly(std::uint32_t mine,
-                                                       Deadline deadline) noexcept {
+template <class System, class Member, class Looks>
+LockResult basic_mutex<System, Member, Looks>::acquire_slowly(std::uint32_t mine,
+                                                              Deadline deadline) noexcept {
   if (mine == 0) return LockResult::kNoMember;
-  Patience<System> patience(who_->looks(), deadline);
+  std::uint32_t looks = who_->looks();
+  if constexpr (Looks::kSpins) {
+    const auto look = [&] {
+      // relaxed: taking it orders.
+      std::uint32_t seen = word_->load(std::memory_order_relaxed);
+      return take(seen, mine, 0);
+    };
+    if (looks != 0 && looks_.spin(look, deadline)) return LockResult::kLocked;
+    looks = 0;
+  }
+  Patience<System> patience(looks, deadline);
   std::uint32_t others = 0;  // kContended once we have slept: others may sleep beside us
   int last_looks = 8;
   for (;;) {
@@ -225,12 +251,7 @@ LockResult basic_mutex<System, Member>::acquire_slowly(std::uint32_t mine,
     std::uint32_t seen = word_->load(std::memory_order_relaxed);
     if ((seen & kOwner) == 0) {
       if ((seen & kSuspect) != 0) return LockResult::kNotRecoverable;
-      // L2 (acquire, pairs with U1, U2): what the owner before did is done.
-      // relaxed on failure: `seen` is what stands there instead.
-      if (word_->compare_exchange_strong(seen, mine | others | (seen & kContended),
-                                         std::memory_order_acquire, std::memory_order_relaxed)) {
-        return LockResult::kLocked;
-      }
+      if (take(seen, mine, others)) return LockResult::kLocked;
     }
     const std::uint32_t owner = seen & kOwner;
     switch (patience.next()) {
@@ -263,8 +284,8 @@ LockResult basic_mutex<System, Member>::acquire_slowly(std::uint32_t mine,
   }
 }
 
-template <class System, class Member>
-bool basic_mutex<System, Member>::unlock_slowly(std::uint32_t mine) noexcept {
+template <class System, class Member, class Looks>
+bool basic_mutex<System, Member, Looks>::unlock_slowly(std::uint32_t mine) noexcept {
   // relaxed: the owner's own word; others change nothing in it but `contended`.
   std::uint32_t seen = word_->load(std::memory_order_relaxed);
   for (;;) {
