@@ -44,6 +44,8 @@ struct ReceiverParts;
 // it is meanwhile.
 class [[nodiscard]] Message {
  public:
+  // None, as one that was moved from: empty, and good for nothing but to be destroyed.
+  Message() noexcept : receiver_(nullptr) {}
   Message(Receiver& receiver, std::span<const std::byte> bytes) noexcept
       : receiver_(&receiver), bytes_(bytes) {}
   Message(Message&& other) noexcept

@@ -51,6 +51,8 @@ struct SenderParts;
 // at a time, and none while a Batch is open; the Sender stays where it is meanwhile.
 class [[nodiscard]] Claim {
  public:
+  // None, as one that was moved from: empty, and good for nothing but to be destroyed.
+  Claim() noexcept : sender_(nullptr) {}
   Claim(Sender& sender, std::span<std::byte> bytes, Deadline deadline) noexcept
       : sender_(&sender), bytes_(bytes), deadline_(deadline) {}
   RONDO_ALWAYS_INLINE Claim(Claim&& other) noexcept
