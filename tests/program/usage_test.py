@@ -166,6 +166,22 @@ class Readme(ProgramTest):
         self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
         # Its input stays open: the end of that ends it, too.
         self.assertEqual((loop.stdout.read(), loop.wait()), (b"hello\nshared\nmemory\n", 0))
+        uring = os.path.join(examples, "liburing")
+        if os.path.exists(uring):  # where its library is
+            loop = self.start_program(uring, "shm:hello")
+            self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0],
+                             0)
+            self.assertIn(self.finish(loop), ((0, b"hello\nshared\nmemory\n", ""),
+                                              (2, b"", "no io_uring here\n")))
+        asio = os.path.join(examples, "asio")
+        if os.path.exists(asio):
+            self.names.append("copies")
+            passing = self.start_program(asio, "shm:hello", "shm:copies")
+            copies = self.start("recv", "shm:copies")
+            self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0],
+                             0)
+            self.assertEqual(self.finish(copies)[:2], (0, b"hello\nshared\nmemory\n"))
+            self.assertEqual(self.finish(passing), (0, b"3 messages\n", ""))
         ring = self.start_program(os.path.join(examples, "ring_in_process"))
         self.assertEqual(self.finish(ring)[:2], (0, b"10000000 trades, mean price 100\n"))
 
