@@ -93,6 +93,12 @@ measure footprint_compare 5 2 --rounds 5
 headline "Rare messages between two processes: processor time, against a bare futex"
 measure rare_messages_compare 50 10 --rounds 5 --messages "$([[ $quick ]] && echo 150 || echo 1000)"
 
+headline "Waiting for the next message, in each mode, on two cores and on one"
+measure wait_modes_compare 90 20 --rounds 3 --gaps 1 10 30 100 1000 10000 "${real_time[@]}"
+
+headline "From a ring to the wake of another process, in each way"
+measure doorbells_compare 15 5 --rounds 5 "${real_time[@]}"
+
 headline "Process-shared primitives, against the C library's"
 measure primitives_compare 25 6 --rounds 15 "${real_time[@]}"
 

@@ -35,12 +35,4 @@ std::string_view to_string(WaitMode mode) noexcept {
 
 std::string_view wait_mode_names() noexcept { return "spin, pause, yield, adaptive, park"; }
 
-WaitStrategy::WaitStrategy(WaitMode mode, const std::atomic<bool>* stop) noexcept
-    : mode_(mode),
-      // On one processor the peer can't run while we look.
-      most_spin_(std::thread::hardware_concurrency() == 1 ? std::chrono::nanoseconds::zero()
-                                                          : kAdaptiveSpin),
-      spin_(most_spin_),
-      stop_(stop) {}
-
 }  // namespace rondo::inline RONDO_ABI

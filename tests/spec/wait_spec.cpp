@@ -12,12 +12,32 @@
 // 11. OnlyTheParkingModesSleep
 // 12. NoSleepOutlastsDeadlineOrProbe
 // 13. TheAdaptiveModeLooksForLessAfterLongWaits
-// 14. ModesAreParsedByName
+// 14. OneThatSleepsInVainLooksForLessToo
+// 15. SpinningGivesTheCoreAwayNowAndThen
+// 16. AndAfterEachRoundOnceThatHasHelped
+// 17. ThePausingModesPauseAsTheProcessorCan
+// 18. NoPauseIsForMoreThanAPartOfTheWait
+// 19. PausesMayEndAtOnce
+// 20. ModesAreParsedByName
 #include "rondo/sync/wait.hpp"
+
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <vector>
 
 #include "support/doorbell_fixture.hpp"
+
+namespace {
+std::uint64_t cores_yielded = 0;
+}  // namespace
+
+// In place of the C library's.
+extern "C" int sched_yield() noexcept {
+  ++cores_yielded;
+  return static_cast<int>(syscall(SYS_sched_yield));
+}
 
 namespace rondo {
 namespace {
@@ -235,24 +255,121 @@ struct TimedBell {
 };
 
 TEST_F(Wait, TheAdaptiveModeLooksForLessAfterLongWaits) {
-  if (std::thread::hardware_concurrency() == 1) GTEST_SKIP() << "nobody to look for";
   WaitStrategy strategy(WaitMode::kAdaptive);
-  EXPECT_EQ(strategy.adaptive_spin(), WaitStrategy::kAdaptiveSpin);
+  const LookBudget& budget = strategy.look_budget();
+  EXPECT_EQ(budget.looks_for(), budget.sleep_cost());
 
   TimedBell long_sleep{1ms};
   for (int i = 0; i < 10; ++i) {
-    const auto before = strategy.adaptive_spin();
     EXPECT_EQ(strategy.wait(long_sleep, Deadline::never(), kNeverReady, kPeerLives),
               WaitResult::kReady);
-    EXPECT_LE(strategy.adaptive_spin(), before);
   }
-  EXPECT_EQ(strategy.adaptive_spin(), WaitStrategy::kLeastAdaptiveSpin);
+  EXPECT_EQ(budget.looks_for(), budget.sleep_cost() / 8);
 
   // Until one wait was short again. Others may take our processor meanwhile: as often as it needs.
   TimedBell short_sleep{0ns};
-  while (strategy.adaptive_spin() != WaitStrategy::kAdaptiveSpin) {
+  while (budget.looks_for() < budget.sleep_cost()) {
     EXPECT_EQ(strategy.wait(short_sleep, Deadline::never(), kNeverReady, kPeerLives),
               WaitResult::kReady);
+  }
+}
+
+TEST_F(Wait, OneThatSleepsInVainLooksForLessToo) {
+  WaitStrategy strategy(WaitMode::kAdaptive);
+  const LookBudget& budget = strategy.look_budget();
+  while (budget.looks_for() > budget.sleep_cost() / 8) {
+    EXPECT_EQ(strategy.wait(bell, Deadline::after(1ms), kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+  }
+}
+
+TEST_F(Wait, SpinningGivesTheCoreAwayNowAndThen) {
+  for (const WaitMode mode : {WaitMode::kSpin, WaitMode::kPause}) {
+    const auto yields = cores_yielded;
+    EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::after(5 * WaitStrategy::kGiveWay),
+                                      kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+    EXPECT_GE(cores_yielded - yields, 1u);
+    EXPECT_LE(cores_yielded - yields, 5u);
+  }
+}
+
+// What becomes ready just when the core is given away, as where both sides share one.
+TEST_F(Wait, AndAfterEachRoundOnceThatHasHelped) {
+  for (const WaitMode mode : {WaitMode::kSpin, WaitMode::kPause}) {
+    WaitStrategy strategy(mode);
+    int looks = 0;
+    std::uint64_t yields = 0;
+    const auto look = [&] {
+      ++looks;
+      return cores_yielded != yields;
+    };
+    const auto wait = [&] {
+      looks = 0;
+      yields = cores_yielded;
+      EXPECT_EQ(strategy.wait(bell, Deadline::never(), look, kPeerLives), WaitResult::kReady);
+    };
+    for (int i = 0; i < 10; ++i) wait();
+    EXPECT_LE(looks, 300) << to_string(mode);
+
+    // And only now and then again when looking has helped.
+    int more = 0;
+    EXPECT_EQ(strategy.wait(
+                  bell, Deadline::never(), [&] { return ++more == 3; }, kPeerLives),
+              WaitResult::kReady);
+    wait();
+    EXPECT_GT(looks, 300) << to_string(mode);
+  }
+}
+
+// In place of the processor's: pauses for no time, and keeps what it was asked.
+std::vector<std::uint64_t> pauses;
+std::uint64_t began = 0;
+bool too_long = false;
+void note_pause(std::uint64_t ticks) noexcept {
+  too_long |= ticks * WaitStrategy::kPausePart > cpu_ticks() - began;
+  if (pauses.size() < 100'000) pauses.push_back(ticks);
+}
+
+TEST_F(Wait, ThePausingModesPauseAsTheProcessorCan) {
+  for (const WaitMode mode : kModes) {
+    pauses.clear();
+    WaitStrategy strategy(mode, nullptr, note_pause);
+    EXPECT_EQ(strategy.wait(bell, Deadline::after(1ms), kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+    if (mode == WaitMode::kPause) {
+      EXPECT_FALSE(pauses.empty());
+    } else if (mode != WaitMode::kAdaptive) {
+      EXPECT_TRUE(pauses.empty());
+    }
+    pauses.clear();
+    WaitStrategy without(mode, nullptr, nullptr);
+    EXPECT_EQ(without.wait(bell, Deadline::after(1ms), kNeverReady, kPeerLives),
+              WaitResult::kTimedOut);
+    EXPECT_TRUE(pauses.empty());
+  }
+}
+
+TEST_F(Wait, NoPauseIsForMoreThanAPartOfTheWait) {
+  WaitStrategy strategy(WaitMode::kPause, nullptr, note_pause);
+  pauses.clear();
+  too_long = false;
+  began = cpu_ticks();
+  EXPECT_EQ(strategy.wait(bell, Deadline::after(5ms), kNeverReady, kPeerLives),
+            WaitResult::kTimedOut);
+  EXPECT_FALSE(too_long);
+  for (const std::uint64_t ticks : pauses) ASSERT_LE(ticks, WaitStrategy::kMostPause);
+}
+
+// An interrupt, or the system's limit.
+TEST_F(Wait, PausesMayEndAtOnce) {
+  for (const int after : {2, 3, 65, 300, 5000}) {
+    int looks = 0;
+    EXPECT_EQ(WaitStrategy(WaitMode::kPause, nullptr, note_pause)
+                  .wait(
+                      bell, Deadline::never(), [&] { return ++looks >= after; }, kPeerLives),
+              WaitResult::kReady);
+    EXPECT_EQ(looks, after);
   }
 }
 

@@ -49,6 +49,7 @@ class FdStream final : public ByteStream {
   bool blocks_ = false;             // neither a socket nor O_NONBLOCK: a terminal, a file
   bool guard_pipe_signal_ = false;  // SIGPIPE would reach the program
   bool restore_blocking_ = false;   // the descriptor's flags are shared with others: put them back
+  mutable Deadline::Clock::time_point gave_way_{};  // when a wait last gave its core away
 };
 
 // For an owner that takes any stream.

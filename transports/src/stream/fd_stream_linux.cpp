@@ -17,7 +17,6 @@
 #include <ctime>
 #include <limits>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "rondo/core/cancellation_disabled.hpp"
@@ -180,7 +179,13 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
     if (deadline.passed()) return WaitResult::kTimedOut;
     if (!parks) {
-      if (mode == WaitMode::kYield) std::this_thread::yield();
+      // As in a wait for a ring; but a look is a system call, and may as well be the one that
+      // gives the core away.
+      const auto now = Deadline::Clock::now();
+      if (mode == WaitMode::kYield || now - gave_way_ >= WaitStrategy::kGiveWay) {
+        gave_way_ = now;
+        detail::yield_core();
+      }
       if (mode == WaitMode::kPause) cpu_relax();
       return WaitResult::kReady;
     }

@@ -123,6 +123,38 @@ RONDO_ALWAYS_INLINE std::uint64_t cpu_ticks() noexcept {
 #endif
 }
 
+// Whether the processor has cpu_pause_for(). `hardware` is what the system says of a 64-bit ARM one
+// (AT_HWCAP2 of its auxiliary vector); x86 ones are asked themselves.
+[[nodiscard]] inline bool can_pause_for([[maybe_unused]] unsigned long hardware) noexcept {
+#if defined(__x86_64__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 5 & 1) != 0;  // WAITPKG
+#elif defined(__aarch64__)
+  return (hardware >> 31 & 1) != 0;  // HWCAP2_WFXT
+#else
+  return false;
+#endif
+}
+
+// Pauses for `ticks` of cpu_ticks() at the most, in a state that takes less power and leaves a
+// sibling more than cpu_relax(). Only when can_pause_for(). It may be for less: an interrupt ends
+// it, an event of another core (ARM), and the system's own limit (IA32_UMWAIT_CONTROL).
+inline void cpu_pause_for([[maybe_unused]] std::uint64_t ticks) noexcept {
+#if defined(__x86_64__)
+  const std::uint64_t end = __builtin_ia32_rdtsc() + ticks;
+  // TPAUSE, with 1 in ecx: the light state, C0.1, which ends within some ten nanoseconds. In bytes,
+  // as the intrinsic would need a compiler flag, and with it a newer processor for everything.
+  asm volatile(".byte 0x66, 0x0f, 0xae, 0xf1"
+               :
+               : "c"(1), "a"(static_cast<std::uint32_t>(end)),
+                 "d"(static_cast<std::uint32_t>(end >> 32))
+               : "cc", "memory");
+#elif defined(__aarch64__)
+  register std::uint64_t end asm("x0") = cpu_ticks() + ticks;
+  asm volatile(".inst 0xd5031000" : : "r"(end) : "memory");  // WFET x0
+#endif
+}
+
 // Tell ThreadSanitizer of an order that it can't see, and not to look at this thread's writes;
 // where it is not there, nothing.
 RONDO_ALWAYS_INLINE void tsan_acquire([[maybe_unused]] void* address) noexcept {
