@@ -141,9 +141,12 @@ TEST(DoorbellWeak, NoWakeIsLostToOneWhoCancelsAndPreparesAnew) {
   }
 }
 
+// How a waiter for both bells makes their publishers pass a fence.
+enum class Fences { kOneEach, kOneForBoth, kNone };
+
 // Two publishers with a bell each, and a waiter for both: it announces both waits, looks at
 // both, and sleeps once, on both words.
-bool one_of_several_is_lost(std::uint64_t seed, void (*arrange)(WeakBell&)) {
+bool one_of_several_is_lost(std::uint64_t seed, Fences fences, void (*arrange)(WeakBell&)) {
   constexpr std::uint64_t kMessages = 2;
   Bell bells[2];
   WeakBell::reset(3);
@@ -174,8 +177,10 @@ bool one_of_several_is_lost(std::uint64_t seed, void (*arrange)(WeakBell&)) {
                      return any;
                    };
                    while (taken[0] + taken[1] < 2 * kMessages && !WeakBell::now().lost) {
-                     const PreparedWait on_first = first.prepare_wait();
-                     const PreparedWait on_second = second.prepare_wait();
+                     const Fence whose = fences == Fences::kOneEach ? Fence::kOwn : Fence::kCallers;
+                     const PreparedWait on_first = first.prepare_wait(whose);
+                     const PreparedWait on_second = second.prepare_wait(whose);
+                     if (fences == Fences::kOneForBoth) WeakBellSystem::heavy_fence();
                      if (!take()) {
                        static_cast<void>(WeakBellSystem::wait_any({on_first, on_second}));
                      }
@@ -189,19 +194,26 @@ bool one_of_several_is_lost(std::uint64_t seed, void (*arrange)(WeakBell&)) {
 
 TEST(DoorbellWeak, NoWakeIsLostToOneWhoSleepsOnSeveralBells) {
   for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
-    ASSERT_FALSE(one_of_several_is_lost(seed, [](WeakBell&) {})) << "RONDO_SEED=" << seed;
-    ASSERT_FALSE(one_of_several_is_lost(seed, [](WeakBell& bell) { bell.registers = false; }))
-        << "RONDO_SEED=" << seed << ", unregistered";
+    for (const Fences fences : {Fences::kOneEach, Fences::kOneForBoth}) {
+      ASSERT_FALSE(one_of_several_is_lost(seed, fences, [](WeakBell&) {})) << "RONDO_SEED=" << seed;
+      ASSERT_FALSE(
+          one_of_several_is_lost(seed, fences, [](WeakBell& bell) { bell.registers = false; }))
+          << "RONDO_SEED=" << seed << ", unregistered";
+    }
   }
 }
 
 // The heavy fence is what the above stands on, too.
 TEST(DoorbellWeak, WakesOfSeveralBellsAreLostWithoutTheHeavyFence) {
-  int lost = 0;
+  const auto forgets = [](WeakBell& bell) { bell.forgets_fence = true; };
+  int lost_by_each = 0;
+  int lost_without = 0;
   for (std::uint64_t seed = 1; seed <= kExecutions; ++seed) {
-    lost += one_of_several_is_lost(seed, [](WeakBell& bell) { bell.forgets_fence = true; }) ? 1 : 0;
+    lost_by_each += one_of_several_is_lost(seed, Fences::kOneEach, forgets) ? 1 : 0;
+    lost_without += one_of_several_is_lost(seed, Fences::kNone, [](WeakBell&) {}) ? 1 : 0;
   }
-  EXPECT_GT(lost, 0);
+  EXPECT_GT(lost_by_each, 0);
+  EXPECT_GT(lost_without, 0);
 }
 
 // One publisher, two waiters on its one word.

@@ -39,6 +39,35 @@ std::span<const std::byte> RecordReceiver::fetch(record_ring::Consumer& consumer
   return {consumer.data(), consumer.size()};
 }
 
+std::optional<Arming> SenderBackend::arm(record_ring::Producer& producer, Notifier& notifier,
+                                         std::size_t size_bytes) noexcept {
+  if (!has_word()) return std::nullopt;
+  const PreparedWait wait = announce(producer, notifier, Fence::kOwn);
+  if (!stirs(producer, size_bytes, true)) return Arming{true, wait};
+  disarm();
+  return Arming{};
+}
+
+bool SenderBackend::stirs(record_ring::Producer& producer, std::size_t size_bytes,
+                          bool before_sleep) noexcept {
+  return has_room(producer, size_bytes) ||
+         found_news(before_sleep, [&] { return has_news(producer, size_bytes); });
+}
+
+std::optional<Arming> ReceiverBackend::arm(record_ring::Consumer& consumer,
+                                           Notifier& notifier) noexcept {
+  if (!has_word()) return std::nullopt;
+  const PreparedWait wait = announce(Fence::kOwn);
+  if (!stirs(consumer, notifier, true)) return Arming{true, wait};
+  disarm();
+  return Arming{};
+}
+
+bool ReceiverBackend::stirs(record_ring::Consumer& consumer, Notifier& notifier,
+                            bool before_sleep) noexcept {
+  return has_message(consumer, notifier) || found_news(before_sleep, [this] { return has_news(); });
+}
+
 Result<ReceiverParts> finish_receiver(Status status, ReceiverParts parts, const Url& url) {
   if (status == Status::kOk) return parts;
   parts.backend->detach(parts.consumer, parts.notifier);

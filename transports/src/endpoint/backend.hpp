@@ -2,7 +2,9 @@
 // that sleeps or has left, a system call.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,6 +45,32 @@ namespace rondo::inline RONDO_ABI::detail {
   return deadline == Deadline::now() ? Status::kWouldBlock : Status::kTimedOut;
 }
 
+// When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
+// asking is a system call.
+class ProbePacer {
+ public:
+  static constexpr std::uint32_t kPolls = 256;
+  static constexpr std::chrono::milliseconds kInterval{10};
+
+  // To be called at every look that finds nothing; true if it is time to ask.
+  [[nodiscard]] bool due() noexcept { return ++polls_ % kPolls == 0 && due_by_time(); }
+  [[nodiscard]] bool due_by_time() noexcept {
+    const auto now = Deadline::Clock::now();
+    if (now - last_ < kInterval) return false;
+    last_ = now;
+    return true;
+  }
+  // It is time to ask at the next look.
+  void hurry() noexcept {
+    polls_ = kPolls - 1;
+    last_ = {};
+  }
+
+ private:
+  std::uint32_t polls_ = 0;
+  Deadline::Clock::time_point last_{};
+};
+
 // What both sides' backends have: a name for ChannelInfo, and a process that they belong to.
 class Named {
  public:
@@ -65,13 +93,36 @@ class Named {
   // beside any call of its owner.
   [[nodiscard]] virtual std::uint64_t pulse() noexcept { return 0; }
   // There is such news: the next look asks the kernel.
-  virtual void expect_news() noexcept {}
+  virtual void expect_news() noexcept { pacer_.hurry(); }
   [[nodiscard]] virtual Result<std::unique_ptr<WakeDescriptor>> make_wake() {
     return WakeDescriptor::make([this] { return pulse(); });
   }
 
+  // Whether the wait of this end, for messages or for room, is one for a word: see announce(). Ends
+  // that have none have a descriptor (byte streams).
+  [[nodiscard]] virtual bool has_word() const noexcept { return true; }
+  // Ends what announce() began. True: a wake has been spent on this end, and no other one is woken
+  // for what there is; so fetch() or reserve() is called before it is announced again or left
+  // alone. Of an end that announced nothing, or has left, nothing: it says false, and touches no
+  // word, which may be a successor's.
+  virtual bool disarm() noexcept { return false; }
+  // Instead of that call: a wake that was spent on this end goes to another one.
+  virtual void pass_on() noexcept {}
+
  protected:
   ~Named() = default;
+
+  // Whether it is time to ask the kernel, and there is news. What the look of a handle that polls
+  // would not see at once, it is made to see.
+  template <class Ask>
+  [[nodiscard]] bool found_news(bool before_sleep, Ask&& ask) noexcept {
+    const bool due = before_sleep ? pacer_.due_by_time() : pacer_.due();
+    if (!due || !ask()) return false;
+    expect_news();
+    return true;
+  }
+
+  ProbePacer pacer_;
 
  private:
   Scheme scheme_;
@@ -153,15 +204,23 @@ class SenderBackend : public Named {
                                                   Deadline deadline) noexcept {
     return wait_for_receiver(notifier, deadline);
   }
-  // As ReceiverBackend::arm(), for a caller that waits for room for `size_bytes`: the word changes
-  // when a receiver makes room, and when the last one leaves in order. With several receivers it is
-  // the word of the one that holds the sender back now; the slice covers the others, and their
-  // deaths.
-  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Producer&, Notifier&,
-                                                  std::size_t) noexcept {
-    return std::nullopt;
+  // As those of ReceiverBackend, for a caller that waits for room for `size_bytes`: the word
+  // changes when a receiver makes room, and when the last one leaves in order. With several
+  // receivers it is the word of the one that holds the sender back now; the slice covers the
+  // others, and their deaths.
+  [[nodiscard]] virtual PreparedWait announce(record_ring::Producer&, Notifier&, Fence) noexcept {
+    return {};
   }
-  virtual bool disarm() noexcept { return false; }
+  [[nodiscard]] virtual bool has_room(record_ring::Producer&, std::size_t) noexcept {
+    return false;
+  }
+  [[nodiscard]] virtual bool has_news(record_ring::Producer&, std::size_t) noexcept {
+    return false;
+  }
+  [[nodiscard]] std::optional<Arming> arm(record_ring::Producer& producer, Notifier& notifier,
+                                          std::size_t size_bytes) noexcept;
+  [[nodiscard]] bool stirs(record_ring::Producer& producer, std::size_t size_bytes,
+                           bool before_sleep) noexcept;
   virtual void describe(const record_ring::Producer& producer, ChannelInfo& info) const = 0;
 };
 
@@ -183,27 +242,33 @@ class ReceiverBackend : public Named {
   [[nodiscard]] virtual std::uint64_t lost(
       const record_ring::Consumer& consumer) const noexcept = 0;
 
+  // Announces a wait, as a bell's prepare_wait() does: the word changes, and those who sleep on it
+  // are woken, when a message comes, when the stream ends, and for no reason. What no word can tell
+  // is that a sender was killed, or memory taken away: no process is left to change it. So nobody
+  // sleeps on it for longer than its slice.
+  [[nodiscard]] virtual PreparedWait announce(Fence) noexcept { return {}; }
+  // Whether a fetch() with Deadline::now() has something to tell: looks, and takes nothing. A look
+  // that finds nothing has told the sender of all the space there is.
+  [[nodiscard]] virtual bool has_message(record_ring::Consumer&, Notifier&) noexcept {
+    return false;
+  }
+  // The same of what the kernel alone knows. System calls.
+  [[nodiscard]] virtual bool has_news() noexcept { return false; }
+
   // For a caller that waits for several ends at once: it arms each, sleeps once on the words of
-  // all, and disarms each. Announces the wait and looks again, here and at what the look tells the
-  // sender of space. If the caller may sleep, the word changes, and those who sleep on it are
-  // woken, when a message comes, when the stream ends, and for no reason. Otherwise a fetch() with
-  // Deadline::now() tells what there is; or nothing any more, where another receiver was faster.
-  //
-  // What no word can tell is that a sender was killed, or memory taken away: no process is left to
-  // change it. So the caller sleeps no longer than wait.slice; and arm() itself asks the kernel, as
-  // often as a fetch() that polls does, and finds something to do if it was so. The news come one
+  // all, and disarms each. Announces the wait and looks again; and asks the kernel, as often as a
+  // fetch() that polls does. If the caller may not sleep, a fetch() with Deadline::now() tells what
+  // there is; or nothing any more, where another receiver was faster. News of a death come one
   // slice late at most. A receiver that opens without a sender finds out with its open, not here.
   //
-  // nullopt: ends of this kind have no such word; they have a descriptor (byte streams). Not for a
-  // forked() end. Progress: a system call, and another one now and then; never blocks.
-  [[nodiscard]] virtual std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept {
-    return std::nullopt;
-  }
-  // Ends what arm() began, if it said that the caller may sleep. True: a wake has been spent on
-  // this end, and no other receiver is woken for what there is; so fetch() is called before it is
-  // armed again or left alone. Of an end that is not armed, or has left, nothing: it says false,
-  // and touches no word, which may be a successor's.
-  virtual bool disarm() noexcept { return false; }
+  // nullopt: !has_word(). Not for a forked() end. Progress: a system call, and another one now and
+  // then; never blocks.
+  [[nodiscard]] std::optional<Arming> arm(record_ring::Consumer& consumer,
+                                          Notifier& notifier) noexcept;
+  // arm()'s look, without an announcement: for a caller that polls many. It asks the kernel now and
+  // then, as a fetch() that polls does; or, before a sleep, when it is time to.
+  [[nodiscard]] bool stirs(record_ring::Consumer& consumer, Notifier& notifier,
+                           bool before_sleep) noexcept;
 
   // Leaves in order, armed or not. Called once.
   virtual void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept = 0;

@@ -220,16 +220,20 @@ Status BroadcastSender::wait_for_receivers(Notifier&, std::uint32_t count,
   return status_of(strategy_.wait(waiter_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
-std::optional<Arming> BroadcastSender::arm(record_ring::Producer& producer, Notifier&,
-                                           std::size_t size_bytes) noexcept {
-  const auto room = [&] { return producer.try_reserve(size_bytes) != nullptr; };
-  const auto lost = [&] {
-    if (membership_->damaged()) return true;
-    check_gating_reader(producer, room);
-    return room();
-  };
+PreparedWait BroadcastSender::announce(record_ring::Producer& producer, Notifier&,
+                                       Fence fence) noexcept {
   listen_to_the_slowest(waiter_, parts_, producer);
-  return arm_bell(waiter_, pacer_, room, lost);
+  return waiter_.prepare_wait(fence);
+}
+
+bool BroadcastSender::has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept {
+  return producer.try_reserve(size_bytes) != nullptr;
+}
+
+bool BroadcastSender::has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept {
+  if (membership_->damaged()) return true;
+  check_gating_reader(producer, [&] { return has_room(producer, size_bytes); });
+  return has_room(producer, size_bytes);
 }
 
 // The bells of all readers, and which of them are there. Whether one is due for eviction the owner

@@ -47,11 +47,12 @@ class BroadcastSender final : public RecordSender {
   }
   Status wait_for_receivers(Notifier& notifier, std::uint32_t count,
                             Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Producer& producer, Notifier& notifier,
-                            std::size_t size_bytes) noexcept override;
+  PreparedWait announce(record_ring::Producer& producer, Notifier& notifier,
+                        Fence fence) noexcept override;
+  bool has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
+  bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
-  void expect_news() noexcept override { pacer_.hurry(); }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -73,7 +74,6 @@ class BroadcastSender final : public RecordSender {
   bool keep_;
   std::optional<std::chrono::seconds> evict_;
   Callback<bool(const SlowReader&)> on_slow_;
-  ProbePacer pacer_;
   std::uint64_t pulses_ = 0;              // the other thread's
   std::optional<GatingReader> standing_;  // which one stood there when we last looked
   Deadline::Clock::time_point since_{};

@@ -129,14 +129,18 @@ Status PoolSender::wait_for_receivers(Notifier&, std::uint32_t count, Deadline d
   return wait(deadline, [&] { return attached() >= count; });
 }
 
-std::optional<Arming> PoolSender::arm(record_ring::Producer&, Notifier&, std::size_t) noexcept {
-  const auto ready = [&] { return producer_.try_reserve() != nullptr; };
-  const auto lost = [&] {
-    membership_.recover();
-    return membership_.damaged() || ready();
-  };
+PreparedWait PoolSender::announce(record_ring::Producer&, Notifier&, Fence fence) noexcept {
   listen_to_somebody_at_it();
-  return arm_bell(waiter_, pacer_, ready, lost);
+  return waiter_.prepare_wait(fence);
+}
+
+bool PoolSender::has_room(record_ring::Producer&, std::size_t) noexcept {
+  return producer_.try_reserve() != nullptr;
+}
+
+bool PoolSender::has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept {
+  membership_.recover();
+  return membership_.damaged() || has_room(producer, size_bytes);
 }
 
 // The bells of all readers, and which of them are there.
@@ -196,11 +200,15 @@ bool PoolReceiver::sender_is_lost(Absence& absence) noexcept {
   return absence != Absence::kNone;
 }
 
-std::optional<Arming> PoolReceiver::arm(record_ring::Consumer&, Notifier&) noexcept {
+PreparedWait PoolReceiver::announce(Fence fence) noexcept { return waiter_.prepare_wait(fence); }
+
+bool PoolReceiver::has_message(record_ring::Consumer&, Notifier&) noexcept {
+  return reader_.changed();
+}
+
+bool PoolReceiver::has_news() noexcept {
   Absence absence = Absence::kNone;
-  return arm_bell(
-      waiter_, pacer_, [this] { return reader_.changed(); },
-      [&] { return sender_is_lost(absence); });
+  return sender_is_lost(absence);
 }
 
 std::uint64_t PoolReceiver::pulse() noexcept {

@@ -102,10 +102,11 @@ class PoolSender final : public SenderBackend {
   }
   Status wait_for_receivers(Notifier&, std::uint32_t count, Deadline deadline) noexcept override;
   // A frame that it finds is the next one to be reserved.
-  std::optional<Arming> arm(record_ring::Producer&, Notifier&, std::size_t) noexcept override;
+  PreparedWait announce(record_ring::Producer&, Notifier&, Fence fence) noexcept override;
+  bool has_room(record_ring::Producer&, std::size_t) noexcept override;
+  bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
-  void expect_news() noexcept override { pacer_.hurry(); }
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
@@ -120,7 +121,6 @@ class PoolSender final : public SenderBackend {
   BroadcastNotifier bell_;
   Waiter waiter_;
   WaitStrategy strategy_;
-  ProbePacer pacer_;  // of polling
   bool keep_;
   std::optional<std::size_t> added_;  // bytes of the open batch's one message
 };
@@ -135,10 +135,11 @@ class PoolReceiver final : public ReceiverBackend {
   std::span<const std::byte> fetch(record_ring::Consumer&, Deadline deadline,
                                    Status& refusal) noexcept override;
   void give_back() noexcept override;
-  std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept override;
+  PreparedWait announce(Fence fence) noexcept override;
+  bool has_message(record_ring::Consumer&, Notifier&) noexcept override;
+  bool has_news() noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
-  void expect_news() noexcept override { pacer_.hurry(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
     return reader_.stats().lost;
   }
@@ -160,7 +161,6 @@ class PoolReceiver final : public ReceiverBackend {
   Notifier bell_;
   Waiter waiter_;
   WaitStrategy strategy_;
-  ProbePacer pacer_;  // of polling
   bool await_successor_;
   bool keep_;
 };

@@ -222,15 +222,23 @@ Status MpmcSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
   return wait(nap, deadline, came);
 }
 
-std::optional<Arming> MpmcSender::arm(record_ring::Producer&, Notifier&, std::size_t) noexcept {
-  const auto ready = [&] {
-    if (producer().might_claim() || producer().outcome() == ClaimOutcome::kCorrupt) return true;
-    if (await_successor_ || !no_receivers()) return false;
-    pacer_.hurry();
-    return true;
-  };
-  const auto lost = [&] { return no_peer_to_wait_for() != Status::kWouldBlock; };
-  return arm_bell(waiter_, pacer_, ready, lost);
+PreparedWait MpmcSender::announce(record_ring::Producer&, Notifier&, Fence fence) noexcept {
+  return waiter_.prepare_wait(fence);
+}
+
+bool MpmcSender::has_room(record_ring::Producer&, std::size_t) noexcept {
+  if (producer().might_claim() || producer().outcome() == ClaimOutcome::kCorrupt) return true;
+  if (await_successor_ || !no_receivers()) return false;
+  pacer_.hurry();
+  return true;
+}
+
+void MpmcSender::pass_on() noexcept {
+  MpmcNotifier(membership_.ring().sleeping_producers()).ring(1);
+}
+
+bool MpmcSender::has_news(record_ring::Producer&, std::size_t) noexcept {
+  return no_peer_to_wait_for() != Status::kWouldBlock;
 }
 
 // A wake goes to one. If that one makes nothing of it, there is room, and none of us is told: so
@@ -327,16 +335,20 @@ std::span<const std::byte> MpmcReceiver::fetch(record_ring::Consumer&, Deadline 
   return bytes;
 }
 
-std::optional<Arming> MpmcReceiver::arm(record_ring::Consumer&, Notifier&) noexcept {
-  const auto ready = [&] {
-    return consumer().might_take() || consumer().outcome() == ReadOutcome::kCorrupt ||
-           (membership_.ring().producing().epoch() != epoch_ && over());
-  };
-  const auto lost = [&] {
-    if (recovery_pacer_.due_by_time()) membership_.recover();
-    return membership_.damaged() || over();
-  };
-  return arm_bell(waiter_, pacer_, ready, lost);
+PreparedWait MpmcReceiver::announce(Fence fence) noexcept { return waiter_.prepare_wait(fence); }
+
+bool MpmcReceiver::has_message(record_ring::Consumer&, Notifier&) noexcept {
+  return consumer().might_take() || consumer().outcome() == ReadOutcome::kCorrupt ||
+         (membership_.ring().producing().epoch() != epoch_ && over());
+}
+
+void MpmcReceiver::pass_on() noexcept {
+  MpmcNotifier(membership_.ring().sleeping_consumers()).ring(1);
+}
+
+bool MpmcReceiver::has_news() noexcept {
+  if (recovery_pacer_.due_by_time()) membership_.recover();
+  return membership_.damaged() || over();
 }
 
 // As a sender's, of messages.

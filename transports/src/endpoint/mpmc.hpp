@@ -115,8 +115,11 @@ class MpmcSender final : public SenderBackend {
   Status close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override;
   Status wait_for_receiver(Notifier&, Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Producer&, Notifier&, std::size_t) noexcept override;
+  PreparedWait announce(record_ring::Producer&, Notifier&, Fence fence) noexcept override;
+  bool has_room(record_ring::Producer&, std::size_t) noexcept override;
+  bool has_news(record_ring::Producer&, std::size_t) noexcept override;
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
+  void pass_on() noexcept override;
   std::uint64_t pulse() noexcept override;
   void expect_news() noexcept override;
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
@@ -140,7 +143,6 @@ class MpmcSender final : public SenderBackend {
   MpmcPresence::Count before_;  // receivers that had gone when we came
   Position sent_to_ = 0;        // behind the last message of our last batch
   Position read_to_ = 0;        // what all_read() has seen given back
-  ProbePacer pacer_;            // of polling
   ProbePacer recovery_pacer_;
   std::uint64_t heard_of_ = 0;                 // how often pulse(), on another thread, told of room
   std::vector<std::vector<std::byte>> batch_;  // the open batch's messages are the first added_
@@ -158,8 +160,11 @@ class MpmcReceiver final : public ReceiverBackend {
                                    Status& refusal) noexcept override;
   void give_back() noexcept override { path_.give_back(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override { return 0; }
-  std::optional<Arming> arm(record_ring::Consumer&, Notifier&) noexcept override;
+  PreparedWait announce(Fence fence) noexcept override;
+  bool has_message(record_ring::Consumer&, Notifier&) noexcept override;
+  bool has_news() noexcept override;
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
+  void pass_on() noexcept override;
   std::uint64_t pulse() noexcept override;
   void expect_news() noexcept override;
   void detach(record_ring::Consumer&, Notifier&) noexcept override;
@@ -183,7 +188,6 @@ class MpmcReceiver final : public ReceiverBackend {
   std::uint64_t senders_;  // so many have to have gone before the stream is over
   std::uint64_t epoch_;    // of presence, looked into
   Position read_to_ = 0;   // what over() has seen given back
-  ProbePacer pacer_;       // of polling
   ProbePacer recovery_pacer_;
   std::uint64_t heard_of_ = 0;  // how often pulse(), on another thread, told of messages
 };

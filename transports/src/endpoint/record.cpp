@@ -151,14 +151,17 @@ Status RingSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
   return status_of(strategy_.wait(waiter_, deadline, came, damaged), deadline, Status::kCorrupt);
 }
 
-std::optional<Arming> RingSender::arm(record_ring::Producer& producer, Notifier&,
-                                      std::size_t size_bytes) noexcept {
-  const auto ready = [&] {
-    return producer.try_reserve(size_bytes) != nullptr ||
-           producer.outcome() == ClaimOutcome::kCorrupt || (!await_successor_ && receiver_left());
-  };
-  const auto lost = [&] { return no_peer_to_wait_for() != Status::kWouldBlock; };
-  return arm_bell(waiter_, pacer_, ready, lost);
+PreparedWait RingSender::announce(record_ring::Producer&, Notifier&, Fence fence) noexcept {
+  return waiter_.prepare_wait(fence);
+}
+
+bool RingSender::has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept {
+  return producer.try_reserve(size_bytes) != nullptr ||
+         producer.outcome() == ClaimOutcome::kCorrupt || (!await_successor_ && receiver_left());
+}
+
+bool RingSender::has_news(record_ring::Producer&, std::size_t) noexcept {
+  return no_peer_to_wait_for() != Status::kWouldBlock;
 }
 
 bool RingSender::disarm() noexcept {
@@ -214,16 +217,17 @@ bool RingReceiver::sender_is_lost(Absence& absence) noexcept {
   return absence != Absence::kNone;
 }
 
-std::optional<Arming> RingReceiver::arm(record_ring::Consumer& consumer,
-                                        Notifier& notifier) noexcept {
+PreparedWait RingReceiver::announce(Fence fence) noexcept { return waiter_.prepare_wait(fence); }
+
+bool RingReceiver::has_message(record_ring::Consumer& consumer, Notifier& notifier) noexcept {
+  const bool something = look(consumer) != ReadOutcome::kEmpty;
+  if (!something) static_cast<void>(notifier.notify());
+  return something;
+}
+
+bool RingReceiver::has_news() noexcept {
   Absence absence = Absence::kNone;
-  const auto ready = [&] {
-    const bool something = look(consumer) != ReadOutcome::kEmpty;
-    // The look that found nothing has told the sender of all the space there is.
-    if (!something) static_cast<void>(notifier.notify());
-    return something;
-  };
-  return arm_bell(waiter_, pacer_, ready, [&] { return sender_is_lost(absence); });
+  return sender_is_lost(absence);
 }
 
 bool RingReceiver::disarm() noexcept {

@@ -19,47 +19,6 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
-// asking is a system call.
-class ProbePacer {
- public:
-  static constexpr std::uint32_t kPolls = 256;
-  static constexpr std::chrono::milliseconds kInterval{10};
-
-  // To be called at every look that finds nothing; true if it is time to ask.
-  [[nodiscard]] bool due() noexcept { return ++polls_ % kPolls == 0 && due_by_time(); }
-  [[nodiscard]] bool due_by_time() noexcept {
-    const auto now = Deadline::Clock::now();
-    if (now - last_ < kInterval) return false;
-    last_ = now;
-    return true;
-  }
-  // It is time to ask at the next look.
-  void hurry() noexcept {
-    polls_ = kPolls - 1;
-    last_ = {};
-  }
-
- private:
-  std::uint32_t polls_ = 0;
-  Deadline::Clock::time_point last_{};
-};
-
-// arm(), for ends that wait with `bell`: `ready` looks at the ring, `lost` asks the kernel. What
-// the look of a handle that polls would not see at once, it is made to see.
-template <class Bell, class Ready, class Lost>
-[[nodiscard]] Arming arm_bell(Bell& bell, ProbePacer& pacer, Ready&& ready, Lost&& lost) noexcept {
-  const PreparedWait wait = bell.prepare_wait();
-  bool something = ready();
-  if (!something && pacer.due_by_time() && lost()) {
-    pacer.hurry();
-    something = true;
-  }
-  if (!something) return {true, wait};
-  bell.cancel_wait();
-  return {};
-}
-
 // One side's place in a ring channel, and its view of the other side. A membership that goes away
 // without leave() is that of a dead participant.
 class Membership {
@@ -114,11 +73,12 @@ class RingSender final : public RecordSender {
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return membership_->peer() == Presence::kPresent; }
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Producer& producer, Notifier& notifier,
-                            std::size_t size_bytes) noexcept override;
+  PreparedWait announce(record_ring::Producer& producer, Notifier& notifier,
+                        Fence fence) noexcept override;
+  bool has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
+  bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
-  void expect_news() noexcept override { pacer_.hurry(); }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -139,7 +99,6 @@ class RingSender final : public RecordSender {
   // in order: that counts only once something behind start_ has been read.
   bool not_the_first_;
   Position start_;
-  ProbePacer pacer_;
 };
 
 class RingReceiver final : public RecordReceiver {
@@ -148,10 +107,11 @@ class RingReceiver final : public RecordReceiver {
                const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
-  std::optional<Arming> arm(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
+  PreparedWait announce(Fence fence) noexcept override;
+  bool has_message(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
+  bool has_news() noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
-  void expect_news() noexcept override { pacer_.hurry(); }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
@@ -168,7 +128,6 @@ class RingReceiver final : public RecordReceiver {
   std::unique_ptr<Membership> membership_;
   Waiter waiter_;
   WaitStrategy strategy_;
-  ProbePacer pacer_;
   bool told_ = false;  // of the end of the stream, or that it was broken off
   // One of several receivers that does not begin at the oldest message: what it finds of an earlier
   // life, without a sender, it passes over, and that counts as unread.

@@ -70,6 +70,7 @@ class StreamSender final : public RecordSender {
                Deadline deadline) noexcept override;
   bool receiver_attached() noexcept override { return !stream_->peer_gone(); }
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
+  bool has_word() const noexcept override { return false; }
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
     return WakeDescriptor::beside(stream_->fd(), true);
   }
@@ -95,6 +96,7 @@ class StreamReceiver final : public RecordReceiver {
                  const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
+  bool has_word() const noexcept override { return false; }
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
     return WakeDescriptor::beside(stream_->fd(), false);
   }

@@ -127,11 +127,17 @@ class GuardedSender final : public RecordSender {
     }
   }
 
-  std::optional<Arming> arm(record_ring::Producer& producer, Notifier& notifier,
-                            std::size_t size_bytes) noexcept override {
+  PreparedWait announce(record_ring::Producer& producer, Notifier& notifier,
+                        Fence fence) noexcept override {
     acceptor_->service();
     bind(notifier);
-    return ring_.arm(producer, notifier, size_bytes);
+    return ring_.announce(producer, notifier, fence);
+  }
+  bool has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept override {
+    return ring_.has_room(producer, size_bytes);
+  }
+  bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override {
+    return ring_.has_news(producer, size_bytes);
   }
   bool disarm() noexcept override { return ring_.disarm(); }
   // No other can let a receiver in: so it is to look each time.
@@ -219,7 +225,6 @@ class GuardedSender final : public RecordSender {
   Deadline::Clock::time_point last_service_{};
   std::uint32_t stride_ = 1;
   std::uint32_t messages_to_look_ = 1;
-  ProbePacer pacer_;
   std::uint64_t pulses_ = 0;  // the other thread's
 };
 

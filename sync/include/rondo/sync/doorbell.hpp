@@ -82,6 +82,11 @@ struct PreparedWait {
   std::chrono::nanoseconds slice{};
 };
 
+// Who makes the publishers pass a fence behind an announcement: the wait itself, or a caller that
+// announces several and then calls heavy_fence() once, before it looks at any of the rings. Where
+// that fails, the caller prepares each of them anew with a fence of its own.
+enum class Fence : std::uint8_t { kOwn, kCallers };
+
 namespace detail {
 // What a notifier watches in place of a waiter's word when it may never skip the slow path.
 inline const Atomic<std::uint32_t> kAlwaysWanted{1};
@@ -241,16 +246,18 @@ class BasicWaiter {
 
   // Announces a wait. The caller then looks at the ring, with acquire, and either cancels the wait
   // or sleeps: with commit_wait(), or elsewhere on the word that is returned and then cancels it.
-  // Each wait is announced anew. Progress: wait-free; a system call. Memory ordering: a full fence.
-  [[nodiscard]] PreparedWait prepare_wait() noexcept {
+  // Each wait is announced anew. Progress: wait-free; a system call. Memory ordering: a full fence,
+  // or the caller's.
+  [[nodiscard]] PreparedWait prepare_wait(Fence fence = Fence::kOwn) noexcept {
     // relaxed: S1 orders it before our word, and F1 before the caller's look.
     const std::uint32_t seen = peer_->rings.load(std::memory_order_relaxed);
     episode_ += BellWaiter::kEpisode;
     announced_ = true;
     // S1 (release, pairs with D1, G1): `rings` was read before a publisher can ring for this sleep.
     mine_->state.store(episode_ | fence_flag_ | BellWaiter::kAsleep, std::memory_order_release);
+    bool fenced = fence_flag_ == 0;
     // F1 (seq_cst, forbids that the publish is missed by us and our word by the publisher).
-    const bool fenced = System::heavy_fence();
+    if (fence == Fence::kOwn) fenced = System::heavy_fence();
     if (!fenced) fence_flag_ = BellWaiter::kMustFence;
     return {&peer_->rings, seen, fenced ? System::kSlice : unfenced_slice_};
   }

@@ -112,12 +112,13 @@ class BasicSetWaiter {
   // to take what is there: it may be the only one that was woken for it. cancel_wait() says whether
   // it was: true, a wake has been spent on us. Without an announced wait it says false and leaves
   // the list alone, where our number may be a successor's by now.
-  [[nodiscard]] PreparedWait prepare_wait() noexcept {
+  [[nodiscard]] PreparedWait prepare_wait(Fence fence = Fence::kOwn) noexcept {
     const std::uint32_t seen = waiters_.read_bell(me_);
     waiters_.enter(me_);
     announced_ = true;
+    bool fenced = true;
     // F1 (seq_cst, forbids that the publish is missed by us and our entry by the publisher).
-    const bool fenced = System::heavy_fence();
+    if (fence == Fence::kOwn) fenced = System::heavy_fence();
     return {&waiters_.bell(me_), seen, fenced ? System::kSlice : System::kUnfencedSlice};
   }
   bool cancel_wait() noexcept { return std::exchange(announced_, false) && waiters_.leave(me_); }
