@@ -1,5 +1,5 @@
-// A futex wait whose end writes an eventfd, without a thread: an io_uring with IORING_OP_FUTEX_WAIT
-// (Linux 6.7). For the wake descriptor (wake_descriptor.hpp).
+// A futex wait whose end writes an eventfd, without a thread: an io_uring with
+// IORING_OP_FUTEX_WAIT or FUTEX_WAITV (Linux 6.7). For the wake descriptor (wake_descriptor.hpp).
 //
 // SINGLE_ISSUER | DEFER_TASKRUN: what a wake brings about is left until the thread that owns the
 // ring asks for it, and the eventfd is written by the waker itself. So the wake interrupts no
@@ -13,12 +13,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
-#include "rondo/core/atomic.hpp"
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
+#include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/wait_any.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -45,11 +47,15 @@ class FutexRing {
   [[nodiscard]] bool stirred() const noexcept;
   // Takes note of a wait that has ended. That writes the event: so it is read afterwards.
   void take_completions() noexcept;
-  // Waits while `word`, a shared futex word, holds `value`; goes on with that if it does so
-  // already. Another wait is ended before. False: refused, and the ring is of no use any more.
-  [[nodiscard]] bool wait(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept;
+  // Waits while each of the words holds its value; goes on with that if it is a single one, and
+  // it does so already. Another wait is ended before. False: refused, as they are more than
+  // kMostWords, or the ring is of no use any more.
+  [[nodiscard]] bool wait(std::span<const PreparedWait> waits) noexcept;
   // Ends the wait, if there is one: no wake is spent on it any more.
   void cancel() noexcept;
+
+  static constexpr std::size_t kMostGroups = 8;  // of words, each an operation of its own
+  static constexpr std::size_t kMostWords = kMostGroups * kMostWaits;
 
  private:
   struct Kept;  // by a thread
@@ -62,8 +68,9 @@ class FutexRing {
   [[nodiscard]] bool writes(NativeHandle event) noexcept;
   [[nodiscard]] bool map(const void* params) noexcept;
   [[nodiscard]] bool works() noexcept;
-  [[nodiscard]] bool submit(std::uint8_t operation, std::uint64_t tag, const void* address,
-                            std::uint32_t value, unsigned await) noexcept;
+  [[nodiscard]] bool wait_for_group(std::uint32_t group,
+                                    std::span<const PreparedWait> waits) noexcept;
+  [[nodiscard]] bool submit(const void* entry) noexcept;
   [[nodiscard]] int enter(unsigned submit, unsigned await) noexcept;
   void reap() noexcept;
 
@@ -84,10 +91,10 @@ class FutexRing {
   std::uint32_t complete_mask_ = 0;
   const std::byte* completions_ = nullptr;
 
-  const Atomic<std::uint32_t>* word_ = nullptr;  // that is waited on
-  std::uint32_t value_ = 0;
-  bool cancelling_ = false;
-  int result_ = 0;  // of the last wait that ended
+  std::uint32_t waiting_ = 0;     // groups, a bit each
+  std::uint32_t cancelling_ = 0;  // cancellations that have no answer yet
+  PreparedWait one_{};            // the wait, if it is a single one
+  int result_ = 0;                // of the last wait that ended
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

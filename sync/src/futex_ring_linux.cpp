@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <mutex>
@@ -14,16 +15,20 @@
 #include <vector>
 
 #include "rondo/core/cancellation_disabled.hpp"
+#include "wait_any_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 // Of Linux 6.7, which the C library's headers may not know.
 constexpr std::uint8_t kFutexWait = 51;    // IORING_OP_FUTEX_WAIT
+constexpr std::uint8_t kFutexWaitv = 53;   // IORING_OP_FUTEX_WAITV
 constexpr std::int32_t kWordOf32Bits = 2;  // FUTEX2_SIZE_U32, shared
-constexpr unsigned kEntries = 4;           // a wait, and what ends it
-constexpr std::uint64_t kWaitTag = 1;      // whose completion it is
-constexpr std::uint64_t kCancelTag = 2;
+// All waits and what ends them may complete without being taken: the queue of completions has twice
+// as many places.
+constexpr unsigned kEntries = FutexRing::kMostGroups;
+constexpr std::uint64_t kWaitTag = 1;  // whose completion it is: a group's, from here on
+constexpr std::uint64_t kCancelTag = kWaitTag + FutexRing::kMostGroups;
 constexpr std::size_t kMostKept = 8;
 constexpr int kMostTries = 1000;  // of a call that signals interrupt
 
@@ -107,7 +112,7 @@ FutexRing::Ptr FutexRing::take(NativeHandle event) {
       home->rings.pop_back();
     }
     ring->cancel();
-    if (ring->word_ == nullptr && ring->writes(event)) return Ptr(ring.release());
+    if (ring->waiting_ == 0 && ring->writes(event)) return Ptr(ring.release());
   }
   std::unique_ptr<FutexRing> ring = make(home);
   if (ring == nullptr || !ring->writes(event)) return nullptr;
@@ -181,9 +186,10 @@ bool FutexRing::map(const void* parameters) noexcept {
 // A kernel that knows the operation says of a word that has another value: try again.
 bool FutexRing::works() noexcept {
   const Atomic<std::uint32_t> word{1};
-  if (!wait(word, 0)) return false;
+  const PreparedWait other{&word, 0, {}};
+  if (!wait({&other, 1})) return false;
   take_completions();
-  return word_ == nullptr && result_ == -EAGAIN;
+  return waiting_ == 0 && result_ == -EAGAIN;
 }
 
 bool FutexRing::ours() const noexcept {
@@ -201,27 +207,14 @@ int FutexRing::enter(unsigned submit, unsigned await) noexcept {
       syscall(SYS_io_uring_enter, ring_.get(), submit, await, flags, nullptr, 0));
 }
 
-bool FutexRing::submit(std::uint8_t operation, std::uint64_t tag, const void* address,
-                       std::uint32_t value, unsigned await) noexcept {
+bool FutexRing::submit(const void* entry) noexcept {
   const std::uint32_t tail = peek(submit_tail_);
   const std::uint32_t at = tail & submit_mask_;
-  io_uring_sqe entry{};
-  entry.opcode = operation;
-  entry.user_data = tag;
-  if (operation == kFutexWait) {
-    entry.fd = kWordOf32Bits;
-    entry.addr = reinterpret_cast<std::uintptr_t>(address);
-    entry.addr2 = value;
-    entry.addr3 = FUTEX_BITSET_MATCH_ANY;
-  } else {
-    entry.fd = -1;
-    entry.addr = kWaitTag;
-  }
-  reinterpret_cast<io_uring_sqe*>(entries_)[at] = entry;
+  reinterpret_cast<io_uring_sqe*>(entries_)[at] = *static_cast<const io_uring_sqe*>(entry);
   submit_array_[at] = at;
   put(submit_tail_, tail + 1);
   for (int i = 0; i < kMostTries; ++i) {
-    if (enter(1, await) == 1) return true;
+    if (enter(1, 0) == 1) return true;
     if (errno != EINTR && errno != EAGAIN && errno != EBUSY) break;
   }
   put(submit_tail_, tail);
@@ -233,11 +226,11 @@ void FutexRing::reap() noexcept {
   std::uint32_t head = peek(complete_head_);
   for (; head != peek(complete_tail_); ++head) {
     const io_uring_cqe& done = completions[head & complete_mask_];
-    if (done.user_data == kWaitTag) {
-      word_ = nullptr;
-      result_ = done.res;
+    if (done.user_data >= kCancelTag) {
+      --cancelling_;
     } else {
-      cancelling_ = false;
+      waiting_ &= ~(1u << (done.user_data - kWaitTag));
+      result_ = done.res;
     }
   }
   put(complete_head_, head);
@@ -249,25 +242,64 @@ void FutexRing::take_completions() noexcept {
   reap();
 }
 
-bool FutexRing::wait(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-  if (word_ == &word && value_ == value) return true;
-  cancel();
-  if (word_ != nullptr) return false;
-  word_ = &word;
-  value_ = value;
-  if (submit(kFutexWait, kWaitTag, &word, value, 0)) return true;
-  word_ = nullptr;
+bool FutexRing::wait_for_group(std::uint32_t group, std::span<const PreparedWait> waits) noexcept {
+  io_uring_sqe entry{};
+  entry.user_data = kWaitTag + group;
+  std::array<futex_waitv, kMostWaits> words;  // the kernel has read them when submit() returns
+  if (waits.size() == 1) {
+    entry.opcode = kFutexWait;
+    entry.fd = kWordOf32Bits;
+    entry.addr = reinterpret_cast<std::uintptr_t>(waits.front().word);
+    entry.addr2 = waits.front().value;
+    entry.addr3 = FUTEX_BITSET_MATCH_ANY;
+  } else {
+    std::transform(waits.begin(), waits.end(), words.begin(), kernel_wait);
+    entry.opcode = kFutexWaitv;
+    entry.addr = reinterpret_cast<std::uintptr_t>(words.data());
+    entry.len = static_cast<std::uint32_t>(waits.size());
+  }
+  waiting_ |= 1u << group;
+  if (submit(&entry)) return true;
+  waiting_ &= ~(1u << group);
   return false;
 }
 
+bool FutexRing::wait(std::span<const PreparedWait> waits) noexcept {
+  const bool single = waits.size() == 1;
+  if (single && waiting_ == 1 && one_.word == waits.front().word &&
+      one_.value == waits.front().value) {
+    return true;
+  }
+  cancel();
+  if (waiting_ != 0 || waits.size() > kMostWords) return false;
+  one_ = single ? waits.front() : PreparedWait{};
+  for (std::uint32_t group = 0; !waits.empty(); ++group) {
+    const std::size_t count = std::min(waits.size(), kMostWaits);
+    if (!wait_for_group(group, waits.first(count))) {
+      cancel();
+      return false;
+    }
+    waits = waits.subspan(count);
+  }
+  return true;
+}
+
 void FutexRing::cancel() noexcept {
-  if (word_ == nullptr) return;
-  cancelling_ = submit(IORING_OP_ASYNC_CANCEL, kCancelTag, nullptr, 0, 2);
-  if (!cancelling_) return;
+  if (waiting_ != 0 && stirred()) take_completions();
+  for (std::uint32_t group = 0; group < kMostGroups; ++group) {
+    if ((waiting_ & 1u << group) == 0) continue;
+    io_uring_sqe entry{};
+    entry.opcode = IORING_OP_ASYNC_CANCEL;
+    entry.fd = -1;
+    entry.user_data = kCancelTag;
+    entry.addr = kWaitTag + group;
+    if (!submit(&entry)) return;
+    ++cancelling_;
+  }
   for (int i = 0; i < kMostTries; ++i) {
-    reap();
-    if (word_ == nullptr && !cancelling_) return;
+    if (waiting_ == 0 && cancelling_ == 0) return;
     static_cast<void>(enter(0, 1));
+    reap();
   }
 }
 

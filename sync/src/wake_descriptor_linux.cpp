@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
+#include <span>
 #include <utility>
 
 #include "futex_ring.hpp"
@@ -12,6 +14,7 @@
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/sync/wait_any.hpp"
 #include "wake_thread.hpp"
 
 namespace rondo::inline RONDO_ABI {
@@ -47,6 +50,7 @@ struct WakeDescriptor::State {
   detail::UniqueFd outer;  // of one beside another descriptor: epoll, over both
   bool always = false;     // the other one is always ready
   bool by_thread = false;  // the thread is known to be all that is left
+  bool added = false;      // the thread knows of the entry
   detail::FutexRing::Ptr ring{};
   detail::WakeEntry entry{};
   detail::ForkCheck fork_check{};
@@ -78,17 +82,43 @@ struct WakeDescriptor::State {
   void drop_anothers_ring() noexcept {
     if (ring != nullptr && !ring->ours()) ring.reset();
   }
+  // True: the thread looks after the entry. Throws bad_alloc.
+  [[nodiscard]] bool has_thread() {
+    return added = added || detail::WakeThread::instance().add(entry);
+  }
+  // False where neither thread nor memory is to be had.
+  [[nodiscard]] bool watch(std::span<const PreparedWait> waits) noexcept {
+    try {
+      if (!has_thread()) return false;
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    detail::WakeThread::instance().watch(entry, waits, by_thread);
+    return true;
+  }
   void take_ring() noexcept {
     try {
       ring = detail::FutexRing::take(event.get());
     } catch (const std::bad_alloc&) {  // then there is the thread
     }
   }
+  // False: nothing can be waited for now.
+  [[nodiscard]] bool sleep_on(std::span<const PreparedWait> waits) noexcept {
+    bool brief = false;
+    for (const PreparedWait& wait : waits) brief = brief || wait.slice < BellSystem::kSlice;
+    if (!by_thread) {
+      drop_anothers_ring();
+      if (ring == nullptr) take_ring();
+      by_thread = ring == nullptr || !ring->wait(waits);
+      if (by_thread) ring.reset();
+    }
+    return !(by_thread || brief) || watch(waits);
+  }
   void end_wait() noexcept {
     if (is_beside()) return;
     drop_anothers_ring();
     if (ring != nullptr) ring->cancel();
-    detail::WakeThread::instance().forget(entry);
+    if (added) detail::WakeThread::instance().forget(entry);
   }
 };
 
@@ -103,7 +133,7 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint6
   state->entry.pulse = std::move(pulse);
   state->take_ring();
   state->by_thread = state->ring == nullptr;
-  if (!detail::WakeThread::instance().add(state->entry)) {
+  if ((state->entry.pulse || state->by_thread) && !state->has_thread()) {
     return detail::system_error(EAGAIN, "can't start the thread that a handle's descriptor needs");
   }
   return std::unique_ptr<WakeDescriptor>(new WakeDescriptor(std::move(state)));
@@ -140,7 +170,7 @@ WakeDescriptor::~WakeDescriptor() {
   const Unnoticed here;
   if (state.is_beside()) return;
   if (!state.forked()) state.end_wait();
-  detail::WakeThread::instance().remove(state.entry);
+  if (state.added) detail::WakeThread::instance().remove(state.entry);
 }
 
 NativeHandle WakeDescriptor::fd() const noexcept {
@@ -150,7 +180,7 @@ NativeHandle WakeDescriptor::fd() const noexcept {
 WakeDescriptor::Way WakeDescriptor::way() const noexcept {
   if (state_->is_beside()) return Way::kBeside;
   if (!state_->by_thread) return Way::kIoUring;
-  return detail::WakeThread::has_waitv() ? Way::kWaitv : Way::kSlices;
+  return can_wait_any() ? Way::kWaitv : Way::kSlices;
 }
 
 void WakeDescriptor::signal() noexcept {
@@ -185,21 +215,13 @@ bool WakeDescriptor::clear() noexcept {
   return (told & detail::WakeEntry::kNews) != 0;
 }
 
-void WakeDescriptor::sleep(const PreparedWait& wait) noexcept {
+void WakeDescriptor::sleep(const PreparedWait& wait) noexcept { sleep({&wait, 1}); }
+
+void WakeDescriptor::sleep(std::span<const PreparedWait> waits) noexcept {
   State& state = *state_;
   const Unnoticed here;
   if (state.forked() || state.always) return;
-  if (!state.is_beside()) {
-    if (!state.by_thread) {
-      state.drop_anothers_ring();
-      if (state.ring == nullptr) state.take_ring();
-      state.by_thread = state.ring == nullptr || !state.ring->wait(*wait.word, wait.value);
-      if (state.by_thread) state.ring.reset();
-    }
-    if (state.by_thread || wait.slice < BellSystem::kSlice) {
-      detail::WakeThread::instance().watch(state.entry, wait, state.by_thread);
-    }
-  }
+  if (!state.is_beside() && !state.sleep_on(waits)) return state.write_event();
   state.fall_asleep(true);
 }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <span>
 
 #include "rondo/core/callback.hpp"
 #include "rondo/core/descriptor.hpp"
@@ -28,7 +29,8 @@ struct WakeEntry {
   std::atomic<std::uint32_t> told{0};  // why it was written; the owner takes it
   // The thread's, under its mutex.
   std::uint64_t last_pulse = 0;
-  PreparedWait wait{};  // no word: none
+  std::span<const PreparedWait> waits{};
+  PreparedWait one{};  // the place of a single wait
   Deadline due = Deadline::never();
 };
 
@@ -45,13 +47,12 @@ class WakeThread {
   [[nodiscard]] bool add(WakeEntry& entry);
   // Afterwards the entry is not looked at any more.
   void remove(WakeEntry& entry) noexcept;
-  // Writes the entry's event, once, when its word changes (`by_word`) or the slice is over.
-  void watch(WakeEntry& entry, const PreparedWait& wait, bool by_word) noexcept;
-  // Ends that, and returns when the thread does not sleep on the word any more: no wake is spent
-  // on it.
+  // Writes the entry's event, once, when one of its words changes (`by_word`) or the shortest slice
+  // is over. Several waits stay where they are until forget(); a single one is copied.
+  void watch(WakeEntry& entry, std::span<const PreparedWait> waits, bool by_word) noexcept;
+  // Ends that, and returns when the thread does not sleep on the words any more: no wake is spent
+  // on them.
   void forget(WakeEntry& entry) noexcept;
-  // Whether it sleeps on the words themselves.
-  [[nodiscard]] static bool has_waitv() noexcept;
 
  private:
   struct State;

@@ -1,13 +1,9 @@
 #include "wake_thread.hpp"
 
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <condition_variable>
 #include <csignal>
 #include <memory>
@@ -16,25 +12,22 @@
 #include <utility>
 #include <vector>
 
+#include "rondo/core/min_max.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/sync/futex.hpp"
-#include "timespec_linux.hpp"
+#include "rondo/sync/wait_any.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-// Of futex_waitv(2), the thread's own word included.
-constexpr std::size_t kMostWords = 128;
 // All that the thread calls fits well.
 constexpr std::size_t kStackBytes = std::size_t{256} << 10;
 
-futex_waitv word_of(const Atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
-  return {value, reinterpret_cast<std::uintptr_t>(&word), FUTEX_32, 0};
-}
-
-bool changed(const PreparedWait& wait) noexcept {
-  // relaxed: who is woken looks at the ring himself.
-  return wait.word != nullptr && wait.word->load(std::memory_order_relaxed) != wait.value;
+bool any_changed(std::span<const PreparedWait> waits) noexcept {
+  return std::any_of(waits.begin(), waits.end(), [](const PreparedWait& wait) {
+    // relaxed: who is woken looks at the ring himself.
+    return wait.word->load(std::memory_order_relaxed) != wait.value;
+  });
 }
 
 // Says why, and writes the event: the owner reads it first and then takes the reason, so that a
@@ -46,8 +39,6 @@ void tell(WakeEntry& entry, std::uint32_t why) noexcept {
   // It fails only where the event is readable already.
   [[maybe_unused]] const auto written = write(entry.event, &kOne, sizeof kOne);
 }
-
-std::atomic<bool> waitv_works{true};
 
 }  // namespace
 
@@ -67,8 +58,8 @@ struct WakeThread::State {
     futex_wake(control, 1);
   }
   bool start();
-  void run(std::uint64_t mine, std::vector<futex_waitv>& words) noexcept;
-  Deadline look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept;
+  void run(std::uint64_t mine, std::vector<PreparedWait>& words) noexcept;
+  Deadline look(Deadline& next_pulse, std::vector<PreparedWait>& words) noexcept;
 };
 
 WakeThread::WakeThread() : state_(new State) {
@@ -92,11 +83,6 @@ WakeThread& WakeThread::instance() {
   return *thread;
 }
 
-bool WakeThread::has_waitv() noexcept {
-  // relaxed: for people.
-  return waitv_works.load(std::memory_order_relaxed);
-}
-
 bool WakeThread::add(WakeEntry& entry) {
   entry.last_pulse = entry.pulse ? entry.pulse() : 0;
   const std::lock_guard lock(state_->mutex);
@@ -118,19 +104,28 @@ void WakeThread::remove(WakeEntry& entry) noexcept {
   pthread_join(thread, nullptr);
 }
 
-void WakeThread::watch(WakeEntry& entry, const PreparedWait& wait, bool by_word) noexcept {
+void WakeThread::watch(WakeEntry& entry, std::span<const PreparedWait> waits,
+                       bool by_word) noexcept {
+  std::chrono::nanoseconds slice = BellSystem::kSlice;
+  for (const PreparedWait& wait : waits) slice = min_of(slice, wait.slice);
   const std::lock_guard lock(state_->mutex);
-  entry.wait = by_word ? wait : PreparedWait{};
-  const bool sliced = wait.slice < BellSystem::kSlice;
-  entry.due = sliced ? Deadline::after(wait.slice) : Deadline::never();
+  if (!by_word) {
+    entry.waits = {};
+  } else if (waits.size() == 1) {
+    entry.one = waits.front();
+    entry.waits = {&entry.one, 1};
+  } else {
+    entry.waits = waits;
+  }
+  entry.due = slice < BellSystem::kSlice ? Deadline::after(slice) : Deadline::never();
   state_->call();
 }
 
 void WakeThread::forget(WakeEntry& entry) noexcept {
   std::unique_lock lock(state_->mutex);
   entry.due = Deadline::never();
-  if (entry.wait.word == nullptr) return;
-  entry.wait = {};
+  if (entry.waits.empty()) return;
+  entry.waits = {};
   if (!state_->runs) return;
   const std::uint64_t seen = state_->turn;
   state_->call();
@@ -141,10 +136,10 @@ bool WakeThread::State::start() {
   struct Start {
     State* state;
     std::uint64_t generation;
-    std::vector<futex_waitv> words;  // its own: one that is to end may still be at work
+    std::vector<PreparedWait> words;  // its own: one that is to end may still be at work
   };
   auto arguments = std::make_unique<Start>(Start{this, ++generation, {}});
-  arguments->words.reserve(kMostWords);
+  arguments->words.reserve(kMostWaits);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, kStackBytes);
@@ -187,15 +182,15 @@ bool WakeThread::State::start() {
 }
 
 // Tells those for whom there is something to tell. What is left to sleep on, and until when.
-Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<futex_waitv>& words) noexcept {
+Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<PreparedWait>& words) noexcept {
   const auto now = Deadline::Clock::now();
   const bool ask = next_pulse.passed_at(now);
   if (ask) next_pulse = Deadline::at(now + kInterval);
   Deadline until = next_pulse;
   std::size_t asleep = 0;
   for (WakeEntry* entry : entries) {
-    if (changed(entry->wait) || entry->due.passed_at(now)) {
-      entry->wait = {};
+    if (any_changed(entry->waits) || entry->due.passed_at(now)) {
+      entry->waits = {};
       entry->due = Deadline::never();
       tell(*entry, WakeEntry::kWoken);
     }
@@ -205,24 +200,22 @@ Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<futex_waitv>&
       if (std::exchange(entry->last_pulse, pulse) != pulse) tell(*entry, WakeEntry::kNews);
     }
     until = earlier(until, entry->due);
-    if (entry->wait.word == nullptr) continue;
-    ++asleep;
-    if (words.size() == kMostWords) continue;
-    words.push_back(word_of(*entry->wait.word, entry->wait.value));
+    asleep += entry->waits.size();
+    if (words.size() + entry->waits.size() > kMostWaits) continue;
+    words.insert(words.end(), entry->waits.begin(), entry->waits.end());
   }
-  // relaxed: this thread alone writes it.
-  const bool all = waitv_works.load(std::memory_order_relaxed) && asleep < kMostWords;
+  const bool all = can_wait_any() && asleep < kMostWaits;
   if (asleep != 0 && !all) until = earlier(until, Deadline::after(kLookInterval));
   return until;
 }
 
-void WakeThread::State::run(std::uint64_t mine, std::vector<futex_waitv>& words) noexcept {
+void WakeThread::State::run(std::uint64_t mine, std::vector<PreparedWait>& words) noexcept {
   Deadline next_pulse = Deadline::after(kInterval);
   for (;;) {
     words.clear();
     // relaxed: the mutex orders what it stands for; it changes after that.
     const std::uint32_t seen = control.load(std::memory_order_relaxed);
-    words.push_back(word_of(control, seen));
+    words.push_back({&control, seen, {}});
     Deadline until = Deadline::never();
     {
       const std::lock_guard lock(mutex);
@@ -231,14 +224,8 @@ void WakeThread::State::run(std::uint64_t mine, std::vector<futex_waitv>& words)
       ++turn;
     }
     turned.notify_all();
-    const timespec time = timespec_of(until);
-    // relaxed: this thread alone writes it.
-    if (words.size() > 1 && waitv_works.load(std::memory_order_relaxed)) {
-      const long result =
-          syscall(SYS_futex_waitv, words.data(), words.size(), 0, &time, CLOCK_MONOTONIC);
-      if (result >= 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR) continue;
-      // relaxed: as above.
-      if (errno != EFAULT) waitv_works.store(false, std::memory_order_relaxed);
+    if (words.size() > 1) {
+      if (wait_any(words, until) != FutexResult::kRefused) continue;
       until = earlier(until, Deadline::after(kLookInterval));
     }
     static_cast<void>(futex_wait(control, seen, until));

@@ -25,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "rondo/core/callback.hpp"
 #include "rondo/core/platform.hpp"
@@ -45,8 +46,9 @@ class RONDO_API WakeDescriptor {
   };
 
   // `pulse` is called by another thread, beside any call of the owner, until this object is gone;
-  // once here. It must be quick. Errors: kNoDescriptors, kSystem, kUnsupported (no eventfd), with
-  // what was missing in the message.
+  // once here. It must be quick. Without one there is such a thread only where the way needs it.
+  // Errors: kNoDescriptors, kSystem, kUnsupported (no eventfd), with what was missing in the
+  // message.
   [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(
       Callback<std::uint64_t()> pulse = {});
   // Readable when `other` is, a pipe or a socket (or writable: `writing`), and when signalled: for
@@ -82,6 +84,8 @@ class RONDO_API WakeDescriptor {
   // Readable when the wait that was announced ends; `wait` is what prepare_wait() has just
   // returned. Of one beside another descriptor: when that is.
   void sleep(const PreparedWait& wait = {}) noexcept;
+  // The same of several, when one of them ends. They stay where they are until interrupt().
+  void sleep(std::span<const PreparedWait> waits) noexcept;
   // Whether sleep() was called and nothing has ended that: then there is nothing to clear.
   [[nodiscard]] bool asleep() const noexcept;
   // Ends what sleep() began without clearing, and signals: the caller is about to sleep on the
