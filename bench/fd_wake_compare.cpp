@@ -1,10 +1,11 @@
 // Question: how long from a publish to the wake of a process that sleeps in its own event loop?
-// Through a handle's fd() and epoll, beside an eventfd that the publisher writes and a bare futex,
-// which is the least. One message every `gap` to a process on another core that sleeps in between;
-// the median of a sample's wakes, from just before the publish to just after the message was seen.
+// Through a handle's fd() and epoll, and in a WaitSet among others that have nothing to say; beside
+// an eventfd that the publisher writes and a bare futex, which is the least. One message every
+// `gap` to a process on another core that sleeps in between; the median of a sample's wakes, from
+// just before the publish to just after the message was seen.
 //
-// Not measured: busy cores, many descriptors, throughput. The engines take turns, sample by sample,
-// so the ratios matter.
+// Not measured: busy cores, many descriptors, throughput, idle CPU. The engines take turns, sample
+// by sample, so the ratios matter.
 //
 //   fd_wake_compare [--json FILE] [--rounds N] [--seconds S] [--gap MICROSECONDS] [--messages N]
 #include <fmt/core.h>
@@ -19,6 +20,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -28,11 +30,13 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rondo/sync/futex.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
+#include "rondo/transports/wait_set.hpp"
 #include "support/child.hpp"
 #include "support/cores.hpp"
 #include "support/machine.hpp"
@@ -187,9 +191,36 @@ void forbid(long number) {
   }
 }
 
-enum class By { kNext, kDescriptor };
+enum class By { kNext, kDescriptor, kWaitSet, kWaitSetWithDescriptor };
 
-Entry channel(std::string name, const std::string& options, By by, std::vector<long> forbidden) {
+// Sleeps in a wait set until a message is there, `others` silent rings beside it.
+template <class SentIn>
+void time_wait_set(Shared& shared, const Rhythm& rhythm, Receiver& receiver, std::size_t others,
+                   bool with_descriptor, SentIn sent_in) {
+  auto set = WaitSet::make(WaitMode::kPark);
+  if (!set || !set->add(receiver, 0)) fail("no wait set");
+  std::vector<std::pair<Sender, Receiver>> silent;
+  for (std::size_t i = 0; i < others; ++i) {
+    auto pair = open_pair("inproc:?capacity=4KiB");
+    if (!pair) fail(pair.error().message);
+    silent.push_back(std::move(pair).value());
+  }
+  for (std::size_t i = 0; i < others; ++i) {
+    if (!set->add(silent[i].second, i + 1)) fail("no member");
+  }
+  const int nothing = eventfd(0, EFD_CLOEXEC);
+  if (with_descriptor && !set->add_descriptor(nothing, false, others + 1)) fail("no member");
+  std::array<WaitSet::Key, 4> room{};
+  time_wakes(shared, rhythm, [&] {
+    for (;;) {
+      if (!set->wait(room)) fail("wait");
+      if (const auto message = receiver.try_next()) return sent_in(*message);
+    }
+  });
+}
+
+Entry channel(std::string name, const std::string& options, By by, std::vector<long> forbidden,
+              std::size_t others = 0) {
   const std::string url =
       fmt::format("shm:fd_wake.{}{}", getpid(), options.empty() ? "" : "?" + options);
   return {std::move(name),
@@ -205,6 +236,10 @@ Entry channel(std::string name, const std::string& options, By by, std::vector<l
             };
             if (by == By::kNext) {
               return time_wakes(shared, rhythm, [&] { return sent_in(*receiver->next()); });
+            }
+            if (by != By::kDescriptor) {
+              return time_wait_set(shared, rhythm, *receiver, others,
+                                   by == By::kWaitSetWithDescriptor, sent_in);
             }
             const auto fd = receiver->fd();
             if (!fd) fail(fd.error().message);
@@ -265,7 +300,12 @@ int main(int argc, char** argv) {
       channel("shm: fd() and epoll, no io_uring", "", By::kDescriptor, {SYS_io_uring_setup}),
       channel("shm: fd() and epoll, no futex_waitv", "", By::kDescriptor,
               {SYS_io_uring_setup, SYS_futex_waitv}),
-      channel("shm: next(), wait=park", "wait=park", By::kNext, {})};
+      channel("shm: next(), wait=park", "wait=park", By::kNext, {}),
+      channel("shm: WaitSet", "", By::kWaitSet, {}),
+      channel("shm: WaitSet of 64 rings", "", By::kWaitSet, {}, 63),
+      channel("shm: WaitSet of 64 rings and an eventfd", "", By::kWaitSetWithDescriptor, {}, 63),
+      channel("shm: the same, no io_uring", "", By::kWaitSetWithDescriptor, {SYS_io_uring_setup},
+              63)};
   Results results("fd_wake_compare");
   for (Entry& entry : entries) {
     entry.samples =

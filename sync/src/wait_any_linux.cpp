@@ -36,11 +36,12 @@ FutexResult wait_any(std::span<const PreparedWait> waits, Deadline deadline) noe
     case EAGAIN: return FutexResult::kChanged;
     case ETIMEDOUT: return FutexResult::kTimedOut;
     case EINTR: return FutexResult::kInterrupted;
-    case EFAULT: return FutexResult::kRefused;  // of one word
-    default:
+    case ENOSYS:
+    case EPERM:
       // relaxed: as above.
       works.store(false, std::memory_order_relaxed);
       return FutexResult::kRefused;
+    default: return FutexResult::kRefused;  // of one word, or for now
   }
 }
 

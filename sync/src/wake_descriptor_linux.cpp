@@ -87,13 +87,13 @@ struct WakeDescriptor::State {
     return added = added || detail::WakeThread::instance().add(entry);
   }
   // False where neither thread nor memory is to be had.
-  [[nodiscard]] bool watch(std::span<const PreparedWait> waits) noexcept {
+  [[nodiscard]] bool watch(std::span<const PreparedWait> waits, bool by_word) noexcept {
     try {
       if (!has_thread()) return false;
     } catch (const std::bad_alloc&) {
       return false;
     }
-    detail::WakeThread::instance().watch(entry, waits, by_thread);
+    detail::WakeThread::instance().watch(entry, waits, by_word);
     return true;
   }
   void take_ring() noexcept {
@@ -106,13 +106,14 @@ struct WakeDescriptor::State {
   [[nodiscard]] bool sleep_on(std::span<const PreparedWait> waits) noexcept {
     bool brief = false;
     for (const PreparedWait& wait : waits) brief = brief || wait.slice < BellSystem::kSlice;
-    if (!by_thread) {
+    bool thread_now = by_thread || waits.size() > detail::FutexRing::kMostWords;
+    if (!thread_now) {
       drop_anothers_ring();
       if (ring == nullptr) take_ring();
-      by_thread = ring == nullptr || !ring->wait(waits);
+      by_thread = thread_now = ring == nullptr || !ring->wait(waits);
       if (by_thread) ring.reset();
     }
-    return !(by_thread || brief) || watch(waits);
+    return !(thread_now || brief) || watch(waits, thread_now);
   }
   void end_wait() noexcept {
     if (is_beside()) return;
@@ -215,14 +216,18 @@ bool WakeDescriptor::clear() noexcept {
   return (told & detail::WakeEntry::kNews) != 0;
 }
 
-void WakeDescriptor::sleep(const PreparedWait& wait) noexcept { sleep({&wait, 1}); }
+bool WakeDescriptor::sleep(const PreparedWait& wait) noexcept { return sleep({&wait, 1}); }
 
-void WakeDescriptor::sleep(std::span<const PreparedWait> waits) noexcept {
+bool WakeDescriptor::sleep(std::span<const PreparedWait> waits) noexcept {
   State& state = *state_;
   const Unnoticed here;
-  if (state.forked() || state.always) return;
-  if (!state.is_beside() && !state.sleep_on(waits)) return state.write_event();
+  if (state.forked() || state.always) return false;
+  if (!state.is_beside() && !state.sleep_on(waits)) {
+    state.write_event();
+    return false;
+  }
   state.fall_asleep(true);
+  return true;
 }
 
 bool WakeDescriptor::asleep() const noexcept {

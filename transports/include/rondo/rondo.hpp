@@ -18,3 +18,4 @@
 #include "rondo/transports/sender.hpp"
 #include "rondo/transports/status.hpp"
 #include "rondo/transports/url.hpp"
+#include "rondo/transports/wait_set.hpp"

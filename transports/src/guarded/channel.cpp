@@ -137,6 +137,7 @@ class GuardedSender final : public RecordSender {
     return ring_.has_room(producer, size_bytes);
   }
   bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override {
+    acceptor_->service();
     return ring_.has_news(producer, size_bytes);
   }
   bool disarm() noexcept override { return ring_.disarm(); }

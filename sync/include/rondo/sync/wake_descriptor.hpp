@@ -83,9 +83,10 @@ class RONDO_API WakeDescriptor {
   [[nodiscard]] bool clear() noexcept;
   // Readable when the wait that was announced ends; `wait` is what prepare_wait() has just
   // returned. Of one beside another descriptor: when that is.
-  void sleep(const PreparedWait& wait = {}) noexcept;
+  // False: nothing can be waited for now, and it is readable.
+  bool sleep(const PreparedWait& wait = {}) noexcept;
   // The same of several, when one of them ends. They stay where they are until interrupt().
-  void sleep(std::span<const PreparedWait> waits) noexcept;
+  bool sleep(std::span<const PreparedWait> waits) noexcept;
   // Whether sleep() was called and nothing has ended that: then there is nothing to clear.
   [[nodiscard]] bool asleep() const noexcept;
   // Ends what sleep() began without clearing, and signals: the caller is about to sleep on the

@@ -37,6 +37,7 @@ class Sender;
 
 namespace detail {
 class ReceiverBackend;
+class WaitSetEnd;
 struct ReceiverParts;
 }  // namespace detail
 
@@ -163,6 +164,7 @@ class alignas(kLineBytes) RONDO_API Receiver {
 
  private:
   friend class Message;
+  friend class detail::WaitSetEnd;
   friend Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
                                                        const OpenOptions& options);
 

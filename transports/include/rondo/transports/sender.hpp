@@ -44,6 +44,7 @@ class Sender;
 
 namespace detail {
 class SenderBackend;
+class WaitSetEnd;
 struct SenderParts;
 }  // namespace detail
 
@@ -221,6 +222,7 @@ class alignas(kLineBytes) RONDO_API Sender {
 
  private:
   friend class Claim;
+  friend class detail::WaitSetEnd;
   friend Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
                                                        const OpenOptions& options);
 

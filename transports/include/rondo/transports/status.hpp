@@ -51,8 +51,10 @@ class [[nodiscard]] Polled {
   explicit operator bool() const noexcept { return value_.has_value(); }
 
   T& operator*() & noexcept { return *value_; }
+  const T& operator*() const& noexcept { return *value_; }
   T&& operator*() && noexcept { return *std::move(value_); }
   T* operator->() noexcept { return &*value_; }
+  const T* operator->() const noexcept { return &*value_; }
 
  private:
   std::optional<T> value_;
