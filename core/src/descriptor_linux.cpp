@@ -1,11 +1,14 @@
 #include "rondo/core/descriptor.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -92,6 +95,17 @@ bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept {
 }
 
 UniqueFd open_event() noexcept { return take_over(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+UniqueFd open_signal(int signal) noexcept {
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, signal);
+  return take_over(signalfd(-1, &one, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+UniqueFd open_process(int process) noexcept {
+  return take_over(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));  // closed on exec
+}
 
 UniqueFd open_poller() noexcept { return take_over(epoll_create1(EPOLL_CLOEXEC)); }
 

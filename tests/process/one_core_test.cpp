@@ -87,9 +87,10 @@ class OneCore : public ::testing::TestWithParam<Case> {
   // Plays `turns` turns after `warm_up`, and checks the looks of both.
   template <class Between>
   void play(std::uint64_t warm_up, std::uint64_t turns, Between&& between) {
-    const auto [mode, most_looks] = GetParam();
+    const WaitMode mode = GetParam().mode;
+    const std::uint64_t most_looks = GetParam().most_looks;
     testing::Shared<Table> table;
-    testing::Child child([&, mode = mode] {
+    testing::Child child([&] {
       Player player(table->ping, table->pong, mode);
       std::uint64_t before = 0;
       for (std::uint64_t i = 0; i < warm_up + turns; ++i) {

@@ -74,6 +74,10 @@ class RONDO_API UniqueFd {
 [[nodiscard]] RONDO_API bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept;
 // An eventfd that does not block, and holds nothing.
 [[nodiscard]] RONDO_API UniqueFd open_event() noexcept;
+// A signalfd that does not block, for one signal.
+[[nodiscard]] RONDO_API UniqueFd open_signal(int signal) noexcept;
+// A pidfd: that process, and never another one that has its number later.
+[[nodiscard]] RONDO_API UniqueFd open_process(int process) noexcept;
 // An epoll descriptor.
 [[nodiscard]] RONDO_API UniqueFd open_poller() noexcept;
 // One that the kernel has put among ours, as it does with those that come over a socket.

@@ -1,0 +1,166 @@
+// A doorbell for whoever waits in his own way: one interface over a shared futex, an eventfd, a
+// pipe, a real-time signal and a POSIX semaphore. For programs that take nothing else of Rondo; the
+// rings have their own (doorbell.hpp), which costs nobody anything while nobody sleeps.
+//
+//   sync::doorbell_word& word = ...;                     // in memory that both map; zero is fresh
+//   auto bell = sync::any_doorbell::by_eventfd(word);   // before fork(), or hand the descriptor on
+//
+//   put something there; bell->ring();                   // any number of ringers
+//   while (bell->wait()) { take all that is there }      // one waiter
+//
+// It is an event that one wait takes: rings that come before that are one ring, and only the first
+// of them is a system call. Nothing is lost if a ring comes before the wait for it.
+//
+//   way        native_handle()  takes
+//   futex      none             the word itself
+//   eventfd    readable         an eventfd that both sides have
+//   pipe       readable         a pipe, both ends of it in both processes
+//   signal     readable         the waiter's process, and a real-time signal that is blocked there
+//   semaphore  none             a sem_t, shared between processes
+//
+// In an event loop: when native_handle() is readable, wait(Deadline::now()) until it says false.
+//
+// Deaths. A ringer that was killed between its two steps, the word and the call, costs a wait the
+// rest of a slice (50 ms); the next ringer makes the call in its place. What a waiter that was
+// killed has not taken the next one finds at once. What it had taken is gone with it: so a new
+// waiter looks at what it waits for, first. A scribbled word: a wake too many, or a slice late.
+//
+// Ordering. Each label stands at exactly one operation below; pairs are mutual.
+//
+//   B1 release state  ->  B2 acquire state   what was done before a ring is done when it is taken
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <type_traits>
+
+#include "rondo/core/atomic.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/doorbell.hpp"
+
+namespace rondo::inline RONDO_ABI::sync {
+
+// What both sides see.
+//
+//   offset  size  field  written by  meaning
+//        0     4  state  all         bits below
+//
+//   bit  0      rung, and not taken yet
+//   bit  1      and the waiter has been told: whoever rings may leave it at that
+//   bits 2-31   rings taken so far, modulo 2^30; only the waiter changes them
+struct doorbell_word {
+  static constexpr std::uint32_t kRung = 1;
+  static constexpr std::uint32_t kTold = 2;
+  static constexpr std::uint32_t kFlags = 3;
+  static constexpr std::uint32_t kTaken = 4;  // one; counted from here up
+
+  Atomic<std::uint32_t> state;
+
+  // True: the caller has to tell the waiter, and to say so then, with the state returned.
+  [[nodiscard]] bool ring(std::uint32_t& seen) noexcept {
+    // B1 (release, pairs with B2): what is waited for. A read-modify-write also when it changes
+    // nothing: so either the waiter takes it with the others, or it finds the flags taken away.
+    seen = state.fetch_or(kRung, std::memory_order_release) | kRung;
+    return (seen & kTold) == 0;
+  }
+  void told(std::uint32_t seen) noexcept {
+    // Not if that ring has been taken since: what was told may be of that one alone.
+    // relaxed, both: it says nothing but that the kernel knows.
+    state.compare_exchange_strong(seen, seen | kTold, std::memory_order_relaxed,
+                                  std::memory_order_relaxed);
+  }
+  // Whether it was rung since the last call that said so.
+  [[nodiscard]] bool take() noexcept {
+    // relaxed: B2 acquires.
+    const std::uint32_t seen = state.load(std::memory_order_relaxed);
+    if ((seen & kFlags) == 0) return false;
+    // B2 (acquire, pairs with B1): what was waited for, of all who rang. What others write
+    // meanwhile is the flags alone, and goes with those.
+    state.exchange((seen & ~kFlags) + kTaken, std::memory_order_acquire);
+    return true;
+  }
+};
+static_assert(sizeof(doorbell_word) == 4);
+static_assert(std::is_standard_layout_v<doorbell_word>);
+static_assert(std::is_trivially_destructible_v<doorbell_word>);
+
+// One end, or both. Any number of ringers, with an object for each process or one for all its
+// threads; one waiting thread at a time. `word`, and a semaphore, outlive it.
+class RONDO_API any_doorbell {
+ public:
+  enum class way : std::uint8_t { futex, eventfd, pipe, signal, semaphore };
+
+  [[nodiscard]] static any_doorbell by_futex(doorbell_word& word) noexcept;
+  // With an eventfd of its own, or `event`, which stays the caller's and is made not to block.
+  // Errors, of all that have one: kNoDescriptors, kSystem, kUnsupported (the kernel has no such
+  // thing).
+  [[nodiscard]] static Result<any_doorbell> by_eventfd(doorbell_word& word,
+                                                       NativeHandle event = detail::kNoHandle);
+  // With a pipe of its own, or both ends of one, which stay the caller's and are made not to block.
+  // Both on both sides: so a waiter's death sends no SIGPIPE.
+  [[nodiscard]] static Result<any_doorbell> by_pipe(doorbell_word& word,
+                                                    NativeHandle reading = detail::kNoHandle,
+                                                    NativeHandle writing = detail::kNoHandle);
+  // The waiter is process `waiter`; in that one, the signal is blocked in this thread, and has to
+  // be in all others, before anybody rings: else it ends the process. The process is held by a
+  // descriptor, so no successor to its number is ever signalled; and it is told by the caller, not
+  // by the shared word, where a hostile peer could name any. Not for a forked child's copy.
+  // Errors: also kInvalidOption (no real-time signal), kPeerGone (no such process), kPermission.
+  [[nodiscard]] static Result<any_doorbell> by_signal(doorbell_word& word, int waiter, int signal);
+  // `semaphore`: a sem_t that is shared between the processes (sem_init with pshared, or
+  // sem_open), for this alone.
+  template <class Semaphore>
+  [[nodiscard]] static any_doorbell by_semaphore(doorbell_word& word,
+                                                 Semaphore& semaphore) noexcept {
+    any_doorbell bell(word, way::semaphore);
+    bell.semaphore_ = &semaphore;
+    bell.tell_of_earlier();
+    return bell;
+  }
+
+  any_doorbell(any_doorbell&&) noexcept = default;
+  any_doorbell& operator=(any_doorbell&&) noexcept = default;
+
+  // Rings. False if it is known that nobody hears it: a signal's process has ended, or is not ours
+  // to signal. Progress: wait-free, and a system call that never blocks, if none is pending.
+  // Memory ordering: what the caller did before is visible to the waiter whose wait() takes it.
+  bool ring() noexcept;
+
+  // Waits until it is rung. True: it was, since the last wait() that said so, by anybody, or may
+  // have been. False: the deadline. Progress: blocking; Deadline::now() does not wait.
+  [[nodiscard]] bool wait(Deadline deadline = Deadline::never()) noexcept;
+
+  // Readable from a ring on until a wait() says false. kNoHandle where there is none. Also to be
+  // handed to the other side, with writing_handle() of a pipe. This object's, which closes it.
+  [[nodiscard]] NativeHandle native_handle() const noexcept { return reading_.get(); }
+  [[nodiscard]] NativeHandle writing_handle() const noexcept {
+    return way_ == way::pipe ? writing_.get() : reading_.get();
+  }
+  [[nodiscard]] way how() const noexcept { return way_; }
+
+  // The longest sleep at a time; for tests.
+  void slice(std::chrono::nanoseconds slice) noexcept { slice_ = slice; }
+
+ private:
+  any_doorbell(doorbell_word& word, way how) noexcept : word_(&word), way_(how) {}
+
+  void tell_of_earlier() noexcept;
+  [[nodiscard]] bool tell() noexcept;
+  void sleep(Deadline deadline) noexcept;
+  void drain() noexcept;
+  void forget_signals() noexcept;
+
+  doorbell_word* word_;
+  void* semaphore_ = nullptr;
+  detail::UniqueFd reading_;
+  detail::UniqueFd writing_;  // of a signal: the process
+  int signal_ = 0;
+  way way_;
+  std::chrono::nanoseconds slice_ = BellSystem::kSlice;
+};
+
+}  // namespace rondo::inline RONDO_ABI::sync

@@ -1,0 +1,222 @@
+#include "rondo/sync/any_doorbell.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <ctime>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/os.hpp"
+#include "rondo/sync/futex.hpp"
+#include "timespec_linux.hpp"
+
+namespace rondo::inline RONDO_ABI::sync {
+namespace {
+
+// What happens here does so in the middle of the caller's code.
+class Unnoticed {
+ public:
+  Unnoticed() noexcept = default;
+  Unnoticed(const Unnoticed&) = delete;
+  Unnoticed& operator=(const Unnoticed&) = delete;
+  ~Unnoticed() { errno = saved_; }
+
+ private:
+  int saved_ = errno;
+  rondo::detail::CancellationDisabled here_;
+};
+
+Error failed(const char* what) {
+  const int error = errno;
+  Error failure = rondo::detail::system_error(error, std::string("can't ") + what);
+  if (error == ENOSYS) failure.code = ErrorCode::kUnsupported;
+  if (error == ESRCH) failure.code = ErrorCode::kPeerGone;
+  return failure;
+}
+
+bool unblock(NativeHandle fd) noexcept {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && ((flags & O_NONBLOCK) != 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
+}
+
+// Where what would be slept on is not there.
+void nap(Deadline deadline) noexcept {
+  const timespec until =
+      rondo::detail::timespec_of(earlier(deadline, Deadline::after(std::chrono::milliseconds(1))));
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+}
+
+}  // namespace
+
+any_doorbell any_doorbell::by_futex(doorbell_word& word) noexcept {
+  any_doorbell bell(word, way::futex);
+  bell.tell_of_earlier();
+  return bell;
+}
+
+Result<any_doorbell> any_doorbell::by_eventfd(doorbell_word& word, NativeHandle event) {
+  any_doorbell bell(word, way::eventfd);
+  const bool given = detail::is_handle(event);
+  bell.reading_ = given ? detail::duplicate(event) : detail::open_event();
+  if (!bell.reading_ || !unblock(bell.reading_.get())) return failed("have an eventfd for a bell");
+  bell.tell_of_earlier();
+  return bell;
+}
+
+Result<any_doorbell> any_doorbell::by_pipe(doorbell_word& word, NativeHandle reading,
+                                           NativeHandle writing) {
+  any_doorbell bell(word, way::pipe);
+  if (detail::is_handle(reading) || detail::is_handle(writing)) {
+    bell.reading_ = detail::duplicate(reading);
+    bell.writing_ = detail::duplicate(writing);
+  } else {
+    static_cast<void>(detail::open_pipe(bell.reading_, bell.writing_));
+  }
+  if (!bell.reading_ || !bell.writing_ || !unblock(bell.reading_.get()) ||
+      !unblock(bell.writing_.get())) {
+    return failed("have both ends of a pipe for a bell");
+  }
+  bell.tell_of_earlier();
+  return bell;
+}
+
+Result<any_doorbell> any_doorbell::by_signal(doorbell_word& word, int waiter, int signal) {
+  if (signal < SIGRTMIN || signal > SIGRTMAX) {
+    return Error{ErrorCode::kInvalidOption,
+                 std::to_string(signal) + " is no real-time signal; they are from SIGRTMIN (" +
+                     std::to_string(SIGRTMIN) + ") to SIGRTMAX (" + std::to_string(SIGRTMAX) + ")"};
+  }
+  any_doorbell bell(word, way::signal);
+  bell.signal_ = signal;
+  bell.writing_ = detail::open_process(waiter);
+  if (!bell.writing_) return failed("hold the process that a bell is to signal");
+  if (waiter == getpid()) {
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    bell.reading_ = detail::open_signal(signal);
+    if (!bell.reading_) return failed("have a signalfd for a bell");
+    pthread_sigmask(SIG_BLOCK, &one, nullptr);
+    bell.forget_signals();
+    bell.tell_of_earlier();
+  }
+  return bell;
+}
+
+// A predecessor of the waiter may have been woken for it, and died before it took it.
+void any_doorbell::tell_of_earlier() noexcept {
+  // relaxed: wait() takes it.
+  if ((word_->state.load(std::memory_order_relaxed) & doorbell_word::kFlags) != 0) {
+    static_cast<void>(tell());
+  }
+}
+
+bool any_doorbell::ring() noexcept {
+  std::uint32_t seen = 0;
+  if (!word_->ring(seen)) return true;
+  if (!tell()) return false;
+  word_->told(seen);
+  return true;
+}
+
+bool any_doorbell::tell() noexcept {
+  if (way_ == way::futex) {
+    futex_wake(word_->state, std::numeric_limits<int>::max());
+    return true;
+  }
+  const Unnoticed here;
+  const std::uint64_t one = 1;
+  // One that is full is readable: the result does not matter.
+  [[maybe_unused]] ssize_t written = 0;
+  switch (way_) {
+    case way::futex: break;
+    case way::eventfd: written = write(reading_.get(), &one, sizeof one); break;
+    case way::pipe: written = write(writing_.get(), &one, 1); break;
+    // As kill(): such a signal is pending also where the queue has no room for what it could say.
+    case way::signal:
+      return syscall(SYS_pidfd_send_signal, writing_.get(), signal_, nullptr, 0) == 0;
+    case way::semaphore: sem_post(static_cast<sem_t*>(semaphore_)); break;
+  }
+  return true;
+}
+
+bool any_doorbell::wait(Deadline deadline) noexcept {
+  for (;;) {
+    if (word_->take()) return true;
+    if (deadline.passed()) break;
+    sleep(earlier(deadline, Deadline::after(slice_)));
+  }
+  // First what told us of rings, then these: else one in between would have told in vain.
+  drain();
+  return word_->take();
+}
+
+void any_doorbell::sleep(Deadline deadline) noexcept {
+  if (way_ == way::futex) {
+    // relaxed: the next take() looks again.
+    const std::uint32_t seen = word_->state.load(std::memory_order_relaxed);
+    if ((seen & doorbell_word::kFlags) != 0) return;
+    static_cast<void>(futex_wait(word_->state, seen, deadline));
+    return;
+  }
+  const Unnoticed here;
+  if (way_ == way::semaphore) {
+    const timespec until = rondo::detail::timespec_of(deadline);
+    if (sem_clockwait(static_cast<sem_t*>(semaphore_), CLOCK_MONOTONIC, &until) == 0) {
+      drain();
+    } else if (errno != ETIMEDOUT && errno != EINTR) {
+      nap(deadline);
+    }
+    return;
+  }
+  using std::chrono::duration_cast;
+  using std::chrono::seconds;
+  const auto left = deadline.remaining();
+  const auto whole = duration_cast<seconds>(left);
+  timespec timeout{};
+  timeout.tv_sec = static_cast<time_t>(whole.count());
+  timeout.tv_nsec = static_cast<long>(std::chrono::nanoseconds(left - whole).count());
+  pollfd poll{reading_.get(), POLLIN, 0};
+  const int ready = ppoll(&poll, 1, &timeout, nullptr);
+  if (ready > 0 && (poll.revents & POLLIN) != 0) {
+    drain();
+  } else if (ready > 0 || (ready < 0 && errno != EINTR)) {
+    nap(deadline);
+  }
+}
+
+// Those that are pending for an earlier bell of this process; the word knows of its own.
+void any_doorbell::forget_signals() noexcept {
+  signalfd_siginfo one{};
+  constexpr int kMost = 1'000'000;  // others may send them all the time
+  for (int i = 0; i < kMost && read(reading_.get(), &one, sizeof one) > 0; ++i) {
+  }
+}
+
+void any_doorbell::drain() noexcept {
+  if (way_ == way::futex) return;
+  const Unnoticed here;
+  if (way_ == way::semaphore) {
+    // Some, as others may post all the time.
+    for (int i = 0; i < 64 && sem_trywait(static_cast<sem_t*>(semaphore_)) == 0; ++i) {
+    }
+    return;
+  }
+  // An eventfd gives its 8 bytes, a pipe all that honest ringers put there, a signalfd some
+  // signals. What is left is one wake too many.
+  std::array<std::byte, 8 * sizeof(signalfd_siginfo)> there;
+  [[maybe_unused]] const ssize_t size = read(reading_.get(), there.data(), there.size());
+}
+
+}  // namespace rondo::inline RONDO_ABI::sync
