@@ -1,3 +1,4 @@
+#include "open/error_of.hpp"
 #include "open/fifos.hpp"
 
 #include <fcntl.h>
@@ -18,9 +19,6 @@ struct flock lock_of(std::uint64_t byte, short type) noexcept {
   lock.l_len = 1;
   return lock;
 }
-
-// 0, or what a system call says that returned `result`.
-int error_of(int result) noexcept { return result == 0 ? 0 : errno; }
 
 }  // namespace
 

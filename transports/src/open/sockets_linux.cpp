@@ -1,3 +1,4 @@
+#include "open/error_of.hpp"
 #include "open/sockets.hpp"
 
 #include <poll.h>
@@ -21,9 +22,6 @@ sockaddr_un address_of(const std::string& path) noexcept {
   path.copy(address.sun_path, sizeof address.sun_path - 1);
   return address;
 }
-
-// 0, or what a system call says that returned `result`.
-int error_of(int result) noexcept { return result == 0 ? 0 : errno; }
 
 }  // namespace
 
