@@ -101,8 +101,9 @@ struct WaitSet::State {
   std::mutex mutex;  // for what follows, but for what only the waiting thread uses
   std::vector<Member> members;
   std::uint64_t last_number = kWords;
-  std::size_t next = 0;  // who is looked at first
-  std::size_t words = 0;
+  std::size_t next = 0;     // who is looked at first
+  std::size_t words = 0;    // members that sleep on one
+  std::size_t senders = 0;  // among them
   std::size_t timers = 0;
   std::optional<detail::Poller> poller;
   bool asleep = false;
@@ -118,7 +119,9 @@ struct WaitSet::State {
 
   // The waiting thread's.
   WaitStrategy strategy;
-  int vain_sleeps = 0;  // in a row
+  int vain_sleeps = 0;     // in a row
+  bool armed = false;      // what the last sleep announced still stands
+  std::uint32_t seen = 0;  // of `control`, then
   std::vector<PreparedWait> waits;
   std::unique_ptr<WakeDescriptor> wake;  // stands for all words in the poller
   detail::Poller::Watched wake_watched;
@@ -140,11 +143,19 @@ struct WaitSet::State {
     }
     return std::unique_lock(mutex);
   }
-  void call() noexcept {
+  void count(const Member& member, int by) noexcept {
+    const auto add = static_cast<std::size_t>(by);
+    if (member.sleeps_on_word()) words += add;
+    if (member.sleeps_on_word() && member.end->is_sender()) senders += add;
+    if (member.timer) timers += add;
+  }
+  void call(bool wakes = true) noexcept {
     // W2 (release, pairs with W3): who sees it sees what it stands for.
     control.fetch_add(1, std::memory_order_release);
-    futex_wake(control, 1);
+    if (wakes) futex_wake(control, 1);
   }
+  // Members have come or gone.
+  void changed() noexcept { call(asleep); }
   [[nodiscard]] bool is_interrupted() const noexcept {
     return interrupted.load(std::memory_order_relaxed);  // relaxed: orders nothing
   }
@@ -165,11 +176,12 @@ struct WaitSet::State {
   [[nodiscard]] Deadline next_timer() const noexcept;
   [[nodiscard]] bool make_wake() noexcept;
   [[nodiscard]] bool reserve_waits() noexcept;
-  [[nodiscard]] std::chrono::nanoseconds announce_all(std::uint32_t seen) noexcept;
+  [[nodiscard]] std::chrono::nanoseconds announce_all() noexcept;
   void disarm_all() noexcept;
   // As a bell's (doorbell.hpp).
   template <class Ready>
   bool sleep_once(Ready&& ready, Deadline deadline) noexcept;
+  void end_wait() noexcept;
 };
 
 // ---- members ----
@@ -200,10 +212,9 @@ Result<void> WaitSet::State::add(Key key, Make&& make) {
     member.key = key;
     member.number = ++last_number;
     if (auto made = make(member); !made) return made;
-    words += member.sleeps_on_word() ? 1 : 0;
-    timers += member.timer ? 1 : 0;
+    count(member, 1);
     members.push_back(std::move(member));
-    if (asleep) call();
+    changed();
     return {};
   });
 }
@@ -245,8 +256,7 @@ Result<detail::Poller::Watched> WaitSet::State::watch(NativeHandle fd, bool writ
 
 void WaitSet::State::take_out(std::size_t i) noexcept {
   Member& member = members[i];
-  words -= member.sleeps_on_word() ? 1 : 0;
-  timers -= member.timer ? 1 : 0;
+  count(member, -1);
   if (member.watched) poller->remove(*member.watched);
   members.erase(members.begin() + static_cast<std::ptrdiff_t>(i));
   if (next > i) --next;
@@ -351,7 +361,7 @@ bool WaitSet::State::reserve_waits() noexcept {
 
 // All that sleep on words announce a wait, and one fence makes the publishers see it. How long to
 // sleep at most.
-std::chrono::nanoseconds WaitSet::State::announce_all(std::uint32_t seen) noexcept {
+std::chrono::nanoseconds WaitSet::State::announce_all() noexcept {
   std::chrono::nanoseconds slice = BellSystem::kSlice;
   for (const Fence fence : {Fence::kCallers, Fence::kOwn}) {
     waits.assign(1, PreparedWait{&control, seen, BellSystem::kSlice});
@@ -378,7 +388,6 @@ void WaitSet::State::disarm_all() noexcept {
 // Announces, looks again, and sleeps once: until something may be ready, `deadline`, or a slice.
 template <class Ready>
 bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
-  std::uint32_t seen = 0;
   bool by_words = false;
   bool by_descriptors = false;
   {
@@ -389,18 +398,27 @@ bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
     if (by_descriptors) static_cast<void>(wake->clear());
     // W3 (acquire, pairs with W2): who changed it before has nothing more to tell than our looks
     // find.
-    seen = control.load(std::memory_order_acquire);
-    std::chrono::nanoseconds slice = kNap;
-    if (by_words || by_descriptors) slice = announce_all(seen);
+    const std::uint32_t now = control.load(std::memory_order_acquire);
+    armed = armed && now == seen && by_words;
+    std::chrono::nanoseconds slice = BellSystem::kSlice;
+    if (!armed) {
+      seen = now;
+      slice = by_words || by_descriptors ? announce_all() : kNap;
+    }
     deadline = earlier(earlier(deadline, next_timer()), Deadline::after(slice));
+    armed = slice == BellSystem::kSlice;
     asleep = true;
   }
   const Clock::time_point begin = Clock::now();
+  // What was announced stands as long as no word has changed.
+  bool unchanged = false;
   if (!anything_ready()) {
     // False: nothing was slept on.
     bool slept = vain_sleeps < kMostVainSleeps;
     if (slept && by_words) {
-      slept = wait_any(waits, deadline) != FutexResult::kRefused;
+      const FutexResult result = wait_any(waits, deadline);
+      slept = result != FutexResult::kRefused;
+      unchanged = result == FutexResult::kTimedOut;
     } else if (slept && by_descriptors) {
       slept = wake->sleep(waits);
       if (slept) poller->sleep(deadline);
@@ -416,12 +434,22 @@ bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
     const auto lock = lock_for_look();
     asleep = false;
     ++sleeps;
-    disarm_all();
+    // A sender's announcement is also when it looks for whom to listen to.
+    armed = armed && unchanged && senders == 0;
+    if (!armed) disarm_all();
   }
   awake.notify_all();
   const bool is_ready = ready();
   vain_sleeps = is_ready || Clock::now() - begin > kVainSleep ? 0 : vain_sleeps + 1;
   return is_ready;
+}
+
+// Publishers pay nothing while nobody waits.
+void WaitSet::State::end_wait() noexcept {
+  if (!armed) return;
+  const auto lock = lock_for_look();
+  disarm_all();
+  armed = false;
 }
 
 // ---- the interface ----
@@ -470,10 +498,10 @@ bool WaitSet::remove(Key key) noexcept {
     if (at->owed) at->end->pass_on();
   }
   state.take_out(static_cast<std::size_t>(at - state.members.begin()));
+  state.changed();
   if (!state.asleep) return true;
   // The words of a sleep that goes on are still looked at, by the kernel or by the process's thread
   // for wakes.
-  state.call();
   const std::uint64_t seen = state.sleeps;
   state.awake.wait(lock, [&] { return state.sleeps != seen; });
   return true;
@@ -497,6 +525,7 @@ Polled<std::span<const WaitSet::Key>> WaitSet::wait(std::span<Key> room,
     return count != 0 || state.is_interrupted();
   };
   const WaitResult result = state.strategy.wait(state, deadline, ready, [] { return false; });
+  state.end_wait();
   if (count == 0) {
     // relaxed: orders nothing.
     if (state.interrupted.exchange(false, std::memory_order_relaxed)) return Status::kInterrupted;

@@ -26,6 +26,7 @@ class WaitSetEnd {
   [[nodiscard]] bool is_same(const WaitSetEnd& other) const noexcept {
     return receiver_ == other.receiver_ && sender_ == other.sender_;
   }
+  [[nodiscard]] bool is_sender() const noexcept { return sender_ != nullptr; }
   // Whether it waits on a word; else fd() is readable when there may be something.
   [[nodiscard]] bool has_word() const noexcept;
   [[nodiscard]] Result<NativeHandle> fd() const;
