@@ -13,18 +13,18 @@
 // channel), and what keeps a descriptor from being made or watched.
 //
 // As for every I/O object of Asio: calls on one at a time; its operations look at the handle on
-// the executor that is associated with the handler (else the object's), so in a context that several
-// threads run, let that be a strand. cancel() alone is for any thread. Where Asio has cancellation
-// slots, each kind of cancellation is honoured: a cancelled operation has taken nothing. One that
-// finds a message at once costs one post(), and no memory beyond Asio's own, which it reuses; who
-// has many at once to take does so with handle().try_next() behind it.
+// the executor that is associated with the handler (else the object's), so in a context that
+// several threads run, let that be a strand. cancel() alone is for any thread. Where Asio has
+// cancellation slots, each kind of cancellation is honoured: a cancelled operation has taken
+// nothing. One that finds a message at once costs one post(), and no memory beyond Asio's own,
+// which it reuses; who has many at once to take does so with handle().try_next() behind it.
 //
 // The descriptor stays the handle's: Asio watches it, and lets go of it before it is closed. An
 // object may be destroyed while an operation is pending, which ends with operation_aborted then, or
 // later than its context, whose end drops the operation; then only release() and the destructor are
 // left to call. An object may be moved while an operation is pending; but a Message, or a Claim,
-// is in the object's keeping as in a handle's. OpenOptions::stop is not looked at while an operation
-// waits: cancel() instead.
+// is in the object's keeping as in a handle's. OpenOptions::stop is not looked at while an
+// operation waits: cancel() instead.
 #pragma once
 
 #include <concepts>
@@ -69,8 +69,8 @@ class BasicEnd {
   // For what needs no waiting: try_next(), status(), info() and such. Not while an operation is
   // pending, and nothing that waits.
   [[nodiscard]] Handle& handle() noexcept { return channel_->handle(); }
-  // The pending operation, if there is one, ends with operation_aborted; unless its handler is about
-  // to be called already. From any thread.
+  // The pending operation, if there is one, ends with operation_aborted; unless its handler is
+  // about to be called already. From any thread.
   void cancel() noexcept { channel_->cancel(); }
   // The handle without Asio, as it was given; a pending operation is cancelled. Afterwards only the
   // destructor and assignment may be called.

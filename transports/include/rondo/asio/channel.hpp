@@ -131,7 +131,7 @@ class Channel final : public Guest {
   }
 
   // Calls `operation` when the descriptor is readable, at `deadline`, or when its turn is called
-  // off. (Readable, it is told of again in each wait: Asio registers for edges, and anew each time.)
+  // off. (Readable, it is told of again in each wait: Asio registers for edges, each time anew.)
   template <class Operation>
   static void wait(std::shared_ptr<Channel> channel, std::uint64_t turn, Deadline deadline,
                    Operation&& operation) {
