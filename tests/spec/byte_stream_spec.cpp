@@ -2,8 +2,9 @@
 // name, in this order.
 //  1. ASocketGoesBothWays
 //  2. AWaitIsForOneDirection
-//  3. TheOtherSidesEndIsFoundByReadingAndByAsking
-//  4. WritingToNobodyRaisesNoSignal
+//  3. WhoLooksGivesTheCoreAwayNowAndThen
+//  4. TheOtherSidesEndIsFoundByReadingAndByAsking
+//  5. WritingToNobodyRaisesNoSignal
 #include "stream/byte_stream.hpp"
 
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@
 #include <string>
 
 #include "stream/fd_stream.hpp"
+#include "support/yielded_cores.hpp"
 
 namespace rondo::detail {
 namespace {
@@ -75,6 +77,22 @@ TEST_F(ByteStreams, AWaitIsForOneDirection) {
   EXPECT_EQ(look(*right_, Direction::kRead, WaitMode::kPark), WaitResult::kReady);
   // A mode that spins looks by itself.
   EXPECT_EQ(look(*left_, Direction::kWrite, WaitMode::kSpin), WaitResult::kReady);
+}
+
+TEST_F(ByteStreams, WhoLooksGivesTheCoreAwayNowAndThen) {
+  for (const WaitMode mode : {WaitMode::kSpin, WaitMode::kPause}) {
+    const auto start = Deadline::Clock::now();
+    const std::uint64_t before = testing::yielded_cores;
+    // As a wait for a message does: each time it finds nothing it waits anew.
+    std::uint64_t looks = 0;
+    while (testing::yielded_cores < before + 3) {
+      EXPECT_EQ(left_->wait(Direction::kRead, Deadline::never(), mode, nullptr),
+                WaitResult::kReady);
+      ++looks;
+    }
+    EXPECT_GE(Deadline::Clock::now() - start, 2 * WaitStrategy::kGiveWay);
+    EXPECT_GE(looks, 3u);
+  }
 }
 
 TEST_F(ByteStreams, TheOtherSidesEndIsFoundByReadingAndByAsking) {

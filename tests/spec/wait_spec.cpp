@@ -21,29 +21,17 @@
 // 20. ModesAreParsedByName
 #include "rondo/sync/wait.hpp"
 
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <vector>
 
 #include "support/doorbell_fixture.hpp"
-
-namespace {
-std::uint64_t cores_yielded = 0;
-}  // namespace
-
-// In place of the C library's.
-extern "C" int sched_yield() noexcept {
-  ++cores_yielded;
-  return static_cast<int>(syscall(SYS_sched_yield));
-}
+#include "support/yielded_cores.hpp"
 
 namespace rondo {
 namespace {
 
 using namespace std::chrono_literals;
 using Clock = Deadline::Clock;
+using testing::yielded_cores;
 
 constexpr WaitMode kModes[] = {WaitMode::kSpin, WaitMode::kPause, WaitMode::kYield,
                                WaitMode::kAdaptive, WaitMode::kPark};
@@ -285,12 +273,17 @@ TEST_F(Wait, OneThatSleepsInVainLooksForLessToo) {
 
 TEST_F(Wait, SpinningGivesTheCoreAwayNowAndThen) {
   for (const WaitMode mode : {WaitMode::kSpin, WaitMode::kPause}) {
-    const auto yields = cores_yielded;
-    EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::after(5 * WaitStrategy::kGiveWay),
-                                      kNeverReady, kPeerLives),
-              WaitResult::kTimedOut);
-    EXPECT_GE(cores_yielded - yields, 1u);
-    EXPECT_LE(cores_yielded - yields, 5u);
+    std::uint64_t yields = 0;
+    // Others may take our processor for as long as it lasts: as often as it needs.
+    while (yields == 0) {
+      const Clock::time_point start = Clock::now();
+      const std::uint64_t before = yielded_cores;
+      EXPECT_EQ(WaitStrategy(mode).wait(bell, Deadline::after(5 * WaitStrategy::kGiveWay),
+                                        kNeverReady, kPeerLives),
+                WaitResult::kTimedOut);
+      yields = yielded_cores - before;
+      EXPECT_LE(static_cast<std::int64_t>(yields), (Clock::now() - start) / WaitStrategy::kGiveWay);
+    }
   }
 }
 
@@ -302,23 +295,24 @@ TEST_F(Wait, AndAfterEachRoundOnceThatHasHelped) {
     std::uint64_t yields = 0;
     const auto look = [&] {
       ++looks;
-      return cores_yielded != yields;
+      return yielded_cores != yields;
     };
     const auto wait = [&] {
       looks = 0;
-      yields = cores_yielded;
+      yields = yielded_cores;
       EXPECT_EQ(strategy.wait(bell, Deadline::never(), look, kPeerLives), WaitResult::kReady);
     };
     for (int i = 0; i < 10; ++i) wait();
     EXPECT_LE(looks, 300) << to_string(mode);
 
-    // And only now and then again when looking has helped.
-    int more = 0;
-    EXPECT_EQ(strategy.wait(
-                  bell, Deadline::never(), [&] { return ++more == 3; }, kPeerLives),
-              WaitResult::kReady);
-    wait();
-    EXPECT_GT(looks, 300) << to_string(mode);
+    // And only now and then again when looking has helped; others may take our processor.
+    while (looks <= 300) {
+      int more = 0;
+      EXPECT_EQ(strategy.wait(
+                    bell, Deadline::never(), [&] { return ++more == 3; }, kPeerLives),
+                WaitResult::kReady);
+      wait();
+    }
   }
 }
 
