@@ -4,11 +4,13 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <array>
@@ -108,5 +110,11 @@ UniqueFd open_process(int process) noexcept {
 }
 
 UniqueFd open_poller() noexcept { return take_over(epoll_create1(EPOLL_CLOEXEC)); }
+
+UniqueFd open_file_watch() noexcept { return take_over(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)); }
+
+UniqueFd open_timer() noexcept {
+  return take_over(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+}
 
 }  // namespace rondo::inline RONDO_ABI::detail

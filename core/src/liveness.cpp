@@ -146,6 +146,8 @@ void LivenessLock::unlock_membership() noexcept {
   if (state_->usable()) detail::unlock_byte(state_->fd.get(), kMembershipByte);
 }
 
+NativeHandle LivenessLock::file() const noexcept { return state_->fd.get(); }
+
 bool LivenessLock::forked() const noexcept { return !state_->ours(); }
 
 }  // namespace rondo::inline RONDO_ABI

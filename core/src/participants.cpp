@@ -279,6 +279,12 @@ bool Participants::tenure_ended(std::uint32_t tenure) const noexcept {
   return tenure != lock_.tenure().load(kRelaxed) && !lock_.held_by_other(tenure);
 }
 
+std::uint32_t Participants::tenure_at(std::uint32_t slot) const noexcept {
+  const std::uint32_t term = generation(slot) % kTerms;
+  const std::uint32_t told = term * kFirstTenure + slot;
+  return term != 0 && lock_.presence(told) == Presence::kPresent ? told : 0;
+}
+
 Presence Participants::presence(std::uint32_t first_slot, std::uint32_t slot_count) const noexcept {
   return lock_.presence(first_slot, slot_count);
 }

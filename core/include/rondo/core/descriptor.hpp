@@ -80,6 +80,10 @@ class RONDO_API UniqueFd {
 [[nodiscard]] RONDO_API UniqueFd open_process(int process) noexcept;
 // An epoll descriptor.
 [[nodiscard]] RONDO_API UniqueFd open_poller() noexcept;
+// What tells of files that are opened and closed (inotify(7)), and a timer on the monotonic clock;
+// they do not block.
+[[nodiscard]] RONDO_API UniqueFd open_file_watch() noexcept;
+[[nodiscard]] RONDO_API UniqueFd open_timer() noexcept;
 // One that the kernel has put among ours, as it does with those that come over a socket.
 [[nodiscard]] RONDO_API UniqueFd take_over(NativeHandle fd) noexcept;
 

@@ -87,6 +87,9 @@ class RONDO_API LivenessLock {
   // Whether another one holds it.
   [[nodiscard]] bool membership_held_by_other() const noexcept;
 
+  // The descriptor that it locks with, to look after the file with; not for locks, nor to be closed.
+  [[nodiscard]] NativeHandle file() const noexcept;
+
   // Not one that was moved from.
   explicit operator bool() const noexcept { return state_ != nullptr; }
   // Whether this object was inherited by fork. It holds nothing then, and never will: open another.

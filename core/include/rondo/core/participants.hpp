@@ -153,6 +153,8 @@ class RONDO_API Participants {
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
   // Whether this object was inherited by fork: it is no participant.
   [[nodiscard]] bool forked() const noexcept { return lock_.forked(); }
+  // The file with the locks, to look after it with; not for locks, nor to be closed.
+  [[nodiscard]] NativeHandle lock_file() const noexcept { return lock_.file(); }
 
   // Whether `slot` is free; of one's own slot: false. One system call.
   [[nodiscard]] bool is_dead(std::uint32_t slot) const noexcept;
@@ -172,6 +174,10 @@ class RONDO_API Participants {
   // Whether nobody has this tenure, any more or yet. Of one's own: false. One system call.
   // Thread-safe beside itself.
   [[nodiscard]] bool tenure_ended(std::uint32_t tenure) const noexcept;
+
+  // The tenure of the owner of `slot`, if it is another one, has taken one, and the table tells it
+  // right; else 0. One system call. Thread-safe beside itself.
+  [[nodiscard]] std::uint32_t tenure_at(std::uint32_t slot) const noexcept;
 
   // Whether a live participant, other than this one, holds any slot of the range. One system call.
   [[nodiscard]] Presence presence(std::uint32_t first_slot,

@@ -1,0 +1,104 @@
+#include "file_watch.hpp"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <utility>
+
+#include "rondo/core/cancellation_disabled.hpp"
+#include "timespec_linux.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+[[nodiscard]] bool add(NativeHandle poller, NativeHandle fd) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  return epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+}  // namespace
+
+int FileWatch::open(NativeHandle file) noexcept {
+  UniqueFd timer = open_timer();
+  if (!timer) return errno;
+  UniqueFd poller = open_poller();
+  if (!poller || !add(poller.get(), timer.get())) return errno;
+  // Few users may have more than 128 of these, and some systems have none.
+  UniqueFd watch = open_file_watch();
+  if (watch) {
+    std::array<char, 32> path{};
+    std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", file);
+    if (inotify_add_watch(watch.get(), path.data(), IN_OPEN | IN_CLOSE_WRITE) < 0 ||
+        !add(poller.get(), watch.get())) {
+      watch = UniqueFd();
+    }
+  }
+  // Of a program that closes all descriptors, the next file may get one of these numbers.
+  watch.remember();
+  timer.remember();
+  poller.remember();
+  watch_ = std::move(watch);
+  timer_ = std::move(timer);
+  poller_ = std::move(poller);
+  return 0;
+}
+
+FileWatch::News FileWatch::take() noexcept {
+  const CancellationDisabled here;
+  const int saved = errno;
+  News news;
+  if (!timer_.intact() || !watch_.intact()) return news;
+  std::uint64_t times = 0;
+  news.time = read(timer_.get(), &times, sizeof times) > 0;
+  // What is left over after that makes it readable again; and what comes while it does not listen
+  // stays for later.
+  alignas(inotify_event) std::array<char, 4096> events;
+  for (int i = 0; watch_ && listens_ && i < 16; ++i) {
+    if (read(watch_.get(), events.data(), events.size()) <= 0) break;
+    news.file = true;
+  }
+  errno = saved;
+  return news;
+}
+
+void FileWatch::listen(bool on) noexcept {
+  if (!watch_ || on == listens_) return;
+  const int saved = errno;
+  epoll_event event{};
+  if (on) event.events = EPOLLIN;
+  if (epoll_ctl(poller_.get(), EPOLL_CTL_MOD, watch_.get(), &event) == 0) listens_ = on;
+  errno = saved;
+}
+
+void FileWatch::set_timer(std::chrono::nanoseconds from_now) noexcept {
+  const int saved = errno;
+  itimerspec time{};
+  time.it_value = timespec_of(Deadline::after(from_now));
+  timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &time, nullptr);
+  errno = saved;
+}
+
+void FileWatch::wait(Deadline deadline) const noexcept {
+  const CancellationDisabled here;
+  const int saved = errno;
+  pollfd ready{poller_.get(), POLLIN, 0};
+  timespec time{};
+  if (!deadline.is_never()) {
+    const auto left = deadline.remaining();
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
+    time.tv_sec = static_cast<decltype(time.tv_sec)>(whole.count());
+    time.tv_nsec = static_cast<decltype(time.tv_nsec)>((left - whole).count());
+  }
+  ppoll(&ready, 1, deadline.is_never() ? nullptr : &time, nullptr);
+  errno = saved;
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
