@@ -1,8 +1,8 @@
 // Who arrives, drops, takes a seat or waits at a barrier dies after each of its instructions. The
 // victim is single-stepped once; whenever the memory has changed, a copy of it is judged, with the
 // victim dead: the others go on, now or once they have found the death out, are told of it in this
-// phase or the next one, unless it had dropped, and go on without it for good. Careless ones must be
-// caught.
+// phase or the next one, unless it had dropped, and go on without it for good. Careless ones must
+// be caught.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -53,8 +53,8 @@ void sit_carelessly(Place& place, Barrier&) {
   place.part.seats[0].store(std::uint64_t{5} << 32 | kNext, std::memory_order_relaxed);
 }
 
-// What is wrong with what a dead victim left; empty if nothing. Two others are parties, and have not
-// arrived in phase 5.
+// What is wrong with what a dead victim left; empty if nothing. Two others are parties, and have
+// not arrived in phase 5.
 std::string verdict(Place& place) {
   const std::set<std::uint32_t> living{kJudge, kNext};
   const StagedMember judge{kJudge, &living};

@@ -6,15 +6,16 @@
 //  4. WhoDropsIsNotWaitedForAnyMore
 //  5. APartyThatDiedIsRemovedAndAllTheRestAreTold
 //  6. OneThatDiedAfterItArrivedIsRemovedInTheNextPhase
-//  7. WhoTookASeatIsLookedAfterBeforeItArrives
-//  8. WhatADeadOneWouldHaveEndedAnotherOneEnds
-//  9. TheLivingAreAskedAfterButNotRemoved
-// 10. ThereAreNoMorePartiesThanSeats
-// 11. WhoIsNoMemberTakesNoPart
-// 12. ADeathOfLongAgoIsToldNoMore            also when phases are counted from zero again
-// 13. AnyWordsEndInAnAnswer                  a hostile peer
-// 14. WordsThatChangeAllTheTimeEndAtTheDeadline
-// 15. ByANameItIsOne
+//  7. ADeathInTheNextPhaseIsNotToldInThisOne
+//  8. WhoTookASeatIsLookedAfterBeforeItArrives
+//  9. WhatADeadOneWouldHaveEndedAnotherOneEnds
+// 10. TheLivingAreAskedAfterButNotRemoved
+// 11. ThereAreNoMorePartiesThanSeats
+// 12. WhoIsNoMemberTakesNoPart
+// 13. ADeathOfLongAgoIsToldNoMore            also when phases are counted from zero again
+// 14. AnyWordsEndInAnAnswer                  a hostile peer
+// 15. WordsThatChangeAllTheTimeEndAtTheDeadline
+// 16. ByANameItIsOne
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -148,6 +149,27 @@ TEST_F(BarrierSpec, OneThatDiedAfterItArrivedIsRemovedInTheNextPhase) {
   EXPECT_EQ(a_.arrive_and_wait(), BarrierResult::kPartyDied);
   EXPECT_EQ(a_.arrive_and_wait(), BarrierResult::kDone);
   EXPECT_EQ(a_.parties(), 1u);
+}
+
+// Asks the kernel while others end the phase, and one of them arrives in the next one and dies.
+TEST_F(BarrierSpec, ADeathInTheNextPhaseIsNotToldInThisOne) {
+  struct Late {
+    Part* part;
+    [[nodiscard]] std::uint32_t tenure() const noexcept { return kA; }
+    [[nodiscard]] static std::uint32_t looks() noexcept { return 0; }
+    [[nodiscard]] bool ended(std::uint32_t) const noexcept {
+      part->phase = 8;
+      part->seats[1] = seat(kB, 8);
+      part->seats[2] = seat(kDead, 9);
+      return true;
+    }
+  };
+  begin(7, {seat(kA, 7), seat(kB, 7), seat(kDead, 8)});
+  const Late member{&part_};
+  sync::basic_barrier<3, BellSystem, Late> barrier(part_, member);
+  EXPECT_EQ(barrier.wait(barrier.arrive(), Deadline::now()), BarrierResult::kDone);
+  EXPECT_EQ(part_.seats[1].load(), seat(kB, 8));
+  EXPECT_EQ(part_.seats[2].load(), seat(kDead, 9));
 }
 
 TEST_F(BarrierSpec, WhoTookASeatIsLookedAfterBeforeItArrives) {

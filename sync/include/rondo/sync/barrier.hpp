@@ -32,8 +32,8 @@
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
-//   A1 seq_cst seats  ->  S1 seats      what was done before arriving or dropping is done when the
-//                                       phase is over
+//   A1 seq_cst seats  ->  S1, S2 seats  what was done before arriving or dropping is done when the
+//                                       phase is over; who has arrived had seen the one before over
 //   A1, S1 seq_cst seats                forbid that two who arrive or drop at once miss each other,
 //                                       and nobody ends the phase
 //   P1 release phase  ->  P2 phase      what all did before they arrived is done, and the deaths
@@ -248,7 +248,7 @@ class basic_barrier {
       // relaxed: A1 decides.
       std::uint64_t seen = seat.load(std::memory_order_relaxed);
       if (whose_of(seen) != whose || seen == arrived) continue;
-      // A1 (seq_cst, pairs with S1): what was done before is done. And this party and another one
+      // A1 (seq_cst, pairs with S1, S2): what was done before is done. And this party and another one
       // that arrives or drops do not miss each other.
       // relaxed on failure: another one was faster.
       if (seat.compare_exchange_strong(seen, as, std::memory_order_seq_cst,
@@ -336,13 +336,16 @@ template <std::uint32_t Most, class System, class Member>
 void basic_barrier<Most, System, Member>::remove_the_dead(std::uint32_t phase) noexcept {
   for (std::uint32_t at = 0; at < seats(); ++at) {
     auto& seat = part_->seats[at];
-    // relaxed: who has not arrived has nothing to show.
-    std::uint64_t seen = seat.load(std::memory_order_relaxed);
+    // S2 (acquire, pairs with A1): one that has arrived in the next phase shows that this one is
+    // over.
+    std::uint64_t seen = seat.load(std::memory_order_acquire);
     const std::uint32_t whose = whose_of(seen);
     if (whose <= Part::kDied || whose == who_->tenure() || phase_of(seen) == next(phase) ||
         !who_->ended(whose)) {
       continue;
     }
+    // relaxed: S2 orders. If the phase is over by now, this one may have arrived in it.
+    if ((part_->phase.load(std::memory_order_relaxed) & Part::kPhase) != phase) return;
     // relaxed, both: who ends the phase has seen it, and P1 says so to the others. One that arrives
     // at this moment and misses it is ended for by us, or at the end of a slice.
     seat.compare_exchange_strong(seen, seat_of(Part::kDied, next(phase)), std::memory_order_relaxed,

@@ -1,10 +1,10 @@
 // A mutex whose waiters look at it all the time before they fall asleep: for sections of some
 // hundred nanoseconds at most, between processes that have a processor each. In all else it is
-// sync::mutex, word and all (mutex.hpp): what a dead owner leaves is told, and handles of both kinds
-// may use one MutexPart.
+// sync::mutex, word and all (mutex.hpp): what a dead owner leaves is told, and handles of both
+// kinds may use one MutexPart.
 //
-// How long it looks is what it has learnt: twice as long as was worth it lately, and then it sleeps.
-// Where the one who owns it takes longer than looking pays, it comes to hardly look at all; it goes
+// How long it looks is what it has learnt: twice as long as was worth it lately, and then it
+// sleeps. Where the one who owns it takes longer than looking pays, it comes to hardly look at all; it goes
 // on trying a little, so that it learns when that changes. So no figure of one machine decides. On
 // one processor it does not look.
 #pragma once
