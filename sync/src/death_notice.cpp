@@ -1,5 +1,6 @@
 #include "rondo/sync/death_notice.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -20,6 +21,9 @@ using namespace std::chrono_literals;
 constexpr std::array<std::chrono::nanoseconds, 5> kAgain = {100us, 1ms, 10ms, 100ms, 1s};
 // From which of them on the file is listened to again.
 constexpr std::size_t kListenFrom = 2;
+// When nothing happens: so that whatever was not reported is late by no more.
+constexpr std::chrono::nanoseconds kAtLast = 5s;
+// Where nothing is reported.
 constexpr std::chrono::nanoseconds kSlice = 50ms;
 
 // What was seen of a slot.
@@ -66,15 +70,15 @@ bool death_notice::State::plan(detail::FileWatch::News news) noexcept {
   }
   if (news.file) {
     looks = 0;
-  } else if (news.time && looks < kAgain.size()) {
-    ++looks;
+  } else if (news.time) {
+    looks = std::min(looks + 1, kAgain.size());
   } else {
     return false;
   }
   watch.listen(looks >= kListenFrom);
-  if (looks == kAgain.size()) return true;
-  watch.set_timer(kAgain[looks]);
-  return false;
+  const bool last = looks == kAgain.size();
+  watch.set_timer(last ? kAtLast : kAgain[looks]);
+  return last;
 }
 
 std::size_t death_notice::State::look(bool last, const Tell& tell) {

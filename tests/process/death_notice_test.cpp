@@ -10,10 +10,11 @@
 //  9. WhoLooksAfterADeadOneIsNoParticipant
 // 10. AScribbledTableMakesNoDeathOfTheLiving      a hostile peer
 // 11. WhoOpensAndClosesAllTheTimeGetsFewLooks     a hostile peer
-// 12. AForkedChildIsToldNothingAndTakesNothing
-// 13. WithoutInotifyItLooksFromTimeToTime
-// 14. WithoutDescriptorsItSaysSo
-// 15. EachDeathIsToldOnce                         300 of them, at random
+// 12. WhatNothingReportsIsFoundAllTheSame         within 5 s
+// 13. AForkedChildIsToldNothingAndTakesNothing
+// 14. WithoutInotifyItLooksFromTimeToTime
+// 15. WithoutDescriptorsItSaysSo
+// 16. EachDeathIsToldOnce                         300 of them, at random
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -297,6 +298,17 @@ TEST_F(DeathNotice, WhoOpensAndClosesAllTheTimeGetsFewLooks) {
   EXPECT_LE(looks, 4 * ms.count());
   child->signal(SIGKILL);
   EXPECT_EQ(next(notice).at(0).how, How::kDied);
+}
+
+// It has given its slot back, and still has the file open.
+TEST_F(DeathNotice, WhatNothingReportsIsFoundAllTheSame) {
+  auto segment = sound(Segment::attach(name_));
+  auto other = Participants::open(segment, mine_.attachment().geometry()).value();
+  ASSERT_TRUE(other.join({.slot_count = other.count()}));
+  auto notice = this->notice();
+  settle(notice);
+  other.leave(false);
+  EXPECT_EQ(next(notice).at(0).how, How::kLeft);
 }
 
 TEST_F(DeathNotice, AForkedChildIsToldNothingAndTakesNothing) {

@@ -7,8 +7,9 @@
 // That somebody has ended is the kernel's word, as everywhere (liveness.hpp): the lock of its slot
 // is free. When to ask, the kernel tells too: each participant has the lock's file open for itself,
 // and when it ends, by whatever signal, its descriptor is closed, which inotify(7) reports. So one
-// descriptor does for all participants, also those in other containers; no thread waits, and nothing
-// is asked while nothing happens. No process number is needed, so none can be false or another
+// descriptor does for all participants, also those in other containers; no thread waits, and while
+// nothing happens it looks every 5 s and no more, for what was not reported: a participant that left
+// and keeps its descriptor. No process number is needed, so none can be false or another
 // one's by now.
 //
 // The kernel reports the closing just before it frees the lock, so a look that finds nothing is
