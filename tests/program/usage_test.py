@@ -166,7 +166,11 @@ class Readme(ProgramTest):
         self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
         # Its input stays open: the end of that ends it, too.
         self.assertEqual((loop.stdout.read(), loop.wait()), (b"hello\nshared\nmemory\n", 0))
-<<<<<<< HEAD
+        tasks = self.start_program(os.path.join(examples, "tasks"), "shm:hello")
+        self.assertEqual(self.finish(self.start_program(os.path.join(examples, "hello_send")))[0], 0)
+        self.assertEqual(self.finish(tasks)[:2],
+                         (0, b"shm:hello: hello\nshm:hello: shared\nshm:hello: memory\n"
+                             b"shm:hello: the sender ended the stream\n"))
         uring = os.path.join(examples, "liburing")
         if os.path.exists(uring):  # where its library is
             loop = self.start_program(uring, "shm:hello")
@@ -183,16 +187,14 @@ class Readme(ProgramTest):
                              0)
             self.assertEqual(self.finish(copies)[:2], (0, b"hello\nshared\nmemory\n"))
             self.assertEqual(self.finish(passing), (0, b"3 messages\n", ""))
-=======
         feeds = [self.new_name() for _ in range(4)]
         for i, feed in enumerate(feeds):
             lines = "".join(f"{time} of {i}\n" for time in range(100 + i, 140, 4))
-            self.assertEqual(self.run_rondo("send", "shm:" + feed, data=lines.encode())[0], 0)
+            self.assertEqual(self.run_rondo("send", "--keep", "shm:" + feed, data=lines.encode())[0], 0)
         merged = self.start_program(os.path.join(examples, "merged_feeds"),
                                     *("shm:" + feed for feed in feeds))
         expected = "".join(f"{time} of {time % 4}\n" for time in range(100, 140))
         self.assertEqual(self.finish(merged), (0, expected.encode(), ""))
->>>>>>> eb14779 (WaitSet: one wait over receivers, senders, descriptors and timers)
         ring = self.start_program(os.path.join(examples, "ring_in_process"))
         self.assertEqual(self.finish(ring)[:2], (0, b"10000000 trades, mean price 100\n"))
 
