@@ -371,7 +371,7 @@ TEST_P(AsyncTest, ATaskThatIsDestroyedLeavesTheSet) {
     static_cast<void>(co_await async_next(receiver));
     ADD_FAILURE() << "ran on";
   };
-  std::optional<Task<>> kept(take());
+  auto kept = std::make_unique<Task<>>(take());
   const auto outer = [&]() -> Task<> { co_await std::move(*kept); };
   executor_->spawn(outer());
   EXPECT_EQ(executor_->run(Deadline::after(milliseconds(2))), Status::kTimedOut);
@@ -391,7 +391,7 @@ TEST_P(AsyncTest, ATaskThatIsDestroyedLeavesTheSet) {
   executor_->spawn(take_again());
   EXPECT_EQ(executor_->run(), Status::kInterrupted);
   // Its executor may go before.
-  kept.emplace(take());
+  kept = std::make_unique<Task<>>(take());
   executor_->spawn(outer());
   EXPECT_EQ(executor_->run(Deadline::after(milliseconds(2))), Status::kTimedOut);
   executor_.reset();
