@@ -28,7 +28,7 @@ namespace detail {
 class LookAllTheTime {
  public:
   static constexpr bool kSpins = true;
-  static constexpr std::uint32_t kLeast = 16;   // looks, when none was worth it
+  static constexpr std::uint32_t kLeast = 128;  // looks, when none was worth it: about a sleep
   static constexpr std::uint32_t kMost = 1024;  // some 40 us where a pause takes long
 
   // How often it would look now.
