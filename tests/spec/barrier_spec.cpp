@@ -13,9 +13,10 @@
 // 11. ThereAreNoMorePartiesThanSeats
 // 12. WhoIsNoMemberTakesNoPart
 // 13. ADeathOfLongAgoIsToldNoMore            also when phases are counted from zero again
-// 14. AnyWordsEndInAnAnswer                  a hostile peer
-// 15. WordsThatChangeAllTheTimeEndAtTheDeadline
-// 16. ByANameItIsOne
+// 14. WhoComesLateTakesNoNewsAway
+// 15. AnyWordsEndInAnAnswer                  a hostile peer
+// 16. WordsThatChangeAllTheTimeEndAtTheDeadline
+// 17. ByANameItIsOne
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -238,6 +239,18 @@ TEST_F(BarrierSpec, ADeathOfLongAgoIsToldNoMore) {
     for (int i = 0; i < 3; ++i) EXPECT_EQ(a_.arrive_and_wait(), BarrierResult::kDone);
     EXPECT_EQ(part_.seats[0].load(), Part::kDropped);
     EXPECT_EQ(phase(), (start + 4) & Part::kPhase);
+  }
+}
+
+// One that looks at a phase which is over, as it was stopped in between, leaves the news of the
+// next one alone.
+TEST_F(BarrierSpec, WhoComesLateTakesNoNewsAway) {
+  for (const std::uint32_t now : {100u, Part::kPhase - 1, Part::kPhase}) {
+    const std::uint32_t later = (now + 2) & Part::kPhase;
+    begin(now, {seat(Part::kDied, later), seat(kA, now), seat(kB, now)});
+    const auto here = a_.arrive();
+    EXPECT_FALSE(a_.try_wait(here));
+    EXPECT_EQ(part_.seats[0].load(), seat(Part::kDied, later));
   }
 }
 

@@ -224,6 +224,11 @@ class basic_barrier {
   [[nodiscard]] static std::uint32_t next(std::uint32_t phase) noexcept {
     return (phase + 1) & Part::kPhase;
   }
+  // Phases go round: whether `one` lies in the half behind `other`.
+  [[nodiscard]] static bool is_before(std::uint32_t one, std::uint32_t other) noexcept {
+    const std::uint32_t age = (other - one) & Part::kPhase;
+    return age != 0 && age <= Part::kPhase / 2;
+  }
   // The creator's word, so as much as there can be.
   [[nodiscard]] std::uint32_t seats() const noexcept {
     // relaxed: written before anybody came.
@@ -296,9 +301,10 @@ bool basic_barrier<Most, System, Member>::all_arrived(std::uint32_t phase) noexc
       case 0: return false;
       case Part::kDropped: break;
       case Part::kDied:
-        // All have been told that wait for a phase before the last one. relaxed, both: for those
-        // alone who come 2^31 phases later.
-        if (phase_of(seen) != next(phase) && phase_of(seen) != phase) {
+        // All have been told that wait for a phase before the last one. A mark of a later phase is
+        // not for us, who look at one that is over. relaxed, both: for those alone who come 2^31
+        // phases later.
+        if (is_before(phase_of(seen), phase)) {
           seat.compare_exchange_strong(seen, Part::kDropped, std::memory_order_relaxed,
                                        std::memory_order_relaxed);
         }
