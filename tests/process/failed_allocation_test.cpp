@@ -241,6 +241,36 @@ TEST_F(FailedAllocation, AtEachAllocationOfABatch) {
   EXPECT_GT(refusals, 8);
 }
 
+// Each member in turn is refused one, and is no member then; the wait itself needs none.
+TEST_F(FailedAllocation, AtEachAllocationOfAWaitSet) {
+  const std::string message = "message";
+  const auto whole = [&]() -> std::optional<ErrorCode> {
+    const long index = std::exchange(granted, -1);
+    auto pair = open_pair("inproc:?capacity=4KiB");
+    auto stream = open_pair("pipe:");
+    if (!pair || !stream) return ErrorCode::kCorrupt;
+    granted = index;
+    auto set = WaitSet::make(WaitMode::kPark);
+    if (!set) return set.error().code;
+    std::optional<ErrorCode> why;
+    std::array<WaitSet::Key, 4> room{};
+    const auto add = [&](Result<void> added) {
+      if (!added) why = added.error().code;
+      // As many members as there were before.
+      static_cast<void>(set->wait(room, Deadline::after(std::chrono::microseconds(10))));
+    };
+    add(set->add(pair->second, 1));
+    add(set->add(pair->first, 2, 10));
+    add(set->add(stream->second, 3));
+    add(set->add_timer(Deadline::after(std::chrono::hours(1)), {}, 4));
+    if (pair->first.try_send(bytes_of(message)) != Status::kOk) return ErrorCode::kCorrupt;
+    if (!set->wait(room)) return ErrorCode::kCorrupt;
+    return why;
+  };
+  at_each_allocation("a wait set", whole);
+  EXPECT_GT(failures_, 3);
+}
+
 TEST_F(FailedAllocation, ClosingNeedsNone) {
   for (const ChannelCase& channel : kChannelCases) {
     const std::string url = fresh_url(channel, scratch_.path()) + "?" + options_of(channel, 4096);

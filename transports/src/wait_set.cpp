@@ -181,7 +181,7 @@ struct WaitSet::State {
   // As a bell's (doorbell.hpp).
   template <class Ready>
   bool sleep_once(Ready&& ready, Deadline deadline) noexcept;
-  void end_wait() noexcept;
+  [[nodiscard]] bool end_wait() noexcept;
 };
 
 // ---- members ----
@@ -207,7 +207,7 @@ Result<void> WaitSet::State::add(Key key, Make&& make) {
                        "; remove it first, or take another key");
       }
     }
-    members.reserve(members.size() + 1);
+    if (members.size() == members.capacity()) members.reserve(2 * members.size() + 1);
     Member member;
     member.key = key;
     member.number = ++last_number;
@@ -444,12 +444,15 @@ bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
   return is_ready;
 }
 
-// Publishers pay nothing while nobody waits.
-void WaitSet::State::end_wait() noexcept {
-  if (!armed) return;
+// Publishers pay nothing while nobody waits. True: a wake was spent on us since the last look, so
+// there is to be one more.
+bool WaitSet::State::end_wait() noexcept {
+  if (!armed) return false;
   const auto lock = lock_for_look();
   disarm_all();
   armed = false;
+  return std::any_of(members.begin(), members.end(),
+                     [](const Member& member) { return member.owed; });
 }
 
 // ---- the interface ----
@@ -525,7 +528,7 @@ Polled<std::span<const WaitSet::Key>> WaitSet::wait(std::span<Key> room,
     return count != 0 || state.is_interrupted();
   };
   const WaitResult result = state.strategy.wait(state, deadline, ready, [] { return false; });
-  state.end_wait();
+  if (state.end_wait() && count == 0) static_cast<void>(ready());
   if (count == 0) {
     // relaxed: orders nothing.
     if (state.interrupted.exchange(false, std::memory_order_relaxed)) return Status::kInterrupted;

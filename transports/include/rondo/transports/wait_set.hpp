@@ -86,9 +86,9 @@ class RONDO_API WaitSet {
   // Waits until some are ready: their keys, as many as `room` has place for, at its beginning. Else
   // kTimedOut (kWouldBlock for Deadline::now(), and for no room), kInterrupted (the stop flag, or
   // interrupt()), kForked, kClosed (moved from). Not for two threads at once. A sender's
-  // on_slow_reader is called from here, while others can't add or remove: it waits for none of
-  // them. Progress: blocking; a look at each member, whatever their number. Memory ordering: that
-  // of the handles' own looks.
+  // on_slow_reader is called from here: it must not add to this set or remove from it, nor take a
+  // lock under which others do. Progress: blocking; a look at each member, whatever their number.
+  // Memory ordering: that of the handles' own looks.
   Polled<std::span<const Key>> wait(std::span<Key> room,
                                     Deadline deadline = Deadline::never()) noexcept;
 
