@@ -11,8 +11,8 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <string>
 #include <system_error>
-#include <vector>
 
 #include "rondo/core/common.hpp"
 #include "rondo/sync/barrier.hpp"
@@ -93,11 +93,10 @@ TEST_F(PrimitivesBesideAScribbler, EveryCallWithADeadlineComesBack) {
   while (*scribbled == 0) usleep(100);
   const auto bytes = place->segment().bytes();
   const auto outside = [&] {
-    const auto* const object = reinterpret_cast<const std::byte*>(&all);
-    std::vector<std::byte> found(bytes.begin(), bytes.begin() + kParticipantTable);
-    const std::byte* const end = bytes.data() + bytes.size();
-    found.insert(found.end(), object + sizeof all, end);
-    return found;
+    const auto* const first = reinterpret_cast<const char*>(bytes.data());
+    const auto* const object_ends = reinterpret_cast<const char*>(&all + 1);
+    std::string found(first, kParticipantTable);
+    return found.append(object_ends, first + bytes.size());
   };
   const auto outside_before = outside();
   const std::uint64_t turns = scaled(1500);
