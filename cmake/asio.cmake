@@ -20,3 +20,9 @@ function(rondo_find_asio)
     int main() {}" RONDO_HAVE_STANDALONE_ASIO)
 endfunction()
 rondo_find_asio()
+
+# What includes it links this: under sanitizers g++ warns of its fences, which ThreadSanitizer does
+# not know, and of an empty allocator.
+add_library(rondo_asio INTERFACE)
+target_compile_options(rondo_asio INTERFACE
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan;-Wno-maybe-uninitialized>)
