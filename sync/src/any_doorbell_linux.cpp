@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +18,7 @@
 #include <utility>
 
 #include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/fork_check.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/sync/futex.hpp"
 #include "timespec_linux.hpp"
@@ -50,6 +52,41 @@ bool unblock(NativeHandle fd) noexcept {
   return flags >= 0 && ((flags & O_NONBLOCK) != 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0);
 }
 
+// Not to block is a property of the description, which a peer may share and change: so it is asked
+// for at each call, or, where the kernel can't be asked so, looks come first.
+bool is_ready(NativeHandle fd, short events) noexcept {
+  pollfd poll{fd, events, 0};
+  const timespec none{};
+  const int ready = ppoll(&poll, 1, &none, nullptr);
+  // Where it can't look (a filter, a limit of no descriptors) ours are as they were made.
+  return ready < 0 ? errno != EINTR : (poll.revents & events) != 0;
+}
+
+ssize_t read_if_ready(NativeHandle fd, void* bytes, std::size_t size) noexcept {
+  const iovec there{bytes, size};
+  const ssize_t read_now = preadv2(fd, &there, 1, -1, RWF_NOWAIT);
+  if (read_now >= 0 || errno == EAGAIN) return read_now;
+  return is_ready(fd, POLLIN) ? read(fd, bytes, size) : -1;
+}
+
+void write_if_ready(NativeHandle fd, const void* bytes, std::size_t size) noexcept {
+  [[maybe_unused]] ssize_t written = 0;
+  if (is_ready(fd, POLLOUT)) written = write(fd, bytes, size);
+}
+
+void write_byte_if_ready(NativeHandle pipe) noexcept {
+  std::byte one{1};
+  const iovec there{&one, 1};
+  if (pwritev2(pipe, &there, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN) return;
+  write_if_ready(pipe, &one, 1);
+}
+
+std::int64_t coarse_nanoseconds() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 // Where what would be slept on is not there.
 void nap(Deadline deadline) noexcept {
   const timespec until =
@@ -57,7 +94,29 @@ void nap(Deadline deadline) noexcept {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
 
+// Who has which signal number: one more than the fork_count() of the process that claimed it.
+std::array<Atomic<std::uint32_t>, _NSIG> signal_users{};
+
 }  // namespace
+
+any_doorbell::SignalClaim::SignalClaim(int signal) noexcept
+    : mark_(rondo::detail::fork_count() + 1) {
+  auto& claim = signal_users.at(static_cast<std::size_t>(signal));
+  // relaxed, both: no more is known by it than who has the number.
+  std::uint32_t seen = claim.load(std::memory_order_relaxed);
+  if (seen != mark_ && claim.compare_exchange_strong(seen, mark_, std::memory_order_relaxed,
+                                                     std::memory_order_relaxed)) {
+    signal_ = signal;
+  }
+}
+
+any_doorbell::SignalClaim::~SignalClaim() {
+  if (signal_ == 0) return;
+  std::uint32_t mine = mark_;
+  // relaxed, both: as above. Not if a child has claimed it anew, whose copy this is.
+  signal_users.at(static_cast<std::size_t>(signal_))
+      .compare_exchange_strong(mine, 0, std::memory_order_relaxed, std::memory_order_relaxed);
+}
 
 any_doorbell any_doorbell::by_futex(doorbell_word& word) noexcept {
   any_doorbell bell(word, way::futex);
@@ -105,6 +164,11 @@ Result<any_doorbell> any_doorbell::by_signal(doorbell_word& word, int waiter, in
     sigset_t one;
     sigemptyset(&one);
     sigaddset(&one, signal);
+    bell.claim_ = SignalClaim(signal);
+    if (!bell.claim_) {
+      return Error{ErrorCode::kBusy, "another bell of this process waits for signal " +
+                                         std::to_string(signal) + "; take another number"};
+    }
     bell.reading_ = detail::open_signal(signal);
     if (!bell.reading_) return failed("have a signalfd for a bell");
     pthread_sigmask(SIG_BLOCK, &one, nullptr);
@@ -124,10 +188,17 @@ void any_doorbell::tell_of_earlier() noexcept {
 
 bool any_doorbell::ring() noexcept {
   std::uint32_t seen = 0;
-  if (!word_->ring(seen)) return true;
+  if (!word_->ring(seen) && is_told()) return true;
   if (!tell()) return false;
   word_->told(seen);
   return true;
+}
+
+// Whether the word is to be believed that says so. A waiter's own look by time does not believe it
+// for longer either; but there is none where a loop waits, which only the kernel can tell.
+bool any_doorbell::is_told() noexcept {
+  if (way_ != way::eventfd && way_ != way::pipe) return true;
+  return coarse_nanoseconds() - told_at_.get() < slice_.count();
 }
 
 bool any_doorbell::tell() noexcept {
@@ -138,11 +209,16 @@ bool any_doorbell::tell() noexcept {
   const Unnoticed here;
   const std::uint64_t one = 1;
   // One that is full is readable: the result does not matter.
-  [[maybe_unused]] ssize_t written = 0;
   switch (way_) {
     case way::futex: break;
-    case way::eventfd: written = write(reading_.get(), &one, sizeof one); break;
-    case way::pipe: written = write(writing_.get(), &one, 1); break;
+    case way::eventfd:
+      told_at_.set(coarse_nanoseconds());
+      write_if_ready(reading_.get(), &one, sizeof one);
+      break;
+    case way::pipe:
+      told_at_.set(coarse_nanoseconds());
+      write_byte_if_ready(writing_.get());
+      break;
     // As kill(): such a signal is pending also where the queue has no room for what it could say.
     case way::signal:
       return syscall(SYS_pidfd_send_signal, writing_.get(), signal_, nullptr, 0) == 0;
@@ -152,14 +228,20 @@ bool any_doorbell::tell() noexcept {
 }
 
 bool any_doorbell::wait(Deadline deadline) noexcept {
+  // First what told us of rings, then these: else one in between would have told in vain.
+  if (undrained_ >= kMostUndrained) drain();
   for (;;) {
-    if (word_->take()) return true;
+    if (word_->take()) {
+      ++undrained_;
+      return true;
+    }
     if (deadline.passed()) break;
     sleep(earlier(deadline, Deadline::after(slice_)));
   }
-  // First what told us of rings, then these: else one in between would have told in vain.
-  drain();
-  return word_->take();
+  drain();  // and then the last look, as above
+  if (!word_->take()) return false;
+  ++undrained_;
+  return true;
 }
 
 void any_doorbell::sleep(Deadline deadline) noexcept {
@@ -200,11 +282,12 @@ void any_doorbell::sleep(Deadline deadline) noexcept {
 void any_doorbell::forget_signals() noexcept {
   signalfd_siginfo one{};
   constexpr int kMost = 1'000'000;  // others may send them all the time
-  for (int i = 0; i < kMost && read(reading_.get(), &one, sizeof one) > 0; ++i) {
+  for (int i = 0; i < kMost && read_if_ready(reading_.get(), &one, sizeof one) > 0; ++i) {
   }
 }
 
 void any_doorbell::drain() noexcept {
+  undrained_ = 0;
   if (way_ == way::futex) return;
   const Unnoticed here;
   if (way_ == way::semaphore) {
@@ -214,9 +297,12 @@ void any_doorbell::drain() noexcept {
     return;
   }
   // An eventfd gives its 8 bytes, a pipe all that honest ringers put there, a signalfd some
-  // signals. What is left is one wake too many.
+  // signals. What is left, as others may send them all the time, is one wake too many.
   std::array<std::byte, 8 * sizeof(signalfd_siginfo)> there;
-  [[maybe_unused]] const ssize_t size = read(reading_.get(), there.data(), there.size());
+  for (int i = 0; i < 16; ++i) {
+    const ssize_t size = read_if_ready(reading_.get(), there.data(), there.size());
+    if (size < static_cast<ssize_t>(there.size())) return;
+  }
 }
 
 }  // namespace rondo::inline RONDO_ABI::sync

@@ -12,14 +12,21 @@
 //  10. ADeadWaiterDisturbsNoRinger
 //  11. NobodyIsKeptByWhatIsFull
 //  12. TheHandleIsReadableFromARingUntilAWaitFindsNothing
-// And of the signal: what is refused.
+//  13. ABusyWaiterLeavesLittleBehind
+//  14. AWordThatClaimsALoopWasToldIsNotBelievedForLong
+//  15. ADescriptorThatAPeerLetBlockKeepsNobody
+//  16. WhereNoLookIsAllowedNoRingIsLost
+// And of the signal: what is refused, and that a number is one bell's.
 #include "rondo/sync/any_doorbell.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 
 #include <atomic>
@@ -120,6 +127,7 @@ TEST_P(AnyDoorbell, ARingIsTakenOnce) {
 
 TEST_P(AnyDoorbell, ManyRingsAreOneAndOneCall) {
   any_doorbell bell = make(table_->ping, getpid());
+  bell.slice(1h);  // so long the word is believed
   for (int i = 0; i < 100; ++i) EXPECT_TRUE(bell.ring());
   if (GetParam() == way::eventfd) {
     std::uint64_t count = 0;
@@ -311,16 +319,18 @@ TEST_P(AnyDoorbell, AndTheNextOneTellsInItsPlace) {
 }
 
 TEST_P(AnyDoorbell, WhatADeadWaiterWasToldTheNextOneFinds) {
-  any_doorbell bell = make(table_->ping, getpid());
-  EXPECT_TRUE(bell.ring());
+  std::optional<any_doorbell> bell(make(table_->ping, getpid()));
+  EXPECT_TRUE(bell->ring());
   // It was woken, and died before it took.
   char there[1024];
   if (has_handle()) {
-    EXPECT_GT(read(bell.native_handle(), there, sizeof there), 0);
+    EXPECT_GT(read(bell->native_handle(), there, sizeof there), 0);
   }
   while (sem_trywait(&table_->ping.semaphore) == 0) {
   }
-  any_doorbell next = make_beside(bell, table_->ping, getpid());
+  if (GetParam() == way::signal) bell.reset();  // the number is its own
+  any_doorbell next =
+      bell ? make_beside(*bell, table_->ping, getpid()) : make(table_->ping, getpid());
   next.slice(1h);
   if (has_handle()) {
     EXPECT_TRUE(readable(next));
@@ -377,6 +387,104 @@ TEST_P(AnyDoorbell, TheHandleIsReadableFromARingUntilAWaitFindsNothing) {
   EXPECT_FALSE(readable(bell));
   EXPECT_TRUE(bell.ring());
   EXPECT_TRUE(readable(bell));
+}
+
+// What lies where the waiter is told, and takes what it can count by reading.
+int left_behind(const any_doorbell& bell, Side& side) {
+  int count = 0;
+  signalfd_siginfo one{};
+  switch (bell.how()) {
+    case way::futex: break;
+    case way::eventfd: break;  // it sums
+    case way::pipe: ioctl(bell.native_handle(), FIONREAD, &count); break;
+    case way::signal:
+      while (read(bell.native_handle(), &one, sizeof one) > 0) ++count;
+      break;
+    case way::semaphore: sem_getvalue(&side.semaphore, &count); break;
+  }
+  return count;
+}
+
+TEST_P(AnyDoorbell, ABusyWaiterLeavesLittleBehind) {
+  any_doorbell bell = make(table_->ping, getpid());
+  bell.slice(1h);
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(bell.ring());
+    ASSERT_TRUE(bell.wait());
+  }
+  EXPECT_LE(left_behind(bell, table_->ping), 16);
+}
+
+TEST_P(AnyDoorbell, AWordThatClaimsALoopWasToldIsNotBelievedForLong) {
+  if (GetParam() != way::eventfd && GetParam() != way::pipe) GTEST_SKIP() << "looks by itself";
+  any_doorbell bell = make(table_->ping, getpid());
+  EXPECT_TRUE(bell.ring());
+  while (bell.wait(Deadline::now())) {
+  }
+  const Deadline end = Deadline::after(10s);
+  while (!readable(bell) && !end.passed()) {
+    table_->ping.word.state = doorbell_word::kTold;
+    EXPECT_TRUE(bell.ring());
+  }
+  EXPECT_TRUE(readable(bell));
+}
+
+TEST_P(AnyDoorbell, ADescriptorThatAPeerLetBlockKeepsNobody) {
+  if (GetParam() != way::eventfd && GetParam() != way::pipe) GTEST_SKIP() << "no peer has one";
+  alarm(60);
+  any_doorbell bell = make(table_->ping, getpid());
+  EXPECT_EQ(fcntl(bell.native_handle(), F_SETFL, 0), 0);
+  EXPECT_FALSE(bell.wait(Deadline::now()));  // empty
+  if (GetParam() == way::eventfd) {
+    const std::uint64_t most = ~std::uint64_t{1};
+    EXPECT_EQ(write(bell.native_handle(), &most, sizeof most), 8);
+  } else {
+    while (write(bell.writing_handle(), "", 1) == 1) {
+    }
+    EXPECT_EQ(fcntl(bell.writing_handle(), F_SETFL, O_WRONLY), 0);
+  }
+  EXPECT_TRUE(bell.ring());  // full
+  EXPECT_TRUE(bell.wait(Deadline::now()));
+}
+
+TEST_P(AnyDoorbell, WhereNoLookIsAllowedNoRingIsLost) {
+  if (GetParam() != way::eventfd && GetParam() != way::pipe) GTEST_SKIP() << "does not look";
+  any_doorbell bell = make(table_->ping, getpid());
+  Child child([&] {
+    for (const long call : {SYS_ppoll, SYS_preadv2, SYS_pwritev2}) {
+      if (!forbid_system_call(call, EPERM)) return 77;
+    }
+    char there[8];
+    if (!bell.ring() || read(bell.native_handle(), there, sizeof there) <= 0) return 1;
+    return bell.wait(Deadline::now()) && !bell.wait(Deadline::now()) ? 0 : 2;
+  });
+  const int status = child.join();
+  EXPECT_TRUE(status == 0 || status == 77) << status;
+}
+
+TEST(AnyDoorbellBySignal, ANumberIsOneBellsUntilItIsGone) {
+  doorbell_word first{};
+  doorbell_word second{};
+  const auto other = [&](int signal) { return any_doorbell::by_signal(second, getpid(), signal); };
+  std::optional<any_doorbell> bell(any_doorbell::by_signal(first, getpid(), kSignal).value());
+  const auto refused = other(kSignal);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_TRUE(other(kSignal + 1));
+  EXPECT_TRUE(other(kSignal + 1));  // that one is gone
+  // A forked child has numbers of its own; to lose its copy of another's changes none.
+  Child child([&] {
+    const auto mine = other(kSignal);
+    if (!mine) return 1;
+    bell.reset();
+    return other(kSignal) ? 2 : 0;
+  });
+  EXPECT_EQ(child.join(), 0);
+  any_doorbell moved(std::move(*bell));
+  bell.reset();
+  EXPECT_FALSE(other(kSignal));
+  moved = any_doorbell::by_futex(second);
+  EXPECT_TRUE(other(kSignal));
 }
 
 TEST(AnyDoorbellBySignal, WhatIsRefused) {

@@ -16,14 +16,21 @@
 //   eventfd    readable         an eventfd that both sides have
 //   pipe       readable         a pipe, both ends of it in both processes
 //   signal     readable         the waiter's process, and a real-time signal that is blocked there
-//   semaphore  none             a sem_t, shared between processes
+//   semaphore  none             a sem_t, shared between processes that trust each other
 //
 // In an event loop: when native_handle() is readable, wait(Deadline::now()) until it says false.
 //
 // Deaths. A ringer that was killed between its two steps, the word and the call, costs a wait the
 // rest of a slice (50 ms); the next ringer makes the call in its place. What a waiter that was
 // killed has not taken the next one finds at once. What it had taken is gone with it: so a new
-// waiter looks at what it waits for, first. A scribbled word: a wake too many, or a slice late.
+// waiter looks at what it waits for, first.
+//
+// Hostile peers. A scribbled word: a wake too many, or a slice late. In an event loop the word may
+// claim that the loop has been told: by eventfd and pipe a ringer believes that for a slice and
+// then makes the call again; by signal it does not, as the queue of one who is stopped would fill.
+// Whoever can't rely on a ring to come calls wait(Deadline::now()) every 50 ms, too. By semaphore
+// nothing is promised: the C library keeps words of its own in a sem_t, and where those are
+// scribbled over its calls abort or block.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
@@ -33,6 +40,7 @@
 #include <chrono>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "rondo/core/atomic.hpp"
 #include "rondo/core/descriptor.hpp"
@@ -95,7 +103,8 @@ class RONDO_API any_doorbell {
   enum class way : std::uint8_t { futex, eventfd, pipe, signal, semaphore };
 
   [[nodiscard]] static any_doorbell by_futex(doorbell_word& word) noexcept;
-  // With an eventfd of its own, or `event`, which stays the caller's and is made not to block.
+  // With an eventfd of its own, or `event`, which stays the caller's and is made not to block. A
+  // peer can undo that: so nothing is read or written that the kernel does not say is ready.
   // Errors, of all that have one: kNoDescriptors, kSystem, kUnsupported (the kernel has no such
   // thing).
   [[nodiscard]] static Result<any_doorbell> by_eventfd(doorbell_word& word,
@@ -109,10 +118,13 @@ class RONDO_API any_doorbell {
   // be in all others, before anybody rings: else it ends the process. The process is held by a
   // descriptor, so no successor to its number is ever signalled; and it is told by the caller, not
   // by the shared word, where a hostile peer could name any. Not for a forked child's copy.
-  // Errors: also kInvalidOption (no real-time signal), kPeerGone (no such process), kPermission.
+  // The number is used for nothing else in the waiter's process: whoever waits for it takes it from
+  // the bell. Two bells can't have one there; it is free again when the first is gone.
+  // Errors: also kInvalidOption (no real-time signal), kBusy (a bell of this process has it),
+  // kPeerGone (no such process), kPermission.
   [[nodiscard]] static Result<any_doorbell> by_signal(doorbell_word& word, int waiter, int signal);
   // `semaphore`: a sem_t that is shared between the processes (sem_init with pshared, or
-  // sem_open), for this alone.
+  // sem_open), for this alone. All who can write to it are trusted.
   template <class Semaphore>
   [[nodiscard]] static any_doorbell by_semaphore(doorbell_word& word,
                                                  Semaphore& semaphore) noexcept {
@@ -126,40 +138,96 @@ class RONDO_API any_doorbell {
   any_doorbell& operator=(any_doorbell&&) noexcept = default;
 
   // Rings. False if it is known that nobody hears it: a signal's process has ended, or is not ours
-  // to signal. Progress: wait-free, and a system call that never blocks, if none is pending.
+  // to signal. Progress: wait-free, and a system call or two if none is pending, which do not block
+  // (an eventfd's can while a peer lets it block and fills it just between a look and the call, a
+  // pipe's the same before Linux 6.4; a semaphore's while a peer scribbles over it).
   // Memory ordering: what the caller did before is visible to the waiter whose wait() takes it.
   bool ring() noexcept;
 
   // Waits until it is rung. True: it was, since the last wait() that said so, by anybody, or may
-  // have been. False: the deadline. Progress: blocking; Deadline::now() does not wait.
+  // have been. False: the deadline. Progress: blocking; Deadline::now() does not wait (on
+  // kernels that can't be asked to read without blocking, a peer can have it wait: one that lets
+  // the descriptor block, and empties it just between a look and the call).
   [[nodiscard]] bool wait(Deadline deadline = Deadline::never()) noexcept;
 
-  // Readable from a ring on until a wait() says false. kNoHandle where there is none. Also to be
-  // handed to the other side, with writing_handle() of a pipe. This object's, which closes it.
+  // Readable from a ring on until that is taken, and then mostly until a wait() says false.
+  // kNoHandle where there is none. Also to be handed to the other side, with writing_handle() of a
+  // pipe. This object's, which closes it.
   [[nodiscard]] NativeHandle native_handle() const noexcept { return reading_.get(); }
   [[nodiscard]] NativeHandle writing_handle() const noexcept {
     return way_ == way::pipe ? writing_.get() : reading_.get();
   }
   [[nodiscard]] way how() const noexcept { return way_; }
 
-  // The longest sleep at a time; for tests.
+  // The longest sleep at a time, and how long a ringer believes that another one made the call; for
+  // tests.
   void slice(std::chrono::nanoseconds slice) noexcept { slice_ = slice; }
 
  private:
+  // A signal number of this process, for one bell at a time. A forked child has claimed none: what
+  // it inherits are copies, which give nothing back.
+  class RONDO_API SignalClaim {
+   public:
+    SignalClaim() noexcept = default;
+    // Holds nothing if another one has it.
+    explicit SignalClaim(int signal) noexcept;
+    SignalClaim(SignalClaim&& other) noexcept
+        : signal_(std::exchange(other.signal_, 0)), mark_(other.mark_) {}
+    SignalClaim& operator=(SignalClaim&& other) noexcept {
+      SignalClaim taken(std::move(other));
+      std::swap(signal_, taken.signal_);
+      std::swap(mark_, taken.mark_);
+      return *this;
+    }
+    ~SignalClaim();
+    explicit operator bool() const noexcept { return signal_ != 0; }
+
+   private:
+    int signal_ = 0;
+    std::uint32_t mark_ = 0;
+  };
+
+  // A time that several threads note. Moved while none does.
+  class NotedTime {
+   public:
+    NotedTime() noexcept = default;
+    NotedTime(NotedTime&& other) noexcept : time_(other.get()) {}
+    NotedTime& operator=(NotedTime&& other) noexcept {
+      set(other.get());
+      return *this;
+    }
+    ~NotedTime() = default;
+    // relaxed, both: it says nothing of anything else.
+    [[nodiscard]] std::int64_t get() const noexcept {
+      return time_.load(std::memory_order_relaxed);
+    }
+    void set(std::int64_t time) noexcept { time_.store(time, std::memory_order_relaxed); }
+
+   private:
+    Atomic<std::int64_t> time_{0};
+  };
+
   any_doorbell(doorbell_word& word, way how) noexcept : word_(&word), way_(how) {}
 
   void tell_of_earlier() noexcept;
+  [[nodiscard]] bool is_told() noexcept;
   [[nodiscard]] bool tell() noexcept;
   void sleep(Deadline deadline) noexcept;
   void drain() noexcept;
   void forget_signals() noexcept;
 
+  // So many takes without a drain: each may leave a signal, a byte or a count where it was told.
+  static constexpr int kMostUndrained = 8;
+
   doorbell_word* word_;
+  SignalClaim claim_;
   void* semaphore_ = nullptr;
   detail::UniqueFd reading_;
   detail::UniqueFd writing_;  // of a signal: the process
   int signal_ = 0;
   way way_;
+  int undrained_ = 0;  // takes since the last one
+  NotedTime told_at_;
   std::chrono::nanoseconds slice_ = BellSystem::kSlice;
 };
 
