@@ -8,7 +8,9 @@
 #include <liburing.h>
 #include <poll.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <rondo/rondo.hpp>
 
 namespace {
@@ -32,7 +34,13 @@ int main(int argc, char** argv) {
   watch(ring, *fd);
   while (receiver->status() == rondo::Status::kOk) {
     io_uring_cqe* completion = nullptr;
-    if (io_uring_wait_cqe(&ring, &completion) != 0) continue;  // a signal
+    int error = -io_uring_wait_cqe(&ring, &completion);
+    if (error == EINTR) continue;  // a signal
+    if (error == 0 && completion->res < 0) error = -completion->res;
+    if (error != 0) {  // the poll would fail anew each time
+      std::fprintf(stderr, "io_uring: %s\n", std::strerror(error));
+      break;
+    }
     const bool goes_on = (completion->flags & IORING_CQE_F_MORE) != 0;
     io_uring_cqe_seen(&ring, completion);
     while (const auto message = receiver->try_next()) {

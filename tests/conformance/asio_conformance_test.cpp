@@ -21,20 +21,28 @@
 //  19. ManyThreadsMayRunTheContext
 //  20. AMessageThatDoesNotFitIsAnError
 //  21. ADescriptorThatCantBeMadeIsAnError
+//  22. AStrangerWithTheHandlesOldNumberIsLeftAlone
+//  23. AnotherHandleMayTakeItsPlace
+//  24. AForkedChildIsTold
+//  25. AForkedChildDoesNotEndTheParentsWait
+//  26. AHandleIsNotTakenOutDuringALook
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <optional>
 #include <rondo/asio.hpp>
 #include <string>
 #include <thread>
@@ -42,6 +50,7 @@
 
 #include "conformance/channel_fixture.hpp"
 #include "support/event_loop.hpp"
+#include "support/processes.hpp"
 
 namespace {
 // Of this thread: what the test itself does in others does not count.
@@ -698,6 +707,132 @@ TEST_P(AsioTest, ADescriptorThatCantBeMadeIsAnError) {
   in.async_next([&](error_code code, const Message&) { error = code; });
   run();
   EXPECT_FALSE(error) << error.message();
+}
+
+// The handle closes its descriptor while Asio watches it, and the number becomes another's.
+TEST_P(AsioTest, AStrangerWithTheHandlesOldNumberIsLeftAlone) {
+  auto [sender, receiver] = open();
+  auto in = std::make_unique<asio::Receiver>(io_, std::move(receiver));
+  in->async_next([](error_code, const Message&) {});
+  settle();
+  in->cancel();
+  run();
+  const auto number = in->handle().fd();
+  ASSERT_TRUE(number) << number.error().message;
+  in->handle().detach();
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  if (ends[1] == *number) std::swap(ends[0], ends[1]);
+  if (ends[0] != *number) {
+    ASSERT_EQ(fcntl(*number, F_GETFD), -1);
+    ASSERT_EQ(dup2(ends[0], *number), *number);
+    close(ends[0]);
+  }
+  net::posix::stream_descriptor stranger(io_, *number);
+  bool done = false;
+  stranger.async_wait(net::posix::stream_descriptor::wait_read,
+                      [&](error_code error) { done = !error; });
+  settle();
+  in.reset();
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  settle();
+  EXPECT_TRUE(done);
+  close(ends[1]);
+}
+
+TEST_P(AsioTest, AnotherHandleMayTakeItsPlace) {
+  auto [sender, receiver] = open();
+  asio::Receiver in(io_, std::move(receiver));
+  in.async_next([](error_code, const Message&) {});
+  settle();
+  in.cancel();
+  run();
+  in.handle().detach();
+  sender.close();
+  auto [next_sender, next_receiver] = open();
+  in.handle() = std::move(next_receiver);
+  std::string text;
+  error_code error;
+  in.async_next([&](error_code code, const Message& message) {
+    error = code;
+    text = message.text();
+  });
+  settle();
+  EXPECT_EQ(text, "") << error.message();
+  send(next_sender, "of the other");
+  const Deadline limit = Deadline::after(seconds(10));
+  while (text.empty() && !limit.passed()) settle();
+  EXPECT_EQ(text, "of the other") << error.message();
+}
+
+TEST_P(AsioTest, AForkedChildIsTold) {
+  auto [sender, receiver] = open();
+  asio::Receiver in(io_, std::move(receiver));
+  error_code error;
+  std::string text;
+  in.async_next([&](error_code code, const Message& message) {
+    error = code;
+    text = message.text();
+  });
+  settle();
+  io_.notify_fork(net::execution_context::fork_prepare);
+  Child child([&] {
+    io_.notify_fork(net::execution_context::fork_child);
+    settle();
+    return error == Status::kForked ? 0 : 1;
+  });
+  io_.notify_fork(net::execution_context::fork_parent);
+  EXPECT_EQ(child.join(), 0);
+  send(sender, "to the parent");
+  run();
+  EXPECT_EQ(text, "to the parent") << error.message();
+}
+
+// Its context is not told of the fork, and shares the parent's epoll.
+TEST_P(AsioTest, AForkedChildDoesNotEndTheParentsWait) {
+  auto [sender, receiver] = open();
+  auto in = std::make_unique<asio::Receiver>(io_, std::move(receiver));
+  bool done = false;
+  in->async_next([&](error_code error, const Message&) { done = !error; });
+  settle();
+  Child child([&] {
+    in.reset();
+    return 0;
+  });
+  EXPECT_EQ(child.join(), 0);
+  send(sender, "to the parent");
+  const Deadline limit = Deadline::after(seconds(10));
+  while (!done && !limit.passed()) settle();
+  EXPECT_TRUE(done);
+}
+
+TEST_P(AsioTest, AHandleIsNotTakenOutDuringALook) {
+  auto [sender, receiver] = open();
+  Disturbed in(io_, std::move(receiver));
+  std::atomic<bool> looking{false};
+  std::atomic<bool> released{false};
+  std::optional<Receiver> out;
+  std::thread releasing([&] {
+    while (!looking.load()) std::this_thread::yield();
+    out = in.release();
+    released.store(true);
+  });
+  error_code error;
+  bool during = false;
+  in.async_next(
+      [&] {
+        looking.store(true);
+        // Long enough for one that does not wait for us to be seen.
+        for (int i = 0; i < 20 && !released.load(); ++i) usleep(1'000);
+        during = released.load();
+      },
+      [&](error_code code, const Message&) { error = code; });
+  run();
+  releasing.join();
+  EXPECT_FALSE(during);
+  EXPECT_EQ(error, net::error::operation_aborted) << error.message();
+  send(sender, "still here");
+  EXPECT_EQ(receive(*out), "still here");
 }
 
 }  // namespace

@@ -19,12 +19,21 @@
 // nothing. One that finds a message at once costs one post(), and no memory beyond Asio's own,
 // which it reuses; who has many at once to take does so with handle().try_next() behind it.
 //
-// The descriptor stays the handle's: Asio watches it, and lets go of it before it is closed. An
-// object may be destroyed while an operation is pending, which ends with operation_aborted then, or
-// later than its context, whose end drops the operation; then only release() and the destructor are
-// left to call. An object may be moved while an operation is pending; but a Message, or a Claim,
-// is in the object's keeping as in a handle's. OpenOptions::stop is not looked at while an
-// operation waits: cancel() instead.
+// Asio watches a duplicate of the handle's descriptor: so the handle may be closed, or another one
+// assigned to handle(), between operations. An object may be destroyed while an operation is
+// pending, by any thread; it ends with operation_aborted then. Or later than its context, whose end
+// drops the operation; then only release() and the destructor are left to call. An object may be
+// moved while an operation is pending. OpenOptions::stop is not looked at while an operation waits:
+// cancel() instead.
+//
+// A Message, or a Claim, is in the object's keeping as in a handle's, from the moment it is found:
+// who destroys or releases the object elsewhere must know that none is on its way to a handler.
+// And as with next(), it is to be given back before the next operation looks, which would find the
+// same message again: mind this with use_future, and handlers that store it.
+//
+// In a child by fork() a pending operation ends with kForked when the context is told of it
+// (notify_fork()), as it must be to run there; so does each that begins. A child whose context is
+// not told may destroy the object: the parent's wait stays, and the child's duplicate stays open.
 #pragma once
 
 #include <concepts>
@@ -66,8 +75,9 @@ class BasicEnd {
   ~BasicEnd() { close(); }
 
   [[nodiscard]] Executor get_executor() const noexcept { return channel_->executor(); }
-  // For what needs no waiting: try_next(), status(), info() and such. Not while an operation is
-  // pending, and nothing that waits.
+  // For what needs no waiting: try_next(), status(), info() and such; closing, and assignment. Not
+  // while an operation is pending, and nothing that waits. Call it anew behind each operation: the
+  // first wait behind a call registers the descriptor again, four system calls.
   [[nodiscard]] Handle& handle() noexcept { return channel_->handle(); }
   // The pending operation, if there is one, ends with operation_aborted; unless its handler is
   // about to be called already. From any thread.

@@ -10,11 +10,15 @@
 //     wait for the descriptor
 //   look; something? done; wait
 //
-// The handle is touched by the looks alone, which come one after another on the executor of the
-// completion handler; all else is under the mutex. So a call that comes between a look and the
-// wait behind it is met by the wait.
+// The looks come one after another on the executor of the completion handler; they and all else
+// are under the mutex, as another thread may take the handle out. A call that comes between a look
+// and the wait behind it is met by the wait.
+//
+// What is registered is a descriptor of our own, a dup() of the handle's: the handle may close its
+// number at any time, which may be a stranger's in the same context before we let go.
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -25,16 +29,20 @@
 
 #include "rondo/asio/error.hpp"
 #include "rondo/asio/library.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/fork_check.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/transports/status.hpp"
 
 namespace rondo::inline RONDO_ABI::asio::detail {
 
-// What has to let go of an execution context before that one ends.
+// What has to let go of an execution context before that one ends, and to hear of a fork.
 class Guest {
  public:
   virtual void leave_context() noexcept = 0;
+  // In a child, whose context has just made an epoll of its own.
+  virtual void came_by_fork() noexcept = 0;
 
  protected:
   ~Guest() = default;
@@ -56,13 +64,18 @@ class Guests {
     for (Guest* const guest : guests_) guest->leave_context();
     guests_.clear();
   }
+  void came_by_fork() noexcept {
+    const std::lock_guard lock(mutex_);
+    for (Guest* const guest : guests_) guest->came_by_fork();
+  }
 
  private:
   std::mutex mutex_;
   std::set<Guest*> guests_;
 };
 
-// By which a context tells its end.
+// By which a context tells its end, and a fork. Made behind the reactor's service, whose turn in a
+// child is before ours therefore.
 class GuestService final : public net::execution_context::service {
  public:
   static inline net::execution_context::id id;
@@ -73,6 +86,9 @@ class GuestService final : public net::execution_context::service {
 
  private:
   void shutdown() override { guests_->leave(); }
+  void notify_fork(net::execution_context::fork_event event) override {
+    if (event == net::execution_context::fork_child) guests_->came_by_fork();
+  }
 
   std::shared_ptr<Guests> guests_;
 };
@@ -86,7 +102,7 @@ class Channel final : public Guest {
   using Timer = net::basic_waitable_timer<Clock, net::wait_traits<Clock>, Executor>;
 
   Channel(const Executor& executor, Handle&& handle)
-      : handle_(std::move(handle)), descriptor_(std::in_place, executor) {
+      : handle_(std::move(handle)), descriptor_(std::make_unique<Descriptor>(executor)) {
     auto& context =
         static_cast<net::execution_context&>(net::query(executor, net::execution::context));
     guests_ = net::use_service<GuestService>(context).guests();
@@ -94,12 +110,18 @@ class Channel final : public Guest {
   }
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
+  // Guests know of us until we know no context: it can't end in between.
   ~Channel() {
-    guests_->remove(*this);
     leave_context();
+    guests_->remove(*this);
   }
 
-  [[nodiscard]] Handle& handle() noexcept { return handle_; }
+  // It may be another one afterwards, whose descriptor may have the old one's number.
+  [[nodiscard]] Handle& handle() noexcept {
+    const std::lock_guard lock(mutex_);
+    watched_ = kNone;
+    return handle_;
+  }
   [[nodiscard]] Executor executor() noexcept { return descriptor_->get_executor(); }
 
   // The number of a turn; 0 while another one lasts.
@@ -114,19 +136,34 @@ class Channel final : public Guest {
     taken_ = false;
     if (timed_ == turn_ && timer_) timer_->cancel();
   }
-  [[nodiscard]] bool called_off(std::uint64_t turn) noexcept {
+  // What `look` finds; nothing at all if the turn is called off.
+  template <class Look>
+  [[nodiscard]] auto look(std::uint64_t turn, Look& look) {
     const std::lock_guard lock(mutex_);
-    return turn <= called_off_;
+    std::optional<decltype(look(handle_))> found;
+    if (turn > called_off_) found.emplace(look(handle_));
+    return found;
   }
 
   // The context waits for the handle's descriptor from here on. Behind a look that found nothing.
-  [[nodiscard]] sys::error_code watch() {
+  [[nodiscard]] sys::error_code watch(std::uint64_t turn) {
     const std::lock_guard lock(mutex_);
     sys::error_code error;
-    if (!descriptor_ || descriptor_->is_open()) return error;
+    // wait() sees to both; called off, the handle may be gone.
+    if (!descriptor_ || turn <= called_off_) return error;
     const auto fd = handle_.fd();
     if (!fd) return error_of(fd.error());
-    descriptor_->assign(*fd, error);
+    if (descriptor_->is_open() && *fd == watched_) return error;
+    const Executor same = executor();
+    forget_descriptor();
+    if (!descriptor_) descriptor_ = std::make_unique<Descriptor>(same);
+    auto own = rondo::detail::duplicate(*fd);
+    if (!own) return {errno, net::error::get_system_category()};
+    descriptor_->assign(own.get(), error);
+    if (error) return error;
+    static_cast<void>(own.release());
+    watched_ = *fd;
+    context_fork_ = {};
     return error;
   }
 
@@ -152,8 +189,8 @@ class Channel final : public Guest {
   }
   // Gives the handle up, whose descriptor no loop knows any more.
   [[nodiscard]] Handle release() {
-    cancel();
     const std::lock_guard lock(mutex_);
+    cancel();
     forget_descriptor();
     return std::move(handle_);
   }
@@ -163,8 +200,16 @@ class Channel final : public Guest {
     timer_.reset();
     descriptor_.reset();
   }
+  // The operation's turn knows that it is from before the fork.
+  void came_by_fork() noexcept override {
+    const std::lock_guard lock(mutex_);
+    context_fork_ = {};
+    wake();
+  }
 
  private:
+  static constexpr int kNone = -1;
+
   void start(const std::shared_ptr<Channel>& self, std::uint64_t turn, Deadline deadline) {
     if (!timer_) timer_.emplace(executor());
     timed_ = turn;
@@ -176,7 +221,7 @@ class Channel final : public Guest {
   }
   void expire(std::uint64_t turn) noexcept {
     const std::lock_guard lock(mutex_);
-    late_ = turn;
+    if (turn > late_) late_ = turn;  // several threads may call these out of order
     if (taken_ && turn == turn_) wake();
   }
   // Ends the wait, if the operation is in one.
@@ -184,17 +229,27 @@ class Channel final : public Guest {
     sys::error_code ignored;
     if (descriptor_ && descriptor_->is_open()) descriptor_->cancel(ignored);
   }
-  // It is the handle's to close.
+  // Closes it. Not in a child whose context was not told of the fork: its epoll is the parent's
+  // still, whose watch would go with ours; so all of it is left as it lies there.
   void forget_descriptor() noexcept {
-    if (descriptor_ && descriptor_->is_open()) descriptor_->release();
+    watched_ = kNone;
+    if (!descriptor_ || !descriptor_->is_open()) return;
+    if (context_fork_.forked()) {
+      static_cast<void>(descriptor_.release());
+      return;
+    }
+    sys::error_code ignored;
+    descriptor_->close(ignored);
   }
 
   // Recursive: an operation that can't be started ends its turn.
   std::recursive_mutex mutex_;
   Handle handle_;
   std::shared_ptr<Guests> guests_;
-  std::optional<Descriptor> descriptor_;  // none behind the end of the context
-  std::optional<Timer> timer_;            // from the first wait with a deadline on
+  std::unique_ptr<Descriptor> descriptor_;  // none behind the end of the context
+  int watched_ = kNone;                     // the handle's, of which it was made
+  rondo::detail::ForkCheck context_fork_;   // since we were registered in its epoll
+  std::optional<Timer> timer_;              // from the first wait with a deadline on
   bool taken_ = false;
   std::uint64_t turn_ = 0;        // the last one that began
   std::uint64_t called_off_ = 0;  // all up to this one
@@ -217,8 +272,10 @@ class Turn {
   }
   [[nodiscard]] explicit operator bool() const noexcept { return channel_ != nullptr; }
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  [[nodiscard]] bool forked() const noexcept { return fork_check_.forked(); }
 
  private:
+  rondo::detail::ForkCheck fork_check_;
   std::uint64_t number_ = 0;
   std::shared_ptr<Channel> channel_;
 };
@@ -236,10 +293,11 @@ class Operation {
   void operator()(Self& self, sys::error_code error = {}) {
     if (!turn_) return begin(self);
     if (!*turn_) return finish(self, net::error::already_started);
-    if (channel_->called_off(turn_->number()) || slot_says_so(self)) {
-      return finish(self, net::error::operation_aborted);
-    }
-    Polled<Value> found = look_(channel_->handle());
+    if (turn_->forked()) return finish(self, make_error_code(Status::kForked));
+    if (slot_says_so(self)) return finish(self, net::error::operation_aborted);
+    auto looked = channel_->look(turn_->number(), look_);
+    if (!looked) return finish(self, net::error::operation_aborted);
+    Polled<Value>& found = *looked;
     if (found) return finish(self, {}, *std::move(found));
     if (found.status() != Status::kWouldBlock) {
       return finish(self, make_error_code(found.status()));
@@ -249,7 +307,9 @@ class Operation {
                                                                        : Status::kTimedOut));
     }
     if (error && error != net::error::operation_aborted) return finish(self, error);
-    if (const sys::error_code failed = channel_->watch()) return finish(self, failed);
+    if (const sys::error_code failed = channel_->watch(turn_->number())) {
+      return finish(self, failed);
+    }
     Channel::wait(channel_, turn_->number(), deadline_, std::move(self));
   }
 
