@@ -6,9 +6,9 @@
 // contended  two processes lock, add one, and unlock, over and over: pairs of both in a second; and
 //            again with some work of their own in between
 //
-// and the same of a semaphore with one permit, taken and given back, beside sem_t between processes;
-// of a shared mutex, to write and to read, beside a process-shared pthread_rwlock_t; and of a spin
-// mutex beside a process-shared pthread_spinlock_t
+// and the same of a semaphore with one permit, taken and given back, beside sem_t between
+// processes; of a shared mutex, to write and to read, beside a process-shared pthread_rwlock_t; and
+// of a spin mutex beside a process-shared pthread_spinlock_t
 //
 // Not measured: who waits how long (fairness), more than two processes. All take turns, sample by
 // sample; ratios within a round.

@@ -398,7 +398,8 @@ TEST(WaitSet, HundredsOfReadyDescriptorsTakeTurns) {
   for (const std::uint64_t times : served) EXPECT_EQ(times, 3u);
 }
 
-// By time, and not by the number of looks: whoever takes his time over each message hears of it, too.
+// By time, and not by the number of looks: whoever takes his time over each message hears of it,
+// too.
 TEST(WaitSet, ADeathIsToldBesideABusyMember) {
   const std::string url = "shm:" + unique_word();
   Child child([&] {

@@ -18,8 +18,9 @@ class Poller {
   // Errors: kNoDescriptors, kSystem.
   [[nodiscard]] static Result<Poller> make();
 
-  // A descriptor that is looked at from now on: a copy, so that one can be looked at for reading and
-  // for writing, and one that is closed meanwhile is not mistaken for whatever has its number then.
+  // A descriptor that is looked at from now on: a copy, so that one can be looked at for reading
+  // and for writing, and one that is closed meanwhile is not mistaken for whatever has its number
+  // then.
   struct Watched {
     UniqueFd copy{};
     bool always_ready = false;  // a file, which is not looked at

@@ -87,7 +87,8 @@ class RONDO_API LivenessLock {
   // Whether another one holds it.
   [[nodiscard]] bool membership_held_by_other() const noexcept;
 
-  // The descriptor that it locks with, to look after the file with; not for locks, nor to be closed.
+  // The descriptor that it locks with, to look after the file with; not for locks, nor to be
+  // closed.
   [[nodiscard]] NativeHandle file() const noexcept;
 
   // Not one that was moved from.

@@ -61,13 +61,13 @@ namespace rondo::inline RONDO_ABI::sync {
 // The words in the segment. Zero is a barrier of nobody.
 //
 //   offset  size      field  written by     meaning
-//        0     4      phase  all            bits 0-30 phases that are over, modulo 2^31; 31 somebody
-//                                           sleeps; the futex word
+//        0     4      phase  all            bits 0-30 phases that are over, modulo 2^31; 31
+//                                           somebody sleeps; the futex word
 //        4     4      begun  the creator    seats that it was made with
 //        8    56      (zero)
 //       64  8 * Most  seats  who sits there bits 0-31 whose: 0, kDropped, kDied, or a tenure; 32-63
-//                                           the phase after the last one it arrived in; of the dead:
-//                                           after the one in which that was found out
+//                                           the phase after the last one it arrived in; of the
+//                                           dead: after the one in which that was found out
 template <std::uint32_t Most>
 struct BarrierPart {
   static_assert(Most >= 1 && Most <= 1024);
@@ -241,7 +241,8 @@ class basic_barrier {
     return part_->phase.load(std::memory_order_relaxed) & Part::kPhase;
   }
 
-  // Changes a seat of `whose` that is not `arrived` yet to that, or to `as`. False if there is none.
+  // Changes a seat of `whose` that is not `arrived` yet to that, or to `as`. False if there is
+  // none.
   bool take(std::uint32_t whose, std::uint64_t arrived) noexcept {
     return take(whose, arrived, arrived);
   }
@@ -253,8 +254,8 @@ class basic_barrier {
       // relaxed: A1 decides.
       std::uint64_t seen = seat.load(std::memory_order_relaxed);
       if (whose_of(seen) != whose || seen == arrived) continue;
-      // A1 (seq_cst, pairs with S1, S2): what was done before is done. And this party and another one
-      // that arrives or drops do not miss each other.
+      // A1 (seq_cst, pairs with S1, S2): what was done before is done. And this party and another
+      // one that arrives or drops do not miss each other.
       // relaxed on failure: another one was faster.
       if (seat.compare_exchange_strong(seen, as, std::memory_order_seq_cst,
                                        std::memory_order_relaxed)) {

@@ -8,8 +8,8 @@
 // is free. When to ask, the kernel tells too: each participant has the lock's file open for itself,
 // and when it ends, by whatever signal, its descriptor is closed, which inotify(7) reports. So one
 // descriptor does for all participants, also those in other containers; no thread waits, and while
-// nothing happens it looks every 5 s and no more, for what was not reported: a participant that left
-// and keeps its descriptor. No process number is needed, so none can be false or another
+// nothing happens it looks every 5 s and no more, for what was not reported: a participant that
+// left and keeps its descriptor. No process number is needed, so none can be false or another
 // one's by now.
 //
 // The kernel reports the closing just before it frees the lock, so a look that finds nothing is
@@ -53,9 +53,10 @@ struct participant_end {
 // Of one process; one thread at a time.
 class RONDO_API death_notice {
  public:
-  // From now on, of all participants but `participants` itself, which need not have joined, outlives
-  // this object, stays where it is, and is left alone meanwhile, but for its const functions.
-  // Errors: kForked, kNoDescriptors (it takes three), kUnsupported (no timerfd, no epoll), kNoSpace.
+  // From now on, of all participants but `participants` itself, which need not have joined,
+  // outlives this object, stays where it is, and is left alone meanwhile, but for its const
+  // functions. Errors: kForked, kNoDescriptors (it takes three), kUnsupported (no timerfd, no
+  // epoll), kNoSpace.
   [[nodiscard]] static Result<death_notice> of(const Participants& participants);
 
   death_notice(death_notice&&) noexcept;

@@ -214,8 +214,8 @@ class basic_mutex {
                                           std::memory_order_relaxed);
   }
 
-  // Takes it if it is free and recoverable; `seen`: what stands there, now and then. `others`: marks
-  // to be set besides.
+  // Takes it if it is free and recoverable; `seen`: what stands there, now and then. `others`:
+  // marks to be set besides.
   [[nodiscard]] bool take(std::uint32_t& seen, std::uint32_t mine, std::uint32_t others) noexcept {
     // L2 (acquire, pairs with U1, U2): what the owner before did is done.
     // relaxed on failure: `seen` is what stands there instead.

@@ -1,5 +1,5 @@
-// How a shared_mutex waits, and what it does about the dead. Included by shared_mutex.hpp, where the
-// protocol and the table of the labels are.
+// How a shared_mutex waits, and what it does about the dead. Included by shared_mutex.hpp, where
+// the protocol and the table of the labels are.
 #pragma once
 
 #include <cstdint>

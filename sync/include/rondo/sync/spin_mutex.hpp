@@ -4,9 +4,9 @@
 // kinds may use one MutexPart.
 //
 // How long it looks is what it has learnt: twice as long as was worth it lately, and then it
-// sleeps. Where the one who owns it takes longer than looking pays, it comes to hardly look at all; it goes
-// on trying a little, so that it learns when that changes. So no figure of one machine decides. On
-// one processor it does not look.
+// sleeps. Where the one who owns it takes longer than looking pays, it comes to hardly look at all;
+// it goes on trying a little, so that it learns when that changes. So no figure of one machine
+// decides. On one processor it does not look.
 #pragma once
 
 #include <cstdint>
