@@ -13,6 +13,7 @@
 //  11. AHandleIsAwaitedByOneTaskAtATime
 //  12. OfTwoThatAreToldOfOneMessageOneGoesOn, where they share them
 //  13. AForkedChildIsTold
+//      AForkedChildRunsNothing
 // and of tasks alone:
 //  14. TasksHaveResults
 //  15. WhatTheyThrowComesOut
@@ -371,31 +372,43 @@ TEST_P(AsyncTest, ATaskThatIsDestroyedLeavesTheSet) {
     static_cast<void>(co_await async_next(receiver));
     ADD_FAILURE() << "ran on";
   };
-  auto kept = std::make_unique<Task<>>(take());
-  const auto outer = [&]() -> Task<> { co_await std::move(*kept); };
-  executor_->spawn(outer());
-  EXPECT_EQ(executor_->run(Deadline::after(milliseconds(2))), Status::kTimedOut);
-  // While it waits; and when it is ready, by another task whose turn comes before.
-  const auto destroy = [&]() -> Task<> {
-    kept.reset();
-    co_return;
-  };
-  send(sender, "message");
-  executor_->spawn(destroy());
-  EXPECT_EQ(executor_->run(Deadline::after(milliseconds(2))), Status::kTimedOut);
   const auto take_again = [&, &receiver = receiver]() -> Task<> {
     auto message = co_await async_next(receiver);
     EXPECT_EQ(message->text(), "message");
-    executor_->interrupt();
   };
-  executor_->spawn(take_again());
-  EXPECT_EQ(executor_->run(), Status::kInterrupted);
-  // Its executor may go before.
-  kept = std::make_unique<Task<>>(take());
-  executor_->spawn(outer());
-  EXPECT_EQ(executor_->run(Deadline::after(milliseconds(2))), Status::kTimedOut);
-  executor_.reset();
-  kept.reset();
+  for (const bool ready : {false, true}) {
+    auto kept = std::make_unique<Task<>>(take());
+    auto outer =
+        std::make_unique<Task<>>([](Task<>& inner) -> Task<> { co_await std::move(inner); }(*kept));
+    const auto whole = [](Task<>& inner) -> Task<> { co_await std::move(inner); };
+    executor_->spawn(whole(*outer));
+    EXPECT_EQ(executor_->run(Deadline::after(milliseconds(2))), Status::kTimedOut);
+    // They belong to those that await them by now.
+    outer.reset();
+    kept.reset();
+    // While it waits; and when there is something.
+    if (ready) send(sender, "message");
+    executor_ = make_executor();
+    if (!ready) send(sender, "message");
+    executor_->spawn(take_again());
+    EXPECT_EQ(executor_->run(), Status::kOk);
+    EXPECT_EQ(executor_->run(), Status::kOk);
+  }
+}
+
+// Nothing of the parent's tasks is run in a child, also what had not begun.
+TEST_P(AsyncTest, AForkedChildRunsNothing) {
+  Shared<std::atomic<int>> runs;
+  const auto count = [&]() -> Task<> {
+    runs->fetch_add(1);
+    co_return;
+  };
+  executor_->spawn(count());
+  Child child([&] { return executor_->run() == Status::kForked ? 0 : 1; });
+  EXPECT_EQ(child.join(), 0);
+  EXPECT_EQ(runs->load(), 0);
+  EXPECT_EQ(executor_->run(), Status::kOk);
+  EXPECT_EQ(runs->load(), 1);
 }
 
 TEST_P(AsyncTest, AHandleIsAwaitedByOneTaskAtATime) {

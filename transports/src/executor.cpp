@@ -101,7 +101,7 @@ void Executor::destroy(detail::Root& root) noexcept {
 }
 
 void Executor::interrupt() noexcept {
-  interrupted_.store(true, std::memory_order_relaxed);  // relaxed: orders nothing
+  interrupted_.store(true, std::memory_order_relaxed);  // relaxed: what the set says orders it
   set_.interrupt();
 }
 
@@ -113,6 +113,7 @@ bool Executor::is_stopped() noexcept {
 }
 
 Status Executor::run(Deadline deadline) {
+  if (fork_check_.forked()) return Status::kForked;
   std::array<WaitSet::Key, kAtOnce> room{};
   for (bool first = true;; first = false) {
     run_ready();

@@ -16,7 +16,9 @@
 // What is there already is taken without a suspension: so a task whose channel is never empty keeps
 // the others waiting; async_yield() gives them their turn. No co_await takes memory, but for what
 // the WaitSet remembers of as many as wait at once. A handle is awaited by one task at a time, and
-// stays where it is meanwhile. Of what was cancelled, or destroyed, nothing was taken.
+// stays where it is meanwhile. Of what was cancelled, or destroyed, nothing was taken. A sender's
+// on_slow_reader is called while the executor waits: it must destroy no task. The stop flag of a
+// handle (OpenOptions::stop) is seen when its task looks; the executor's own ends its wait.
 //
 // g++ 12 miscompiles a `while (co_await ...)` without a variable: let the result have a name.
 #pragma once
@@ -97,8 +99,9 @@ class [[nodiscard]] AwaitedTime final : public Awaited {
   using Awaited::Awaited;
 
   [[nodiscard]] bool await_ready() noexcept {
-    if (stopped()) status_ = Status::kInterrupted;
-    return stopped() || deadline().passed();
+    if (!stopped()) return deadline().passed();
+    status_ = Status::kInterrupted;
+    return true;
   }
   template <class Promise>
   [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> task) noexcept {

@@ -18,6 +18,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "rondo/core/fork_check.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
@@ -163,6 +164,7 @@ class RONDO_API Executor {
   [[nodiscard]] bool is_stopped() noexcept;
 
   WaitSet set_;
+  detail::ForkCheck fork_check_;
   const std::atomic<bool>* stop_;
   std::atomic<bool> interrupted_{false};
   detail::Listed roots_;

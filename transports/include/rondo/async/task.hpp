@@ -4,8 +4,8 @@
 //   rondo::Task<> print(rondo::Receiver& numbers) { show(co_await sum(numbers)); }
 //
 // It begins when it is awaited, or spawned. Its frame is the one piece of memory that it takes.
-// What it throws comes out of the co_await. Destroyed before its end, it is not run on, nor what it
-// awaits.
+// What it throws comes out of the co_await. One that is awaited belongs to the one that awaits it,
+// and is destroyed with that: neither is run on then.
 #pragma once
 
 #include <coroutine>
@@ -120,8 +120,10 @@ class [[nodiscard]] Task {
     if (coroutine_) coroutine_.destroy();
   }
 
-  // Awaited, once, by another task.
-  [[nodiscard]] auto operator co_await() && noexcept { return Awaiter{coroutine_}; }
+  // Awaited, once, by another task, whose part it is from then on.
+  [[nodiscard]] auto operator co_await() && noexcept {
+    return Awaiter(std::exchange(coroutine_, nullptr));
+  }
 
  private:
   friend class Executor;
@@ -129,8 +131,13 @@ class [[nodiscard]] Task {
 
   using Coroutine = std::coroutine_handle<promise_type>;
 
-  struct Awaiter {
-    Coroutine coroutine;
+  // Lies in the frame of the one that awaits: neither outlives the other.
+  class Awaiter {
+   public:
+    explicit Awaiter(Coroutine coroutine) noexcept : coroutine_(coroutine) {}
+    Awaiter(const Awaiter&) = delete;
+    Awaiter& operator=(const Awaiter&) = delete;
+    ~Awaiter() { coroutine_.destroy(); }
 
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     // It runs in here as far as it gets without sleeping: one that ends so needs no more stack, the
@@ -138,13 +145,16 @@ class [[nodiscard]] Task {
     // tail call of it.
     template <class Promise>
     [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> awaiting) {
-      coroutine.promise().run_in(awaiting.promise().executor());
-      coroutine.resume();
-      if (coroutine.done()) return false;
-      coroutine.promise().continue_with(awaiting);
+      coroutine_.promise().run_in(awaiting.promise().executor());
+      coroutine_.resume();
+      if (coroutine_.done()) return false;
+      coroutine_.promise().continue_with(awaiting);
       return true;
     }
-    decltype(auto) await_resume() { return coroutine.promise().result(); }
+    decltype(auto) await_resume() { return coroutine_.promise().result(); }
+
+   private:
+    Coroutine coroutine_;
   };
 
   explicit Task(Coroutine coroutine) noexcept : coroutine_(coroutine) {}
