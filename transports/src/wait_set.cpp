@@ -2,6 +2,7 @@
 //
 //   W1 heavy fence               is F1 of all bells that were announced (doorbell.hpp)
 //   W2 release control  ->  W3 acquire control   who finds it changed finds why
+//   W4 release interrupted -> W5 acquire interrupted   who is told of it finds why
 #include "rondo/transports/wait_set.hpp"
 
 #include <algorithm>
@@ -512,7 +513,8 @@ bool WaitSet::remove(Key key) noexcept {
 
 void WaitSet::interrupt() noexcept {
   if (state_ == nullptr) return;
-  state_->interrupted.store(true, std::memory_order_relaxed);  // relaxed: orders nothing
+  // W4 (release, pairs with W5): who is told of it sees what was done before.
+  state_->interrupted.store(true, std::memory_order_release);
   state_->call();
 }
 
@@ -530,8 +532,8 @@ Polled<std::span<const WaitSet::Key>> WaitSet::wait(std::span<Key> room,
   const WaitResult result = state.strategy.wait(state, deadline, ready, [] { return false; });
   if (state.end_wait() && count == 0) static_cast<void>(ready());
   if (count == 0) {
-    // relaxed: orders nothing.
-    if (state.interrupted.exchange(false, std::memory_order_relaxed)) return Status::kInterrupted;
+    // W5 (acquire, pairs with W4): as the caller may ask what the interrupt was for.
+    if (state.interrupted.exchange(false, std::memory_order_acquire)) return Status::kInterrupted;
     return detail::status_of(result, deadline, Status::kInterrupted);
   }
   return Polled<std::span<const Key>>(std::in_place, room.first(count));

@@ -80,7 +80,8 @@ class RONDO_API WaitSet {
   // thread sleeps in the set, blocks until that is awake.
   bool remove(Key key) noexcept;
 
-  // The wait that goes on ends with kInterrupted, or the next one. Async-signal-safe.
+  // The wait that goes on ends with kInterrupted, or the next one; its thread sees what was done
+  // before. Async-signal-safe.
   void interrupt() noexcept;
 
   // Waits until some are ready: their keys, as many as `room` has place for, at its beginning. Else
