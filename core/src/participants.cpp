@@ -233,8 +233,11 @@ bool Participants::leave(const NameGoes& name_goes, std::chrono::nanoseconds tim
   const bool ordered = lock_.lock_membership(timeout);
   const bool last = ordered && lock_.presence(0, count_) == Presence::kAbsent;
   if (name_goes(last) && last) remove_if_at_its_name(identity_);
-  lock_.drop_tenure();
+  // The slot first: whose tenure has ended has no slot any more, which tells it from its successor
+  // (death_notice.cpp). A successor takes another tenure, as the generation is another, or finds
+  // ours held and passes it over; and what we own is ours for a moment longer.
   lock_.drop(*slot_);
+  lock_.drop_tenure();
   slot_.reset();
   if (ordered) lock_.unlock_membership();
   return last;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,12 +27,50 @@ constexpr std::chrono::nanoseconds kAtLast = 5s;
 // Where nothing is reported.
 constexpr std::chrono::nanoseconds kSlice = 50ms;
 
+// Who holds a slot for that long is a participant, whatever the table says; who looks after what a
+// dead one left holds it for a moment.
+constexpr std::chrono::nanoseconds kStays = 1s;
+
+using Clock = std::chrono::steady_clock;
+
 // What was seen of a slot.
 struct Seen {
   bool alive = false;
+  bool sure = false;  // that it was alive, by the kernel's word: it had its tenure, or stayed
   std::uint32_t generation = 0;
-  std::uint32_t tenure = 0;  // of the one that is alive; 0: none, or not known
+  std::uint32_t tenure = 0;                 // of the one that is alive; 0: none, or not known
+  std::optional<Clock::time_point> held{};  // since when, without interruption
 };
+
+// What is found there now.
+struct Found {
+  Presence presence = Presence::kUnknown;
+  bool ended = false;  // whoever had the tenure that was asked for
+  bool left = false;
+  std::uint32_t generation = 0;
+  std::uint32_t tenure = 0;  // of the one that is there
+};
+
+// All of one owner: none comes in between. Unless somebody scribbles all the time; then it is what
+// it is.
+Found find(const Participants& participants, std::uint32_t slot, std::uint32_t tenure) noexcept {
+  constexpr int kTries = 4;
+  Found found;
+  for (int i = 0; i < kTries; ++i) {
+    found.generation = participants.generation(slot);
+    // Before the slot: no owner keeps its slot for longer than its tenure, so whoever has the slot
+    // after that is another one.
+    found.ended = tenure != 0 && participants.tenure_ended(tenure);
+    found.presence = participants.presence(slot, 1);
+    found.left = participants.says_left(slot);
+    found.tenure = tenure;
+    if (found.presence == Presence::kPresent && (tenure == 0 || found.ended)) {
+      found.tenure = participants.tenure_at(slot);
+    }
+    if (participants.generation(slot) == found.generation) break;
+  }
+  return found;
+}
 
 }  // namespace
 
@@ -41,79 +80,111 @@ struct death_notice::State {
   detail::ForkCheck fork_check{};
   std::vector<Seen> slots{};
   std::size_t looks = kAgain.size();  // since the file was last opened or closed
+  bool undecided = false;             // what the last look has seen, of some slot
 
   [[nodiscard]] bool forked() const noexcept {
     return fork_check.forked() || participants->forked();
   }
   void begin() noexcept;
-  [[nodiscard]] std::size_t look(bool last, const Tell& tell);
-  // When to look again; whether this look is the last one for a while.
-  [[nodiscard]] bool plan(detail::FileWatch::News news) noexcept;
+  // When to look again.
+  void plan(detail::FileWatch::News news) noexcept;
+  [[nodiscard]] std::size_t look(const Tell& tell);
+  [[nodiscard]] std::optional<participant_end> look_at(std::uint32_t slot,
+                                                       Clock::time_point now) noexcept;
 };
 
 // Whoever holds a slot now counts as alive, whatever the table says.
 void death_notice::State::begin() noexcept {
+  const auto now = Clock::now();
   for (std::uint32_t slot = 0; slot < slots.size(); ++slot) {
     if (slot == participants->slot()) continue;
-    slots[slot] = {participants->presence(slot, 1) == Presence::kPresent,
-                   participants->generation(slot), participants->tenure_at(slot)};
+    const Found found = find(*participants, slot, 0);
+    slots[slot].generation = found.generation;
+    if (found.presence != Presence::kPresent) continue;
+    slots[slot] = {true, found.tenure != 0, found.generation, found.tenure, now};
   }
   // One may be joining.
   looks = 0;
   watch.set_timer(watch.watches() ? kAgain[0] : kSlice);
 }
 
-bool death_notice::State::plan(detail::FileWatch::News news) noexcept {
+void death_notice::State::plan(detail::FileWatch::News news) noexcept {
   if (!watch.watches()) {
     if (news.time) watch.set_timer(kSlice);
-    return news.time;
+    return;
   }
   if (news.file) {
     looks = 0;
   } else if (news.time) {
     looks = std::min(looks + 1, kAgain.size());
   } else {
-    return false;
+    return;
   }
   watch.listen(looks >= kListenFrom);
-  const bool last = looks == kAgain.size();
-  watch.set_timer(last ? kAtLast : kAgain[looks]);
-  return last;
+  watch.set_timer(looks == kAgain.size() ? kAtLast : kAgain[looks]);
 }
 
-std::size_t death_notice::State::look(bool last, const Tell& tell) {
+std::optional<participant_end> death_notice::State::look_at(std::uint32_t slot,
+                                                            Clock::time_point now) noexcept {
+  using How = participant_end::How;
+  Seen& seen = slots[slot];
+  const Found found = find(*participants, slot, seen.tenure);
+  if (found.presence == Presence::kUnknown) return {};
+  participant_end end{.slot = slot, .tenure = seen.tenure};
+  bool ended = false;
+  if (found.presence == Presence::kAbsent) {
+    // It is leaving: what it owns is its own until it has.
+    if (found.left && seen.tenure != 0 && !participants->tenure_ended(seen.tenure)) {
+      undecided = true;
+      return {};
+    }
+    end.how = found.left ? How::kLeft : How::kDied;
+    end.by_table = !seen.sure;
+    ended = seen.alive || found.generation != seen.generation;
+    seen = {.generation = found.generation};
+  } else {
+    if (found.ended) {
+      // Who is there now may be looking after what it left.
+      end.how = How::kReplaced;
+      ended = true;
+      seen = {.generation = seen.generation};
+    } else if (seen.alive && seen.tenure == 0 && found.generation != seen.generation) {
+      end.how = How::kReplaced;
+      end.by_table = true;
+      ended = true;
+      seen.generation = found.generation;
+    }
+    if (!seen.held) seen.held = now;
+    seen.tenure = found.tenure;
+    seen.sure = seen.sure || seen.tenure != 0 || now - *seen.held >= kStays;
+    if (!seen.alive) {
+      // A new one says so in the table, or is surely there.
+      seen.alive = seen.sure || found.generation != seen.generation;
+      if (seen.alive) seen.generation = found.generation;
+    }
+    undecided = undecided || !seen.sure;
+  }
+  return ended ? std::optional(end) : std::nullopt;
+}
+
+std::size_t death_notice::State::look(const Tell& tell) {
+  const auto now = Clock::now();
   std::size_t told = 0;
+  undecided = false;
   for (std::uint32_t slot = 0; slot < slots.size(); ++slot) {
     if (slot == participants->slot()) continue;
-    const Presence presence = participants->presence(slot, 1);
-    if (presence == Presence::kUnknown) continue;
-    Seen& seen = slots[slot];
-    const std::uint32_t generation = participants->generation(slot);
-    participant_end end{.slot = slot, .tenure = seen.tenure};
-    bool ended = false;
-    if (presence == Presence::kAbsent) {
-      end.how =
-          participants->says_left(slot) ? participant_end::How::kLeft : participant_end::How::kDied;
-      end.by_table = !seen.alive;
-      ended = seen.alive || generation != seen.generation;
-      seen = {false, generation, 0};
-    } else if (!seen.alive) {
-      // Or somebody looks after what a dead one left, and holds its lock for a moment: a new one
-      // says so in the table, or stays.
-      if (generation != seen.generation || last) {
-        seen = {true, generation, participants->tenure_at(slot)};
-      }
-    } else if (seen.tenure == 0) {
-      seen.tenure = participants->tenure_at(slot);
-    } else if (participants->tenure_ended(seen.tenure)) {
-      end.how = participant_end::How::kReplaced;
-      ended = true;
-      seen = {true, generation, participants->tenure_at(slot)};
-    }
-    if (!ended) continue;
+    const auto end = look_at(slot, now);
+    if (!end) continue;
     ++told;
-    tell(end);
+    try {
+      tell(*end);
+    } catch (...) {
+      // The slots behind it were not looked at. 0 would disarm it.
+      watch.set_timer(1ns);
+      throw;
+    }
   }
+  if (undecided && watch.watches() && looks == kAgain.size()) watch.set_timer(kStays);
   return told;
 }
 
@@ -147,7 +218,8 @@ bool death_notice::watches() const noexcept { return state_->watch.watches(); }
 std::size_t death_notice::take(const Tell& tell) {
   // What is read in a child, the parent would miss.
   if (state_->forked()) return 0;
-  return state_->look(state_->plan(state_->watch.take()), tell);
+  state_->plan(state_->watch.take());
+  return state_->look(tell);
 }
 
 std::size_t death_notice::wait(const Tell& tell, Deadline deadline) {

@@ -6,6 +6,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -87,17 +88,22 @@ void FileWatch::set_timer(std::chrono::nanoseconds from_now) noexcept {
 }
 
 void FileWatch::wait(Deadline deadline) const noexcept {
+  // Where the program has closed them, nothing tells, or another one's file does.
+  constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(50);
   const CancellationDisabled here;
   const int saved = errno;
+  const bool intact = poller_.intact() && timer_.intact() && watch_.intact();
   pollfd ready{poller_.get(), POLLIN, 0};
   timespec time{};
-  if (!deadline.is_never()) {
-    const auto left = deadline.remaining();
+  const bool bounded = !intact || !deadline.is_never();
+  if (bounded) {
+    auto left = deadline.is_never() ? kSlice : deadline.remaining();
+    if (!intact) left = std::min<std::chrono::nanoseconds>(left, kSlice);
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
     time.tv_sec = static_cast<decltype(time.tv_sec)>(whole.count());
     time.tv_nsec = static_cast<decltype(time.tv_nsec)>((left - whole).count());
   }
-  ppoll(&ready, 1, deadline.is_never() ? nullptr : &time, nullptr);
+  ppoll(&ready, intact ? 1 : 0, bounded ? &time : nullptr, nullptr);
   errno = saved;
 }
 

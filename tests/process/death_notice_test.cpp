@@ -15,19 +15,30 @@
 // 14. WithoutInotifyItLooksFromTimeToTime
 // 15. WithoutDescriptorsItSaysSo
 // 16. EachDeathIsToldOnce                         300 of them, at random
+// 17. NeitherADeathNorALeaveIsToldTwice           a look between any two of its locks
+// 18. ASuccessorHidesNoDeathOfOneWithoutATenure
+// 19. WhoLooksAfterADeadOneAtALateLookIsNone
+// 20. OneThatStaysIsKnownInAStormOfOpenings       a hostile peer, that scribbles, too
+// 21. AProgramThatClosedAllDescriptorsWaitsWithoutSpinning
+// 22. WhoIsLeavingIsToldOfWhenItsTenureHasEnded
+// 23. WhatIsThrownPutsTheOthersOffNoLonger
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
+#include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "rondo/sync/death_notice.hpp"
@@ -60,6 +71,12 @@ class DeathNotice : public Watchdog {
     return mine_.attachment().participants();
   }
   [[nodiscard]] death_notice notice() const { return death_notice::of(participants()).value(); }
+  // A participant without a tenure.
+  [[nodiscard]] Participants join() {
+    auto other = Participants::open(segment_, mine_.attachment().geometry()).value();
+    EXPECT_TRUE(other.join({.slot_count = other.count()}));
+    return other;
+  }
   // A child that is a participant until it is killed.
   [[nodiscard]] std::unique_ptr<Child> come() const {
     const Shared<std::atomic<std::uint32_t>> tenure;
@@ -105,6 +122,7 @@ class DeathNotice : public Watchdog {
   ShmName name_;
   std::string url_ = "shm:" + name_.word();
   sync::Named<sync::mutex> mine_ = open();
+  Segment segment_ = sound(Segment::attach(name_));
   mutable std::uint32_t last_tenure_ = 0;  // of who came last
 };
 
@@ -394,6 +412,163 @@ TEST_F(DeathNotice, EachDeathIsToldOnce) {
   std::printf("%llu told, %llu of them replaced\n", static_cast<unsigned long long>(told),
               static_cast<unsigned long long>(replaced));
   EXPECT_GT(replaced, 0u);
+}
+
+TEST_F(DeathNotice, NeitherADeathNorALeaveIsToldTwice) {
+  const std::uint64_t rounds = scaled(2000);
+  std::atomic<std::uint64_t> came = 0;
+  std::atomic<std::uint64_t> goes = 0;
+  std::atomic<std::uint64_t> told = 0;
+  std::jthread others([&] {
+    for (std::uint64_t i = 1; i <= rounds; ++i) {
+      std::optional<Participants> other = join();
+      EXPECT_TRUE(other->tenure());
+      came = i;
+      came.notify_one();
+      while (goes != i) goes.wait(i - 1);
+      if (i % 2 == 0) other->leave(false);
+      other.reset();  // without a leave() it is as if it had died
+      while (told != i) told.wait(i - 1);
+    }
+  });
+  auto notice = this->notice();
+  for (std::uint64_t i = 1; i <= rounds; ++i) {
+    while (came != i) came.wait(i - 1);
+    EXPECT_TRUE(taken(notice).empty());
+    goes = i;
+    goes.notify_one();
+    std::vector<participant_end> ends;
+    while (ends.empty()) ends = taken(notice);
+    for (int again = 0; again < 20; ++again) {
+      for (const auto& end : taken(notice)) ends.push_back(end);
+    }
+    EXPECT_EQ(ends.size(), 1u);
+    EXPECT_EQ(ends[0].how, i % 2 == 0 ? How::kLeft : How::kDied);
+    EXPECT_FALSE(ends[0].by_table);
+    told = i;
+    told.notify_one();
+  }
+}
+
+TEST_F(DeathNotice, ASuccessorHidesNoDeathOfOneWithoutATenure) {
+  std::optional<Participants> other = join();
+  const std::uint32_t slot = *other->slot();
+  auto notice = this->notice();
+  EXPECT_TRUE(taken(notice).empty());
+  other.reset();
+  auto successor = come();
+  ASSERT_EQ(last_tenure_ % kFirstTenure, slot);
+  auto ends = next(notice);
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].how, How::kReplaced);
+  EXPECT_EQ(ends[0].slot, slot);
+  EXPECT_TRUE(ends[0].by_table);
+  EXPECT_TRUE(taken(notice).empty());
+  successor->signal(SIGKILL);
+  ends = next(notice);
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].tenure, last_tenure_);
+}
+
+TEST_F(DeathNotice, WhoLooksAfterADeadOneAtALateLookIsNone) {
+  auto child = come();
+  const std::uint32_t slot = last_tenure_ % kFirstTenure;
+  auto notice = this->notice();
+  child->signal(SIGKILL);
+  EXPECT_EQ(next(notice).size(), 1u);
+  auto other = Participants::open(segment_, mine_.attachment().geometry()).value();
+  settle(notice);
+  ASSERT_TRUE(other.try_lock_dead(slot));
+  pollfd ready{notice.fd(), POLLIN, 0};
+  ASSERT_EQ(poll(&ready, 1, -1), 1);
+  EXPECT_TRUE(taken(notice).empty());
+  other.unlock(slot);
+  EXPECT_TRUE(taken(notice).empty());
+}
+
+TEST_F(DeathNotice, OneThatStaysIsKnownInAStormOfOpenings) {
+  auto notice = this->notice();
+  Shared<std::atomic<std::uint64_t>> times;
+  Child storm([&] {
+    for (;;) {
+      close(::open(name_.path().c_str(), O_RDWR | O_CLOEXEC));
+      ++*times;
+    }
+    return 0;
+  });
+  while (*times < 100) usleep(100);
+  std::optional<Participants> other = join();
+  auto* const table =
+      reinterpret_cast<ParticipantEntry*>(segment_.bytes().data() + kParticipantTable);
+  // As if it had not come. relaxed: a scribble.
+  table[*other->slot()].generation.store(0, std::memory_order_relaxed);
+  const auto start = Clock::now();
+  while (Clock::now() - start < 1500ms) {
+    pollfd ready{notice.fd(), POLLIN, 0};
+    if (poll(&ready, 1, 10) != 1) continue;
+    EXPECT_TRUE(taken(notice).empty());
+  }
+  other.reset();
+  const auto ends = next(notice);
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].how, How::kDied);
+  EXPECT_FALSE(ends[0].by_table);
+}
+
+TEST_F(DeathNotice, AProgramThatClosedAllDescriptorsWaitsWithoutSpinning) {
+  Child careless([&] {
+    auto own = open();
+    auto notice = death_notice::of(own.attachment().participants()).value();
+    if (close_range(3, ~0u, 0) != 0) return 99;
+    rusage before{};
+    rusage after{};
+    getrusage(RUSAGE_SELF, &before);
+    if (notice.wait([](const participant_end&) {}, Deadline::after(300ms)) != 0) return 1;
+    getrusage(RUSAGE_SELF, &after);
+    // It has slept.
+    return after.ru_nvcsw - before.ru_nvcsw >= 3 ? 0 : 2;
+  });
+  EXPECT_EQ(careless.join(), 0);
+}
+
+TEST_F(DeathNotice, WhoIsLeavingIsToldOfWhenItsTenureHasEnded) {
+  auto other = join();
+  const std::uint32_t slot = *other.slot();
+  EXPECT_TRUE(other.tenure());
+  auto notice = this->notice();
+  // As far as leave() comes between its two locks. relaxed: the table is for people.
+  auto* const table =
+      reinterpret_cast<ParticipantEntry*>(segment_.bytes().data() + kParticipantTable);
+  table[slot].pid.store(0, std::memory_order_relaxed);
+  struct flock byte {};
+  byte.l_type = F_UNLCK;
+  byte.l_whence = SEEK_SET;
+  byte.l_start = static_cast<off_t>(kLockBase + slot);
+  byte.l_len = 1;
+  ASSERT_EQ(fcntl(other.lock_file(), F_OFD_SETLK, &byte), 0);
+  EXPECT_TRUE(taken(notice).empty());
+  other.leave(false);
+  const auto ends = taken(notice);
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].how, How::kLeft);
+  EXPECT_FALSE(ends[0].by_table);
+  EXPECT_TRUE(taken(notice).empty());
+}
+
+TEST_F(DeathNotice, WhatIsThrownPutsTheOthersOffNoLonger) {
+  // They keep the file open, so nothing is reported.
+  auto one = join();
+  auto two = join();
+  auto notice = this->notice();
+  settle(notice);
+  one.leave(false);
+  two.leave(false);
+  const auto throws = [](const participant_end&) { throw std::runtime_error("told"); };
+  EXPECT_THROW(notice.take(throws), std::runtime_error);
+  pollfd ready{notice.fd(), POLLIN, 0};
+  EXPECT_EQ(poll(&ready, 1, 1000), 1);
+  EXPECT_EQ(taken(notice).size(), 1u);
+  EXPECT_TRUE(taken(notice).empty());
 }
 
 }  // namespace

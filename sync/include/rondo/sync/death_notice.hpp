@@ -18,10 +18,14 @@
 // that. Where inotify can't be had (a user may have 128 of its descriptors, a sandbox may forbid
 // it), it asks every 50 ms: see watches().
 //
-// A peer that scribbles over the table can make one that died pass for one that left, and the other
-// way round, and tell of one that was never there (`by_table`). By locks of its own besides it can
-// have one that lives pass for replaced. It can't make kDied or kLeft of one that lives, nor keep
-// that of one that had been there for two seconds when it died.
+// A peer that scribbles over the table, and takes no locks, can make one that died pass for one that
+// left, and the other way round, and tell of one that was never there (`by_table`). It can't make
+// kDied or kLeft without `by_table` of one that lives, nor keep the end of one that take() found
+// there more than a second ago from being told.
+//
+// A peer that takes locks of its own can do more, as anywhere: who waits (F_OFD_SETLKW) for the lock
+// of a slot has it as soon as its owner has ended, and hides that, or has it pass for replaced; a
+// lock of a tenure's byte hides that a scribbled one has ended.
 #pragma once
 
 #include <cstddef>
@@ -42,12 +46,15 @@ struct participant_end {
   enum class How : std::uint8_t {
     kDied,     // it did not leave in order: killed, crashed, or a handle that was dropped
     kLeft,     // it did
-    kReplaced  // one or the other, and its slot has a new owner already
+    kReplaced  // one or the other, and its slot is another one's already: a successor's, or of one
+               // that looks after what it left
   };
   std::uint32_t slot = 0;
   std::uint32_t tenure = 0;  // of a member (member.hpp), if it was seen; else 0
   How how = How::kDied;
-  bool by_table = false;  // it came and went between two looks: the table alone says so
+  // That it was there is the table's word alone: it had no tenure, and came and went, or was
+  // replaced, between two looks, or was there for less than a second.
+  bool by_table = false;
 };
 
 // Of one process; one thread at a time.
@@ -70,8 +77,10 @@ class RONDO_API death_notice {
 
   using Tell = FunctionRef<void(const participant_end&)>;
   // Calls `tell` for each that has ended since the last call, once for each. Returns how many. In a
-  // forked child: none. `tell` may do anything but use this object.
-  // Progress: never blocks; one or two system calls for each participant.
+  // forked child: none. `tell` may do anything but use this object; what it throws goes on to the
+  // caller, that one counts as told, and the others are at once to be taken.
+  // Progress: never blocks; one to three system calls for each slot, a few more where somebody
+  // joins meanwhile.
   std::size_t take(const Tell& tell);
   // Waits until there is one to take, until `deadline` at most, and takes. Returns 0 then, and in a
   // forked child. Progress: blocking.
