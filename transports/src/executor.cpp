@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kAtOnce = 32;
 
 // Why it can't be waited for.
-Status status_of(const Error& error) noexcept {
+Status refusal(const Error& error) noexcept {
   switch (error.code) {
     case ErrorCode::kNotFound: return Status::kClosed;
     case ErrorCode::kForked: return Status::kForked;
@@ -42,7 +42,7 @@ Awaited::~Awaited() { leave(); }
 
 bool Awaited::suspend(Executor& executor, Frame frame) noexcept {
   if (const Result<void> joined = join(executor.set_, key_of(*this)); !joined) {
-    give_up(status_of(joined.error()));
+    give_up(refusal(joined.error()));
     return false;
   }
   executor_ = &executor;
