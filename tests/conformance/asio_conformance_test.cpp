@@ -51,6 +51,7 @@
 #include "conformance/channel_fixture.hpp"
 #include "support/event_loop.hpp"
 #include "support/processes.hpp"
+#include "support/sanitizers.hpp"
 
 namespace {
 // Of this thread: what the test itself does in others does not count.
@@ -691,6 +692,7 @@ TEST_P(AsioTest, AMessageThatDoesNotFitIsAnError) {
 }
 
 TEST_P(AsioTest, ADescriptorThatCantBeMadeIsAnError) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   auto [sender, receiver] = open();
   asio::Receiver in(io_, std::move(receiver));
   settle();
