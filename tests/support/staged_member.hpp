@@ -17,12 +17,12 @@ constexpr std::uint32_t tenure_of(std::uint32_t slot, std::uint32_t generation =
 struct StagedMember {
   std::uint32_t mine = 0;
   const std::set<std::uint32_t>* living = nullptr;  // null: all are dead but this one
-  mutable std::uint32_t asked = 0;                  // how often the kernel would have been
+  mutable std::atomic<std::uint32_t> asked{0};      // how often the kernel would have been
   std::uint32_t looks_before_sleep = 0;
 
   [[nodiscard]] std::uint32_t tenure() const noexcept { return mine; }
   [[nodiscard]] bool ended(std::uint32_t tenure) const noexcept {
-    ++asked;
+    asked.fetch_add(1, std::memory_order_relaxed);  // relaxed: a count
     return tenure != mine && (living == nullptr || !living->contains(tenure));
   }
   [[nodiscard]] std::uint32_t looks() const noexcept { return looks_before_sleep; }
