@@ -18,14 +18,14 @@
 // that. Where inotify can't be had (a user may have 128 of its descriptors, a sandbox may forbid
 // it), it asks every 50 ms: see watches().
 //
-// A peer that scribbles over the table, and takes no locks, can make one that died pass for one that
-// left, and the other way round, and tell of one that was never there (`by_table`). It can't make
-// kDied or kLeft without `by_table` of one that lives, nor keep the end of one from being told that
-// take() had found there twice, a second apart.
+// A peer that scribbles over the table, and takes no locks, can make one that died pass for one
+// that left, and the other way round, and tell of one that was never there (`by_table`). It can't
+// make kDied or kLeft without `by_table` of one that lives, nor keep the end of one from being told
+// that take() had found there twice, a second apart.
 //
-// A peer that takes locks of its own can do more, as anywhere: who waits (F_OFD_SETLKW) for the lock
-// of a slot has it as soon as its owner has ended, and hides that, or has it pass for replaced; with
-// a scribbled table, who waits for the lock of a tenure does so, too.
+// A peer that takes locks of its own can do more, as anywhere: who waits (F_OFD_SETLKW) for the
+// lock of a slot has it as soon as its owner has ended, and hides that, or has it pass for
+// replaced; with a scribbled table, who waits for the lock of a tenure does so, too.
 #pragma once
 
 #include <cstddef>
