@@ -17,27 +17,17 @@
 #include <string>
 #include <utility>
 
-#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/timespec.hpp"
+#include "rondo/core/unnoticed.hpp"
 #include "rondo/sync/futex.hpp"
 #include "timespec_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::sync {
 namespace {
 
-// What happens here does so in the middle of the caller's code.
-class Unnoticed {
- public:
-  Unnoticed() noexcept = default;
-  Unnoticed(const Unnoticed&) = delete;
-  Unnoticed& operator=(const Unnoticed&) = delete;
-  ~Unnoticed() { errno = saved_; }
-
- private:
-  int saved_ = errno;
-  rondo::detail::CancellationDisabled here_;
-};
+using rondo::detail::Unnoticed;
 
 Error failed(const char* what) {
   const int error = errno;
@@ -262,13 +252,7 @@ void any_doorbell::sleep(Deadline deadline) noexcept {
     }
     return;
   }
-  using std::chrono::duration_cast;
-  using std::chrono::seconds;
-  const auto left = deadline.remaining();
-  const auto whole = duration_cast<seconds>(left);
-  timespec timeout{};
-  timeout.tv_sec = static_cast<time_t>(whole.count());
-  timeout.tv_nsec = static_cast<long>(std::chrono::nanoseconds(left - whole).count());
+  const timespec timeout = rondo::detail::timespec_of(deadline.remaining());
   pollfd poll{reading_.get(), POLLIN, 0};
   const int ready = ppoll(&poll, 1, &timeout, nullptr);
   if (ready > 0 && (poll.revents & POLLIN) != 0) {

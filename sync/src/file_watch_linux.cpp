@@ -13,7 +13,8 @@
 #include <cstdio>
 #include <utility>
 
-#include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/timespec.hpp"
+#include "rondo/core/unnoticed.hpp"
 #include "timespec_linux.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -53,8 +54,7 @@ int FileWatch::open(NativeHandle file) noexcept {
 }
 
 FileWatch::News FileWatch::take() noexcept {
-  const CancellationDisabled here;
-  const int saved = errno;
+  const Unnoticed here;
   News news;
   if (!timer_.intact() || !watch_.intact()) return news;
   std::uint64_t times = 0;
@@ -66,45 +66,35 @@ FileWatch::News FileWatch::take() noexcept {
     if (read(watch_.get(), events.data(), events.size()) <= 0) break;
     news.file = true;
   }
-  errno = saved;
   return news;
 }
 
 void FileWatch::listen(bool on) noexcept {
   if (!watch_ || on == listens_) return;
-  const int saved = errno;
+  const Unnoticed here;
   epoll_event event{};
   if (on) event.events = EPOLLIN;
   if (epoll_ctl(poller_.get(), EPOLL_CTL_MOD, watch_.get(), &event) == 0) listens_ = on;
-  errno = saved;
 }
 
 void FileWatch::set_timer(std::chrono::nanoseconds from_now) noexcept {
-  const int saved = errno;
+  const Unnoticed here;
   itimerspec time{};
   time.it_value = timespec_of(Deadline::after(from_now));
   timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &time, nullptr);
-  errno = saved;
 }
 
 void FileWatch::wait(Deadline deadline) const noexcept {
   // Where the program has closed them, nothing tells, or another one's file does.
   constexpr std::chrono::nanoseconds kSlice = std::chrono::milliseconds(50);
-  const CancellationDisabled here;
-  const int saved = errno;
+  const Unnoticed here;
   const bool intact = poller_.intact() && timer_.intact() && watch_.intact();
   pollfd ready{poller_.get(), POLLIN, 0};
-  timespec time{};
   const bool bounded = !intact || !deadline.is_never();
-  if (bounded) {
-    auto left = deadline.is_never() ? kSlice : deadline.remaining();
-    if (!intact) left = std::min<std::chrono::nanoseconds>(left, kSlice);
-    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
-    time.tv_sec = static_cast<decltype(time.tv_sec)>(whole.count());
-    time.tv_nsec = static_cast<decltype(time.tv_nsec)>((left - whole).count());
-  }
+  std::chrono::nanoseconds left = deadline.is_never() ? kSlice : deadline.remaining();
+  if (!intact) left = std::min(left, kSlice);
+  const timespec time = timespec_of(left);
   ppoll(&ready, intact ? 1 : 0, bounded ? &time : nullptr, nullptr);
-  errno = saved;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

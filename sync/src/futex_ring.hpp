@@ -22,6 +22,8 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait_any.hpp"
 
+struct io_uring_sqe;  // of <linux/io_uring.h>
+
 namespace rondo::inline RONDO_ABI::detail {
 
 class FutexRing {
@@ -70,7 +72,7 @@ class FutexRing {
   [[nodiscard]] bool works() noexcept;
   [[nodiscard]] bool wait_for_group(std::uint32_t group,
                                     std::span<const PreparedWait> waits) noexcept;
-  [[nodiscard]] bool submit(const void* entry) noexcept;
+  [[nodiscard]] bool submit(const io_uring_sqe& entry) noexcept;
   [[nodiscard]] int enter(unsigned submit, unsigned await) noexcept;
   void reap() noexcept;
 

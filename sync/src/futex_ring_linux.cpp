@@ -207,10 +207,10 @@ int FutexRing::enter(unsigned submit, unsigned await) noexcept {
       syscall(SYS_io_uring_enter, ring_.get(), submit, await, flags, nullptr, 0));
 }
 
-bool FutexRing::submit(const void* entry) noexcept {
+bool FutexRing::submit(const io_uring_sqe& entry) noexcept {
   const std::uint32_t tail = peek(submit_tail_);
   const std::uint32_t at = tail & submit_mask_;
-  reinterpret_cast<io_uring_sqe*>(entries_)[at] = *static_cast<const io_uring_sqe*>(entry);
+  reinterpret_cast<io_uring_sqe*>(entries_)[at] = entry;
   submit_array_[at] = at;
   put(submit_tail_, tail + 1);
   for (int i = 0; i < kMostTries; ++i) {
@@ -259,7 +259,7 @@ bool FutexRing::wait_for_group(std::uint32_t group, std::span<const PreparedWait
     entry.len = static_cast<std::uint32_t>(waits.size());
   }
   waiting_ |= 1u << group;
-  if (submit(&entry)) return true;
+  if (submit(entry)) return true;
   waiting_ &= ~(1u << group);
   return false;
 }
@@ -293,7 +293,7 @@ void FutexRing::cancel() noexcept {
     entry.fd = -1;
     entry.user_data = kCancelTag;
     entry.addr = kWaitTag + group;
-    if (!submit(&entry)) return;
+    if (!submit(entry)) return;
     ++cancelling_;
   }
   for (int i = 0; i < kMostTries; ++i) {

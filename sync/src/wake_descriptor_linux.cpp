@@ -10,10 +10,10 @@
 #include <utility>
 
 #include "futex_ring.hpp"
-#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/unnoticed.hpp"
 #include "rondo/sync/wait_any.hpp"
 #include "wake_thread.hpp"
 
@@ -23,19 +23,6 @@ namespace {
 // Fewer ticks of the processor's clock, where it is that fine, than lie between two calls with an
 // epoll_wait() in between: that alone takes several times as many.
 std::uint64_t no_time_for_a_call() noexcept { return can_evict_lines() ? 100 : 0; }
-
-// What happens here does so in the middle of the caller's code.
-class Unnoticed {
- public:
-  Unnoticed() noexcept = default;
-  Unnoticed(const Unnoticed&) = delete;
-  Unnoticed& operator=(const Unnoticed&) = delete;
-  ~Unnoticed() { errno = saved_; }
-
- private:
-  int saved_ = errno;
-  detail::CancellationDisabled here_;
-};
 
 Error no_event(int error) {
   Error failure = detail::system_error(error, "can't make an eventfd for the handle's descriptor");
@@ -168,7 +155,7 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle othe
 
 WakeDescriptor::~WakeDescriptor() {
   State& state = *state_;
-  const Unnoticed here;
+  const detail::Unnoticed here;
   if (state.is_beside()) return;
   if (!state.forked()) state.end_wait();
   if (state.added) detail::WakeThread::instance().remove(state.entry);
@@ -185,7 +172,7 @@ WakeDescriptor::Way WakeDescriptor::way() const noexcept {
 }
 
 void WakeDescriptor::signal() noexcept {
-  const Unnoticed here;
+  const detail::Unnoticed here;
   if (!state_->forked()) state_->write_event();
 }
 
@@ -201,7 +188,7 @@ void WakeDescriptor::holds_more() noexcept {
 
 bool WakeDescriptor::clear() noexcept {
   State& state = *state_;
-  const Unnoticed here;
+  const detail::Unnoticed here;
   if (state.forked() || state.always) return false;
   state.fall_asleep(false);
   if (state.is_beside()) {
@@ -220,7 +207,7 @@ bool WakeDescriptor::sleep(const PreparedWait& wait) noexcept { return sleep({&w
 
 bool WakeDescriptor::sleep(std::span<const PreparedWait> waits) noexcept {
   State& state = *state_;
-  const Unnoticed here;
+  const detail::Unnoticed here;
   if (state.forked() || state.always) return false;
   if (!state.is_beside() && !state.sleep_on(waits)) {
     state.write_event();
@@ -238,14 +225,14 @@ bool WakeDescriptor::asleep() const noexcept {
   if (state.ring != nullptr && (!state.ring->ours() || state.ring->stirred())) return false;
   // The ring of another thread, or a wake that was overtaken, may write late: who is told that
   // there is nothing to clear must not find it readable for ever.
-  const Unnoticed here;
+  const detail::Unnoticed here;
   pollfd event{state.event.get(), POLLIN, 0};
   return poll(&event, 1, 0) == 0;
 }
 
 void WakeDescriptor::interrupt() noexcept {
   State& state = *state_;
-  const Unnoticed here;
+  const detail::Unnoticed here;
   if (state.forked()) return;
   const bool was_asleep = state.asleep;
   state.end_wait();

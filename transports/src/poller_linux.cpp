@@ -5,21 +5,20 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <string>
 #include <utility>
 
 #include "poller.hpp"
-#include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/timespec.hpp"
+#include "rondo/core/unnoticed.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
 constexpr std::size_t kMostEvents = 64;
-constexpr std::int64_t kSecond = 1'000'000'000;  // in nanoseconds
 
 }  // namespace
 
@@ -53,18 +52,15 @@ Result<Poller::Watched> Poller::add(NativeHandle fd, bool writing, std::uint64_t
 }
 
 void Poller::remove(const Watched& watched) noexcept {
-  const int saved = errno;
+  const Unnoticed here;
   if (!watched.always_ready) epoll_ctl(fd_.get(), EPOLL_CTL_DEL, watched.copy.get(), nullptr);
-  errno = saved;
 }
 
 std::size_t Poller::ready(std::span<std::uint64_t> tags) noexcept {
-  const CancellationDisabled here;
-  const int saved = errno;
+  const Unnoticed here;
   std::array<epoll_event, kMostEvents> events;
   const std::size_t most = std::min(tags.size(), events.size());
   const int count = epoll_wait(fd_.get(), events.data(), static_cast<int>(most), 0);
-  errno = saved;
   if (count <= 0) return 0;
   std::transform(events.begin(), events.begin() + count, tags.begin(),
                  [](const epoll_event& event) { return event.data.u64; });
@@ -72,16 +68,11 @@ std::size_t Poller::ready(std::span<std::uint64_t> tags) noexcept {
 }
 
 void Poller::sleep(Deadline deadline) noexcept {
-  const CancellationDisabled here;
-  const int saved = errno;
+  const Unnoticed here;
   // epoll_wait() itself counts in milliseconds.
   pollfd any{fd_.get(), POLLIN, 0};
-  const auto left = std::chrono::ceil<std::chrono::nanoseconds>(deadline.remaining()).count();
-  timespec time{};
-  time.tv_sec = static_cast<decltype(time.tv_sec)>(left / kSecond);
-  time.tv_nsec = static_cast<decltype(time.tv_nsec)>(left % kSecond);
+  const timespec time = timespec_of(deadline.remaining());
   ppoll(&any, 1, deadline.is_never() ? nullptr : &time, nullptr);
-  errno = saved;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

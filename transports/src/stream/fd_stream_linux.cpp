@@ -21,6 +21,7 @@
 
 #include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/platform.hpp"
+#include "rondo/core/timespec.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -82,12 +83,6 @@ FdStream::Moved judge(ssize_t result) noexcept {
     case ECONNRESET: return {Outcome::kEnd, 0};
     default: return {Outcome::kRefused, 0};
   }
-}
-
-timespec to_timespec(Deadline::Clock::duration duration) noexcept {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(duration);
-  const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(duration - seconds);
-  return {static_cast<std::time_t>(seconds.count()), static_cast<long>(rest.count())};
 }
 
 }  // namespace
@@ -192,7 +187,7 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
     auto slice = deadline.remaining();
     if (stop != nullptr) slice = std::min<Deadline::Clock::duration>(slice, kStopInterval);
     const bool forever = slice == Deadline::Clock::duration::max();
-    const timespec timeout = forever ? timespec{} : to_timespec(slice);
+    const timespec timeout = forever ? timespec{} : timespec_of(slice);
     pollfd poll{fd_.get(), static_cast<short>(direction == Direction::kRead ? POLLIN : POLLOUT), 0};
     const int ready = ppoll(&poll, 1, forever ? nullptr : &timeout, nullptr);
     // Errors other than EINTR are found by the read or write that follows.
