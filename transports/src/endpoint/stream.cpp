@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "stream/framed.hpp"
 #include "url/url_options.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
-
-// What a full pipe holds; a read brings in no more.
-constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
 
 std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
   if (options.capacity) return *options.capacity;
@@ -36,43 +34,25 @@ Result<Staging> make_staging(const Url& url, std::size_t chunk_bytes) {
 
 }  // namespace
 
-StreamSender::StreamSender(std::unique_ptr<ByteStream> stream, Staging staging,
+StreamSender::StreamSender(std::unique_ptr<Outlet> outlet, Staging staging,
                            PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
     : RecordSender(url),
-      stream_(std::move(stream)),
       staging_(std::move(staging)),
-      writer_(staging_.parts),
+      outlet_(std::move(outlet)),
       cleanup_(cleanup.take()),
       mode_(url.options.wait),
       stop_(options.stop) {
   if (url.options.keep) cleanup_.reset();
 }
 
-// Writes what the descriptor takes now; `all` tells whether that was everything.
-Status StreamSender::write_some(bool& all) noexcept {
-  for (;;) {
-    const auto pieces = writer_.pieces();
-    all = pieces.empty();
-    if (all) return Status::kOk;
-    const auto [outcome, bytes] = stream_->write(pieces);
-    switch (outcome) {
-      case ByteStream::Outcome::kMoved: writer_.written(bytes); break;
-      case ByteStream::Outcome::kNotNow: return Status::kOk;
-      case ByteStream::Outcome::kEnd: return Status::kPeerGone;
-      case ByteStream::Outcome::kRefused: return Status::kIoError;
-    }
-  }
-}
-
 Status StreamSender::wait(Deadline deadline) const noexcept {
-  return status_of(stream_->wait(ByteStream::Direction::kWrite, deadline, mode_, stop_), deadline,
-                   Status::kPeerGone);
+  return status_of(outlet_->wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
 }
 
 Status StreamSender::write_all(Deadline deadline) noexcept {
   for (;;) {
     bool all = false;
-    Status status = write_some(all);
+    Status status = outlet_->move_on(all);
     if (status != Status::kOk || all) return status;
     status = wait(deadline);
     if (status != Status::kOk) return status;
@@ -83,7 +63,7 @@ Status StreamSender::wait_for_room(record_ring::Producer& producer, Notifier&,
                                    std::size_t size_bytes, Deadline deadline) noexcept {
   for (;;) {
     bool all = false;
-    Status status = write_some(all);
+    Status status = outlet_->move_on(all);
     if (status != Status::kOk || producer.try_reserve(size_bytes) != nullptr) return status;
     // A batch that is larger than the ring: everything before it has been written.
     if (all) return Status::kWouldBlock;
@@ -106,17 +86,17 @@ Status StreamSender::close(record_ring::Producer&, Notifier&, Status status,
                            Deadline deadline) noexcept {
   // kClosed: the user breaks it off. Else nothing is read any more.
   if (status == Status::kOk || status == Status::kClosed) {
-    writer_.finish(status == Status::kOk ? kEndOfStream : kBrokenStream);
+    outlet_->finish(status == Status::kOk);
     status = write_all(deadline);
   }
-  stream_->close();
+  outlet_->close();
   if (cleanup_ != nullptr) cleanup_->run();
   return status;
 }
 
 Status StreamSender::wait_for_receiver(Notifier&, Deadline) noexcept {
   // It was there when the channel was opened.
-  return stream_->peer_gone() ? Status::kPeerGone : Status::kOk;
+  return outlet_->peer_gone() ? Status::kPeerGone : Status::kOk;
 }
 
 void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
@@ -127,14 +107,11 @@ void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& 
       producer.position() - staging_.parts.consumer->head.load(std::memory_order_relaxed);
 }
 
-StreamReceiver::StreamReceiver(std::unique_ptr<ByteStream> stream, Staging staging,
-                               record_ring::Producer producer, PendingCleanup&& cleanup,
-                               const Url& url, const OpenOptions& options)
+StreamReceiver::StreamReceiver(std::unique_ptr<Inlet> inlet, Staging staging,
+                               PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
     : RecordReceiver(url),
-      stream_(std::move(stream)),
       staging_(std::move(staging)),
-      producer_(std::move(producer)),
-      reader_(producer_, staging_.chunk),
+      inlet_(std::move(inlet)),
       cleanup_(cleanup.take()),
       mode_(url.options.wait),
       stop_(options.stop) {
@@ -143,33 +120,20 @@ StreamReceiver::StreamReceiver(std::unique_ptr<ByteStream> stream, Staging stagi
 
 Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
                                        Deadline deadline) noexcept {
-  bool gone = false;
   for (;;) {
-    const bool drained = reader_.take_in();
+    const bool drained = inlet_->take_in();
     if (consumer.try_peek() == ReadOutcome::kMessage) return Status::kOk;
     if (!drained) continue;  // the ring is empty now, and there is more to take in
-    if (reader_.state() == FrameReader::State::kEnded) return Status::kEnded;
-    if (reader_.state() == FrameReader::State::kBrokenOff) return Status::kPeerGone;
-    if (reader_.state() == FrameReader::State::kCorrupt) return Status::kCorrupt;
-    if (gone) return Status::kPeerDied;
-
-    const auto [outcome, bytes] = stream_->read(reader_.room());
-    switch (outcome) {
-      case ByteStream::Outcome::kMoved: reader_.arrived(bytes); break;
-      case ByteStream::Outcome::kEnd: gone = true; break;
-      case ByteStream::Outcome::kRefused: return Status::kIoError;
-      case ByteStream::Outcome::kNotNow: {
-        const Status status =
-            status_of(stream_->wait(ByteStream::Direction::kRead, deadline, mode_, stop_), deadline,
-                      Status::kPeerGone);
-        if (status != Status::kOk) return status;
-      }
-    }
+    if (const Status state = inlet_->state(); state != Status::kOk) return state;
+    if (inlet_->let_in() != Inlet::Outcome::kNotNow) continue;
+    const Status status =
+        status_of(inlet_->wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
+    if (status != Status::kOk) return status;
   }
 }
 
 void StreamReceiver::detach(record_ring::Consumer&, Notifier&) noexcept {
-  stream_->close();
+  inlet_->close();
   if (cleanup_ != nullptr) cleanup_->run();
 }
 
@@ -178,28 +142,48 @@ void StreamReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) c
   info.capacity_bytes = staging_.parts.capacity;
 }
 
-Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, PendingCleanup cleanup,
+Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cleanup,
                                        const Url& url, const OpenOptions& options) {
   auto staging = make_staging(url, 0);
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts, EarlyWrap::kNever);
-  auto backend = std::make_unique<StreamSender>(std::move(stream), std::move(staging).value(),
+  auto outlet = make(*staging);
+  auto backend = std::make_unique<StreamSender>(std::move(outlet), std::move(staging).value(),
                                                 std::move(cleanup), url, options);
   // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.
   return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
 }
 
-Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
+Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t chunk_bytes,
                                            PendingCleanup cleanup, const Url& url,
                                            const OpenOptions& options) {
-  auto staging = make_staging(url, kChunkBytes);
+  auto staging = make_staging(url, chunk_bytes);
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts, EarlyWrap::kNever);
   auto consumer = record_ring::Consumer::attach(staging->parts, Acknowledge::kLazily, Pacing::kOff);
-  auto backend =
-      std::make_unique<StreamReceiver>(std::move(stream), std::move(staging).value(),
-                                       *std::move(producer), std::move(cleanup), url, options);
+  auto inlet = make(*staging, *std::move(producer));
+  auto backend = std::make_unique<StreamReceiver>(std::move(inlet), std::move(staging).value(),
+                                                  std::move(cleanup), url, options);
   return ReceiverParts{*std::move(consumer), Notifier(), std::move(backend)};
+}
+
+Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, PendingCleanup cleanup,
+                                       const Url& url, const OpenOptions& options) {
+  return make_staged_sender(
+      [&](const Staging& staging) {
+        return std::make_unique<FramedOutlet>(std::move(stream), staging.parts);
+      },
+      std::move(cleanup), url, options);
+}
+
+Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
+                                           PendingCleanup cleanup, const Url& url,
+                                           const OpenOptions& options) {
+  return make_staged_receiver(
+      [&](const Staging& staging, record_ring::Producer producer) {
+        return std::make_unique<FramedInlet>(std::move(stream), std::move(producer), staging.chunk);
+      },
+      FramedInlet::kChunkBytes, std::move(cleanup), url, options);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -1,5 +1,5 @@
-// Channels that are byte streams: pipe:, fd:, fifo:, unix:. A ring in local memory stands between
-// the handle and the descriptor, so that the handle is the same as for a ring.
+// Channels over a mechanism of the system's own: pipe:, fd:, fifo:, unix:. A staging ring in local
+// memory stands between the handle and the mechanism, so that the handle is the same as for a ring.
 #pragma once
 
 #include <atomic>
@@ -14,7 +14,7 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/url.hpp"
 #include "stream/byte_stream.hpp"
-#include "stream/framing.hpp"
+#include "stream/outlet.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -58,7 +58,7 @@ struct Staging {
 class StreamSender final : public RecordSender {
  public:
   // The cleanup is dropped if the URL says that the channel is to be kept.
-  StreamSender(std::unique_ptr<ByteStream> stream, Staging staging, PendingCleanup&& cleanup,
+  StreamSender(std::unique_ptr<Outlet> outlet, Staging staging, PendingCleanup&& cleanup,
                const Url& url, const OpenOptions& options);
 
   Status wait_for_room(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
@@ -68,22 +68,20 @@ class StreamSender final : public RecordSender {
                Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Notifier& notifier, Status status,
                Deadline deadline) noexcept override;
-  bool receiver_attached() noexcept override { return !stream_->peer_gone(); }
+  bool receiver_attached() noexcept override { return !outlet_->peer_gone(); }
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
   bool has_word() const noexcept override { return false; }
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
-    return WakeDescriptor::beside(stream_->fd(), true);
+    return WakeDescriptor::beside(outlet_->fd(), true);
   }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
-  [[nodiscard]] Status write_some(bool& all) noexcept;
   [[nodiscard]] Status write_all(Deadline deadline) noexcept;
   [[nodiscard]] Status wait(Deadline deadline) const noexcept;
 
-  std::unique_ptr<ByteStream> stream_;
   Staging staging_;
-  FrameWriter writer_;
+  std::unique_ptr<Outlet> outlet_;
   std::unique_ptr<Cleanup> cleanup_;
   WaitMode mode_;
   const std::atomic<bool>* stop_;
@@ -91,29 +89,37 @@ class StreamSender final : public RecordSender {
 
 class StreamReceiver final : public RecordReceiver {
  public:
-  StreamReceiver(std::unique_ptr<ByteStream> stream, Staging staging,
-                 record_ring::Producer producer, PendingCleanup&& cleanup, const Url& url,
-                 const OpenOptions& options);
+  StreamReceiver(std::unique_ptr<Inlet> inlet, Staging staging, PendingCleanup&& cleanup,
+                 const Url& url, const OpenOptions& options);
 
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   bool has_word() const noexcept override { return false; }
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
-    return WakeDescriptor::beside(stream_->fd(), false);
+    return WakeDescriptor::beside(inlet_->fd(), false);
   }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
  private:
-  std::unique_ptr<ByteStream> stream_;
   Staging staging_;
-  record_ring::Producer producer_;
-  FrameReader reader_;
+  std::unique_ptr<Inlet> inlet_;
   std::unique_ptr<Cleanup> cleanup_;
   WaitMode mode_;
   const std::atomic<bool>* stop_;
 };
 
-// Puts an end together around an open stream. Errors: kNoSpace.
+// Makes the mechanism's end over the parts of a staging ring.
+using MakeOutlet = FunctionRef<std::unique_ptr<Outlet>(const Staging&)>;
+using MakeInlet = FunctionRef<std::unique_ptr<Inlet>(const Staging&, record_ring::Producer)>;
+
+// Puts an end together around a mechanism's end. `chunk_bytes`: of Staging::chunk. Errors: kNoSpace.
+[[nodiscard]] Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cleanup,
+                                                     const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> make_staged_receiver(const MakeInlet& make,
+                                                         std::size_t chunk_bytes,
+                                                         PendingCleanup cleanup, const Url& url,
+                                                         const OpenOptions& options);
+// The same around an open byte stream.
 [[nodiscard]] Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream,
                                                      PendingCleanup cleanup, const Url& url,
                                                      const OpenOptions& options);

@@ -22,6 +22,7 @@
 #include "rondo/core/os.hpp"
 #include "rondo/core/user_ids.hpp"
 #include "stream/fd_stream.hpp"
+#include "stream/framing.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {

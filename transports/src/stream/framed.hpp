@@ -1,0 +1,68 @@
+// Messages over a byte stream: frames (framing.hpp) between the staging ring and the stream.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "rondo/core/record_ring.hpp"
+#include "rondo/core/version.hpp"
+#include "stream/byte_stream.hpp"
+#include "stream/framing.hpp"
+#include "stream/outlet.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+class FramedOutlet final : public Outlet {
+ public:
+  FramedOutlet(std::unique_ptr<ByteStream> stream, const RecordParts& parts) noexcept
+      : stream_(std::move(stream)), writer_(parts) {}
+
+  Status move_on(bool& all) noexcept override;
+  void finish(bool in_order) noexcept override {
+    writer_.finish(in_order ? kEndOfStream : kBrokenStream);
+  }
+  bool peer_gone() const noexcept override { return stream_->peer_gone(); }
+  WaitResult wait(Deadline deadline, WaitMode mode,
+                  const std::atomic<bool>* stop) const noexcept override {
+    return stream_->wait(ByteStream::Direction::kWrite, deadline, mode, stop);
+  }
+  NativeHandle fd() const noexcept override { return stream_->fd(); }
+  void close() noexcept override { stream_->close(); }
+
+ private:
+  std::unique_ptr<ByteStream> stream_;
+  FrameWriter writer_;
+};
+
+class FramedInlet final : public Inlet {
+ public:
+  // What a full pipe holds; a read brings in no more.
+  static constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
+
+  // `chunk` outlives this object.
+  FramedInlet(std::unique_ptr<ByteStream> stream, record_ring::Producer producer,
+              std::span<std::byte> chunk) noexcept
+      : stream_(std::move(stream)), producer_(std::move(producer)), reader_(producer_, chunk) {}
+  FramedInlet(FramedInlet&&) = delete;  // the reader looks at the producer
+
+  bool take_in() noexcept override { return reader_.take_in(); }
+  Outcome let_in() noexcept override;
+  Status state() const noexcept override;
+  WaitResult wait(Deadline deadline, WaitMode mode,
+                  const std::atomic<bool>* stop) const noexcept override {
+    return stream_->wait(ByteStream::Direction::kRead, deadline, mode, stop);
+  }
+  NativeHandle fd() const noexcept override { return stream_->fd(); }
+  void close() noexcept override { stream_->close(); }
+
+ private:
+  std::unique_ptr<ByteStream> stream_;
+  record_ring::Producer producer_;
+  FrameReader reader_;
+  Status lost_ = Status::kOk;  // why the stream gives nothing more, if the frames do not say it
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,63 @@
+// Where the messages of a staging ring go, and where they come from: the two ends of a mechanism
+// that a channel goes over, which keeps the messages apart itself or has to be helped. A handle
+// moves messages into and out of the ring; these move them between the ring and the mechanism,
+// from the same thread.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/status.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// What both ends have.
+class Conduit {
+ public:
+  virtual ~Conduit() = default;
+
+  // Waits until another move is worth a try. Spinning modes return kReady at once for that.
+  // kPeerGone is left to the move to find.
+  [[nodiscard]] virtual WaitResult wait(Deadline deadline, WaitMode mode,
+                                        const std::atomic<bool>* stop) const noexcept = 0;
+  // What to wait for where others wait for many things; kNoHandle if there is none.
+  [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
+  virtual void close() noexcept = 0;
+};
+
+// The sending end. It is the consumer of the ring.
+class Outlet : public Conduit {
+ public:
+  // Moves on what was committed to the ring, as much as goes now; never blocks. `all`: nothing is
+  // left. kOk, or kPeerGone or kIoError for good.
+  [[nodiscard]] virtual Status move_on(bool& all) noexcept = 0;
+  // From now on the last message is followed by the end of the stream: in order, or broken off.
+  virtual void finish(bool in_order) noexcept = 0;
+  // True if the other side is known to be gone. A system call.
+  [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+};
+
+// The receiving end. It is the producer of the ring.
+class Inlet : public Conduit {
+ public:
+  enum class Outcome : std::uint8_t {
+    kMoved,   // something came, perhaps not yet a whole message
+    kNotNow,  // it would have to wait
+    kOver     // nothing will come any more: state() says why
+  };
+
+  // Makes messages in the ring of what has come already. False if it has to be called again once
+  // the ring has been drained.
+  [[nodiscard]] virtual bool take_in() noexcept = 0;
+  // Lets in what is there now; never blocks. Only when take_in() has said true.
+  [[nodiscard]] virtual Outcome let_in() noexcept = 0;
+  // kOk while messages can come; else why not: kEnded, kPeerGone, kPeerDied, kCorrupt, kIoError.
+  [[nodiscard]] virtual Status state() const noexcept = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail
