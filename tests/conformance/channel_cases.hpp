@@ -20,10 +20,11 @@ struct ChannelCase {
   std::string_view name;
   std::string_view scheme;  // with its colon
   enum class Target { kName, kPath, kNone } target;
-  bool processes = true;  // both ends may be in different processes, which find it by its name
-  bool ring = false;      // the channel is a ring: the far end's state is known exactly
-  bool slots = false;     // kind=mpmc
-  bool frames = false;    // kind=frames
+  bool processes = true;       // both ends may be in different processes, which find it by its name
+  bool ring = false;           // the channel is a ring: the far end's state is known exactly
+  bool slots = false;          // kind=mpmc
+  bool frames = false;         // kind=frames
+  std::string_view options{};  // that make it what it is
 };
 
 inline void PrintTo(const ChannelCase& channel, std::ostream* out) { *out << channel.name; }
@@ -39,6 +40,8 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Pipe", "pipe:", ChannelCase::Target::kNone, false, false},
     ChannelCase{"Fifo", "fifo:", ChannelCase::Target::kPath, true, false},
     ChannelCase{"Unix", "unix:", ChannelCase::Target::kPath, true, false},
+    ChannelCase{"UnixChecked", "unix:", ChannelCase::Target::kPath, true, false, false, false,
+                "crc=1"},
 };
 
 // Those whose sender waits for no receiver: they owe the contract of several receivers alone
@@ -81,7 +84,10 @@ inline std::string fresh_url(const ChannelCase& channel, const std::string& dire
 
 // The options of a channel that some messages fill, at `capacity` 4KiB; and larger ones.
 inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity) {
-  if (!channel.slots) return "capacity=" + std::to_string(capacity);
+  if (!channel.slots) {
+    return "capacity=" + std::to_string(capacity) + (channel.options.empty() ? "" : "&") +
+           std::string(channel.options);
+  }
   return "kind=mpmc&slot_size=2KiB&slots=" + std::to_string(capacity / 256);
 }
 // What ChannelInfo calls the capacity of such a channel.

@@ -11,7 +11,9 @@ namespace {
 
 std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
   if (options.capacity) return *options.capacity;
-  if (options.max_bytes) return capacity_for(*options.max_bytes);
+  const std::uint64_t largest =
+      std::max(options.max_bytes.value_or(0), options.block_bytes.value_or(0));
+  if (largest > 0 || options.max_bytes) return capacity_for(largest);
   return ChannelOptions::kDefaultStaging;
 }
 
@@ -171,7 +173,8 @@ Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, Pendi
                                        const Url& url, const OpenOptions& options) {
   return make_staged_sender(
       [&](const Staging& staging) {
-        return std::make_unique<FramedOutlet>(std::move(stream), staging.parts);
+        return std::make_unique<FramedOutlet>(std::move(stream), staging.parts,
+                                              FrameForm(url.options));
       },
       std::move(cleanup), url, options);
 }
@@ -181,7 +184,8 @@ Result<ReceiverParts> make_stream_receiver(std::unique_ptr<ByteStream> stream,
                                            const OpenOptions& options) {
   return make_staged_receiver(
       [&](const Staging& staging, record_ring::Producer producer) {
-        return std::make_unique<FramedInlet>(std::move(stream), std::move(producer), staging.chunk);
+        return std::make_unique<FramedInlet>(std::move(stream), std::move(producer), staging.chunk,
+                                             FrameForm(url.options));
       },
       FramedInlet::kChunkBytes, std::move(cleanup), url, options);
 }

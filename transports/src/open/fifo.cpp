@@ -150,9 +150,10 @@ Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptio
 }
 
 // Whether what comes is a stream from its beginning, and not the rest of one that another receiver
-// left, nor the end of a sender that never spoke.
-bool begins_a_stream(FdStream& stream) noexcept {
+// left, nor the end of a sender that never spoke. Frames of others do not tell.
+bool begins_a_stream(const Url& url, FdStream& stream) noexcept {
   if (!say_met(stream.fd())) return false;
+  if (url.options.framing != Framing::kRondo) return true;
   std::uint32_t first = 0;
   const auto bytes = std::as_writable_bytes(std::span(&first, 1));
   const FdStream::Moved moved = stream.read({bytes, std::span<std::byte>()});
@@ -165,7 +166,7 @@ Result<SenderParts> open_fifo_sender(const Url& url, const OpenOptions& options)
   PendingCleanup cleanup;
   auto opened = open_when_there(url, options, Direction::kWrite, cleanup);
   if (!opened) return std::move(opened).error();
-  say_hello(opened->stream);
+  if (url.options.framing == Framing::kRondo) say_hello(opened->stream);
   return make_stream_sender(on_heap(std::move(opened->stream)), std::move(cleanup), url, options);
 }
 
@@ -179,7 +180,7 @@ Result<ReceiverParts> open_fifo_receiver(const Url& url, const OpenOptions& opti
       const auto came = wait_for_sender(*opened, url, options);
       if (!came) return came.error();
       if (!*came) continue;
-      if (begins_a_stream(opened->stream)) {
+      if (begins_a_stream(url, opened->stream)) {
         return make_stream_receiver(on_heap(std::move(opened->stream)), std::move(cleanup), url,
                                     options);
       }
@@ -198,7 +199,7 @@ Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options) {
   auto sender = open_fifo_sender(url, options);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&] {
-    static_cast<void>(begins_a_stream(reading->stream));
+    static_cast<void>(begins_a_stream(url, reading->stream));
     return make_stream_receiver(on_heap(std::move(reading->stream)), std::move(cleanup), url,
                                 options);
   });

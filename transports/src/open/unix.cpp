@@ -66,7 +66,7 @@ Result<FdStream> accept_sender(const Url& url, const OpenOptions& options, Liste
       continue;
     }
     FdStream stream(std::move(accepted), Direction::kRead);
-    if (send_byte(socket, kConfirmed)) return stream;
+    if (url.options.framing != Framing::kRondo || send_byte(socket, kConfirmed)) return stream;
   }
 }
 
@@ -93,6 +93,7 @@ Result<FdStream> connect_to_receiver(const Url& url) {
 
 // True once the receiver has taken the connection; false if it never will.
 Result<bool> await_confirmation(const Url& url, const OpenOptions& options, ByteStream& stream) {
+  if (url.options.framing != Framing::kRondo) return true;  // nothing but the user's bytes
   for (;;) {
     std::array<std::byte, 1> byte{};
     const auto moved = stream.read({std::span(byte), std::span<std::byte>{}});

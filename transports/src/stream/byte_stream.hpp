@@ -22,7 +22,8 @@ class ByteStream {
   enum class Outcome : std::uint8_t {
     kMoved,   // some bytes, at least one
     kNotNow,  // it would have to wait
-    kEnd,     // the other side is gone
+    kEnd,     // the other side is gone, or has closed its direction
+    kCutOff,  // the connection is lost; what the other side wrote last may be lost with it
     kRefused  // for good: by the system, or as the stream is not for that direction
   };
   struct Moved {

@@ -30,7 +30,7 @@ using Outcome = FdStream::Outcome;
 
 // How soon a stop flag is noticed that is set without a signal's help.
 constexpr std::chrono::milliseconds kStopInterval{50};
-constexpr std::size_t kMaxPieces = 64;
+constexpr std::size_t kMaxPieces = 256;
 
 // Keeps the SIGPIPE of one write from the program: sockets have a flag for that, pipes do not.
 // (A signal that the write raises is pending for this thread alone, and can be taken back.)
@@ -79,8 +79,12 @@ FdStream::Moved judge(ssize_t result) noexcept {
   switch (errno) {
     case EINTR:  // the caller looks at its stop flag before it tries again
     case EAGAIN: return {Outcome::kNotNow, 0};
-    case EPIPE:
-    case ECONNRESET: return {Outcome::kEnd, 0};
+    case EPIPE: return {Outcome::kEnd, 0};
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH: return {Outcome::kCutOff, 0};
     default: return {Outcome::kRefused, 0};
   }
 }

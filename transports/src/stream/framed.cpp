@@ -11,7 +11,8 @@ Status FramedOutlet::move_on(bool& all) noexcept {
     switch (outcome) {
       case ByteStream::Outcome::kMoved: writer_.written(bytes); break;
       case ByteStream::Outcome::kNotNow: return Status::kOk;
-      case ByteStream::Outcome::kEnd: return Status::kPeerGone;
+      case ByteStream::Outcome::kEnd:
+      case ByteStream::Outcome::kCutOff: return Status::kPeerGone;
       case ByteStream::Outcome::kRefused: return Status::kIoError;
     }
   }
@@ -22,10 +23,11 @@ Inlet::Outcome FramedInlet::let_in() noexcept {
   switch (outcome) {
     case ByteStream::Outcome::kMoved: reader_.arrived(bytes); return Outcome::kMoved;
     case ByteStream::Outcome::kNotNow: return Outcome::kNotNow;
-    case ByteStream::Outcome::kEnd: lost_ = Status::kPeerDied; return Outcome::kOver;
+    case ByteStream::Outcome::kEnd: reader_.ended(false); return Outcome::kOver;
+    case ByteStream::Outcome::kCutOff: reader_.ended(true); return Outcome::kOver;
     case ByteStream::Outcome::kRefused: break;
   }
-  lost_ = Status::kIoError;
+  refused_ = true;
   return Outcome::kOver;
 }
 
@@ -33,10 +35,11 @@ Status FramedInlet::state() const noexcept {
   switch (reader_.state()) {
     case FrameReader::State::kEnded: return Status::kEnded;
     case FrameReader::State::kBrokenOff: return Status::kPeerGone;
+    case FrameReader::State::kCutOff: return Status::kPeerDied;
     case FrameReader::State::kCorrupt: return Status::kCorrupt;
     case FrameReader::State::kOpen: break;
   }
-  return lost_;
+  return refused_ ? Status::kIoError : Status::kOk;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -17,8 +17,9 @@ namespace rondo::inline RONDO_ABI::detail {
 
 class FramedOutlet final : public Outlet {
  public:
-  FramedOutlet(std::unique_ptr<ByteStream> stream, const RecordParts& parts) noexcept
-      : stream_(std::move(stream)), writer_(parts) {}
+  FramedOutlet(std::unique_ptr<ByteStream> stream, const RecordParts& parts,
+               FrameForm form) noexcept
+      : stream_(std::move(stream)), writer_(parts, form) {}
 
   Status move_on(bool& all) noexcept override;
   void finish(bool in_order) noexcept override {
@@ -44,8 +45,10 @@ class FramedInlet final : public Inlet {
 
   // `chunk` outlives this object.
   FramedInlet(std::unique_ptr<ByteStream> stream, record_ring::Producer producer,
-              std::span<std::byte> chunk) noexcept
-      : stream_(std::move(stream)), producer_(std::move(producer)), reader_(producer_, chunk) {}
+              std::span<std::byte> chunk, FrameForm form) noexcept
+      : stream_(std::move(stream)),
+        producer_(std::move(producer)),
+        reader_(producer_, chunk, form) {}
   FramedInlet(FramedInlet&&) = delete;  // the reader looks at the producer
 
   bool take_in() noexcept override { return reader_.take_in(); }
@@ -62,7 +65,7 @@ class FramedInlet final : public Inlet {
   std::unique_ptr<ByteStream> stream_;
   record_ring::Producer producer_;
   FrameReader reader_;
-  Status lost_ = Status::kOk;  // why the stream gives nothing more, if the frames do not say it
+  bool refused_ = false;  // by the system, for good
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -48,7 +48,7 @@ class Inlet : public Conduit {
   enum class Outcome : std::uint8_t {
     kMoved,   // something came, perhaps not yet a whole message
     kNotNow,  // it would have to wait
-    kOver     // nothing will come any more: state() says why
+    kOver     // nothing will come any more: once it is all taken in, state() says why
   };
 
   // Makes messages in the ring of what has come already. False if it has to be called again once

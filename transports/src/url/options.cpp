@@ -144,6 +144,24 @@ bool set::max(std::string_view value, ChannelOptions& options) {
   return read_size(value, options.max_bytes, 0, kLargestMax);
 }
 
+bool set::framing(std::string_view value, ChannelOptions& options) {
+  return choose<Framing, Framing>(value, options.framing,
+                                  {{"rondo", Framing::kRondo},
+                                   {"lines", Framing::kLines},
+                                   {"raw", Framing::kRaw},
+                                   {"length32", Framing::kLength32},
+                                   {"length32be", Framing::kLength32Be},
+                                   {"varint", Framing::kVarint}});
+}
+
+bool set::crc(std::string_view value, ChannelOptions& options) {
+  return read_flag(value, options.crc);
+}
+
+bool set::block(std::string_view value, ChannelOptions& options) {
+  return read_size(value, options.block_bytes, 1, kLargestMax);
+}
+
 bool set::wait(std::string_view value, ChannelOptions& options) {
   const auto mode = parse_wait_mode(value);
   if (mode) options.wait = *mode;

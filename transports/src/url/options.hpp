@@ -30,6 +30,9 @@ bool on_consumer_death(std::string_view value, ChannelOptions& options);
 bool frames(std::string_view value, ChannelOptions& options);
 bool frame_size(std::string_view value, ChannelOptions& options);
 bool max(std::string_view value, ChannelOptions& options);
+bool framing(std::string_view value, ChannelOptions& options);
+bool crc(std::string_view value, ChannelOptions& options);
+bool block(std::string_view value, ChannelOptions& options);
 bool wait(std::string_view value, ChannelOptions& options);
 bool ack(std::string_view value, ChannelOptions& options);
 bool await_successor(std::string_view value, ChannelOptions& options);
@@ -83,6 +86,17 @@ inline constexpr std::array kOptions{
               "the largest frame; default 1MiB", ErrorCode::kInvalidCapacity},
     OptionRow{"max", set::max, "a size such as 64KiB, at most 4294967280",
               "messages up to this size shall fit"},
+    OptionRow{
+        "framing", set::framing, "rondo, lines, raw, length32, length32be or varint",
+        "how messages are kept apart; default rondo: a length and marks of our own; for other "
+        "programs: lines: a line feed behind each; raw: bytes as they come; length32, "
+        "length32be, varint: a length before each, of 32 bits, the same in network order, or "
+        "as Protocol Buffers are delimited"},
+    OptionRow{"crc", set::crc, "0 or 1",
+              "checksums; default 0; 1: a sender sends a number and a CRC-32C with each message, "
+              "and a receiver insists on them; with framing=rondo"},
+    OptionRow{"block", set::block, "a size such as 4KiB, from 1 to 4294967280",
+              "bytes of each message with framing=raw; default: as many as have come"},
     OptionRow{"wait", set::wait, "one of spin, pause, yield, adaptive, park",
               "how to wait; default adaptive"},
     OptionRow{"ack", set::ack, "lazy, eager or explicit",

@@ -79,6 +79,26 @@ Result<void> check_group(const SegmentOptions& options) {
                    "sides"};
 }
 
+// Frames that are not ours have no place for checksums, and only raw bytes are cut into blocks.
+Result<void> check_framing(const ChannelOptions& options) {
+  if (options.crc && options.framing != Framing::kRondo) {
+    return Error{ErrorCode::kInvalidOption,
+                 "crc=1 is for framing=rondo, which is the default; leave one of them out"};
+  }
+  if (!options.block_bytes) return {};
+  if (options.framing != Framing::kRaw) {
+    return Error{ErrorCode::kInvalidOption, "block= is for framing=raw; say that too"};
+  }
+  if (!options.capacity ||
+      *options.block_bytes <= record_ring::max_record_bytes(*options.capacity)) {
+    return {};
+  }
+  return Error{ErrorCode::kInvalidOption,
+               "a block of " + format_size(*options.block_bytes) +
+                   " bytes does not fit into a ring of capacity=" + format_size(*options.capacity) +
+                   "; leave the capacity out, or say more"};
+}
+
 // Calls `check` for each option in "a=1&b=2", up to the first error.
 template <class Check>
 Result<void> for_each_option(std::string_view text, Check&& check) {
@@ -102,6 +122,7 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
   Result<void> fits = for_each_option(
       text, [&](std::string_view option) { return check_kind_of(name_in(option), kind); });
   if (!fits) return fits;
+  if (auto sound = check_framing(options); !sound) return sound;
   if (auto useful = check_group(options.segment); !useful) return useful;
   return check_kind(row, options);
 }

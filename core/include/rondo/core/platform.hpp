@@ -155,6 +155,38 @@ inline void cpu_pause_for([[maybe_unused]] std::uint64_t ticks) noexcept {
 #endif
 }
 
+// Whether the processor has cpu_crc32c(). `hardware` is what the system says of a 64-bit ARM one
+// (AT_HWCAP of its auxiliary vector); x86 ones are asked themselves.
+[[nodiscard]] inline bool can_crc32c([[maybe_unused]] unsigned long hardware) noexcept {
+#if defined(__x86_64__)
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 20 & 1) != 0;  // SSE4.2
+#elif defined(__aarch64__)
+  return (hardware >> 7 & 1) != 0;                           // HWCAP_CRC32
+#else
+  return false;
+#endif
+}
+
+// The CRC-32C register `crc` after eight more bytes, the lowest of `bytes` first. Only when
+// can_crc32c().
+[[nodiscard]] RONDO_ALWAYS_INLINE std::uint32_t cpu_crc32c(
+    std::uint32_t crc, [[maybe_unused]] std::uint64_t bytes) noexcept {
+#if defined(__x86_64__)
+  // Not the intrinsic: it would need a compiler flag, and with it a newer processor for everything.
+  std::uint64_t result = crc;
+  asm("crc32q %1, %0" : "+r"(result) : "rm"(bytes) : "cc");
+  return static_cast<std::uint32_t>(result);
+#elif defined(__aarch64__)
+  register std::uint64_t result asm("x0") = crc;
+  register std::uint64_t next asm("x1") = bytes;
+  asm(".inst 0x9ac15c00" : "+r"(result) : "r"(next));  // CRC32CX w0, w0, x1
+  return static_cast<std::uint32_t>(result);
+#else
+  return crc;
+#endif
+}
+
 // Tell ThreadSanitizer of an order that it can't see, and not to look at this thread's writes;
 // where it is not there, nothing.
 RONDO_ALWAYS_INLINE void tsan_acquire([[maybe_unused]] void* address) noexcept {

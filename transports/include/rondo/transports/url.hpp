@@ -41,6 +41,19 @@
 //                                              such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
 //                                              64KiB, at most 4294967280)
+//   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
+//                                              and marks of our own; for other programs: lines: a
+//                                              line feed behind each; raw: bytes as they come;
+//                                              length32, length32be, varint: a length before each,
+//                                              of 32 bits, the same in network order, or as
+//                                              Protocol Buffers are delimited (rondo, lines, raw,
+//                                              length32, length32be or varint)
+//   crc                pipe fd fifo unix       checksums; default 0; 1: a sender sends a number and
+//                                              a CRC-32C with each message, and a receiver insists
+//                                              on them; with framing=rondo (0 or 1)
+//   block              pipe fd fifo unix       bytes of each message with framing=raw; default: as
+//                                              many as have come (a size such as 4KiB, from 1 to
+//                                              4294967280)
 //   wait               all                     how to wait; default adaptive (one of spin, pause,
 //                                              yield, adaptive, park)
 //   ack                shm shm+guarded file    when the receiver gives space back; default lazy;
@@ -123,6 +136,16 @@ enum class Start : std::uint8_t {
   kJoin    // takes it up; an error if there is none
 };
 
+// How messages are kept apart in a byte stream.
+enum class Framing : std::uint8_t {
+  kRondo,       // by a length before each, with marks of ours: for two programs of Rondo's
+  kLines,       // by a line feed behind each
+  kRaw,         // not at all: bytes
+  kLength32,    // by a length of 32 bits before each, the lowest byte first
+  kLength32Be,  // the same in network order
+  kVarint       // by a length in groups of seven bits, as Protocol Buffers are delimited
+};
+
 struct ChannelOptions {
   // More than the private caches of two cores hold (docs/performance.md, the size of the ring).
   static constexpr std::uint64_t kDefaultCapacity = std::uint64_t{4} << 20;
@@ -133,10 +156,13 @@ struct ChannelOptions {
   static constexpr std::uint32_t kDefaultFrames = 8;
   static constexpr std::uint32_t kDefaultFrameBytes = 1 << 20;
 
-  std::optional<RingKind> kind;            // unset: as found, else kRecord
-  std::optional<std::uint64_t> capacity;   // bytes of the ring; unset: as found, else the default
-  std::optional<std::uint64_t> max_bytes;  // of the largest message of a byte stream
-  std::optional<std::uint64_t> slots;      // kMpmc; unset: as found, else the default
+  std::optional<RingKind> kind;              // unset: as found, else kRecord
+  std::optional<std::uint64_t> capacity;     // bytes of the ring; unset: as found, else the default
+  std::optional<std::uint64_t> max_bytes;    // of the largest message of a byte stream
+  Framing framing = Framing::kRondo;         // of a byte stream
+  bool crc = false;                          // checksums in the frames of kRondo
+  std::optional<std::uint64_t> block_bytes;  // kRaw: of each message; unset: as they come
+  std::optional<std::uint64_t> slots;        // kMpmc; unset: as found, else the default
   std::optional<std::uint32_t> slot_bytes;
   std::optional<OnConsumerDeath> on_consumer_death;
   std::optional<std::uint32_t> frames;  // kFramePool; unset: as found, else the default
