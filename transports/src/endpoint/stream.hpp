@@ -112,7 +112,7 @@ class StreamReceiver final : public RecordReceiver {
 using MakeOutlet = FunctionRef<std::unique_ptr<Outlet>(const Staging&)>;
 using MakeInlet = FunctionRef<std::unique_ptr<Inlet>(const Staging&, record_ring::Producer)>;
 
-// Puts an end together around that of a mechanism. `chunk_bytes`: of Staging::chunk. Errors: kNoSpace.
+// Puts an end together around a mechanism's. `chunk_bytes`: of Staging::chunk. Errors: kNoSpace.
 [[nodiscard]] Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cleanup,
                                                      const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> make_staged_receiver(const MakeInlet& make,
