@@ -59,6 +59,21 @@ Receivers that share a channel (kind=mpmc) write each message out before they gi
 is killed, another gets the message it held, and says that it may have been written twice.
 )";
 
+inline constexpr const char* kBridgeFooter =
+    R"(Each message is passed on as it is. One that was taken is given back to its channel only when the
+other end has it, so a bridge that is killed loses nothing that lies in a ring; some messages
+may come twice then. The end of the stream is passed on, too: that of one that ended in order as
+such, else the exit code is 5, and who receives is told that more should have come.
+
+With --restart the bridge outlives those at both ends: when one is lost it says so, waits for the
+next one and goes on. What a byte stream had on its way when its reader was lost is lost.
+
+Examples:
+  rondo bridge 'unix:/run/in?framing=lines' 'shm:log?readers=8'
+  rondo bridge --restart shm:ticks 'fifo:/run/ticks?framing=lines'
+  rondo bridge --progress shm:video file:/mnt/spool
+)";
+
 inline constexpr const char* kBenchFooter =
     R"(Two processes on two cores send each other messages of 64 B, 1 KiB and 64 KiB, through
 each channel that Rondo has between processes, and through what the kernel offers.

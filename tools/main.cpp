@@ -64,6 +64,7 @@ double parse_seconds_of(const std::string& option, const std::string& text) {
   return seconds;
 }
 double parse_seconds(const std::string& text) { return parse_seconds_of("--wait", text); }
+double parse_idle_seconds(const std::string& text) { return parse_seconds_of("--idle", text); }
 double parse_bench_seconds(const std::string& text) {
   const double seconds = parse_seconds_of("--seconds", text);
   if (seconds < 1 || seconds > 3600) refuse("--seconds", text, "give seconds, from 1 to 3600");
@@ -141,10 +142,37 @@ void add_recv(CLI::App& app, TransferOptions& options) {
   command.add_flag("-k,--keep", options.keep, "Leave the channel behind; `rondo rm` removes it");
   command.add_flag("-a,--await-successor", options.await_successor,
                    "When the sender dies, wait for another one; without it, exit code 5");
+  add_parsed(command, "-i,--idle", options.idle_seconds, parse_idle_seconds, "SECONDS",
+             "End, as if the stream had, when nothing has come for SECONDS");
   add_parsed(command, "-s,--senders", options.senders, parse_senders, "N",
              "With kind=mpmc: end when N senders have come and gone, and all they sent\n"
              "has been received; without it, as soon as no sender is left");
   command.footer(kRecvFooter);
+}
+
+void add_bridge(CLI::App& app, BridgeOptions& options) {
+  CLI::App& command = *app.add_subcommand("bridge", "Pass on what comes at one address to another");
+  command.add_option("FROM", options.from.url, "Where messages come from, such as unix:/run/in")
+      ->required()
+      ->type_name("");
+  command.add_option("TO", options.to.url, "Where they go, such as shm:NAME")
+      ->required()
+      ->type_name("");
+  add_parsed(command, "-n,--count", options.count, parse_count, "N", "Stop after N messages");
+  command
+      .add_option_function<std::string>(
+          "-w,--wait",
+          [&options](const std::string& text) {
+            options.from.wait_seconds = options.to.wait_seconds = parse_seconds(text);
+          },
+          "Give up (exit code 4) if another side has not come after SECONDS;\n"
+          "without it, wait as long as it takes")
+      ->type_name("SECONDS");
+  command.add_flag("-r,--restart", options.restart,
+                   "When another side is lost, wait for a new one and go on");
+  command.add_flag("-p,--progress", options.progress, "Show how much has moved, and how fast");
+  command.add_flag("-q,--quiet", options.to.quiet, "Say nothing but why it failed");
+  command.footer(kBridgeFooter);
 }
 
 void add_inspection(CLI::App& app, InspectOptions& options) {
@@ -181,8 +209,11 @@ class HelpFormatter : public CLI::Formatter {
   }
   std::string make_usage(const CLI::App* app, std::string /*name*/) const override {
     if (app->get_parent() == nullptr) return "Usage: rondo COMMAND [OPTIONS]\n";
-    const bool has_url = app->get_option_no_throw("URL") != nullptr;
-    return fmt::format("Usage: rondo {} [OPTIONS]{}\n", app->get_name(), has_url ? " URL" : "");
+    std::string addresses;
+    for (const CLI::Option* option : app->get_options()) {
+      if (option->get_positional()) addresses += " " + option->get_name();
+    }
+    return fmt::format("Usage: rondo {} [OPTIONS]{}\n", app->get_name(), addresses);
   }
 };
 
@@ -207,6 +238,8 @@ int run(int argc, const char* const* argv) {
   BenchOptions bench;
   add_send(app, transfer);
   add_recv(app, transfer);
+  BridgeOptions bridge;
+  add_bridge(app, bridge);
   add_inspection(app, inspect);
   add_bench(app, bench);
   for (CLI::App* command : app.get_subcommands({})) command->group("Commands");
@@ -228,9 +261,11 @@ int run(int argc, const char* const* argv) {
   }
 
   const std::string command = app.get_subcommands().front()->get_name();
-  set_speaker("rondo " + command, transfer.quiet);
+  set_speaker("rondo " + command, transfer.quiet || bridge.to.quiet);
   if (command == "send") return run_send(transfer);
   if (command == "recv") return run_recv(transfer);
+  bridge.from.await_successor = bridge.to.await_successor = bridge.restart;
+  if (command == "bridge") return run_bridge(bridge);
   if (command == "ls") return run_ls(inspect);
   if (command == "info") return run_info(inspect);
   if (command == "bench") return run_bench(bench);

@@ -20,6 +20,7 @@ struct TransferOptions {
   std::optional<std::uint64_t> count;        // stop after so many messages
   std::optional<std::uint64_t> block_bytes;  // of each block; else whatever a read brings
   std::optional<double> wait_seconds;        // for the other side to come; else without limit
+  std::optional<double> idle_seconds;        // recv: end when nothing has come for so long
   std::optional<std::uint32_t> receivers;    // send: so many have to be there first
   std::string policy;                        // recv, of several: whether it is waited for
   std::string from;                          // recv, of several: where it starts
@@ -29,6 +30,14 @@ struct TransferOptions {
   bool keep = false;             // the channel outlives its last participant
   bool await_successor = false;  // when the other side dies, wait for another
   bool quiet = false;
+};
+
+struct BridgeOptions {
+  TransferOptions from;  // await_successor: as `restart`
+  TransferOptions to;
+  std::optional<std::uint64_t> count;  // stop after so many messages
+  bool restart = false;                // when an end is lost, open it anew
+  bool progress = false;
 };
 
 struct InspectOptions {

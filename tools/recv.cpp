@@ -59,10 +59,16 @@ class Pump {
     // Nothing for the moment: let the readers of our output go on.
     if (!output_.flush()) return Status::kIoError;
     receiver_.acknowledge();
-    auto message =
-        watch_.wait(receiver_, [this](Deadline deadline) { return receiver_.next(deadline); });
+    const Deadline silence =
+        options_.idle_seconds
+            ? Deadline::after(std::chrono::duration<double>(*options_.idle_seconds))
+            : Deadline::never();
+    auto message = watch_.wait(
+        receiver_, [this](Deadline deadline) { return receiver_.next(deadline); }, silence);
     if (message) take(*message);
-    return message.status();
+    const bool late =
+        message.status() == Status::kTimedOut || message.status() == Status::kWouldBlock;
+    return late ? Status::kEnded : message.status();
   }
 
   void take(const Message& message) {

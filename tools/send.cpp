@@ -16,6 +16,7 @@
 #include "progress.hpp"
 #include "rondo/rondo.hpp"
 #include "say.hpp"
+#include "sending_end.hpp"
 #include "stop_signal.hpp"
 #include "units.hpp"
 
@@ -25,12 +26,6 @@ namespace {
 constexpr std::size_t kInputBuffer = std::size_t{256} << 10;
 constexpr std::size_t kSmallestBlock = std::size_t{4} << 10;
 constexpr std::size_t kLargestBlock = std::size_t{1} << 20;
-
-std::string_view what_happened(Status status) {
-  if (status == Status::kPeerGone) return "the receiver left before the end";
-  if (status == Status::kPeerDied) return "the receiver died";
-  return to_string(status);
-}
 
 // Moves messages until the input ends, --count is reached, or a stop is requested (all of which are
 // success), or until something fails, which it says.
@@ -128,7 +123,7 @@ class Pump {
   }
   int channel_failed(Status status) const {
     if (status == Status::kInterrupted) return kSuccess;
-    say_error("after {} messages: {}", grouped(sent_), what_happened(status));
+    say_error("after {} messages: {}", grouped(sent_), what_happened_to_receiver(status));
     return exit_code_of(status);
   }
   int too_large(std::string_view what, std::optional<std::uint64_t> bytes) const {
@@ -173,49 +168,6 @@ class Pump {
   NameWatch& watch_;
   std::uint64_t sent_ = 0;
 };
-
-// Waits until a receiver is there, so that nothing is lost with this process.
-int await_receiver(Sender& sender, const TransferOptions& options, const Patience& patience,
-                   NameWatch& watch) {
-  constexpr std::chrono::seconds kPollInterval{1};
-  std::string accept_error;
-  const auto wait_and_look = [&](Deadline deadline) {
-    for (;;) {
-      const Deadline look = earlier(deadline, Deadline::after(kPollInterval));
-      const Status waited = sender.wait_for_receivers(options.receivers.value_or(1), look);
-      if (waited != Status::kTimedOut) return waited;
-      if (accept_error.empty()) {
-        accept_error = sender.info().accept_error;
-        if (!accept_error.empty()) say_note("{}: {}", channel_name(options), accept_error);
-      }
-      if (deadline.passed()) return waited;
-    }
-  };
-  const Status status =
-      patience.wait([&](Deadline deadline) { return watch.wait(sender, wait_and_look, deadline); },
-                    [](Status waited) { return waited == Status::kTimedOut; });
-  if (status == Status::kTimedOut) {
-    say_error("{}", patience.complaint());
-  } else if (status != Status::kOk && status != Status::kInterrupted) {
-    say_error("{}", to_string(status));
-  }
-  return exit_code_of(status);
-}
-
-// Ends the stream, after the receiver has read it all: success means that it arrived.
-int finish(Sender& sender, const TransferOptions& options, NameWatch& watch) {
-  Status status = Status::kOk;
-  if (!options.keep) {
-    status = watch.wait(sender, [&](Deadline deadline) { return sender.flush(deadline); });
-  }
-  if (status == Status::kOk || status == Status::kInterrupted) {
-    // A receiver that left after the last message has not missed anything.
-    static_cast<void>(sender.close());
-    return kSuccess;
-  }
-  say_error("while the last messages were read: {}", what_happened(status));
-  return exit_code_of(status);
-}
 
 // What the vanished receiver left unread must not be met by the next users of the name. Refused if
 // one has come since: then it is theirs, as it is if they have made another one.

@@ -1,11 +1,13 @@
 #include "usage.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace rondo::program {
 namespace {
 
-constexpr std::string_view kCommands = "send, recv, ls, info, rm and bench";
+constexpr std::string_view kCommands = "send, recv, bridge, ls, info, rm and bench";
 
 bool looks_like_option(const std::string& argument) {
   return argument.size() > 1 && argument[0] == '-' && argument != "--";
@@ -69,13 +71,17 @@ std::string unknown_option(const CLI::App& app, const std::string& command,
 std::string wrong_argument(const CLI::App& app, const CLI::App& command,
                            std::vector<std::string>::const_iterator at,
                            std::vector<std::string>::const_iterator end) {
-  const std::size_t wanted = command.get_option_no_throw("URL") == nullptr ? 0 : 1;
+  const auto wanted = static_cast<std::size_t>(
+      std::ranges::count_if(command.get_options(), &CLI::Option::get_positional));
   std::size_t given = 0;
   for (; at != end; ++at) {
     if (!looks_like_option(*at)) {
       if (*at == "--" || ++given <= wanted) continue;
       return fmt::format("'{}' is one argument too many; rondo {} takes {}", *at,
-                         command.get_name(), wanted == 0 ? "none" : "one URL");
+                         command.get_name(),
+                         wanted == 0   ? "none"
+                         : wanted == 1 ? "one URL"
+                                       : "two URLs");
     }
     for (const Written& written : options_in(command, *at)) {
       if (written.option == nullptr) {
@@ -125,7 +131,7 @@ std::string usage_error(const CLI::App& app, const CLI::ParseError& error,
     what = wrong_argument(app, *command, arguments.begin() + 1, arguments.end());
   }
   if (what.empty()) what = error.what();
-  if (what == "URL is required") what += ", such as shm:NAME";
+  if (what.ends_with(" is required")) what += ", such as shm:NAME";
   return fmt::format("rondo {0}: {1}\nTry: rondo {0} --help\n", first, what);
 }
 

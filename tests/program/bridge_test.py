@@ -1,0 +1,172 @@
+"""rondo bridge: what comes at one address goes out at another, whoever dies."""
+
+import os
+import signal
+import socket
+
+from support import OK, TIMED_OUT, VANISHED, IN_OUT, ProgramTest, main, until
+
+
+class Bridges(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.other = self.new_name()
+        self.to = "shm:" + self.other
+
+    def test_from_each_transport_to_each(self):
+        lines = b"".join(b"line %d\n" % i for i in range(3000))
+        addresses = [lambda: "shm:" + self.new_name(), lambda: "unix:" + self.path(self.new_name()),
+                     lambda: "fifo:" + self.path(self.new_name()),
+                     lambda: "file:" + self.path(self.new_name()),
+                     lambda: "shm:" + self.new_name() + "?kind=mpmc"]
+        for come in addresses:
+            for go in addresses:
+                from_url, to_url = come(), go()
+                with self.subTest(come=from_url, go=to_url):
+                    bridge = self.start("bridge", from_url, to_url)
+                    receiver = self.start("recv", to_url)
+                    sender = self.start("send", from_url)
+                    self.feed(sender, lines)
+                    self.assertEqual(self.finish(receiver)[:2], (OK, lines))
+                    self.assertEqual(self.finish(bridge)[0], OK)
+                    self.assertEqual(sender.wait(), OK)
+
+    def test_framings_meet_rings(self):
+        path = self.path("in")
+        bridge = self.start("bridge", f"unix:{path}?framing=lines", self.to)
+        receiver = self.start("recv", self.to)
+        until(lambda: os.path.exists(path), "the socket")
+        socat = self.start_program("socat", "-u", "-", f"UNIX-CONNECT:{path}")
+        self.assertEqual(self.finish(socat, b"{\"a\": 1}\nlast")[0], 0)
+        self.assertEqual(self.finish(receiver), (OK, b"{\"a\": 1}\nlast\n", ""))
+        self.assertEqual(self.finish(bridge)[0], OK)
+
+    def test_a_sender_that_dies_is_told_on(self):
+        bridge = self.start("bridge", self.url, self.to)
+        receiver = self.start("recv", self.to)
+        sender = self.start("send", self.url)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        sender.kill()
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, VANISHED)
+        self.assertIn(self.url, said)
+        self.assertEqual(self.finish(receiver)[0], VANISHED)
+
+    def test_what_a_killed_bridge_had_comes_to_its_successor(self):
+        receiver = self.start("recv", "--await-successor", self.to)
+        sender = self.start("send", "--await-successor", self.url)
+        bridge = self.start("bridge", self.url, self.to)
+        for i in range(6):
+            line = b"line %d\n" % i
+            self.write(sender, line)
+            self.assertEqual(self.read_new(receiver, line), line)
+            if i == 5:
+                break  # the last bridge is there, and sees the end
+            bridge.kill()
+            bridge.wait()
+            bridge = self.start("bridge", self.url, self.to)
+        self.assertEqual(self.finish(sender)[0], OK)
+        self.assertEqual(self.finish(bridge)[0], OK)
+        self.assertEqual(self.finish(receiver)[0], OK)
+
+    def read_new(self, process, line):
+        """The next line that is not one that came before: some may come twice."""
+        while True:
+            got = b""
+            while not got.endswith(b"\n"):
+                got += self.read(process, 1)
+            if got == line:
+                return got
+            self.assertLess(got, line)
+
+    def test_restart_goes_on_with_the_next_sender(self):
+        path = self.path("in")
+        bridge = self.start("bridge", "--restart", f"unix:{path}", self.to)
+        receiver = self.start("recv", self.to)
+        for i in range(3):
+            sender = self.start("send", f"unix:{path}")
+            line = b"line %d\n" % i
+            self.write(sender, line)
+            self.assertEqual(self.read(receiver, len(line)), line)
+            sender.kill()
+        self.assertEqual(self.run_rondo("send", f"unix:{path}", data=b"last\n")[0], OK)
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"last\n"))
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, OK)
+        self.assertEqual(said.count("waiting for another sender"), 3, said)
+
+    def test_restart_keeps_the_message_until_a_receiver_takes_it(self):
+        path = self.path("out")
+        bridge = self.start("bridge", "--restart", self.url, f"unix:{path}?framing=lines")
+        sender = self.start("send", self.url)
+        for i in range(3):
+            server = socket.socket(socket.AF_UNIX)
+            self.addCleanup(server.close)
+            server.bind(path)
+            server.listen()
+            line = b"line %d\n" % i
+            self.write(sender, line)  # tells the bridge that the last one is gone, and is kept
+            peer, _ = server.accept()
+            self.assertEqual(peer.recv(100), line)
+            server.close()
+            os.unlink(path)
+            peer.close()
+        code, _, _ = self.finish(sender)
+        self.assertEqual(self.finish(bridge)[0], OK)
+        self.assertEqual(code, OK)
+
+    def test_without_restart_a_receiver_that_leaves_ends_it(self):
+        bridge = self.start("bridge", self.url, self.to)
+        sender = self.start("send", self.url)
+        receiver = self.start("recv", "--count", "1", self.to)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"one\n"))
+        self.write(sender, b"two\n" * 10)
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, VANISHED, said)
+        self.assertIn(self.to, said)
+
+    def test_a_message_that_does_not_fit_is_not_lost(self):
+        bridge = self.start("bridge", self.url, f"{self.to}?kind=mpmc&slot_size=16")
+        sender = self.start("send", "--keep", self.url)
+        receiver = self.start("recv", self.to)
+        self.assertEqual(self.finish(sender, b"short\n" + b"x" * 100 + b"\n")[0], OK)
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, IN_OUT)
+        self.assertIn("100 bytes", said)
+        self.assertEqual(self.finish(receiver)[:2], (VANISHED, b"short\n"))
+        code, out, _ = self.run_rondo("recv", "--idle", "0.2", self.url)
+        self.assertEqual((code, out), (OK, b"x" * 100 + b"\n"))
+
+    def test_a_signal_ends_it_in_order(self):
+        bridge = self.start("bridge", self.url, self.to)
+        sender = self.start("send", self.url)
+        receiver = self.start("recv", self.to)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        bridge.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(receiver)[0], OK)
+        self.assertEqual(bridge.wait(), -signal.SIGTERM)
+
+    def test_count_and_wait(self):
+        code, _, said = self.run_rondo("bridge", "--wait", "0.1", self.url, self.to)
+        self.assertEqual(code, TIMED_OUT, said)
+        receiver = self.start("recv", self.to)
+        bridge = self.start("bridge", "--count", "2", self.url, self.to)
+        sender = self.start("send", "--keep", self.url)
+        self.assertEqual(self.finish(sender, b"one\ntwo\nthree\n")[0], OK)
+        self.assertEqual(self.finish(bridge)[0], OK)
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"one\ntwo\n"))
+        self.assertEqual(self.run_rondo("recv", "--idle", "0.2", self.url)[:2], (OK, b"three\n"))
+
+
+class Idle(ProgramTest):
+    def test_recv_ends_when_nothing_comes(self):
+        sender = self.start("send", self.url)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.run_rondo("recv", "--idle", "0.2", self.url)[:2], (OK, b"one\n"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+// rondo bridge: what comes at one address goes out at another.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "commands.hpp"
+#include "exit_code.hpp"
+#include "name_watch.hpp"
+#include "patience.hpp"
+#include "progress.hpp"
+#include "rondo/rondo.hpp"
+#include "say.hpp"
+#include "sending_end.hpp"
+#include "stop_signal.hpp"
+#include "units.hpp"
+
+namespace rondo::program {
+namespace {
+
+// One end of the bridge, which --restart opens anew. `Handle` is Sender or Receiver.
+template <class Handle>
+class End {
+ public:
+  End(const TransferOptions& options, std::string_view awaited)
+      : options_(options), patience_(options, awaited) {}
+
+  // Says why if it can't be opened; returns the exit code.
+  int open() {
+    handle_.reset();
+    auto opened = open_patiently<Handle>(options_.url, wishes(), patience_);
+    if (!opened) return report_open_error(opened.error(), patience_);
+    watch_.emplace(options_, opened->info());
+    handle_.emplace(std::move(*opened));
+    return kSuccess;
+  }
+
+  [[nodiscard]] Handle& operator*() noexcept { return *handle_; }
+  [[nodiscard]] Handle* operator->() noexcept { return &*handle_; }
+  [[nodiscard]] NameWatch& watch() noexcept { return *watch_; }
+  [[nodiscard]] const Patience& patience() const noexcept { return patience_; }
+  [[nodiscard]] const TransferOptions& options() const noexcept { return options_; }
+
+ private:
+  // A ring outlives its other side: there, who restarts waits for a successor. What has not been
+  // passed on is not acknowledged.
+  [[nodiscard]] OpenOptions wishes() const {
+    OpenOptions wishes = open_options(options_);
+    const auto url = Url::parse(options_.url);
+    const bool ring = url && (url->segment() || url->scheme == Scheme::kGuarded);
+    wishes.await_successor = options_.await_successor && ring;
+    return wishes;
+  }
+
+  const TransferOptions& options_;
+  Patience patience_;
+  std::optional<Handle> handle_;
+  std::optional<NameWatch> watch_;
+};
+
+// Whether the other side of a stream may come back.
+bool is_lost(Status status) noexcept {
+  return status == Status::kPeerGone || status == Status::kPeerDied || status == Status::kIoError;
+}
+
+class Bridge {
+ public:
+  explicit Bridge(const BridgeOptions& options)
+      : options_(options), from_(options.from, "a sender"), to_(options.to, "a receiver") {
+    progress_.emplace("rondo bridge", options.progress, std::nullopt);
+  }
+
+  int run() {
+    int code = open_to();
+    if (code == kSuccess) code = from_.open();
+    if (code == kSuccess) code = pump();
+    progress_.reset();
+    if (!opened_) return code;
+    if (code == kSuccess) code = finish(*to_, to_.options(), to_.watch());
+    // Half a stream must not look like a whole one.
+    if (code != kSuccess) to_->break_off();
+    return code;
+  }
+  // Whether a message was taken and not passed on.
+  [[nodiscard]] bool holds_a_message() const noexcept { return held_.has_value(); }
+
+ private:
+  int open_to() {
+    opened_ = false;
+    int code = to_.open();
+    if (code != kSuccess) return code;
+    opened_ = true;
+    return await_receiver(*to_, to_.options(), to_.patience(), to_.watch());
+  }
+
+  // Until the stream ends, --count is reached or a stop is requested, all of which are success; or
+  // until something fails, which it says.
+  int pump() {
+    int code = kSuccess;
+    while (code == kSuccess && !enough()) {
+      if (auto message = from_->try_next()) {
+        held_.emplace(*std::move(message));
+      } else {
+        code = await_message();
+      }
+      if (!held_) {
+        if (code == kSuccess && !from_over_) continue;
+        break;
+      }
+      code = pass(*held_);
+      // What was not passed on is another receiver's.
+      if (code != kSuccess || stopped_) break;
+      held_.reset();
+      if (++passed_ % kAcknowledgeEvery == 0) from_->acknowledge();
+    }
+    from_->acknowledge();
+    return code;
+  }
+
+  int await_message() {
+    from_->acknowledge();  // all that came has been passed on
+    auto awaited =
+        from_.watch().wait(*from_, [this](Deadline deadline) { return from_->next(deadline); });
+    if (awaited) {
+      held_.emplace(*std::move(awaited));
+      return kSuccess;
+    }
+    const Status status = awaited.status();
+    from_over_ = status == Status::kEnded || status == Status::kInterrupted;
+    return from_over_ ? int{kSuccess} : restart_from(status);
+  }
+
+  // The message stays where it came from until it has been taken at the other end: as often as that
+  // end has to be opened.
+  int pass(const Message& message) {
+    std::span<const std::byte> bytes = message.bytes();
+    if (from_->may_lose()) {
+      // What may be overwritten while it is read is copied, and goes on only if it was whole.
+      copy_.assign(bytes.begin(), bytes.end());
+      if (!message.intact()) return kSuccess;
+      bytes = copy_;
+    }
+    int code = kSuccess;
+    while (code == kSuccess) {
+      if (bytes.size() > to_->max_message_bytes()) return too_large(bytes.size());
+      const Status status =
+          to_.watch().wait(*to_, [&](Deadline deadline) { return to_->send(bytes, deadline); });
+      stopped_ = status == Status::kInterrupted;
+      if (stopped_) return kSuccess;
+      if (status == Status::kOk) {
+        progress_->count(bytes.size());
+        return kSuccess;
+      }
+      code = restart_to(status);
+    }
+    return code;
+  }
+
+  int restart_from(Status status) {
+    if (!options_.restart || !is_lost(status)) {
+      say_error("{}: after {} messages: {}", channel_name(from_.options()), grouped(passed_),
+                to_string(status));
+      return exit_code_of(status);
+    }
+    say_note("{}: after {} messages: {}; waiting for another sender", channel_name(from_.options()),
+             grouped(passed_), to_string(status));
+    return from_.open();
+  }
+  int restart_to(Status status) {
+    if (!options_.restart || !is_lost(status)) {
+      say_error("{}: after {} messages: {}", channel_name(to_.options()), grouped(passed_),
+                what_happened_to_receiver(status));
+      return exit_code_of(status);
+    }
+    say_note(
+        "{}: after {} messages: {}; what was on its way to it is lost; waiting for another one",
+        channel_name(to_.options()), grouped(passed_), what_happened_to_receiver(status));
+    return open_to();
+  }
+
+  int too_large(std::size_t bytes) {
+    say_error("message {} has {} bytes, but the largest that {} can carry is {}; give it more room",
+              grouped(passed_ + 1), grouped(bytes), channel_name(options_.to),
+              grouped(to_->max_message_bytes()));
+    return kInOut;
+  }
+
+  [[nodiscard]] bool enough() const noexcept {
+    return (options_.count && passed_ >= *options_.count) || stop_signal::requested();
+  }
+
+  static constexpr std::uint64_t kAcknowledgeEvery = 64;
+
+  const BridgeOptions& options_;
+  End<Receiver> from_;
+  End<Sender> to_;
+  std::optional<Progress> progress_;
+  bool opened_ = false;     // to_
+  bool from_over_ = false;  // the stream ended, or a stop was requested
+  bool stopped_ = false;    // while a message was passed on
+  std::uint64_t passed_ = 0;
+  std::vector<std::byte> copy_;
+  std::optional<Message> held_;
+};
+
+}  // namespace
+
+int run_bridge(const BridgeOptions& options) {
+  stop_signal::install();
+  Bridge bridge(options);
+  const int code = bridge.run();
+  if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
+  // Not by way of the destructors: where receivers share a channel they would give the message back
+  // as received, and nobody else would get it.
+  if (bridge.holds_a_message()) std::_Exit(code);
+  return code;
+}
+
+}  // namespace rondo::program
