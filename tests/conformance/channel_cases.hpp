@@ -42,6 +42,7 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Unix", "unix:", ChannelCase::Target::kPath, true, false},
     ChannelCase{"UnixChecked", "unix:", ChannelCase::Target::kPath, true, false, false, false,
                 "crc=1"},
+    ChannelCase{"UnixSeqpacket", "unix-seqpacket:", ChannelCase::Target::kPath, true, false},
 };
 
 // Those whose sender waits for no receiver: they owe the contract of several receivers alone

@@ -313,7 +313,7 @@ class RecordReceiver : public ReceiverBackend {
   [[nodiscard]] virtual Status wait_for_record(record_ring::Consumer& consumer,
                                                Deadline deadline) noexcept = 0;
 
-  std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept final {
+  std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept override {
     return consumer.max_record_bytes();
   }
   std::span<const std::byte> fetch(record_ring::Consumer& consumer, Deadline deadline,

@@ -150,6 +150,7 @@ Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cl
   if (!staging) return std::move(staging).error();
   auto producer = record_ring::Producer::attach(staging->parts, EarlyWrap::kNever);
   auto outlet = make(*staging);
+  producer->limit_records(outlet->max_message_bytes());
   auto backend = std::make_unique<StreamSender>(std::move(outlet), std::move(staging).value(),
                                                 std::move(cleanup), url, options);
   // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.

@@ -2,7 +2,9 @@
 // memory stands between the handle and the mechanism, so that the handle is the same as for a ring.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -98,6 +100,9 @@ class StreamReceiver final : public RecordReceiver {
     return WakeDescriptor::beside(inlet_->fd(), false);
   }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
+  std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept override {
+    return std::min(consumer.max_record_bytes(), inlet_->max_message_bytes());
+  }
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
  private:

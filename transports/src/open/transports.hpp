@@ -35,6 +35,8 @@ inline constexpr std::array kTransports{
     Transport{Scheme::kFifo, open_fifo_sender, open_fifo_receiver, open_fifo_pair, remove_fifo},
     Transport{Scheme::kUnix, open_unix_sender, open_unix_receiver, open_unix_pair,
               remove_unix_socket},
+    Transport{Scheme::kUnixSeqpacket, open_unix_sender, open_unix_receiver, open_unix_pair,
+              remove_unix_socket},
 };
 static_assert(kTransports.size() == kSchemes.size() && one_row_each(kTransports));
 

@@ -1,6 +1,7 @@
-// unix: a stream socket with a name. The receiver makes the name and listens; it takes the name
-// away as soon as its sender has come, so that nothing stays behind. The sender waits for a
-// confirmation: a connection that the receiver never accepted is none.
+// unix: and unix-seqpacket: a socket with a name, of bytes or of packets. The receiver makes the
+// name and listens; it takes the name away as soon as its sender has come, so that nothing stays
+// behind. The sender waits for a confirmation: a connection that the receiver never accepted is
+// none.
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -8,9 +9,11 @@
 #include <string>
 #include <utility>
 
+#include "endpoint/packets.hpp"
 #include "endpoint/stream.hpp"
 #include "open/name.hpp"
 #include "open/open.hpp"
+#include "open/packet_socket.hpp"
 #include "open/remove_name.hpp"
 #include "open/unix_listener.hpp"
 #include "open/untrusted_descriptors.hpp"
@@ -35,8 +38,31 @@ Result<void> check_peer(const Url& url, NativeHandle socket) {
                                              "; mode=0660 or so on both sides lets it in"};
 }
 
+SocketKind kind_of(const Url& url) noexcept {
+  return url.scheme == Scheme::kUnixSeqpacket ? SocketKind::kMessages : SocketKind::kStream;
+}
+
 Result<Listener> listen_for_sender(const Url& url, const OpenOptions& options) {
-  return listen_at(url, options, SocketKind::kStream, 1, "a receiver");
+  return listen_at(url, options, kind_of(url), 1, "a receiver");
+}
+
+// Around a connection.
+Result<SenderParts> make_sender_over(FdStream socket, const Url& url, const OpenOptions& options) {
+  if (kind_of(url) == SocketKind::kStream) {
+    return make_stream_sender(on_heap(std::move(socket)), {}, url, options);
+  }
+  auto packets = packets_over(std::move(socket), url);
+  if (!packets) return std::move(packets).error();
+  return make_packet_sender(std::move(packets).value(), {}, url, options);
+}
+Result<ReceiverParts> make_receiver_over(FdStream socket, const Url& url,
+                                         const OpenOptions& options) {
+  if (kind_of(url) == SocketKind::kStream) {
+    return make_stream_receiver(on_heap(std::move(socket)), {}, url, options);
+  }
+  auto packets = packets_over(std::move(socket), url);
+  if (!packets) return std::move(packets).error();
+  return make_packet_receiver(std::move(packets).value(), {}, url, options);
 }
 
 // Listens anew where the name was taken away: no sender would come here any more.
@@ -76,12 +102,12 @@ Result<ReceiverParts> make_receiver(const Url& url, const OpenOptions& options,
   listener.cleanup->run();
   listener.close();
   if (!stream) return std::move(stream).error();
-  return make_stream_receiver(on_heap(std::move(stream).value()), {}, url, options);
+  return make_receiver_over(std::move(stream).value(), url, options);
 }
 
 // kNotFound: no process listens now.
 Result<FdStream> connect_to_receiver(const Url& url) {
-  auto made = connect_to(url, SocketKind::kStream);
+  auto made = connect_to(url, kind_of(url));
   if (!made) return made;
   if (auto checked = check_peer(url, made->fd()); !checked) {
     close_or_leak(std::move(*made).release());
@@ -123,8 +149,7 @@ Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options)
     if (stream) {
       const auto confirmed = await_confirmation(url, options, *stream);
       if (!confirmed) return confirmed.error();
-      if (*confirmed)
-        return make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
+      if (*confirmed) return make_sender_over(std::move(stream).value(), url, options);
     } else if (stream.error().code != ErrorCode::kNotFound) {
       return std::move(stream).error();
     }
@@ -138,12 +163,16 @@ Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options) {
   auto listener = listen_for_sender(url, options);
   if (!listener) return std::move(listener).error();
   auto stream = connect_to_receiver(url);
+  if (!stream) {  // no other sender is waited for
+    listener->cleanup->run();
+    listener->close();
+    return std::move(stream).error();
+  }
   auto receiver = make_receiver(url, options, *listener);
-  if (!stream) return std::move(stream).error();
   if (!receiver) return std::move(receiver).error();
   const auto confirmed = await_confirmation(url, options, *stream);
   if (!confirmed) return confirmed.error();
-  auto sender = make_stream_sender(on_heap(std::move(stream).value()), {}, url, options);
+  auto sender = make_sender_over(std::move(stream).value(), url, options);
   if (!sender) return std::move(sender).error();
   return PairParts(std::move(sender).value(), std::move(receiver).value());
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "stream/crc32c.hpp"
+#include "stream/staged_records.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -16,24 +17,6 @@ constexpr std::size_t kChecksumAt = 8;
 constexpr std::size_t kMaxVarintBytes = 5;
 
 constexpr std::byte kLineFeed{'\n'};
-
-struct Walked {
-  RecordHeaderView header;
-  Position position;  // of that header, padding skipped
-};
-
-// The header that counts at `position`. Only this process writes this ring, so it is sound.
-Walked header_after_padding(const RecordParts& parts, Position position,
-                            std::uint64_t sequence) noexcept {
-  using Verdict = RecordHeaderView::Verdict;
-  for (;;) {
-    // relaxed: producer and consumer are one thread.
-    const std::uint64_t word = parts.header_at(position).load(std::memory_order_relaxed);
-    const RecordHeaderView header = validate_header(word, position, sequence, parts.capacity);
-    if (header.verdict != Verdict::kPadding) return {header, position};
-    position += header.footprint_bytes;
-  }
-}
 
 std::uint32_t word_at(std::span<const std::byte> bytes, std::size_t at) noexcept {
   std::uint32_t word = 0;
@@ -106,7 +89,7 @@ void FrameWriter::add_mark(std::uint32_t mark) noexcept {
 
 void FrameWriter::look_for_frames() noexcept {
   while (count_ < kMaxFrames && !finished_) {
-    const Walked next = header_after_padding(parts_, position_, sequence_);
+    const StagedRecord next = next_staged(parts_, position_, sequence_);
     const bool record = next.header.verdict == RecordHeaderView::Verdict::kRecord;
     if (!record && !finishing_) return;
     if (form_.checked && !begun_) {

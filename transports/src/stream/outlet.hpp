@@ -27,6 +27,8 @@ class Conduit {
                                         const std::atomic<bool>* stop) const noexcept = 0;
   // What to wait for where others wait for many things; kNoHandle if there is none.
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
+  // Of the largest message that the mechanism takes; the ring may take less.
+  [[nodiscard]] virtual std::size_t max_message_bytes() const noexcept { return ~std::size_t{0}; }
   virtual void close() noexcept = 0;
 };
 

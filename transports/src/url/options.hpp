@@ -70,7 +70,7 @@ inline constexpr std::array kOptions{
               "which kind of ring; unset: as found, else record", ErrorCode::kInvalidOption,
               kinds_there_are},
     OptionRow{"capacity", set::capacity, "a power of two, such as 64KiB, 1MiB or 4GiB",
-              "bytes of the ring; default 4MiB, 1MiB for pipe fd fifo unix",
+              "bytes of the ring; default 4MiB, 1MiB before a pipe, a socket or a queue",
               ErrorCode::kInvalidCapacity, nearest_capacity},
     OptionRow{"slots", set::slots, "a power of two from 2 to 4GiB, such as 1024",
               "messages in the ring; default 4096", ErrorCode::kInvalidCapacity, nearest_slots},

@@ -96,6 +96,15 @@ inline constexpr std::array kSchemes{
               "capacity max framing crc block wait mode",
               std::nullopt,
               "a UNIX stream socket"},
+    SchemeRow{Scheme::kUnixSeqpacket,
+              "unix-seqpacket",
+              "PATH",
+              check_socket_path,
+              {},
+              "capacity max framing wait mode",
+              std::nullopt,
+              "a UNIX socket that keeps messages apart: up to about 200 KiB each, or as many as "
+              "net.core.wmem_max lets max= ask for"},
 };
 
 // Whether `rows` have each of the first rows.size() schemes once.

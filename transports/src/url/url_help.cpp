@@ -54,8 +54,10 @@ std::string row_of(std::initializer_list<Column> columns) {
     std::size_t begins = 2;
     auto cell = cells.begin();
     for (const Column& column : columns) {
-      line.resize(std::max(line.size(), begins), ' ');
-      if (i < cell->size()) line += (*cell)[i];
+      if (i < cell->size()) {
+        line.resize(std::max(line.size(), begins), ' ');
+        line += (*cell)[i];
+      }
       begins += column.width;
       ++cell;
     }

@@ -80,7 +80,14 @@ Result<void> check_group(const SegmentOptions& options) {
 }
 
 // Frames that are not ours have no place for checksums, and only raw bytes are cut into blocks.
-Result<void> check_framing(const ChannelOptions& options) {
+// What keeps messages apart by itself has no other framings than these.
+Result<void> check_framing(const SchemeRow& scheme, const ChannelOptions& options) {
+  const bool of_bytes = has_word(scheme.options, "crc");
+  if (!of_bytes && options.framing != Framing::kRondo && options.framing != Framing::kRaw) {
+    return Error{ErrorCode::kInvalidOption,
+                 std::string(scheme.name) +
+                     ": keeps messages apart by itself; framing= has to be rondo or raw there"};
+  }
   if (options.crc && options.framing != Framing::kRondo) {
     return Error{ErrorCode::kInvalidOption,
                  "crc=1 is for framing=rondo, which is the default; leave one of them out"};
@@ -122,7 +129,7 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
   Result<void> fits = for_each_option(
       text, [&](std::string_view option) { return check_kind_of(name_in(option), kind); });
   if (!fits) return fits;
-  if (auto sound = check_framing(options); !sound) return sound;
+  if (auto sound = check_framing(row, options); !sound) return sound;
   if (auto useful = check_group(options.segment); !useful) return useful;
   return check_kind(row, options);
 }

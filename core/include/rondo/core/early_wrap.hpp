@@ -37,7 +37,7 @@ class EarlyWrap {
   static constexpr std::uint64_t kWindow = std::uint64_t{4} << 20;
   // A padding is no longer than a header can say, so larger rings are not wrapped early.
   static constexpr std::uint64_t kMostBytes = std::uint64_t{4} << 30;
-  // Of a ring that is not to be wrapped early.
+  // Of a ring that one thread fills and empties: it is not wrapped early.
   static constexpr std::uint64_t kNever = std::uint64_t{1} << 63;
 
   // `window`: a power of two. Rings that are no larger are not wrapped early.
@@ -79,6 +79,8 @@ class EarlyWrap {
   void passed(Position head) noexcept {
     if (!is_open(head)) gap_ = {};
   }
+
+  [[nodiscard]] bool never() const noexcept { return window_ == kNever; }
 
   // Up to where records may reach from `tail` on, if by the consumer's position it is `limit`: a
   // producer that has leapt into the gap may use the rest of the lap.

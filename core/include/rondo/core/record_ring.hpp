@@ -94,6 +94,8 @@ class alignas(kLineBytes) record_ring::Producer {
   // Errors: kCorrupt; kNoSpace (of a ring with several readers: no memory for what is known of
   // them).
   // `window`: how much of a large ring is used while its only consumer keeps up (early_wrap.hpp).
+  // With EarlyWrap::kNever nothing is written beyond the header behind a record: what a caller has
+  // put there, to be reserved and committed later, stays.
   [[nodiscard]] static Result<Producer> attach(const RecordParts& parts,
                                                std::uint64_t window = EarlyWrap::kWindow);
 
@@ -199,8 +201,13 @@ class alignas(kLineBytes) record_ring::Producer {
     limit_behind_padding_ = tail_;
   }
 
-  // Bytes of the largest record that fits.
+  // Bytes of the largest record that fits, or that limit_records() has left.
   [[nodiscard]] std::size_t max_record_bytes() const noexcept { return max_record_bytes_; }
+  // From now on larger records are refused, too: for a ring whose records go on to where they would
+  // not fit.
+  void limit_records(std::size_t size_bytes) noexcept {
+    max_record_bytes_ = min_of(max_record_bytes_, size_bytes);
+  }
   // True if the last thing in the ring is a mark: closed or broken off, nothing behind it yet.
   [[nodiscard]] bool ended() const noexcept { return ended_at_ == tail_; }
   // Records ever published in this ring, those of predecessors included.

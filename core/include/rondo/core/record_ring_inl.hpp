@@ -288,7 +288,7 @@ inline bool record_ring::Producer::make_room(std::uint64_t footprint) noexcept {
   }
   refresh_head();
   if (failed_) return false;
-  in_step_ = head_seen_ == tail_;
+  in_step_ = head_seen_ == tail_ && !early_wrap_.never();
   // The head is at or before the checkpoint, so this limit keeps the checkpoint's header, too; and
   // so does a leap over what is unread.
   const Position limit = head_seen_ + parts_.capacity - kReserve;

@@ -11,6 +11,8 @@
 //   fd:N                    a pipe, socket or file that is open already, by its descriptor
 //   fifo:PATH               a named pipe
 //   unix:PATH               a UNIX stream socket
+//   unix-seqpacket:PATH     a UNIX socket that keeps messages apart: up to about 200 KiB each, or
+//                           as many as net.core.wmem_max lets max= ask for
 // Kinds of ring, and the options of each:
 //   'shm:NAME?capacity=16MiB&readers=64'
 //                           the default: messages from one sender to one receiver, or, with
@@ -25,9 +27,9 @@
 //   option             for                     meaning (value)
 //   kind               shm file inproc         which kind of ring; unset: as found, else record
 //                                              (record, mpmc or frames)
-//   capacity           all; kind=record        bytes of the ring; default 4MiB, 1MiB for pipe fd
-//                                              fifo unix (a power of two, such as 64KiB, 1MiB or
-//                                              4GiB)
+//   capacity           all; kind=record        bytes of the ring; default 4MiB, 1MiB before a pipe,
+//                                              a socket or a queue (a power of two, such as 64KiB,
+//                                              1MiB or 4GiB)
 //   slots              shm file inproc;        messages in the ring; default 4096 (a power of two
 //                      kind=mpmc               from 2 to 4GiB, such as 1024)
 //   slot_size          shm file inproc;        the largest message; default 256 (a size from 1 to
@@ -40,9 +42,9 @@
 //   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
 //                                              such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
-//                                              64KiB, at most 4294967280)
+//                      unix-seqpacket          64KiB, at most 4294967280)
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
-//                                              and marks of our own; for other programs: lines: a
+//                      unix-seqpacket          and marks of our own; for other programs: lines: a
 //                                              line feed behind each; raw: bytes as they come;
 //                                              length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
@@ -76,6 +78,7 @@
 //                                              number of a message, from 0 up)
 //   mode               shm shm+guarded file    permissions; default 0600 (octal permissions that
 //                      fifo unix               let the owner read and write, such as 0600 or 0660)
+//                      unix-seqpacket
 //   group              shm file                the group that the new file is given; with a mode
 //                                              such as 0660 (a group's number, or its name in
 //                                              /etc/group)
@@ -124,7 +127,17 @@
 
 namespace rondo::inline RONDO_ABI {
 
-enum class Scheme : std::uint8_t { kShm, kFile, kInproc, kPipe, kFd, kFifo, kUnix, kGuarded };
+enum class Scheme : std::uint8_t {
+  kShm,
+  kFile,
+  kInproc,
+  kPipe,
+  kFd,
+  kFifo,
+  kUnix,
+  kGuarded,
+  kUnixSeqpacket
+};
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;
 

@@ -1,0 +1,56 @@
+// What carries packets: whole messages of a mechanism that keeps them apart itself, as sockets of
+// datagrams and message queues do.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <span>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/wait.hpp"
+#include "stream/byte_stream.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// One thread at a time.
+class PacketPort {
+ public:
+  using Outcome = ByteStream::Outcome;
+  using Direction = ByteStream::Direction;
+  struct Moved {
+    Outcome outcome;
+    std::size_t packets;  // if they moved: at least one
+  };
+  using Packet = std::span<const std::byte>;
+  // Where one packet goes, and what came of it.
+  struct Room {
+    std::span<std::byte> bytes;
+    std::size_t filled_bytes = 0;
+    bool cut = false;  // it was larger
+  };
+  // That are handed over at once.
+  static constexpr std::size_t kMaxPackets = 16;
+
+  virtual ~PacketPort() = default;
+
+  // The largest packet that the mechanism takes, and that comes from an honest other side.
+  [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
+  // Sends the first of the packets, each whole; never blocks. A program whose peer is gone gets no
+  // signal.
+  [[nodiscard]] virtual Moved send(std::span<const Packet> packets) noexcept = 0;
+  // Receives into the first of the rooms; never blocks. Where nothing came, or where it failed,
+  // nothing is written.
+  [[nodiscard]] virtual Moved receive(std::span<Room> rooms) noexcept = 0;
+  // Whether a packet without bytes, as one was received, was none, but the end.
+  [[nodiscard]] virtual bool at_end() const noexcept { return false; }
+  // As those of Conduit and Outlet (outlet.hpp).
+  [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
+                                        const std::atomic<bool>* stop) const noexcept = 0;
+  [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
+  virtual void close() noexcept = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail
