@@ -60,8 +60,8 @@ is killed, another gets the message it held, and says that it may have been writ
 )";
 
 inline constexpr const char* kBridgeFooter =
-    R"(Each message is passed on as it is. One that was taken is given back to its channel only when the
-other end has it, so a bridge that is killed loses nothing that lies in a ring; some messages
+    R"(Each message is passed on as it is. One that was taken is given back to its channel only when
+the other end has it, so a bridge that is killed loses nothing that lies in a ring; some messages
 may come twice then. The end of the stream is passed on, too: that of one that ended in order as
 such, else the exit code is 5, and who receives is told that more should have come.
 

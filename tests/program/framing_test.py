@@ -91,6 +91,37 @@ class Sockets(ProgramTest):
         self.assertEqual(self.run_rondo("send", f"unix:{path}?framing=lines", data=b"a\nb\n")[0], OK)
         self.assertEqual(self.finish(socat)[1], b"a\nb\n")
 
+    def test_a_receiver_that_has_nothing_to_say(self):
+        path = self.path("socket")
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(path)
+        server.listen()
+        sender = self.start("send", f"unix:{path}?framing=lines")
+        peer, _ = server.accept()
+        with peer:
+            peer.shutdown(socket.SHUT_WR)  # as netcat does at the end of its input
+            self.assertEqual(self.finish(sender, b"a\nb\n"), (OK, b"", ""))
+            self.assertEqual(peer.recv(100), b"a\nb\n")
+
+    def test_a_connection_that_is_lost_is_no_end(self):
+        for framing, sent, whole in (("lines", b"one\nhal", b"one\n"), ("lines", b"one\n", b"one\n"),
+                                     ("length32", struct.pack("<I", 3) + b"one", b"one\n")):
+            with self.subTest(framing=framing, sent=sent):
+                server = socket.create_server(("127.0.0.1", 0))
+                client = socket.create_connection(server.getsockname())
+                ours, _ = server.accept()
+                receiver = self.start("recv", f"fd:{ours.fileno()}?framing={framing}",
+                                      pass_fds=[ours.fileno()])
+                client.send(sent)
+                self.assertEqual(self.read(receiver, len(whole)), whole)
+                # Not closed, but cut off.
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+                ours.close()
+                server.close()
+                self.assertEqual(self.finish(receiver)[:2], (VANISHED, b""))
+
     def test_lengths_before_messages(self):
         messages = [b"first", b"", b"x" * 300, b"last"]
         heads = {"length32": lambda n: struct.pack("<I", n),

@@ -10,10 +10,12 @@
 //  8. BlocksHaveTheirSizeAndTheLastOneTheRest
 //  9. AStreamThatIsCutAnywhereNeverEndsInOrder
 // 10. AStreamWithMarksEndsOnlyByItsMark
-// 11. OneWrongBitIsFound
+// 11. OneWrongBitIsFoundAtOnce
 // 12. AFrameThatIsMissingOrComesTwiceIsFound
-// 13. WhoInsistsOnChecksumsTakesNoOthers
-// 14. AMessageThatIsTooLargeIsNotWaitedFor
+// 13. OneHelloAndNoMoreBeforeTheFirstFrame
+// 14. WhoInsistsOnChecksumsTakesNoOthers
+// 15. AMessageThatIsTooLargeIsNotWaitedFor
+// 16. ManyFramesAtOnceAroundTheRingsEnd
 #include "stream/framing.hpp"
 
 #include <gtest/gtest.h>
@@ -117,6 +119,7 @@ std::string written(const Messages& messages, FrameForm form, std::size_t at_onc
 struct Read {
   Messages messages;
   State state = State::kOpen;
+  bool to_the_end = false;  // it was not known before all had come
 };
 
 // What a receiver makes of these bytes, of which at most `at_once` come with a read. Then the
@@ -142,7 +145,7 @@ Read read(std::string_view stream, FrameForm form, std::size_t at_once = ~std::s
     if (over) return result;
     if (stream.empty()) {
       reader.ended(cut_off);
-      over = true;
+      over = result.to_the_end = true;
       continue;
     }
     std::size_t left = std::min(at_once, stream.size());
@@ -311,16 +314,23 @@ TEST(Framing, AStreamWithMarksEndsOnlyByItsMark) {
   }
 }
 
-TEST(Framing, OneWrongBitIsFound) {
+// With what stands there, and not when the stream has ended: nobody may ever say more.
+TEST(Framing, OneWrongBitIsFoundAtOnce) {
   const FrameForm form = form_of(Framing::kRondo, true);
-  const Messages messages{"first", "second", "third"};
+  const Messages messages{"first", "second", std::string(40, 'x')};
   const std::string whole = written(messages, form);
   for (std::size_t bit = 0; bit < 8 * whole.size(); ++bit) {
     std::string wrong = whole;
     wrong[bit / 8] = static_cast<char>(wrong[bit / 8] ^ 1 << bit % 8);
     const Read got = read(wrong, form);
-    ASSERT_NE(got.state, State::kEnded) << bit;
+    ASSERT_EQ(got.state, State::kCorrupt) << bit;
+    ASSERT_FALSE(got.to_the_end) << bit;
     ASSERT_TRUE(std::equal(got.messages.begin(), got.messages.end(), messages.begin())) << bit;
+    // Who does not insist on checksums misses the announcement alone, and does not take its bytes
+    // for a message of that.
+    const Read lenient = read(wrong, form_of(Framing::kRondo));
+    ASSERT_EQ(lenient.state, State::kCorrupt) << bit;
+    ASSERT_TRUE(std::equal(lenient.messages.begin(), lenient.messages.end(), messages.begin()));
   }
 }
 
@@ -328,7 +338,7 @@ TEST(Framing, AFrameThatIsMissingOrComesTwiceIsFound) {
   const FrameForm form = form_of(Framing::kRondo, true);
   const std::string whole = written({"aaaa", "bbbb", "cccc"}, form);
   constexpr std::size_t kAnnounced = 4;
-  constexpr std::size_t kFrame = 12 + 4;
+  constexpr std::size_t kFrame = 16 + 4;
   std::string missing = whole;
   missing.erase(kAnnounced + kFrame, kFrame);
   EXPECT_EQ(read(missing, form).state, State::kCorrupt);
@@ -343,6 +353,23 @@ TEST(Framing, AFrameThatIsMissingOrComesTwiceIsFound) {
   EXPECT_EQ(read(unchecked + whole, plain).state, State::kCorrupt);
 }
 
+TEST(Framing, OneHelloAndNoMoreBeforeTheFirstFrame) {
+  using namespace std::string_literals;
+  const std::string hello = "\xFE\xFF\xFF\xFF"s;
+  for (const bool checked : {false, true}) {
+    const FrameForm form = form_of(Framing::kRondo, checked);
+    const std::string whole = written({"a", "b"}, form);
+    EXPECT_EQ(read(hello + whole, form).state, State::kEnded);
+    // A peer that says nothing else would be listened to for ever.
+    EXPECT_EQ(read(hello + hello, form).state, State::kCorrupt);
+    const std::size_t frame = checked ? 4 + 16 + 1 : 4 + 1;
+    std::string amid = whole;
+    amid.insert(frame, hello);
+    EXPECT_EQ(read(amid, form).state, State::kCorrupt);
+    EXPECT_EQ(read(amid, form).messages, (Messages{"a"}));
+  }
+}
+
 TEST(Framing, WhoInsistsOnChecksumsTakesNoOthers) {
   const FrameForm plain = form_of(Framing::kRondo);
   const FrameForm checked = form_of(Framing::kRondo, true);
@@ -351,7 +378,7 @@ TEST(Framing, WhoInsistsOnChecksumsTakesNoOthers) {
   // Who does not insist takes both, and checks what can be checked.
   std::string whole = written({"a"}, checked);
   EXPECT_EQ(read(whole, plain).state, State::kEnded);
-  whole[4 + 12] = 'b';
+  whole[4 + 16] = 'b';
   EXPECT_EQ(read(whole, plain).state, State::kCorrupt);
 }
 
@@ -374,6 +401,54 @@ TEST(Framing, AMessageThatIsTooLargeIsNotWaitedFor) {
   EXPECT_EQ(read("\x80\x80\x80\x80\x10"s, varint).state, State::kCorrupt);
   // A longer way to say a small one is allowed.
   EXPECT_EQ(read("\x81\x80\0a"s, varint).messages, (Messages{"a"}));
+}
+
+// More than the writer hands out at once, in batches, several times around a small ring.
+TEST(Framing, ManyFramesAtOnceAroundTheRingsEnd) {
+  for (const NamedForm& each : all_forms()) {
+    SCOPED_TRACE(each.name);
+    Ring ring(1 << 14);
+    FrameWriter writer(ring.parts, each.form);
+    std::string stream;
+    Messages messages;
+    std::mt19937 random(11);
+    const auto move_on = [&] {
+      for (auto pieces = writer.pieces(); !pieces.empty(); pieces = writer.pieces()) {
+        ASSERT_LE(pieces.size(), FrameWriter::kMaxPieces);
+        // All but a part of the last one.
+        std::size_t moved = 0;
+        for (const auto piece : pieces) {
+          stream.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+          moved += piece.size();
+        }
+        const std::size_t kept_back = std::min<std::size_t>(moved - 1, random() % 4);
+        stream.resize(stream.size() - kept_back);
+        writer.written(moved - kept_back);
+      }
+    };
+    for (int round = 0; round < 40; ++round) {
+      ring.producer.begin_batch();
+      while (std::byte* place = ring.producer.try_reserve(random() % 8 == 0 ? 900 : 11)) {
+        const std::size_t size = 1 + random() % 11;
+        std::memset(place, static_cast<int>('a' + messages.size() % 26), size);
+        ring.producer.commit(size);
+        messages.emplace_back(size, static_cast<char>('a' + messages.size() % 26));
+      }
+      EXPECT_TRUE(writer.pieces().empty() || round == 0);  // a batch is seen as a whole
+      ring.producer.end_batch();
+      move_on();
+    }
+    writer.finish(kEndOfStream);
+    move_on();
+    EXPECT_GT(messages.size(), 40 * 300u);
+    const Read got = read(stream, each.form, 700);
+    EXPECT_EQ(got.state, State::kEnded);
+    if (each.form.framing == Framing::kRaw) {
+      EXPECT_EQ(joined(got.messages), joined(messages));
+    } else {
+      EXPECT_EQ(got.messages, messages);
+    }
+  }
 }
 
 }  // namespace

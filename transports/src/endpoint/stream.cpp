@@ -9,6 +9,9 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
+// Between two looks at the clock while bytes come and no message is whole.
+constexpr std::uint32_t kMovesAtOnce = 64;
+
 std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
   if (options.capacity) return *options.capacity;
   const std::uint64_t largest =
@@ -122,12 +125,20 @@ StreamReceiver::StreamReceiver(std::unique_ptr<Inlet> inlet, Staging staging,
 
 Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
                                        Deadline deadline) noexcept {
-  for (;;) {
+  for (std::uint32_t moves = 1;; ++moves) {
     const bool drained = inlet_->take_in();
     if (consumer.try_peek() == ReadOutcome::kMessage) return Status::kOk;
     if (!drained) continue;  // the ring is empty now, and there is more to take in
     if (const Status state = inlet_->state(); state != Status::kOk) return state;
-    if (inlet_->let_in() != Inlet::Outcome::kNotNow) continue;
+    // One that always has some bytes more, and never the rest of a message, is left now and then.
+    const bool moved = inlet_->let_in() != Inlet::Outcome::kNotNow;
+    if (moved && moves % kMovesAtOnce != 0) continue;
+    if (moved) {
+      // relaxed: the flag orders nothing.
+      if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) return Status::kInterrupted;
+      if (deadline.passed()) return too_late(deadline);
+      continue;
+    }
     const Status status =
         status_of(inlet_->wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
     if (status != Status::kOk) return status;

@@ -150,10 +150,13 @@ Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptio
 }
 
 // Whether what comes is a stream from its beginning, and not the rest of one that another receiver
-// left, nor the end of a sender that never spoke. Frames of others do not tell.
+// left, nor the end of a sender that never spoke. Frames of others tell the latter alone.
 bool begins_a_stream(const Url& url, FdStream& stream) noexcept {
   if (!say_met(stream.fd())) return false;
-  if (url.options.framing != Framing::kRondo) return true;
+  if (url.options.framing != Framing::kRondo) {
+    std::size_t unread = 0;
+    return unread_in(stream.fd(), unread) == 0 && unread != 0;
+  }
   std::uint32_t first = 0;
   const auto bytes = std::as_writable_bytes(std::span(&first, 1));
   const FdStream::Moved moved = stream.read({bytes, std::span<std::byte>()});

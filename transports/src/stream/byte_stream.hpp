@@ -43,8 +43,11 @@ class ByteStream {
   // kPeerGone is left to read() and write() to find.
   [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                         const std::atomic<bool>* stop) const noexcept = 0;
+  // What of the other side has to be gone for it to be gone: of a stream of ours, that is read and
+  // not written, it is when it has closed its own direction; others may only have nothing to say.
+  enum class Gone : std::uint8_t { kEitherWay, kBothWays };
   // True if the other side is known to be gone. A system call.
-  [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  [[nodiscard]] virtual bool peer_gone(Gone gone = Gone::kEitherWay) const noexcept = 0;
   // What to wait for where others wait for many things; kNoHandle if there is none.
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
   virtual void close() noexcept = 0;

@@ -33,7 +33,7 @@ class FdStream final : public ByteStream {
   [[nodiscard]] Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept override;
   [[nodiscard]] WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                 const std::atomic<bool>* stop) const noexcept override;
-  [[nodiscard]] bool peer_gone() const noexcept override;
+  [[nodiscard]] bool peer_gone(Gone gone = Gone::kEitherWay) const noexcept override;
   void close() noexcept override;
 
   [[nodiscard]] NativeHandle fd() const noexcept override { return fd_.get(); }

@@ -83,8 +83,12 @@ FdStream::Moved judge(ssize_t result) noexcept {
     case ECONNRESET:
     case ECONNABORTED:
     case ETIMEDOUT:
+    case EHOSTDOWN:
     case EHOSTUNREACH:
-    case ENETUNREACH: return {Outcome::kCutOff, 0};
+    case ENETDOWN:
+    case ENETRESET:
+    case ENETUNREACH:
+    case ENONET: return {Outcome::kCutOff, 0};
     default: return {Outcome::kRefused, 0};
   }
 }
@@ -199,9 +203,9 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
   }
 }
 
-bool FdStream::peer_gone() const noexcept {
+bool FdStream::peer_gone(Gone gone) const noexcept {
   const CancellationDisabled here;
-  pollfd poll{fd_.get(), POLLRDHUP, 0};
+  pollfd poll{fd_.get(), static_cast<short>(gone == Gone::kEitherWay ? POLLRDHUP : 0), 0};
   return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
 }
 
@@ -212,6 +216,14 @@ Result<void> check_fd(NativeHandle fd, FdStream::Direction direction) {
   if (flags < 0 || fstat(fd, &status) != 0) {
     return Error{ErrorCode::kNotFound,
                  name + " is not open in this process; open it before, or let it be inherited"};
+  }
+  int type = SOCK_STREAM;
+  socklen_t size = sizeof type;
+  if (S_ISSOCK(status.st_mode) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+      type != SOCK_STREAM) {
+    return Error{
+        ErrorCode::kForeignObject,
+        name + " is a socket of messages, not of a stream of bytes; use one of SOCK_STREAM"};
   }
   const int access = flags & O_ACCMODE;
   const bool reading = direction == FdStream::Direction::kRead;

@@ -19,13 +19,16 @@ class FramedOutlet final : public Outlet {
  public:
   FramedOutlet(std::unique_ptr<ByteStream> stream, const RecordParts& parts,
                FrameForm form) noexcept
-      : stream_(std::move(stream)), writer_(parts, form) {}
+      : stream_(std::move(stream)),
+        writer_(parts, form),
+        gone_(form.framing == Framing::kRondo ? ByteStream::Gone::kEitherWay
+                                              : ByteStream::Gone::kBothWays) {}
 
   Status move_on(bool& all) noexcept override;
   void finish(bool in_order) noexcept override {
     writer_.finish(in_order ? kEndOfStream : kBrokenStream);
   }
-  bool peer_gone() const noexcept override { return stream_->peer_gone(); }
+  bool peer_gone() const noexcept override { return stream_->peer_gone(gone_); }
   WaitResult wait(Deadline deadline, WaitMode mode,
                   const std::atomic<bool>* stop) const noexcept override {
     return stream_->wait(ByteStream::Direction::kWrite, deadline, mode, stop);
@@ -36,6 +39,7 @@ class FramedOutlet final : public Outlet {
  private:
   std::unique_ptr<ByteStream> stream_;
   FrameWriter writer_;
+  ByteStream::Gone gone_;
 };
 
 class FramedInlet final : public Inlet {

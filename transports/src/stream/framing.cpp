@@ -9,10 +9,11 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-// Of a checked frame: length, number, checksum.
-constexpr std::size_t kCheckedHeaderBytes = 12;
+// Of a checked frame: length, number, checksum of the bytes, checksum of what stands before it.
+constexpr std::size_t kCheckedHeaderBytes = 16;
 constexpr std::size_t kNumberAt = 4;
 constexpr std::size_t kChecksumAt = 8;
+constexpr std::size_t kHeadChecksumAt = 12;
 // Of 32 bits in groups of seven.
 constexpr std::size_t kMaxVarintBytes = 5;
 
@@ -52,8 +53,10 @@ void FrameWriter::check(Frame& frame, std::uint32_t length) noexcept {
   std::memcpy(frame.head.data(), &length, sizeof length);
   std::memcpy(frame.head.data() + kNumberAt, &number_, sizeof number_);
   ++number_;
-  const std::uint32_t crc = crc32c(frame.bytes, crc32c(std::span(frame.head).first(kChecksumAt)));
+  const std::uint32_t crc = crc32c(frame.bytes);
   std::memcpy(frame.head.data() + kChecksumAt, &crc, sizeof crc);
+  const std::uint32_t of_head = crc32c(std::span(frame.head).first(kHeadChecksumAt));
+  std::memcpy(frame.head.data() + kHeadChecksumAt, &of_head, sizeof of_head);
   frame.head_bytes = kCheckedHeaderBytes;
 }
 
@@ -150,7 +153,8 @@ void FrameWriter::written(std::size_t bytes) noexcept {
 
 std::array<std::span<std::byte>, 2> FrameReader::room() noexcept {
   // What is not a whole frame yet may be left over.
-  if (begin_ < end_) std::memmove(chunk_.data(), chunk_.data() + begin_, end_ - begin_);
+  if (begin_ > 0 && begin_ < end_)
+    std::memmove(chunk_.data(), chunk_.data() + begin_, end_ - begin_);
   end_ -= begin_;
   begin_ = 0;
   // Lines are looked for in the chunk alone.
@@ -175,26 +179,29 @@ FrameReader::Head FrameReader::end_by(std::uint32_t mark) noexcept {
 
 FrameReader::Head FrameReader::look_at_checked_head(std::uint32_t length) noexcept {
   if (there().size() < kCheckedHeaderBytes) return {};
-  Head head{length, kCheckedHeaderBytes, word_at(there(), kChecksumAt),
-            crc32c(there().first(kChecksumAt))};
-  const bool mark = length == kEndOfStream || length == kBrokenStream;
-  if (word_at(there(), kNumberAt) != number_ || (mark && head.crc != head.crc_before)) {
+  if (crc32c(there().first(kHeadChecksumAt)) != word_at(there(), kHeadChecksumAt) ||
+      word_at(there(), kNumberAt) != number_) {
     state_ = State::kCorrupt;
     return {};
   }
-  return mark ? end_by(length) : head;
+  if (length == kEndOfStream || length == kBrokenStream) return end_by(length);
+  return {length, kCheckedHeaderBytes, word_at(there(), kChecksumAt)};
 }
 
 FrameReader::Head FrameReader::look_at_own_head() noexcept {
   while (there().size() >= kFrameHeaderBytes) {
     const std::uint32_t length = word_at(there(), 0);
-    const bool announced = length == kCheckedStream && !checked_ && !begun_;
-    if (length == kHello || announced) {
-      checked_ = checked_ || announced;
+    if (checked_) return look_at_checked_head(length);
+    if (length == kCheckedStream && number_ == 0) {
+      checked_ = true;
       begin_ += kFrameHeaderBytes;
       continue;
     }
-    if (checked_) return look_at_checked_head(length);
+    if (length == kHello && !begun_) {
+      begun_ = true;
+      begin_ += kFrameHeaderBytes;
+      continue;
+    }
     if (form_.checked) {
       state_ = State::kCorrupt;
       return {};
@@ -250,7 +257,7 @@ void FrameReader::fill_record(std::size_t at_most) noexcept {
 void FrameReader::end_record() noexcept {
   const std::span<const std::byte> bytes(message_, filled_bytes_);
   message_ = nullptr;
-  if (checked_ && crc32c(bytes, head_.crc_before) != head_.crc) {
+  if (checked_ && crc32c(bytes) != head_.crc) {
     state_ = State::kCorrupt;
     return;
   }

@@ -4,11 +4,13 @@
 // Ours (framing=rondo):
 //   frame    u32 little-endian length of the message, then its bytes
 //   end      the length 0xFFFFFFFF: the sender closed the stream in order; nothing follows
-//   hello    the length 0xFFFFFFFE: nothing; tells a reader that a sender is there
+//   hello    the length 0xFFFFFFFE, at most once and first: nothing; tells a reader that a sender
+//            is there
 //   broken   the length 0xFFFFFFFD: the sender gave up, and more should have come; nothing follows
-//   checked  the length 0xFFFFFFFC, before the first frame: each length, also that of the end, is
-//            followed by a u32 number that counts the frames from 0, and a u32 CRC-32C of length,
-//            number and bytes, in this order (crc=1)
+//   checked  the length 0xFFFFFFF1, before the first frame: each length, also that of the end, is
+//            followed by three u32: a number that counts the frames from 0, the CRC-32C of the
+//            bytes, and that of these three words, so that no wrong length is waited for (crc=1)
+// No mark becomes another one by one wrong bit, but for the end and the two beside it.
 // A record of the ring holds its length right before its bytes (record_layout.hpp), in this very
 // form, so frames are written straight from the ring.
 //
@@ -41,7 +43,7 @@ static_assert(std::endian::native == std::endian::little,
 inline constexpr std::uint32_t kEndOfStream = 0xFFFFFFFF;
 inline constexpr std::uint32_t kHello = 0xFFFFFFFE;
 inline constexpr std::uint32_t kBrokenStream = 0xFFFFFFFD;
-inline constexpr std::uint32_t kCheckedStream = 0xFFFFFFFC;
+inline constexpr std::uint32_t kCheckedStream = 0xFFFFFFF1;
 inline constexpr std::size_t kFrameHeaderBytes = 4;
 
 // What both sides have to agree on; the part of a channel's options that is about frames.
@@ -79,7 +81,7 @@ class FrameWriter {
 
  private:
   // The longest is a checked frame's.
-  static constexpr std::size_t kMaxHeadBytes = 12;
+  static constexpr std::size_t kMaxHeadBytes = 16;
   struct Frame {
     Position next = 0;  // of the header behind the record
     Piece bytes;        // with its length before it where that is the head
@@ -152,8 +154,7 @@ class FrameReader {
   struct Head {
     std::uint32_t size_bytes = 0;  // of the message
     std::size_t head_bytes = 0;    // 0: not all of it is there, or there is no message
-    std::uint32_t crc = 0;         // that the frame shall have
-    std::uint32_t crc_before = 0;  // that it has before the message
+    std::uint32_t crc = 0;         // that the message shall have
   };
 
   [[nodiscard]] std::span<const std::byte> there() const noexcept {
@@ -182,7 +183,7 @@ class FrameReader {
   std::size_t size_bytes_ = 0;    // of that message, at most
   std::size_t filled_bytes_ = 0;  // what of it is there
   bool checked_ = false;          // the other side has said so
-  bool begun_ = false;            // a frame has come
+  bool begun_ = false;            // a frame has come, or a hello
   std::uint32_t number_ = 0;      // of the next checked frame
   Head head_;                     // of the message that has begun
   bool over_ = false;
