@@ -1,7 +1,6 @@
 #include "rondo/sync/death_notice.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <optional>
@@ -13,13 +12,14 @@
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/out_of_memory.hpp"
+#include "rondo/sync/look_again.hpp"
 
 namespace rondo::inline RONDO_ABI::sync {
 namespace {
 
 using namespace std::chrono_literals;
 // When to look again after the file was opened or closed: who does that joins or goes soon.
-constexpr std::array<std::chrono::nanoseconds, 5> kAgain = {100us, 1ms, 10ms, 100ms, 1s};
+constexpr auto& kAgain = detail::LookAgain::kAfter;
 // From which of them on the file is listened to again.
 constexpr std::size_t kListenFrom = 2;
 // When nothing happens: so that whatever was not reported is late by no more.

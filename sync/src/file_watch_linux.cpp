@@ -10,9 +10,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <utility>
 
+#include "file_watch_linux.hpp"
 #include "rondo/core/timespec.hpp"
 #include "rondo/core/unnoticed.hpp"
 #include "timespec_linux.hpp"
@@ -36,9 +36,7 @@ int FileWatch::open(NativeHandle file) noexcept {
   // Few users may have more than 128 of these, and some systems have none.
   UniqueFd watch = open_file_watch();
   if (watch) {
-    std::array<char, 32> path{};
-    std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", file);
-    if (inotify_add_watch(watch.get(), path.data(), IN_OPEN | IN_CLOSE_WRITE) < 0 ||
+    if (watch_file(watch.get(), file, IN_OPEN | IN_CLOSE_WRITE) < 0 ||
         !add(poller.get(), watch.get())) {
       watch = UniqueFd();
     }

@@ -38,6 +38,7 @@ struct WakeDescriptor::State {
   bool always = false;     // the other one is always ready
   bool by_thread = false;  // the thread is known to be all that is left
   bool added = false;      // the thread knows of the entry
+  NativeHandle closing = detail::kNoHandle;
   detail::FutexRing::Ptr ring{};
   detail::WakeEntry entry{};
   detail::ForkCheck fork_check{};
@@ -71,7 +72,7 @@ struct WakeDescriptor::State {
   }
   // True: the thread looks after the entry. Throws bad_alloc.
   [[nodiscard]] bool has_thread() {
-    return added = added || detail::WakeThread::instance().add(entry);
+    return added = added || detail::WakeThread::instance().add(entry, closing);
   }
   // False where neither thread nor memory is to be had.
   [[nodiscard]] bool watch(std::span<const PreparedWait> waits, bool by_word) noexcept {
@@ -112,13 +113,15 @@ struct WakeDescriptor::State {
 
 WakeDescriptor::WakeDescriptor(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
 
-Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint64_t()> pulse) {
+Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint64_t()> pulse,
+                                                             NativeHandle closing) {
   auto state = std::make_unique<State>();
   state->event = detail::open_event();
   if (!state->event) return no_event(errno);
   state->event.remember();
   state->entry.event = state->event.get();
   state->entry.pulse = std::move(pulse);
+  state->closing = closing;
   state->take_ring();
   state->by_thread = state->ring == nullptr;
   if ((state->entry.pulse || state->by_thread) && !state->has_thread()) {

@@ -1,7 +1,8 @@
-// The one thread of a process that does for wake descriptors (wake_descriptor.hpp) what nothing
-// else does: it asks now and then whether the other side lives, and where there is no io_uring it
-// sleeps on the words and writes the events. It begins with the first descriptor and ends with the
-// last one, takes no signals, and a forked child has none until it makes a descriptor of its own.
+// The one thread of a process that does for wake descriptors (wake_descriptor.hpp) and waits over
+// many (close_watch.hpp) what nothing else does: it hears from the kernel whose files were closed
+// and asks then, or now and then, whether the other side lives; and where there is no io_uring it
+// sleeps on the words and writes the events. It begins with the first that needs it and ends with
+// the last one, takes no signals, and a forked child has none until it needs one itself.
 #pragma once
 
 #include <atomic>
@@ -9,14 +10,26 @@
 #include <cstdint>
 #include <span>
 
+#include "file_news.hpp"
 #include "rondo/core/callback.hpp"
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
+#include "rondo/sync/close_watch.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/look_again.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
+
+// A file whose closings are told. Lies still from the call that begins that to the one that ends
+// it.
+struct FileEntry {
+  Callback<void()> tell{};             // called by the thread, under its mutex
+  std::atomic<std::uint32_t> news{0};  // how often there was something
+  std::atomic<bool> stands{false};     // more may come
+  int number = FileNews::kNone;        // the thread's, under its mutex
+};
 
 // What the thread knows of a descriptor. Lies still from add() to remove().
 struct WakeEntry {
@@ -32,19 +45,28 @@ struct WakeEntry {
   std::span<const PreparedWait> waits{};
   PreparedWait one{};  // the place of a single wait
   Deadline due = Deadline::never();
+  FileEntry file{};  // before whose closing the pulse does not change
+  std::uint32_t news_seen = 0;
+  LookAgain again{};
 };
 
 class WakeThread {
  public:
-  // How often the pulses are asked for: as often as any wait asks whether its peer lives.
+  // How often the pulses are asked for that no file stands for: as often as any wait asks whether
+  // its peer lives.
   static constexpr std::chrono::nanoseconds kInterval = std::chrono::milliseconds(50);
+  // How often those that one does, when nothing is told.
+  static constexpr std::chrono::nanoseconds kAtLast = CloseWatch::kAtLast;
   // How often the words are looked at where futex_waitv is missing, or they are too many.
   static constexpr std::chrono::nanoseconds kLookInterval = std::chrono::milliseconds(1);
+  // What is told of files within so long is taken at once: somebody may close one all the time.
+  static constexpr std::chrono::nanoseconds kNewsInterval = std::chrono::milliseconds(10);
 
   static WakeThread& instance();
 
-  // False: no thread can be had. Asks for the pulse once.
-  [[nodiscard]] bool add(WakeEntry& entry);
+  // False: no thread can be had. Asks for the pulse once. `file` is one before whose closing it
+  // does not change, if there is one, and stays open until remove().
+  [[nodiscard]] bool add(WakeEntry& entry, NativeHandle file = kNoHandle);
   // Afterwards the entry is not looked at any more.
   void remove(WakeEntry& entry) noexcept;
   // Writes the entry's event, once, when one of its words changes (`by_word`) or the shortest slice
@@ -53,6 +75,10 @@ class WakeThread {
   // Ends that, and returns when the thread does not sleep on the words any more: no wake is spent
   // on them.
   void forget(WakeEntry& entry) noexcept;
+
+  // False: the file can't be watched, or no thread can be had.
+  [[nodiscard]] bool watch_file(FileEntry& entry, NativeHandle file);
+  void forget_file(FileEntry& entry) noexcept;
 
  private:
   struct State;

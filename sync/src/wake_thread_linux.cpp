@@ -1,11 +1,15 @@
 #include "wake_thread.hpp"
 
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <condition_variable>
 #include <csignal>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -14,6 +18,7 @@
 
 #include "rondo/core/min_max.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/timespec.hpp"
 #include "rondo/sync/futex.hpp"
 #include "rondo/sync/wait_any.hpp"
 
@@ -30,15 +35,28 @@ bool any_changed(std::span<const PreparedWait> waits) noexcept {
   });
 }
 
+void write_event(NativeHandle event) noexcept {
+  constexpr std::uint64_t kOne = 1;
+  // It fails only where the event is readable already.
+  [[maybe_unused]] const auto written = write(event, &kOne, sizeof kOne);
+}
+
 // Says why, and writes the event: the owner reads it first and then takes the reason, so that a
 // reason whose event he has read is not overlooked.
 void tell(WakeEntry& entry, std::uint32_t why) noexcept {
   // relaxed: the kernel orders the write of the event before the read that meets it.
   entry.told.fetch_or(why, std::memory_order_relaxed);
-  constexpr std::uint64_t kOne = 1;
-  // It fails only where the event is readable already.
-  [[maybe_unused]] const auto written = write(entry.event, &kOne, sizeof kOne);
+  write_event(entry.event);
 }
+
+struct ByNumber {
+  bool operator()(const FileEntry* entry, int number) const noexcept {
+    return entry->number < number;
+  }
+  bool operator()(int number, const FileEntry* entry) const noexcept {
+    return number < entry->number;
+  }
+};
 
 }  // namespace
 
@@ -52,14 +70,46 @@ struct WakeThread::State {
   pthread_t thread{};
   Atomic<std::uint32_t> control{0};  // changes when the thread is to look again
 
+  std::vector<FileEntry*> files;  // by their numbers
+  FileNews news;                  // as long as there are files
+  UniqueFd event;                 // of the thread that runs, in place of the word, where it polls
+  bool polls = false;             // it sleeps by `event` and `news`, or is about to
+
+  // When the thread does next what it does by time.
+  struct Times {
+    Deadline pulse = Deadline::after(kInterval);
+    Deadline at_last = Deadline::after(kAtLast);
+    Deadline news = Deadline::now();
+  };
+  // What it is about to sleep by, if not by the words alone.
+  struct Polled {
+    std::array<pollfd, 2> fds{pollfd{kNoHandle, POLLIN, 0}, pollfd{kNoHandle, POLLIN, 0}};
+    [[nodiscard]] bool event() const noexcept { return fds[0].revents != 0; }
+    [[nodiscard]] bool news() const noexcept { return fds[1].revents != 0; }
+  };
+
+  // All of these beneath the mutex.
   void call() noexcept {
     // relaxed: the mutex orders what the thread is to see.
     control.fetch_add(1, std::memory_order_relaxed);
-    futex_wake(control, 1);
+    if (polls) {
+      write_event(event.get());
+    } else {
+      // One that is to end may still sleep there, too.
+      futex_wake(control, std::numeric_limits<int>::max());
+    }
   }
   bool start();
+  void end_if_unused(std::unique_lock<std::mutex>& lock) noexcept;
+  [[nodiscard]] bool insert(FileEntry& entry, NativeHandle file) noexcept;
+  void erase(FileEntry& entry) noexcept;
+  void end_news_if_unused() noexcept;
+  void told(int number, bool last) noexcept;
+  void lose_news() noexcept;
+  void take_news(const Polled& polled, Times& times, Deadline::Clock::time_point now) noexcept;
+  Deadline look(const Polled& polled, Times& times, std::vector<PreparedWait>& words) noexcept;
+
   void run(std::uint64_t mine, std::vector<PreparedWait>& words) noexcept;
-  Deadline look(Deadline& next_pulse, std::vector<PreparedWait>& words) noexcept;
 };
 
 WakeThread::WakeThread() : state_(new State) {
@@ -69,6 +119,10 @@ WakeThread::WakeThread() : state_(new State) {
   const auto in_child = [] {
     State& state = *instance().state_;
     state.entries.clear();
+    state.files.clear();
+    state.news = FileNews();
+    state.event = UniqueFd();
+    state.polls = false;
     // Those who waited there have stayed behind, too.
     new (&state.turned) std::condition_variable;
     state.runs = false;
@@ -83,25 +137,93 @@ WakeThread& WakeThread::instance() {
   return *thread;
 }
 
-bool WakeThread::add(WakeEntry& entry) {
+bool WakeThread::add(WakeEntry& entry, NativeHandle file) {
   entry.last_pulse = entry.pulse ? entry.pulse() : 0;
   const std::lock_guard lock(state_->mutex);
   state_->entries.reserve(state_->entries.size() + 1);
+  state_->files.reserve(state_->files.size() + 1);
   if (!state_->runs && !state_->start()) return false;
   state_->entries.push_back(&entry);
+  if (entry.pulse && is_handle(file) && state_->insert(entry.file, file)) {
+    // Of what came before that nothing was told.
+    entry.again.begin(Deadline::Clock::now());
+  }
+  state_->call();
   return true;
 }
 
 void WakeThread::remove(WakeEntry& entry) noexcept {
   forget(entry);
   std::unique_lock lock(state_->mutex);
-  if (std::erase(state_->entries, &entry) == 0 || !state_->entries.empty() || !state_->runs) return;
-  state_->runs = false;
-  ++state_->generation;
-  const pthread_t thread = state_->thread;
-  lock.unlock();
+  state_->erase(entry.file);
+  if (std::erase(state_->entries, &entry) != 0) state_->end_if_unused(lock);
+}
+
+bool WakeThread::watch_file(FileEntry& entry, NativeHandle file) {
+  std::unique_lock lock(state_->mutex);
+  state_->files.reserve(state_->files.size() + 1);
+  if (!state_->insert(entry, file)) return false;
+  bool runs = state_->runs;
+  try {
+    runs = runs || state_->start();
+  } catch (const std::bad_alloc&) {
+    state_->erase(entry);
+    throw;
+  }
+  if (!runs) state_->erase(entry);
   state_->call();
-  pthread_join(thread, nullptr);
+  return runs;
+}
+
+void WakeThread::forget_file(FileEntry& entry) noexcept {
+  std::unique_lock lock(state_->mutex);
+  state_->erase(entry);
+  state_->end_if_unused(lock);
+}
+
+void WakeThread::State::end_if_unused(std::unique_lock<std::mutex>& lock) noexcept {
+  if (!entries.empty() || !files.empty() || !runs) return;
+  runs = false;
+  ++generation;
+  call();
+  polls = false;
+  const pthread_t ending = thread;
+  const UniqueFd its_event = std::move(event);  // another thread has its own
+  lock.unlock();
+  pthread_join(ending, nullptr);
+}
+
+// There is place for one more.
+bool WakeThread::State::insert(FileEntry& entry, NativeHandle file) noexcept {
+  if (!event) {
+    event = open_event();
+    event.remember();
+  }
+  const int number = event ? news.watch(file) : FileNews::kNone;
+  if (number == FileNews::kNone) {
+    end_news_if_unused();
+    return false;
+  }
+  entry.number = number;
+  // relaxed: the caller's own so far.
+  entry.stands.store(true, std::memory_order_relaxed);
+  files.insert(std::upper_bound(files.begin(), files.end(), number, ByNumber()), &entry);
+  return true;
+}
+
+void WakeThread::State::erase(FileEntry& entry) noexcept {
+  if (std::erase(files, &entry) == 0) return;
+  const int number = std::exchange(entry.number, FileNews::kNone);
+  if (!std::binary_search(files.begin(), files.end(), number, ByNumber())) news.forget(number);
+  end_news_if_unused();
+}
+
+// A thread that polls lets go of them, too.
+void WakeThread::State::end_news_if_unused() noexcept {
+  if (!files.empty()) return;
+  news = FileNews();
+  if (polls) call();
+  if (!runs) event = UniqueFd();
 }
 
 void WakeThread::watch(WakeEntry& entry, std::span<const PreparedWait> waits,
@@ -181,12 +303,62 @@ bool WakeThread::State::start() {
   return runs;
 }
 
+// Of one file, or of all.
+void WakeThread::State::told(int number, bool last) noexcept {
+  auto range = std::equal_range(files.begin(), files.end(), number, ByNumber());
+  if (number == FileNews::kNone) range = {files.begin(), files.end()};
+  for (auto at = range.first; at != range.second; ++at) {
+    FileEntry& entry = **at;
+    // relaxed, both: who is told looks himself, and what he is told by orders that.
+    if (last) entry.stands.store(false, std::memory_order_relaxed);
+    entry.news.fetch_add(1, std::memory_order_relaxed);  // relaxed: as above
+    if (entry.tell) entry.tell();
+  }
+}
+
+// Nothing is told any more of these.
+void WakeThread::State::lose_news() noexcept {
+  told(FileNews::kNone, true);
+  for (FileEntry* entry : files) entry->number = FileNews::kNone;
+  news = FileNews();
+  event = UniqueFd();
+}
+
+void WakeThread::State::take_news(const Polled& polled, Times& times,
+                                  Deadline::Clock::time_point now) noexcept {
+  if (polled.event()) {
+    std::uint64_t count = 0;
+    const bool ours = event.intact();
+    if (!ours || (read(event.get(), &count, sizeof count) < 0 && errno != EAGAIN)) {
+      // The program has closed it, and the number is that of a file of its own, which may always be
+      // readable.
+      static_cast<void>(event.release());
+      return lose_news();
+    }
+  }
+  // Where it sleeps by words, news are looked for by time.
+  if (!news || !times.news.passed_at(now)) return;
+  const bool by_words = !is_handle(polled.fds[0].fd);
+  if (!by_words && !polled.news()) return;
+  bool lost = false;
+  const bool any = news.take([&](int number, bool last) {
+    lost = lost || (last && number == FileNews::kNone);
+    told(number, last);
+  });
+  if (lost) return lose_news();
+  if (any || by_words) times.news = Deadline::at(now + (by_words ? kInterval : kNewsInterval));
+}
+
 // Tells those for whom there is something to tell. What is left to sleep on, and until when.
-Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<PreparedWait>& words) noexcept {
+Deadline WakeThread::State::look(const Polled& polled, Times& times,
+                                 std::vector<PreparedWait>& words) noexcept {
   const auto now = Deadline::Clock::now();
-  const bool ask = next_pulse.passed_at(now);
-  if (ask) next_pulse = Deadline::at(now + kInterval);
-  Deadline until = next_pulse;
+  take_news(polled, times, now);
+  const bool ask = times.pulse.passed_at(now);
+  const bool ask_at_last = times.at_last.passed_at(now);
+  if (ask) times.pulse = Deadline::at(now + kInterval);
+  if (ask_at_last) times.at_last = Deadline::at(now + kAtLast);
+  Deadline until = Deadline::never();
   std::size_t asleep = 0;
   for (WakeEntry* entry : entries) {
     if (any_changed(entry->waits) || entry->due.passed_at(now)) {
@@ -194,10 +366,18 @@ Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<PreparedWait>
       entry->due = Deadline::never();
       tell(*entry, WakeEntry::kWoken);
     }
-    // relaxed: one that is just falling asleep is asked at the next turn.
-    if (ask && entry->pulse && entry->asleep.load(std::memory_order_relaxed)) {
-      const std::uint64_t pulse = entry->pulse();
-      if (std::exchange(entry->last_pulse, pulse) != pulse) tell(*entry, WakeEntry::kNews);
+    if (entry->pulse) {
+      // relaxed, both: beneath the mutex.
+      const bool by_file = entry->file.stands.load(std::memory_order_relaxed);
+      const std::uint32_t news_of_it = entry->file.news.load(std::memory_order_relaxed);
+      if (std::exchange(entry->news_seen, news_of_it) != news_of_it) entry->again.begin(now);
+      const bool due = entry->again.due(now) || (by_file ? ask_at_last : ask);
+      // relaxed: one that is just falling asleep is asked at the next turn.
+      if (due && entry->asleep.load(std::memory_order_relaxed)) {
+        const std::uint64_t pulse = entry->pulse();
+        if (std::exchange(entry->last_pulse, pulse) != pulse) tell(*entry, WakeEntry::kNews);
+      }
+      until = earlier(until, by_file ? earlier(entry->again.next(), times.at_last) : times.pulse);
     }
     until = earlier(until, entry->due);
     asleep += entry->waits.size();
@@ -210,20 +390,40 @@ Deadline WakeThread::State::look(Deadline& next_pulse, std::vector<PreparedWait>
 }
 
 void WakeThread::State::run(std::uint64_t mine, std::vector<PreparedWait>& words) noexcept {
-  Deadline next_pulse = Deadline::after(kInterval);
+  Times times;
+  Polled polled;
   for (;;) {
     words.clear();
     // relaxed: the mutex orders what it stands for; it changes after that.
     const std::uint32_t seen = control.load(std::memory_order_relaxed);
     words.push_back({&control, seen, {}});
     Deadline until = Deadline::never();
+    bool by_descriptors = false;
     {
       const std::lock_guard lock(mutex);
       if (generation != mine) return;
-      until = look(next_pulse, words);
+      until = look(polled, times, words);
       ++turn;
+      // Words are not to be slept on by poll(), nor descriptors by a futex.
+      polls = by_descriptors = words.size() == 1 && news;
+      polled = Polled();
+      if (by_descriptors) {
+        polled.fds[0].fd = event.get();
+        if (times.news.passed()) {
+          polled.fds[1].fd = news.fd();
+        } else {
+          until = earlier(until, times.news);
+        }
+      } else if (news) {
+        until = earlier(until, times.news);
+      }
     }
     turned.notify_all();
+    if (by_descriptors) {
+      const timespec left = timespec_of(until.remaining());
+      ppoll(polled.fds.data(), polled.fds.size(), &left, nullptr);
+      continue;
+    }
     if (words.size() > 1) {
       if (wait_any(words, until) != FutexResult::kRefused) continue;
       until = earlier(until, Deadline::after(kLookInterval));

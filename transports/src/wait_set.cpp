@@ -21,6 +21,7 @@
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/out_of_memory.hpp"
 #include "rondo/sync/asymmetric_fence.hpp"
+#include "rondo/sync/close_watch.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/futex.hpp"
 #include "rondo/sync/wait_any.hpp"
@@ -28,12 +29,15 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "wait_set_end.hpp"
+#include "wait_set_member.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
 
+using detail::Timer;
 using detail::WaitSetEnd;
 using Clock = Deadline::Clock;
+using Member = detail::WaitSetMember;
 
 // The poller's tag of all words together; members have their numbers, from 1 on.
 constexpr std::uint64_t kWords = 0;
@@ -45,59 +49,21 @@ constexpr std::chrono::milliseconds kNap{1};
 // wait for something, or a descriptor that is ready for nobody.
 constexpr int kMostVainSleeps = 32;
 constexpr std::chrono::microseconds kVainSleep{50};
+// For so long nothing has come to a set that is not busy.
+constexpr std::chrono::milliseconds kSilence{500};
 // How often a thread that looks gives way to those that want to change something.
 constexpr int kMostYields = 64;
-
-class Timer {
- public:
-  Timer(Deadline first, std::chrono::nanoseconds period, Clock::time_point now) noexcept
-      : due_(first < Deadline::at(now) ? Deadline::at(now) : first), period_(period) {}
-
-  [[nodiscard]] Deadline due() const noexcept { return due_; }
-  // To the next time behind `now`; false: there is none. It was due.
-  [[nodiscard]] bool advance(Clock::time_point now) noexcept {
-    if (period_ <= period_.zero()) return false;
-    const Clock::time_point last = now - (now - due_.time()) % period_;
-    due_ = period_ < Clock::time_point::max() - last ? Deadline::at(last + period_)
-                                                     : Deadline::never();
-    return true;
-  }
-
- private:
-  Deadline due_;
-  std::chrono::nanoseconds period_;
-};
-
-struct Member {
-  WaitSet::Key key = 0;
-  std::uint64_t number = 0;
-  // One of these, or a descriptor alone.
-  std::optional<WaitSetEnd> end{};
-  std::optional<Timer> timer{};
-  std::optional<detail::Poller::Watched> watched{};
-  bool reported = false;  // the descriptor, by the poller
-  bool armed = false;     // a wait is announced
-  bool owed = false;      // there was something when it was not its turn; or a wake was spent on it
-
-  [[nodiscard]] bool sleeps_on_word() const noexcept { return end && !watched; }
-  // `thorough`: the kernel is asked by time, and not at each of so many looks.
-  [[nodiscard]] bool ready(Clock::time_point now, bool thorough) noexcept {
-    if (owed || reported) return true;
-    if (timer) return timer->due().passed_at(now);
-    if (watched) return watched->always_ready || (end && end->is_over());
-    return end->has_something(thorough);
-  }
-  void disarm() noexcept {
-    if (std::exchange(armed, false) && end->disarm()) owed = true;
-  }
-};
 
 Error invalid(const std::string& why) { return Error{ErrorCode::kInvalidOption, why}; }
 
 }  // namespace
 
 struct WaitSet::State {
-  State(WaitMode mode, const std::atomic<bool>* stop) noexcept : strategy(mode, stop) {}
+  State(WaitMode mode, const std::atomic<bool>* stop)
+      : news([this] { call(); }), has_flag(stop != nullptr), strategy(mode, stop) {}
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State() { members.clear(); }  // first: another thread calls what they listen to
 
   std::mutex mutex;  // for what follows, but for what only the waiting thread uses
   std::vector<Member> members;
@@ -118,9 +84,14 @@ struct WaitSet::State {
   Atomic<std::uint32_t> control{0};  // changes when whoever sleeps is to look again
   detail::ForkCheck fork_check;
 
+  const Callback<void()> news;  // a member may have some
+
   // The waiting thread's.
+  bool has_flag;  // to stop by, which nobody rings for
   WaitStrategy strategy;
-  int vain_sleeps = 0;     // in a row
+  Deadline wait_ends;
+  int vain_sleeps = 0;  // in a row
+  Clock::time_point last_ready = Clock::now();
   bool armed = false;      // what the last sleep announced still stands
   std::uint32_t seen = 0;  // of `control`, then
   std::vector<PreparedWait> waits;
@@ -175,6 +146,8 @@ struct WaitSet::State {
   [[nodiscard]] bool anything_ready() noexcept;
   void ask_poller() noexcept;
   [[nodiscard]] Deadline next_timer() const noexcept;
+  [[nodiscard]] Deadline rest_until(Clock::time_point now) const noexcept;
+  void listen() noexcept;
   [[nodiscard]] bool make_wake() noexcept;
   [[nodiscard]] bool reserve_waits() noexcept;
   [[nodiscard]] std::chrono::nanoseconds announce_all() noexcept;
@@ -333,6 +306,23 @@ Deadline WaitSet::State::next_timer() const noexcept {
   return first;
 }
 
+// When somebody is to be looked at again, though nothing is told.
+Deadline WaitSet::State::rest_until(Clock::time_point now) const noexcept {
+  Deadline first = Deadline::at(now + (has_flag ? BellSystem::kSlice : Member::kQuietSlice));
+  for (const Member& member : members) first = earlier(first, member.rests_until(now));
+  return first;
+}
+
+// Nothing has come for some time. From now on the kernel says when it is to be asked; a set that is
+// busy has no use for that.
+void WaitSet::State::listen() noexcept {
+  const auto lock = lock_for_look();
+  try {
+    for (Member& member : members) member.listen(Clock::now(), news);
+  } catch (const std::bad_alloc&) {  // then it is asked by time
+  }
+}
+
 // ---- sleeping ----
 
 // The descriptor that stands for all words, in the poller.
@@ -391,6 +381,7 @@ template <class Ready>
 bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
   bool by_words = false;
   bool by_descriptors = false;
+  Clock::time_point begin;
   {
     const auto lock = lock_for_look();
     const bool has_place = reserve_waits();
@@ -406,11 +397,14 @@ bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
       seen = now;
       slice = by_words || by_descriptors ? announce_all() : kNap;
     }
-    deadline = earlier(earlier(deadline, next_timer()), Deadline::after(slice));
     armed = slice == BellSystem::kSlice;
+    begin = Clock::now();
+    // The strategy's own deadline ends a sleep each slice, so that it looks at the flag.
+    if (!has_flag) deadline = wait_ends;
+    deadline = earlier(earlier(deadline, next_timer()), rest_until(begin));
+    if (!armed) deadline = earlier(deadline, Deadline::at(begin + slice));
     asleep = true;
   }
-  const Clock::time_point begin = Clock::now();
   // What was announced stands as long as no word has changed.
   bool unchanged = false;
   if (!anything_ready()) {
@@ -441,7 +435,13 @@ bool WaitSet::State::sleep_once(Ready&& ready, Deadline deadline) noexcept {
   }
   awake.notify_all();
   const bool is_ready = ready();
-  vain_sleeps = is_ready || Clock::now() - begin > kVainSleep ? 0 : vain_sleeps + 1;
+  const Clock::time_point now = Clock::now();
+  vain_sleeps = is_ready || now - begin > kVainSleep ? 0 : vain_sleeps + 1;
+  if (is_ready) {
+    last_ready = now;
+  } else if (now - last_ready >= kSilence) {
+    listen();
+  }
   return is_ready;
 }
 
@@ -529,6 +529,7 @@ Polled<std::span<const WaitSet::Key>> WaitSet::wait(std::span<Key> room,
     count = state.collect(room);
     return count != 0 || state.is_interrupted();
   };
+  state.wait_ends = deadline;
   const WaitResult result = state.strategy.wait(state, deadline, ready, [] { return false; });
   if (state.end_wait() && count == 0) static_cast<void>(ready());
   if (count == 0) {

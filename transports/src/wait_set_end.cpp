@@ -15,13 +15,13 @@ void interrupt_wake(Named& channel) noexcept {
 
 }  // namespace
 
+Named* WaitSetEnd::channel() const noexcept {
+  if (receiver_ != nullptr) return receiver_->backend_.get();
+  return sender_->backend_.get();
+}
+
 Result<void> WaitSetEnd::check() const {
-  const Named* channel = nullptr;
-  if (receiver_ != nullptr) {
-    channel = receiver_->backend_.get();
-  } else {
-    channel = sender_->backend_.get();
-  }
+  const Named* const channel = this->channel();
   if (channel == nullptr) {
     return Error{ErrorCode::kNotFound,
                  "a handle that was closed or moved from can't be waited for"};
@@ -39,8 +39,14 @@ Result<void> WaitSetEnd::check() const {
   return {};
 }
 
-bool WaitSetEnd::has_word() const noexcept {
-  return receiver_ != nullptr ? receiver_->backend_->has_word() : sender_->backend_->has_word();
+bool WaitSetEnd::has_word() const noexcept { return channel()->has_word(); }
+
+std::optional<NativeHandle> WaitSetEnd::closing() const noexcept {
+  return channel() != nullptr ? channel()->closing() : kNoHandle;
+}
+
+void WaitSetEnd::expect_news() const noexcept {
+  if (channel() != nullptr) channel()->expect_news();
 }
 
 Result<NativeHandle> WaitSetEnd::fd() const {
@@ -78,14 +84,10 @@ PreparedWait WaitSetEnd::announce(Fence fence) const noexcept {
   return sender_->backend_->announce(sender_->producer_, sender_->notifier_, fence);
 }
 
-bool WaitSetEnd::disarm() const noexcept {
-  if (receiver_ != nullptr) return receiver_->backend_ != nullptr && receiver_->backend_->disarm();
-  return sender_->backend_ != nullptr && sender_->backend_->disarm();
-}
+bool WaitSetEnd::disarm() const noexcept { return channel() != nullptr && channel()->disarm(); }
 
 void WaitSetEnd::pass_on() const noexcept {
-  if (receiver_ != nullptr && receiver_->backend_ != nullptr) receiver_->backend_->pass_on();
-  if (sender_ != nullptr && sender_->backend_ != nullptr) sender_->backend_->pass_on();
+  if (channel() != nullptr) channel()->pass_on();
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

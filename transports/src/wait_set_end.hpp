@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "rondo/core/platform.hpp"
 #include "rondo/core/result.hpp"
@@ -11,6 +12,8 @@
 #include "rondo/transports/sender.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
+
+class Named;
 
 // A view; the handle stays where it is. One thread at a time, as the handle. Of a handle that is
 // closed meanwhile nothing is announced, and it has something to tell.
@@ -35,12 +38,17 @@ class WaitSetEnd {
   [[nodiscard]] bool is_over() const noexcept;
   // Whether a message or room is there, or the channel is over; ReceiverBackend::stirs().
   [[nodiscard]] bool has_something(bool before_sleep) const noexcept;
-  // Those of the backends. Without a word: there is nothing to wait for, as the handle is closed.
+  // Those of the backends. Of a handle that is closed, kNoHandle and a wait without a word: there
+  // is nothing to wait for.
+  [[nodiscard]] std::optional<NativeHandle> closing() const noexcept;
+  void expect_news() const noexcept;
   [[nodiscard]] PreparedWait announce(Fence fence) const noexcept;
   [[nodiscard]] bool disarm() const noexcept;
   void pass_on() const noexcept;
 
  private:
+  [[nodiscard]] Named* channel() const noexcept;
+
   Receiver* receiver_ = nullptr;  // one of the two
   Sender* sender_ = nullptr;
   std::size_t size_bytes_ = 0;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "rondo/core/attachment.hpp"
+#include "rondo/core/descriptor.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "rondo/core/record_ring.hpp"
 #include "rondo/core/version.hpp"
@@ -92,10 +93,16 @@ class Named {
   // the one that is listened to was rung. Asked for by another thread while the end is armed,
   // beside any call of its owner.
   [[nodiscard]] virtual std::uint64_t pulse() noexcept { return 0; }
+  // A file before whose closing by somebody, or cutting short, there is no such news, nor anything
+  // else that a sleep's slice is for but a wake that was lost; kNoHandle: none ever comes here.
+  // nullopt: it has to be asked for by time. Open as long as this end is.
+  [[nodiscard]] virtual std::optional<NativeHandle> closing() const noexcept {
+    return std::nullopt;
+  }
   // There is such news: the next look asks the kernel.
   virtual void expect_news() noexcept { pacer_.hurry(); }
   [[nodiscard]] virtual Result<std::unique_ptr<WakeDescriptor>> make_wake() {
-    return WakeDescriptor::make([this] { return pulse(); });
+    return WakeDescriptor::make([this] { return pulse(); }, closing().value_or(kNoHandle));
   }
 
   // Whether the wait of this end, for messages or for room, is one for a word: see announce(). Ends

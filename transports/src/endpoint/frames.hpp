@@ -48,6 +48,7 @@ class PoolMembership {
   // Whether memory has been taken away from under the pool.
   [[nodiscard]] bool damaged() const noexcept { return ring_.damaged(); }
   [[nodiscard]] bool at_its_name() const noexcept { return ring_.at_its_name(); }
+  [[nodiscard]] NativeHandle lock_file() const noexcept { return ring_.participants().lock_file(); }
 
   // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
   [[nodiscard]] Presence sender() const noexcept;
@@ -140,6 +141,7 @@ class PoolReceiver final : public ReceiverBackend {
   bool has_news() noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
     return reader_.stats().lost;
   }

@@ -32,6 +32,10 @@ class Membership {
   // A number that changes when one of the other side dies, as the kernel says it; beside any other
   // call but leave().
   [[nodiscard]] virtual std::uint64_t peer_pulse() const noexcept { return 0; }
+  // Named::closing(), of an end with one peer.
+  [[nodiscard]] virtual std::optional<NativeHandle> closing() const noexcept {
+    return std::nullopt;
+  }
   // Whether it is there now, or came and died since this membership was taken.
   [[nodiscard]] virtual bool peer_joined() noexcept = 0;
   // How often its place has been taken so far, and whether that is more often than when this
@@ -79,6 +83,7 @@ class RingSender final : public RecordSender {
   bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::optional<NativeHandle> closing() const noexcept override { return membership_->closing(); }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:
@@ -112,6 +117,7 @@ class RingReceiver final : public RecordReceiver {
   bool has_news() noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::optional<NativeHandle> closing() const noexcept override { return membership_->closing(); }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 

@@ -24,6 +24,7 @@ class GuardedReceiverMembership final : public Membership {
   std::uint64_t peer_pulse() const noexcept override {
     return part_->lock().presence(kGuardedSenderSlot) == Presence::kAbsent ? 2 : 0;
   }
+  std::optional<NativeHandle> closing() const noexcept override { return part_->lock().file(); }
   bool peer_joined() noexcept override { return true; }
   // Sealed: no process can take memory away.
   bool damaged() const noexcept override { return false; }

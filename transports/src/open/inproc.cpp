@@ -95,6 +95,8 @@ class InprocMembership final : public Membership {
     came_ = came_ || ring_->attached[1 - side_];
     return ring_->attached[1 - side_] ? Presence::kPresent : Presence::kAbsent;
   }
+  // Who goes here says so.
+  std::optional<NativeHandle> closing() const noexcept override { return kNoHandle; }
   bool peer_joined() noexcept override { return peer() == Presence::kPresent || came_; }
   std::uint64_t join_count() noexcept override {
     const std::lock_guard lock(InprocTable::instance().mutex);

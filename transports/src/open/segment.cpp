@@ -40,6 +40,9 @@ class SegmentMembership final : public Membership {
     const bool absent = ring_.participants().presence(peer_slot_, peers_) == Presence::kAbsent;
     return std::uint64_t{ring_.participants().generation(peer_slot_)} << 2 | (absent ? 2 : 0);
   }
+  std::optional<NativeHandle> closing() const noexcept override {
+    return ring_.participants().lock_file();
+  }
   bool peer_joined() noexcept override {
     came_ = came_ || peer() == Presence::kPresent || peer_rejoined();
     return came_;

@@ -28,7 +28,7 @@
 // publishers take the slow path too, and its first sleep is one of a millisecond, for the
 // publisher that has not seen the word yet; each further one is twice as long, up to kSlice.
 //
-// Words that a hostile peer scribbled over cost a wake too many, or one late by kSlice.
+// Words that a hostile peer scribbled over cost a wake too many, or one late by the sleep's slice.
 //
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //

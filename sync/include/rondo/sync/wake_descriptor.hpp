@@ -19,8 +19,10 @@
 //             (futex_waitv, Linux 5.16), and writes the eventfds: two sleepers woken for one
 //   kSlices   where that is missing, too: the thread looks at the words each millisecond
 //
-// What no word tells (a death) the same thread asks for, 20 times a second, of all descriptors that
-// sleep: a `pulse` is a number that changes when there is such news. docs/waiting.md has figures.
+// What no word tells (a death) the same thread asks for, of all descriptors that sleep: a `pulse`
+// is a number that changes when there is such news. It asks 20 times a second; or, where that
+// number changes behind the closing of a file alone, when the kernel has told of one
+// (close_watch.hpp). docs/waiting.md has figures.
 #pragma once
 
 #include <cstdint>
@@ -47,10 +49,12 @@ class RONDO_API WakeDescriptor {
 
   // `pulse` is called by another thread, beside any call of the owner, until this object is gone;
   // once here. It must be quick. Without one there is such a thread only where the way needs it.
+  // `closing`: a file, open as long as this object, before whose closing by somebody, or cutting
+  // short, `pulse` gives the same number; if there is one.
   // Errors: kNoDescriptors, kSystem, kUnsupported (no eventfd), with what was missing in the
   // message.
   [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(
-      Callback<std::uint64_t()> pulse = {});
+      Callback<std::uint64_t()> pulse = {}, NativeHandle closing = NativeHandle(std::intptr_t{-1}));
   // Readable when `other` is, a pipe or a socket (or writable: `writing`), and when signalled: for
   // an owner that holds in its own memory what came from there. Where `other` is always ready, as a
   // file is, so is this. Errors: as above.

@@ -18,7 +18,9 @@
 // It looks first, as its wait mode says, then sleeps: on the words of all rings in one system call
 // (futex_waitv) if there are up to 127 and nothing else; else in an epoll, in which one descriptor
 // stands for all the rings. Publishers know nothing of it: they wake it as they would wake a
-// receiver, and pay nothing while it does not sleep. docs/waiting.md has figures.
+// receiver, and pay nothing while it does not sleep. A set to which nothing has come for half a
+// second has the kernel tell it of deaths, which takes a thread, and sleeps for up to half a second
+// at a time. docs/waiting.md has figures.
 //
 // A member is used by the thread that waits, for as long as the wait lasts, and has no claim open
 // meanwhile; it stays where it is as long as it is in the set. Remove it before it is closed or

@@ -1,0 +1,51 @@
+#include "file_news.hpp"
+
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "file_watch_linux.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+int FileNews::watch(NativeHandle file) noexcept {
+  if (!watch_) {
+    watch_ = open_file_watch();
+    watch_.remember();
+  }
+  return watch_ ? watch_file(watch_.get(), file, IN_CLOSE_WRITE | IN_MODIFY) : kNone;
+}
+
+void FileNews::forget(int number) noexcept {
+  if (watch_.intact()) inotify_rm_watch(watch_.get(), number);
+}
+
+bool FileNews::take(Tell tell) noexcept {
+  if (!watch_) return false;
+  const auto lose = [&] {
+    // The program has closed it, and the number is that of a file of its own.
+    static_cast<void>(watch_.release());
+    tell(kNone, true);
+    return true;
+  };
+  if (!watch_.intact()) return lose();
+  // What is left over after that makes it readable again.
+  alignas(inotify_event) std::array<char, 4096> events;
+  const auto bytes = read(watch_.get(), events.data(), events.size());
+  if (bytes < 0 && errno != EAGAIN) return lose();
+  if (bytes <= 0) return false;
+  for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(bytes);) {
+    inotify_event event{};
+    std::memcpy(&event, events.data() + at, sizeof event);
+    at += sizeof event + event.len;
+    const bool lost = (event.mask & IN_Q_OVERFLOW) != 0;
+    tell(lost ? kNone : event.wd, (event.mask & IN_IGNORED) != 0);
+  }
+  return true;
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

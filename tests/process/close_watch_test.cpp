@@ -1,0 +1,424 @@
+// Notice that a file was closed, and the waits over many channels that stand on it.
+//
+//   1. WhoeverClosesItIsTold               killed, too; a mere reader's closing is not
+//   2. WhatIsCutShortIsTold
+//   3. SeveralWatchesOfOneFileAreTold      until the last one goes
+//   4. AFileThatGoesIsToldOfNoMore
+//   5. AForkedChildHasItsOwn
+//   6. WhereTheKernelTellsNothingThereIsNone
+//   7. FilesOfAProgramThatClosedAllDescriptorsAreLeftAlone
+//   8. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
+//   9. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
+//  10. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
+//                                          without inotify
+//  11. ADeathIsToldInAStormOfClosings      a hostile peer
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "conformance/channel_cases.hpp"
+#include "process/stepper.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/rondo.hpp"
+#include "rondo/sync/close_watch.hpp"
+#include "support/event_loop.hpp"
+#include "support/names.hpp"
+#include "support/processes.hpp"
+#include "support/sanitizers.hpp"
+#include "support/system_call_filter.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Clock = Deadline::Clock;
+using Key = WaitSet::Key;
+
+// A file that is open, and its other openings.
+class File {
+ public:
+  explicit File(const std::string& path)
+      : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)), path_(path) {}
+  // Without a name.
+  File() : fd_(detail::open_memory("watched", 0).release()), path_(proc_path(fd_)) {}
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() { close_it(); }
+
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] int again(int flags = O_RDWR) const {
+    return open(path_.c_str(), flags | O_CLOEXEC);
+  }
+  void open_and_close(int flags = O_RDWR) const { close(again(flags)); }
+  void close_it() { close(std::exchange(fd_, -1)); }
+
+ private:
+  static std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+  int fd_;
+  std::string path_;
+};
+
+// A watch, and how often it has told.
+struct Watched {
+  explicit Watched(const File& file)
+      : watch(CloseWatch::of(file.fd(), [this] { times.fetch_add(1); })) {}
+  [[nodiscard]] bool due() const { return watch->due(Clock::now()); }
+  // Bounded by the test's watchdog.
+  void await(int count) const {
+    while (times.load() < count) usleep(100);
+  }
+
+  std::atomic<int> times{0};
+  std::unique_ptr<CloseWatch> watch;
+};
+
+class CloseWatches : public Watchdog {
+ protected:
+  [[nodiscard]] std::string path() const { return directory_.path() + "/file"; }
+  void TearDown() override { unlink(path().c_str()); }
+
+  ScratchDirectory directory_;
+};
+
+TEST_F(CloseWatches, WhoeverClosesItIsTold) {
+  const File named(path());
+  const File nameless;
+  for (const File* file : {&named, &nameless}) {
+    Watched watched(*file);
+    ASSERT_NE(watched.watch, nullptr);
+    EXPECT_TRUE(watched.watch->stands());
+    // Of what came before nothing is told.
+    EXPECT_TRUE(watched.due());
+    EXPECT_FALSE(watched.watch->next().is_never());
+    run_and_kill([&] { return file->again() < 0 ? 1 : 0; });
+    watched.await(1);
+    EXPECT_TRUE(watched.due());
+    // The lock goes just after that: so it is due again.
+    while (!watched.due()) usleep(10);
+    file->open_and_close(O_RDONLY);
+    file->open_and_close();
+    watched.await(2);
+    EXPECT_EQ(watched.times.load(), 2);
+    // One that another process still has open is not closed.
+    const int other = file->again();
+    Child child([] {
+      for (;;) pause();
+      return 0;
+    });
+    close(other);
+    file->open_and_close();
+    watched.await(3);
+    EXPECT_EQ(watched.times.load(), 3);
+    // At last there is nothing more to expect.
+    while (!watched.watch->next().is_never()) static_cast<void>(watched.due()), usleep(1000);
+    EXPECT_FALSE(watched.due());
+  }
+}
+
+TEST_F(CloseWatches, WhatIsCutShortIsTold) {
+  const File file(path());
+  ASSERT_EQ(ftruncate(file.fd(), 4096), 0);
+  Watched watched(file);
+  ASSERT_NE(watched.watch, nullptr);
+  ASSERT_EQ(ftruncate(file.fd(), 0), 0);
+  watched.await(1);
+}
+
+TEST_F(CloseWatches, SeveralWatchesOfOneFileAreTold) {
+  const File file(path());
+  const File other;
+  auto first = std::make_unique<Watched>(file);
+  Watched second(file);
+  const Watched third(other);
+  ASSERT_TRUE(first->watch && second.watch && third.watch);
+  file.open_and_close();
+  first->await(1);
+  second.await(1);
+  first.reset();
+  file.open_and_close();
+  second.await(2);
+  second.watch.reset();
+  file.open_and_close();
+  other.open_and_close();
+  third.await(1);
+  EXPECT_EQ(second.times.load(), 2);
+}
+
+TEST_F(CloseWatches, AFileThatGoesIsToldOfNoMore) {
+  File file(path());
+  const Watched watched(file);
+  ASSERT_NE(watched.watch, nullptr);
+  unlink(path().c_str());
+  file.close_it();
+  while (watched.watch->stands()) usleep(100);
+  watched.await(1);
+}
+
+TEST_F(CloseWatches, AForkedChildHasItsOwn) {
+  const File file(path());
+  auto watched = std::make_unique<Watched>(file);
+  ASSERT_NE(watched->watch, nullptr);
+  Child child([&] {
+    const File mine;
+    // The kernel gives it the number that the parent's has there.
+    const Watched watched_here(mine);
+    if (watched_here.watch == nullptr) return 1;
+    watched.reset();
+    mine.open_and_close();
+    watched_here.await(1);
+    return 0;
+  });
+  EXPECT_EQ(child.join(), 0);
+  EXPECT_EQ(watched->times.load(), 0);
+  file.open_and_close();
+  watched->await(1);
+}
+
+TEST_F(CloseWatches, WhereTheKernelTellsNothingThereIsNone) {
+  for (const long number : {SYS_inotify_init1, SYS_inotify_add_watch, SYS_eventfd2}) {
+    Child child([&] {
+      const File file(path());
+      if (!forbid_system_call(number, number == SYS_inotify_init1 ? EMFILE : EPERM)) return 77;
+      const int next = dup(0);
+      close(next);
+      for (int i = 0; i < 3; ++i) {
+        if (Watched(file).watch != nullptr) return 1;
+      }
+      // Nor does it keep a descriptor.
+      return dup(0) == next ? 0 : 2;
+    });
+    const int status = child.join();
+    if (status == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(status, 0) << number;
+  }
+}
+
+TEST_F(CloseWatches, FilesOfAProgramThatClosedAllDescriptorsAreLeftAlone) {
+  const File file(path());
+  Child child([&] {
+    const Watched watched(file);
+    if (watched.watch == nullptr) return 1;
+    file.open_and_close();
+    watched.await(1);
+    if (close_range(3, ~0u, 0) != 0) return 2;
+    // Each is readable, and its only byte is the program's.
+    std::vector<std::array<int, 2>> pipes(30);
+    for (auto& ends : pipes) {
+      if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return 3;
+      if (write(ends[1], "x", 1) != 1) return 4;
+    }
+    file.open_and_close();
+    while (watched.watch->stands()) usleep(100);
+    for (const auto& ends : pipes) {
+      char byte = 0;
+      if (read(ends[0], &byte, 1) != 1) return 5;
+    }
+    // What is opened anew is told of.
+    const Watched anew(File{});
+    return anew.watch != nullptr ? 0 : 6;
+  });
+  EXPECT_EQ(child.join(), 0);
+}
+
+// Opens and closes a file for as long as it lives.
+class Storm {
+ public:
+  explicit Storm(const std::string& path)
+      : child_([path] {
+          for (;;) close(open(path.c_str(), O_RDWR | O_CLOEXEC));
+          return 0;
+        }) {}
+
+ private:
+  Child child_;
+};
+
+TEST_F(CloseWatches, AStormOfClosingsIsToldNowAndThen) {
+  const File file(path());
+  const File other;
+  const Watched watched(file);
+  const Watched calm(other);
+  ASSERT_TRUE(watched.watch && calm.watch);
+  const Storm storm(path());
+  watched.await(1);
+  const int before = watched.times.load();
+  const auto begin = Clock::now();
+  watched.await(before + 20);
+  other.open_and_close();
+  calm.await(1);
+  const int times = watched.times.load() - before;
+  // Each is read at once with those that came since, some of which the kernel has merged.
+  EXPECT_LE(times, 2 * (Clock::now() - begin) / milliseconds(10) + 4);
+}
+
+WaitSet make_set() { return WaitSet::make(WaitMode::kPark).value(); }
+
+// How often the thread asks who has a lock, in so many seconds, when it waits for nothing.
+TEST_F(CloseWatches, AnIdleSetOfManyAsksTheKernelSeldom) {
+  constexpr int kRings = 64;
+  constexpr seconds kLong{3};
+  constexpr long kAsksOld = 20 * kLong.count() * kRings;
+  std::vector<std::string> urls;
+  for (int i = 0; i < kRings; ++i) urls.push_back("shm:" + unique_word());
+  std::vector<Sender> senders;
+  for (const std::string& url : urls) {
+    auto sender = Sender::open(url + "?capacity=4KiB");
+    ASSERT_TRUE(sender) << sender.error().message;
+    senders.push_back(std::move(sender).value());
+  }
+  Shared<std::atomic<int>> lost;
+  Stepper waiting([&] {
+    std::vector<Receiver> receivers;
+    for (const std::string& url : urls) receivers.push_back(Receiver::open(url).value());
+    WaitSet set = make_set();
+    for (Receiver& receiver : receivers) {
+      if (!set.add(receiver, static_cast<Key>(&receiver - receivers.data()))) ++*lost;
+    }
+    std::array<Key, 1> room{};
+    // It is idle; and what it asks at once when it begins to be told is asked.
+    static_cast<void>(set.wait(room, Deadline::after(milliseconds(2000))));
+    Stepper::begin();
+    if (set.wait(room, Deadline::after(kLong)).status() != Status::kTimedOut) ++*lost;
+    Stepper::end();
+  });
+  long asks = 0;
+  bool entry = true;
+  while (waiting.run_to_system_call()) {
+    if (entry && waiting.system_call() == SYS_fcntl) ++asks;
+    entry = !entry;
+  }
+  EXPECT_EQ(lost->load(), 0);
+  EXPECT_GE(asks, kRings);
+  EXPECT_LE(asks, kAsksOld / 5);
+}
+
+struct Case {
+  const char* name;
+  const char* scheme;
+  const char* options;
+  bool path;
+  long forbidden;
+};
+void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+
+constexpr Case kCases[] = {
+    {"Shm", "shm:", "capacity=4KiB", false, -1},
+    {"File", "file:", "capacity=4KiB", true, -1},
+    {"Readers", "shm:", "capacity=4KiB&readers=3", false, -1},
+    {"Slots", "shm:", "kind=mpmc&slots=4", false, -1},
+    {"Frames", "shm:", "kind=frames&readers=2", false, -1},
+    {"Guarded", "shm+guarded:", "capacity=4KiB", true, -1},
+    {"GuardedReaders", "shm+guarded:", "capacity=4KiB&readers=3", true, -1},
+    {"ShmWithoutInotify", "shm:", "capacity=4KiB", false, SYS_inotify_init1},
+    {"GuardedWithoutWatches", "shm+guarded:", "capacity=4KiB", true, SYS_inotify_add_watch},
+};
+
+class LongSilence : public Watchdog, public ::testing::WithParamInterface<Case> {
+ protected:
+  ScratchDirectory directory_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Every, LongSilence, ::testing::ValuesIn(kCases),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+// A wait that has lasted for so long that all is over which comes at its beginning.
+constexpr milliseconds kSilence{1800};
+
+// The sender's name for it: it goes with the receiver, as the sender is dead.
+TEST_P(LongSilence, AKilledSenderIsToldToOneThatSlept) {
+  for (const bool by_set : {true, false}) {
+    const std::string url =
+        GetParam().scheme + (GetParam().path ? directory_.path() + "/" : "") + unique_word();
+    Child sending([&] {
+      auto sender = Sender::open(url + "?" + GetParam().options);
+      if (!sender) return 1;
+      for (;;) static_cast<void>(sender->wait_for_receiver()), usleep(1000);
+      return 0;
+    });
+    Child receiving([&] {
+      auto receiver = Receiver::open(url, {.wait = Deadline::after(seconds(60))});
+      if (!receiver) return 1;
+      if (GetParam().forbidden >= 0 && !forbid_system_call(GetParam().forbidden, EPERM)) return 77;
+      std::thread killing;
+      // Once this thread sleeps again.
+      const auto kill_it = [&] {
+        killing = std::thread([&] {
+          await_sleep(getpid());
+          sending.signal(SIGKILL);
+        });
+      };
+      if (by_set) {
+        WaitSet set = make_set();
+        if (!set.add(*receiver, 1)) return 2;
+        std::array<Key, 1> room{};
+        if (set.wait(room, Deadline::after(kSilence)).status() != Status::kTimedOut) return 3;
+        kill_it();
+        while (receiver->status() == Status::kOk) {
+          if (!set.wait(room)) return 4;
+          if (receiver->try_next()) return 5;
+        }
+      } else {
+        const auto fd = receiver->fd();
+        if (!fd || receiver->try_next()) return 6;
+        const EventLoop loop(LoopKind::kPoll, *fd);
+        for (const auto until = Clock::now() + kSilence; Clock::now() < until;) {
+          if (loop.wait(milliseconds(100)) && receiver->try_next()) return 7;
+        }
+        kill_it();
+        while (receiver->status() == Status::kOk) {
+          if (!loop.wait()) return 8;
+          if (receiver->try_next()) return 9;
+        }
+      }
+      killing.join();
+      return receiver->status() == Status::kPeerDied ? 0 : 10;
+    });
+    const int status = receiving.join();
+    sending.join();
+    if (GetParam().path) {
+      unlink(url.substr(url.find(':') + 1).c_str());
+    } else {
+      static_cast<void>(remove(url, true));
+    }
+    if (status == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(status, 0) << by_set;
+  }
+}
+
+TEST_F(CloseWatches, ADeathIsToldInAStormOfClosings) {
+  const std::string name = unique_word();
+  const std::string url = "shm:" + name;
+  Child child([&] {
+    auto sender = Sender::open(url);
+    if (!sender) return 1;
+    for (;;) pause();
+  });
+  auto receiver = Receiver::open(url, {.wait = Deadline::after(seconds(60))});
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  const Storm storm("/dev/shm/rondo-" + name);
+  WaitSet set = make_set();
+  ASSERT_TRUE(set.add(*receiver, 1));
+  std::array<Key, 1> room{};
+  EXPECT_EQ(set.wait(room, Deadline::after(milliseconds(800))).status(), Status::kTimedOut);
+  child.signal(SIGKILL);
+  while (receiver->status() == Status::kOk) {
+    ASSERT_TRUE(set.wait(room));
+    EXPECT_FALSE(receiver->try_next());
+  }
+  EXPECT_EQ(receiver->status(), Status::kPeerDied);
+}
+
+}  // namespace
+}  // namespace rondo::testing
