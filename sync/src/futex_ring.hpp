@@ -35,9 +35,10 @@ class FutexRing {
   };
   using Ptr = std::unique_ptr<FutexRing, GiveBack>;
 
-  // A ring for this thread, each end of whose waits will write `event`. Null: the system does not
-  // have it, or not for us (a filter, kernel.io_uring_disabled).
-  [[nodiscard]] static Ptr take(NativeHandle event);
+  // A ring for this thread, each end of whose waits will write `event`. Null: there is none to be
+  // had; `for_good`: later neither, as the system does not have it, or not for us (a filter,
+  // kernel.io_uring_disabled).
+  [[nodiscard]] static Ptr take(NativeHandle event, bool& for_good);
 
   FutexRing(const FutexRing&) = delete;
   FutexRing& operator=(const FutexRing&) = delete;
@@ -66,10 +67,11 @@ class FutexRing {
   [[nodiscard]] static ThisThread& this_thread() noexcept;
   [[nodiscard]] static std::shared_ptr<Kept> kept_by_this_thread();
   FutexRing(UniqueFd ring, std::shared_ptr<Kept> home) noexcept;
-  [[nodiscard]] static std::unique_ptr<FutexRing> make(const std::shared_ptr<Kept>& home);
+  [[nodiscard]] static std::unique_ptr<FutexRing> make(const std::shared_ptr<Kept>& home,
+                                                       bool& for_good);
   [[nodiscard]] bool writes(NativeHandle event) noexcept;
   [[nodiscard]] bool map(const void* params) noexcept;
-  [[nodiscard]] bool works() noexcept;
+  [[nodiscard]] int try_it() noexcept;
   [[nodiscard]] bool wait_for_group(std::uint32_t group,
                                     std::span<const PreparedWait> waits) noexcept;
   [[nodiscard]] bool submit(const io_uring_sqe& entry) noexcept;

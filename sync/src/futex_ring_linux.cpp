@@ -32,8 +32,14 @@ constexpr std::uint64_t kCancelTag = kWaitTag + FutexRing::kMostGroups;
 constexpr std::size_t kMostKept = 8;
 constexpr int kMostTries = 1000;  // of a call that signals interrupt
 
-// Whether a ring did not work once: then none is asked for again.
+// Whether a ring did not work once, and none ever will: then none is asked for again.
 std::atomic<bool> useless{false};
+
+// Whether what the system said will be said again. Not of want of descriptors or memory.
+bool is_for_good(int error) noexcept {
+  return error == ENOSYS || error == EPERM || error == EACCES || error == EINVAL ||
+         error == EOPNOTSUPP;
+}
 
 std::uint32_t peek(const std::uint32_t* word) noexcept {
   // relaxed: completions are written in system calls of this very thread (DEFER_TASKRUN), and the
@@ -98,9 +104,10 @@ FutexRing::FutexRing(UniqueFd ring, std::shared_ptr<Kept> home) noexcept
   ring_.remember();
 }
 
-FutexRing::Ptr FutexRing::take(NativeHandle event) {
+FutexRing::Ptr FutexRing::take(NativeHandle event, bool& for_good) {
   // relaxed: one that is asked for in vain costs a system call.
-  if (useless.load(std::memory_order_relaxed)) return nullptr;
+  for_good = useless.load(std::memory_order_relaxed);
+  if (for_good) return nullptr;
   const std::shared_ptr<Kept> home = kept_by_this_thread();
   if (home == nullptr) return nullptr;
   for (;;) {
@@ -114,7 +121,7 @@ FutexRing::Ptr FutexRing::take(NativeHandle event) {
     ring->cancel();
     if (ring->waiting_ == 0 && ring->writes(event)) return Ptr(ring.release());
   }
-  std::unique_ptr<FutexRing> ring = make(home);
+  std::unique_ptr<FutexRing> ring = make(home, for_good);
   if (ring == nullptr || !ring->writes(event)) return nullptr;
   return Ptr(ring.release());
 }
@@ -128,16 +135,23 @@ void FutexRing::GiveBack::operator()(FutexRing* given) const noexcept {
   if (!home->ended && home->rings.size() < kMostKept) home->rings.push_back(std::move(ring));
 }
 
-std::unique_ptr<FutexRing> FutexRing::make(const std::shared_ptr<Kept>& home) {
+std::unique_ptr<FutexRing> FutexRing::make(const std::shared_ptr<Kept>& home, bool& for_good) {
   io_uring_params params{};
   params.flags =
       IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
   UniqueFd fd = take_over(static_cast<int>(syscall(SYS_io_uring_setup, kEntries, &params)));
-  if (!fd) return nullptr;
+  if (!fd) {
+    for_good = is_for_good(errno);
+    return nullptr;
+  }
   std::unique_ptr<FutexRing> ring(new FutexRing(std::move(fd), home));
-  if (ring->map(&params) && ring->works()) return ring;
+  int error = (params.features & IORING_FEAT_SINGLE_MMAP) != 0 ? 0 : ENOSYS;
+  if (error == 0 && !ring->map(&params)) error = errno;
+  if (error == 0) error = ring->try_it();
+  if (error == 0) return ring;
+  for_good = is_for_good(error);
   // relaxed: as above.
-  useless.store(true, std::memory_order_relaxed);
+  if (for_good) useless.store(true, std::memory_order_relaxed);
   return nullptr;
 }
 
@@ -155,7 +169,6 @@ FutexRing::~FutexRing() {
 
 bool FutexRing::map(const void* parameters) noexcept {
   const auto& params = *static_cast<const io_uring_params*>(parameters);
-  if ((params.features & IORING_FEAT_SINGLE_MMAP) == 0) return false;
   const auto map_at = [&](std::size_t bytes, off_t offset) {
     void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
                               ring_.get(), offset);
@@ -183,13 +196,15 @@ bool FutexRing::map(const void* parameters) noexcept {
   return true;
 }
 
-// A kernel that knows the operation says of a word that has another value: try again.
-bool FutexRing::works() noexcept {
+// Returns 0 or the error. A kernel that knows the operation says of a word that has another value:
+// try again.
+int FutexRing::try_it() noexcept {
   const Atomic<std::uint32_t> word{1};
   const PreparedWait other{&word, 0, {}};
-  if (!wait({&other, 1})) return false;
+  if (!wait({&other, 1})) return errno;
   take_completions();
-  return waiting_ == 0 && result_ == -EAGAIN;
+  if (waiting_ != 0) return ENOSYS;  // it waits
+  return result_ == -EAGAIN ? 0 : -result_;
 }
 
 bool FutexRing::ours() const noexcept {
@@ -276,7 +291,9 @@ bool FutexRing::wait(std::span<const PreparedWait> waits) noexcept {
   for (std::uint32_t group = 0; !waits.empty(); ++group) {
     const std::size_t count = std::min(waits.size(), kMostWaits);
     if (!wait_for_group(group, waits.first(count))) {
+      const int error = errno;
       cancel();
+      errno = error;
       return false;
     }
     waits = waits.subspan(count);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <new>
 #include <span>
 #include <utility>
@@ -24,6 +25,9 @@ namespace {
 // epoll_wait() in between: that alone takes several times as many.
 std::uint64_t no_time_for_a_call() noexcept { return can_evict_lines() ? 100 : 0; }
 
+// How often to ask for an io_uring that was not to be had.
+constexpr std::chrono::seconds kRingAgain{1};
+
 Error no_event(int error) {
   Error failure = detail::system_error(error, "can't make an eventfd for the handle's descriptor");
   if (error == ENOSYS || error == EPERM) failure.code = ErrorCode::kUnsupported;
@@ -36,7 +40,9 @@ struct WakeDescriptor::State {
   detail::UniqueFd event;
   detail::UniqueFd outer;  // of one beside another descriptor: epoll, over both
   bool always = false;     // the other one is always ready
-  bool by_thread = false;  // the thread is known to be all that is left
+  bool by_thread = false;  // the thread sleeps on the words, or would
+  bool for_good = false;   // as it is known to be all that is left
+  Deadline ring_again{};   // else: when to ask for a ring once more
   bool added = false;      // the thread knows of the entry
   NativeHandle closing = detail::kNoHandle;
   detail::FutexRing::Ptr ring{};
@@ -86,22 +92,35 @@ struct WakeDescriptor::State {
   }
   void take_ring() noexcept {
     try {
-      ring = detail::FutexRing::take(event.get());
+      ring = detail::FutexRing::take(event.get(), for_good);
     } catch (const std::bad_alloc&) {  // then there is the thread
     }
+    refuse_ring();
+  }
+  // For want of descriptors or memory: that may pass.
+  void refuse_ring() noexcept {
+    if (ring == nullptr) ring_again = Deadline::after(kRingAgain);
+  }
+  // False: there is none for so many words, or none now.
+  [[nodiscard]] bool ring_waits(std::span<const PreparedWait> waits) noexcept {
+    drop_anothers_ring();
+    if (for_good || waits.size() > detail::FutexRing::kMostWords) {
+      if (ring != nullptr) ring->cancel();
+      return false;
+    }
+    if (ring == nullptr && (!by_thread || ring_again.passed())) take_ring();
+    if (ring == nullptr || ring->wait(waits)) return ring != nullptr;
+    ring.reset();
+    refuse_ring();
+    return false;
   }
   // False: nothing can be waited for now.
   [[nodiscard]] bool sleep_on(std::span<const PreparedWait> waits) noexcept {
     bool brief = false;
     for (const PreparedWait& wait : waits) brief = brief || wait.slice < BellSystem::kSlice;
-    bool thread_now = by_thread || waits.size() > detail::FutexRing::kMostWords;
-    if (!thread_now) {
-      drop_anothers_ring();
-      if (ring == nullptr) take_ring();
-      by_thread = thread_now = ring == nullptr || !ring->wait(waits);
-      if (by_thread) ring.reset();
-    }
-    return !(thread_now || brief) || watch(waits, thread_now);
+    const bool was_by_thread = std::exchange(by_thread, !ring_waits(waits));
+    if (was_by_thread && !by_thread && added) detail::WakeThread::instance().forget(entry);
+    return !(by_thread || brief) || watch(waits, by_thread);
   }
   void end_wait() noexcept {
     if (is_beside()) return;

@@ -8,10 +8,13 @@
 //   6. TheThreadGoesWithTheLastOneAndTakesNoSignals
 //   7. WithoutAnEventfdTheErrorSaysSo
 //   8. AWakeIsNotSpentOnOneThatWasInterrupted
+//   9. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
 // All but the first one with io_uring, without it (EPERM and ENOSYS), without futex_waitv besides.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -323,6 +326,48 @@ TEST_P(WakeWays, AWakeIsNotSpentOnOneThatWasInterrupted) {
       EXPECT_EQ(futex_wake(word, 1), 0) << i;
     }
   });
+}
+
+// A handle that moves to another thread takes another io_uring there. When there was none left once,
+// it slept by the helper thread from then on.
+TEST(WakeDescriptors, WhatWasRefusedForWantOfDescriptorsIsAskedForAgain) {
+  Child child([] {
+    const auto wake = make();
+    if (wake->way() != Way::kIoUring) return 77;
+    const EventLoop loop(LoopKind::kPoll, wake->fd());
+    Atomic<std::uint32_t> word{0};
+    std::thread other([&] {
+      rlimit before{};
+      getrlimit(RLIMIT_NOFILE, &before);
+      const int next = dup(0);
+      close(next);
+      const rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+      setrlimit(RLIMIT_NOFILE, &none);
+      static_cast<void>(wake->clear());
+      EXPECT_TRUE(wake->sleep({&word, 0, BellSystem::kSlice}));
+      EXPECT_NE(wake->way(), Way::kIoUring);
+      word.store(1, std::memory_order_relaxed);
+      futex_wake(word, 1);
+      EXPECT_TRUE(loop.wait());
+      setrlimit(RLIMIT_NOFILE, &before);
+      // Bounded by the test's watchdog.
+      do {
+        usleep(1000);
+        static_cast<void>(wake->clear());
+        EXPECT_TRUE(wake->sleep({&word, 1, BellSystem::kSlice}));
+      } while (wake->way() != Way::kIoUring);
+      // The thread has let go of the word: one wake ends the one sleep.
+      EXPECT_EQ(futex_wake(word, 1), 1);
+      EXPECT_TRUE(loop.wait());
+      static_cast<void>(wake->clear());
+      EXPECT_EQ(futex_wake(word, 1), 0);
+    });
+    other.join();
+    return ::testing::Test::HasFailure() ? 1 : 0;
+  });
+  const int status = child.join();
+  if (status == 77) GTEST_SKIP() << "no io_uring here";
+  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
