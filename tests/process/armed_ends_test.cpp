@@ -8,6 +8,7 @@
 //   5. AnArmedReceiverHasToldOfAllTheRoom
 //   6. WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor
 //   7. ByteStreamsHaveADescriptorInstead
+//   8. AWakeOfWhichAWaitSetTellsNobodyGoesOn
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
@@ -22,6 +23,7 @@
 
 #include "endpoint/backend.hpp"
 #include "open/open.hpp"
+#include "rondo/transports/wait_set.hpp"
 #include "support/names.hpp"
 #include "support/processes.hpp"
 
@@ -416,6 +418,43 @@ TEST(ArmedStreams, ByteStreamsHaveADescriptorInstead) {
   EXPECT_FALSE(
       pair->first.backend->arm(pair->first.producer, pair->first.notifier, 16).has_value());
   EXPECT_FALSE(pair->second.backend->arm(pair->second.consumer, pair->second.notifier).has_value());
+}
+
+// A wake goes to one receiver. Where that is a wait set's, and the wait ends for another reason,
+// the next one is woken; else the message lies there until somebody's slice is over.
+TEST(ArmedEndsBesideASet, AWakeOfWhichAWaitSetTellsNobodyGoesOn) {
+  const std::string url = "shm:" + unique_word();
+  auto sender = Sender::open(url + "?kind=mpmc&slots=4");
+  ASSERT_TRUE(sender) << sender.error().message;
+  auto receiver = Receiver::open(url);
+  auto other = detail::open_receiver(url, {});
+  ASSERT_TRUE(receiver && other);
+  End end{0, std::move(other).value()};
+  auto set = WaitSet::make(WaitMode::kPark);
+  ASSERT_TRUE(set && set->add(*receiver, 1));
+  std::array<WaitSet::Key, 1> room{};
+  int passed_on = 0;
+  for (int round = 0; round < 300; ++round) {
+    while (!end.arm()->may_sleep) ASSERT_EQ(end.take(), Status::kWouldBlock);
+    std::thread sending([&] {
+      await_sleep(getpid());
+      EXPECT_EQ(sender->send(std::string_view("message")), Status::kOk);
+      set->interrupt();
+    });
+    const Status status = set->wait(room).status();
+    sending.join();
+    const bool woken = end.parts.backend->disarm();
+    if (status == Status::kInterrupted) {
+      EXPECT_TRUE(woken) << round;
+      passed_on += woken ? 1 : 0;
+      EXPECT_EQ(end.take(), Status::kOk);
+    } else {
+      EXPECT_TRUE(receiver->try_next());
+      EXPECT_EQ(set->wait(room).status(), Status::kInterrupted);
+    }
+  }
+  EXPECT_GT(passed_on, 0);
+  end.parts.backend->detach(end.parts.consumer, end.parts.notifier);
 }
 
 }  // namespace

@@ -93,6 +93,7 @@ struct WaitSet::State {
   int vain_sleeps = 0;  // in a row
   Clock::time_point last_ready = Clock::now();
   bool armed = false;      // what the last sleep announced still stands
+  bool spent = false;      // a wake, on a member
   std::uint32_t seen = 0;  // of `control`, then
   std::vector<PreparedWait> waits;
   std::unique_ptr<WakeDescriptor> wake;  // stands for all words in the poller
@@ -156,6 +157,7 @@ struct WaitSet::State {
   template <class Ready>
   bool sleep_once(Ready&& ready, Deadline deadline) noexcept;
   [[nodiscard]] bool end_wait() noexcept;
+  void pass_on() noexcept;
 };
 
 // ---- members ----
@@ -256,6 +258,7 @@ std::size_t WaitSet::State::collect(std::span<Key> room) noexcept {
     if (member.ready(now, thorough)) {
       member.owed = count == room.size();
       if (!member.owed) {
+        member.spent = false;
         room[count++] = member.key;
         next = i + 1;
         stays = !member.timer || member.timer->advance(now);
@@ -358,7 +361,7 @@ std::chrono::nanoseconds WaitSet::State::announce_all() noexcept {
     waits.assign(1, PreparedWait{&control, seen, BellSystem::kSlice});
     for (Member& member : members) {
       if (!member.sleeps_on_word()) continue;
-      member.disarm();
+      spent |= member.disarm();
       const PreparedWait wait = member.end->announce(fence);
       if (wait.word == nullptr) continue;
       member.armed = true;
@@ -373,7 +376,7 @@ std::chrono::nanoseconds WaitSet::State::announce_all() noexcept {
 }
 
 void WaitSet::State::disarm_all() noexcept {
-  for (Member& member : members) member.disarm();
+  for (Member& member : members) spent |= member.disarm();
 }
 
 // Announces, looks again, and sleeps once: until something may be ready, `deadline`, or a slice.
@@ -456,6 +459,14 @@ bool WaitSet::State::end_wait() noexcept {
                      [](const Member& member) { return member.owed; });
 }
 
+// There may be no other wait: a wake that was spent on a member of which nobody is told, as there
+// was no room or the wait was interrupted, would be lost to the others of its channel.
+void WaitSet::State::pass_on() noexcept {
+  if (!std::exchange(spent, false)) return;
+  const auto lock = lock_for_look();
+  for (Member& member : members) member.pass_on();
+}
+
 // ---- the interface ----
 
 WaitSet::WaitSet(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
@@ -498,8 +509,8 @@ bool WaitSet::remove(Key key) noexcept {
                                [key](const Member& member) { return member.key == key; });
   if (at == state.members.end()) return false;
   if (at->sleeps_on_word()) {
-    at->disarm();
-    if (at->owed) at->end->pass_on();
+    static_cast<void>(at->disarm());
+    at->pass_on();
   }
   state.take_out(static_cast<std::size_t>(at - state.members.begin()));
   state.changed();
@@ -532,6 +543,7 @@ Polled<std::span<const WaitSet::Key>> WaitSet::wait(std::span<Key> room,
   state.wait_ends = deadline;
   const WaitResult result = state.strategy.wait(state, deadline, ready, [] { return false; });
   if (state.end_wait() && count == 0) static_cast<void>(ready());
+  state.pass_on();
   if (count == 0) {
     // W5 (acquire, pairs with W4): as the caller may ask what the interrupt was for.
     if (state.interrupted.exchange(false, std::memory_order_acquire)) return Status::kInterrupted;

@@ -58,6 +58,7 @@ struct WaitSetMember {
   bool reported = false;  // the descriptor, by the poller
   bool armed = false;     // a wait is announced
   bool owed = false;      // there was something when it was not its turn; or a wake was spent on it
+  bool spent = false;     // such a wake, and nobody was told
 
   // Of one that sleeps on a word: what tells when the kernel is to be asked. Else that is by time.
   std::unique_ptr<CloseWatch> closing{};
@@ -74,8 +75,16 @@ struct WaitSetMember {
     if (watched) return watched->always_ready || (end && end->is_over());
     return end->has_something(is_to_ask(now, thorough));
   }
-  void disarm() noexcept {
-    if (std::exchange(armed, false) && end->disarm()) owed = true;
+  // True: a wake has been spent on it.
+  bool disarm() noexcept {
+    if (!std::exchange(armed, false) || !end->disarm()) return false;
+    return owed = spent = true;
+  }
+  // Such a wake goes to another participant.
+  void pass_on() noexcept {
+    if (!std::exchange(spent, false)) return;
+    owed = false;
+    end->pass_on();
   }
   // When it is to be looked at again, though nothing is told.
   [[nodiscard]] Deadline rests_until(Clock::time_point now) const noexcept {
