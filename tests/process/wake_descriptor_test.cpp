@@ -328,8 +328,8 @@ TEST_P(WakeWays, AWakeIsNotSpentOnOneThatWasInterrupted) {
   });
 }
 
-// A handle that moves to another thread takes another io_uring there. When there was none left once,
-// it slept by the helper thread from then on.
+// A handle that moves to another thread takes another io_uring there. When there was none left
+// once, it slept by the helper thread from then on.
 TEST(WakeDescriptors, WhatWasRefusedForWantOfDescriptorsIsAskedForAgain) {
   Child child([] {
     const auto wake = make();
