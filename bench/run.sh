@@ -84,6 +84,9 @@ measure growth_compare 25 4 "${many[@]}" "${real_time[@]}"
 headline "Between two processes: a guarded ring against a simple one"
 measure guarded_compare 30 5 "${many[@]}"
 
+headline "A request and its reply, beside two bare messages"
+measure calls_compare 20 4 "${many[@]}" "${real_time[@]}"
+
 headline "Opening a channel, beside a memset of fresh memory"
 measure opening_compare 40 6 --rounds "$([[ $quick ]] && echo 5 || echo 15)" "${real_time[@]}"
 

@@ -14,6 +14,7 @@ enum ExitCode : int {
   kPeerVanished = 5,  // the other side was killed, or left before the end
   kCorruptData = 6,   // the channel holds bytes that no honest peer writes
   kInOut = 7,         // reading the input or writing the output failed
+  kRefused = 8,       // a service refused what was asked of it
   // 128 + n: ended by signal n, as shells report it
 };
 

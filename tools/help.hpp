@@ -17,7 +17,8 @@ Exit codes:
   0  done: the stream ended in order        5  the other side was killed, or left early
   2  an option or URL that can't be meant   6  the channel holds corrupt data
   3  the channel can't be opened            7  reading input or writing output failed
-  4  no peer came within --wait             128+N  ended by signal N, as shells say it
+  4  no peer came within --wait             8  a service refused what was asked
+                                            128+N  ended by signal N, as shells say it
 )";
 
 inline constexpr const char* kSendFooter = R"(Formats:
@@ -72,6 +73,26 @@ Examples:
   rondo bridge 'unix:/run/in?framing=lines' 'shm:log?readers=8'
   rondo bridge --restart shm:ticks 'fifo:/run/ticks?framing=lines'
   rondo bridge --progress shm:video file:/mnt/spool
+)";
+
+inline constexpr const char* kCallFooter =
+    R"(Each request is answered before the next one is asked. A request that the service refuses is
+reported, and the exit code is then 8; the others are asked all the same.
+
+Examples:
+  rondo serve shm:upper 'tr a-z A-Z'           in one terminal
+  echo hello | rondo call shm:upper            in another
+  rondo call --format blocks --wait 5 shm:thumbnails < photo.jpg > small.jpg
+)";
+
+inline constexpr const char* kServeFooter =
+    R"(COMMAND reads the request and writes the reply. If it ends with another code than 0, the caller
+is told so; if its caller waits no longer, it is killed. One request is answered at a time, of one
+caller; when that has gone the next one may come. Ends by Ctrl-C.
+
+Examples:
+  rondo serve shm:upper 'tr a-z A-Z'
+  rondo serve unix:/run/thumbnails 'convert - -resize 200x200 jpeg:-'
 )";
 
 inline constexpr const char* kBenchFooter =

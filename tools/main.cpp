@@ -34,6 +34,12 @@ Format parse_format(const std::string& text) {
   refuse("--format", text, "it is one of lines, records, blocks");
 }
 
+Format parse_call_format(const std::string& text) {
+  const Format format = parse_format(text);
+  if (format == Format::kRecords) refuse("--format", text, "it is one of lines, blocks");
+  return format;
+}
+
 std::uint64_t parse_number(const std::string& option, const std::string& text) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -175,6 +181,27 @@ void add_bridge(CLI::App& app, BridgeOptions& options) {
   command.footer(kBridgeFooter);
 }
 
+void add_calls(CLI::App& app, TransferOptions& transfer, ServeOptions& serve) {
+  CLI::App& call = *app.add_subcommand("call", "Ask a service, once for each line of the input");
+  add_url(call, transfer.url);
+  add_parsed(call, "-f,--format", transfer.format, parse_call_format, "FORMAT",
+             "What a request is: a line (lines, default), or all of the input (blocks)");
+  add_parsed(call, "-n,--count", transfer.count, parse_count, "N", "Stop after N requests");
+  add_parsed(call, "-w,--wait", transfer.wait_seconds, parse_seconds, "SECONDS",
+             "Give up (exit code 4) if the service has not come, or not answered, after\n"
+             "SECONDS; without it, wait as long as it takes");
+  call.footer(kCallFooter);
+
+  CLI::App& command = *app.add_subcommand("serve", "Answer requests with what a command says");
+  add_url(command, serve.transfer.url);
+  command.add_option("COMMAND", serve.command, "Run by the shell for each request, its input")
+      ->required()
+      ->type_name("");
+  command.add_flag("-1,--once", serve.once, "End with the first caller");
+  command.add_flag("-q,--quiet", serve.transfer.quiet, "Say nothing but why it failed");
+  command.footer(kServeFooter);
+}
+
 void add_inspection(CLI::App& app, InspectOptions& options) {
   CLI::App& ls =
       *app.add_subcommand("ls", "List the channels in shared memory, and who is attached");
@@ -240,6 +267,8 @@ int run(int argc, const char* const* argv) {
   add_recv(app, transfer);
   BridgeOptions bridge;
   add_bridge(app, bridge);
+  ServeOptions serve;
+  add_calls(app, transfer, serve);
   add_inspection(app, inspect);
   add_bench(app, bench);
   for (CLI::App* command : app.get_subcommands({})) command->group("Commands");
@@ -261,10 +290,12 @@ int run(int argc, const char* const* argv) {
   }
 
   const std::string command = app.get_subcommands().front()->get_name();
-  set_speaker("rondo " + command, transfer.quiet || bridge.to.quiet);
+  set_speaker("rondo " + command, transfer.quiet || bridge.to.quiet || serve.transfer.quiet);
   if (command == "send") return run_send(transfer);
   if (command == "recv") return run_recv(transfer);
   bridge.from.await_successor = bridge.to.await_successor = bridge.restart;
+  if (command == "call") return run_call(transfer);
+  if (command == "serve") return run_serve(serve);
   if (command == "bridge") return run_bridge(bridge);
   if (command == "ls") return run_ls(inspect);
   if (command == "info") return run_info(inspect);

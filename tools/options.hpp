@@ -40,6 +40,12 @@ struct BridgeOptions {
   bool progress = false;
 };
 
+struct ServeOptions {
+  TransferOptions transfer;
+  std::string command;  // for the shell
+  bool once = false;    // end with the first caller
+};
+
 struct InspectOptions {
   std::string url;
   bool json = false;

@@ -1,0 +1,406 @@
+// Requests and replies over each pair of channels (rondo/call.hpp). Each line has a test of the
+// same name, in this order.
+//
+//  1. AReplyComesToItsRequest
+//  2. RepliesComeInAnyOrderAndToWhoeverWaits
+//  3. WhoeverComesNextIsTaken
+//  4. AReplyThatIsTooLateIsDroppedAndIsNobodyElses
+//  5. ACancelledRequestIsNotAnswered
+//  6. TheServiceRefusesInItsOwnWords
+//  7. TheServiceIsToldHowLongItsCallerWaits
+//  8. RequestsAndRepliesAreWrittenInPlace
+//  9. SizesUpToTheLargestAndNoMore
+// 10. GarbageIsCountedAndHarmsNobody
+// 11. RepliesOfAnEarlierCallerAreDropped
+// 12. SoManyAtOnceAndNoMore
+// 13. AServiceThatLeavesOrBreaksOffIsToldAtOnce
+// 14. ACallerThatLeavesIsToldAtOnce
+// 15. BetweenProcessesByOneName
+// 16. AServiceThatIsKilledIsToldAtOnce
+#include "rondo/call.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "conformance/channel_fixture.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using detail::CallHead;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+const Deadline kNow = Deadline::now();
+Deadline soon() { return Deadline::after(seconds(60)); }
+
+class CallTest : public ChannelTest {
+ protected:
+  // A caller and its service, in one thread: nothing that they do waits for the other.
+  struct Both {
+    Caller caller;
+    Service service;
+  };
+  [[nodiscard]] Both both(std::uint64_t capacity = 1 << 16) const {
+    auto there = open("", {}, capacity);
+    auto back = open("", {}, capacity);
+    return {Caller(std::move(there.first), std::move(back.second)),
+            Service(std::move(there.second), std::move(back.first))};
+  }
+  // What comes next at the service, or why nothing.
+  static std::string asked(Service& service) {
+    const auto request = service.next(soon());
+    return request ? std::string(request->text()) : std::string(to_string(request.status()));
+  }
+  static CallId take(Service& service) {
+    const auto request = service.next(soon());
+    EXPECT_TRUE(request) << to_string(request.status());
+    return request ? request->id() : CallId{};
+  }
+  static std::string text_of(const Polled<Reply>& reply) {
+    return reply ? std::string(reply->text()) : "<" + std::string(to_string(reply.status())) + ">";
+  }
+  static CallId begin(Caller& caller, std::string_view text) {
+    const auto call = caller.begin(bytes_of(text), soon());
+    EXPECT_TRUE(call) << to_string(call.status());
+    return call ? *call : CallId{};
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Every, CallTest, ::testing::ValuesIn(kChannelCases),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST_P(CallTest, AReplyComesToItsRequest) {
+  auto [caller, service] = both();
+  for (int i = 0; i < 100; ++i) {
+    const CallId call = begin(caller, "question " + std::to_string(i));
+    EXPECT_EQ(caller.under_way(), 1u);
+    {
+      const auto request = service.next(soon());
+      ASSERT_TRUE(request);
+      EXPECT_EQ(request->text(), "question " + std::to_string(i));
+      EXPECT_TRUE(request->answer_by().is_never());
+      // While it still lies in the channel.
+      EXPECT_EQ(service.reply(request->id(), "answer to " + std::string(request->text())),
+                Status::kOk);
+      EXPECT_EQ(service.reply(request->id(), "twice"), Status::kClosed);
+    }
+    const auto reply = caller.wait(call, soon());
+    EXPECT_EQ(text_of(reply), "answer to question " + std::to_string(i));
+    EXPECT_FALSE(reply->failed());
+    EXPECT_EQ(reply->call(), call);
+    EXPECT_EQ(caller.under_way(), 0u);
+  }
+  EXPECT_EQ(service.under_way(), 0u);
+}
+
+TEST_P(CallTest, RepliesComeInAnyOrderAndToWhoeverWaits) {
+  auto [caller, service] = both();
+  std::vector<CallId> calls;
+  std::vector<CallId> requests;
+  for (int i = 0; i < 5; ++i) calls.push_back(begin(caller, std::to_string(i)));
+  for (int i = 0; i < 5; ++i) requests.push_back(take(service));
+  for (const int i : {3, 0, 4, 2, 1}) {
+    EXPECT_EQ(service.reply(requests[i], "to " + std::to_string(i)), Status::kOk);
+  }
+  for (const int i : {4, 1, 0, 3, 2}) {
+    EXPECT_EQ(text_of(caller.wait(calls[i], soon())), "to " + std::to_string(i));
+    EXPECT_EQ(caller.wait(calls[i], kNow).status(), Status::kClosed);
+  }
+  EXPECT_EQ(caller.late(), 0u);
+}
+
+TEST_P(CallTest, WhoeverComesNextIsTaken) {
+  auto [caller, service] = both();
+  EXPECT_EQ(caller.next(kNow).status(), Status::kClosed);
+  const CallId first = begin(caller, "a");
+  const CallId second = begin(caller, "b");
+  const CallId third = begin(caller, "c");
+  const CallId a = take(service);
+  const CallId b = take(service);
+  const CallId c = take(service);
+  EXPECT_EQ(service.reply(b, "B"), Status::kOk);
+  EXPECT_EQ(service.reply(c, "C"), Status::kOk);
+  EXPECT_EQ(text_of(caller.wait(third, soon())), "C");  // b's is kept
+  EXPECT_EQ(caller.next(kNow)->call(), second);
+  EXPECT_EQ(caller.next(kNow).status(), Status::kWouldBlock);
+  EXPECT_EQ(service.reply(a, "A"), Status::kOk);
+  EXPECT_EQ(caller.next(soon())->call(), first);
+}
+
+TEST_P(CallTest, AReplyThatIsTooLateIsDroppedAndIsNobodyElses) {
+  auto [caller, service] = both();
+  EXPECT_EQ(caller.call(bytes_of("slow"), Deadline::after(milliseconds(1))).status(),
+            Status::kTimedOut);
+  EXPECT_EQ(caller.under_way(), 0u);
+  const CallId slow = take(service);
+  EXPECT_EQ(service.reply(slow, "too late"), Status::kOk);  // it has not seen yet that it is
+  const CallId next = begin(caller, "next");
+  EXPECT_EQ(service.reply(take(service), "in time"), Status::kOk);
+  EXPECT_EQ(text_of(caller.wait(next, soon())), "in time");
+  EXPECT_EQ(caller.late(), 1u);
+  // A wait that was in vain may be taken up again.
+  const CallId again = begin(caller, "again");
+  EXPECT_EQ(caller.wait(again, Deadline::after(milliseconds(1))).status(), Status::kTimedOut);
+  EXPECT_EQ(service.reply(take(service), "now"), Status::kOk);
+  EXPECT_EQ(text_of(caller.wait(again, soon())), "now");
+}
+
+TEST_P(CallTest, ACancelledRequestIsNotAnswered) {
+  auto [caller, service] = both();
+  const CallId call = begin(caller, "long work");
+  const CallId request = take(service);
+  EXPECT_FALSE(service.cancelled(request));
+  caller.cancel(call);
+  caller.cancel(call);  // there is no such one any more
+  EXPECT_EQ(caller.wait(call, kNow).status(), Status::kClosed);
+  begin(caller, "next");
+  const CallId next = take(service);  // comes behind the cancel
+  EXPECT_TRUE(service.cancelled(request));
+  EXPECT_EQ(service.reply(request, "of no use"), Status::kInterrupted);
+  EXPECT_EQ(service.reply(request, "of no use"), Status::kClosed);
+  EXPECT_EQ(service.reply(next, "fine"), Status::kOk);
+  EXPECT_EQ(text_of(caller.next(soon())), "fine");
+  EXPECT_EQ(service.under_way(), 0u);
+}
+
+TEST_P(CallTest, TheServiceRefusesInItsOwnWords) {
+  auto [caller, service] = both();
+  const CallId call = begin(caller, "?");
+  EXPECT_EQ(service.fail(take(service), 42, "no such instrument"), Status::kOk);
+  const auto reply = caller.wait(call, soon());
+  EXPECT_EQ(text_of(reply), "no such instrument");
+  EXPECT_TRUE(reply->failed());
+  EXPECT_EQ(reply->code(), 42u);
+}
+
+TEST_P(CallTest, TheServiceIsToldHowLongItsCallerWaits) {
+  auto [caller, service] = both();
+  const Deadline answer_by = Deadline::after(seconds(1000));
+  ASSERT_TRUE(caller.begin(bytes_of("?"), soon(), answer_by));
+  ASSERT_TRUE(caller.begin(bytes_of("?"), soon(), Deadline::after(std::chrono::hours(100))));
+  ASSERT_TRUE(caller.begin(bytes_of("?"), soon(), Deadline::now()));
+  {
+    const auto request = service.next(soon());
+    ASSERT_TRUE(request);
+    EXPECT_GT(request->answer_by().remaining(), seconds(900));
+    EXPECT_LE(request->answer_by().remaining(), seconds(1001));
+  }
+  {
+    const auto most = service.next(soon());  // what the wire can say
+    EXPECT_GT(most->answer_by().remaining(), std::chrono::minutes(70));
+    EXPECT_FALSE(most->answer_by().is_never());
+  }
+  EXPECT_FALSE(service.next(soon())->answer_by().is_never());
+}
+
+TEST_P(CallTest, RequestsAndRepliesAreWrittenInPlace) {
+  auto [caller, service] = both();
+  auto claim = caller.claim(8, soon());
+  ASSERT_TRUE(claim);
+  EXPECT_EQ(claim->bytes().size(), 8u);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(claim->bytes().data()) % 8, 0u);
+  std::memcpy(claim->bytes().data(), "question", 8);
+  const auto call = caller.commit(std::move(*claim));
+  ASSERT_TRUE(call);
+  const CallId request = take(service);
+  {
+    auto dropped = service.claim(request, 3, soon());  // never was
+    ASSERT_TRUE(dropped);
+  }
+  auto answer = service.claim(request, 8, soon());
+  ASSERT_TRUE(answer);
+  std::memcpy(answer->bytes().data(), "answer", 6);
+  answer->shrink(6);
+  EXPECT_EQ(service.commit(std::move(*answer)), Status::kOk);
+  EXPECT_EQ(text_of(caller.wait(*call, soon())), "answer");
+}
+
+TEST_P(CallTest, SizesUpToTheLargestAndNoMore) {
+  auto [caller, service] = both();
+  EXPECT_EQ(caller.max_request_bytes(), caller.requests().max_message_bytes() - 16);
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, caller.max_request_bytes()}) {
+    const std::string text = numbered_message(size, size);
+    const CallId call = begin(caller, text);
+    {
+      const auto request = service.next(soon());
+      ASSERT_TRUE(request);
+      ASSERT_EQ(request->text(), text);
+      ASSERT_EQ(service.reply(request->id(), request->bytes(), soon()), Status::kOk);
+    }
+    ASSERT_EQ(text_of(caller.wait(call, soon())), text);
+  }
+  const std::string large(caller.max_request_bytes() + 1, 'x');
+  EXPECT_EQ(caller.begin(bytes_of(large), kNow).status(), Status::kTooLarge);
+  begin(caller, "?");
+  const CallId request = take(service);
+  EXPECT_EQ(service.reply(request, large, kNow), Status::kTooLarge);
+  EXPECT_EQ(service.reply(request, "small"), Status::kOk);
+  EXPECT_EQ(text_of(caller.next(soon())), "small");
+}
+
+TEST_P(CallTest, GarbageIsCountedAndHarmsNobody) {
+  auto [caller, service] = both();
+  const auto head = [](std::uint64_t number, std::uint32_t kind) {
+    const CallHead made{number, kind, 0};
+    return std::string(reinterpret_cast<const char*>(&made), sizeof made);
+  };
+  const CallId call = begin(caller, "sound");
+  const CallId request = take(service);
+  const auto number = static_cast<std::uint64_t>(request);
+  for (const std::string& garbage :
+       {std::string(), std::string("short"), head(1, 0), head(1, 99), head(1, CallHead::kReply),
+        head(number, CallHead::kRequest), head(number, CallHead::kCancel) + "more"}) {
+    ASSERT_EQ(caller.requests().send(garbage, soon()), Status::kOk);
+  }
+  ASSERT_EQ(caller.requests().send(head(77, CallHead::kCancel), soon()), Status::kOk);
+  const CallId behind = begin(caller, "behind");
+  EXPECT_EQ(take(service), behind);
+  EXPECT_EQ(service.malformed(), 7u);
+  EXPECT_EQ(service.under_way(), 2u);
+
+  for (const std::string& garbage :
+       {std::string(), std::string("short"), head(number, 0), head(number, CallHead::kRequest)}) {
+    ASSERT_EQ(service.replies().send(garbage, soon()), Status::kOk);
+  }
+  ASSERT_EQ(service.replies().send(head(12345, CallHead::kReply), soon()), Status::kOk);
+  ASSERT_EQ(service.reply(request, "answer"), Status::kOk);
+  ASSERT_EQ(service.replies().send(head(number, CallHead::kReply) + "twice", soon()), Status::kOk);
+  ASSERT_EQ(service.reply(behind, "last"), Status::kOk);
+  EXPECT_EQ(text_of(caller.wait(call, soon())), "answer");
+  EXPECT_EQ(text_of(caller.wait(behind, soon())), "last");
+  EXPECT_EQ(caller.malformed(), 4u);
+  EXPECT_EQ(caller.late(), 2u);
+}
+
+TEST_P(CallTest, RepliesOfAnEarlierCallerAreDropped) {
+  auto there = open();
+  auto back = open();
+  Service service(std::move(there.second), std::move(back.first));
+  CallId old{};
+  {
+    Caller earlier(std::move(there.first), std::move(back.second));
+    old = begin(earlier, "first");
+    // Its handles go on to the next one, as a successor's would that opens the same names.
+    there.first = std::move(earlier.requests());
+    back.second = std::move(earlier.replies());
+  }
+  EXPECT_EQ(service.reply(take(service), "for the first"), Status::kOk);
+  Caller caller(std::move(there.first), std::move(back.second));
+  const CallId call = begin(caller, "second");
+  EXPECT_NE(call, old);
+  EXPECT_EQ(service.reply(take(service), "for the second"), Status::kOk);
+  EXPECT_EQ(text_of(caller.next(soon())), "for the second");
+  EXPECT_EQ(caller.late(), 1u);
+}
+
+TEST_P(CallTest, SoManyAtOnceAndNoMore) {
+  if (GetParam().slots) GTEST_SKIP() << "no room for so many";
+  auto [caller, service] = both(1 << 20);
+  std::vector<CallId> requests;
+  for (std::size_t i = 0; i < Caller::kMaxUnderWay; ++i) {
+    begin(caller, "x");
+    requests.push_back(take(service));
+  }
+  EXPECT_EQ(caller.begin(bytes_of("x"), kNow).status(), Status::kWouldBlock);
+  // One that does not keep to it is refused, and told so.
+  const CallHead one_more{4711, CallHead::kRequest, 0};
+  ASSERT_EQ(caller.requests().send(std::as_bytes(std::span(&one_more, 1)), soon()), Status::kOk);
+  EXPECT_EQ(service.next(Deadline::after(milliseconds(1))).status(), Status::kTimedOut);
+  EXPECT_EQ(service.under_way(), Service::kMaxUnderWay);
+  for (const CallId request : requests) {
+    ASSERT_EQ(service.reply(request, "y", soon()), Status::kOk);
+    ASSERT_EQ(text_of(caller.next(soon())), "y");
+  }
+  EXPECT_EQ(caller.late(), 1u);  // the refusal
+}
+
+TEST_P(CallTest, AServiceThatLeavesOrBreaksOffIsToldAtOnce) {
+  for (const bool in_order : {true, false}) {
+    auto [caller, service] = both();
+    const CallId call = begin(caller, "?");
+    const CallId lost = begin(caller, "?");
+    EXPECT_EQ(service.reply(take(service), "answered"), Status::kOk);
+    if (in_order) {
+      service.replies().close();
+    } else {
+      service.replies().break_off();
+    }
+    service.requests().detach();
+    EXPECT_EQ(text_of(caller.wait(call, soon())), "answered");
+    const Status status = caller.wait(lost, Deadline::never()).status();
+    if (in_order) {
+      EXPECT_EQ(status, Status::kEnded);
+    } else {
+      EXPECT_TRUE(status == Status::kPeerGone || status == Status::kPeerDied) << to_string(status);
+    }
+  }
+}
+
+TEST_P(CallTest, ACallerThatLeavesIsToldAtOnce) {
+  auto [caller, service] = both();
+  begin(caller, "last words");
+  caller.requests().close();
+  EXPECT_EQ(asked(service), "last words");
+  EXPECT_EQ(service.next(Deadline::never()).status(), Status::kEnded);
+}
+
+TEST_P(CallTest, BetweenProcessesByOneName) {
+  if (!GetParam().processes) GTEST_SKIP() << "one process";
+  ScratchDirectory directory;
+  const std::string url =
+      fresh_url(GetParam(), directory.path()) + "?" + options_of(GetParam(), 1 << 16);
+  Child child([&] {
+    auto service = Service::open(url);
+    if (!service) return 1;
+    for (;;) {
+      const auto request = service->next(soon());
+      if (!request) return request.status() == Status::kEnded ? 0 : 2;
+      if (service->reply(request->id(), "re: " + std::string(request->text())) != Status::kOk) {
+        return 3;
+      }
+    }
+  });
+  {
+    auto caller = Caller::open(url);
+    ASSERT_TRUE(caller) << caller.error().message;
+    for (int i = 0; i < 200; ++i) {
+      EXPECT_EQ(text_of(caller->call(std::to_string(i), soon())), "re: " + std::to_string(i));
+    }
+  }
+  EXPECT_EQ(child.join(), 0);
+}
+
+TEST_P(CallTest, AServiceThatIsKilledIsToldAtOnce) {
+  if (!GetParam().processes) GTEST_SKIP() << "one process";
+  ScratchDirectory directory;
+  const std::string url =
+      fresh_url(GetParam(), directory.path()) + "?" + options_of(GetParam(), 1 << 16);
+  Child child([&] {
+    auto service = Service::open(url);
+    if (!service) return 1;
+    const auto request = service->next(soon());
+    kill(getpid(), SIGKILL);  // with the request in its hands
+    return 0;
+  });
+  auto caller = Caller::open(url);
+  ASSERT_TRUE(caller) << caller.error().message;
+  const auto reply = caller->call("?", Deadline::never());
+  EXPECT_TRUE(reply.status() == Status::kPeerDied || reply.status() == Status::kPeerGone)
+      << to_string(reply.status());
+  EXPECT_EQ(caller->under_way(), 0u);
+  EXPECT_EQ(child.join(), -SIGKILL);
+  caller->requests().break_off();
+  caller->replies().detach();
+  static_cast<void>(remove(url.substr(0, url.find('?')) + ".requests", true));
+  static_cast<void>(remove(url.substr(0, url.find('?')) + ".replies", true));
+}
+
+}  // namespace
+}  // namespace rondo::testing

@@ -1,0 +1,276 @@
+// Requests and replies over any pair of channels: one to the service, one back.
+//
+//   auto caller = rondo::Caller::open("shm:prices");               // one process
+//   auto reply = caller->call(question, rondo::Deadline::after(1s));
+//   if (reply) use(reply->bytes()); else complain(to_string(reply.status()));
+//
+//   auto service = rondo::Service::open("shm:prices");             // another
+//   while (auto request = service->next())
+//     service->reply(request->id(), answer_to(request->bytes()));
+//
+// Each request has a number that comes back with its reply, so any number may be under way and be
+// answered in any order. A caller may stop waiting at any time: a reply that comes after that is
+// dropped and counted, and never taken for another one's. Nothing is sent twice: where the other
+// side is lost, what became of the requests under way is not known, and each wait says at once that
+// it is lost. A message begins with 16 bytes of ours; the rest is the user's, in place.
+//
+//   u64 number    of the request, chosen by its caller
+//   u32 kind      1 request, 2 reply, 3 failure, 4 cancel
+//   u32 value     of a request: microseconds that its caller waits, 0: without end; of a failure:
+//                 the service's code
+//
+// One thread at a time, each of them. Memory ordering: as of the channels. What is not trusted: a
+// message that is none of these, a number that was never given, twice the same, is dropped and
+// counted; no memory is taken for it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/receiver.hpp"
+#include "rondo/transports/sender.hpp"
+#include "rondo/transports/status.hpp"
+
+namespace rondo::inline RONDO_ABI {
+
+enum class CallId : std::uint64_t {};
+
+namespace detail {
+
+struct CallHead {
+  static constexpr std::uint32_t kRequest = 1;
+  static constexpr std::uint32_t kReply = 2;
+  static constexpr std::uint32_t kFailure = 3;
+  static constexpr std::uint32_t kCancel = 4;
+
+  std::uint64_t number = 0;
+  std::uint32_t kind = 0;
+  std::uint32_t value = 0;
+};
+static_assert(sizeof(CallHead) == 16);
+
+}  // namespace detail
+
+// Room for a request or a reply, written in place. Destroyed without commit(): it never was.
+class [[nodiscard]] CallClaim {
+ public:
+  CallClaim(Claim claim, const detail::CallHead& head) noexcept;
+
+  // Where to write, aligned to 8.
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept {
+    return claim_.bytes().subspan(sizeof(detail::CallHead));
+  }
+  void shrink(std::size_t size_bytes) noexcept {
+    claim_.shrink(sizeof(detail::CallHead) + size_bytes);
+  }
+
+ private:
+  friend class Caller;
+  friend class Service;
+
+  Claim claim_;
+  std::uint64_t number_;
+};
+
+// What a service answered. It lies in the channel, as a Message does, unless it came while another
+// one was waited for; so one at a time, and the Caller stays where it is meanwhile.
+class [[nodiscard]] Reply {
+ public:
+  Reply(CallId call, const detail::CallHead& head, Message message) noexcept
+      : call_(call), failed_(head.kind == detail::CallHead::kFailure), code_(head.value) {
+    message_.emplace(std::move(message));
+  }
+  Reply(CallId call, const detail::CallHead& head, std::vector<std::byte> kept) noexcept
+      : call_(call),
+        failed_(head.kind == detail::CallHead::kFailure),
+        code_(head.value),
+        kept_(std::move(kept)) {}
+
+  [[nodiscard]] CallId call() const noexcept { return call_; }
+  // Whether the service refused: then bytes() say why, in its words.
+  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  [[nodiscard]] std::uint32_t code() const noexcept { return failed_ ? code_ : 0; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    if (!message_) return kept_;
+    return message_->bytes().subspan(sizeof(detail::CallHead));
+  }
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
+  }
+
+ private:
+  CallId call_;
+  bool failed_;
+  std::uint32_t code_;
+  std::optional<Message> message_;
+  std::vector<std::byte> kept_;
+};
+
+// The asking side.
+class RONDO_API Caller {
+ public:
+  // Requests under way at most.
+  static constexpr std::size_t kMaxUnderWay = 1024;
+
+  Caller(Sender requests, Receiver replies);
+  // Opens both channels of the service at `url`, which are named after it: TARGET.requests and
+  // TARGET.replies, each with the options of the URL. Waits for the service. Errors: those of
+  // Sender::open() and Receiver::open(); kInvalidUrl for schemes without names.
+  [[nodiscard]] static Result<Caller> open(std::string_view url, const OpenOptions& options = {});
+
+  // Asks, and waits for the reply until `deadline`, of which the service is told. Else the status
+  // is kTimedOut (the request is cancelled; whether it was acted upon is not known), kTooLarge,
+  // kInterrupted, kWouldBlock (kMaxUnderWay), or why the service is lost: kEnded, kPeerGone,
+  // kPeerDied, kCorrupt, ... Progress: blocking.
+  [[nodiscard]] Polled<Reply> call(std::span<const std::byte> request,
+                                   Deadline deadline = Deadline::never());
+  [[nodiscard]] Polled<Reply> call(std::string_view request,
+                                   Deadline deadline = Deadline::never()) {
+    return call(std::as_bytes(std::span(request)), deadline);
+  }
+
+  // The same in two steps, with others between them. begin() waits until `deadline` for room; the
+  // service is told that nobody waits for its reply any more after `answer_by`.
+  [[nodiscard]] Polled<CallId> begin(std::span<const std::byte> request,
+                                     Deadline deadline = Deadline::never(),
+                                     Deadline answer_by = Deadline::never());
+  // begin(), in place.
+  [[nodiscard]] Polled<CallClaim> claim(std::size_t size_bytes,
+                                        Deadline deadline = Deadline::never(),
+                                        Deadline answer_by = Deadline::never());
+  [[nodiscard]] Polled<CallId> commit(CallClaim claim);
+  // The reply to that request; others that come before it are kept, in memory of their own.
+  // kClosed: there is no such request (any more). After kTimedOut it may be waited for again. Progress:
+  // blocking.
+  [[nodiscard]] Polled<Reply> wait(CallId call, Deadline deadline = Deadline::never());
+  // The reply that comes next, whichever it is. kClosed: no request is under way.
+  [[nodiscard]] Polled<Reply> next(Deadline deadline = Deadline::never());
+  // Its reply is not waited for any more; the service is told, if there is room for that now.
+  void cancel(CallId call) noexcept;
+
+  [[nodiscard]] std::size_t under_way() const noexcept { return calls_.size(); }
+  // Replies that came when nobody waited for them any more.
+  [[nodiscard]] std::uint64_t late() const noexcept { return late_; }
+  // Messages that no service sends.
+  [[nodiscard]] std::uint64_t malformed() const noexcept { return malformed_; }
+  [[nodiscard]] std::size_t max_request_bytes() const noexcept;
+
+  // For their descriptors, and what else is asked of a handle. Not to send or receive.
+  [[nodiscard]] Sender& requests() noexcept { return requests_; }
+  [[nodiscard]] Receiver& replies() noexcept { return replies_; }
+
+ private:
+  struct Call {
+    std::uint64_t number;
+    bool kept;  // its reply has come, and is this one
+    detail::CallHead head;
+    std::vector<std::byte> bytes;
+  };
+
+  [[nodiscard]] Call* find(std::uint64_t number) noexcept;
+  void forget(Call& call) noexcept;
+  [[nodiscard]] Reply take_kept(Call& call);
+  template <class Wanted>
+  [[nodiscard]] Polled<Reply> receive(Deadline deadline, Wanted&& wanted);
+
+  Sender requests_;
+  Receiver replies_;
+  std::vector<Call> calls_;  // under way, in any order
+  std::uint64_t number_;     // of the last one; begins anywhere, so that no earlier life's is met
+  std::uint64_t late_ = 0;
+  std::uint64_t malformed_ = 0;
+};
+
+// A request, in place, as a Message is: one at a time. It may be answered later, by its id.
+class [[nodiscard]] Request {
+ public:
+  Request(CallId id, Deadline answer_by, Message message) noexcept
+      : id_(id), answer_by_(answer_by), message_(std::move(message)) {}
+
+  [[nodiscard]] CallId id() const noexcept { return id_; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    return message_.bytes().subspan(sizeof(detail::CallHead));
+  }
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
+  }
+  // Until when its caller waits, reckoned from when it was taken here.
+  [[nodiscard]] Deadline answer_by() const noexcept { return answer_by_; }
+
+ private:
+  CallId id_;
+  Deadline answer_by_;
+  Message message_;
+};
+
+// The answering side, for one caller.
+class RONDO_API Service {
+ public:
+  // Requests that were taken and not answered, at most: more are refused with this code.
+  static constexpr std::size_t kMaxUnderWay = 1024;
+  static constexpr std::uint32_t kBusy = ~std::uint32_t{0};
+
+  Service(Receiver requests, Sender replies);
+  // As Caller::open(). Waits for a caller.
+  [[nodiscard]] static Result<Service> open(std::string_view url, const OpenOptions& options = {});
+
+  // The next request. Else kTimedOut, kInterrupted, or why the caller is lost: kEnded when it has
+  // left in order. Progress: blocking.
+  [[nodiscard]] Polled<Request> next(Deadline deadline = Deadline::never());
+
+  // Answers. kOk; kInterrupted: it was cancelled, and nothing was sent; kClosed: there is no such
+  // request (any more); kTooLarge, kTimedOut, ...: nothing was sent, and it can be answered still.
+  Status reply(CallId request, std::span<const std::byte> bytes,
+               Deadline deadline = Deadline::never());
+  Status reply(CallId request, std::string_view text, Deadline deadline = Deadline::never()) {
+    return reply(request, std::as_bytes(std::span(text)), deadline);
+  }
+  // The same in place.
+  [[nodiscard]] Polled<CallClaim> claim(CallId request, std::size_t size_bytes,
+                                        Deadline deadline = Deadline::never());
+  Status commit(CallClaim claim) noexcept;
+  // Refuses, with a code of the user's and words.
+  Status fail(CallId request, std::uint32_t code, std::string_view why,
+              Deadline deadline = Deadline::never());
+  // Does not answer it: its caller waits in vain.
+  void drop(CallId request) noexcept { forget(static_cast<std::uint64_t>(request)); }
+  // Whether the caller has said that it does not wait for it any more, as far as next() has come.
+  [[nodiscard]] bool cancelled(CallId request) const noexcept;
+
+  [[nodiscard]] std::size_t under_way() const noexcept { return taken_.size(); }
+  [[nodiscard]] std::uint64_t malformed() const noexcept { return malformed_; }
+  [[nodiscard]] std::size_t max_reply_bytes() const noexcept;
+
+  [[nodiscard]] Receiver& requests() noexcept { return requests_; }
+  [[nodiscard]] Sender& replies() noexcept { return replies_; }
+
+ private:
+  struct Taken {
+    std::uint64_t number;
+    bool cancelled;
+  };
+
+  [[nodiscard]] Taken* find(std::uint64_t number) noexcept;
+  [[nodiscard]] Polled<CallClaim> claim_answer(CallId request, const detail::CallHead& head,
+                                               std::size_t size_bytes, Deadline deadline);
+  Status answer(CallId request, const detail::CallHead& head, std::span<const std::byte> bytes,
+                Deadline deadline);
+  void forget(std::uint64_t number) noexcept;
+
+  Receiver requests_;
+  Sender replies_;
+  std::vector<Taken> taken_;
+  std::uint64_t malformed_ = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI
