@@ -150,8 +150,8 @@ class RONDO_API Caller {
                                         Deadline answer_by = Deadline::never());
   [[nodiscard]] Polled<CallId> commit(CallClaim claim);
   // The reply to that request; others that come before it are kept, in memory of their own.
-  // kClosed: there is no such request (any more). After kTimedOut it may be waited for again. Progress:
-  // blocking.
+  // kClosed: there is no such request (any more). After kTimedOut it may be waited for again.
+  // Progress: blocking.
   [[nodiscard]] Polled<Reply> wait(CallId call, Deadline deadline = Deadline::never());
   // The reply that comes next, whichever it is. kClosed: no request is under way.
   [[nodiscard]] Polled<Reply> next(Deadline deadline = Deadline::never());
