@@ -95,6 +95,19 @@ Examples:
   rondo serve unix:/run/thumbnails 'convert - -resize 200x200 jpeg:-'
 )";
 
+inline constexpr const char* kTransportsFooter = R"(The columns:
+  zero-copy      messages are written and read where they lie, in memory that both sides have
+  boundaries     the mechanism itself keeps messages apart; else a framing does
+  lossy          a receiver that is late is told how many it lost; else the sender waits
+  priorities     some messages may overtake others
+  senders        there may be many; receivers: the same
+  processes      not only between threads of one process; hosts: not only on one machine
+  death          a peer that was killed is told from one that has left
+  descriptor     fd() is of the mechanism itself
+  authenticated  which users may be at the other end is decided by the system and the options
+  encrypted      who reads along learns nothing
+)";
+
 inline constexpr const char* kBenchFooter =
     R"(Two processes on two cores send each other messages of 64 B, 1 KiB and 64 KiB, through
 each channel that Rondo has between processes, and through what the kernel offers.

@@ -207,6 +207,11 @@ void add_inspection(CLI::App& app, InspectOptions& options) {
       *app.add_subcommand("ls", "List the channels in shared memory, and who is attached");
   ls.add_flag("--json", options.json, "Print JSON");
 
+  CLI::App& transports = *app.add_subcommand(
+      "transports", "Say what each way to move bytes can do, and what it can't");
+  transports.add_flag("--json", options.json, "Print JSON");
+  transports.footer(kTransportsFooter);
+
   CLI::App& info =
       *app.add_subcommand("info", "Show one channel: geometry, participants, contents");
   add_url(info, options.url);
@@ -297,6 +302,7 @@ int run(int argc, const char* const* argv) {
   if (command == "call") return run_call(transfer);
   if (command == "serve") return run_serve(serve);
   if (command == "bridge") return run_bridge(bridge);
+  if (command == "transports") return run_transports(inspect);
   if (command == "ls") return run_ls(inspect);
   if (command == "info") return run_info(inspect);
   if (command == "bench") return run_bench(bench);

@@ -7,7 +7,8 @@
 namespace rondo::program {
 namespace {
 
-constexpr std::string_view kCommands = "send, recv, bridge, call, serve, ls, info, rm and bench";
+constexpr std::string_view kCommands =
+    "send, recv, bridge, call, serve, transports, ls, info, rm and bench";
 
 bool looks_like_option(const std::string& argument) {
   return argument.size() > 1 && argument[0] == '-' && argument != "--";

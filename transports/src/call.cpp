@@ -43,6 +43,19 @@ std::uint32_t microseconds_until(Deadline deadline) noexcept {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, kMost));
 }
 
+// Whether one more can be put in without asking for memory.
+template <class T>
+bool has_room_for_one(std::vector<T>& all) noexcept {
+  if (all.size() < all.capacity()) [[likely]]
+    return true;
+  try {
+    all.reserve(2 * all.size() + 8);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 bool time_is_up(std::uint32_t looks, Deadline deadline) noexcept {
   return looks % kLooksAtOnce == 0 && deadline.passed();
 }
@@ -128,11 +141,7 @@ Reply Caller::take_kept(Call& call) {
 Polled<CallClaim> Caller::claim(std::size_t size_bytes, Deadline deadline, Deadline answer_by) {
   if (size_bytes > max_request_bytes()) return Status::kTooLarge;
   if (calls_.size() >= kMaxUnderWay) return Status::kWouldBlock;
-  try {
-    calls_.reserve(calls_.size() + 1);  // so that commit() finds room
-  } catch (const std::bad_alloc&) {
-    return Status::kNoMemory;
-  }
+  if (!has_room_for_one(calls_)) return Status::kNoMemory;  // commit() is to find it
   auto claim = requests_.claim(sizeof(CallHead) + size_bytes, deadline);
   if (!claim) return claim.status();
   const CallHead head{++number_, CallHead::kRequest, microseconds_until(answer_by)};
@@ -252,11 +261,7 @@ void Service::forget(std::uint64_t number) noexcept {
 }
 
 Polled<Request> Service::next(Deadline deadline) {
-  try {
-    taken_.reserve(taken_.size() + 1);
-  } catch (const std::bad_alloc&) {
-    return Status::kNoMemory;
-  }
+  if (!has_room_for_one(taken_)) return Status::kNoMemory;
   for (std::uint32_t looks = 1;; ++looks) {
     auto message = requests_.next(deadline);
     if (!message) return message.status();

@@ -12,6 +12,7 @@
 
 #include "rondo/core/result.hpp"
 #include "rondo/sync/deadline.hpp"
+#include "rondo/transports/capabilities.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/receiver.hpp"
