@@ -40,6 +40,8 @@ class End {
     return kSuccess;
   }
 
+  // Not where the last open() failed.
+  [[nodiscard]] bool is_open() const noexcept { return handle_.has_value(); }
   [[nodiscard]] Handle& operator*() noexcept { return *handle_; }
   [[nodiscard]] Handle* operator->() noexcept { return &*handle_; }
   [[nodiscard]] NameWatch& watch() noexcept { return *watch_; }
@@ -116,14 +118,20 @@ class Bridge {
       // What was not passed on is another receiver's.
       if (code != kSuccess || stopped_) break;
       held_.reset();
-      if (++passed_ % kAcknowledgeEvery == 0) from_->acknowledge();
+      if (++passed_ % kAcknowledgeEvery == 0) acknowledge();
     }
-    from_->acknowledge();
+    acknowledge();
     return code;
   }
 
+  // What the other end holds back (wake_every= and the like) has not been passed on yet.
+  void acknowledge() {
+    if (opened_) static_cast<void>(to_->wake(Deadline::never()));
+    if (from_.is_open()) from_->acknowledge();
+  }
+
   int await_message() {
-    from_->acknowledge();  // all that came has been passed on
+    acknowledge();  // all that came has been passed on
     auto awaited =
         from_.watch().wait(*from_, [this](Deadline deadline) { return from_->next(deadline); });
     if (awaited) {

@@ -13,6 +13,7 @@ namespace rondo::program {
 
 std::size_t Input::read_some(std::span<std::byte> into) noexcept {
   while (state_ == State::kOpen) {
+    if (before_wait_) before_wait_();
     switch (stop_signal::wait_readable(fd_)) {
       case stop_signal::Readable::kYes: break;
       case stop_signal::Readable::kStopped: state_ = State::kStopped; return 0;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "rondo/core/callback.hpp"
+
 namespace rondo::program {
 
 // A file descriptor that is read until its end, an error, or a request to stop.
@@ -15,7 +17,9 @@ class Input {
  public:
   enum class State : std::uint8_t { kOpen, kEnd, kStopped, kFailed };
 
-  explicit Input(int fd) noexcept : fd_(fd) {}
+  // `before_wait` is called before each read, which may wait for long; it outlives this object.
+  explicit Input(int fd, FunctionRef<void()> before_wait = {}) noexcept
+      : fd_(fd), before_wait_(before_wait) {}
 
   // Reads once. 0 when the state is no longer kOpen.
   [[nodiscard]] std::size_t read_some(std::span<std::byte> into) noexcept;
@@ -30,6 +34,7 @@ class Input {
 
  private:
   int fd_;
+  FunctionRef<void()> before_wait_;
   int error_ = 0;
   State state_ = State::kOpen;
 };

@@ -204,7 +204,9 @@ int send(const TransferOptions& options) {
   NameWatch watch(options, sender->info());
   int code = options.keep ? int{kSuccess} : await_receiver(*sender, options, patience, watch);
   if (code == kSuccess) {
-    Input input(STDIN_FILENO);
+    // With wake_every= and the like: the receiver is told of all that was read before.
+    const auto wake = [&] { static_cast<void>(sender->wake()); };
+    Input input(STDIN_FILENO, wake);
     Progress progress("rondo send", options.progress, input.remaining_bytes());
     code = Pump(*sender, input, progress, options, watch).run();
     if (code == kSuccess) code = finish(*sender, options, watch);

@@ -17,6 +17,7 @@
 // 14. ACallerThatLeavesIsToldAtOnce
 // 15. BetweenProcessesByOneName
 // 16. AServiceThatIsKilledIsToldAtOnce
+// 17. WhatIsHeldBackGoesOutBeforeTheOtherSideIsWaitedFor
 #include "rondo/call.hpp"
 
 #include <gtest/gtest.h>
@@ -47,9 +48,9 @@ class CallTest : public ChannelTest {
     Caller caller;
     Service service;
   };
-  [[nodiscard]] Both both(std::uint64_t capacity = 1 << 16) const {
-    auto there = open("", {}, capacity);
-    auto back = open("", {}, capacity);
+  [[nodiscard]] Both both(std::uint64_t capacity = 1 << 16, const std::string& options = "") const {
+    auto there = open(options, {}, capacity);
+    auto back = open(options, {}, capacity);
     return {Caller(std::move(there.first), std::move(back.second)),
             Service(std::move(there.second), std::move(back.first))};
   }
@@ -400,6 +401,17 @@ TEST_P(CallTest, AServiceThatIsKilledIsToldAtOnce) {
   caller->replies().detach();
   static_cast<void>(remove(url.substr(0, url.find('?')) + ".requests", true));
   static_cast<void>(remove(url.substr(0, url.find('?')) + ".replies", true));
+}
+
+// Of byte streams it could not be read before.
+TEST_P(CallTest, WhatIsHeldBackGoesOutBeforeTheOtherSideIsWaitedFor) {
+  auto [caller, service] = both(1 << 16, "wake_every=100");
+  std::vector<CallId> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(begin(caller, "question"));
+  EXPECT_EQ(caller.wait(calls[0], kNow).status(), Status::kWouldBlock);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(service.reply(take(service), "answer"), Status::kOk);
+  EXPECT_EQ(service.next(kNow).status(), Status::kWouldBlock);
+  for (const CallId call : calls) EXPECT_EQ(text_of(caller.wait(call, soon())), "answer");
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ std::uint64_t first_seed() {
 void take_all(WeakWaiter& waiter, const Atomic<std::uint64_t>& published, std::uint64_t messages) {
   for (std::uint64_t taken = 0; taken < messages && !WeakBell::now().lost;) {
     const auto ready = [&] {
-      // M2 (acquire, pairs with M1, M3, M4): as a ring.
+      // M2 (acquire, pairs with M1, M3, M4, M5): as a ring.
       return published.load(std::memory_order_acquire) > taken;
     };
     if (ready() || waiter.sleep_once(ready, Deadline::never())) ++taken;
@@ -97,6 +97,41 @@ TEST(DoorbellWeak, WakesAreLostWithoutTheHeavyFence) {
     lost += loses_a_wake(seed, [](WeakBell& bell) { bell.forgets_fence = true; }) ? 1 : 0;
   }
   EXPECT_GT(lost, 0);
+}
+
+// Rings that are held back (watermark.hpp): of each four messages the first three are published
+// without a look at the waiter, and the fourth rings for all.
+int lost_when_held_back(std::uint64_t executions, bool rings_at_last) {
+  constexpr std::uint64_t kMessages = 8;
+  int lost = 0;
+  for (std::uint64_t seed = first_seed(); seed < first_seed() + executions; ++seed) {
+    Bell bell;
+    WeakBell::reset(2);
+    weak::Execution execution(seed);
+    execution.run({[&] {
+                     WeakNotifier notifier(bell.waiter, bell.notifier);
+                     for (std::uint64_t i = 1; i <= kMessages; ++i) {
+                       // M5 (release, pairs with M2): as a ring.
+                       bell.published.store(i, std::memory_order_release);
+                       if (i % 4 == 0 && (i != kMessages || rings_at_last)) notifier.ring();
+                     }
+                     --WeakBell::now().awake;
+                   },
+                   [&] {
+                     WeakWaiter waiter(bell.waiter, bell.notifier);
+                     take_all(waiter, bell.published, kMessages);
+                   }});
+    lost += WeakBell::now().lost ? 1 : 0;
+  }
+  return lost;
+}
+
+TEST(DoorbellWeak, NoWakeIsLostThatIsHeldBackAndRungForLater) {
+  EXPECT_EQ(lost_when_held_back(kExecutions, true), 0) << "RONDO_SEED=" << first_seed();
+}
+
+TEST(DoorbellWeak, OneThatIsHeldBackForGoodIsLost) {
+  EXPECT_GT(lost_when_held_back(kExecutions, false), 0);
 }
 
 // As above, but that the waiter's steps are taken apart: it announces its wait, looks, takes it

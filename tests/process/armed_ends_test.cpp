@@ -374,11 +374,11 @@ TEST(ArmedSenders, WhoDisarmsAfterItHasLeftTakesNoWakeFromASuccessor) {
     const std::optional<Arming> empty = receiver.arm();
     ASSERT_TRUE(empty->may_sleep);
     EXPECT_FALSE(gone.parts.backend->disarm());
+    const Published before = sender.backend->committed(sender.producer);
     ASSERT_EQ(send(sender), Status::kOk);
-    if (!sender.elsewhere) {
-      static_cast<void>(sender.notifier.notify());
-      static_cast<void>(sender.backend->published(sender.notifier, Deadline::now()));
-    }
+    EXPECT_EQ(
+        sender.backend->tell(sender.producer, sender.notifier, before, Wake::kNow, Deadline::now()),
+        Status::kOk);
     EXPECT_NE(empty->wait.word->load(std::memory_order_relaxed), empty->wait.value);
     static_cast<void>(receiver.parts.backend->disarm());
 

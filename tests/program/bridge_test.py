@@ -31,6 +31,19 @@ class Bridges(ProgramTest):
                     self.assertEqual(self.finish(bridge)[0], OK)
                     self.assertEqual(sender.wait(), OK)
 
+    def test_what_is_held_back_goes_on_when_nothing_comes(self):
+        for to_url in (self.to, "unix:" + self.path("out")):
+            with self.subTest(go=to_url):
+                from_url = "shm:" + self.new_name()
+                bridge = self.start("bridge", from_url, to_url + "?wake_every=1000000")
+                receiver = self.start("recv", to_url)
+                sender = self.start("send", from_url)
+                for words in (b"first\nsecond\n", b"third\n"):
+                    self.write(sender, words)
+                    self.assertEqual(self.read(receiver, len(words)), words)
+                for process in (sender, bridge, receiver):
+                    self.assertEqual(self.finish(process)[0], OK)
+
     def test_framings_meet_rings(self):
         path = self.path("in")
         bridge = self.start("bridge", f"unix:{path}?framing=lines", self.to)

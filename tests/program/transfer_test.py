@@ -71,6 +71,17 @@ class Lines(ProgramTest):
         self.assertEqual(self.finish(sender)[0], OK)
         self.assertEqual(self.finish(receiver)[0], OK)
 
+    def test_lines_that_are_held_back_arrive_when_the_input_pauses(self):
+        unix = "unix:" + self.path("socket")
+        for url in (self.url, unix):
+            receiver = self.start("recv", url)
+            sender = self.start("send", url + "?wake_every=1000000")
+            for words in (b"first\nsecond\n", b"third\n"):
+                self.write(sender, words)
+                self.assertEqual(self.read(receiver, len(words)), words)
+            self.assertEqual(self.finish(sender)[0], OK)
+            self.assertEqual(self.finish(receiver)[0], OK)
+
     def test_a_line_too_long_fails_and_says_what_would_fit(self):
         receiver = self.start("recv", self.url)
         code, _, said = self.run_rondo("send", self.url + "?capacity=64KiB",

@@ -26,6 +26,7 @@
 // 23. CancellingWithoutAWaitLeavesTheWordToASuccessor
 // 24. ABroadcastRingsOnceForAllWaiters
 // 25. ABroadcastHasRoomForSixtyFour
+// 26. AHintSaysWhetherARingWouldWakeAnybody
 #include "rondo/sync/doorbell.hpp"
 
 #include <functional>
@@ -396,6 +397,30 @@ TEST_F(Doorbell, ABroadcastHasRoomForSixtyFour) {
   NotedBroadcastNotifier publisher(notifier);
   for (std::size_t i = 0; i < 64; ++i) EXPECT_TRUE(publisher.watch(waiters[i]));
   EXPECT_FALSE(publisher.watch(waiters[64]));
+}
+
+// For those that hold rings back: asleep, and not rung for yet.
+TEST_F(Doorbell, AHintSaysWhetherARingWouldWakeAnybody) {
+  NotedNotifier publisher(waiter_word, notifier);
+  NotedBroadcastNotifier group(notifier);
+  ASSERT_TRUE(group.watch(waiter_word));
+  const auto expect = [&](bool wakes) {
+    EXPECT_EQ(publisher.would_wake(), wakes);
+    EXPECT_EQ(group.would_wake(), wakes);
+  };
+  expect(false);
+  set_state(kEpisode | kAsleep);
+  expect(true);
+  publisher.ring();
+  group.ring();
+  expect(false);
+  set_state(2 * kEpisode | kAsleep);
+  expect(true);
+  set_state(2 * kEpisode | kGone);
+  expect(false);
+  set_state(3 * kEpisode | BellWaiter::kMustFence);
+  expect(false);
+  EXPECT_FALSE(NotedNotifier().would_wake());
 }
 
 }  // namespace

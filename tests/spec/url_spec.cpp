@@ -3,6 +3,7 @@
 //   2. OptionsAreTakenIn
 //   3. DefaultsWithoutOptions
 //   4. EveryOptionOfEverySchemeIsRefusedByTheOthers
+//      TimesHaveAUnit, WatermarksAreAnyNumbersButNone
 //   5. UnknownSchemesNameTheKnownOnes
 //   6. UnknownOptionsNameTheValidOnes
 //   7. ImpossibleCapacitiesNameTheNearest
@@ -24,7 +25,10 @@
 #include <gmock/gmock.h>
 
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rondo {
@@ -103,7 +107,10 @@ TEST(Url, EveryOptionOfEverySchemeIsRefusedByTheOthers) {
     std::string option;
     std::string valid_for;  // one letter per scheme: s f i p d o u
   };
-  const std::array<Row, 11> rows{{{"capacity=64KiB", "sfipdou"},
+  const std::array<Row, 14> rows{{{"capacity=64KiB", "sfipdou"},
+                                  {"wake_every=32", "sfipdou"},
+                                  {"wake_bytes=1KiB", "sfipdou"},
+                                  {"wake_after=1ms", "sfipdou"},
                                   {"max=1KiB", "pdou"},
                                   {"wait=spin", "sfipdou"},
                                   {"ack=lazy", "sfi"},
@@ -128,6 +135,36 @@ TEST(Url, EveryOptionOfEverySchemeIsRefusedByTheOthers) {
       EXPECT_EQ(Url::parse(text).has_value(), valid) << text;
     }
   }
+}
+
+TEST(Url, TimesHaveAUnit) {
+  using std::chrono::nanoseconds;
+  const std::pair<const char*, std::int64_t> times[] = {
+      {"1ns", 1},         {"100us", 100'000},
+      {"5ms", 5'000'000}, {"2s", 2'000'000'000},
+      {"007us", 7'000},   {"1152921504s", 1'152'921'504'000'000'000}};
+  for (const auto& [text, expected] : times) {
+    const std::string url = std::string("shm:x?wake_after=") + text;
+    EXPECT_EQ(parsed(url).options.wake_after, nanoseconds(expected)) << text;
+  }
+  for (const char* text : {"", "0ms", "100", "ms", "-1ms", "+1ms", "1.5ms", "1 ms", "1m", "1msx",
+                           "1152921505s", "99999999999999999999ns"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?wake_after=") + text),
+                AllOf(HasSubstr(code(ErrorCode::kInvalidOption)), HasSubstr("100us")))
+        << text;
+  }
+}
+
+TEST(Url, WatermarksAreAnyNumbersButNone) {
+  EXPECT_EQ(parsed("shm:x?wake_every=32&wake_bytes=64KiB").options.wake_every, 32u);
+  EXPECT_EQ(parsed("shm:x?wake_every=32&wake_bytes=64KiB").options.wake_bytes, 64u << 10);
+  EXPECT_EQ(parsed("shm:x").options.wake_every, std::nullopt);
+  for (const char* text : {"wake_every=0", "wake_every=1k", "wake_bytes=0", "wake_every=-1"}) {
+    EXPECT_THAT(refusal(std::string("shm:x?") + text), HasSubstr("from 1 up")) << text;
+  }
+  EXPECT_TRUE(Url::parse("shm:x?kind=mpmc&wake_every=2&wake_after=1s"));
+  EXPECT_TRUE(Url::parse("shm:x?kind=frames&wake_every=2&wake_after=1s"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&wake_bytes=1KiB"), HasSubstr("kind=record"));
 }
 
 TEST(Url, UnknownSchemesNameTheKnownOnes) {

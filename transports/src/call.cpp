@@ -14,6 +14,14 @@
 namespace rondo::inline RONDO_ABI {
 namespace {
 
+// The next message; before a wait for it what `ours` holds back goes out, which it may answer.
+Polled<Message> next_of(Receiver& receiver, Sender& ours, Deadline deadline) {
+  auto message = receiver.next(Deadline::now());
+  if (message.status() != Status::kWouldBlock) return message;
+  static_cast<void>(ours.wake(deadline));
+  return deadline == Deadline::now() ? std::move(message) : receiver.next(deadline);
+}
+
 using detail::CallHead;
 
 static_assert(std::endian::native == std::endian::little,
@@ -166,7 +174,7 @@ Polled<CallId> Caller::begin(std::span<const std::byte> request, Deadline deadli
 template <class Wanted>
 Polled<Reply> Caller::receive(Deadline deadline, Wanted&& wanted) {
   for (std::uint32_t looks = 1;; ++looks) {
-    auto message = replies_.next(deadline);
+    auto message = next_of(replies_, requests_, deadline);
     if (!message) return message.status();
     const auto head = head_of(message->bytes());
     const bool answers =
@@ -263,7 +271,7 @@ void Service::forget(std::uint64_t number) noexcept {
 Polled<Request> Service::next(Deadline deadline) {
   if (!has_room_for_one(taken_)) return Status::kNoMemory;
   for (std::uint32_t looks = 1;; ++looks) {
-    auto message = requests_.next(deadline);
+    auto message = next_of(requests_, replies_, deadline);
     if (!message) return message.status();
     const auto head = head_of(message->bytes());
     Taken* const taken = head ? find(head->number) : nullptr;

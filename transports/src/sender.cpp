@@ -41,7 +41,8 @@ Sender::Sender(Sender&& other) noexcept
       exceptions_(other.exceptions_),
       backend_(std::move(other.backend_)),
       mpmc_(other.mpmc_),
-      elsewhere_(other.elsewhere_) {
+      elsewhere_(other.elsewhere_),
+      holds_(other.holds_) {
   other.stop(Status::kClosed);
 }
 
@@ -56,6 +57,7 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   backend_ = std::move(other.backend_);
   mpmc_ = other.mpmc_;
   elsewhere_ = other.elsewhere_;
+  holds_ = other.holds_;
   other.stop(Status::kClosed);
   return *this;
 }
@@ -77,13 +79,13 @@ void Sender::stop(Status status) noexcept {
   if (backend_ != nullptr && backend_->wake() != nullptr) backend_->wake()->signal();
 }
 
-Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept {
+Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline,
+                           Wake wake) noexcept {
   std::byte* const bytes = reserve_slowly(message.size(), deadline);
   if (bytes == nullptr) return refusal_;
   if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-  if (!elsewhere_) return commit(message.size(), deadline);
-  commit_elsewhere(message.size());
-  return Status::kOk;
+  return elsewhere_ ? commit_elsewhere(message.size(), deadline, wake)
+                    : commit(message.size(), deadline, wake);
 }
 
 std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept {
@@ -94,7 +96,15 @@ std::byte* Sender::reserve_slowly(std::size_t size_bytes, Deadline deadline) noe
 }
 
 std::byte* Sender::ask_backend(std::size_t size_bytes, Deadline deadline) noexcept {
-  std::byte* const bytes = backend_->reserve(producer_, notifier_, size_bytes, deadline, refusal_);
+  const bool held_back = backend_->held_back().any();
+  std::byte* bytes = backend_->reserve(producer_, notifier_, size_bytes,
+                                       held_back ? Deadline::now() : deadline, refusal_);
+  // Who is not told of messages makes no room.
+  if (held_back && bytes == nullptr && refusal_ == Status::kWouldBlock) {
+    refusal_ = tell_all(Deadline::now());
+    if (refusal_ != Status::kOk) return nullptr;
+    bytes = backend_->reserve(producer_, notifier_, size_bytes, deadline, refusal_);
+  }
   if (detail::is_final(refusal_)) stop(refusal_);
   return bytes;
 }
@@ -106,7 +116,8 @@ std::byte* Sender::reserve_or_rest(std::size_t size_bytes, Deadline deadline) no
   const bool waits = deadline != Deadline::now();
   // Room in our own ring has been looked for.
   if (!elsewhere_ && !waits && backend_->wake()->asleep() && size_bytes <= max_message_bytes()) {
-    refusal_ = Status::kWouldBlock;
+    refusal_ = tell_all(Deadline::now());
+    if (refusal_ == Status::kOk) refusal_ = Status::kWouldBlock;
     return nullptr;
   }
   for (int turn = 0; turn < kTurns; ++turn) {
@@ -149,7 +160,9 @@ Result<NativeHandle> Sender::fd() {
   bool made = false;
   auto fd =
       detail::refuse_without_memory([&] { return detail::descriptor_of(backend_.get(), made); });
+  if (fd && status_ == Status::kOk) static_cast<void>(tell_all(Deadline::now()));
   if (!made) return fd;
+  wake_each();
   notifier_.want_always();
   mpmc_ = nullptr;
   backend_->expect_news();  // of what came before the thread that looks for it
@@ -164,10 +177,10 @@ bool Sender::arm(std::size_t size_bytes) noexcept {
   return status_ == Status::kOk && rest(size_bytes);
 }
 
-void Sender::commit_elsewhere(std::size_t size_bytes) noexcept {
-  if (backend_ == nullptr) return;
+Status Sender::commit_elsewhere(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
+  if (backend_ == nullptr) return status_;
   backend_->commit(size_bytes);
-  if (backend_->wake() != nullptr) backend_->wake()->signal_anew();
+  return published(size_bytes, deadline, wake);
 }
 void Sender::discard_elsewhere() noexcept {
   if (backend_ == nullptr) return;
@@ -175,21 +188,43 @@ void Sender::discard_elsewhere() noexcept {
   if (backend_->wake() != nullptr) backend_->wake()->signal_anew();
 }
 
-Status Sender::published(Deadline deadline) noexcept {
+// One message more than before, of `size_bytes`.
+Status Sender::published(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
   if (status_ != Status::kOk) return status_;
-  const Status status =
-      backend_->forked() ? Status::kForked : backend_->published(notifier_, deadline);
+  const Published message{1, record_header::footprint(size_bytes)};
+  return tell(backend_->committed(producer_) - message, deadline, wake);
+}
+
+Status Sender::tell(const Published& before, Deadline deadline, Wake wake) noexcept {
+  const Status status = backend_->tell(producer_, notifier_, before, wake, deadline);
   if (status != Status::kOk) {
     stop(status);
   } else if (backend_->wake() != nullptr) {
     backend_->wake()->signal_anew();
   }
+  holds_ = backend_->held_back().any() && backend_->wake() == nullptr;
   return status;
+}
+
+// Before any wait. Not of a handle that is over.
+Status Sender::tell_all(Deadline deadline) noexcept {
+  holds_ = false;
+  if (backend_->forked()) return Status::kForked;
+  const Status status = backend_->tell_all(notifier_, deadline);
+  if (status != Status::kOk) stop(status);
+  return status;
+}
+
+void Sender::wake_each() noexcept {
+  if (backend_ != nullptr) backend_->wake_each();
 }
 
 Status Sender::wait_until_read(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
-  if (!backend_->forked()) give_way();
+  if (!backend_->forked()) {
+    if (const Status told = tell_all(Deadline::now()); told != Status::kOk) return told;
+    give_way();
+  }
   const Status status =
       backend_->forked() ? Status::kForked : backend_->flush(producer_, notifier_, deadline);
   if (detail::is_final(status)) stop(status);
@@ -232,6 +267,7 @@ bool Sender::receiver_attached() const noexcept {
 Status Sender::wait_for_receiver(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
+  static_cast<void>(tell_all(Deadline::now()));
   give_way();
   return backend_->wait_for_receiver(notifier_, deadline);
 }
@@ -239,6 +275,7 @@ Status Sender::wait_for_receiver(Deadline deadline) noexcept {
 Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
+  static_cast<void>(tell_all(Deadline::now()));
   give_way();
   return backend_->wait_for_receivers(notifier_, count, deadline);
 }
@@ -253,8 +290,12 @@ ChannelInfo Sender::info() const {
   return info;
 }
 
-void Sender::begin_batch() noexcept {
-  if (backend_ != nullptr) backend_->begin_batch(producer_);
+// What had been published before it.
+Published Sender::begin_batch() noexcept {
+  if (backend_ == nullptr) return {};
+  const Published before = backend_->committed(producer_);
+  backend_->begin_batch(producer_);
+  return before;
 }
 void Sender::abandon_batch() noexcept {
   if (backend_ == nullptr) return;
@@ -274,21 +315,26 @@ std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
   std::byte* const bytes =
       sender.backend_->add(sender.producer_, sender.notifier_, size_bytes, sender.refusal_);
   if (detail::is_final(sender.refusal_)) sender.stop(sender.refusal_);
+  if (sender.refusal_ != Status::kWouldBlock || bytes != nullptr) return bytes;
+  // As ask_backend(): what was sent before the batch.
+  sender.refusal_ = sender.tell_all(Deadline::now());
+  if (sender.refusal_ != Status::kOk) return nullptr;
+  sender.refusal_ = Status::kWouldBlock;
   // Room for a batch's next message is room all the same.
-  if (sender.refusal_ == Status::kWouldBlock && bytes == nullptr &&
-      sender.backend_->wake() != nullptr) {
-    static_cast<void>(sender.rest(size_bytes));
-  }
-  return bytes;
+  if (sender.backend_->wake() != nullptr) static_cast<void>(sender.rest(size_bytes));
+  return nullptr;
 }
 
-Status Sender::Batch::send_all(Deadline deadline) noexcept {
+Status Sender::Batch::send_all(Deadline deadline, Wake wake) noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
   if (sender.status_ != Status::kOk) {
     sender.abandon_batch();
     return sender.status_;
   }
-  const Status status = sender.backend_->commit_batch(sender.producer_, sender.notifier_, deadline);
+  Status status = sender.backend_->commit_batch(sender.producer_, sender.notifier_, deadline);
+  if (status == Status::kOk && (wake == Wake::kLater || sender.notifier_.wanted())) {
+    status = sender.tell(before_, deadline, wake);
+  }
   if (detail::is_final(status)) {
     sender.stop(status);
   } else if (sender.backend_->wake() != nullptr) {

@@ -271,6 +271,11 @@ std::size_t WaitSet::State::collect(std::span<Key> room) noexcept {
     }
     if (i >= members.size()) i = 0;
   }
+  if (count == 0) {
+    for (const Member& member : members) {
+      if (member.end) member.end->tell_all();
+    }
+  }
   return count;
 }
 

@@ -73,6 +73,10 @@ bool WaitSetEnd::has_something(bool before_sleep) const noexcept {
   return sender.backend_->stirs(sender.producer_, size_bytes_, before_sleep);
 }
 
+void WaitSetEnd::tell_all() const noexcept {
+  if (sender_ != nullptr) static_cast<void>(sender_->wake());
+}
+
 PreparedWait WaitSetEnd::announce(Fence fence) const noexcept {
   if (receiver_ != nullptr) {
     if (receiver_->status_ != Status::kOk || receiver_->backend_->forked()) return {};

@@ -38,6 +38,8 @@ class WaitSetEnd {
   [[nodiscard]] bool is_over() const noexcept;
   // Whether a message or room is there, or the channel is over; ReceiverBackend::stirs().
   [[nodiscard]] bool has_something(bool before_sleep) const noexcept;
+  // A sender's: nothing is held back any more. Before a wait.
+  void tell_all() const noexcept;
   // Those of the backends. Of a handle that is closed, kNoHandle and a wait without a word: there
   // is nothing to wait for.
   [[nodiscard]] std::optional<NativeHandle> closing() const noexcept;

@@ -149,6 +149,7 @@ class BasicSender : public BasicEnd<rondo::Sender, Executor> {
   auto async_claim(std::size_t size_bytes, Deadline deadline, Token&& token = Token()) {
     return this->template async_look<Claim>(
         [size_bytes](rondo::Sender& sender) noexcept {
+          sender.wake_each();  // the context sleeps where it does not know of it
           return sender.claim(size_bytes, Deadline::now());
         },
         deadline, token);

@@ -140,6 +140,7 @@ class [[nodiscard]] AwaitedTurn final : public Awaited {
 [[nodiscard]] inline auto async_claim(Sender& sender, std::size_t size_bytes,
                                       Deadline deadline = Deadline::never(),
                                       std::stop_token stop = {}) noexcept {
+  sender.wake_each();  // its task sleeps where it does not know of it
   return detail::AwaitedValue<Claim, detail::FindRoom>({&sender, size_bytes}, deadline,
                                                        std::move(stop));
 }

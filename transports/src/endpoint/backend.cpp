@@ -3,6 +3,39 @@
 #include <utility>
 
 namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+Watermark watermark_of(const ChannelOptions& options) noexcept {
+  Watermark watermark;
+  if (options.wake_bytes || options.wake_after) watermark.messages = Watermark::kUnlimited;
+  if (options.wake_every) watermark.messages = *options.wake_every;
+  if (options.wake_bytes) watermark.bytes = *options.wake_bytes;
+  if (options.wake_after) watermark.after = *options.wake_after;
+  return watermark;
+}
+
+}  // namespace
+
+SenderBackend::SenderBackend(const Url& url) : Named(url), held_back_(watermark_of(url.options)) {}
+
+Status SenderBackend::tell(const record_ring::Producer& producer, Notifier& notifier,
+                           const Published& before, Wake wake, Deadline deadline) noexcept {
+  if (forked()) return Status::kForked;
+  held_back_.begin(before);
+  if (wake == Wake::kLater) return Status::kOk;
+  // What nobody sleeps for, or has been woken for already, is not held back, nor counted.
+  if (wake == Wake::kAuto && !held_back_.due(committed(producer)) && would_wake(notifier)) {
+    return Status::kOk;
+  }
+  return tell_all(notifier, deadline);
+}
+
+Status SenderBackend::tell_all(Notifier& notifier, Deadline deadline) noexcept {
+  if (!held_back_.any()) return Status::kOk;
+  const Status status = published(notifier, deadline);
+  held_back_.end();
+  return status;
+}
 
 std::byte* RecordSender::reserve(record_ring::Producer& producer, Notifier& notifier,
                                  std::size_t size_bytes, Deadline deadline,
@@ -24,12 +57,9 @@ std::byte* RecordSender::add(record_ring::Producer& producer, Notifier& notifier
   return bytes;
 }
 
-Status RecordSender::commit_batch(record_ring::Producer& producer, Notifier& notifier,
-                                  Deadline deadline) noexcept {
+Status RecordSender::commit_batch(record_ring::Producer& producer, Notifier&, Deadline) noexcept {
   producer.end_batch();
-  if (!notifier.wanted()) [[likely]]
-    return Status::kOk;
-  return forked() ? Status::kForked : published(notifier, deadline);
+  return Status::kOk;
 }
 
 std::span<const std::byte> RecordReceiver::fetch(record_ring::Consumer& consumer, Deadline deadline,

@@ -20,6 +20,7 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/sync/wake_descriptor.hpp"
+#include "rondo/sync/watermark.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
@@ -171,7 +172,7 @@ struct Arming {
 // its members and move with it.
 class SenderBackend : public Named {
  public:
-  using Named::Named;
+  explicit SenderBackend(const Url& url);
   virtual ~SenderBackend() = default;
 
   // Messages, as far as the handle does not pass them on by itself.
@@ -181,20 +182,36 @@ class SenderBackend : public Named {
   [[nodiscard]] virtual std::byte* reserve(record_ring::Producer& producer, Notifier& notifier,
                                            std::size_t size_bytes, Deadline deadline,
                                            Status& refusal) noexcept = 0;
-  // Of room that does not lie in the handle's ring.
+  // Of room that does not lie in the handle's ring; tells nobody.
   virtual void commit(std::size_t size_bytes) noexcept = 0;
   virtual void discard() noexcept = 0;
   // Adds a message to the open batch; nullptr with the reason in `refusal`.
   virtual void begin_batch(record_ring::Producer& producer) noexcept = 0;
   [[nodiscard]] virtual std::byte* add(record_ring::Producer& producer, Notifier& notifier,
                                        std::size_t size_bytes, Status& refusal) noexcept = 0;
-  // Sends the open batch as a whole, waiting until `deadline`, or nothing of it.
+  // Publishes the open batch as a whole, waiting until `deadline`, or nothing of it. Tells nobody.
   [[nodiscard]] virtual Status commit_batch(record_ring::Producer& producer, Notifier& notifier,
                                             Deadline deadline) noexcept = 0;
   virtual void abandon_batch(record_ring::Producer& producer) noexcept = 0;
-  // Passes on what was committed to the handle's ring: wakes the receiver, or writes it out,
+
+  // What was committed so far.
+  [[nodiscard]] virtual Published committed(
+      const record_ring::Producer& producer) const noexcept = 0;
+  // Passes on what was committed, held_back() from its begin: wakes receivers, or writes it out,
   // waiting until `deadline`. kOk unless the channel is over.
   [[nodiscard]] virtual Status published(Notifier& notifier, Deadline deadline) noexcept = 0;
+  // Whether that would do anything; as a notifier's.
+  [[nodiscard]] virtual bool would_wake(Notifier& notifier) noexcept {
+    return notifier.would_wake();
+  }
+  // Calls published() for what was committed behind `before`, and all that was held back; or holds
+  // it back, too, as `wake` and the watermark say. Also kForked.
+  [[nodiscard]] Status tell(const record_ring::Producer& producer, Notifier& notifier,
+                            const Published& before, Wake wake, Deadline deadline) noexcept;
+  // The same for what was held back, if there is anything.
+  [[nodiscard]] Status tell_all(Notifier& notifier, Deadline deadline) noexcept;
+  [[nodiscard]] const HeldBack& held_back() const noexcept { return held_back_; }
+  void wake_each() noexcept { held_back_.wake_each(); }
 
   [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Notifier& notifier,
                                      Deadline deadline) noexcept = 0;
@@ -229,6 +246,9 @@ class SenderBackend : public Named {
   [[nodiscard]] bool stirs(record_ring::Producer& producer, std::size_t size_bytes,
                            bool before_sleep) noexcept;
   virtual void describe(const record_ring::Producer& producer, ChannelInfo& info) const = 0;
+
+ private:
+  HeldBack held_back_;
 };
 
 // The receiving end.
@@ -295,6 +315,9 @@ class RecordSender : public SenderBackend {
 
   std::size_t max_message_bytes(const record_ring::Producer& producer) const noexcept final {
     return producer.max_record_bytes();
+  }
+  Published committed(const record_ring::Producer& producer) const noexcept final {
+    return {producer.sequence(), producer.position()};
   }
   std::byte* reserve(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                      Deadline deadline, Status& refusal) noexcept final;

@@ -147,6 +147,11 @@ Status BroadcastSender::published(Notifier&, Deadline) noexcept {
   return Status::kOk;
 }
 
+bool BroadcastSender::would_wake(Notifier&) noexcept {
+  watch_new_readers();
+  return bell_.would_wake();
+}
+
 bool BroadcastSender::eviction_due(const GatingReader& held, std::chrono::nanoseconds standing) {
   if (evict_ && standing >= *evict_) return true;
   return on_slow_ && on_slow_({.reader = held.reader,

@@ -80,9 +80,9 @@ Status PoolSender::wait(Deadline deadline, Ready&& ready) noexcept {
   return status_of(strategy_.wait(waiter_, deadline, ready, damaged), deadline, Status::kCorrupt);
 }
 
-void PoolSender::commit(std::size_t size_bytes) noexcept {
-  producer_.commit(size_bytes);
+Status PoolSender::published(Notifier&, Deadline) noexcept {
   bell_.notify();
+  return Status::kOk;
 }
 
 std::byte* PoolSender::add(record_ring::Producer& producer, Notifier& notifier,

@@ -86,7 +86,7 @@ class PoolSender final : public SenderBackend {
   }
   std::byte* reserve(record_ring::Producer&, Notifier&, std::size_t size_bytes, Deadline deadline,
                      Status& refusal) noexcept override;
-  void commit(std::size_t size_bytes) noexcept override;
+  void commit(std::size_t size_bytes) noexcept override { producer_.commit(size_bytes); }
   void discard() noexcept override { producer_.discard(); }
   void begin_batch(record_ring::Producer&) noexcept override {}
   // A batch has room for one frame: the pool publishes one at a time.
@@ -94,7 +94,11 @@ class PoolSender final : public SenderBackend {
                  Status& refusal) noexcept override;
   Status commit_batch(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
   void abandon_batch(record_ring::Producer&) noexcept override;
-  Status published(Notifier&, Deadline) noexcept override { return Status::kOk; }
+  Published committed(const record_ring::Producer&) const noexcept override {
+    return {producer_.number(), 0};
+  }
+  Status published(Notifier&, Deadline) noexcept override;
+  bool would_wake(Notifier&) noexcept override { return bell_.would_wake(); }
   Status flush(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
   Status close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override { return attached() != 0; }

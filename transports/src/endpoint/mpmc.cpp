@@ -160,7 +160,18 @@ Status MpmcSender::commit_batch(record_ring::Producer&, Notifier&, Deadline dead
   std::move(*claim).commit();
   path_.count_batch(count);
   sent_to_ = producer().first() + count;
-  path_.receivers_bell().notify(count);
+  return Status::kOk;
+}
+
+// As many receivers as there are messages that none was woken for; but while we wake one after the
+// other, those who are awake already may take them all.
+Status MpmcSender::published(Notifier&, Deadline) noexcept {
+  MpmcNotifier& bell = path_.receivers_bell();
+  const std::uint64_t messages = path_.sent() - held_back().before().messages;
+  if (bell.wanted()) {
+    bell.ring(static_cast<std::uint32_t>(std::min<std::uint64_t>(messages, kEverybody)),
+              [this] { return membership_.ring().size() != 0; });
+  }
   return Status::kOk;
 }
 

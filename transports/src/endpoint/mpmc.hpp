@@ -110,7 +110,11 @@ class MpmcSender final : public SenderBackend {
                  Status& refusal) noexcept override;
   Status commit_batch(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
   void abandon_batch(record_ring::Producer&) noexcept override { added_ = 0; }
-  Status published(Notifier&, Deadline) noexcept override { return Status::kOk; }
+  Published committed(const record_ring::Producer&) const noexcept override {
+    return {path_.sent(), 0};
+  }
+  Status published(Notifier&, Deadline) noexcept override;
+  bool would_wake(Notifier&) noexcept override { return path_.receivers_bell().would_wake(); }
   Status flush(record_ring::Producer&, Notifier&, Deadline deadline) noexcept override;
   Status close(record_ring::Producer&, Notifier&, Status status, Deadline) noexcept override;
   bool receiver_attached() noexcept override;

@@ -66,6 +66,8 @@ class StreamSender final : public RecordSender {
   Status wait_for_room(record_ring::Producer& producer, Notifier& notifier, std::size_t size_bytes,
                        Deadline deadline) noexcept override;
   Status published(Notifier& notifier, Deadline deadline) noexcept override;
+  // Whatever is there is written out.
+  bool would_wake(Notifier&) noexcept override { return true; }
   Status flush(record_ring::Producer& producer, Notifier& notifier,
                Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Notifier& notifier, Status status,

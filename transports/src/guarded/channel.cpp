@@ -70,8 +70,13 @@ class GuardedSender final : public RecordSender {
   }
 
   Status published(Notifier& notifier, Deadline deadline) noexcept override {
-    if (--messages_to_look_ == 0) service_acceptor(notifier);
+    look_for_receivers(notifier);
     return ring_.published(notifier, deadline);
+  }
+  // Asked where a message may be held back: then there is nothing else that looks.
+  bool would_wake(Notifier& notifier) noexcept override {
+    look_for_receivers(notifier);
+    return ring_.would_wake(notifier);
   }
 
   Status flush(record_ring::Producer& producer, Notifier& notifier,
@@ -184,7 +189,8 @@ class GuardedSender final : public RecordSender {
 
   // The clock is asked at every message of a sender that sends now and then, and at each of so many
   // when they come thick and fast.
-  void service_acceptor(Notifier& notifier) noexcept {
+  void look_for_receivers(Notifier& notifier) noexcept {
+    if (--messages_to_look_ != 0) return;
     const auto now = Deadline::Clock::now();
     const bool due = now - last_service_ >= kServiceInterval;
     stride_ = due ? 1 : std::min(stride_ * 2, kMaxMessagesPerPoll);

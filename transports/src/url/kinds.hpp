@@ -31,8 +31,9 @@ struct KindRow {
 
 inline constexpr std::array kKinds{
     KindRow{RingKind::kRecord, to_string(RingKind::kRecord),
-            "capacity ack from readers policy name evict", "capacity says how large the ring is",
-            false, nullptr, "shm:NAME?capacity=16MiB&readers=64",
+            "capacity ack from readers policy name evict wake_bytes",
+            "capacity says how large the ring is", false, nullptr,
+            "shm:NAME?capacity=16MiB&readers=64",
             "the default: messages from one sender to one receiver, or, with readers=, to each of "
             "several; the largest is about half of the capacity"},
     KindRow{RingKind::kMpmc, to_string(RingKind::kMpmc), "slots slot_size on_consumer_death",

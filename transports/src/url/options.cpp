@@ -46,6 +46,22 @@ bool read_flag(std::string_view text, bool& flag) {
   return true;
 }
 
+bool read_time(std::string_view text, std::optional<std::chrono::nanoseconds>& time) {
+  constexpr std::pair<std::string_view, std::int64_t> kUnits[]{
+      {"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", 1'000'000'000}};
+  constexpr std::int64_t kMost = std::int64_t{1} << 60;
+  const std::size_t digits = text.find_first_not_of("0123456789");
+  if (digits == std::string_view::npos) return false;
+  for (const auto& [name, unit] : kUnits) {
+    if (text.substr(digits) != name) continue;
+    std::int64_t count = 0;
+    if (!read_number(text.substr(0, digits), count, std::int64_t{1}, kMost / unit)) return false;
+    time = std::chrono::nanoseconds(count * unit);
+    return true;
+  }
+  return false;
+}
+
 template <class Target, class Value>
 bool choose(std::string_view text, Target& target,
             std::initializer_list<std::pair<std::string_view, Value>> choices) {
@@ -278,6 +294,21 @@ bool set::evict(std::string_view value, ChannelOptions& options) {
   if (!read_number(value, seconds, std::uint32_t{0}, ~std::uint32_t{0})) return false;
   options.evict = std::chrono::seconds(seconds);
   return true;
+}
+
+bool set::wake_every(std::string_view value, ChannelOptions& options) {
+  std::uint64_t messages = 0;
+  if (!read_number(value, messages, std::uint64_t{1}, ~std::uint64_t{0})) return false;
+  options.wake_every = messages;
+  return true;
+}
+
+bool set::wake_bytes(std::string_view value, ChannelOptions& options) {
+  return read_size(value, options.wake_bytes, 1, ~std::uint64_t{0});
+}
+
+bool set::wake_after(std::string_view value, ChannelOptions& options) {
+  return read_time(value, options.wake_after);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -50,6 +50,9 @@ bool readers(std::string_view value, ChannelOptions& options);
 bool policy(std::string_view value, ChannelOptions& options);
 bool name(std::string_view value, ChannelOptions& options);
 bool evict(std::string_view value, ChannelOptions& options);
+bool wake_every(std::string_view value, ChannelOptions& options);
+bool wake_bytes(std::string_view value, ChannelOptions& options);
+bool wake_after(std::string_view value, ChannelOptions& options);
 }  // namespace set
 std::string kinds_there_are(std::string_view value);
 std::string nearest_capacity(std::string_view value);
@@ -137,6 +140,15 @@ inline constexpr std::array kOptions{
               "of one of several receivers, to go on where the last one of that name stopped"},
     OptionRow{"evict", set::evict, "a number of seconds",
               "how long a sender waits for a reliable one of several receivers that does not move"},
+    OptionRow{"wake_every", set::wake_every, "a number from 1 up, such as 32",
+              "a sender wakes receivers that sleep, or writes to a byte stream, once for so many "
+              "messages; default 1; of wake_every, wake_bytes and wake_after the first that comes "
+              "counts; what is held back then waits for more, or for Sender::wake()"},
+    OptionRow{"wake_bytes", set::wake_bytes, "a size from 1 up, such as 16KiB",
+              "the same once for so many bytes; as they lie in the ring"},
+    OptionRow{"wake_after", set::wake_after, "a time such as 100us, 5ms or 1s",
+              "the same when the first of them is so old; looked at with each message, and by none "
+              "in between"},
 };
 
 [[nodiscard]] constexpr bool is_option(std::string_view name) noexcept {

@@ -44,14 +44,16 @@ inline constexpr std::array kSchemes{
     SchemeRow{Scheme::kShm, "shm", "NAME", check_name, "record mpmc frames",
               "kind capacity slots slot_size on_consumer_death frames frame_size wait ack "
               "await_successor "
-              "keep start from mode group huge lock numa readers policy name evict",
+              "keep start from mode group huge lock numa readers policy name evict "
+              "wake_every wake_bytes wake_after",
               Backing::kSharedMemory, "a ring in shared memory, by name: the fastest"},
     SchemeRow{Scheme::kGuarded,
               "shm+guarded",
               "PATH",
               check_socket_path,
               {},
-              "capacity wait ack await_successor from mode lock numa uid gid readers policy evict",
+              "capacity wait ack await_successor from mode lock numa uid gid readers policy evict "
+              "wake_every wake_bytes wake_after",
               std::nullopt,
               "a ring in shared memory that its receivers can't write to, handed over the UNIX "
               "socket at PATH to those that its sender allows",
@@ -59,17 +61,19 @@ inline constexpr std::array kSchemes{
     SchemeRow{Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
               "kind capacity slots slot_size on_consumer_death frames frame_size wait ack "
               "await_successor "
-              "keep start from mode group huge lock numa readers policy name evict",
+              "keep start from mode group huge lock numa readers policy name evict "
+              "wake_every wake_bytes wake_after",
               Backing::kFile, "a ring in a memory-mapped file"},
     SchemeRow{Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc",
-              "kind capacity slots slot_size on_consumer_death wait ack await_successor from",
+              "kind capacity slots slot_size on_consumer_death wait ack await_successor from "
+              "wake_every wake_bytes wake_after",
               std::nullopt, "a ring between threads of this process"},
     SchemeRow{Scheme::kPipe,
               "pipe",
               {},
               check_nothing,
               {},
-              "capacity max framing crc block wait",
+              "capacity max framing crc block wait wake_every wake_bytes wake_after",
               std::nullopt,
               "an anonymous pipe; opened as a pair"},
     SchemeRow{Scheme::kFd,
@@ -77,7 +81,7 @@ inline constexpr std::array kSchemes{
               "N",
               check_descriptor,
               {},
-              "capacity max framing crc block wait",
+              "capacity max framing crc block wait wake_every wake_bytes wake_after",
               std::nullopt,
               "a pipe, socket or file that is open already, by its descriptor"},
     SchemeRow{Scheme::kFifo,
@@ -85,7 +89,7 @@ inline constexpr std::array kSchemes{
               "PATH",
               check_path,
               {},
-              "capacity max framing crc block wait keep mode",
+              "capacity max framing crc block wait keep mode wake_every wake_bytes wake_after",
               std::nullopt,
               "a named pipe"},
     SchemeRow{Scheme::kUnix,
@@ -93,7 +97,7 @@ inline constexpr std::array kSchemes{
               "PATH",
               check_socket_path,
               {},
-              "capacity max framing crc block wait mode",
+              "capacity max framing crc block wait mode wake_every wake_bytes wake_after",
               std::nullopt,
               "a UNIX stream socket"},
     SchemeRow{Scheme::kUnixSeqpacket,
@@ -101,7 +105,7 @@ inline constexpr std::array kSchemes{
               "PATH",
               check_socket_path,
               {},
-              "capacity max framing wait mode",
+              "capacity max framing wait mode wake_every wake_bytes wake_after",
               std::nullopt,
               "a UNIX socket that keeps messages apart: up to about 200 KiB each, or as many as "
               "net.core.wmem_max lets max= ask for"},

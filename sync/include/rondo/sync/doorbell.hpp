@@ -132,6 +132,15 @@ class BasicNotifier {
     return (watched_->load(std::memory_order_relaxed) & BellWaiter::kFlags) != 0;
   }
 
+  // Whether ring() would wake the waiter: it sleeps, and was not woken from this sleep. A hint for
+  // a caller that may hold a ring back (watermark.hpp): ring() looks again, behind a fence.
+  [[nodiscard]] bool would_wake() const noexcept {
+    if (waiter_ == nullptr) return false;
+    // relaxed: a hint.
+    const std::uint32_t state = waiter_->state.load(std::memory_order_relaxed);
+    return (state & BellWaiter::kGone) == 0 && (state & BellWaiter::kAsleep) != 0 && state != rung_;
+  }
+
   // From now on wanted() is always true: for a handle with more to do after each publish.
   void want_always() noexcept { watched_ = &detail::kAlwaysWanted; }
 
@@ -193,6 +202,15 @@ class BasicBroadcastNotifier {
       any |= watched_[i]->state.load(std::memory_order_relaxed);
     }
     return (any & BellWaiter::kFlags) != 0;
+  }
+  // As BasicNotifier's: of one of them.
+  [[nodiscard]] bool would_wake() const noexcept {
+    for (std::size_t i = 0; i < count_; ++i) {
+      // relaxed: a hint.
+      const std::uint32_t state = watched_[i]->state.load(std::memory_order_relaxed);
+      if ((state & BellWaiter::kAsleep) != 0 && state != rung_[i]) return true;
+    }
+    return false;
   }
   // Wakes all that sleep, if any of them was not woken from this sleep. `watch_new` calls
   // watch() for those that said since, in a word that all of them write, that they are here: a

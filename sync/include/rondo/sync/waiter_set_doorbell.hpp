@@ -74,21 +74,31 @@ class BasicSetNotifier {
     return waiters_.any() || !registered_;
   }
 
-  // Wakes up to `count` waiters not rung for yet. Returns how many woke.
-  // Progress: lock-free; system calls that never block.
-  RONDO_COLD std::uint32_t ring(std::uint32_t count) noexcept {
+  // As BasicNotifier's: who was woken is on the list no more.
+  [[nodiscard]] bool would_wake() const noexcept { return waiters_.any(); }
+
+  // Wakes up to `count` waiters not rung for yet; behind each of them, as long as `more` says that
+  // there is work for another one: those who are awake may take it meanwhile. Returns how many
+  // woke. Progress: lock-free; system calls that never block. (Not to be inlined, which gcc does
+  // where it is called once.)
+  template <class More>
+  RONDO_COLD [[gnu::noinline]] std::uint32_t ring(std::uint32_t count, More&& more) noexcept {
     // F2 (seq_cst, forbids that the publish is missed by a waiter and that waiter by us): for a
     // process that is not registered.
     atomic_fence(std::memory_order_seq_cst);
     std::uint32_t woken = 0;
     // A hostile peer that enters the list again and again can't keep us here.
     for (std::uint32_t turn = 0; woken < count && turn < kMaxRounds; ++turn) {
+      if (woken != 0 && !more()) break;
       const std::uint32_t who = waiters_.take_one();
       if (who == List::kNoParticipant) break;
       // One that does not sleep yet finds its bell moved; then we wake one too many.
       if (System::wake(waiters_.bell(who), 1) > 0) ++woken;
     }
     return woken;
+  }
+  RONDO_COLD std::uint32_t ring(std::uint32_t count) noexcept {
+    return ring(count, [] { return true; });
   }
 
  private:

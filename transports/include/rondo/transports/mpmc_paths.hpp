@@ -28,7 +28,10 @@ class MpmcSendPath {
   RONDO_ALWAYS_INLINE void commit(std::size_t size_bytes) noexcept {
     producer_.commit(size_bytes);
     ++sent_;
-    receivers_bell_.notify();
+  }
+  // Whether a receiver may be to be woken, behind a commit.
+  [[nodiscard]] RONDO_ALWAYS_INLINE bool wanted() const noexcept {
+    return receivers_bell_.wanted();
   }
   void discard() noexcept { producer_.discard(); }
 

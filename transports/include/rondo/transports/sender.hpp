@@ -18,6 +18,7 @@
 
 #include <cassert>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -31,6 +32,7 @@
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/watermark.hpp"
 #include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
@@ -47,6 +49,19 @@ class SenderBackend;
 class WaitSetEnd;
 struct SenderParts;
 }  // namespace detail
+
+// Whether a message that is sent wakes receivers that sleep, and on a byte stream is written out. A
+// receiver that does not sleep finds it in any case.
+enum class Wake : std::uint8_t {
+  // Each does, unless the sender's URL has wake_every, wake_bytes or wake_after: then that many
+  // together do.
+  kAuto,
+  // Not with this one: it is held back, until a later message wakes for it, too, or
+  // Sender::wake() does.
+  kLater,
+  // At once, and for all that was held back.
+  kNow
+};
 
 // Room for one message, written in place. Destroying it without commit() leaves no trace. One claim
 // at a time, and none while a Batch is open; the Sender stays where it is meanwhile.
@@ -75,7 +90,7 @@ class [[nodiscard]] Claim {
   // deadline waits until that; what is not written by then is written by later calls, of which
   // flush() is one. Should the receiver have left, the next call on the sender says so. Memory
   // ordering: what the caller did before is visible to the receiver of this message.
-  RONDO_ALWAYS_INLINE void commit() && noexcept;
+  RONDO_ALWAYS_INLINE void commit(Wake wake = Wake::kAuto) && noexcept;
 
  private:
   Sender* sender_;
@@ -136,38 +151,55 @@ class alignas(kLineBytes) RONDO_API Sender {
   // kPeerDied or kIoError when the message was committed and it turned out that it will not be
   // read. Progress: as try_claim(), and a system call if a receiver sleeps. Memory ordering: as
   // Claim::commit().
-  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message) noexcept {
-    return send(message, Deadline::now());
+  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message,
+                                                    Wake wake = Wake::kAuto) noexcept {
+    return send(message, Deadline::now(), wake);
   }
   // As try_send(), but waits for room until `deadline`. Progress: blocking.
   [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
-                                                Deadline deadline = Deadline::never()) noexcept {
+                                                Deadline deadline = Deadline::never(),
+                                                Wake wake = Wake::kAuto) noexcept {
     std::byte* bytes = producer_.try_reserve(message.size());
     if (bytes != nullptr) [[likely]] {
       room_came();
       if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-      return commit(message.size(), deadline);
+      return commit(message.size(), deadline, wake);
     }
     if (mpmc_ != nullptr && (bytes = mpmc_->try_reserve(message.size())) != nullptr) {
       room_came();
       if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
-      message_leaves();
-      mpmc_->commit(message.size());
-      return Status::kOk;
+      return commit_mpmc(message.size(), deadline, wake);
     }
     message_leaves();
     const detail::CopyInLibrary copying;
-    return send_slowly(message, deadline);
+    return send_slowly(message, deadline, wake);
   }
 
   // The same for text: its characters, without an end mark.
-  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::string_view text) noexcept {
-    return send(text, Deadline::now());
+  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::string_view text,
+                                                    Wake wake = Wake::kAuto) noexcept {
+    return send(text, Deadline::now(), wake);
   }
-  RONDO_ALWAYS_INLINE Status send(std::string_view text,
-                                  Deadline deadline = Deadline::never()) noexcept {
-    return send(std::as_bytes(std::span(text)), deadline);
+  RONDO_ALWAYS_INLINE Status send(std::string_view text, Deadline deadline = Deadline::never(),
+                                  Wake wake = Wake::kAuto) noexcept {
+    return send(std::as_bytes(std::span(text)), deadline, wake);
   }
+
+  // Wakes receivers for all that was held back (Wake), on a byte stream writes it out, waiting
+  // until `deadline`; what is not written by then is written by later calls. To be called before
+  // this thread waits for anything but this sender, as by the next() of another channel, and when
+  // there is no more to send for now. No thread does it in its place, not even when wake_after is
+  // over. A ring's receiver that waits looks within 50 ms, but not in an event loop, by its fd();
+  // what lies in a byte stream's staging buffer nobody sees. Done already by all that waits for
+  // this sender or ends it: no room, flush(), wait_for_receiver(), fd(), arm(), a WaitSet that it
+  // is in, close(), the destructor.
+  // kOk, also when there is nothing; else as send(). Progress: a system call if a receiver sleeps.
+  Status wake(Deadline deadline = Deadline::now()) noexcept {
+    return status_ == Status::kOk ? tell_all(deadline) : status_;
+  }
+  // From now on each message wakes (Wake::kAuto), whatever the URL says: for a sender in an event
+  // loop, which sleeps without saying so. Done by fd(), async_claim() and rondo/asio.hpp.
+  void wake_each() noexcept;
 
   // Waits until everything sent has left this process: a byte stream's staging buffer is empty, a
   // ring has been read to the end by the receiver.
@@ -242,12 +274,20 @@ class alignas(kLineBytes) RONDO_API Sender {
     if constexpr (RONDO_THREAD_SANITIZER != 0) detail::annotate_release(tsan_sync().room);
   }
 
-  RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline) noexcept {
+  RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
     message_leaves();
     producer_.commit(size_bytes);
-    if (!notifier_.wanted()) [[likely]]
+    if (wake == Wake::kLater ? holds_ : !notifier_.wanted()) [[likely]]
       return Status::kOk;
-    return published(deadline);
+    return published(size_bytes, deadline, wake);
+  }
+  RONDO_ALWAYS_INLINE Status commit_mpmc(std::size_t size_bytes, Deadline deadline,
+                                         Wake wake) noexcept {
+    message_leaves();
+    mpmc_->commit(size_bytes);
+    if (wake == Wake::kLater ? holds_ : !mpmc_->wanted()) [[likely]]
+      return Status::kOk;
+    return published(0, deadline, wake);  // whose bytes nobody counts
   }
 
   // Room for one message; nullptr with the reason in refusal_.
@@ -261,16 +301,15 @@ class alignas(kLineBytes) RONDO_API Sender {
   }
 
   // Of a claim, which may lie elsewhere.
-  RONDO_ALWAYS_INLINE void commit_claim(std::size_t size_bytes, Deadline deadline) noexcept {
+  RONDO_ALWAYS_INLINE void commit_claim(std::size_t size_bytes, Deadline deadline,
+                                        Wake wake) noexcept {
     if (!elsewhere_) [[likely]] {
-      static_cast<void>(commit(size_bytes, deadline));
-      return;
-    }
-    message_leaves();
-    if (mpmc_ != nullptr) {
-      mpmc_->commit(size_bytes);
+      static_cast<void>(commit(size_bytes, deadline, wake));
+    } else if (mpmc_ != nullptr) {
+      static_cast<void>(commit_mpmc(size_bytes, deadline, wake));
     } else {
-      commit_elsewhere(size_bytes);
+      message_leaves();
+      static_cast<void>(commit_elsewhere(size_bytes, deadline, wake));
     }
   }
   // What was reserved in the record ring and not committed is forgotten by itself.
@@ -281,17 +320,19 @@ class alignas(kLineBytes) RONDO_API Sender {
   }
 
   // The slow paths, and those of messages that lie elsewhere.
-  Status send_slowly(std::span<const std::byte> message, Deadline deadline) noexcept;
+  Status send_slowly(std::span<const std::byte> message, Deadline deadline, Wake wake) noexcept;
   std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
   std::byte* ask_backend(std::size_t size_bytes, Deadline deadline) noexcept;
   std::byte* reserve_or_rest(std::size_t size_bytes, Deadline deadline) noexcept;
   [[nodiscard]] bool rest(std::size_t size_bytes) noexcept;
   void give_way() noexcept;
-  void commit_elsewhere(std::size_t size_bytes) noexcept;
+  Status commit_elsewhere(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept;
   void discard_elsewhere() noexcept;
-  RONDO_COLD Status published(Deadline deadline) noexcept;
+  RONDO_COLD Status published(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept;
+  Status tell(const Published& before, Deadline deadline, Wake wake) noexcept;
+  Status tell_all(Deadline deadline) noexcept;
   [[nodiscard]] Status wait_until_read(Deadline deadline) noexcept;
-  void begin_batch() noexcept;
+  [[nodiscard]] Published begin_batch() noexcept;
   void abandon_batch() noexcept;
   void stop(Status status) noexcept;
   void end() noexcept;
@@ -306,10 +347,11 @@ class alignas(kLineBytes) RONDO_API Sender {
   // kind=mpmc, until the handle stops, or there is a descriptor to look after.
   detail::MpmcSendPath* mpmc_ = nullptr;
   bool elsewhere_ = false;  // messages do not lie in producer_'s ring
+  bool holds_ = false;      // something back, so that with one more there is nothing to do
 };
 
-inline void Claim::commit() && noexcept {
-  std::exchange(sender_, nullptr)->commit_claim(bytes_.size(), deadline_);
+inline void Claim::commit(Wake wake) && noexcept {
+  std::exchange(sender_, nullptr)->commit_claim(bytes_.size(), deadline_, wake);
 }
 inline Claim::~Claim() {
   if (sender_ != nullptr) [[unlikely]]
@@ -321,7 +363,7 @@ inline Claim::~Claim() {
 // 256 messages, and of a batch whose sender is killed inside commit() only a part may arrive.)
 class [[nodiscard]] Sender::Batch {
  public:
-  explicit Batch(Sender& sender) noexcept : sender_(&sender) { sender.begin_batch(); }
+  explicit Batch(Sender& sender) noexcept : sender_(&sender), before_(sender.begin_batch()) {}
   Batch(const Batch&) = delete;
   Batch& operator=(const Batch&) = delete;
   ~Batch() {
@@ -350,17 +392,18 @@ class [[nodiscard]] Sender::Batch {
   // Sends them all. kOk, or why they will not be read. On a byte stream waits until they are
   // written out, or `deadline`; with kind=mpmc until there is room, and else sends none of them.
   // Memory ordering: as Claim::commit().
-  Status commit(Deadline deadline = Deadline::never()) && noexcept {
+  Status commit(Deadline deadline = Deadline::never(), Wake wake = Wake::kAuto) && noexcept {
     sender_->message_leaves();
     const detail::CopyInLibrary copying;
-    return send_all(deadline);
+    return send_all(deadline, wake);
   }
 
  private:
   [[nodiscard]] std::byte* add(std::size_t size_bytes) noexcept;
-  Status send_all(Deadline deadline) noexcept;
+  Status send_all(Deadline deadline, Wake wake) noexcept;
 
   Sender* sender_;
+  Published before_;
 };
 
 }  // namespace rondo::inline RONDO_ABI

@@ -104,6 +104,17 @@
 //   evict              shm shm+guarded file;   how long a sender waits for a reliable one of
 //                      kind=record             several receivers that does not move (a number of
 //                                              seconds)
+//   wake_every         all                     a sender wakes receivers that sleep, or writes to a
+//                                              byte stream, once for so many messages; default 1;
+//                                              of wake_every, wake_bytes and wake_after the first
+//                                              that comes counts; what is held back then waits for
+//                                              more, or for Sender::wake() (a number from 1 up,
+//                                              such as 32)
+//   wake_bytes         all; kind=record        the same once for so many bytes; as they lie in the
+//                                              ring (a size from 1 up, such as 16KiB)
+//   wake_after         all                     the same when the first of them is so old; looked at
+//                                              with each message, and by none in between (a time
+//                                              such as 100us, 5ms or 1s)
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
 // '%' in a target is written %3F, %26 or %25.
 #pragma once
@@ -190,6 +201,11 @@ struct ChannelOptions {
   bool policy_given = false;             // else it is what the kind of ring makes of it
   std::string reader_name;
   std::optional<std::chrono::seconds> evict;
+  // A sender's, as Watermark has them (sync/watermark.hpp): unset: no limit, if another one is set;
+  // else each message wakes.
+  std::optional<std::uint64_t> wake_every;
+  std::optional<std::uint64_t> wake_bytes;
+  std::optional<std::chrono::nanoseconds> wake_after;
   SegmentOptions segment;  // mode, group, huge pages, lock, NUMA node
   // Guarded rings: users and groups, by number, whose processes are let in beside our own user's.
   std::vector<std::uint32_t> users;
