@@ -37,8 +37,8 @@ struct Capabilities {
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 };
 
-// Of the channel that `url` asks for, whether or not it is there: of its scheme, kind=, readers= and
-// framing=.
+// Of the channel that `url` asks for, whether or not it is there: of its scheme, kind=, readers=
+// and framing=.
 [[nodiscard]] RONDO_API Capabilities capabilities(const Url& url) noexcept;
 // The same. Errors: those of Url::parse().
 [[nodiscard]] RONDO_API Result<Capabilities> capabilities(std::string_view url);
