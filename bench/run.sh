@@ -97,7 +97,8 @@ headline "Rare messages between two processes: processor time, against a bare fu
 measure rare_messages_compare 50 10 --rounds 5 --messages "$([[ $quick ]] && echo 150 || echo 1000)"
 
 headline "Bursts to a receiver that sleeps: a wake for each message, or one for all"
-measure held_back_compare 20 5 --rounds 5 --bursts "$([[ $quick ]] && echo 100 || echo 500)" "${real_time[@]}"
+measure held_back_compare 20 5 --rounds 5 --between 50 --gap 3000 --bursts "$([[ $quick ]] && echo 30 || echo 100)" \
+  "${real_time[@]}"
 
 headline "Waiting for the next message, in each mode, on two cores and on one"
 measure wait_modes_compare 90 20 --rounds 3 --gaps 1 10 30 100 1000 10000 "${real_time[@]}"
