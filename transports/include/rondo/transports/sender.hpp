@@ -189,10 +189,10 @@ class alignas(kLineBytes) RONDO_API Sender {
   // until `deadline`; what is not written by then is written by later calls. To be called before
   // this thread waits for anything but this sender, as by the next() of another channel, and when
   // there is no more to send for now. No thread does it in its place, not even when wake_after is
-  // over. A ring's receiver that waits looks within 50 ms, but not in an event loop, by its fd();
-  // what lies in a byte stream's staging buffer nobody sees. Done already by all that waits for
-  // this sender or ends it: no room, flush(), wait_for_receiver(), fd(), arm(), a WaitSet that it
-  // is in, close(), the destructor.
+  // over. A ring's receiver that waits looks within 50 ms, in a WaitSet within 500 ms, but not in
+  // an event loop, by its fd(); what lies in a byte stream's staging buffer nobody sees. Done
+  // already by all that waits for this sender or ends it: no room, flush(), wait_for_receiver(),
+  // fd(), arm(), a WaitSet that it is in, close(), the destructor.
   // kOk, also when there is nothing; else as send(). Progress: a system call if a receiver sleeps.
   Status wake(Deadline deadline = Deadline::now()) noexcept {
     return status_ == Status::kOk ? tell_all(deadline) : status_;
