@@ -11,9 +11,12 @@
 //   9. ADiscardedBatchLeavesNoTrace
 //  10. ABatchOfManyArrivesWhole
 //  11. ABatchLargerThanTheChannelIsRefused
+//  12. ObjectsGoAsTheyLieInMemory
+//  13. AMessageThatIsReleasedIsGivenBackAtOnce
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -210,6 +213,57 @@ TEST_P(ChannelTest, ABatchLargerThanTheChannelIsRefused) {
   EXPECT_FALSE(receiver.try_next());
   ASSERT_EQ(sender.send(bytes_of("on")), Status::kOk);
   EXPECT_EQ(receive(receiver), "on");
+}
+
+struct Quote {
+  std::uint64_t instrument;
+  double price;
+  std::array<char, 4> venue;
+};
+
+TEST_P(ChannelTest, ObjectsGoAsTheyLieInMemory) {
+  static_assert(MessageValue<Quote> && MessageValue<int> && MessageValue<std::array<int, 3>>);
+  // What only shows where bytes are would mean nothing elsewhere.
+  static_assert(!MessageValue<const char*> && !MessageValue<std::string_view>);
+  static_assert(!MessageValue<std::span<int>> && !MessageValue<std::span<std::byte>>);
+  static_assert(!MessageValue<std::string> && !MessageValue<char[4]>);
+  static_assert(!MessageValue<std::nullptr_t>);
+  auto [sender, receiver] = open();
+  const Quote quote{7, 1.5, {'X', 'E', 'T', 'R'}};
+  ASSERT_EQ(sender.send(quote), Status::kOk);
+  ASSERT_EQ(sender.try_send(std::uint32_t{42}), Status::kOk);
+  auto claim = sender.claim(sizeof(Quote));
+  ASSERT_TRUE(claim);
+  claim->emplace<Quote>(std::uint64_t{8}, 2.5, std::array{'A', 'B', 'C', 'D'});
+  std::move(*claim).commit();
+  ASSERT_EQ(sender.send("text"), Status::kOk);  // characters, as before
+  {
+    const auto message = receiver.next();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->as<std::uint32_t>(), nullptr);  // of another size
+    const Quote* const got = message->as<Quote>();
+    ASSERT_NE(got, nullptr);
+    EXPECT_EQ(got->instrument, 7u);
+    EXPECT_EQ(got->price, 1.5);
+    EXPECT_EQ(got->venue, quote.venue);
+  }
+  EXPECT_EQ(*receiver.next()->as<std::uint32_t>(), 42u);
+  EXPECT_EQ(receiver.next()->as<Quote>()->price, 2.5);
+  EXPECT_EQ(receive(receiver), "text");
+}
+
+TEST_P(ChannelTest, AMessageThatIsReleasedIsGivenBackAtOnce) {
+  auto [sender, receiver] = open();
+  ASSERT_EQ(sender.send("first"), Status::kOk);
+  ASSERT_EQ(sender.send("second"), Status::kOk);
+  auto first = receiver.next();
+  ASSERT_TRUE(first);
+  first->release();
+  EXPECT_TRUE(first->bytes().empty());
+  first->release();                     // nothing more to give back
+  const auto second = receiver.next();  // though the first one's object is still there
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->text(), "second");
 }
 
 }  // namespace

@@ -29,6 +29,7 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 #include "rondo/transports/tsan_sync.hpp"
+#include "rondo/transports/value.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
@@ -63,6 +64,15 @@ class [[nodiscard]] Message {
   [[nodiscard]] std::string_view text() const noexcept {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
+  // The T that was sent, in place; null if the message has another size than a T. The same is true
+  // of it as of bytes().
+  template <MessageValue T>
+  [[nodiscard]] const T* as() const noexcept {
+    static_assert(alignof(T) <= kMessageAlignment);
+    return bytes_.size() == sizeof(T) ? reinterpret_cast<const T*>(bytes_.data()) : nullptr;
+  }
+  // Gives it back now, not when this object goes; from here on it is empty.
+  void release() noexcept;
   // Whether the message is still what was sent: what was read of it before this call is whole and
   // true. Always, unless the receiver is one of several for which the sender does not wait: a lossy
   // or latest one, or one that was evicted. What it says last decides whether the message counts as
@@ -230,6 +240,10 @@ class alignas(kLineBytes) RONDO_API Receiver {
 inline bool Message::intact() const noexcept { return receiver_->consumer_.intact(); }
 inline Message::~Message() {
   if (receiver_ != nullptr) receiver_->give_back();
+}
+inline void Message::release() noexcept {
+  bytes_ = {};
+  if (receiver_ != nullptr) std::exchange(receiver_, nullptr)->give_back();
 }
 inline bool Message::redelivered() const noexcept {
   return receiver_->held_in_ != nullptr && receiver_->held_in_->redelivered();

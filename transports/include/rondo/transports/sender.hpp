@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -38,6 +39,7 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
 #include "rondo/transports/tsan_sync.hpp"
+#include "rondo/transports/value.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
@@ -81,6 +83,13 @@ class [[nodiscard]] Claim {
   // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
   // before is anything.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
+  // A T at their beginning, made of `arguments`. bytes() has to be as large.
+  template <MessageValue T, class... Arguments>
+  T& emplace(Arguments&&... arguments) const noexcept {
+    static_assert(alignof(T) <= kMessageAlignment);
+    assert(sizeof(T) <= bytes_.size());
+    return *new (bytes_.data()) T{std::forward<Arguments>(arguments)...};
+  }
   // Keeps only the first `size_bytes`, at most bytes().size().
   void shrink(std::size_t size_bytes) noexcept {
     assert(size_bytes <= bytes_.size());
@@ -183,6 +192,20 @@ class alignas(kLineBytes) RONDO_API Sender {
   RONDO_ALWAYS_INLINE Status send(std::string_view text, Deadline deadline = Deadline::never(),
                                   Wake wake = Wake::kAuto) noexcept {
     return send(std::as_bytes(std::span(text)), deadline, wake);
+  }
+
+  // The same of an object, as it lies in memory; Message::as<T>() shows it to the receiver. A
+  // Claim's emplace() makes one in place.
+  template <MessageValue T>
+  [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(const T& value,
+                                                    Wake wake = Wake::kAuto) noexcept {
+    return send(value, Deadline::now(), wake);
+  }
+  template <MessageValue T>
+  RONDO_ALWAYS_INLINE Status send(const T& value, Deadline deadline = Deadline::never(),
+                                  Wake wake = Wake::kAuto) noexcept {
+    static_assert(alignof(T) <= kMessageAlignment, "messages lie at multiples of 8");
+    return send(std::as_bytes(std::span(&value, 1)), deadline, wake);
   }
 
   // Wakes receivers for all that was held back (Wake), on a byte stream writes it out, waiting
