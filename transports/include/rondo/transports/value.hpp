@@ -11,9 +11,9 @@
 
 namespace rondo::inline RONDO_ABI {
 
-// What may be sent as it lies in memory: trivially copyable, and not something that only shows where
-// the bytes are (a pointer, a span, a view), which would mean nothing elsewhere. That a T has no
-// pointers inside, and no bytes between its members that are better kept, its user knows.
+// What may be sent as it lies in memory: trivially copyable, and not something that only shows
+// where the bytes are (a pointer, a span, a view), which would mean nothing elsewhere. That a T has
+// no pointers inside, and no bytes between its members that are better kept, its user knows.
 template <class T>
 concept MessageValue =
     std::is_trivially_copyable_v<T> && !std::is_pointer_v<T> && !std::is_member_pointer_v<T> &&
