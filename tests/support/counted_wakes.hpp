@@ -1,4 +1,4 @@
-// Runs something in a thread of its own, and counts the system calls by which that one wakes others:
+// Runs something in a thread of its own, and counts the system calls by which it wakes others:
 // FUTEX_WAKE of shared words (libraries' own are of private ones), and writes to pipes and sockets.
 // Each is made all the same: the filter traps it, and the handler makes it.
 #pragma once

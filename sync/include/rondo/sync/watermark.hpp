@@ -10,7 +10,7 @@
 //   notifier.ring(); held.end()
 //
 // Nothing else happens by itself: no thread looks at the clock in between, so a time that has come
-// is found at the next publish. Who holds something back rings before it waits for anything, leaves,
+// is found at the next publish. Who holds something back rings before it waits for anything, ends,
 // or has nothing more to say. What is never rung for, as its publisher was killed, the waiter finds
 // at the end of its slice (doorbell.hpp).
 #pragma once
