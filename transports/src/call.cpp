@@ -2,25 +2,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <chrono>
 #include <cstring>
 #include <limits>
 #include <new>
-#include <random>
 
-#include "rondo/core/out_of_memory.hpp"
-#include "rondo/transports/url.hpp"
+#include "call_session.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
-
-// The next message; before a wait for it what `ours` holds back goes out, which it may answer.
-Polled<Message> next_of(Receiver& receiver, Sender& ours, Deadline deadline) {
-  auto message = receiver.next(Deadline::now());
-  if (message.status() != Status::kWouldBlock) return message;
-  static_cast<void>(ours.wake(deadline));
-  return deadline == Deadline::now() ? std::move(message) : receiver.next(deadline);
-}
 
 using detail::CallHead;
 
@@ -30,11 +21,27 @@ static_assert(std::endian::native == std::endian::little,
 // Between two looks at the deadline while messages come that are of no use.
 constexpr std::uint32_t kLooksAtOnce = 64;
 
-// One that no caller of an earlier life has used.
-std::uint64_t first_number() {
-  std::random_device random;
-  return std::uint64_t{random()} << 32 | random();
+// Of a wait for one channel while the other one is to be looked after.
+constexpr std::chrono::milliseconds kShortSlice{1};
+constexpr std::chrono::milliseconds kLongSlice{50};
+constexpr std::chrono::milliseconds kStagedSlice{10};
+
+// The next message. Before a wait for it what `ours` holds back goes out, which it may answer; as
+// long as a byte stream does not take it, that is tried again and again.
+Polled<Message> next_of(Receiver& receiver, Sender& ours, bool staged, Deadline deadline) {
+  auto message = receiver.next(Deadline::now());
+  if (message.status() != Status::kWouldBlock) return message;
+  static_cast<void>(ours.wake());
+  if (deadline == Deadline::now()) return message;
+  while (staged && ours.flush(Deadline::now()) == Status::kWouldBlock) {
+    const Deadline slice = earlier(deadline, Deadline::after(kStagedSlice));
+    auto waited = receiver.next(slice);
+    if (waited.status() != Status::kTimedOut || slice == deadline) return waited;
+  }
+  return receiver.next(deadline);
 }
+
+bool is_staged(const Sender& sender) { return sender.info().as<StreamInfo>() != nullptr; }
 
 std::optional<CallHead> head_of(std::span<const std::byte> message) noexcept {
   if (message.size() < sizeof(CallHead)) return std::nullopt;
@@ -43,12 +50,12 @@ std::optional<CallHead> head_of(std::span<const std::byte> message) noexcept {
   return head;
 }
 
-// 0: without end.
+// 0: without end, or more than can be said.
 std::uint32_t microseconds_until(Deadline deadline) noexcept {
   if (deadline.is_never()) return 0;
   const auto left = std::chrono::ceil<std::chrono::microseconds>(deadline.remaining()).count();
-  constexpr std::int64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(left, 1, kMost));
+  if (left > std::numeric_limits<std::uint32_t>::max()) return 0;
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(left, 1));
 }
 
 // Whether one more can be put in without asking for memory.
@@ -64,66 +71,33 @@ bool has_room_for_one(std::vector<T>& all) noexcept {
   }
 }
 
-bool time_is_up(std::uint32_t looks, Deadline deadline) noexcept {
-  return looks % kLooksAtOnce == 0 && deadline.passed();
-}
-
-Status too_late_for(Deadline deadline) noexcept {
+// Why no more messages that are of no use are looked at; kOk: they are.
+Status enough(std::uint32_t looks, Deadline deadline, const std::atomic<bool>* stop) noexcept {
+  if (looks % kLooksAtOnce != 0) return Status::kOk;
+  // relaxed: a flag that orders no other data.
+  if (stop != nullptr && stop->load(std::memory_order_relaxed)) return Status::kInterrupted;
+  if (!deadline.passed()) return Status::kOk;
   return deadline == Deadline::now() ? Status::kWouldBlock : Status::kTimedOut;
-}
-
-struct Names {
-  std::string requests;
-  std::string replies;
-};
-
-// Of the two channels of a service.
-Result<Names> names_of_service(std::string_view url) {
-  const auto parsed = Url::parse(url);
-  if (!parsed) return parsed.error();
-  if (parsed->target.empty() || parsed->scheme == Scheme::kFd) {
-    return Error{ErrorCode::kInvalidUrl,
-                 parsed->name() +
-                     " has no name for two channels; use one that has, such as shm:NAME, or make "
-                     "the Caller and the Service of channels that are open"};
-  }
-  const std::size_t question = std::min(url.find('?'), url.size());
-  const std::string name(url.substr(0, question));
-  const std::string options(url.substr(question));
-  return Names{name + ".requests" + options, name + ".replies" + options};
-}
-
-// A sender whose receiver has come. In a guarded ring nobody comes while its sender does not look.
-Result<Sender> open_and_meet(const std::string& url, const OpenOptions& options) {
-  auto sender = Sender::open(url, options);
-  if (!sender) return sender;
-  const Status met = sender->wait_for_receiver(options.wait);
-  if (met == Status::kOk) return sender;
-  return Error{met == Status::kPeerGone ? ErrorCode::kPeerGone : ErrorCode::kTimedOut,
-               "waited for the other side at " + url + " in vain: " + std::string(to_string(met))};
 }
 
 }  // namespace
 
-CallClaim::CallClaim(Claim claim, const CallHead& head) noexcept
-    : claim_(std::move(claim)), number_(head.number) {
+CallClaim::CallClaim(Claim claim, const CallHead& head, bool& in_hand) noexcept
+    : in_hand_(in_hand), claim_(std::move(claim)), number_(head.number) {
   std::memcpy(claim_.bytes().data(), &head, sizeof head);
 }
 
 Caller::Caller(Sender requests, Receiver replies)
-    : requests_(std::move(requests)), replies_(std::move(replies)), number_(first_number()) {}
+    : Caller(std::move(requests), std::move(replies), 0, nullptr) {}
 
-Result<Caller> Caller::open(std::string_view url, const OpenOptions& options) {
-  return detail::refuse_without_memory([&]() -> Result<Caller> {
-    auto names = names_of_service(url);
-    if (!names) return std::move(names).error();
-    auto requests = open_and_meet(names->requests, options);
-    if (!requests) return std::move(requests).error();
-    auto replies = Receiver::open(names->replies, options);
-    if (!replies) return std::move(replies).error();
-    return Caller(std::move(requests).value(), std::move(replies).value());
-  });
-}
+Caller::Caller(Sender requests, Receiver replies, std::uint64_t session,
+               const std::atomic<bool>* stop)
+    : requests_(std::move(requests)),
+      replies_(std::move(replies)),
+      number_(detail::random_number()),
+      session_(session),
+      stop_(stop),
+      staged_(is_staged(requests_)) {}
 
 std::size_t Caller::max_request_bytes() const noexcept {
   const std::size_t most = requests_.max_message_bytes();
@@ -140,24 +114,40 @@ void Caller::forget(Call& call) noexcept {
   calls_.pop_back();
 }
 
-Reply Caller::take_kept(Call& call) {
-  Reply reply(CallId{call.number}, call.head, std::move(call.bytes));
+Polled<Reply> Caller::take_kept(Call& call) {
+  Polled<Reply> reply = call.lost ? Polled<Reply>(Status::kNoMemory)
+                                  : Polled<Reply>(std::in_place, CallId{call.number}, call.head,
+                                                  detail::CallBody(std::move(call.bytes)));
   forget(call);
   return reply;
 }
 
+// A service that waits for room itself reads no requests before its replies are read.
+Polled<Claim> Caller::claim_and_keep(std::size_t size_bytes, Deadline deadline) {
+  auto claim = requests_.claim(size_bytes, Deadline::now());
+  if (claim.status() != Status::kWouldBlock || deadline == Deadline::now()) return claim;
+  for (auto slice = kShortSlice;; slice = std::min(2 * slice, kLongSlice)) {
+    keep_all();
+    const Deadline until = earlier(deadline, Deadline::after(slice));
+    auto waited = requests_.claim(size_bytes, until);
+    if (waited.status() != Status::kTimedOut || until == deadline) return waited;
+  }
+}
+
 Polled<CallClaim> Caller::claim(std::size_t size_bytes, Deadline deadline, Deadline answer_by) {
+  assert(!claiming_);
+  if (over_ != Status::kOk) return over_;
   if (size_bytes > max_request_bytes()) return Status::kTooLarge;
   if (calls_.size() >= kMaxUnderWay) return Status::kWouldBlock;
   if (!has_room_for_one(calls_)) return Status::kNoMemory;  // commit() is to find it
-  auto claim = requests_.claim(sizeof(CallHead) + size_bytes, deadline);
+  auto claim = claim_and_keep(sizeof(CallHead) + size_bytes, deadline);
   if (!claim) return claim.status();
   const CallHead head{++number_, CallHead::kRequest, microseconds_until(answer_by)};
-  return Polled<CallClaim>(std::in_place, std::move(*claim), head);
+  return Polled<CallClaim>(std::in_place, std::move(*claim), head, claiming_);
 }
 
 Polled<CallId> Caller::commit(CallClaim claim) {
-  calls_.push_back({claim.number_, false, {}, {}});
+  calls_.push_back({claim.number_, false, false, {}, {}});
   std::move(claim.claim_).commit();
   return Polled<CallId>(std::in_place, CallId{claim.number_});
 }
@@ -170,55 +160,82 @@ Polled<CallId> Caller::begin(std::span<const std::byte> request, Deadline deadli
   return commit(std::move(*claim));
 }
 
+// The request whose reply `message` is; null if it is none that is waited for.
+Caller::Call* Caller::answered_by(std::span<const std::byte> message, CallHead& head) {
+  const auto said = head_of(message);
+  head = said.value_or(CallHead{});
+  if (head.kind == CallHead::kReply || head.kind == CallHead::kFailure) {
+    Call* const call = find(head.number);
+    if (call != nullptr && !call->kept) return call;
+    ++late_;
+  } else if (head.kind == CallHead::kHello && session_ != 0) {
+    if (head.number != session_) over_ = Status::kPeerDied;  // and another one is in its place
+  } else {
+    ++malformed_;
+  }
+  return nullptr;
+}
+
+void Caller::keep(Call& call, const CallHead& head, const Message& message) {
+  call.head = head;
+  try {
+    const auto bytes = message.bytes().subspan(sizeof(CallHead));
+    call.bytes.assign(bytes.begin(), bytes.end());
+  } catch (const std::bad_alloc&) {
+    call.lost = true;
+  }
+  call.kept = message.intact();
+}
+
+void Caller::keep_all() {
+  if (replied_) return;  // it is in the way
+  for (std::size_t i = 0; i < kMaxUnderWay && over_ == Status::kOk; ++i) {
+    const auto message = replies_.next(Deadline::now());
+    if (!message) return;
+    CallHead head;
+    if (Call* const call = answered_by(message->bytes(), head)) keep(*call, head, *message);
+  }
+}
+
 // Takes replies until `wanted` says so of one; others that somebody waits for are kept.
 template <class Wanted>
 Polled<Reply> Caller::receive(Deadline deadline, Wanted&& wanted) {
-  for (std::uint32_t looks = 1;; ++looks) {
-    auto message = next_of(replies_, requests_, deadline);
+  assert(!claiming_ && !replied_);
+  for (std::uint32_t looks = 1; over_ == Status::kOk; ++looks) {
+    auto message = next_of(replies_, requests_, staged_, deadline);
     if (!message) return message.status();
-    const auto head = head_of(message->bytes());
-    const bool answers =
-        head && (head->kind == CallHead::kReply || head->kind == CallHead::kFailure);
-    Call* const call = answers ? find(head->number) : nullptr;
-    if (call != nullptr && !call->kept) {
-      if (wanted(head->number)) {
+    CallHead head;
+    if (Call* const call = answered_by(message->bytes(), head)) {
+      if (wanted(head.number) && !replies_.may_lose()) [[likely]] {
         forget(*call);
-        return Polled<Reply>(std::in_place, CallId{head->number}, *head, std::move(*message));
+        return Polled<Reply>(std::in_place, CallId{head.number}, head,
+                             detail::CallBody(std::move(*message), replied_));
       }
-      call->head = *head;
-      try {
-        const auto bytes = message->bytes().subspan(sizeof(CallHead));
-        call->bytes.assign(bytes.begin(), bytes.end());
-      } catch (const std::bad_alloc&) {
-        // It is lost, which is an answer, too.
-        call->head = {head->number, CallHead::kFailure, Service::kBusy};
-      }
-      call->kept = true;
-    } else if (answers) {
-      ++late_;
-    } else {
-      ++malformed_;
+      keep(*call, head, *message);
+      if (call->kept && wanted(head.number)) return take_kept(*call);
     }
-    if (time_is_up(looks, deadline)) return too_late_for(deadline);
+    if (const Status why = enough(looks, deadline, stop_); why != Status::kOk) return why;
   }
+  return over_;
 }
 
 Polled<Reply> Caller::wait(CallId call, Deadline deadline) {
   const auto number = static_cast<std::uint64_t>(call);
   Call* const found = find(number);
   if (found == nullptr) return Status::kClosed;
-  if (found->kept) return Polled<Reply>(std::in_place, take_kept(*found));
+  if (found->kept) return take_kept(*found);
   return receive(deadline, [&](std::uint64_t other) { return other == number; });
 }
 
 Polled<Reply> Caller::next(Deadline deadline) {
   if (calls_.empty()) return Status::kClosed;
   const auto kept = std::ranges::find(calls_, true, &Call::kept);
-  if (kept != calls_.end()) return Polled<Reply>(std::in_place, take_kept(*kept));
+  if (kept != calls_.end()) return take_kept(*kept);
   return receive(deadline, [](std::uint64_t) { return true; });
 }
 
 void Caller::cancel(CallId call) noexcept {
+  assert(!claiming_);
   Call* const found = find(static_cast<std::uint64_t>(call));
   if (found == nullptr) return;
   const bool answered = found->kept;
@@ -237,19 +254,15 @@ Polled<Reply> Caller::call(std::span<const std::byte> request, Deadline deadline
 }
 
 Service::Service(Receiver requests, Sender replies)
-    : requests_(std::move(requests)), replies_(std::move(replies)) {}
+    : Service(std::move(requests), std::move(replies), 0, nullptr) {}
 
-Result<Service> Service::open(std::string_view url, const OpenOptions& options) {
-  return detail::refuse_without_memory([&]() -> Result<Service> {
-    auto names = names_of_service(url);
-    if (!names) return std::move(names).error();
-    auto requests = Receiver::open(names->requests, options);
-    if (!requests) return std::move(requests).error();
-    auto replies = open_and_meet(names->replies, options);
-    if (!replies) return std::move(replies).error();
-    return Service(std::move(requests).value(), std::move(replies).value());
-  });
-}
+Service::Service(Receiver requests, Sender replies, std::uint64_t session,
+                 const std::atomic<bool>* stop)
+    : requests_(std::move(requests)),
+      replies_(std::move(replies)),
+      session_(session),
+      stop_(stop),
+      staged_(is_staged(replies_)) {}
 
 std::size_t Service::max_reply_bytes() const noexcept {
   const std::size_t most = replies_.max_message_bytes();
@@ -268,45 +281,70 @@ void Service::forget(std::uint64_t number) noexcept {
   taken_.pop_back();
 }
 
+// kWouldBlock: it was refused, or not whole.
+Polled<Request> Service::take(const CallHead& head, Message& message) {
+  if (taken_.size() >= kMaxUnderWay) {
+    const auto now = Deadline::Clock::now();
+    std::erase_if(taken_, [&](const Taken& taken) { return taken.answer_by.passed_at(now); });
+  }
+  if (taken_.size() >= kMaxUnderWay) {
+    // Without waiting: a caller that reads no replies is not to hold up the others' requests.
+    const CallHead refusal{head.number, CallHead::kFailure, kBusy};
+    const Status said = replies_.try_send(std::as_bytes(std::span(&refusal, 1)));
+    if (said != Status::kOk) ++refused_silently_;
+    return Status::kWouldBlock;
+  }
+  const CallId id{head.number};
+  const Deadline answer_by =
+      head.value == 0 ? Deadline::never() : Deadline::after(std::chrono::microseconds(head.value));
+  if (!requests_.may_lose()) [[likely]] {
+    taken_.push_back({head.number, answer_by});
+    return Polled<Request>(std::in_place, id, answer_by,
+                           detail::CallBody(std::move(message), asked_));
+  }
+  try {
+    const auto bytes = message.bytes().subspan(sizeof(CallHead));
+    std::vector<std::byte> copy(bytes.begin(), bytes.end());
+    if (!message.intact()) return Status::kWouldBlock;
+    taken_.push_back({head.number, answer_by});
+    return Polled<Request>(std::in_place, id, answer_by, detail::CallBody(std::move(copy)));
+  } catch (const std::bad_alloc&) {
+    return Status::kNoMemory;
+  }
+}
+
 Polled<Request> Service::next(Deadline deadline) {
+  assert(!claiming_ && !asked_);
   if (!has_room_for_one(taken_)) return Status::kNoMemory;
-  for (std::uint32_t looks = 1;; ++looks) {
-    auto message = next_of(requests_, replies_, deadline);
+  for (std::uint32_t looks = 1; over_ == Status::kOk; ++looks) {
+    auto message = next_of(requests_, replies_, staged_, deadline);
     if (!message) return message.status();
-    const auto head = head_of(message->bytes());
-    Taken* const taken = head ? find(head->number) : nullptr;
-    if (head && head->kind == CallHead::kCancel && message->size() == sizeof(CallHead)) {
-      if (taken != nullptr) taken->cancelled = true;
-    } else if (head && head->kind == CallHead::kRequest && taken == nullptr) {
-      if (taken_.size() < kMaxUnderWay) {
-        taken_.push_back({head->number, false});
-        const Deadline answer_by = head->value == 0
-                                       ? Deadline::never()
-                                       : Deadline::after(std::chrono::microseconds(head->value));
-        return Polled<Request>(std::in_place, CallId{head->number}, answer_by, std::move(*message));
-      }
-      // Without waiting: a caller that reads no replies is not to hold up the others' requests.
-      const CallHead refusal{head->number, CallHead::kFailure, kBusy};
-      static_cast<void>(replies_.try_send(std::as_bytes(std::span(&refusal, 1))));
+    const auto said = head_of(message->bytes());
+    const CallHead head = said.value_or(CallHead{});
+    if (head.kind == CallHead::kRequest && find(head.number) == nullptr) {
+      auto request = take(head, *message);
+      if (request.status() != Status::kWouldBlock) return request;
+    } else if (head.kind == CallHead::kCancel && message->size() == sizeof(CallHead)) {
+      forget(head.number);
+    } else if (head.kind == CallHead::kHello && session_ != 0) {
+      if (head.number != session_) over_ = Status::kEnded;
     } else {
       ++malformed_;
     }
-    if (time_is_up(looks, deadline)) return too_late_for(deadline);
+    if (const Status why = enough(looks, deadline, stop_); why != Status::kOk) return why;
   }
+  return over_;
 }
 
 Polled<CallClaim> Service::claim_answer(CallId request, const CallHead& head,
                                         std::size_t size_bytes, Deadline deadline) {
-  const Taken* const taken = find(static_cast<std::uint64_t>(request));
-  if (taken == nullptr) return Status::kClosed;
-  if (taken->cancelled) {
-    forget(taken->number);
-    return Status::kInterrupted;
-  }
+  assert(!claiming_);
+  if (over_ != Status::kOk) return over_;
+  if (find(static_cast<std::uint64_t>(request)) == nullptr) return Status::kClosed;
   if (size_bytes > max_reply_bytes()) return Status::kTooLarge;
   auto claim = replies_.claim(sizeof(CallHead) + size_bytes, deadline);
   if (!claim) return claim.status();
-  return Polled<CallClaim>(std::in_place, std::move(*claim), head);
+  return Polled<CallClaim>(std::in_place, std::move(*claim), head, claiming_);
 }
 
 Polled<CallClaim> Service::claim(CallId request, std::size_t size_bytes, Deadline deadline) {
@@ -339,8 +377,8 @@ Status Service::fail(CallId request, std::uint32_t code, std::string_view why, D
 }
 
 bool Service::cancelled(CallId request) const noexcept {
-  const auto found = std::ranges::find(taken_, static_cast<std::uint64_t>(request), &Taken::number);
-  return found != taken_.end() && found->cancelled;
+  return std::ranges::find(taken_, static_cast<std::uint64_t>(request), &Taken::number) ==
+         taken_.end();
 }
 
 }  // namespace rondo::inline RONDO_ABI

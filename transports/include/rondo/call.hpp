@@ -14,16 +14,24 @@
 // side is lost, what became of the requests under way is not known, and each wait says at once that
 // it is lost. A message begins with 16 bytes of ours; the rest is the user's, in place.
 //
-//   u64 number    of the request, chosen by its caller
-//   u32 kind      1 request, 2 reply, 3 failure, 4 cancel
-//   u32 value     of a request: microseconds that its caller waits, 0: without end; of a failure:
-//                 the service's code
+//   u64 number    of the request, chosen by its caller; of a hello: of the session
+//   u32 kind      1 request, 2 reply, 3 failure, 4 cancel, 5 hello
+//   u32 value     of a request: microseconds that its caller waits, 0: without end, or for more
+//                 than can be said; of a failure: the service's code; of a hello: see below
+//
+// A session begins with three hellos, so that nothing of an earlier one is acted upon, whoever was
+// killed in it and whatever lies in the channels: the caller says its session, a random number, and
+// 0 (again and again until it is answered); the service says the same number and one of its own,
+// which is not 0; the caller says both. What comes before is dropped. A hello of another session in
+// the middle means that this one is over: the other side has been replaced. Caller::open() and
+// Service::open() do this; a Caller or Service that is made of channels knows no sessions.
 //
 // One thread at a time, each of them. Memory ordering: as of the channels. What is not trusted: a
 // message that is none of these, a number that was never given, twice the same, is dropped and
 // counted; no memory is taken for it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -52,6 +60,7 @@ struct CallHead {
   static constexpr std::uint32_t kReply = 2;
   static constexpr std::uint32_t kFailure = 3;
   static constexpr std::uint32_t kCancel = 4;
+  static constexpr std::uint32_t kHello = 5;
 
   std::uint64_t number = 0;
   std::uint32_t kind = 0;
@@ -59,12 +68,51 @@ struct CallHead {
 };
 static_assert(sizeof(CallHead) == 16);
 
+// Sets a mark as long as it lives: of what is lent out, one at a time.
+class InHand {
+ public:
+  InHand() noexcept = default;
+  explicit InHand(bool& mark) noexcept : mark_(&mark) { mark = true; }
+  InHand(InHand&& other) noexcept : mark_(std::exchange(other.mark_, nullptr)) {}
+  InHand& operator=(InHand&&) = delete;
+  ~InHand() {
+    if (mark_ != nullptr) *mark_ = false;
+  }
+
+ private:
+  bool* mark_ = nullptr;
+};
+
+// What a message says behind its head: where it lies, or a copy.
+class CallBody {
+ public:
+  CallBody(Message message, bool& in_hand) noexcept : in_hand_(in_hand) {
+    message_.emplace(std::move(message));
+  }
+  explicit CallBody(std::vector<std::byte> kept) noexcept : kept_(std::move(kept)) {}
+
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    if (!message_) return kept_;
+    return message_->bytes().subspan(sizeof(CallHead));
+  }
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
+  }
+
+ private:
+  InHand in_hand_;
+  std::optional<Message> message_;
+  std::vector<std::byte> kept_;
+};
+
 }  // namespace detail
 
-// Room for a request or a reply, written in place. Destroyed without commit(): it never was.
+// Room for a request or a reply, written in place. Destroyed without commit(): it never was. As
+// long as there is one, nothing else is called on its Caller or Service, which stays where it is;
+// in debug builds this is asserted.
 class [[nodiscard]] CallClaim {
  public:
-  CallClaim(Claim claim, const detail::CallHead& head) noexcept;
+  CallClaim(Claim claim, const detail::CallHead& head, bool& in_hand) noexcept;
 
   // Where to write, aligned to 8.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept {
@@ -78,6 +126,7 @@ class [[nodiscard]] CallClaim {
   friend class Caller;
   friend class Service;
 
+  detail::InHand in_hand_;
   Claim claim_;
   std::uint64_t number_;
 };
@@ -86,34 +135,24 @@ class [[nodiscard]] CallClaim {
 // one was waited for; so one at a time, and the Caller stays where it is meanwhile.
 class [[nodiscard]] Reply {
  public:
-  Reply(CallId call, const detail::CallHead& head, Message message) noexcept
-      : call_(call), failed_(head.kind == detail::CallHead::kFailure), code_(head.value) {
-    message_.emplace(std::move(message));
-  }
-  Reply(CallId call, const detail::CallHead& head, std::vector<std::byte> kept) noexcept
+  Reply(CallId call, const detail::CallHead& head, detail::CallBody body) noexcept
       : call_(call),
         failed_(head.kind == detail::CallHead::kFailure),
         code_(head.value),
-        kept_(std::move(kept)) {}
+        body_(std::move(body)) {}
 
   [[nodiscard]] CallId call() const noexcept { return call_; }
   // Whether the service refused: then bytes() say why, in its words.
   [[nodiscard]] bool failed() const noexcept { return failed_; }
   [[nodiscard]] std::uint32_t code() const noexcept { return failed_ ? code_ : 0; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
-    if (!message_) return kept_;
-    return message_->bytes().subspan(sizeof(detail::CallHead));
-  }
-  [[nodiscard]] std::string_view text() const noexcept {
-    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
-  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return body_.bytes(); }
+  [[nodiscard]] std::string_view text() const noexcept { return body_.text(); }
 
  private:
   CallId call_;
   bool failed_;
   std::uint32_t code_;
-  std::optional<Message> message_;
-  std::vector<std::byte> kept_;
+  detail::CallBody body_;
 };
 
 // The asking side.
@@ -122,16 +161,23 @@ class RONDO_API Caller {
   // Requests under way at most.
   static constexpr std::size_t kMaxUnderWay = 1024;
 
+  // Of two channels that nobody else uses, with all that they hold: without a session, and so
+  // without protection from what an earlier user has left there. Of a channel with several
+  // receivers that may lose messages, each is copied, and one that was not intact is dropped.
   Caller(Sender requests, Receiver replies);
   // Opens both channels of the service at `url`, which are named after it: TARGET.requests and
-  // TARGET.replies, each with the options of the URL. Waits for the service. Errors: those of
-  // Sender::open() and Receiver::open(); kInvalidUrl for schemes without names.
+  // TARGET.replies, each with the options of the URL, and begins a session; until there is a
+  // service that takes part, for options.wait, or options.stop. Errors: those of Sender::open() and
+  // Receiver::open(), kTimedOut also for a stop; kInvalidUrl for schemes without names;
+  // kInvalidOption for what is no channel from one to one, or waits for successors: another kind=
+  // than record, several readers=, another framing= than rondo, await_successor. Blocking.
   [[nodiscard]] static Result<Caller> open(std::string_view url, const OpenOptions& options = {});
 
   // Asks, and waits for the reply until `deadline`, of which the service is told. Else the status
   // is kTimedOut (the request is cancelled; whether it was acted upon is not known), kTooLarge,
-  // kInterrupted, kWouldBlock (kMaxUnderWay), or why the service is lost: kEnded, kPeerGone,
-  // kPeerDied, kCorrupt, ... Progress: blocking.
+  // kInterrupted, kWouldBlock (kMaxUnderWay), kNoMemory (for the request, or its reply, which is
+  // lost), or why the service is lost: kEnded, kPeerGone, kPeerDied (also: another one has taken
+  // its place), kCorrupt, ... Progress: blocking.
   [[nodiscard]] Polled<Reply> call(std::span<const std::byte> request,
                                    Deadline deadline = Deadline::never());
   [[nodiscard]] Polled<Reply> call(std::string_view request,
@@ -139,8 +185,10 @@ class RONDO_API Caller {
     return call(std::as_bytes(std::span(request)), deadline);
   }
 
-  // The same in two steps, with others between them. begin() waits until `deadline` for room; the
-  // service is told that nobody waits for its reply any more after `answer_by`.
+  // The same in two steps, with others between them. begin() waits until `deadline` for room, and
+  // keeps replies that come meanwhile, so that the service is not stuck with them (but for one that
+  // is held in place: then it only waits); the service is told that nobody waits for its reply any
+  // more after `answer_by`.
   [[nodiscard]] Polled<CallId> begin(std::span<const std::byte> request,
                                      Deadline deadline = Deadline::never(),
                                      Deadline answer_by = Deadline::never());
@@ -150,8 +198,8 @@ class RONDO_API Caller {
                                         Deadline answer_by = Deadline::never());
   [[nodiscard]] Polled<CallId> commit(CallClaim claim);
   // The reply to that request; others that come before it are kept, in memory of their own.
-  // kClosed: there is no such request (any more). After kTimedOut it may be waited for again.
-  // Progress: blocking.
+  // kClosed: there is no such request (any more). kNoMemory: its reply has come, and there was no
+  // memory to keep it: it is lost. After kTimedOut it may be waited for again. Progress: blocking.
   [[nodiscard]] Polled<Reply> wait(CallId call, Deadline deadline = Deadline::never());
   // The reply that comes next, whichever it is. kClosed: no request is under way.
   [[nodiscard]] Polled<Reply> next(Deadline deadline = Deadline::never());
@@ -173,13 +221,20 @@ class RONDO_API Caller {
   struct Call {
     std::uint64_t number;
     bool kept;  // its reply has come, and is this one
+    bool lost;  // for want of memory
     detail::CallHead head;
     std::vector<std::byte> bytes;
   };
 
+  Caller(Sender requests, Receiver replies, std::uint64_t session, const std::atomic<bool>* stop);
+
   [[nodiscard]] Call* find(std::uint64_t number) noexcept;
   void forget(Call& call) noexcept;
-  [[nodiscard]] Reply take_kept(Call& call);
+  [[nodiscard]] Polled<Claim> claim_and_keep(std::size_t size_bytes, Deadline deadline);
+  [[nodiscard]] Call* answered_by(std::span<const std::byte> message, detail::CallHead& head);
+  void keep(Call& call, const detail::CallHead& head, const Message& message);
+  void keep_all();
+  [[nodiscard]] Polled<Reply> take_kept(Call& call);
   template <class Wanted>
   [[nodiscard]] Polled<Reply> receive(Deadline deadline, Wanted&& wanted);
 
@@ -187,6 +242,12 @@ class RONDO_API Caller {
   Receiver replies_;
   std::vector<Call> calls_;  // under way, in any order
   std::uint64_t number_;     // of the last one; begins anywhere, so that no earlier life's is met
+  std::uint64_t session_;    // 0: none
+  const std::atomic<bool>* stop_;
+  bool staged_;            // requests may lie in this process
+  bool claiming_ = false;  // there is a CallClaim
+  bool replied_ = false;   // there is a Reply in place
+  Status over_ = Status::kOk;
   std::uint64_t late_ = 0;
   std::uint64_t malformed_ = 0;
 };
@@ -194,42 +255,44 @@ class RONDO_API Caller {
 // A request, in place, as a Message is: one at a time. It may be answered later, by its id.
 class [[nodiscard]] Request {
  public:
-  Request(CallId id, Deadline answer_by, Message message) noexcept
-      : id_(id), answer_by_(answer_by), message_(std::move(message)) {}
+  Request(CallId id, Deadline answer_by, detail::CallBody body) noexcept
+      : id_(id), answer_by_(answer_by), body_(std::move(body)) {}
 
   [[nodiscard]] CallId id() const noexcept { return id_; }
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
-    return message_.bytes().subspan(sizeof(detail::CallHead));
-  }
-  [[nodiscard]] std::string_view text() const noexcept {
-    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
-  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return body_.bytes(); }
+  [[nodiscard]] std::string_view text() const noexcept { return body_.text(); }
   // Until when its caller waits, reckoned from when it was taken here.
   [[nodiscard]] Deadline answer_by() const noexcept { return answer_by_; }
 
  private:
   CallId id_;
   Deadline answer_by_;
-  Message message_;
+  detail::CallBody body_;
 };
 
 // The answering side, for one caller.
 class RONDO_API Service {
  public:
-  // Requests that were taken and not answered, at most: more are refused with this code.
+  // Requests that were taken and not answered, at most; those whose callers do not wait any more
+  // give way to others. More are refused with this code.
   static constexpr std::size_t kMaxUnderWay = 1024;
   static constexpr std::uint32_t kBusy = ~std::uint32_t{0};
 
+  // As Caller's.
   Service(Receiver requests, Sender replies);
-  // As Caller::open(). Waits for a caller.
+  // As Caller::open(), until a caller has begun a session with this one. A caller that has gone
+  // before is none.
   [[nodiscard]] static Result<Service> open(std::string_view url, const OpenOptions& options = {});
 
-  // The next request. Else kTimedOut, kInterrupted, or why the caller is lost: kEnded when it has
-  // left in order. Progress: blocking.
+  // The next request; not while another one is held. Else kTimedOut, kInterrupted, kNoMemory, or
+  // why the caller is lost: kEnded when it has left in order, or another one has come. Progress:
+  // blocking.
   [[nodiscard]] Polled<Request> next(Deadline deadline = Deadline::never());
 
-  // Answers. kOk; kInterrupted: it was cancelled, and nothing was sent; kClosed: there is no such
-  // request (any more); kTooLarge, kTimedOut, ...: nothing was sent, and it can be answered still.
+  // Answers. kOk; kClosed: there is no such request (any more), as it was answered, dropped or
+  // cancelled, and nothing was sent; kPeerGone, kPeerDied, kIoError: the caller is lost, and will
+  // not read it; kTooLarge, kTimedOut, kInterrupted, ...: nothing was sent, and it can be answered
+  // still. On a byte stream that takes nothing by `deadline` later calls write it.
   Status reply(CallId request, std::span<const std::byte> bytes,
                Deadline deadline = Deadline::never());
   Status reply(CallId request, std::string_view text, Deadline deadline = Deadline::never()) {
@@ -244,10 +307,13 @@ class RONDO_API Service {
               Deadline deadline = Deadline::never());
   // Does not answer it: its caller waits in vain.
   void drop(CallId request) noexcept { forget(static_cast<std::uint64_t>(request)); }
-  // Whether the caller has said that it does not wait for it any more, as far as next() has come.
+  // Whether it is not to be answered any more: its caller has said so, as far as next() has come,
+  // or it has been answered.
   [[nodiscard]] bool cancelled(CallId request) const noexcept;
 
   [[nodiscard]] std::size_t under_way() const noexcept { return taken_.size(); }
+  // Requests that were refused with kBusy, and there was no room to say so.
+  [[nodiscard]] std::uint64_t refused_silently() const noexcept { return refused_silently_; }
   [[nodiscard]] std::uint64_t malformed() const noexcept { return malformed_; }
   [[nodiscard]] std::size_t max_reply_bytes() const noexcept;
 
@@ -257,10 +323,13 @@ class RONDO_API Service {
  private:
   struct Taken {
     std::uint64_t number;
-    bool cancelled;
+    Deadline answer_by;
   };
 
+  Service(Receiver requests, Sender replies, std::uint64_t session, const std::atomic<bool>* stop);
+
   [[nodiscard]] Taken* find(std::uint64_t number) noexcept;
+  [[nodiscard]] Polled<Request> take(const detail::CallHead& head, Message& message);
   [[nodiscard]] Polled<CallClaim> claim_answer(CallId request, const detail::CallHead& head,
                                                std::size_t size_bytes, Deadline deadline);
   Status answer(CallId request, const detail::CallHead& head, std::span<const std::byte> bytes,
@@ -270,6 +339,13 @@ class RONDO_API Service {
   Receiver requests_;
   Sender replies_;
   std::vector<Taken> taken_;
+  std::uint64_t session_;  // 0: none
+  const std::atomic<bool>* stop_;
+  bool staged_;            // replies may lie in this process
+  bool claiming_ = false;  // there is a CallClaim
+  bool asked_ = false;     // there is a Request in place
+  Status over_ = Status::kOk;
+  std::uint64_t refused_silently_ = 0;
   std::uint64_t malformed_ = 0;
 };
 
