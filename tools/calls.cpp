@@ -40,6 +40,9 @@ constexpr std::size_t kOutputBuffer = std::size_t{64} << 10;
 constexpr std::size_t kPipeRead = std::size_t{64} << 10;
 // How soon a stop or the end of a caller's patience is noticed while a command works.
 constexpr std::chrono::milliseconds kSlice{50};
+// After one that was lost, until the next caller is let in.
+constexpr std::chrono::milliseconds kShortestPause{1};
+constexpr std::chrono::milliseconds kLongestPause{500};
 
 OpenOptions wishes_for(Deadline wait) {
   OpenOptions wishes;
@@ -61,6 +64,20 @@ Result<Side> open_side(const TransferOptions& options, const Patience& patience)
 
 // ---- rondo call ----
 
+// What another process says, for a terminal: control characters as \\xNN.
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      shown += c;
+    } else {
+      shown += fmt::format("\\x{:02x}", byte);
+    }
+  }
+  return shown;
+}
+
 class Asker {
  public:
   Asker(Caller& caller, const TransferOptions& options)
@@ -72,7 +89,8 @@ class Asker {
     int code = kSuccess;
     if (options_.format == Format::kBlocks) {
       const int read = read_all(input);
-      return read == kSuccess ? ask(whole_) : read;
+      // Half of the input is not a question that was asked.
+      return read == kSuccess && input.state() == Input::State::kEnd ? ask(whole_) : read;
     }
     while (!stop_signal::requested() && (!options_.count || asked_ < *options_.count)) {
       const auto line = lines.next_line(caller_.max_request_bytes());
@@ -84,21 +102,23 @@ class Asker {
       if (answered != kSuccess && answered != kRefused) return answered;
       if (answered == kRefused) code = kRefused;  // of the one; the others are asked all the same
     }
-    if (input.state() == Input::State::kFailed) {
-      say_error("standard input can't be read: {}", std::generic_category().message(input.error()));
-      return kInOut;
-    }
-    return code;
+    const int read = input_failed(input);
+    return read == kSuccess ? code : read;
   }
 
  private:
+  static int input_failed(const Input& input) {
+    if (input.state() != Input::State::kFailed) return kSuccess;
+    say_error("standard input can't be read: {}", std::generic_category().message(input.error()));
+    return kInOut;
+  }
   int read_all(Input& input) {
     std::vector<std::byte> piece(kInputBuffer);
     for (std::size_t got = 0; (got = input.read_some(piece)) != 0;) {
       whole_.insert(whole_.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(got));
       if (whole_.size() > caller_.max_request_bytes()) return too_large();
     }
-    return kSuccess;
+    return input_failed(input);
   }
 
   int ask(std::span<const std::byte> request) {
@@ -122,7 +142,8 @@ class Asker {
                                               : int{exit_code_of(reply.status())};
     }
     if (reply->failed()) {
-      say_error("request {} was refused ({}): {}", grouped(asked_), reply->code(), reply->text());
+      say_error("request {} was refused ({}): {}", grouped(asked_), reply->code(),
+                printable(reply->text()));
       return kRefused;
     }
     static_cast<void>(output_.put(reply->bytes()));
@@ -170,7 +191,7 @@ class File {
 // A command that the shell runs, with pipes for its input and output.
 class Command {
  public:
-  enum class State { kRunning, kDone, kFailed };
+  enum class State { kRunning, kDone, kTooMuch, kFailed };
 
   // Whether it could be started; else errno says why not.
   bool start(const std::string& command) {
@@ -185,87 +206,133 @@ class Command {
     static_cast<void>(fcntl(in[1], F_SETFL, O_NONBLOCK));
     static_cast<void>(fcntl(out[0], F_SETFL, O_NONBLOCK));
 
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     // It is not to inherit what this program does about signals. In a group of its own, so that
     // what it has started ends with it.
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
     sigset_t defaults;
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
-    posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    std::string shell = "sh";
-    std::string option = "-c";
-    std::string text = command;
-    std::array<char*, 4> arguments{shell.data(), option.data(), text.data(), nullptr};
-    const int error =
-        posix_spawn(&pid_, "/bin/sh", &actions, &attributes, arguments.data(), environ);
-    posix_spawnattr_destroy(&attributes);
+    sigaddset(&defaults, SIGCHLD);
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error != 0) return failed(error);
+    posix_spawnattr_t attributes;
+    error = posix_spawnattr_init(&attributes);
+    if (error == 0) {
+      const auto then = [&error](int next) {
+        if (error == 0) error = next;
+      };
+      then(posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO));
+      then(posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO));
+      then(posix_spawnattr_setsigdefault(&attributes, &defaults));
+      then(posix_spawnattr_setpgroup(&attributes, 0));
+      then(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP));
+      std::string shell = "sh";
+      std::string option = "-c";
+      std::string text = command;
+      std::array<char*, 4> arguments{shell.data(), option.data(), text.data(), nullptr};
+      if (error == 0) {
+        error = posix_spawn(&pid_, "/bin/sh", &actions, &attributes, arguments.data(), environ);
+      }
+      posix_spawnattr_destroy(&attributes);
+    }
     posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) pid_ = -1;
-    errno = error;
-    return error == 0;
+    return error == 0 || failed(error);
   }
   ~Command() { end(); }
 
-  // Feeds it, and takes what it says into `output`, up to `most` bytes, until it has closed its
-  // output, or `deadline`.
+  // Feeds it, and takes what it says into `output`, up to `most` bytes, until it has ended, or
+  // `over()`, which is asked in each slice. What it has started and left behind may hold its output
+  // open: that is not waited for.
+  template <class Over>
   State run(std::span<const std::byte> input, std::vector<std::byte>& output, std::size_t most,
-            Deadline deadline) {
-    std::vector<std::byte> piece(kPipeRead);
+            Over&& over) {
+    // Once it has closed its output, which it mostly does by ending.
+    std::chrono::milliseconds closed_slice{1};
     for (;;) {
       if (input.empty()) to_ = File();
-      if (stop_signal::requested() || deadline.passed()) return State::kRunning;
+      if (over()) return State::kRunning;
+      const bool ended = has_ended();  // before the last look at its output
+      if (failed_) return State::kFailed;
       std::array<pollfd, 2> polled{pollfd{from_.get(), POLLIN, 0}, pollfd{to_.get(), POLLOUT, 0}};
-      if (poll(polled.data(), polled.size(), static_cast<int>(kSlice.count())) <= 0) continue;
-      if (polled[1].revents != 0) {
-        const ssize_t wrote = ::write(to_.get(), input.data(), std::min(input.size(), kPipeRead));
-        if (wrote > 0) input = input.subspan(static_cast<std::size_t>(wrote));
-        if (wrote < 0 && errno == EPIPE) input = {};  // it does not want the rest
+      auto slice = kSlice;
+      if (from_.get() < 0) slice = std::exchange(closed_slice, std::min(2 * closed_slice, kSlice));
+      if (ended) slice = {};
+      const int ready = poll(polled.data(), polled.size(), static_cast<int>(slice.count()));
+      if (ready < 0 && errno != EINTR) return State::kFailed;
+      if (ready <= 0 && ended) return State::kDone;
+      if (ready <= 0) continue;
+      if (polled[1].revents != 0) feed(input);
+      if (polled[0].revents != 0) {
+        const State taken = take(output, most);
+        if (taken == State::kFailed || taken == State::kTooMuch) return taken;
+        if (taken == State::kDone) from_ = File();  // and it may live on
+      } else if (ended) {
+        return State::kDone;
       }
-      if (polled[0].revents == 0) continue;
-      const ssize_t read = ::read(from_.get(), piece.data(), piece.size());
-      if (read < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-      if (read <= 0) return State::kDone;
-      if (output.size() + static_cast<std::size_t>(read) > most) return State::kFailed;
-      output.insert(output.end(), piece.begin(), piece.begin() + read);
     }
   }
 
-  // Its exit code, or 128 and the signal that ended it, as shells say it.
-  int wait() {
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  // Its exit code, once it has ended, or 128 and the signal that ended it, as shells say it.
+  [[nodiscard]] int code() const noexcept {
+    return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
   }
-  // Ends it, if it still works.
+  // Ends it, if it still works, and what it has started.
   void end() {
     if (pid_ <= 0) return;
     kill(-pid_, SIGKILL);
     kill(pid_, SIGKILL);
-    wait();
+    while (waitpid(pid_, &status_, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
   }
 
  private:
+  bool failed(int error) noexcept {
+    pid_ = -1;
+    errno = error;
+    return false;
+  }
+  bool has_ended() {
+    if (pid_ <= 0) return true;
+    const pid_t ended = waitpid(pid_, &status_, WNOHANG);
+    if (ended == pid_) pid_ = -1;
+    if (ended < 0 && errno != EINTR) failed_ = true;  // what became of it nobody knows
+    return pid_ <= 0;
+  }
+  void feed(std::span<const std::byte>& input) {
+    const ssize_t wrote = ::write(to_.get(), input.data(), std::min(input.size(), kPipeRead));
+    if (wrote > 0) input = input.subspan(static_cast<std::size_t>(wrote));
+    // It does not want the rest.
+    if (wrote < 0 && errno != EAGAIN && errno != EINTR) input = {};
+  }
+  // kDone: it has closed its output.
+  State take(std::vector<std::byte>& output, std::size_t most) {
+    piece_.resize(kPipeRead);
+    const ssize_t read = ::read(from_.get(), piece_.data(), piece_.size());
+    if (read < 0 && (errno == EAGAIN || errno == EINTR)) return State::kRunning;
+    if (read < 0) return State::kFailed;
+    if (read == 0) return State::kDone;
+    if (output.size() + static_cast<std::size_t>(read) > most) return State::kTooMuch;
+    output.insert(output.end(), piece_.begin(), piece_.begin() + read);
+    return State::kRunning;
+  }
+
   pid_t pid_ = -1;
+  int status_ = 0;
+  bool failed_ = false;
   File to_;
   File from_;
+  std::vector<std::byte> piece_;
 };
 
 class Server {
  public:
   Server(Service& service, const std::string& command) : service_(service), command_(command) {}
 
-  // Until the caller is gone; then why.
+  // Until the caller is gone, or a stop; then why.
   Status run() {
     for (;;) {
+      if (stop_signal::requested()) return Status::kInterrupted;
       auto request = service_.next();
       if (!request) return request.status();
       static_cast<void>(answer(*request));
@@ -283,24 +350,38 @@ class Server {
           id, 127, "the command can't be started: " + std::generic_category().message(errno));
     }
     output_.clear();
-    const auto state =
-        command.run(request.bytes(), output_, service_.max_reply_bytes(), request.answer_by());
-    if (state != Command::State::kDone) {
-      command.end();
-      if (state == Command::State::kFailed) {
-        return service_.fail(id, 1, "the answer is too large for the channel");
-      }
-      return service_.fail(
-          id, 124,  // as timeout(1) says it
-          stop_signal::requested() ? "the service was stopped" : "the command took too long",
-          Deadline::now());
+    using State = Command::State;
+    // That its caller has cancelled it is not seen: it says so behind this request.
+    const auto over = [&] {
+      return stop_signal::requested() || request.answer_by().passed() || is_gone();
+    };
+    const State state = command.run(request.bytes(), output_, service_.max_reply_bytes(), over);
+    if (state != State::kDone) command.end();
+    switch (state) {
+      case State::kDone: break;
+      case State::kTooMuch: return service_.fail(id, 1, "the answer is too large for the channel");
+      case State::kFailed: return service_.fail(id, 1, "the command can't be followed");
+      case State::kRunning:
+        return service_.fail(
+            id, 124,  // as timeout(1) says it
+            stop_signal::requested() ? "the service was stopped" : "the command took too long",
+            Deadline::now());
     }
-    const int code = command.wait();
-    if (code == 0) return service_.reply(id, output_, request.answer_by());
-    return service_.fail(id, static_cast<std::uint32_t>(code),
-                         fmt::format("the command ended with {}", code));
+    if (const int code = command.code(); code != 0) {
+      return service_.fail(id, static_cast<std::uint32_t>(code),
+                           fmt::format("the command ended with {}", code), request.answer_by());
+    }
+    return service_.reply(id, output_, request.answer_by());
   }
 
+  // Whether nobody is left to read the answer. Asks the kernel, so not at each slice.
+  bool is_gone() {
+    if (!next_look_.passed()) return false;
+    next_look_ = Deadline::after(kSlice);
+    return !service_.replies().receiver_attached();
+  }
+
+  Deadline next_look_ = Deadline::now();
   Service& service_;
   const std::string& command_;
   std::vector<std::byte> output_;
@@ -320,14 +401,23 @@ int run_call(const TransferOptions& options) {
 
 int run_serve(const ServeOptions& options) {
   stop_signal::install();
+  ::signal(SIGCHLD, SIG_DFL);  // where it is ignored, nobody learns how a command has ended
   const Patience patience(options.transfer, "a caller");
+  std::chrono::milliseconds pause = kShortestPause;
   while (!stop_signal::requested()) {
     auto service = open_side<Service>(options.transfer, patience);
     if (!service) return report_open_error(service.error(), patience);
     const Status status = Server(*service, options.command).run();
     if (status == Status::kInterrupted) break;
-    if (status != Status::kEnded) say_note("a caller was lost: {}", to_string(status));
     if (options.once) return exit_code_of(status);
+    if (status == Status::kEnded) {
+      pause = kShortestPause;
+      continue;
+    }
+    // One caller's trouble is not the next one's.
+    say_note("a caller was lost: {}", to_string(status));
+    stop_signal::sleep(pause);
+    pause = std::min(2 * pause, kLongestPause);
   }
   stop_signal::die_of(stop_signal::number());
 }

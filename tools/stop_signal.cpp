@@ -62,6 +62,11 @@ Readable wait_readable(int fd) noexcept {
   }
 }
 
+void sleep(std::chrono::milliseconds time) noexcept {
+  pollfd watched{wake_pipe[0], POLLIN, 0};
+  if (!requested()) ::poll(&watched, 1, static_cast<int>(time.count()));
+}
+
 void die_of(int signal) noexcept {
   ::signal(signal, SIG_DFL);
   sigset_t only;

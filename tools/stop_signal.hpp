@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 
 namespace rondo::program::stop_signal {
 
@@ -19,6 +20,9 @@ enum class Readable { kYes, kStopped, kFailed };
 // Waits until `fd` can be read without blocking, or a stop is requested; no signal slips between
 // looking at the flag and sleeping. On kFailed, errno says why.
 [[nodiscard]] Readable wait_readable(int fd) noexcept;
+
+// Sleeps, unless a stop is requested.
+void sleep(std::chrono::milliseconds time) noexcept;
 
 // Ends the process by `signal`, as if it had never been caught, so that a shell knows.
 [[noreturn]] void die_of(int signal) noexcept;

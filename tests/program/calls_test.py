@@ -1,10 +1,13 @@
 """rondo call and rondo serve: questions, answers, refusals, and who is lost in between."""
 
+import fcntl
 import hashlib
 import os
 import signal
+import termios
 
-from support import IN_OUT, OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, main, until
+from support import (IN_OUT, OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, die_with_parent, main,
+                     until)
 
 REFUSED = 8
 
@@ -69,9 +72,111 @@ class Calls(ProgramTest):
         self.serve(f"echo $$ > {pid_file}; exec sleep 1000", "--once")
         code, _, said = self.run_rondo("call", "--wait", "0.5", self.url, data=b"x\n")
         self.assertEqual(code, TIMED_OUT, said)
-        with open(pid_file) as file:
-            pid = int(file.read())
+        self.await_end(self.pid_in(pid_file))
 
+    def test_a_caller_that_is_killed_ends_the_command(self):
+        service, caller, pid = self.start_long_work("--once")
+        caller.kill()
+        self.await_end(pid)
+        self.assertEqual(self.finish(service)[0], VANISHED)
+
+    def test_nothing_of_those_who_were_killed_is_asked_or_answered_again(self):
+        service, caller, _ = self.start_long_work()
+        self.write(caller, b"old\n" * 10)
+        caller.kill()
+        service.kill()
+        caller.wait()
+        service.wait()
+        log = self.path("log")
+        service = self.serve(f"tee -a {log}", "--once")
+        self.assertEqual(self.run_rondo("call", self.url, data=b"new\n"), (OK, b"new\n", ""))
+        self.assertEqual(self.finish(service)[0], OK)
+        with open(log, "rb") as file:
+            self.assertEqual(file.read(), b"new")
+
+    def test_callers_in_quick_succession(self):
+        self.serve("cat")
+        for i in range(100):
+            data = b"%d\n" % i
+            self.assertEqual(self.run_rondo("call", "--wait", "30", self.url, data=data),
+                             (OK, data, ""))
+
+    def test_a_question_that_was_not_all_read_is_not_asked(self):
+        log = self.path("log")
+        service = self.serve(f"cat > {log}", "--once")
+        caller = self.start("call", "-f", "blocks", self.url)
+        self.write(caller, b"rm -rf /tmp/")
+        unread = bytearray(4)
+
+        def all_read():
+            fcntl.ioctl(caller.stdin, termios.FIONREAD, unread)
+            return not any(unread)
+        until(all_read, "the caller has read it")
+        caller.send_signal(signal.SIGTERM)
+        self.assertEqual(caller.wait(), -signal.SIGTERM)
+        self.finish(service)
+        self.assertFalse(os.path.exists(log))
+        directory = os.open(self.directory.name, os.O_RDONLY)
+        self.addCleanup(os.close, directory)
+        service = self.serve(f"cat > {log}", "--once")
+        caller = self.start("call", "-f", "blocks", self.url, stdin=directory)
+        self.assertEqual(self.finish(caller)[0], IN_OUT)
+        self.finish(service)
+        self.assertFalse(os.path.exists(log))
+
+    def test_a_command_that_closes_its_output_and_lives_on(self):
+        pid_file = self.path("pid")
+        self.serve(f"echo $$ > {pid_file}; exec >&-; exec sleep 1000", "--once")
+        code, _, said = self.run_rondo("call", "--wait", "0.5", self.url, data=b"x\n")
+        self.assertEqual(code, TIMED_OUT, said)
+        self.await_end(self.pid_in(pid_file))
+
+    def test_what_a_command_leaves_behind_is_not_waited_for(self):
+        pid_file = self.path("pid")
+        self.serve(f"sleep 1000 & echo $! > {pid_file}; echo done", "--once")
+        code, out, said = self.run_rondo("call", self.url, data=b"x\n")
+        os.kill(self.pid_in(pid_file), signal.SIGKILL)
+        self.assertEqual((code, out), (OK, b"done\n\n"), said)
+
+    def test_where_the_ends_of_children_are_ignored(self):
+        def ignore():
+            die_with_parent()
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self.start("serve", "--once", self.url, "cat; exit 3", preexec_fn=ignore)
+        code, _, said = self.run_rondo("call", self.url, data=b"x\n")
+        self.assertEqual(code, REFUSED)
+        self.assertIn("(3)", said)
+
+    def start_long_work(self, *options):
+        """A service whose command works for long on the first question: it, its caller, the command."""
+        pid_file = self.path("work")
+        service = self.serve(f"echo $$ > {pid_file}; exec sleep 1000", *options)
+        caller = self.start("call", self.url)
+        self.write(caller, b"x\n")
+        pid = self.pid_in(pid_file)
+        self.addCleanup(self.kill_if_there, pid)
+        return service, caller, pid
+
+    def kill_if_there(self, pid):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if file.read().startswith(b"sleep"):
+                    os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+    def pid_in(self, path):
+        def written():
+            try:
+                with open(path) as file:
+                    return file.read().endswith("\n")
+            except OSError:
+                return False
+        until(written, "the command")
+        with open(path) as file:
+            return int(file.read())
+
+    def await_end(self, pid):
         def gone():
             try:
                 with open(f"/proc/{pid}/stat") as stat:
@@ -81,11 +186,7 @@ class Calls(ProgramTest):
         until(gone, "the end of the command that nobody waits for")
 
     def test_a_service_that_is_killed(self):
-        service = self.serve("sleep 1000")
-        caller = self.start("call", self.url)
-        self.write(caller, b"x\n")
-        until(lambda: self.exists(self.name + ".requests"), "the caller")
-        until(lambda: (self.info(self.url + ".requests") or {}).get("messages", 0) > 0, "a request")
+        service, caller, _ = self.start_long_work()
         service.kill()
         code, _, said = self.finish(caller)
         self.assertEqual(code, VANISHED, said)
