@@ -38,13 +38,13 @@ Error no_event(int error) {
 
 struct WakeDescriptor::State {
   detail::UniqueFd event;
-  detail::UniqueFd outer;  // of one beside another descriptor: epoll, over both
-  bool always = false;     // the other one is always ready
-  bool by_thread = false;  // the thread sleeps on the words, or would
-  bool for_good = false;   // as it is known to be all that is left
-  Deadline ring_again{};   // else: when to ask for a ring once more
-  bool added = false;      // the thread knows of the entry
-  NativeHandle closing = detail::kNoHandle;
+  detail::UniqueFd outer;                 // of one beside another descriptor: epoll, over both
+  bool always = false;                    // the other one is always ready
+  bool by_thread = false;                 // the thread sleeps on the words, or would
+  bool for_good = false;                  // as it is known to be all that is left
+  Deadline ring_again{};                  // else: when to ask for a ring once more
+  bool added = false;                     // the thread knows of the entry
+  NativeHandle file = detail::kNoHandle;  // of the entry's second pulse
   detail::FutexRing::Ptr ring{};
   detail::WakeEntry entry{};
   detail::ForkCheck fork_check{};
@@ -78,7 +78,7 @@ struct WakeDescriptor::State {
   }
   // True: the thread looks after the entry. Throws bad_alloc.
   [[nodiscard]] bool has_thread() {
-    return added = added || detail::WakeThread::instance().add(entry, closing);
+    return added = added || detail::WakeThread::instance().add(entry, file);
   }
   // False where neither thread nor memory is to be had.
   [[nodiscard]] bool watch(std::span<const PreparedWait> waits, bool by_word) noexcept {
@@ -132,18 +132,24 @@ struct WakeDescriptor::State {
 
 WakeDescriptor::WakeDescriptor(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
 
+Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint64_t()> pulse) {
+  return make(std::move(pulse), Closing());
+}
+
 Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint64_t()> pulse,
-                                                             NativeHandle closing) {
+                                                             Closing closing) {
   auto state = std::make_unique<State>();
   state->event = detail::open_event();
   if (!state->event) return no_event(errno);
   state->event.remember();
   state->entry.event = state->event.get();
-  state->entry.pulse = std::move(pulse);
-  state->closing = closing;
+  state->entry.by_time.ask = std::move(pulse);
+  state->entry.by_closing.ask = std::move(closing.pulse);
+  state->file = closing.file;
   state->take_ring();
   state->by_thread = state->ring == nullptr;
-  if ((state->entry.pulse || state->by_thread) && !state->has_thread()) {
+  const bool has_pulse = state->entry.by_time.ask || state->entry.by_closing.ask;
+  if ((has_pulse || state->by_thread) && !state->has_thread()) {
     return detail::system_error(EAGAIN, "can't start the thread that a handle's descriptor needs");
   }
   return std::unique_ptr<WakeDescriptor>(new WakeDescriptor(std::move(state)));

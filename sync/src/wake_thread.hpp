@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "file_news.hpp"
 #include "rondo/core/callback.hpp"
@@ -31,21 +32,33 @@ struct FileEntry {
   int number = FileNews::kNone;        // the thread's, under its mutex
 };
 
+// A number that changes when there is news.
+struct Pulse {
+  Callback<std::uint64_t()> ask{};
+  std::uint64_t last = 0;
+
+  // Whether there is.
+  [[nodiscard]] bool changed() noexcept {
+    const std::uint64_t now = ask();
+    return std::exchange(last, now) != now;
+  }
+};
+
 // What the thread knows of a descriptor. Lies still from add() to remove().
 struct WakeEntry {
   static constexpr std::uint32_t kWoken = 1;  // the word changed, or the slice is over
-  static constexpr std::uint32_t kNews = 2;   // the pulse changed
+  static constexpr std::uint32_t kNews = 2;   // a pulse changed
 
-  NativeHandle event = kNoHandle;  // that is written
-  Callback<std::uint64_t()> pulse{};
-  std::atomic<bool> asleep{false};     // its pulse is asked for
+  NativeHandle event = kNoHandle;      // that is written
+  std::atomic<bool> asleep{false};     // its pulses are asked for
   std::atomic<std::uint32_t> told{0};  // why it was written; the owner takes it
-  // The thread's, under its mutex.
-  std::uint64_t last_pulse = 0;
+  // The thread's, under its mutex, from add() on.
+  Pulse by_time{};
+  Pulse by_closing{};  // of `file`
   std::span<const PreparedWait> waits{};
   PreparedWait one{};  // the place of a single wait
   Deadline due = Deadline::never();
-  FileEntry file{};  // before whose closing the pulse does not change
+  FileEntry file{};
   std::uint32_t news_seen = 0;
   LookAgain again{};
 };
@@ -64,8 +77,8 @@ class WakeThread {
 
   static WakeThread& instance();
 
-  // False: no thread can be had. Asks for the pulse once. `file` is one before whose closing it
-  // does not change, if there is one, and stays open until remove().
+  // False: no thread can be had. Asks for the pulses once. Before `file` is closed by somebody,
+  // by_closing does not change; if there is none, that is asked for by time, too.
   [[nodiscard]] bool add(WakeEntry& entry, NativeHandle file = kNoHandle);
   // Afterwards the entry is not looked at any more.
   void remove(WakeEntry& entry) noexcept;

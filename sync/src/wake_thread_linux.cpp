@@ -138,13 +138,15 @@ WakeThread& WakeThread::instance() {
 }
 
 bool WakeThread::add(WakeEntry& entry, NativeHandle file) {
-  entry.last_pulse = entry.pulse ? entry.pulse() : 0;
+  for (Pulse* pulse : {&entry.by_time, &entry.by_closing}) {
+    if (pulse->ask) static_cast<void>(pulse->changed());
+  }
   const std::lock_guard lock(state_->mutex);
   state_->entries.reserve(state_->entries.size() + 1);
   state_->files.reserve(state_->files.size() + 1);
   if (!state_->runs && !state_->start()) return false;
   state_->entries.push_back(&entry);
-  if (entry.pulse && is_handle(file) && state_->insert(entry.file, file)) {
+  if (entry.by_closing.ask && is_handle(file) && state_->insert(entry.file, file)) {
     // Of what came before that nothing was told.
     entry.again.begin(Deadline::Clock::now());
   }
@@ -366,19 +368,23 @@ Deadline WakeThread::State::look(const Polled& polled, Times& times,
       entry->due = Deadline::never();
       tell(*entry, WakeEntry::kWoken);
     }
-    if (entry->pulse) {
+    // relaxed: one that is just falling asleep is asked at the next turn.
+    const bool sleeps = entry->asleep.load(std::memory_order_relaxed);
+    bool has_news = false;
+    if (entry->by_time.ask) {
+      if (ask && sleeps) has_news = entry->by_time.changed();
+      until = earlier(until, times.pulse);
+    }
+    if (entry->by_closing.ask) {
       // relaxed, both: beneath the mutex.
       const bool by_file = entry->file.stands.load(std::memory_order_relaxed);
       const std::uint32_t news_of_it = entry->file.news.load(std::memory_order_relaxed);
       if (std::exchange(entry->news_seen, news_of_it) != news_of_it) entry->again.begin(now);
       const bool due = entry->again.due(now) || (by_file ? ask_at_last : ask);
-      // relaxed: one that is just falling asleep is asked at the next turn.
-      if (due && entry->asleep.load(std::memory_order_relaxed)) {
-        const std::uint64_t pulse = entry->pulse();
-        if (std::exchange(entry->last_pulse, pulse) != pulse) tell(*entry, WakeEntry::kNews);
-      }
+      if (due && sleeps && entry->by_closing.changed()) has_news = true;
       until = earlier(until, by_file ? earlier(entry->again.next(), times.at_last) : times.pulse);
     }
+    if (has_news) tell(*entry, WakeEntry::kNews);
     until = earlier(until, entry->due);
     asleep += entry->waits.size();
     if (words.size() + entry->waits.size() > kMostWaits) continue;

@@ -11,7 +11,8 @@
 //   9. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
 //  10. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
 //                                          without inotify
-//  11. ADeathIsToldInAStormOfClosings      a hostile peer
+//  11. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
+//  12. ADeathIsToldInAStormOfClosings      a hostile peer
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -387,6 +388,75 @@ TEST_P(LongSilence, AKilledSenderIsToldToOneThatSlept) {
     });
     const int status = receiving.join();
     sending.join();
+    if (GetParam().path) {
+      unlink(url.substr(url.find(':') + 1).c_str());
+    } else {
+      static_cast<void>(remove(url, true));
+    }
+    if (status == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(status, 0) << by_set;
+  }
+}
+
+TEST_P(LongSilence, AKilledReceiverIsToldToOneThatSlept) {
+  if (std::string(GetParam().name) == "Frames") GTEST_SKIP() << "there is always room for one more";
+  for (const bool by_set : {true, false}) {
+    const std::string url =
+        GetParam().scheme + (GetParam().path ? directory_.path() + "/" : "") + unique_word();
+    Child receiving([&] {
+      auto receiver = Receiver::open(url, {.wait = Deadline::after(seconds(60))});
+      if (!receiver) return 1;
+      for (;;) pause();
+    });
+    Child sending([&] {
+      auto sender = Sender::open(url + "?" + GetParam().options);
+      if (!sender || sender->wait_for_receivers(1) != Status::kOk) return 1;
+      if (GetParam().forbidden >= 0 && !forbid_system_call(GetParam().forbidden, EPERM)) return 77;
+      const std::string_view message = "a message";
+      Status status = Status::kOk;
+      while (status == Status::kOk) status = sender->try_send(message);
+      if (status != Status::kWouldBlock) return 2;
+      std::thread killing;
+      const auto kill_it = [&] {
+        killing = std::thread([&] {
+          await_sleep(getpid());
+          receiving.signal(SIGKILL);
+        });
+      };
+      if (by_set) {
+        WaitSet set = make_set();
+        if (!set.add(*sender, 1, message.size())) return 3;
+        std::array<Key, 1> room{};
+        if (set.wait(room, Deadline::after(kSilence)).status() != Status::kTimedOut) return 4;
+        kill_it();
+        while (status == Status::kWouldBlock) {
+          if (!set.wait(room)) return 5;
+          status = sender->try_send(message);
+        }
+      } else {
+        const auto fd = sender->fd();
+        if (!fd) return 6;
+        const EventLoop loop(LoopKind::kPoll, *fd);
+        for (const auto until = Clock::now() + kSilence; Clock::now() < until;) {
+          if (!loop.wait(milliseconds(100))) continue;
+          if (sender->try_send(message) != Status::kWouldBlock) return 7;
+        }
+        kill_it();
+        while (status == Status::kWouldBlock) {
+          if (!loop.wait()) return 8;
+          status = sender->try_send(message);
+        }
+      }
+      killing.join();
+      // Of several readers nobody waits for the dead.
+      const bool several =
+          std::string_view(GetParam().options).find("readers") != std::string::npos;
+      if (status != (several ? Status::kOk : Status::kPeerDied)) return 9;
+      static_cast<void>(sender->close(Deadline::now()));
+      return 0;
+    });
+    const int status = sending.join();
+    receiving.join();
     if (GetParam().path) {
       unlink(url.substr(url.find(':') + 1).c_str());
     } else {

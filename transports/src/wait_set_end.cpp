@@ -45,6 +45,10 @@ std::optional<NativeHandle> WaitSetEnd::closing() const noexcept {
   return channel() != nullptr ? channel()->closing() : kNoHandle;
 }
 
+bool WaitSetEnd::has_pulse() const noexcept {
+  return channel() != nullptr && channel()->has_pulse();
+}
+
 void WaitSetEnd::expect_news() const noexcept {
   if (channel() != nullptr) channel()->expect_news();
 }

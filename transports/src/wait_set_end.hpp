@@ -43,6 +43,7 @@ class WaitSetEnd {
   // Those of the backends. Of a handle that is closed, kNoHandle and a wait without a word: there
   // is nothing to wait for.
   [[nodiscard]] std::optional<NativeHandle> closing() const noexcept;
+  [[nodiscard]] bool has_pulse() const noexcept;
   void expect_news() const noexcept;
   [[nodiscard]] PreparedWait announce(Fence fence) const noexcept;
   [[nodiscard]] bool disarm() const noexcept;

@@ -89,9 +89,9 @@ struct WaitSetMember {
   // When it is to be looked at again, though nothing is told.
   [[nodiscard]] Deadline rests_until(Clock::time_point now) const noexcept {
     if (!sleeps_on_word()) return Deadline::never();
-    if (deathless) return Deadline::at(now + kQuietSlice);
-    if (!is_told()) return Deadline::at(now + BellSystem::kSlice);
-    return earlier(closing->next(), Deadline::at(now + kQuietSlice));
+    const bool quiet = (deathless || is_told()) && !end->has_pulse();
+    const Deadline slice = Deadline::at(now + (quiet ? kQuietSlice : BellSystem::kSlice));
+    return is_told() ? earlier(closing->next(), slice) : slice;
   }
   // Something has been waited for in vain: `tell` says from now on when there may be news.
   void listen(Clock::time_point now, const Callback<void()>& tell) {

@@ -90,20 +90,27 @@ class Named {
   void keep(std::unique_ptr<WakeDescriptor> wake) noexcept { wake_ = std::move(wake); }
   void drop_wake() noexcept { wake_.reset(); }
 
-  // A number that changes when there is news that no word tells: a peer has died, another bell than
-  // the one that is listened to was rung. Asked for by another thread while the end is armed,
-  // beside any call of its owner.
+  // A number that changes when there is news that the word does not tell, and memory does: another
+  // bell than the one that is listened to was rung. Asked for by time, by another thread while the
+  // end is armed, beside any call of its owner. Where that never comes, has_pulse() is false.
+  [[nodiscard]] virtual bool has_pulse() const noexcept { return true; }
   [[nodiscard]] virtual std::uint64_t pulse() noexcept { return 0; }
-  // A file before whose closing by somebody, or cutting short, there is no such news, nor anything
-  // else that a sleep's slice is for but a wake that was lost; kNoHandle: none ever comes here.
-  // nullopt: it has to be asked for by time. Open as long as this end is.
+  // The same of what the kernel alone tells: a peer has died, memory was taken away.
+  [[nodiscard]] virtual std::uint64_t deaths() noexcept { return 0; }
+  // A file before whose closing by somebody, or cutting short, that number does not change, nor has
+  // has_news() anything to tell; kNoHandle: nobody dies here. nullopt: both are asked for by time.
+  // Open as long as this end is.
   [[nodiscard]] virtual std::optional<NativeHandle> closing() const noexcept {
     return std::nullopt;
   }
   // There is such news: the next look asks the kernel.
   virtual void expect_news() noexcept { pacer_.hurry(); }
   [[nodiscard]] virtual Result<std::unique_ptr<WakeDescriptor>> make_wake() {
-    return WakeDescriptor::make([this] { return pulse(); }, closing().value_or(kNoHandle));
+    Callback<std::uint64_t()> by_time;
+    if (has_pulse()) by_time = [this] { return pulse(); };
+    WakeDescriptor::Closing by_closing{closing().value_or(kNoHandle)};
+    if (closing() != kNoHandle) by_closing.pulse = [this] { return deaths(); };
+    return WakeDescriptor::make(std::move(by_time), std::move(by_closing));
   }
 
   // Whether the wait of this end, for messages or for room, is one for a word: see announce(). Ends

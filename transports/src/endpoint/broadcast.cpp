@@ -241,25 +241,35 @@ bool BroadcastSender::has_news(record_ring::Producer& producer, std::size_t size
   return has_room(producer, size_bytes);
 }
 
-// The bells of all readers, and which of them are there. Whether one is due for eviction the owner
-// alone can say, so it is asked each time.
+// The bells of all readers. Whether one is due for eviction the owner alone can say, so it is asked
+// each time.
 std::uint64_t BroadcastSender::pulse() noexcept {
   if (evict_ || on_slow_) return ++pulses_;
-  constexpr std::uint64_t kSpread =
-      0x9E3779B97F4A7C15;  // so that no two readers make up for each other
-  std::uint64_t sum = membership_->damaged() ? 1 : 0;
+  std::uint64_t sum = 0;
   for (std::uint32_t i = 0; i < parts_.readers; ++i) {
-    const RecordConsumerPart& part = parts_.consumer_at(i);
-    // relaxed, both: who is told looks himself.
-    const std::uint64_t state = part.state.load(std::memory_order_relaxed);
-    const auto policy = reader_state::policy_of(state);
-    // relaxed: as above.
-    sum += part.space_notifier.rings.load(std::memory_order_relaxed);
-    if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
-    const bool there = membership_->reader(i) != Presence::kAbsent;
-    if (there) sum += kSpread * (i + 1);
+    // relaxed: who is told looks himself.
+    sum += parts_.consumer_at(i).space_notifier.rings.load(std::memory_order_relaxed);
   }
   return sum;
+}
+
+// Which of them are there, a bit for each of up to 64.
+std::uint64_t BroadcastSender::deaths() noexcept {
+  if (membership_->damaged()) return ~std::uint64_t{0};
+  std::uint64_t there = 0;
+  for (std::uint32_t i = 0; i < parts_.readers; ++i) {
+    // relaxed: as above.
+    const std::uint64_t state = parts_.consumer_at(i).state.load(std::memory_order_relaxed);
+    const auto policy = reader_state::policy_of(state);
+    if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
+    if (membership_->reader(i) != Presence::kAbsent) there |= std::uint64_t{1} << i;
+  }
+  return there;
+}
+
+std::optional<NativeHandle> BroadcastSender::closing() const noexcept {
+  if (evict_ || on_slow_) return std::nullopt;
+  return membership_->closing();
 }
 
 bool BroadcastSender::disarm() noexcept {

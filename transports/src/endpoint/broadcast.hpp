@@ -54,6 +54,8 @@ class BroadcastSender final : public RecordSender {
   bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::uint64_t deaths() noexcept override;
+  std::optional<NativeHandle> closing() const noexcept override;
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
  private:

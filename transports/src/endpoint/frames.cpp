@@ -143,19 +143,24 @@ bool PoolSender::has_news(record_ring::Producer& producer, std::size_t size_byte
   return membership_.damaged() || has_room(producer, size_bytes);
 }
 
-// The bells of all readers, and which of them are there.
+// The bells of all readers.
 std::uint64_t PoolSender::pulse() noexcept {
-  constexpr std::uint64_t kSpread =
-      0x9E3779B97F4A7C15;  // so that no two readers make up for each other
-  std::uint64_t sum = membership_.damaged() ? 1 : 0;
+  std::uint64_t sum = 0;
   for (std::uint32_t i = 0; i < membership_.parts().reader_count; ++i) {
-    const FrameReaderPart& part = membership_.parts().reader(i);
     // relaxed: who is told looks himself.
-    sum += part.unpin_notifier.rings.load(std::memory_order_relaxed);
-    const bool there = membership_.reader(i) != Presence::kAbsent;
-    if (there) sum += kSpread * (i + 1);
+    sum += membership_.parts().reader(i).unpin_notifier.rings.load(std::memory_order_relaxed);
   }
   return sum;
+}
+
+// Which of them are there, a bit for each of up to 64.
+std::uint64_t PoolSender::deaths() noexcept {
+  if (membership_.damaged()) return ~std::uint64_t{0};
+  std::uint64_t there = 0;
+  for (std::uint32_t i = 0; i < membership_.parts().reader_count; ++i) {
+    if (membership_.reader(i) != Presence::kAbsent) there |= std::uint64_t{1} << i;
+  }
+  return there;
 }
 
 bool PoolSender::disarm() noexcept {
@@ -211,7 +216,7 @@ bool PoolReceiver::has_news() noexcept {
   return sender_is_lost(absence);
 }
 
-std::uint64_t PoolReceiver::pulse() noexcept {
+std::uint64_t PoolReceiver::deaths() noexcept {
   const bool absent = membership_.sender() == Presence::kAbsent;
   return (membership_.damaged() ? 1u : 0u) + (absent ? 2u : 0u);
 }

@@ -112,6 +112,8 @@ class PoolSender final : public SenderBackend {
   bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::uint64_t deaths() noexcept override;
+  std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
  private:
@@ -144,7 +146,8 @@ class PoolReceiver final : public ReceiverBackend {
   bool has_message(record_ring::Consumer&, Notifier&) noexcept override;
   bool has_news() noexcept override;
   bool disarm() noexcept override;
-  std::uint64_t pulse() noexcept override;
+  bool has_pulse() const noexcept override { return false; }
+  std::uint64_t deaths() noexcept override;
   std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
     return reader_.stats().lost;

@@ -69,7 +69,12 @@ class MpmcMembership {
 
   // A number that changes when somebody dies, or a side's participants change; beside any other
   // call but leave().
+  // Named's: the comings and goings, and how many of those that are there have died.
   [[nodiscard]] std::uint64_t pulse() const noexcept;
+  [[nodiscard]] std::uint64_t deaths() const noexcept;
+  [[nodiscard]] NativeHandle lock_file() const noexcept {
+    return attachment_.participants().lock_file();
+  }
   // Puts right what the dead have left, and wakes those that can go on then. For blocked handles.
   void recover() noexcept;
   // Gives the participant's slot back, once it has closed in order. If no other is left, the
@@ -125,6 +130,8 @@ class MpmcSender final : public SenderBackend {
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
   void pass_on() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::uint64_t deaths() noexcept override { return membership_.deaths(); }
+  std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   void expect_news() noexcept override;
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
 
@@ -170,6 +177,8 @@ class MpmcReceiver final : public ReceiverBackend {
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
   void pass_on() noexcept override;
   std::uint64_t pulse() noexcept override;
+  std::uint64_t deaths() noexcept override { return membership_.deaths(); }
+  std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   void expect_news() noexcept override;
   void detach(record_ring::Consumer&, Notifier&) noexcept override;
   void describe(const record_ring::Consumer&, ChannelInfo& info) const override;

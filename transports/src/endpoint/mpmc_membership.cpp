@@ -145,12 +145,16 @@ bool MpmcMembership::take_over(std::uint32_t slot) noexcept {
 }
 
 std::uint64_t MpmcMembership::pulse() const noexcept {
+  return ring_.producing().epoch() + ring_.consuming().epoch();
+}
+
+std::uint64_t MpmcMembership::deaths() const noexcept {
   std::uint64_t dead = damaged() ? 1 : 0;
   for (std::uint32_t i = 0; i < ring_.parts().participant_count; ++i) {
     if (!ring_.producing().present(i) && !ring_.consuming().present(i)) continue;
     if (attachment_.participants().is_dead(i)) ++dead;
   }
-  return dead + 1000 * (ring_.producing().epoch() + ring_.consuming().epoch());
+  return dead;
 }
 
 void MpmcMembership::recover() noexcept {

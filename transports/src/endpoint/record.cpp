@@ -169,7 +169,7 @@ bool RingSender::disarm() noexcept {
   return false;
 }
 
-std::uint64_t RingSender::pulse() noexcept {
+std::uint64_t RingSender::deaths() noexcept {
   return membership_->peer_pulse() + (membership_->damaged() ? 1 : 0);
 }
 
@@ -235,7 +235,7 @@ bool RingReceiver::disarm() noexcept {
   return false;
 }
 
-std::uint64_t RingReceiver::pulse() noexcept {
+std::uint64_t RingReceiver::deaths() noexcept {
   return membership_->peer_pulse() + (membership_->damaged() ? 1 : 0);
 }
 

@@ -32,7 +32,7 @@ class Membership {
   // A number that changes when one of the other side dies, as the kernel says it; beside any other
   // call but leave().
   [[nodiscard]] virtual std::uint64_t peer_pulse() const noexcept { return 0; }
-  // Named::closing(), of an end with one peer.
+  // As Named's.
   [[nodiscard]] virtual std::optional<NativeHandle> closing() const noexcept {
     return std::nullopt;
   }
@@ -82,7 +82,8 @@ class RingSender final : public RecordSender {
   bool has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
-  std::uint64_t pulse() noexcept override;
+  bool has_pulse() const noexcept override { return false; }
+  std::uint64_t deaths() noexcept override;
   std::optional<NativeHandle> closing() const noexcept override { return membership_->closing(); }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
@@ -116,7 +117,8 @@ class RingReceiver final : public RecordReceiver {
   bool has_message(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   bool has_news() noexcept override;
   bool disarm() noexcept override;
-  std::uint64_t pulse() noexcept override;
+  bool has_pulse() const noexcept override { return false; }
+  std::uint64_t deaths() noexcept override;
   std::optional<NativeHandle> closing() const noexcept override { return membership_->closing(); }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;

@@ -20,8 +20,8 @@
 //   kSlices   where that is missing, too: the thread looks at the words each millisecond
 //
 // What no word tells (a death) the same thread asks for, of all descriptors that sleep: a `pulse`
-// is a number that changes when there is such news. It asks 20 times a second; or, where that
-// number changes behind the closing of a file alone, when the kernel has told of one
+// is a number that changes when there is such news. It asks 20 times a second; or, for a number
+// that changes behind the closing of a file alone, when the kernel has told of one
 // (close_watch.hpp). docs/waiting.md has figures.
 #pragma once
 
@@ -47,14 +47,22 @@ class RONDO_API WakeDescriptor {
     kBeside  // of a descriptor that is readable by itself
   };
 
-  // `pulse` is called by another thread, beside any call of the owner, until this object is gone;
-  // once here. It must be quick. Without one there is such a thread only where the way needs it.
-  // `closing`: a file, open as long as this object, before whose closing by somebody, or cutting
-  // short, `pulse` gives the same number; if there is one.
+  // A number that does not change before somebody closes the file, or cuts it short. That is open
+  // as long as the descriptor; without one the number is asked for as any other.
+  struct Closing {
+    NativeHandle file = NativeHandle(std::intptr_t{-1});
+    Callback<std::uint64_t()> pulse{};
+  };
+
+  // The pulses are called by another thread, beside any call of the owner, until this object is
+  // gone; once here. They must be quick. Without any there is such a thread only where the way
+  // needs it.
   // Errors: kNoDescriptors, kSystem, kUnsupported (no eventfd), with what was missing in the
   // message.
   [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(
-      Callback<std::uint64_t()> pulse = {}, NativeHandle closing = NativeHandle(std::intptr_t{-1}));
+      Callback<std::uint64_t()> pulse = {});
+  [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(Callback<std::uint64_t()> pulse,
+                                                                    Closing closing);
   // Readable when `other` is, a pipe or a socket (or writable: `writing`), and when signalled: for
   // an owner that holds in its own memory what came from there. Where `other` is always ready, as a
   // file is, so is this. Errors: as above.
@@ -82,7 +90,7 @@ class RONDO_API WakeDescriptor {
   // that is to be signalled; elsewhere it is readable already.
   void holds_more() noexcept;
 
-  // Not readable from now on; ends what sleep() began. True: `pulse` has changed since sleep().
+  // Not readable from now on; ends what sleep() began. True: a pulse has changed since sleep().
   // The caller then looks before it calls sleep(). Progress: system calls that never block.
   [[nodiscard]] bool clear() noexcept;
   // Readable when the wait that was announced ends; `wait` is what prepare_wait() has just
