@@ -3,9 +3,11 @@
 // follow.
 #include <array>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
+#include "process/stepper.hpp"
 #include "rondo/core/mpmc_ring_waiters.hpp"
 #include "rondo/sync/waiter_set_doorbell.hpp"
 #include "support/doorbell_fixture.hpp"
@@ -127,6 +129,46 @@ TEST_F(DoorbellWaiterSet, TheDeadOnTheListDoNotStopTheLiving) {
   finish<BellSystem>(*shop, each);
   EXPECT_EQ(survivor.join(), 0);
   std::printf("%llu takers killed\n", static_cast<unsigned long long>(killed));
+}
+
+// A publisher that is killed after each instruction between taking a waiter off the list and moving
+// its bell: no other one finds that waiter until it enters anew. It does so, and looks, when its
+// slice is over.
+TEST_F(DoorbellWaiterSet, ADeathBetweenTheListAndTheBellCostsASlice) {
+  testing::Shared<Workshop> shop;
+  std::uint64_t forgotten = 0;
+  for (std::uint64_t more = 0;;) {
+    new (&*shop) Workshop{};
+    MpmcWaiterSet waiters = shop->waiters();
+    const auto asleep = [&] { return waiters.asleep(0); };
+    testing::Child taker([&] { return take<BellSystem>(*shop, 0); });
+    testing::Stepper victim([&] {
+      BasicSetNotifier<MpmcWaiterSet, BellSystem> notifier(shop->waiters());
+      while (!shop->waiters().asleep(0)) sched_yield();
+      testing::Stepper::begin();
+      // relaxed: one thread.
+      shop->published.fetch_add(1, std::memory_order_relaxed);
+      notifier.notify();
+      testing::Stepper::end();
+    });
+    // relaxed: the bell moves once at most.
+    const std::uint32_t bell = waiters.bell(0).load(std::memory_order_relaxed);
+    while (asleep() && victim.step()) {
+    }
+    const bool there = victim.step_to(victim.steps() + more);
+    victim.kill();
+    // relaxed: as above; and `taken` says whether it looked meanwhile by itself.
+    const bool moved = waiters.bell(0).load(std::memory_order_relaxed) != bell;
+    const bool looked = shop->taken.load(std::memory_order_relaxed) != 0;
+    if (!asleep() && !moved && !looked) ++forgotten;
+    // Nobody publishes any more: it takes what there is, and sleeps on the list again.
+    const std::uint64_t published = shop->published.load(std::memory_order_relaxed);
+    while (shop->taken.load(std::memory_order_relaxed) != published || !asleep()) sched_yield();
+    if (moved) break;
+    // Else it had woken up by itself, or was not found: once more.
+    if (there && !looked) ++more;
+  }
+  EXPECT_GT(forgotten, 0u);
 }
 
 }  // namespace
