@@ -332,6 +332,7 @@ TEST_P(WakeWays, AWakeIsNotSpentOnOneThatWasInterrupted) {
 // once, it slept by the helper thread from then on.
 TEST(WakeDescriptors, WhatWasRefusedForWantOfDescriptorsIsAskedForAgain) {
   Child child([] {
+    alarm(120);
     const auto wake = make();
     if (wake->way() != Way::kIoUring) return 77;
     const EventLoop loop(LoopKind::kPoll, wake->fd());
@@ -350,7 +351,6 @@ TEST(WakeDescriptors, WhatWasRefusedForWantOfDescriptorsIsAskedForAgain) {
       futex_wake(word, 1);
       EXPECT_TRUE(loop.wait());
       setrlimit(RLIMIT_NOFILE, &before);
-      // Bounded by the test's watchdog.
       do {
         usleep(1000);
         static_cast<void>(wake->clear());
