@@ -65,8 +65,10 @@ UniqueFd open_memory(const char* name, unsigned flags) noexcept {
   return take_over(memfd_create(name, flags | MFD_CLOEXEC));
 }
 
-UniqueFd open_socket(int type) noexcept {
-  return take_over(socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+UniqueFd open_socket(int type) noexcept { return open_socket_of(AF_UNIX, type); }
+
+UniqueFd open_socket_of(int family, int type) noexcept {
+  return take_over(socket(family, type | SOCK_CLOEXEC, 0));
 }
 
 UniqueFd accept_from(int listener) noexcept {

@@ -190,8 +190,10 @@ TEST_F(OverflowIds, AUnixReceiverLetsNoOtherUserIn) {
   path().copy(address.sun_path, sizeof address.sun_path - 1);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   while (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) usleep(100);
-  char confirmed = 0;
-  EXPECT_LE(recv(fd, &confirmed, 1, 0), 0);
+  char answer = 0;
+  EXPECT_EQ(recv(fd, &answer, 1, 0), 1);
+  EXPECT_EQ(answer, 0x54);  // it is not permitted
+  EXPECT_EQ(recv(fd, &answer, 1, 0), 0);
   close(fd);
   // Not before the name is made, or its lock stays, too.
   while (access((path() + ".rondo-lock").c_str(), F_OK) == 0) usleep(100);

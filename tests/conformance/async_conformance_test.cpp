@@ -92,12 +92,6 @@ void send_numbered(Sender& sender, std::uint64_t messages) {
   sender.close();
 }
 
-// Until there is no room.
-void fill(Sender& sender) {
-  while (sender.try_send(std::string(500, 'x')) == Status::kOk) {
-  }
-}
-
 // What is unread would keep the channel's name.
 void drain(Sender& sender, Receiver& receiver) {
   while (receiver.try_next()) static_cast<void>(sender.flush(Deadline::now()));
@@ -292,7 +286,7 @@ TEST_P(AsyncTest, ADeadlineEndsIt) {
       EXPECT_EQ((co_await async_next(receiver, deadline)).status(), Status::kTimedOut);
       EXPECT_TRUE(deadline.passed());
     }
-    fill(sender);
+    fill_up(sender, 500);
     const Deadline deadline = Deadline::after(milliseconds(5));
     EXPECT_EQ((co_await async_claim(sender, 500, deadline)).status(), Status::kTimedOut);
     EXPECT_TRUE(deadline.passed());

@@ -79,7 +79,9 @@ class CallTest : public ChannelTest {
   }
   // Whether calls by a name go over such channels.
   [[nodiscard]] static bool has_calls() {
-    return !GetParam().slots && GetParam().target != ChannelCase::Target::kNone;
+    // A port has no second name.
+    return !GetParam().slots && GetParam().target != ChannelCase::Target::kNone &&
+           GetParam().target != ChannelCase::Target::kPort;
   }
   static std::string call_url(const ScratchDirectory& directory) {
     return fresh_url(GetParam(), directory.path()) + "?" + options_of(GetParam(), 1 << 16);

@@ -13,13 +13,14 @@
 #include <system_error>
 
 #include "support/names.hpp"
+#include "support/ports.hpp"
 
 namespace rondo::testing {
 
 struct ChannelCase {
   std::string_view name;
   std::string_view scheme;  // with its colon
-  enum class Target { kName, kPath, kNone } target;
+  enum class Target { kName, kPath, kNone, kAbstract, kPort } target;
   bool processes = true;       // both ends may be in different processes, which find it by its name
   bool ring = false;           // the channel is a ring: the far end's state is known exactly
   bool slots = false;          // kind=mpmc
@@ -43,6 +44,8 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"UnixChecked", "unix:", ChannelCase::Target::kPath, true, false, false, false,
                 "crc=1"},
     ChannelCase{"UnixSeqpacket", "unix-seqpacket:", ChannelCase::Target::kPath, true, false},
+    ChannelCase{"UnixAbstract", "unix:", ChannelCase::Target::kAbstract, true, false},
+    ChannelCase{"Tcp", "tcp:", ChannelCase::Target::kPort, true, false},
 };
 
 // Those whose sender waits for no receiver: they owe the contract of several receivers alone
@@ -77,7 +80,9 @@ class ScratchDirectory {
 };
 
 inline std::string fresh_url(const ChannelCase& channel, const std::string& directory) {
+  if (channel.target == ChannelCase::Target::kPort) return free_tcp_url();
   std::string url(channel.scheme);
+  if (channel.target == ChannelCase::Target::kAbstract) url += "@" + unique_word();
   if (channel.target == ChannelCase::Target::kName) url += unique_word();
   if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + unique_word();
   return url;

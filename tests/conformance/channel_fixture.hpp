@@ -40,6 +40,19 @@ inline std::string receive(Receiver& receiver) {
   return std::string(message->text());
 }
 
+// Sends messages of `size` bytes until there is no room any more. What TCP has taken goes on to the
+// other side for a while, and makes room again.
+inline void fill_up(Sender& sender, std::size_t size) {
+  const std::string message(size, 'x');
+  const auto takes_one = [&] { return sender.try_send(bytes_of(message)) == Status::kOk; };
+  for (bool full = false; !full;) {
+    while (takes_one()) {
+    }
+    full =
+        sender.flush(Deadline::after(std::chrono::milliseconds(50))) != Status::kOk && !takes_one();
+  }
+}
+
 inline const std::string kEndOfStreamText = "<" + std::string(to_string(Status::kEnded)) + ">";
 
 class ChannelTest : public ::testing::TestWithParam<ChannelCase> {

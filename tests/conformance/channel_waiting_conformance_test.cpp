@@ -74,8 +74,7 @@ TEST_P(ChannelTest, NextWaitsAsLongAsItsDeadline) {
 TEST_P(ChannelTest, SendWaitsAsLongAsItsDeadline) {
   auto [sender, receiver] = open();
   const std::string message(1'000, 'x');
-  while (sender.try_send(bytes_of(message)) == Status::kOk) {
-  }
+  fill_up(sender, message.size());
   const auto start = Deadline::Clock::now();
   EXPECT_EQ(sender.send(bytes_of(message), Deadline::after(milliseconds(30))), Status::kTimedOut);
   EXPECT_EQ(sender.claim(1'000, Deadline::after(milliseconds(30))).status(), Status::kTimedOut);
@@ -139,8 +138,7 @@ TEST_P(ChannelTest, EveryWaitModeMovesMessages) {
 TEST_P(ChannelTest, TheStopFlagEndsAWait) {
   std::atomic<bool> stop{false};
   auto [sender, receiver] = open("", {.stop = &stop});
-  while (sender.try_send(bytes_of(std::string(1'000, 'x'))) == Status::kOk) {
-  }
+  fill_up(sender, 1'000);
   std::thread stopping([&stop] {
     await_sleep(getpid());
     stop = true;

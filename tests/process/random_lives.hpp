@@ -18,6 +18,7 @@
 #include "conformance/channel_cases.hpp"
 #include "process/lives_judge.hpp"
 #include "process/lives_worker.hpp"
+#include "support/ports.hpp"
 #include "support/processes.hpp"
 
 namespace rondo::testing::lives {
@@ -42,6 +43,7 @@ inline constexpr std::array kChannels{
     Channel{"Pipe", "fd:", Kind::kBytes, "capacity=64KiB", 1, 1},
     Channel{"Fifo", "fifo:", Kind::kBytes, "capacity=64KiB", 2, 2},
     Channel{"Unix", "unix:", Kind::kBytes, "capacity=64KiB", 2, 2},
+    Channel{"Tcp", "tcp:", Kind::kBytes, "capacity=64KiB", 2, 2},
 };
 
 class Stories {
@@ -87,6 +89,7 @@ class Stories {
     std::string target = directory_.path() + "/lives";
     if (channel.scheme == "shm:" || channel.threads) target = unique_word();
     if (channel.scheme == "fd:") target.clear();
+    if (channel.scheme == "tcp:") target = free_tcp_url().substr(channel.scheme.size());
     std::snprintf(world_->url, sizeof world_->url, "%s%s", std::string(channel.scheme).c_str(),
                   target.c_str());
     std::snprintf(world_->made_with, sizeof world_->made_with, "%s", made_with.c_str());

@@ -68,6 +68,7 @@ class Seqpackets(ProgramTest):
             path = self.path("socket")
             receiver = self.start("recv", "unix-seqpacket:" + path)
             peer = self.connected(path)
+            peer.send(b"\xfe\xff\xff\xff")
             self.assertEqual(peer.recv(10), b"\x52")
             peer.send(sound)
             if end:

@@ -11,15 +11,16 @@
 //   9. ACapacityTooSmallForTheLargestMessageIsRefused
 //  10. NamesAreChecked
 //  11. PathsAreChecked
-//  12. DescriptorsAreNumbers
-//  13. APipeHasNoName
-//  14. PercentSignsEscape
-//  15. Sizes
-//  16. HostileTextIsShownHarmless
-//  17. WhatAGuardedRingCannotDoIsRefusedWithTheReason
-//  18. ARingOfSlotsHasOptionsOfItsOwn
-//  19. APoolOfFramesHasOptionsOfItsOwn
-//  20. OnlyWhatLiesInASegmentOfThatNameHasOne
+//  12. HostsAndPortsAreChecked
+//  13. DescriptorsAreNumbers
+//  14. APipeHasNoName
+//  15. PercentSignsEscape
+//  16. Sizes
+//  17. HostileTextIsShownHarmless
+//  18. WhatAGuardedRingCannotDoIsRefusedWithTheReason
+//  19. ARingOfSlotsHasOptionsOfItsOwn
+//  20. APoolOfFramesHasOptionsOfItsOwn
+//  21. OnlyWhatLiesInASegmentOfThatNameHasOne
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -243,6 +244,29 @@ TEST(Url, PathsAreChecked) {
   }
   EXPECT_TRUE(Url::parse("unix:/" + std::string(106, 'a')));
   EXPECT_THAT(refusal("unix:/" + std::string(107, 'a')), HasSubstr("can take 107"));
+  EXPECT_EQ(parsed("unix:@ticks").target, "@ticks");
+  EXPECT_TRUE(Url::parse("unix:@" + std::string(107, 'a')));
+  EXPECT_THAT(refusal("unix:@" + std::string(108, 'a')), HasSubstr("can take 108"));
+  EXPECT_THAT(refusal("unix:@"), HasSubstr("unix:@ticks"));
+  EXPECT_THAT(refusal("unix:@a%00"), HasSubstr("zero byte"));
+}
+
+TEST(Url, HostsAndPortsAreChecked) {
+  for (const char* target : {"//localhost:7000", "//:0", "//[::1]:65535", "//0.0.0.0:1",
+                             "//[fe80::1%25eth0]:80", "//a-b.example.com:7000"}) {
+    EXPECT_TRUE(Url::parse(std::string("tcp:") + target)) << target;
+  }
+  EXPECT_EQ(parsed("tcp://localhost:7000?keepalive=5&listen=1").name(), "tcp://localhost:7000");
+  EXPECT_EQ(parsed("tcp://:1?keepalive=5").options.keepalive, std::chrono::seconds(5));
+  EXPECT_EQ(parsed("tcp://:1?listen=1").options.listen, true);
+  EXPECT_EQ(parsed("tcp://:1").options.listen, std::nullopt);
+  for (const char* target :
+       {"", "localhost:7000", "//", "//localhost", "//localhost:", "//localhost:x",
+        "//localhost:65536", "//localhost:-1", "//::1:7000", "//[::1]", "//[::1]7000", "//[]:1",
+        "//[localhost]:1", "//a/b:7000", "//a b:1", "//a:1/"}) {
+    EXPECT_THAT(refusal(std::string("tcp:") + target), HasSubstr("tcp://localhost:7000")) << target;
+  }
+  EXPECT_THAT(refusal("tcp://" + std::string(254, 'a') + ":1"), HasSubstr("tcp://"));
 }
 
 TEST(Url, DescriptorsAreNumbers) {

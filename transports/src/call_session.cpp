@@ -58,11 +58,13 @@ std::string_view unfit(const Url& url, const OpenOptions& options) {
 Result<Names> names_of_service(std::string_view text, const OpenOptions& options) {
   const auto url = Url::parse(text);
   if (!url) return url.error();
-  if (url->target.empty() || url->scheme == Scheme::kFd) {
-    return Error{ErrorCode::kInvalidUrl,
-                 url->name() +
-                     " has no name for two channels; use one that has, such as shm:NAME, or make "
-                     "the Caller and the Service of channels that are open"};
+  if (url->target.empty() || url->scheme == Scheme::kFd || url->scheme == Scheme::kTcp) {
+    return Error{
+        ErrorCode::kInvalidUrl,
+        url->name() +
+            " has no name for two channels; use one that has, such as shm:NAME, or make "
+            "the Caller and the Service of channels that are open, as those of a Connection "
+            "are"};
   }
   if (const std::string_view option = unfit(*url, options); !option.empty()) {
     return Error{ErrorCode::kInvalidOption,

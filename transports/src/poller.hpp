@@ -33,6 +33,8 @@ class Poller {
   // Fills `tags` with those of descriptors that are ready, level-triggered, those that were told
   // least recently first; returns how many. Never blocks.
   [[nodiscard]] std::size_t ready(std::span<std::uint64_t> tags) noexcept;
+  // Readable while one is ready.
+  [[nodiscard]] NativeHandle fd() const noexcept { return fd_.get(); }
   // Until one is ready, `deadline`, or a signal.
   void sleep(Deadline deadline) noexcept;
 

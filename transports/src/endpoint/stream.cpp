@@ -181,6 +181,10 @@ Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t ch
   return ReceiverParts{*std::move(consumer), Notifier(), std::move(backend)};
 }
 
+std::uint64_t staged_bytes(const ChannelOptions& options) noexcept {
+  return 2 * capacity_of(options) + FramedInlet::kChunkBytes;
+}
+
 Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, PendingCleanup cleanup,
                                        const Url& url, const OpenOptions& options) {
   return make_staged_sender(

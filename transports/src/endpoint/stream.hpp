@@ -126,6 +126,8 @@ using MakeInlet = FunctionRef<std::unique_ptr<Inlet>(const Staging&, record_ring
                                                          std::size_t chunk_bytes,
                                                          PendingCleanup cleanup, const Url& url,
                                                          const OpenOptions& options);
+// What both directions of a connection take of memory at most.
+[[nodiscard]] std::uint64_t staged_bytes(const ChannelOptions& options) noexcept;
 // The same around an open byte stream.
 [[nodiscard]] Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream,
                                                      PendingCleanup cleanup, const Url& url,

@@ -44,14 +44,6 @@ bool room_for_answer(NativeHandle any) noexcept {
 
 }  // namespace
 
-bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept {
-  const auto& users = url.options.users;
-  const auto& groups = url.options.groups;
-  return is_own_user(peer.user) ||
-         std::ranges::any_of(users, [&](auto user) { return is_user(peer.user, user); }) ||
-         std::ranges::any_of(groups, [&](auto group) { return is_group(peer.group, group); });
-}
-
 Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
                                                                const OpenOptions& options) {
   if (system_page_bytes() != kPartAlignment) {
@@ -93,7 +85,8 @@ GuardedAcceptor::~GuardedAcceptor() {
 }
 
 GuardedAcceptor::GuardedAcceptor(const Url& url, std::string name, Segment ring,
-                                 const RecordParts& parts, OwnedFd ring_fd, Listener listener)
+                                 const RecordParts& parts, OwnedFd ring_fd,
+                                 ListeningSocket listener)
     : url_(url),
       name_(name.empty() ? std::string(program_name()) : std::move(name)),
       ring_(std::move(ring)),
@@ -147,7 +140,7 @@ void GuardedAcceptor::service() noexcept {
       break;
     }
     try {
-      begin_handshake(Connection(std::move(handshake)));
+      begin_handshake(UntrustedSocket(std::move(handshake)));
     } catch (const std::bad_alloc&) {  // it finds its connection closed
     }
   }
@@ -155,7 +148,7 @@ void GuardedAcceptor::service() noexcept {
 }
 
 // Looks at the peer's credentials, and offers the ring.
-void GuardedAcceptor::begin_handshake(Connection socket) {
+void GuardedAcceptor::begin_handshake(UntrustedSocket socket) {
   const auto credentials = credentials_of(url_, socket.get());
   if (!credentials) return;
   GuardedOffer offer;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "guarded/wire.hpp"
-#include "open/unix_listener.hpp"
+#include "open/listening_socket.hpp"
 #include "open/untrusted_descriptors.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -25,9 +25,6 @@ namespace rondo::inline RONDO_ABI::detail {
 // The slots of a receiver's part, each a byte that its owner locks (liveness.hpp).
 inline constexpr std::uint32_t kGuardedSenderSlot = 0;
 inline constexpr std::uint32_t kGuardedReceiverSlot = 1;
-
-// Whether the URL lets a peer with these credentials in: by default oneself alone.
-[[nodiscard]] bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept;
 
 class GuardedAcceptor {
  public:
@@ -54,7 +51,7 @@ class GuardedAcceptor {
  private:
   // One on the way in.
   struct PendingHandshake {
-    Connection socket;
+    UntrustedSocket socket;
     PeerCredentials credentials;
     Deadline deadline;
     std::uint64_t start;  // that was offered
@@ -68,8 +65,8 @@ class GuardedAcceptor {
   };
 
   GuardedAcceptor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
-                  OwnedFd ring_fd, Listener listener);
-  void begin_handshake(Connection socket);
+                  OwnedFd ring_fd, ListeningSocket listener);
+  void begin_handshake(UntrustedSocket socket);
   [[nodiscard]] bool advance(PendingHandshake& handshake) noexcept;
   [[nodiscard]] std::optional<GuardedJoinReply> admit(const PendingHandshake& handshake,
                                                       OwnedFd part, OwnedFd lock);
@@ -81,7 +78,7 @@ class GuardedAcceptor {
   Segment ring_;
   RecordParts parts_;
   OwnedFd ring_fd_;  // open for reading: what is handed over
-  Listener listener_;
+  ListeningSocket listener_;
   std::vector<PendingHandshake> handshakes_;
   std::vector<Attached> attached_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;

@@ -6,7 +6,7 @@
 
 #include "endpoint/record.hpp"
 #include "guarded/wire.hpp"
-#include "open/unix_listener.hpp"
+#include "open/listening_socket.hpp"
 #include "open/untrusted_descriptors.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -61,7 +61,7 @@ class GuardedConnector {
 
   Url url_;
   std::string name_;
-  Connection socket_;
+  UntrustedSocket socket_;
   std::optional<Segment> ring_;  // none: the offer has not come yet
   std::unique_ptr<GuardedPart> part_;
   RecordParts parts_{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "open/transports.hpp"
 #include "rondo/core/cancellation_disabled.hpp"
@@ -28,12 +29,7 @@ std::string text_of(const Version& version) {
 
 // A URL that goes with the options.
 Result<Url> parse(std::string_view text, const OpenOptions& options) {
-  if (options.headers > version()) {
-    return Error{ErrorCode::kBadVersion,
-                 "this program was compiled with the headers of Rondo " + text_of(options.headers) +
-                     " and runs with its library " + text_of(version()) +
-                     "; install the library that belongs to the headers, or compile again"};
-  }
+  if (auto fit = check_library(options.headers); !fit) return std::move(fit).error();
   auto url = Url::parse(text);
   if (!url) return url;
   const SchemeRow& scheme = row_of(url->scheme);
@@ -66,6 +62,14 @@ Result<Parts> open_by(std::string_view text, const OpenOptions& options,
 }
 
 }  // namespace
+
+Result<void> check_library(const Version& headers) {
+  if (headers <= version()) return {};
+  return Error{ErrorCode::kBadVersion,
+               "this program was compiled with the headers of Rondo " + text_of(headers) +
+                   " and runs with its library " + text_of(version()) +
+                   "; install the library that belongs to the headers, or compile again"};
+}
 
 Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions&) { return only_as_pair(url); }
 Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions&) {
@@ -140,9 +144,14 @@ Result<void> Retry::allowed(const OpenOptions& options, std::string_view what) {
 }
 
 Result<void> Retry::pause(const OpenOptions& options, std::string_view what) {
-  auto go_on = allowed(options, what);
-  if (go_on) pause_.sleep(options.wait);
-  return go_on;
+  const Deadline end = pause_.end();
+  do {
+    if (auto go_on = allowed(options, what); !go_on) return go_on;
+    // The stop flag wakes nobody.
+    const Deadline slice = Deadline::after(GrowingPause::kLongest);
+    std::this_thread::sleep_for(earlier(end, earlier(slice, options.wait)).remaining());
+  } while (!end.passed());
+  return {};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

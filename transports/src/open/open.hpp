@@ -2,6 +2,8 @@
 // has the table.
 #pragma once
 
+#include <chrono>
+
 #include "endpoint/backend.hpp"
 #include "open/growing_pause.hpp"
 #include "rondo/core/result.hpp"
@@ -51,12 +53,15 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<PairParts> open_fifo_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<void> remove_fifo(const Url& url, bool even_if_used);
 
-// unix: (unix.cpp)
-[[nodiscard]] Result<SenderParts> open_unix_sender(const Url& url, const OpenOptions& options);
-[[nodiscard]] Result<ReceiverParts> open_unix_receiver(const Url& url, const OpenOptions& options);
-[[nodiscard]] Result<PairParts> open_unix_pair(const Url& url, const OpenOptions& options);
+// unix: and tcp: (meeting.cpp)
+[[nodiscard]] Result<SenderParts> open_socket_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_socket_receiver(const Url& url,
+                                                         const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<void> remove_unix_socket(const Url& url, bool even_if_used);
 
+// Errors: kBadVersion if this library is older than the headers that a caller was compiled with.
+[[nodiscard]] Result<void> check_library(const Version& headers);
 // Errors where a scheme has no such end.
 [[nodiscard]] Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions& options);
@@ -77,6 +82,10 @@ namespace rondo::inline RONDO_ABI::detail {
 // Looking again and again whether the other side has come.
 class Retry {
  public:
+  // With pauses of `longest` at most.
+  explicit Retry(std::chrono::nanoseconds longest = GrowingPause::kLongest) noexcept
+      : pause_(longest) {}
+
   // Whether to go on waiting. Errors: kTimedOut, also when the stop flag is set; `what` says for
   // what it waited.
   [[nodiscard]] static Result<void> allowed(const OpenOptions& options, std::string_view what);

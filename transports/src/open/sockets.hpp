@@ -42,8 +42,20 @@ struct PeerCredentials {
 // Those of the other end, as the kernel has them: of a listener, as of the time it began to.
 [[nodiscard]] int credentials_of(NativeHandle socket, PeerCredentials& credentials) noexcept;
 
+// The group whose rights this process has.
+[[nodiscard]] std::uint32_t effective_group() noexcept;
+
 // Whether the byte went out. May block.
 [[nodiscard]] bool send_byte(NativeHandle socket, std::byte byte) noexcept;
+
+// What has come and is there now, up to the length of `bytes`; 0: the other side has ended; -1: not
+// now, or why not, in errno. Does not wait. `peek`: it stays there.
+[[nodiscard]] std::ptrdiff_t receive_now(NativeHandle socket, std::span<std::byte> bytes,
+                                         bool peek = false) noexcept;
+// Whether all of them went out, at once.
+[[nodiscard]] bool send_now(NativeHandle socket, std::span<const std::byte> bytes) noexcept;
+// `timer` (open_timer()) is readable from then on, and until it is set anew.
+void set_timer(NativeHandle timer, Deadline time) noexcept;
 
 inline constexpr std::size_t kMaxWaitedFor = 32;
 // How long a wait may last at most before another look at what no socket tells.

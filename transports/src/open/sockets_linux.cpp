@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +14,7 @@
 #include <chrono>
 
 #include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/timespec.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -69,8 +72,31 @@ int credentials_of(NativeHandle socket, PeerCredentials& credentials) noexcept {
   return 0;
 }
 
+std::uint32_t effective_group() noexcept { return getegid(); }
+
 bool send_byte(NativeHandle socket, std::byte byte) noexcept {
   return send(socket, &byte, 1, MSG_NOSIGNAL) == 1;
+}
+
+std::ptrdiff_t receive_now(NativeHandle socket, std::span<std::byte> bytes, bool peek) noexcept {
+  const CancellationDisabled here;
+  return recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
+}
+
+bool send_now(NativeHandle socket, std::span<const std::byte> bytes) noexcept {
+  const CancellationDisabled here;
+  return send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) ==
+         static_cast<ssize_t>(bytes.size());
+}
+
+void set_timer(NativeHandle timer, Deadline time) noexcept {
+  itimerspec when{};
+  // The clock of a Deadline; a time of zero would stop the timer.
+  if (!time.is_never()) {
+    when.it_value = timespec_of(std::max<Deadline::Clock::duration>(time.time().time_since_epoch(),
+                                                                    std::chrono::nanoseconds(1)));
+  }
+  static_cast<void>(timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, nullptr));
 }
 
 void wait_readable(std::span<const NativeHandle> sockets, Deadline deadline) noexcept {

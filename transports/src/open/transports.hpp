@@ -33,10 +33,11 @@ inline constexpr std::array kTransports{
     Transport{Scheme::kPipe, no_lone_sender, no_lone_receiver, open_pipe_pair},
     Transport{Scheme::kFd, open_fd_sender, open_fd_receiver, no_pair},
     Transport{Scheme::kFifo, open_fifo_sender, open_fifo_receiver, open_fifo_pair, remove_fifo},
-    Transport{Scheme::kUnix, open_unix_sender, open_unix_receiver, open_unix_pair,
+    Transport{Scheme::kUnix, open_socket_sender, open_socket_receiver, open_socket_pair,
               remove_unix_socket},
-    Transport{Scheme::kUnixSeqpacket, open_unix_sender, open_unix_receiver, open_unix_pair,
+    Transport{Scheme::kUnixSeqpacket, open_socket_sender, open_socket_receiver, open_socket_pair,
               remove_unix_socket},
+    Transport{Scheme::kTcp, open_socket_sender, open_socket_receiver, open_socket_pair},
 };
 static_assert(kTransports.size() == kSchemes.size() && one_row_each(kTransports));
 

@@ -48,12 +48,12 @@ void close_leaked() noexcept;
 void close_or_leak(OwnedFd socket) noexcept;
 
 // A connection to a peer that may be hostile.
-class Connection {
+class UntrustedSocket {
  public:
-  explicit Connection(OwnedFd socket) noexcept : socket_(std::move(socket)) {}
-  Connection(Connection&&) noexcept = default;
-  Connection& operator=(Connection&&) noexcept = default;  // swaps
-  ~Connection() {
+  explicit UntrustedSocket(OwnedFd socket) noexcept : socket_(std::move(socket)) {}
+  UntrustedSocket(UntrustedSocket&&) noexcept = default;
+  UntrustedSocket& operator=(UntrustedSocket&&) noexcept = default;  // swaps
+  ~UntrustedSocket() {
     if (socket_) close_or_leak(std::move(socket_));
   }
   [[nodiscard]] NativeHandle get() const noexcept { return socket_.get(); }

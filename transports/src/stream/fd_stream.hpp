@@ -57,6 +57,17 @@ class FdStream final : public ByteStream {
   return std::make_unique<FdStream>(std::move(stream));
 }
 
+// What a stream over a socket does; no SIGPIPE.
+[[nodiscard]] ByteStream::Moved write_socket(
+    NativeHandle fd, std::span<const std::span<const std::byte>> pieces) noexcept;
+[[nodiscard]] ByteStream::Moved read_socket(
+    NativeHandle fd, const std::array<std::span<std::byte>, 2>& room) noexcept;
+// ByteStream::wait() for a descriptor. `gave_way`: when a wait last gave its core away.
+[[nodiscard]] WaitResult wait_for_descriptor(NativeHandle fd, ByteStream::Direction direction,
+                                             Deadline deadline, WaitMode mode,
+                                             const std::atomic<bool>* stop,
+                                             Deadline::Clock::time_point& gave_way) noexcept;
+
 // Whether `fd` is open and of use in that direction. Errors: kNotFound (not open), kForeignObject
 // (not for that direction, or a directory).
 [[nodiscard]] Result<void> check_fd(NativeHandle fd, FdStream::Direction direction);

@@ -82,6 +82,7 @@ FdStream::Moved judge(ssize_t result) noexcept {
     case EPIPE: return {Outcome::kEnd, 0};
     case ECONNRESET:
     case ECONNABORTED:
+    // The other machine does not answer any more (tcp(7)).
     case ETIMEDOUT:
     case EHOSTDOWN:
     case EHOSTUNREACH:
@@ -91,6 +92,19 @@ FdStream::Moved judge(ssize_t result) noexcept {
     case ENONET: return {Outcome::kCutOff, 0};
     default: return {Outcome::kRefused, 0};
   }
+}
+
+// What writev() and readv() take of those; how many.
+int vectors_of(std::span<const std::span<const std::byte>> pieces,
+               std::array<iovec, kMaxPieces>& vectors) noexcept {
+  const std::size_t count = std::min(pieces.size(), kMaxPieces);
+  for (std::size_t i = 0; i < count; ++i) {
+    vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
+  }
+  return static_cast<int>(count);
+}
+std::array<iovec, 2> vectors_of(const std::array<std::span<std::byte>, 2>& room) noexcept {
+  return {iovec{room[0].data(), room[0].size()}, iovec{room[1].data(), room[1].size()}};
 }
 
 }  // namespace
@@ -144,37 +158,51 @@ void FdStream::close() noexcept {
 }
 
 FdStream::Moved FdStream::write(std::span<const std::span<const std::byte>> pieces) noexcept {
+  if (socket_) return write_socket(fd_.get(), pieces);
   std::array<iovec, kMaxPieces> vectors;
-  const std::size_t count = std::min(pieces.size(), kMaxPieces);
-  for (std::size_t i = 0; i < count; ++i) {
-    vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
-  }
+  const int count = vectors_of(pieces, vectors);
   const CancellationDisabled here;
   const PipeSignalGuard guard(guard_pipe_signal_);
-  if (!socket_) return judge(writev(fd_.get(), vectors.data(), static_cast<int>(count)));
-  msghdr message{};
-  message.msg_iov = vectors.data();
-  message.msg_iovlen = count;
-  return judge(sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+  return judge(writev(fd_.get(), vectors.data(), count));
 }
 
 FdStream::Moved FdStream::read(const std::array<std::span<std::byte>, 2>& room) noexcept {
-  std::array<iovec, 2> vectors{iovec{room[0].data(), room[0].size()},
-                               iovec{room[1].data(), room[1].size()}};
+  if (socket_) return read_socket(fd_.get(), room);
+  const auto vectors = vectors_of(room);
   const CancellationDisabled here;
-  if (!socket_) {
-    pollfd poll{fd_.get(), POLLIN, 0};
-    if (blocks_ && ::poll(&poll, 1, 0) == 0) return {Outcome::kNotNow, 0};
-    return judge(readv(fd_.get(), vectors.data(), static_cast<int>(vectors.size())));
-  }
+  pollfd poll{fd_.get(), POLLIN, 0};
+  if (blocks_ && ::poll(&poll, 1, 0) == 0) return {Outcome::kNotNow, 0};
+  return judge(readv(fd_.get(), vectors.data(), static_cast<int>(vectors.size())));
+}
+
+FdStream::Moved write_socket(NativeHandle fd,
+                             std::span<const std::span<const std::byte>> pieces) noexcept {
+  std::array<iovec, kMaxPieces> vectors;
+  msghdr message{};
+  message.msg_iovlen = static_cast<std::size_t>(vectors_of(pieces, vectors));
+  message.msg_iov = vectors.data();
+  const CancellationDisabled here;
+  return judge(sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+FdStream::Moved read_socket(NativeHandle fd,
+                            const std::array<std::span<std::byte>, 2>& room) noexcept {
+  auto vectors = vectors_of(room);
   msghdr message{};
   message.msg_iov = vectors.data();
   message.msg_iovlen = vectors.size();
-  return judge(recvmsg(fd_.get(), &message, MSG_DONTWAIT));
+  const CancellationDisabled here;
+  return judge(recvmsg(fd, &message, MSG_DONTWAIT));
 }
 
 WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
                           const std::atomic<bool>* stop) const noexcept {
+  return wait_for_descriptor(fd_.get(), direction, deadline, mode, stop, gave_way_);
+}
+
+WaitResult wait_for_descriptor(NativeHandle fd, ByteStream::Direction direction, Deadline deadline,
+                               WaitMode mode, const std::atomic<bool>* stop,
+                               Deadline::Clock::time_point& gave_way) noexcept {
   const CancellationDisabled here;
   const bool parks = mode == WaitMode::kAdaptive || mode == WaitMode::kPark;
   for (;;) {
@@ -185,8 +213,8 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
       // As in a wait for a ring; but a look is a system call, and may as well be the one that
       // gives the core away.
       const auto now = Deadline::Clock::now();
-      if (mode == WaitMode::kYield || now - gave_way_ >= WaitStrategy::kGiveWay) {
-        gave_way_ = now;
+      if (mode == WaitMode::kYield || now - gave_way >= WaitStrategy::kGiveWay) {
+        gave_way = now;
         detail::yield_core();
       }
       if (mode == WaitMode::kPause) cpu_relax();
@@ -196,7 +224,8 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
     if (stop != nullptr) slice = std::min<Deadline::Clock::duration>(slice, kStopInterval);
     const bool forever = slice == Deadline::Clock::duration::max();
     const timespec timeout = forever ? timespec{} : timespec_of(slice);
-    pollfd poll{fd_.get(), static_cast<short>(direction == Direction::kRead ? POLLIN : POLLOUT), 0};
+    pollfd poll{
+        fd, static_cast<short>(direction == ByteStream::Direction::kRead ? POLLIN : POLLOUT), 0};
     const int ready = ppoll(&poll, 1, forever ? nullptr : &timeout, nullptr);
     // Errors other than EINTR are found by the read or write that follows.
     if (ready > 0 || (ready < 0 && errno != EINTR)) return WaitResult::kReady;

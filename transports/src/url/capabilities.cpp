@@ -60,6 +60,11 @@ Capabilities capabilities(const Url& url) noexcept {
     case Scheme::kFd: return of_stream(url.options, false);
     case Scheme::kFifo:
     case Scheme::kUnix: return of_stream(url.options, true);
+    case Scheme::kTcp: {
+      Capabilities can = of_stream(url.options, false);
+      can.between_hosts = true;
+      return can;
+    }
     case Scheme::kUnixSeqpacket: {
       Capabilities can = of_stream(url.options, true);
       can.keeps_boundaries = true;

@@ -289,6 +289,21 @@ bool set::name(std::string_view value, ChannelOptions& options) {
   return true;
 }
 
+bool set::listen(std::string_view value, ChannelOptions& options) {
+  bool listens = false;
+  if (!read_flag(value, listens)) return false;
+  options.listen = listens;
+  return true;
+}
+
+bool set::keepalive(std::string_view value, ChannelOptions& options) {
+  std::uint32_t seconds = 0;
+  // TCP_KEEPIDLE takes no more (tcp(7)).
+  if (!read_number(value, seconds, std::uint32_t{0}, std::uint32_t{32767})) return false;
+  options.keepalive = std::chrono::seconds(seconds);
+  return true;
+}
+
 bool set::evict(std::string_view value, ChannelOptions& options) {
   std::uint32_t seconds = 0;
   if (!read_number(value, seconds, std::uint32_t{0}, ~std::uint32_t{0})) return false;

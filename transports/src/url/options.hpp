@@ -53,6 +53,8 @@ bool evict(std::string_view value, ChannelOptions& options);
 bool wake_every(std::string_view value, ChannelOptions& options);
 bool wake_bytes(std::string_view value, ChannelOptions& options);
 bool wake_after(std::string_view value, ChannelOptions& options);
+bool listen(std::string_view value, ChannelOptions& options);
+bool keepalive(std::string_view value, ChannelOptions& options);
 }  // namespace set
 std::string kinds_there_are(std::string_view value);
 std::string nearest_capacity(std::string_view value);
@@ -149,6 +151,13 @@ inline constexpr std::array kOptions{
     OptionRow{"wake_after", set::wake_after, "a time such as 100us, 5ms or 1s",
               "the same when the first of them is so old; looked at with each message, and by none "
               "in between"},
+    OptionRow{"listen", set::listen, "0 or 1",
+              "whether this side waits for the other one to connect; default: a receiver does, a "
+              "sender connects; one says 1, the other one 0"},
+    OptionRow{"keepalive", set::keepalive, "a number of seconds from 0 to 32767",
+              "after about so long a machine at the other end that does not answer counts as lost; "
+              "default 30; 0: never asked, which the system finds out in its own time or not at "
+              "all"},
 };
 
 [[nodiscard]] constexpr bool is_option(std::string_view name) noexcept {

@@ -59,6 +59,16 @@ Result<void> check_socket_path(std::string_view scheme, std::string_view path) {
   return check_path_up_to(kMaxSocket, scheme, path);
 }
 
+Result<void> check_unix_name(std::string_view scheme, std::string_view name) {
+  if (!name.starts_with('@')) return check_socket_path(scheme, name);
+  if (name.size() == 1) {
+    return Error{ErrorCode::kInvalidName,
+                 std::string(scheme) + ":@ needs a name behind the @, as in unix:@ticks"};
+  }
+  // Their first byte is a zero, in the place of the @, and no zero ends them.
+  return check_path_up_to(kMaxSocket + 1, scheme, name);
+}
+
 Result<void> check_descriptor(std::string_view scheme, std::string_view number) {
   int descriptor = -1;
   const char* end = number.data() + number.size();

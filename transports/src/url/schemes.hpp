@@ -21,6 +21,10 @@ using CheckTarget = Result<void> (*)(std::string_view scheme, std::string_view t
 [[nodiscard]] Result<void> check_name_or_none(std::string_view scheme, std::string_view name);
 [[nodiscard]] Result<void> check_path(std::string_view scheme, std::string_view path);
 [[nodiscard]] Result<void> check_socket_path(std::string_view scheme, std::string_view path);
+// A path, or '@' and the bytes of an abstract name.
+[[nodiscard]] Result<void> check_unix_name(std::string_view scheme, std::string_view name);
+// "//HOST:PORT" (host_port.hpp).
+[[nodiscard]] Result<void> check_host_port(std::string_view scheme, std::string_view target);
 [[nodiscard]] Result<void> check_descriptor(std::string_view scheme, std::string_view number);
 [[nodiscard]] Result<void> check_nothing(std::string_view scheme, std::string_view target);
 
@@ -92,23 +96,36 @@ inline constexpr std::array kSchemes{
               "capacity max framing crc block wait keep mode wake_every wake_bytes wake_after",
               std::nullopt,
               "a named pipe"},
-    SchemeRow{Scheme::kUnix,
-              "unix",
-              "PATH",
-              check_socket_path,
-              {},
-              "capacity max framing crc block wait mode wake_every wake_bytes wake_after",
-              std::nullopt,
-              "a UNIX stream socket"},
+    SchemeRow{
+        Scheme::kUnix,
+        "unix",
+        "PATH",
+        check_unix_name,
+        {},
+        "capacity max framing crc block wait mode uid gid listen wake_every wake_bytes wake_after",
+        std::nullopt,
+        "a UNIX stream socket; unix:@NAME: with an abstract name, which stands in no "
+        "directory, and which processes in the same network namespace find (containers mostly "
+        "have their own); a file whose name begins with @ is ./@NAME"},
     SchemeRow{Scheme::kUnixSeqpacket,
               "unix-seqpacket",
               "PATH",
               check_socket_path,
               {},
-              "capacity max framing wait mode wake_every wake_bytes wake_after",
+              "capacity max framing wait mode uid gid listen wake_every wake_bytes wake_after",
               std::nullopt,
               "a UNIX socket that keeps messages apart: up to about 200 KiB each, or as many as "
               "net.core.wmem_max lets max= ask for"},
+    SchemeRow{Scheme::kTcp,
+              "tcp",
+              "//HOST:PORT",
+              check_host_port,
+              {},
+              "capacity max framing crc block wait listen keepalive wake_every wake_bytes "
+              "wake_after",
+              std::nullopt,
+              "TCP, neither authenticated nor encrypted: whoever reaches the port can be the other "
+              "side; :PORT is every address of this machine, port 0 of a listener any free one"},
 };
 
 // Whether `rows` have each of the first rows.size() schemes once.

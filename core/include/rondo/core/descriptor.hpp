@@ -66,6 +66,8 @@ class RONDO_API UniqueFd {
 [[nodiscard]] RONDO_API UniqueFd open_memory(const char* name, unsigned flags) noexcept;
 // A socket of the family AF_UNIX. `type`: of socket(2), without SOCK_CLOEXEC.
 [[nodiscard]] RONDO_API UniqueFd open_socket(int type) noexcept;
+// A socket of any family, by the numbers of socket(2).
+[[nodiscard]] RONDO_API UniqueFd open_socket_of(int family, int type) noexcept;
 // The next connection, which does not block.
 [[nodiscard]] RONDO_API UniqueFd accept_from(NativeHandle listener) noexcept;
 // Another descriptor of the same description.

@@ -10,9 +10,15 @@
 //   pipe:                   an anonymous pipe; opened as a pair
 //   fd:N                    a pipe, socket or file that is open already, by its descriptor
 //   fifo:PATH               a named pipe
-//   unix:PATH               a UNIX stream socket
+//   unix:PATH               a UNIX stream socket; unix:@NAME: with an abstract name, which stands
+//                           in no directory, and which processes in the same network namespace find
+//                           (containers mostly have their own); a file whose name begins with @ is
+//                           ./@NAME
 //   unix-seqpacket:PATH     a UNIX socket that keeps messages apart: up to about 200 KiB each, or
 //                           as many as net.core.wmem_max lets max= ask for
+//   tcp://HOST:PORT         TCP, neither authenticated nor encrypted: whoever reaches the port can
+//                           be the other side; :PORT is every address of this machine, port 0 of a
+//                           listener any free one
 // Kinds of ring, and the options of each:
 //   'shm:NAME?capacity=16MiB&readers=64'
 //                           the default: messages from one sender to one receiver, or, with
@@ -42,18 +48,18 @@
 //   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
 //                                              such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
-//                      unix-seqpacket          64KiB, at most 4294967280)
+//                      unix-seqpacket tcp      64KiB, at most 4294967280)
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
-//                      unix-seqpacket          and marks of our own; for other programs: lines: a
+//                      unix-seqpacket tcp      and marks of our own; for other programs: lines: a
 //                                              line feed behind each; raw: bytes as they come;
 //                                              length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
 //                                              Protocol Buffers are delimited (rondo, lines, raw,
 //                                              length32, length32be or varint)
-//   crc                pipe fd fifo unix       checksums; default 0; 1: a sender sends a number and
+//   crc                pipe fd fifo unix tcp   checksums; default 0; 1: a sender sends a number and
 //                                              a CRC-32C with each message, and a receiver insists
 //                                              on them; with framing=rondo (0 or 1)
-//   block              pipe fd fifo unix       bytes of each message with framing=raw; default: as
+//   block              pipe fd fifo unix tcp   bytes of each message with framing=raw; default: as
 //                                              many as have come (a size such as 4KiB, from 1 to
 //                                              4294967280)
 //   wait               all                     how to wait; default adaptive (one of spin, pause,
@@ -86,11 +92,11 @@
 //   lock               shm shm+guarded file    keep it in memory (0 or 1)
 //   numa               shm shm+guarded file    where the memory is taken (the number of a memory
 //                                              node, such as 0)
-//   uid                shm+guarded             users whose processes are let in beside our own
-//                                              user's (numbers of users or groups with commas
+//   uid                shm+guarded unix        users whose processes are let in beside our own
+//                      unix-seqpacket          user's (numbers of users or groups with commas
 //                                              between them, such as 1000,1001)
-//   gid                shm+guarded             groups whose processes are let in beside our own
-//                                              user's (numbers of users or groups with commas
+//   gid                shm+guarded unix        groups whose processes are let in beside our own
+//                      unix-seqpacket          user's (numbers of users or groups with commas
 //                                              between them, such as 1000,1001)
 //   readers            shm shm+guarded file;   receivers at once, each of which gets every message;
 //                      kind=record frames      default 1 (a number from 1 to 64)
@@ -115,6 +121,13 @@
 //   wake_after         all                     the same when the first of them is so old; looked at
 //                                              with each message, and by none in between (a time
 //                                              such as 100us, 5ms or 1s)
+//   listen             unix unix-seqpacket tcp whether this side waits for the other one to
+//                                              connect; default: a receiver does, a sender
+//                                              connects; one says 1, the other one 0 (0 or 1)
+//   keepalive          tcp                     after about so long a machine at the other end that
+//                                              does not answer counts as lost; default 30; 0: never
+//                                              asked, which the system finds out in its own time or
+//                                              not at all (a number of seconds from 0 to 32767)
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
 // '%' in a target is written %3F, %26 or %25.
 #pragma once
@@ -147,7 +160,8 @@ enum class Scheme : std::uint8_t {
   kFifo,
   kUnix,
   kGuarded,
-  kUnixSeqpacket
+  kUnixSeqpacket,
+  kTcp
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;
@@ -206,8 +220,11 @@ struct ChannelOptions {
   std::optional<std::uint64_t> wake_every;
   std::optional<std::uint64_t> wake_bytes;
   std::optional<std::chrono::nanoseconds> wake_after;
-  SegmentOptions segment;  // mode, group, huge pages, lock, NUMA node
-  // Guarded rings: users and groups, by number, whose processes are let in beside our own user's.
+  std::optional<bool> listen;          // sockets; unset: a receiver does
+  std::chrono::seconds keepalive{30};  // kTcp; 0: none
+  SegmentOptions segment;              // mode, group, huge pages, lock, NUMA node
+  // Guarded rings and UNIX sockets: users and groups, by number, whose processes are let in beside
+  // our own user's.
   std::vector<std::uint32_t> users;
   std::vector<std::uint32_t> groups;
 };
@@ -215,7 +232,7 @@ struct ChannelOptions {
 // A name taken apart and checked. Whether anything stands at it is not asked.
 struct RONDO_API Url {
   Scheme scheme = Scheme::kShm;
-  std::string target;  // a name, a path, or the digits of a descriptor; empty for pipe:
+  std::string target;  // a name, a path, "//HOST:PORT", a descriptor's digits; empty for pipe:
   ChannelOptions options;
 
   // Errors: kInvalidUrl (no such scheme, or malformed), kInvalidName, kInvalidOption,

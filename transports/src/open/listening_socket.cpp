@@ -1,4 +1,4 @@
-#include "open/unix_listener.hpp"
+#include "open/listening_socket.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "open/addresses.hpp"
 #include "open/name.hpp"
 #include "open/open.hpp"
 #include "open/untrusted_descriptors.hpp"
@@ -76,10 +77,90 @@ void give_mode(const std::string& path, Permissions mode) noexcept {
   }
 }
 
+// An abstract name is nobody's file: it is bound at once or taken, and goes with its socket.
+Result<ListeningSocket> listen_at_abstract(const Url& url, int backlog, std::string_view owner) {
+  ask_about_ids();
+  auto made = make_stream(url, SocketKind::kStream, Direction::kRead);
+  if (!made) return std::move(made).error();
+  set_pass_descriptors(made->fd(), false);
+  if (const int error = bind_to(made->fd(), abstract_address(abstract_name(url))); error != 0) {
+    if (error != EADDRINUSE) return system_error(url, "bind", error);
+    return Error{ErrorCode::kBusy,
+                 url.name() + " has " + std::string(owner) + " already; it takes one at a time"};
+  }
+  if (const int error = listen_on(made->fd(), backlog); error != 0) {
+    return system_error(url, "listen", error);
+  }
+  return ListeningSocket{std::move(made).value(), nullptr, {}};
+}
+
+// What a connect() to a UNIX socket came to.
+Result<void> judge_connect(const Url& url, int error) {
+  switch (error) {
+    case 0: return {};
+    case ENOENT:
+    case ECONNREFUSED:
+    case EAGAIN:  // too many wait to be accepted
+    case EINTR: return Error{ErrorCode::kNotFound, "no process listens at " + url.name()};
+    case EPROTOTYPE:
+      return Error{ErrorCode::kForeignObject,
+                   url.name() +
+                       ": the socket there belongs to something else; choose another "
+                       "path"};
+    default: return system_error(url, "connect", error);
+  }
+}
+
+bool is_own_group(std::uint32_t told) noexcept { return is_group(told, effective_group()); }
+
 }  // namespace
 
-Result<Listener> listen_at(const Url& url, const OpenOptions& options, SocketKind kind, int backlog,
-                           std::string_view owner) {
+bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept {
+  const auto& users = url.options.users;
+  const auto& groups = url.options.groups;
+  return is_own_user(peer.user) ||
+         std::ranges::any_of(users, [&](auto user) { return is_user(peer.user, user); }) ||
+         std::ranges::any_of(groups, [&](auto group) { return is_group(peer.group, group); });
+}
+
+Result<void> check_peer(const Url& url, const PeerCredentials& peer) {
+  if (is_allowed(url, peer)) return {};
+  const bool listed = !url.options.users.empty() || !url.options.groups.empty();
+  const Permissions mode = url.options.segment.mode;
+  // A file's mode has kept out whom it should; an abstract name has none but this.
+  const bool open_to_peer =
+      is_abstract(url) ? (mode & 06u) == 06 || ((mode & 060u) == 060 && is_own_group(peer.group))
+                       : mode.shared();
+  if (!listed && open_to_peer) return {};
+  return Error{
+      ErrorCode::kForeignOwner,
+      url.name() + ": the other side runs as " + describe_user(peer.user) +
+          "; mode=0660 or so on both sides lets it in, or uid=" + std::to_string(peer.user)};
+}
+
+Result<ListeningSocket> listen_for_peers(Url& url, const OpenOptions& options, int backlog,
+                                         std::string_view owner) {
+  if (url.scheme == Scheme::kTcp) return listen_at_port(url, backlog, owner);
+  if (is_abstract(url)) return listen_at_abstract(url, backlog, owner);
+  return listen_at(url, options, kind_of(url), backlog, owner);
+}
+
+Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options) {
+  if (url.scheme == Scheme::kTcp) return connect_to_port(url, options);
+  if (is_abstract(url)) {
+    auto made = make_stream(url, SocketKind::kStream, Direction::kWrite);
+    if (!made) return std::move(made).error();
+    const int error = connect_to(made->fd(), abstract_address(abstract_name(url)));
+    if (auto judged = judge_connect(url, error); !judged) return std::move(judged).error();
+    return std::move(*made).release();
+  }
+  auto made = connect_to(url, kind_of(url));
+  if (!made) return std::move(made).error();
+  return std::move(*made).release();
+}
+
+Result<ListeningSocket> listen_at(const Url& url, const OpenOptions& options, SocketKind kind,
+                                  int backlog, std::string_view owner) {
   ask_about_ids();
   NameLock lock(url.target);
   if (auto locked = lock_name(lock, url, options); !locked) return std::move(locked).error();
@@ -104,10 +185,10 @@ Result<Listener> listen_at(const Url& url, const OpenOptions& options, SocketKin
   give_mode(url.target, url.options.segment.mode);
   if (const int error = listen_on(socket, backlog); error != 0) return take_back("listen", error);
   name->is(*identity);
-  return Listener{std::move(made).value(), std::move(name), std::move(path), *identity};
+  return ListeningSocket{std::move(made).value(), std::move(name), std::move(path), *identity};
 }
 
-void Listener::close() noexcept {
+void ListeningSocket::close() noexcept {
   if (!socket.is_open()) return;
   stop_listening(socket.fd());
   while (OwnedFd pending = accept_from(socket.fd())) close_or_leak(std::move(pending));
@@ -118,18 +199,11 @@ Result<FdStream> connect_to(const Url& url, SocketKind kind) {
   auto made = make_stream(url, kind, Direction::kWrite);
   if (!made) return made;
   const int error = connect_to(made->fd(), url.target);
-  if (error == 0) return made;
-  const bool may_come =
-      error == ENOENT || error == ECONNREFUSED || error == EAGAIN || error == EINTR;
   if (error == ENOENT) {  // no process will listen in a directory that is missing
     if (auto missing = missing_directory(url.target, url.name())) return *std::move(missing);
   }
-  if (may_come) return Error{ErrorCode::kNotFound, "no process listens at " + url.name()};
-  if (error == EPROTOTYPE) {
-    return Error{ErrorCode::kForeignObject,
-                 url.name() + ": the socket there belongs to something else; choose another path"};
-  }
-  return system_error(url, "connect", error);
+  if (auto judged = judge_connect(url, error); !judged) return std::move(judged).error();
+  return made;
 }
 
 Result<PeerCredentials> credentials_of(const Url& url, NativeHandle socket) {

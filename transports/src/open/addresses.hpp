@@ -1,0 +1,71 @@
+// Addresses of sockets that stand in no directory: abstract names of UNIX sockets, and TCP's. What
+// is asked of the system, one call each. `int`: 0, or the error.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "url/host_port.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// As the system has it: the first `size_bytes` of `bytes`.
+struct SocketAddress {
+  alignas(8) std::array<std::byte, 128> bytes{};
+  std::uint32_t size_bytes = 0;
+};
+
+// Of exactly these bytes, 107 at most: padding would be part of the name.
+[[nodiscard]] SocketAddress abstract_address(std::string_view name) noexcept;
+
+// What a lookup has come to.
+enum class Resolved : std::uint8_t {
+  kYes,
+  kNotNow,  // the name service does not answer; later it may
+  kNever    // there is no such name, or it has no address here
+};
+// The addresses of a host, in the order in which they are to be tried; of none: those of every
+// address of this machine, to listen at, or of this machine, to connect to. `reason`: in the
+// system's words. Blocks on the system's name service for as long as that takes, whatever the
+// deadline and the stop flag; for an address in digits not at all.
+[[nodiscard]] Resolved resolve(const HostPort& target, bool to_listen,
+                               std::vector<SocketAddress>& addresses, std::string& reason);
+
+// A stream socket for such an address, which does not block; none: errno says why.
+[[nodiscard]] UniqueFd make_socket_for(const SocketAddress& address) noexcept;
+[[nodiscard]] bool is_ipv6(const SocketAddress& address) noexcept;
+[[nodiscard]] int bind_to(NativeHandle socket, const SocketAddress& address) noexcept;
+// EINPROGRESS: outcome_of() tells.
+[[nodiscard]] int connect_to(NativeHandle socket, const SocketAddress& address) noexcept;
+// Of a connection that was begun: 0 (it stands), EINPROGRESS, or why it failed.
+[[nodiscard]] int outcome_of(NativeHandle socket) noexcept;
+// Whether its other end is itself: so a connection to a port that no process listens at can end
+// that was given the same port for its own end.
+[[nodiscard]] bool is_own_peer(NativeHandle socket) noexcept;
+// It goes at once, and its port with it.
+void reset_on_close(NativeHandle socket) noexcept;
+
+// "127.0.0.1:7000", "[::1]:7000"; of the socket's own end, or of the other one.
+[[nodiscard]] std::string own_address(NativeHandle socket);
+[[nodiscard]] std::string peer_address(NativeHandle socket);
+
+// Before a listener is bound. `ipv6_alone`: IPv4 is not served by this socket.
+[[nodiscard]] int prepare_listener(NativeHandle socket, bool ipv6, bool ipv6_alone) noexcept;
+// Of a connection: messages leave at once; and unless `keepalive` is zero, a machine at the other
+// end that answers nothing for about so long is lost, idle or not. One whose process merely does
+// not read is not, where the kernel can tell (Linux 6.15).
+void prepare_connection(NativeHandle socket, std::chrono::seconds keepalive) noexcept;
+
+// Waits until one of them has connected, or failed; until `deadline` at most.
+void wait_connected(std::span<const UniqueFd> sockets, Deadline deadline) noexcept;
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,198 @@
+#include "open/addresses.hpp"
+
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <system_error>
+
+#include "open/error_of.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/timespec.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+constexpr int kRtoMaxMs = 44;         // TCP_RTO_MAX_MS, which older headers lack
+constexpr int kLeastRtoMaxMs = 1000;  // the kernel takes no less
+constexpr int kMostRtoMaxMs = 120'000;
+constexpr std::size_t kMaxPolled = 32;
+
+const sockaddr* raw(const SocketAddress& address) noexcept {
+  return reinterpret_cast<const sockaddr*>(address.bytes.data());
+}
+
+SocketAddress address_of(const sockaddr* from, socklen_t size) noexcept {
+  SocketAddress address;
+  address.size_bytes =
+      static_cast<std::uint32_t>(std::min<std::size_t>(size, address.bytes.size()));
+  std::memcpy(address.bytes.data(), from, address.size_bytes);
+  return address;
+}
+
+using AskName = int (*)(int, sockaddr*, socklen_t*) noexcept;
+
+SocketAddress name_of(int socket, AskName ask) noexcept {
+  SocketAddress address;
+  socklen_t size = static_cast<socklen_t>(address.bytes.size());
+  if (ask(socket, reinterpret_cast<sockaddr*>(address.bytes.data()), &size) == 0) {
+    address.size_bytes = std::min<std::uint32_t>(size, address.bytes.size());
+  }
+  return address;
+}
+
+std::string text_of(const SocketAddress& address) {
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (address.size_bytes == 0 ||
+      getnameinfo(raw(address), address.size_bytes, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return {};
+  }
+  std::string text(host);
+  // An IPv4 peer of an IPv6 socket.
+  constexpr std::string_view kMapped = "::ffff:";
+  if (text.starts_with(kMapped) && text.find('.') != std::string::npos) {
+    text.erase(0, kMapped.size());
+  }
+  if (text.find(':') != std::string::npos) text = '[' + text + ']';
+  return text + ':' + port;
+}
+
+void set_number(int socket, int level, int option, int value) noexcept {
+  static_cast<void>(setsockopt(socket, level, option, &value, sizeof value));
+}
+
+}  // namespace
+
+SocketAddress abstract_address(std::string_view name) noexcept {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::size_t size = name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+  return address_of(reinterpret_cast<const sockaddr*>(&address),
+                    static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + size));
+}
+
+Resolved resolve(const HostPort& target, bool to_listen, std::vector<SocketAddress>& addresses,
+                 std::string& reason) {
+  const CancellationDisabled here;
+  addrinfo wanted{};
+  wanted.ai_family = AF_UNSPEC;
+  wanted.ai_socktype = SOCK_STREAM;
+  wanted.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST | (to_listen ? AI_PASSIVE : 0);
+  const std::string port = std::to_string(target.port);
+  const char* const host = target.host.empty() ? nullptr : target.host.c_str();
+  addrinfo* found = nullptr;
+  int result = getaddrinfo(host, port.c_str(), &wanted, &found);
+  if (result == EAI_NONAME && host != nullptr) {  // no address in digits
+    wanted.ai_flags &= ~AI_NUMERICHOST;
+    result = getaddrinfo(host, port.c_str(), &wanted, &found);
+  }
+  if (result != 0) {
+    reason = result == EAI_SYSTEM ? std::generic_category().message(errno) : gai_strerror(result);
+    const bool later = result == EAI_AGAIN || result == EAI_SYSTEM || result == EAI_MEMORY;
+    return later ? Resolved::kNotNow : Resolved::kNever;
+  }
+  struct Freed {
+    addrinfo* list;
+    ~Freed() { freeaddrinfo(list); }
+  } const freed{found};
+  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    if (one->ai_family != AF_INET && one->ai_family != AF_INET6) continue;
+    addresses.push_back(address_of(one->ai_addr, one->ai_addrlen));
+  }
+  // What serves both kinds comes first.
+  if (to_listen && host == nullptr) {
+    std::ranges::stable_sort(addresses, {}, [](const auto& one) { return is_ipv6(one) ? 0 : 1; });
+  }
+  reason = "it has no address of IPv4 or IPv6";
+  return addresses.empty() ? Resolved::kNever : Resolved::kYes;
+}
+
+UniqueFd make_socket_for(const SocketAddress& address) noexcept {
+  return open_socket_of(raw(address)->sa_family, SOCK_STREAM | SOCK_NONBLOCK);
+}
+
+bool is_ipv6(const SocketAddress& address) noexcept { return raw(address)->sa_family == AF_INET6; }
+
+int bind_to(NativeHandle socket, const SocketAddress& address) noexcept {
+  return error_of(bind(socket, raw(address), address.size_bytes));
+}
+
+int connect_to(NativeHandle socket, const SocketAddress& address) noexcept {
+  const CancellationDisabled here;
+  return error_of(connect(socket, raw(address), address.size_bytes));
+}
+
+int outcome_of(NativeHandle socket) noexcept {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
+  if (error != 0) return error;
+  SocketAddress peer;
+  size = static_cast<socklen_t>(peer.bytes.size());
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(peer.bytes.data()), &size) == 0) return 0;
+  return errno == ENOTCONN ? EINPROGRESS : errno;
+}
+
+bool is_own_peer(NativeHandle socket) noexcept {
+  const SocketAddress own = name_of(socket, getsockname);
+  const SocketAddress peer = name_of(socket, getpeername);
+  return own.size_bytes != 0 && own.size_bytes == peer.size_bytes && own.bytes == peer.bytes;
+}
+
+void reset_on_close(NativeHandle socket) noexcept {
+  const linger at_once{1, 0};
+  static_cast<void>(setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+}
+
+std::string own_address(NativeHandle socket) { return text_of(name_of(socket, getsockname)); }
+std::string peer_address(NativeHandle socket) { return text_of(name_of(socket, getpeername)); }
+
+int prepare_listener(NativeHandle socket, bool ipv6, bool ipv6_alone) noexcept {
+  // After a restart the port may have connections that wait for their last packets.
+  const int reuse = 1;
+  if (setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) != 0) return errno;
+  if (!ipv6) return 0;
+  const int alone = ipv6_alone ? 1 : 0;
+  return error_of(setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &alone, sizeof alone));
+}
+
+void prepare_connection(NativeHandle socket, std::chrono::seconds keepalive) noexcept {
+  set_number(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  const int seconds = static_cast<int>(keepalive.count());
+  set_number(socket, SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
+  if (seconds <= 0) return;
+  // Asked after half of the time, three times more until its end.
+  constexpr int kProbes = 3;
+  set_number(socket, IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, seconds / 2));
+  set_number(socket, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, seconds / (2 * kProbes)));
+  set_number(socket, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+  // While something is on its way to the other side, none of that acts: then the kernel sends it
+  // again, 15 times (net.ipv4.tcp_retries2), which with pauses of this length takes about the same
+  // time. That leaves those alone who do not read for an hour, as their kernel answers.
+  const int pause = std::clamp(seconds * 1000 / 15, kLeastRtoMaxMs, kMostRtoMaxMs);
+  if (setsockopt(socket, IPPROTO_TCP, kRtoMaxMs, &pause, sizeof pause) == 0) return;
+  // An older kernel has but one limit for both.
+  const unsigned limit = static_cast<unsigned>(seconds) * 1000;
+  static_cast<void>(setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit));
+}
+
+void wait_connected(std::span<const UniqueFd> sockets, Deadline deadline) noexcept {
+  std::array<pollfd, kMaxPolled> polled{};
+  const std::size_t count = std::min(sockets.size(), polled.size());
+  for (std::size_t i = 0; i < count; ++i) polled[i] = {sockets[i].get(), POLLOUT, 0};
+  const CancellationDisabled here;
+  const timespec time = timespec_of(deadline.remaining());
+  static_cast<void>(ppoll(polled.data(), count, deadline.is_never() ? nullptr : &time, nullptr));
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,81 @@
+// Sockets that listen, and connecting to them: with a name in the file system, with an abstract
+// one, or at a port of TCP.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "endpoint/stream.hpp"
+#include "open/name.hpp"
+#include "open/sockets.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+#include "stream/fd_stream.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+struct ListeningSocket {
+  FdStream socket;
+  std::unique_ptr<Cleanup> cleanup;  // takes the name away; null: it goes with the socket
+  std::string path;                  // absolute; empty: it has no name in the file system
+  FileIdentity identity{};
+
+  // Whether connections to the path come here.
+  [[nodiscard]] bool at_its_name() const noexcept {
+    return socket.is_open() && (path.empty() || !leads_elsewhere(path, identity));
+  }
+  // Lets no peer in any more. Those that have connected and were not accepted go one by one, as
+  // they may have sent something (untrusted_descriptors.hpp).
+  void close() noexcept;
+};
+
+// Listens at the URL's path, with a socket that its mode lets users connect to. A socket
+// that its owner left behind is replaced. `owner`: the side that makes the name, for messages: "a
+// receiver".
+// Errors: kBusy (a process listens there), kForeignObject (it is no socket), kTimedOut,
+// kPermission, kSystem.
+[[nodiscard]] Result<ListeningSocket> listen_at(const Url& url, const OpenOptions& options,
+                                                SocketKind kind, int backlog,
+                                                std::string_view owner);
+
+// Connects, without waiting. Errors: kNotFound (no process listens now), kNoDirectory,
+// kForeignObject (a socket of another kind), kPermission, kSystem.
+[[nodiscard]] Result<FdStream> connect_to(const Url& url, SocketKind kind);
+
+// The same for unix:, unix-seqpacket: and tcp:, by what the URL says.
+// A port 0 becomes the one that was found, in `url` as well. Errors: also kNotFound (a host without
+// an address).
+[[nodiscard]] Result<ListeningSocket> listen_for_peers(Url& url, const OpenOptions& options,
+                                                       int backlog, std::string_view owner);
+// May wait: for the system's name service, and for the answer of a machine, until options.wait.
+// Errors: also kTimedOut; kNotFound says why, as far as the system does.
+[[nodiscard]] Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options);
+// (tcp.cpp)
+[[nodiscard]] Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view owner);
+[[nodiscard]] Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options);
+
+// What a URL's socket keeps apart.
+[[nodiscard]] inline SocketKind kind_of(const Url& url) noexcept {
+  return url.scheme == Scheme::kUnixSeqpacket ? SocketKind::kMessages : SocketKind::kStream;
+}
+// Whether unix: has an abstract name, and that, without the @.
+[[nodiscard]] inline bool is_abstract(const Url& url) noexcept {
+  return url.scheme == Scheme::kUnix && url.target.starts_with('@');
+}
+[[nodiscard]] inline std::string_view abstract_name(const Url& url) noexcept {
+  return std::string_view(url.target).substr(1);
+}
+
+// Whether the URL lets a process with these credentials be the other end. By default oneself alone.
+[[nodiscard]] bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept;
+
+// The same where mode= lets others in besides: for all but shm+guarded:. Errors: kForeignOwner.
+[[nodiscard]] Result<void> check_peer(const Url& url, const PeerCredentials& peer);
+
+// The credentials of the other end.
+[[nodiscard]] Result<PeerCredentials> credentials_of(const Url& url, NativeHandle socket);
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,247 @@
+#include "open/meeting.hpp"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "endpoint/packets.hpp"
+#include "endpoint/stream.hpp"
+#include "open/addresses.hpp"
+#include "open/listening_socket.hpp"
+#include "open/name.hpp"
+#include "open/open.hpp"
+#include "open/packet_socket.hpp"
+#include "open/reception.hpp"
+#include "open/remove_name.hpp"
+#include "open/sockets.hpp"
+#include "open/untrusted_descriptors.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using Direction = ByteStream::Direction;
+
+constexpr int kBacklog = 16;
+// A machine that comes back is not asked by all its peers 20 times a second.
+constexpr std::chrono::seconds kLongestPauseOfTcp{1};
+
+std::string_view other_side_of(Hello ours) noexcept {
+  switch (ours) {
+    case Hello::kSends: return "a receiver";
+    case Hello::kReceives: return "a sender";
+    case Hello::kBoth: break;
+  }
+  return "a listener";
+}
+
+std::string_view this_side_of(Hello ours) noexcept {
+  return ours == Hello::kSends ? "a sender" : "a receiver";
+}
+
+// A connection on which we have said who we are.
+struct Call {
+  UniqueFd socket;
+  Peer peer;
+};
+
+// kNotFound: no process listens now.
+Result<Call> call(const Url& url, const OpenOptions& options, Hello ours) {
+  auto connected = connect_by_url(url, options);
+  if (!connected) return std::move(connected).error();
+  Call made{std::move(connected).value(), {}};
+  const NativeHandle fd = made.socket.get();
+  if (url.scheme == Scheme::kTcp) {
+    prepare_connection(fd, url.options.keepalive);
+    made.peer.address = peer_address(fd);
+  } else {
+    set_pass_descriptors(fd, false);
+    const auto credentials = credentials_of(url, fd);
+    if (!credentials) return credentials.error();
+    if (auto permitted = check_peer(url, *credentials); !permitted) {
+      close_or_leak(std::move(made.socket));
+      return std::move(permitted).error();
+    }
+    made.peer.process = {credentials->process, credentials->user, credentials->group};
+  }
+  if (has_handshake(url) && !send_now(fd, std::as_bytes(std::span(&ours, 1)))) {
+    return Error{ErrorCode::kNotFound, url.name() + " was closed at once"};
+  }
+  return made;
+}
+
+Result<bool> judge(const Url& url, Answer answer, Hello ours) {
+  switch (answer) {
+    case Answer::kConfirmed: return true;
+    case Answer::kFull: return false;
+    case Answer::kWrongSide:
+      return Error{ErrorCode::kInvalidOption, url.name() + " does not need what this side is; " +
+                                                  std::string(other_side_of(ours)) +
+                                                  " has to be there"};
+    case Answer::kNotPermitted:
+      return Error{ErrorCode::kForeignOwner,
+                   url.name() +
+                       " does not let this user in; the other side would have to name it "
+                       "(uid=), or to have a mode that lets others in"};
+  }
+  return Error{ErrorCode::kForeignObject,
+               url.name() +
+                   ": what answers there is no end of such a channel; choose another "
+                   "address"};
+}
+
+// True once the other side has taken the connection; false if it never will.
+Result<bool> await_answer(const Url& url, const OpenOptions& options, Hello ours,
+                          NativeHandle socket) {
+  if (!has_handshake(url)) return true;
+  Deadline::Clock::time_point gave_way{};
+  for (;;) {
+    std::array<std::byte, 1> answer{};
+    const std::ptrdiff_t came = receive_now(socket, answer);
+    if (came > 0) return judge(url, static_cast<Answer>(answer[0]), ours);
+    if (came == 0 || (errno != EAGAIN && errno != EINTR)) return false;
+    if (wait_for_descriptor(socket, Direction::kRead, options.wait, WaitMode::kPark, options.stop,
+                            gave_way) != WaitResult::kReady) {
+      return Error{ErrorCode::kTimedOut, url.name() + " has " + std::string(other_side_of(ours)) +
+                                             " that is busy with another one, or stopped"};
+    }
+  }
+}
+
+// Waits for one that does the opposite of what we do.
+Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& url,
+                              const OpenOptions& options, Hello ours) {
+  const Hello opposite = ours == Hello::kSends ? Hello::kReceives : Hello::kSends;
+  const auto judge = [&](Hello hello, const Peer&) {
+    const bool fits = hello == opposite || !has_handshake(url);
+    return fits ? Answer::kConfirmed : Answer::kWrongSide;
+  };
+  for (;;) {
+    if (auto arrival = reception->next(judge)) return *std::move(arrival);
+    if (const int error = reception->trouble(); error != 0) {
+      return system_error(url, "accept", error);
+    }
+    if (auto go_on = Retry::allowed(
+            options, std::string(other_side_of(ours)) + " for " + reception->url().name());
+        !go_on) {
+      return std::move(go_on).error();
+    }
+    // Where the name was taken away none would come here any more.
+    if (!reception->at_its_name()) {
+      auto anew = Reception::open(reception->url(), options, {}, kBacklog, this_side_of(ours));
+      if (!anew) return std::move(anew).error();
+      reception->close();
+      reception.emplace(std::move(anew).value());
+    }
+    reception->wait(earlier(options.wait, Deadline::after(kNameCheckInterval)));
+  }
+}
+
+Result<Meeting> meet(const Url& url, const OpenOptions& options, Hello ours) {
+  const bool listens = url.options.listen.value_or(ours == Hello::kReceives);
+  return listens ? await_peer(url, options, ours) : connect_to_peer(url, options, ours);
+}
+
+// The handles' ends over a connection.
+Result<SenderParts> make_sender(Meeting met, const OpenOptions& options) {
+  if (kind_of(met.url) == SocketKind::kMessages) {
+    auto packets = packets_over(FdStream(std::move(met.socket), Direction::kWrite), met.url);
+    if (!packets) return std::move(packets).error();
+    return make_packet_sender(std::move(packets).value(), {}, met.url, options);
+  }
+  auto socket = socket_of(met.url, std::move(met.socket), Hello::kSends);
+  return make_stream_sender(std::make_unique<SocketStream>(std::move(socket), Direction::kWrite),
+                            {}, met.url, options);
+}
+Result<ReceiverParts> make_receiver(Meeting met, const OpenOptions& options) {
+  if (kind_of(met.url) == SocketKind::kMessages) {
+    auto packets = packets_over(FdStream(std::move(met.socket), Direction::kRead), met.url);
+    if (!packets) return std::move(packets).error();
+    return make_packet_receiver(std::move(packets).value(), {}, met.url, options);
+  }
+  auto socket = socket_of(met.url, std::move(met.socket), Hello::kReceives);
+  return make_stream_receiver(std::make_unique<SocketStream>(std::move(socket), Direction::kRead),
+                              {}, met.url, options);
+}
+
+}  // namespace
+
+std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours) {
+  return std::make_shared<StreamSocket>(std::move(fd), url.scheme == Scheme::kTcp,
+                                        ours != Hello::kReceives, ours != Hello::kSends);
+}
+
+Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hello ours) {
+  Retry retry(url.scheme == Scheme::kTcp ? kLongestPauseOfTcp : GrowingPause::kLongest);
+  for (;;) {
+    std::string waited_for = std::string(other_side_of(ours)) + " for " + url.name();
+    auto made = call(url, options, ours);
+    if (made) {
+      const auto confirmed = await_answer(url, options, ours, made->socket.get());
+      if (!confirmed) return confirmed.error();
+      if (*confirmed) {
+        return Meeting{std::move(made->socket), std::move(made->peer), url};
+      }
+    } else if (made.error().code != ErrorCode::kNotFound) {
+      return std::move(made).error();
+    } else if (url.scheme == Scheme::kTcp) {
+      waited_for += " (" + made.error().message + ')';
+    }
+    if (auto paused = retry.pause(options, waited_for); !paused) return std::move(paused).error();
+  }
+}
+
+Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello ours) {
+  auto opened = Reception::open(url, options, {}, kBacklog, this_side_of(ours));
+  if (!opened) return std::move(opened).error();
+  OpenDoor door{std::move(opened).value()};
+  auto arrival = await_arrival(door.reception, url, options, ours);
+  if (!arrival) return std::move(arrival).error();
+  return Meeting{std::move(arrival->socket), std::move(arrival->peer), door.reception->url()};
+}
+
+Result<SenderParts> open_socket_sender(const Url& url, const OpenOptions& options) {
+  auto met = meet(url, options, Hello::kSends);
+  if (!met) return std::move(met).error();
+  return make_sender(std::move(met).value(), options);
+}
+
+Result<ReceiverParts> open_socket_receiver(const Url& url, const OpenOptions& options) {
+  auto met = meet(url, options, Hello::kReceives);
+  if (!met) return std::move(met).error();
+  return make_receiver(std::move(met).value(), options);
+}
+
+Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
+  auto opened = Reception::open(url, options, {}, kBacklog, "a receiver");
+  if (!opened) return std::move(opened).error();
+  OpenDoor door{std::move(opened).value()};
+  const Url found = door.reception->url();
+  auto made = call(found, options, Hello::kSends);
+  if (!made) return std::move(made).error();
+  auto arrival = await_arrival(door.reception, found, options, Hello::kReceives);
+  door.close();
+  if (!arrival) return std::move(arrival).error();
+  const auto confirmed = await_answer(found, options, Hello::kSends, made->socket.get());
+  if (!confirmed) return confirmed.error();
+  if (!*confirmed) {
+    return Error{ErrorCode::kBusy, found.name() + ": another sender has come in between"};
+  }
+  auto sender = make_sender({std::move(made->socket), {}, found}, options);
+  if (!sender) return std::move(sender).error();
+  return make_pair(std::move(sender).value(), [&] {
+    return make_receiver({std::move(arrival->socket), {}, found}, options);
+  });
+}
+
+Result<void> remove_unix_socket(const Url& url, bool even_if_used) {
+  if (is_abstract(url)) {
+    return Error{ErrorCode::kUnsupported,
+                 url.name() + " is no file; it goes with the process that listens there"};
+  }
+  return remove_special_file(url, even_if_used, "a receiver that waits for its sender");
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

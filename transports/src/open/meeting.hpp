@@ -1,0 +1,36 @@
+// How the two sides of a channel over connected sockets meet: one listens, the other one connects,
+// and each waits for the other until its deadline. Of unix:, unix-seqpacket: and tcp:.
+#pragma once
+
+#include <memory>
+
+#include "open/handshake.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/peer.hpp"
+#include "rondo/transports/url.hpp"
+#include "stream/socket_stream.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+struct Meeting {
+  UniqueFd socket;
+  Peer peer;
+  Url url;  // as it was asked for; but a port that was left open is the one that was found
+};
+
+// Connects, again and again until somebody confirms it. `ours`: what this side does. Errors: those
+// of connect_by_url(), but kNotFound; kForeignOwner, kForeignObject (what answers is none of ours),
+// kInvalidOption (it does what this side does), kTimedOut. Blocking.
+[[nodiscard]] Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options,
+                                              Hello ours);
+// Listens, until one has come that does the opposite. Errors: those of Reception, kTimedOut.
+// Blocking.
+[[nodiscard]] Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello ours);
+
+// The socket of a connection of bytes, as this side uses it.
+[[nodiscard]] std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours);
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,290 @@
+#include "open/reception.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "open/addresses.hpp"
+#include "open/name.hpp"
+#include "open/sockets.hpp"
+#include "open/untrusted_descriptors.hpp"
+#include "rondo/core/os.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+// In one call, so that those who are turned away and come again keep nobody in it.
+constexpr int kMostAccepted = 32;
+constexpr std::size_t kMostTold = 32;
+// How long none is accepted for want of descriptors or memory: from the first time on.
+constexpr milliseconds kShortestPause{10};
+constexpr seconds kLongestPause{1};
+
+constexpr std::uint64_t kListening = 0;
+constexpr std::uint64_t kTimer = 1;
+constexpr std::uint64_t kFirstVisitor = 2;
+
+// Of accept(2): whether it was about a connection that has gone again, and not about the socket.
+bool is_of_a_connection(int error) noexcept {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPERM:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ETIMEDOUT: return true;
+    default: return false;
+  }
+}
+
+bool is_want(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+         error == ENOSPC;
+}
+
+// Whether the bytes are a hello's, as far as they go.
+bool may_be_hello(std::span<const std::byte> bytes) noexcept {
+  return std::ranges::any_of(
+      std::array{Hello::kSends, Hello::kReceives, Hello::kBoth},
+      [&](Hello hello) { return std::memcmp(&hello, bytes.data(), bytes.size()) == 0; });
+}
+
+}  // namespace
+
+Result<Reception> Reception::open(const Url& url, const OpenOptions& options, const Limits& limits,
+                                  int backlog, std::string_view owner) {
+  auto poller = Poller::make();
+  if (!poller) return std::move(poller).error();
+  UniqueFd timer = open_timer();
+  if (!timer) return system_error(url, "timerfd_create", errno);
+  timer.remember();
+  Url found = url;
+  auto listening = listen_for_peers(found, options, backlog, owner);
+  if (!listening) return std::move(listening).error();
+  PendingCleanup name(std::move(listening->cleanup));
+  Reception reception(found, limits, std::move(listening).value(), std::move(poller).value(),
+                      std::move(timer));
+  reception.visitors_.reserve(limits.handshakes + 1);
+  auto watched = reception.poller_.add(reception.timer_.get(), false, kTimer);
+  if (!watched) return std::move(watched).error();
+  reception.watched_timer_.emplace(std::move(watched).value());
+  if (!reception.watch()) return system_error(url, "epoll_ctl", reception.trouble_);
+  reception.listening_.cleanup = name.take();
+  return reception;
+}
+
+Reception::Reception(const Url& url, const Limits& limits, ListeningSocket listening, Poller poller,
+                     UniqueFd timer)
+    : url_(url),
+      limits_(limits),
+      listening_(std::move(listening)),
+      poller_(std::move(poller)),
+      timer_(std::move(timer)) {}
+
+bool Reception::watch() noexcept {
+  if (watched_) return true;
+  auto watched = poller_.add(listening_.socket.fd(), false, kListening);
+  if (watched) {
+    watched_.emplace(std::move(watched).value());
+    return true;
+  }
+  trouble_ = watched.error().code == ErrorCode::kNoDescriptors ? EMFILE : ENOMEM;
+  return false;
+}
+
+void Reception::unwatch() noexcept {
+  if (watched_) poller_.remove(*watched_);
+  watched_.reset();
+}
+
+void Reception::pause(nanoseconds length) noexcept {
+  unwatch();
+  paused_until_ = Deadline::after(length);
+  set_timer();
+}
+
+void Reception::look_again_at(Deadline time) noexcept {
+  look_again_ = time;
+  set_timer();
+}
+
+std::optional<Arrival> Reception::next(const Judge& judge) {
+  if (!listening_.socket.is_open() || broken_) return std::nullopt;
+  if (look_again_.passed()) look_again_ = Deadline::never();
+  std::optional<Arrival> arrival = go_on(judge);
+  if (!arrival && paused_until_.passed()) {
+    if (watch()) {
+      arrival = let_in(judge);
+    } else {
+      pause_ = std::clamp<nanoseconds>(pause_ * 2, kShortestPause, kLongestPause);
+      pause(pause_);
+    }
+  }
+  set_timer();
+  return arrival;
+}
+
+// Those who are on their way in.
+std::optional<Arrival> Reception::go_on(const Judge& judge) {
+  if (visitors_.empty()) return std::nullopt;
+  std::array<std::uint64_t, kMostTold> tags{};
+  const std::size_t told = poller_.ready(tags);
+  for (const std::uint64_t tag : std::span(tags).first(told)) {
+    const auto visitor = std::ranges::find(visitors_, tag, &Visitor::tag);
+    if (visitor == visitors_.end()) continue;
+    const Heard heard = listen_to(*visitor);
+    if (heard == Heard::kNotYet) continue;
+    poller_.remove(visitor->watched);
+    Visitor leaving = std::move(*visitor);
+    visitors_.erase(visitor);
+    if (heard == Heard::kGone) {
+      dismiss(leaving);
+    } else if (auto arrival = confirm(leaving, judge)) {
+      return arrival;
+    }
+  }
+  while (!visitors_.empty() && visitors_.front().deadline.passed()) {
+    poller_.remove(visitors_.front().watched);
+    dismiss(visitors_.front());
+    visitors_.erase(visitors_.begin());
+  }
+  return std::nullopt;
+}
+
+// Those who have connected. Most have said already what they have to.
+std::optional<Arrival> Reception::let_in(const Judge& judge) {
+  for (int i = 0; i < kMostAccepted; ++i) {
+    UniqueFd socket = can_leak() ? accept_from(listening_.socket.fd()) : UniqueFd();
+    if (!socket) {
+      const int error = can_leak() ? errno : EMFILE;
+      if (is_of_a_connection(error)) continue;
+      trouble_ = error == EAGAIN ? 0 : error;
+      if (is_want(error)) {
+        pause_ = std::clamp<nanoseconds>(pause_ * 2, kShortestPause, kLongestPause);
+        pause(pause_);
+      } else if (error != EAGAIN) {
+        broken_ = true;
+        unwatch();
+      }
+      return std::nullopt;
+    }
+    trouble_ = 0;
+    pause_ = {};
+    Visitor visitor;
+    if (!receive(std::move(socket), visitor)) continue;
+    if (!has_handshake(url_)) {
+      if (judge(Hello::kBoth, visitor.peer) == Answer::kConfirmed) {
+        return Arrival{std::move(visitor.socket), Hello::kBoth, std::move(visitor.peer)};
+      }
+      dismiss(visitor);
+      continue;
+    }
+    switch (listen_to(visitor)) {
+      case Heard::kNotYet: keep(std::move(visitor)); break;
+      case Heard::kGone: dismiss(visitor); break;
+      case Heard::kAll:
+        if (auto arrival = confirm(visitor, judge)) return arrival;
+    }
+  }
+  return std::nullopt;
+}
+
+// Looks who it is. False: it is not let in.
+bool Reception::receive(UniqueFd socket, Visitor& visitor) {
+  visitor.socket = std::move(socket);
+  visitor.deadline = Deadline::after(limits_.handshake);
+  const NativeHandle fd = visitor.socket.get();
+  if (url_.scheme == Scheme::kTcp) {
+    prepare_connection(fd, url_.options.keepalive);
+    visitor.peer.address = peer_address(fd);
+    return true;
+  }
+  const auto credentials = credentials_of(url_, fd);
+  if (credentials && check_peer(url_, *credentials)) {
+    visitor.peer.process = {credentials->process, credentials->user, credentials->group};
+    return true;
+  }
+  if (has_handshake(url_)) {
+    static_cast<void>(send_byte(fd, static_cast<std::byte>(Answer::kNotPermitted)));
+  }
+  dismiss(visitor);
+  return false;
+}
+
+Reception::Heard Reception::listen_to(Visitor& visitor) noexcept {
+  while (visitor.heard < kHelloBytes) {
+    const auto room = std::span(visitor.hello).subspan(visitor.heard);
+    const std::ptrdiff_t came = receive_now(visitor.socket.get(), room);
+    if (came < 0 && (errno == EAGAIN || errno == EINTR)) return Heard::kNotYet;
+    if (came <= 0) return Heard::kGone;
+    visitor.heard += static_cast<std::size_t>(came);
+    if (!may_be_hello(std::span(visitor.hello).first(visitor.heard))) return Heard::kGone;
+  }
+  return Heard::kAll;
+}
+
+std::optional<Arrival> Reception::confirm(Visitor& visitor, const Judge& judge) {
+  Hello hello{};
+  std::memcpy(&hello, visitor.hello.data(), sizeof hello);
+  // One that has given up in the meantime is none.
+  std::array<std::byte, 1> any{};
+  const bool gone = receive_now(visitor.socket.get(), any, true) == 0;
+  const Answer answer = gone ? Answer::kFull : judge(hello, visitor.peer);
+  const bool told = send_byte(visitor.socket.get(), static_cast<std::byte>(answer));
+  if (answer == Answer::kConfirmed && told) {
+    return Arrival{std::move(visitor.socket), hello, std::move(visitor.peer)};
+  }
+  dismiss(visitor);
+  return std::nullopt;
+}
+
+void Reception::keep(Visitor visitor) {
+  if (visitors_.size() >= limits_.handshakes) {
+    poller_.remove(visitors_.front().watched);
+    dismiss(visitors_.front());
+    visitors_.erase(visitors_.begin());
+  }
+  visitor.tag = kFirstVisitor + tags_++;
+  auto watched = poller_.add(visitor.socket.get(), false, visitor.tag);
+  if (!watched) return dismiss(visitor);
+  visitor.watched = std::move(watched).value();
+  visitors_.push_back(std::move(visitor));
+}
+
+void Reception::dismiss(Visitor& visitor) noexcept {
+  ++turned_away_;
+  let_go(std::move(visitor.socket));
+}
+
+void Reception::let_go(UniqueFd socket) noexcept {
+  if (url_.scheme != Scheme::kTcp) close_or_leak(std::move(socket));
+}
+
+void Reception::set_timer() noexcept {
+  Deadline time = look_again_;
+  if (!watched_ && !broken_) time = earlier(time, paused_until_);
+  if (!visitors_.empty()) time = earlier(time, visitors_.front().deadline);
+  if (time == timer_at_ && !time.passed()) return;
+  timer_at_ = time;
+  detail::set_timer(timer_.get(), time);
+}
+
+void Reception::close() noexcept {
+  unwatch();
+  if (listening_.cleanup != nullptr) listening_.cleanup->run();
+  listening_.cleanup = nullptr;
+  listening_.close();
+  for (Visitor& visitor : visitors_) let_go(std::move(visitor.socket));
+  visitors_.clear();
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

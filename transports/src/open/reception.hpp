@@ -1,0 +1,135 @@
+// Where connections come in: a socket that listens, and those that have connected to it and have
+// not said yet who they are. Each of them has its own time for that, and none keeps another one
+// waiting.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "open/handshake.hpp"
+#include "open/listening_socket.hpp"
+#include "poller.hpp"
+#include "rondo/core/descriptor.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/peer.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// One that has said who it is, and has been confirmed.
+struct Arrival {
+  UniqueFd socket;
+  Hello hello = Hello::kSends;
+  Peer peer;
+};
+
+// One thread at a time.
+class Reception {
+ public:
+  struct Limits {
+    std::size_t handshakes = 16;  // on their way in at once; of more, the one that came first goes
+    std::chrono::nanoseconds handshake = std::chrono::seconds(5);
+  };
+  // Whether one that says so is to be let in now.
+  using Judge = FunctionRef<Answer(Hello hello, const Peer& peer)>;
+
+  // `owner`: the side that listens, for messages: "a receiver". Errors: those of
+  // listen_for_peers() and Poller.
+  [[nodiscard]] static Result<Reception> open(const Url& url, const OpenOptions& options,
+                                              const Limits& limits, int backlog,
+                                              std::string_view owner);
+  Reception(Reception&&) noexcept = default;
+  Reception& operator=(Reception&&) = delete;
+  // As close(), but that the name stays: for a forked child.
+  ~Reception() = default;
+
+  // The next one. Never blocks. Throws std::bad_alloc.
+  [[nodiscard]] std::optional<Arrival> next(const Judge& judge);
+  // Waits until next() is worth a call; may be in vain.
+  void wait(Deadline deadline) noexcept { poller_.sleep(deadline); }
+  // Readable when next() is worth a call.
+  [[nodiscard]] NativeHandle fd() const noexcept { return poller_.fd(); }
+  // No more are let in for now; those that connect wait, until next() is called after the pause.
+  void pause(std::chrono::nanoseconds length) noexcept;
+  // next() is worth a call at `time`, too.
+  void look_again_at(Deadline time) noexcept;
+
+  // Why none can be accepted now: 0, or the error; that of a socket that is broken stays.
+  [[nodiscard]] int trouble() const noexcept { return trouble_; }
+  [[nodiscard]] bool broken() const noexcept { return broken_; }
+  [[nodiscard]] bool at_its_name() const noexcept { return listening_.at_its_name(); }
+  // Of the URL that was asked for; but a port that was left open is the one that was found.
+  [[nodiscard]] const Url& url() const noexcept { return url_; }
+  [[nodiscard]] std::size_t handshakes() const noexcept { return visitors_.size(); }
+  // Those that were turned away: they said nothing in time, or what no peer of ours says, or are
+  // not permitted.
+  [[nodiscard]] std::uint64_t turned_away() const noexcept { return turned_away_; }
+
+  // No more come in, and the name goes. Not in a forked child.
+  void close() noexcept;
+
+ private:
+  struct Visitor {
+    UniqueFd socket;
+    Peer peer;
+    Deadline deadline;
+    Poller::Watched watched{};
+    std::uint64_t tag = 0;
+    std::array<std::byte, kHelloBytes> hello{};
+    std::size_t heard = 0;  // bytes of it
+  };
+  enum class Heard : std::uint8_t { kNotYet, kAll, kGone };
+
+  Reception(const Url& url, const Limits& limits, ListeningSocket listening, Poller poller,
+            UniqueFd timer);
+  [[nodiscard]] bool watch() noexcept;
+  void unwatch() noexcept;
+  [[nodiscard]] std::optional<Arrival> let_in(const Judge& judge);
+  [[nodiscard]] std::optional<Arrival> go_on(const Judge& judge);
+  [[nodiscard]] bool receive(UniqueFd socket, Visitor& visitor);
+  [[nodiscard]] static Heard listen_to(Visitor& visitor) noexcept;
+  [[nodiscard]] std::optional<Arrival> confirm(Visitor& visitor, const Judge& judge);
+  void keep(Visitor visitor);
+  void dismiss(Visitor& visitor) noexcept;
+  void let_go(UniqueFd socket) noexcept;
+  void set_timer() noexcept;
+
+  Url url_;
+  Limits limits_;
+  ListeningSocket listening_;
+  Poller poller_;
+  UniqueFd timer_;
+  std::optional<Poller::Watched> watched_;  // the listening socket, unless it is paused
+  std::optional<Poller::Watched> watched_timer_;
+  std::vector<Visitor> visitors_;  // the one that came first is the first
+  std::uint64_t tags_ = 0;
+  Deadline paused_until_ = Deadline::now();
+  Deadline look_again_ = Deadline::never();
+  std::chrono::nanoseconds pause_{};  // the last one for want of something
+  Deadline timer_at_ = Deadline::never();
+  int trouble_ = 0;
+  bool broken_ = false;
+  std::uint64_t turned_away_ = 0;
+};
+
+// One that is closed with this object, unless it was moved out and reset: whatever comes of an
+// opening, its name goes.
+struct OpenDoor {
+  std::optional<Reception> reception;
+  ~OpenDoor() { close(); }
+  void close() noexcept {
+    if (reception) reception->close();
+  }
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail

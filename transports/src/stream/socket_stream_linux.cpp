@@ -1,0 +1,95 @@
+#include "stream/socket_stream.hpp"
+
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+
+#include "rondo/core/cancellation_disabled.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How long, and for how much, an end that has said all waits for its other side to hear it.
+constexpr std::chrono::seconds kLastWords{1};
+constexpr std::size_t kLastBytes = std::size_t{16} << 20;
+constexpr milliseconds kLastLook{5};
+
+int number_of(int fd, unsigned long question) noexcept {
+  int number = 0;
+  return ioctl(fd, question, &number) == 0 ? number : 0;
+}
+
+}  // namespace
+
+StreamSocket::StreamSocket(UniqueFd fd, bool network, bool sends, bool receives) noexcept
+    : fd_(std::move(fd)),
+      network_(network),
+      sends_(sends),
+      both_(sends && receives),
+      in_use_(both_ ? 2 : 1) {
+  fd_.remember();
+}
+
+void StreamSocket::leave(ByteStream::Direction direction, bool complete) noexcept {
+  if (!fd_.intact()) return;
+  const CancellationDisabled here;
+  if (direction == ByteStream::Direction::kWrite) {
+    static_cast<void>(shutdown(fd_.get(), SHUT_WR));
+  } else if (both_ && !network_) {
+    static_cast<void>(shutdown(fd_.get(), SHUT_RD));  // TCP has no way to tell the other side
+  }
+  // relaxed, all three: what the directions have done stands with the system; and if it is not seen
+  // here that one gave up, this one waits for a moment in vain.
+  if (!complete) gave_up_.store(true, std::memory_order_relaxed);
+  const bool last = in_use_.fetch_sub(1, std::memory_order_relaxed) == 1;
+  if (last && sends_ && network_ && !gave_up_.load(std::memory_order_relaxed)) say_last_words();
+}
+
+// A socket that is closed with something unread in it, or gets something after that, answers with a
+// reset and forgets what it has still to send (RFC 2525, 2.17). So what comes is read, until the
+// other side has all that we sent, or has ended, too. Of one that says nothing, as a receiver does,
+// there is nothing to fear, and the system sends the rest by itself.
+void StreamSocket::say_last_words() noexcept {
+  const Deadline limit = Deadline::after(kLastWords);
+  std::array<std::byte, 4096> bytes;
+  bool talks = both_;
+  for (std::size_t taken = 0; taken < kLastBytes && !limit.passed();) {
+    const ssize_t came = recv(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (came == 0 || (came < 0 && errno != EAGAIN && errno != EINTR)) return;
+    if (came > 0) {
+      talks = true;
+      taken += static_cast<std::size_t>(came);
+      continue;
+    }
+    if (!talks || number_of(fd_.get(), SIOCOUTQ) == 0) return;
+    pollfd poll{fd_.get(), POLLIN, 0};
+    static_cast<void>(::poll(&poll, 1, static_cast<int>(kLastLook.count())));
+  }
+}
+
+void StreamSocket::cut() noexcept { static_cast<void>(shutdown(fd_.get(), SHUT_RDWR)); }
+
+StreamSocket::Clock::time_point StreamSocket::quiet_since() const noexcept {
+  if (number_of(fd_.get(), SIOCINQ) > 0) return Clock::now();
+  // relaxed: as in heard().
+  return Clock::time_point(Clock::duration(heard_.load(std::memory_order_relaxed)));
+}
+
+bool SocketStream::peer_gone(Gone gone) const noexcept {
+  const CancellationDisabled here;
+  // With two directions, that the other side sends no more does not say that it has gone.
+  const bool either = gone == Gone::kEitherWay && !socket_->has_both();
+  pollfd poll{fd(), static_cast<short>(either ? POLLRDHUP : 0), 0};
+  return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
