@@ -25,6 +25,8 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <memory>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -33,6 +35,7 @@
 #include "rondo/async/task.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
+#include "rondo/transports/listener.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "rondo/transports/status.hpp"
@@ -94,6 +97,22 @@ struct FindRoom {
   }
 };
 
+struct FindConnection {
+  Listener* listener;
+
+  // On the heap, where it stays: a frame would not have its alignment.
+  [[nodiscard]] Polled<std::unique_ptr<Connection>> operator()() const noexcept {
+    auto connection = listener->accept(Deadline::now());
+    if (!connection) return connection.status();
+    std::unique_ptr<Connection> kept(new (std::nothrow) Connection(*std::move(connection)));
+    if (kept == nullptr) return Status::kNoMemory;
+    return std::optional(std::move(kept));
+  }
+  [[nodiscard]] Result<void> join(WaitSet& set, WaitSet::Key key) const {
+    return set.add(*listener, key);
+  }
+};
+
 class [[nodiscard]] AwaitedTime final : public Awaited {
  public:
   using Awaited::Awaited;
@@ -143,6 +162,13 @@ class [[nodiscard]] AwaitedTurn final : public Awaited {
   sender.wake_each();  // its task sleeps where it does not know of it
   return detail::AwaitedValue<Claim, detail::FindRoom>({&sender, size_bytes}, deadline,
                                                        std::move(stop));
+}
+// The next connection, as Listener::accept() with `deadline`: in a Polled, a std::unique_ptr to a
+// Connection; else as above.
+[[nodiscard]] inline auto async_accept(Listener& listener, Deadline deadline = Deadline::never(),
+                                       std::stop_token stop = {}) noexcept {
+  return detail::AwaitedValue<std::unique_ptr<Connection>, detail::FindConnection>(
+      {&listener}, deadline, std::move(stop));
 }
 // kOk at `time`, or kInterrupted.
 [[nodiscard]] inline auto async_sleep(Deadline time, std::stop_token stop = {}) noexcept {

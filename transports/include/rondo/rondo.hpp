@@ -14,6 +14,7 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/transports/capabilities.hpp"
 #include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/listener.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"

@@ -38,6 +38,7 @@ class Sender;
 
 namespace detail {
 class ReceiverBackend;
+class ConnectionMaker;
 class WaitSetEnd;
 struct ReceiverParts;
 }  // namespace detail
@@ -174,6 +175,7 @@ class alignas(kLineBytes) RONDO_API Receiver {
 
  private:
   friend class Message;
+  friend class detail::ConnectionMaker;
   friend class detail::WaitSetEnd;
   friend Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
                                                        const OpenOptions& options);

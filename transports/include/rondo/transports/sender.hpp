@@ -48,6 +48,7 @@ class Sender;
 
 namespace detail {
 class SenderBackend;
+class ConnectionMaker;
 class WaitSetEnd;
 struct SenderParts;
 }  // namespace detail
@@ -114,7 +115,7 @@ class alignas(kLineBytes) RONDO_API Sender {
 
   // Opens the sending end of `url` (url.hpp). Rings are created if they do not exist; one whose
   // sender has gone or died is taken up where that one stopped. Never blocks on a ring; on
-  // fifo: and unix: for the receiver.
+  // what goes over a FIFO or a socket for the receiver.
   // Errors: those of Url::parse(); of creating and attaching a segment; kBusy while another sender
   // lives; kGeometryMismatch when the ring is there with another capacity than the URL names;
   // kTimedOut. Blocking.
@@ -277,6 +278,7 @@ class alignas(kLineBytes) RONDO_API Sender {
 
  private:
   friend class Claim;
+  friend class detail::ConnectionMaker;
   friend class detail::WaitSetEnd;
   friend Result<std::pair<Sender, Receiver>> open_pair(std::string_view url,
                                                        const OpenOptions& options);

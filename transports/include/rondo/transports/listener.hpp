@@ -1,0 +1,127 @@
+// Many connections at one address, each with messages in both directions.
+//
+//   auto listener = rondo::Listener::open("tcp://:7000");       // or unix:PATH, unix:@NAME
+//   if (!listener) die(listener.error().message);
+//   while (auto connection = listener->accept()) {
+//     for (const rondo::Message& message : connection->receiver) {
+//       connection->sender.send(message.bytes());
+//     }
+//   }
+//
+// At the other side Connection::open() with the same URL; or a Sender or a Receiver, for one of the
+// directions. Who has connected is let in as soon as it has said what it is (a Connection, a Sender
+// or a Receiver does so at once), and accept() gives out only those: one that says nothing, or
+// something else, keeps nobody waiting, and is let go of. With a framing of others (framing=) there
+// is nothing to be said, and whoever connects is let in.
+//
+// Over tcp: nothing is authenticated or encrypted. Over unix: those are let in whom the URL names
+// (uid=, gid=, mode=), by the kernel's word.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "rondo/core/platform.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/peer.hpp"
+#include "rondo/transports/receiver.hpp"
+#include "rondo/transports/sender.hpp"
+#include "rondo/transports/status.hpp"
+
+namespace rondo::inline RONDO_ABI {
+
+// The two directions of one socket. Each is a handle of its own, for one thread at a time, and both
+// may be used at the same time. A direction that the other side does not use is closed from the
+// start. When `sender` is closed, the other side reads its end (kEnded), and can still send. When
+// `receiver` is detached first, the other side is told so over unix:, and over tcp: when `sender`
+// is closed, too: TCP has no word for it.
+struct RONDO_API Connection {
+  Sender sender;
+  Receiver receiver;
+  Peer peer{};
+
+  // Connects to a Listener, waiting for it, until options.wait. Errors: those of Sender::open();
+  // kUnsupported for schemes other than unix: and tcp:. Blocking.
+  [[nodiscard]] static Result<Connection> open(std::string_view url,
+                                               const OpenOptions& options = {});
+};
+
+// How much all that connect may cost together. Each of them takes two descriptors while it is on
+// its way in, then one, and at most twice the URL's capacity= (default 1MiB; or what max= needs)
+// and 64 KiB of memory; what it sends beyond that waits at its side.
+struct ListenOptions {
+  // At once; those that come then wait until one has gone, in the system's queue.
+  std::uint32_t connections = 256;
+  // Of one user of unix:, or one address of tcp:; 0: as many.
+  std::uint32_t connections_per_peer = 0;
+  // The memory of all of them; fewer than `connections` are let in where it is not enough.
+  std::uint64_t buffered_bytes = std::uint64_t{1} << 30;
+  // On their way in at once: of more, the one that came first goes; and how long each may take.
+  std::uint32_t handshakes = 64;
+  std::chrono::nanoseconds handshake = std::chrono::seconds(5);
+  // One that could send and from which nothing has come for so long is cut off: its receiver says
+  // kPeerDied. Zero: any time. Looked after by accept() and try_accept().
+  std::chrono::nanoseconds idle{};
+  // As in OpenOptions: of accept(), and of the connections.
+  const std::atomic<bool>* stop = nullptr;
+  Version headers = kVersion;
+};
+
+struct ListenerInfo {
+  std::string name;               // the URL without options; of tcp: with the port that it has
+  bool at_its_name = true;        // false: the name of unix:PATH was taken away, and nobody comes
+  std::uint32_t connections = 0;  // that are open
+  std::uint32_t handshakes = 0;   // on their way in
+  std::uint64_t accepted = 0;
+  std::uint64_t turned_away = 0;  // said nothing, or nonsense, or were not permitted, or too many
+  std::uint64_t cut_off = 0;      // idle for too long
+  std::string trouble;            // why none can be accepted now, for people; empty: nothing
+};
+
+// One thread at a time. The connections that it gave out are independent of it.
+class RONDO_API Listener {
+ public:
+  // Errors: those of Url::parse(); kUnsupported (a scheme without connections), kBusy (the address
+  // is in use), kInvalidOption (limits that let nobody in), kNoDescriptors, kPermission, kSystem.
+  [[nodiscard]] static Result<Listener> open(std::string_view url,
+                                             const ListenOptions& options = {});
+  Listener(Listener&& other) noexcept;
+  Listener& operator=(Listener&& other) noexcept;
+  // As close().
+  ~Listener();
+
+  // The next connection, waiting for it until `deadline`. Else kTimedOut (kWouldBlock for
+  // Deadline::now()), kInterrupted, kClosed, kForked, kIoError (the socket is broken, for good), or
+  // kNoMemory: there was none for this one, which has been let go of; the next one may come. While
+  // there are no descriptors left it waits, looks again after 10 ms and more, up to a second, and
+  // info() says so. Progress: blocking.
+  [[nodiscard]] Polled<Connection> accept(Deadline deadline = Deadline::never()) noexcept;
+  // One that is there now. Progress: system calls that never block.
+  [[nodiscard]] std::optional<Connection> try_accept() noexcept;
+
+  // Readable when try_accept() is worth a call; that may be in vain, as it does what else there is
+  // to do for those on their way in. The listener's own: closed with it. Stays the same.
+  [[nodiscard]] NativeHandle fd() const noexcept;
+
+  // No more are let in, and the name goes. Those that are in stay.
+  void close() noexcept;
+
+  [[nodiscard]] ListenerInfo info() const;
+
+ private:
+  struct State;
+
+  explicit Listener(std::unique_ptr<State> state) noexcept;
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rondo::inline RONDO_ABI
