@@ -191,8 +191,18 @@ void Sender::discard_elsewhere() noexcept {
 // One message more than before, of `size_bytes`.
 Status Sender::published(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
   if (status_ != Status::kOk) return status_;
-  const Published message{1, record_header::footprint(size_bytes)};
-  return tell(backend_->committed(producer_) - message, deadline, wake);
+  if (wake == Wake::kLater || !backend_->tells_each()) {
+    const Published message{1, record_header::footprint(size_bytes)};
+    return tell(backend_->committed(producer_) - message, deadline, wake);
+  }
+  const Status status =
+      backend_->forked() ? Status::kForked : backend_->published(notifier_, deadline);
+  if (status != Status::kOk) {
+    stop(status);
+  } else if (backend_->wake() != nullptr) {
+    backend_->wake()->signal_anew();
+  }
+  return status;
 }
 
 Status Sender::tell(const Published& before, Deadline deadline, Wake wake) noexcept {

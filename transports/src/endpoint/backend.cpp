@@ -16,7 +16,10 @@ Watermark watermark_of(const ChannelOptions& options) noexcept {
 
 }  // namespace
 
-SenderBackend::SenderBackend(const Url& url) : Named(url), held_back_(watermark_of(url.options)) {}
+SenderBackend::SenderBackend(const Url& url)
+    : Named(url),
+      held_back_(watermark_of(url.options)),
+      tells_each_(watermark_of(url.options).each()) {}
 
 Status SenderBackend::tell(const record_ring::Producer& producer, Notifier& notifier,
                            const Published& before, Wake wake, Deadline deadline) noexcept {

@@ -204,8 +204,8 @@ class SenderBackend : public Named {
   // What was committed so far.
   [[nodiscard]] virtual Published committed(
       const record_ring::Producer& producer) const noexcept = 0;
-  // Passes on what was committed, held_back() from its begin: wakes receivers, or writes it out,
-  // waiting until `deadline`. kOk unless the channel is over.
+  // Passes on what was committed, one message or all that is held_back(): wakes receivers, or writes
+  // it out, waiting until `deadline`. kOk unless the channel is over.
   [[nodiscard]] virtual Status published(Notifier& notifier, Deadline deadline) noexcept = 0;
   // Whether that would do anything; as a notifier's.
   [[nodiscard]] virtual bool would_wake(Notifier& notifier) noexcept {
@@ -218,7 +218,13 @@ class SenderBackend : public Named {
   // The same for what was held back, if there is anything.
   [[nodiscard]] Status tell_all(Notifier& notifier, Deadline deadline) noexcept;
   [[nodiscard]] const HeldBack& held_back() const noexcept { return held_back_; }
-  void wake_each() noexcept { held_back_.wake_each(); }
+  // Whether nothing is to be counted, as each message wakes and none is held back: published() will
+  // do for one message, without tell().
+  [[nodiscard]] bool tells_each() const noexcept { return tells_each_ && !held_back_.any(); }
+  void wake_each() noexcept {
+    tells_each_ = true;
+    held_back_.wake_each();
+  }
 
   [[nodiscard]] virtual Status flush(record_ring::Producer& producer, Notifier& notifier,
                                      Deadline deadline) noexcept = 0;
@@ -256,6 +262,7 @@ class SenderBackend : public Named {
 
  private:
   HeldBack held_back_;
+  bool tells_each_;
 };
 
 // The receiving end.

@@ -167,7 +167,8 @@ Status MpmcSender::commit_batch(record_ring::Producer&, Notifier&, Deadline dead
 // other, those who are awake already may take them all.
 Status MpmcSender::published(Notifier&, Deadline) noexcept {
   MpmcNotifier& bell = path_.receivers_bell();
-  const std::uint64_t messages = path_.sent() - held_back().before().messages;
+  const std::uint64_t messages =
+      held_back().any() ? path_.sent() - held_back().before().messages : 1;
   if (bell.wanted()) {
     bell.ring(static_cast<std::uint32_t>(std::min<std::uint64_t>(messages, kEverybody)),
               [this] { return membership_.ring().size() != 0; });
