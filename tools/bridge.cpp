@@ -1,5 +1,6 @@
 // rondo bridge: what comes at one address goes out at another.
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
@@ -40,6 +41,24 @@ class End {
     return kSuccess;
   }
 
+  // Before it is opened anew, after `passed` messages: says why, and sleeps; the more often nothing
+  // has passed in between, the longer, and says it the less often.
+  void lose(std::uint64_t passed, const std::string& why) {
+    if (passed != passed_when_lost_) {
+      passed_when_lost_ = passed;
+      losses_ = 0;
+    }
+    ++losses_;
+    if (losses_ == 1) {
+      say_note("{}", why);
+    } else if (std::has_single_bit(losses_)) {
+      say_note("{} ({} times)", why, losses_);
+    }
+    constexpr std::chrono::milliseconds kLongest{1000};
+    const auto doublings = std::min<std::uint64_t>(losses_ - 1, 10);
+    stop_signal::sleep(std::min(std::chrono::milliseconds(1 << doublings), kLongest));
+  }
+
   // Not where the last open() failed.
   [[nodiscard]] bool is_open() const noexcept { return handle_.has_value(); }
   [[nodiscard]] Handle& operator*() noexcept { return *handle_; }
@@ -63,6 +82,8 @@ class End {
   Patience patience_;
   std::optional<Handle> handle_;
   std::optional<NameWatch> watch_;
+  std::optional<std::uint64_t> passed_when_lost_;
+  std::uint64_t losses_ = 0;  // since then
 };
 
 // Whether the other side of a stream may come back.
@@ -83,6 +104,7 @@ class Bridge {
     if (code == kSuccess) code = pump();
     progress_.reset();
     if (!opened_) return code;
+    if (code == kSuccess && to_is_stream_ && stop_signal::requested()) return write_the_rest();
     if (code == kSuccess) code = finish(*to_, to_.options(), to_.watch());
     // Half a stream must not look like a whole one.
     if (code != kSuccess) to_->break_off();
@@ -97,6 +119,7 @@ class Bridge {
     int code = to_.open();
     if (code != kSuccess) return code;
     opened_ = true;
+    to_is_stream_ = to_->info().as<StreamInfo>() != nullptr;
     return await_receiver(*to_, to_.options(), to_.patience(), to_.watch());
   }
 
@@ -118,20 +141,50 @@ class Bridge {
       // What was not passed on is another receiver's.
       if (code != kSuccess || stopped_) break;
       held_.reset();
-      if (++passed_ % kAcknowledgeEvery == 0) acknowledge();
+      if (!intact_) continue;
+      if (++passed_ % kAcknowledgeEvery == 0) code = acknowledge();
     }
-    acknowledge();
+    if (code == kSuccess) return acknowledge();
+    static_cast<void>(settle());
     return code;
   }
 
-  // What the other end holds back (wake_every= and the like) has not been passed on yet.
-  void acknowledge() {
-    if (opened_) static_cast<void>(to_->wake(Deadline::never()));
-    if (from_.is_open()) from_->acknowledge();
+  // Gives back what the other end has. What it holds back (wake_every= and the like) has not been
+  // passed on yet, nor has what a stream has not taken: that would go with this process.
+  Status settle() {
+    if (!opened_) return Status::kOk;
+    const Status status =
+        to_is_stream_
+            ? to_.watch().wait(*to_, [this](Deadline deadline) { return to_->flush(deadline); })
+            : to_->wake();
+    const bool has_it = status == Status::kOk || !to_is_stream_;
+    if (has_it && from_.is_open()) from_->acknowledge();
+    return has_it ? Status::kOk : status;
+  }
+  int acknowledge() {
+    const Status status = settle();
+    if (status == Status::kOk || status == Status::kInterrupted) return kSuccess;
+    return restart_to(status);
+  }
+
+  // After a stop: a stream's reader has some seconds for what was staged. What it does not take
+  // remains where it came from.
+  int write_the_rest() {
+    constexpr std::chrono::seconds kPatience{2};
+    const stop_signal::PutOff put_off;
+    const Deadline deadline = Deadline::after(kPatience);
+    if (to_->flush(deadline) == Status::kOk) {
+      if (from_.is_open()) from_->acknowledge();
+      static_cast<void>(to_->close(deadline));
+    } else {
+      to_->break_off();
+    }
+    return kSuccess;
   }
 
   int await_message() {
-    acknowledge();  // all that came has been passed on
+    const int code = acknowledge();  // all that came has been passed on
+    if (code != kSuccess) return code;
     auto awaited =
         from_.watch().wait(*from_, [this](Deadline deadline) { return from_->next(deadline); });
     if (awaited) {
@@ -147,10 +200,12 @@ class Bridge {
   // end has to be opened.
   int pass(const Message& message) {
     std::span<const std::byte> bytes = message.bytes();
+    intact_ = true;
     if (from_->may_lose()) {
       // What may be overwritten while it is read is copied, and goes on only if it was whole.
       copy_.assign(bytes.begin(), bytes.end());
-      if (!message.intact()) return kSuccess;
+      intact_ = message.intact();
+      if (!intact_) return kSuccess;
       bytes = copy_;
     }
     int code = kSuccess;
@@ -162,6 +217,7 @@ class Bridge {
       if (stopped_) return kSuccess;
       if (status == Status::kOk) {
         progress_->count(bytes.size());
+        if (message.redelivered()) say_redelivered();
         return kSuccess;
       }
       code = restart_to(status);
@@ -175,8 +231,9 @@ class Bridge {
                 to_string(status));
       return exit_code_of(status);
     }
-    say_note("{}: after {} messages: {}; waiting for another sender", channel_name(from_.options()),
-             grouped(passed_), to_string(status));
+    from_.lose(passed_,
+               fmt::format("{}: after {} messages: {}; waiting for another sender",
+                           channel_name(from_.options()), grouped(passed_), to_string(status)));
     return from_.open();
   }
   int restart_to(Status status) {
@@ -185,12 +242,19 @@ class Bridge {
                 what_happened_to_receiver(status));
       return exit_code_of(status);
     }
-    say_note(
-        "{}: after {} messages: {}; what was on its way to it is lost; waiting for another one",
-        channel_name(to_.options()), grouped(passed_), what_happened_to_receiver(status));
+    to_.lose(passed_, fmt::format("{}: after {} messages: {}; what was on its way to it is lost; "
+                                  "waiting for another one",
+                                  channel_name(to_.options()), grouped(passed_),
+                                  what_happened_to_receiver(status)));
     return open_to();
   }
 
+  void say_redelivered() const {
+    say_note(
+        "message {} was in the hands of a receiver that died; it may have been passed on there, "
+        "too",
+        grouped(passed_ + 1));
+  }
   int too_large(std::size_t bytes) {
     say_error("message {} has {} bytes, but the largest that {} can carry is {}; give it more room",
               grouped(passed_ + 1), grouped(bytes), channel_name(options_.to),
@@ -208,7 +272,9 @@ class Bridge {
   End<Receiver> from_;
   End<Sender> to_;
   std::optional<Progress> progress_;
-  bool opened_ = false;     // to_
+  bool opened_ = false;  // to_
+  bool to_is_stream_ = false;
+  bool intact_ = true;      // the last message
   bool from_over_ = false;  // the stream ended, or a stop was requested
   bool stopped_ = false;    // while a message was passed on
   std::uint64_t passed_ = 0;
@@ -220,12 +286,14 @@ class Bridge {
 
 int run_bridge(const BridgeOptions& options) {
   stop_signal::install();
-  Bridge bridge(options);
-  const int code = bridge.run();
-  if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
+  std::optional<Bridge> bridge(std::in_place, options);
+  const int code = bridge->run();
   // Not by way of the destructors: where receivers share a channel they would give the message back
-  // as received, and nobody else would get it.
-  if (bridge.holds_a_message()) std::_Exit(code);
+  // as received, and nobody else would get it. Else both other sides are told that this one left.
+  const bool holds_a_message = bridge->holds_a_message();
+  if (!holds_a_message) bridge.reset();
+  if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
+  if (holds_a_message) std::_Exit(code);
   return code;
 }
 

@@ -183,10 +183,19 @@ void say_what_was_found(const Receiver& receiver, const TransferOptions& options
 }
 
 int receive(const TransferOptions& options, Output& output) {
-  const Patience patience(options, "a sender");
+  // Nothing has come either as long as no sender has.
+  TransferOptions until_idle = options;
+  const bool idle = options.idle_seconds &&
+                    options.idle_seconds < options.wait_seconds.value_or(*options.idle_seconds + 1);
+  if (idle) until_idle.wait_seconds = options.idle_seconds;
+  const Patience patience(until_idle, "a sender");
   auto receiver =
       open_patiently<Receiver>(url_with_options(options), open_options(options), patience);
-  if (!receiver) return report_open_error(receiver.error(), patience);
+  if (!receiver) {
+    const bool late = receiver.error().code == ErrorCode::kTimedOut;
+    if (idle && late && !stop_signal::requested()) return kSuccess;
+    return report_open_error(receiver.error(), patience);
+  }
   say_what_was_found(*receiver, options);
   Progress progress("rondo recv", options.progress, std::nullopt);
   return Pump(*receiver, output, progress, options).run();

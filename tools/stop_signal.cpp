@@ -62,6 +62,13 @@ Readable wait_readable(int fd) noexcept {
   }
 }
 
+// relaxed: the flag orders no other data.
+PutOff::PutOff() noexcept : requested_(stop.exchange(false, std::memory_order_relaxed)) {}
+// relaxed: as above.
+PutOff::~PutOff() {
+  if (requested_) stop.store(true, std::memory_order_relaxed);
+}
+
 void sleep(std::chrono::milliseconds time) noexcept {
   pollfd watched{wake_pipe[0], POLLIN, 0};
   if (!requested()) ::poll(&watched, 1, static_cast<int>(time.count()));

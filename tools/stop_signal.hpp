@@ -21,6 +21,19 @@ enum class Readable { kYes, kStopped, kFailed };
 // looking at the flag and sleeping. On kFailed, errno says why.
 [[nodiscard]] Readable wait_readable(int fd) noexcept;
 
+// As long as it lives, no stop has been requested, so that the last work can be waited for; another
+// signal is one again.
+class PutOff {
+ public:
+  PutOff() noexcept;
+  PutOff(const PutOff&) = delete;
+  PutOff& operator=(const PutOff&) = delete;
+  ~PutOff();
+
+ private:
+  bool requested_;
+};
+
 // Sleeps, unless a stop is requested.
 void sleep(std::chrono::milliseconds time) noexcept;
 

@@ -93,6 +93,62 @@ class Bridges(ProgramTest):
                 return got
             self.assertLess(got, line)
 
+    def test_what_a_full_stream_did_not_take_comes_to_a_successor(self):
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            with self.subTest(end=end):
+                path = self.path(f"out-{end}")
+                from_url = "shm:" + self.new_name()
+                server = socket.socket(socket.AF_UNIX)
+                self.addCleanup(server.close)
+                server.bind(path)
+                server.listen()
+                lines = [b"%06d %s" % (i, b"x" * 100) for i in range(30000)]
+                bridge = self.start("bridge", from_url, f"unix:{path}?framing=lines")
+                peer, _ = server.accept()
+                self.addCleanup(peer.close)
+                sender = self.start("send", "--keep", from_url)
+                self.assertEqual(self.finish(sender, b"\n".join(lines) + b"\n")[0], OK)
+                self.await_sleeps(bridge, 30)  # and holds a message
+                bridge.send_signal(end)
+                self.assertEqual(bridge.wait(), -end)
+                got = b""
+                while piece := peer.recv(1 << 20):
+                    got += piece
+                got = got.split(b"\n")[:-1]
+                self.assertLess(len(got), len(lines))
+                self.assertEqual(got, lines[:len(got)])
+                code, rest, _ = self.run_rondo("recv", "--idle", "1", from_url)
+                rest = rest.split(b"\n")[:-1]
+                self.assertEqual(rest, lines[len(lines) - len(rest):])
+                self.assertGreaterEqual(len(got) + len(rest), len(lines))
+
+    def test_who_sends_is_told_that_a_stopped_bridge_left(self):
+        bridge = self.start("bridge", self.url, self.to)
+        receiver = self.start("recv", self.to)
+        sender = self.start("send", self.url)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        bridge.send_signal(signal.SIGTERM)
+        self.assertEqual(bridge.wait(), -signal.SIGTERM)
+        code, _, said = self.finish(sender, b"two\n")
+        self.assertEqual(code, VANISHED)
+        self.assertIn("left", said)
+
+    def test_senders_that_come_and_go_are_not_told_of_each_time(self):
+        path = self.path("in")
+        bridge = self.start("bridge", "--restart", f"unix:{path}", self.to)
+        receiver = self.start("recv", self.to)
+        for _ in range(7):
+            until(lambda: os.path.exists(path), "the socket")
+            sender = self.start("send", f"unix:{path}")
+            until(lambda: not os.path.exists(path), "the sender")
+            sender.kill()
+        self.assertEqual(self.run_rondo("send", f"unix:{path}", data=b"last\n")[0], OK)
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"last\n"))
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, OK)
+        self.assertEqual(said.count("waiting for another sender"), 3, said)  # once, 2 and 4 times
+
     def test_restart_goes_on_with_the_next_sender(self):
         path = self.path("in")
         bridge = self.start("bridge", "--restart", f"unix:{path}", self.to)
@@ -179,6 +235,11 @@ class Idle(ProgramTest):
         sender = self.start("send", self.url)
         self.write(sender, b"one\n")
         self.assertEqual(self.run_rondo("recv", "--idle", "0.2", self.url)[:2], (OK, b"one\n"))
+
+    def test_recv_ends_when_nobody_comes(self):
+        self.assertEqual(self.run_rondo("recv", "--idle", "0.2", self.url)[:2], (OK, b""))
+        code, _, _ = self.run_rondo("recv", "--idle", "9", "--wait", "0.1", self.url)
+        self.assertEqual(code, TIMED_OUT)
 
 
 if __name__ == "__main__":
