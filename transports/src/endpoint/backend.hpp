@@ -204,8 +204,8 @@ class SenderBackend : public Named {
   // What was committed so far.
   [[nodiscard]] virtual Published committed(
       const record_ring::Producer& producer) const noexcept = 0;
-  // Passes on what was committed, one message or all that is held_back(): wakes receivers, or writes
-  // it out, waiting until `deadline`. kOk unless the channel is over.
+  // Passes on what was committed, one message or all that is held_back(): wakes receivers, or
+  // writes it out, waiting until `deadline`. kOk unless the channel is over.
   [[nodiscard]] virtual Status published(Notifier& notifier, Deadline deadline) noexcept = 0;
   // Whether that would do anything; as a notifier's.
   [[nodiscard]] virtual bool would_wake(Notifier& notifier) noexcept {
