@@ -123,5 +123,20 @@ TEST(Absence, AProbeThatFailsTellsNothing) {
   EXPECT_EQ(probe_absence(unknown, none, [] { return false; }), Absence::kNone);
 }
 
+// A waiter that is told of a death by such a number, and did not look in between, is told of the
+// next one, too: of another place, of a successor in the same one, of both.
+TEST(Absence, EachDeathChangesTheNumberThatTellsOfIt) {
+  std::set<std::uint64_t> numbers{0};
+  for (std::uint32_t a = 0; a < 8; ++a) {
+    for (std::uint64_t a_joins = 1; a_joins < 20; ++a_joins) {
+      EXPECT_TRUE(numbers.insert(death_mark(a, a_joins)).second);
+      for (std::uint64_t b_joins = 1; b_joins < 20; ++b_joins) {
+        const std::uint64_t both = death_mark(a, a_joins) + death_mark(100 + a, b_joins);
+        EXPECT_TRUE(numbers.insert(both).second);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rondo::inline RONDO_ABI::detail

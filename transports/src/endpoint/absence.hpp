@@ -16,6 +16,17 @@ enum class Absence : std::uint8_t {
   kDied   // it did not
 };
 
+// What the one dead owner of a place, which was the `joins`th there, adds to a number that changes
+// with each death: also with one whose place was dead before, and had a successor that nobody saw.
+[[nodiscard]] constexpr std::uint64_t death_mark(std::uint32_t place,
+                                                 std::uint64_t joins) noexcept {
+  // The last steps of SplitMix64: sums of several are different, too.
+  std::uint64_t mark = (joins << 8) + place + 1;
+  mark = (mark ^ mark >> 30) * 0xBF58476D1CE4E5B9;
+  mark = (mark ^ mark >> 27) * 0x94D049BB133111EB;
+  return mark ^ mark >> 31;
+}
+
 // `presence` asks the kernel, `join_count` tells how often the place was taken so far,
 // `peer_closed` whether the last one did. Two system calls at most.
 // Memory ordering: the kernel's lock, which the last one gave back, orders what it wrote.

@@ -253,18 +253,19 @@ std::uint64_t BroadcastSender::pulse() noexcept {
   return sum;
 }
 
-// Which of them are there, a bit for each of up to 64.
 std::uint64_t BroadcastSender::deaths() noexcept {
   if (membership_->damaged()) return ~std::uint64_t{0};
-  std::uint64_t there = 0;
+  std::uint64_t dead = 0;
   for (std::uint32_t i = 0; i < parts_.readers; ++i) {
     // relaxed: as above.
     const std::uint64_t state = parts_.consumer_at(i).state.load(std::memory_order_relaxed);
     const auto policy = reader_state::policy_of(state);
     if (policy == ReaderPolicy::kNone || policy == ReaderPolicy::kDetached) continue;
-    if (membership_->reader(i) != Presence::kAbsent) there |= std::uint64_t{1} << i;
+    if (membership_->reader(i) == Presence::kAbsent) {
+      dead += death_mark(i, membership_->reader_joins(i));
+    }
   }
-  return there;
+  return dead;
 }
 
 std::optional<NativeHandle> BroadcastSender::closing() const noexcept {

@@ -153,14 +153,15 @@ std::uint64_t PoolSender::pulse() noexcept {
   return sum;
 }
 
-// Which of them are there, a bit for each of up to 64.
 std::uint64_t PoolSender::deaths() noexcept {
   if (membership_.damaged()) return ~std::uint64_t{0};
-  std::uint64_t there = 0;
+  std::uint64_t dead = 0;
   for (std::uint32_t i = 0; i < membership_.parts().reader_count; ++i) {
-    if (membership_.reader(i) != Presence::kAbsent) there |= std::uint64_t{1} << i;
+    if (membership_.reader(i) == Presence::kAbsent) {
+      dead += death_mark(i, membership_.reader_joins(i));
+    }
   }
-  return there;
+  return dead;
 }
 
 bool PoolSender::disarm() noexcept {
@@ -218,7 +219,8 @@ bool PoolReceiver::has_news() noexcept {
 
 std::uint64_t PoolReceiver::deaths() noexcept {
   const bool absent = membership_.sender() == Presence::kAbsent;
-  return (membership_.damaged() ? 1u : 0u) + (absent ? 2u : 0u);
+  return (membership_.damaged() ? 1u : 0u) +
+         (absent ? death_mark(0, membership_.sender_joins()) : 0u);
 }
 
 bool PoolReceiver::disarm() noexcept {

@@ -53,13 +53,19 @@ class PoolMembership {
   // Whether the sender is there; whether reader `i` has begun to read and is: proved, not guessed.
   [[nodiscard]] Presence sender() const noexcept;
   [[nodiscard]] Presence reader(std::uint32_t i) const noexcept;
+  // How often their places were taken so far.
+  [[nodiscard]] std::uint32_t sender_joins() const noexcept {
+    return ring_.participants().generation(frame_pool::kProducerSlot);
+  }
+  [[nodiscard]] std::uint32_t reader_joins(std::uint32_t i) const noexcept {
+    return ring_.participants().generation(frame_pool::kFirstReaderSlot + i);
+  }
   // Whether the sender is absent, and how: `peer_closed` tells of one that is whether it left in
   // order.
   template <class PeerClosed>
   [[nodiscard]] Absence sender_absence(PeerClosed&& peer_closed) const noexcept {
-    return probe_absence(
-        [this] { return sender(); },
-        [this] { return ring_.participants().generation(frame_pool::kProducerSlot); }, peer_closed);
+    return probe_absence([this] { return sender(); }, [this] { return sender_joins(); },
+                         peer_closed);
   }
 
   // Lets go of what dead readers hold.

@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "endpoint/absence.hpp"
 #include "endpoint/mpmc.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -152,7 +153,8 @@ std::uint64_t MpmcMembership::deaths() const noexcept {
   std::uint64_t dead = damaged() ? 1 : 0;
   for (std::uint32_t i = 0; i < ring_.parts().participant_count; ++i) {
     if (!ring_.producing().present(i) && !ring_.consuming().present(i)) continue;
-    if (attachment_.participants().is_dead(i)) ++dead;
+    const Participants& participants = attachment_.participants();
+    if (participants.is_dead(i)) dead += death_mark(i, participants.generation(i));
   }
   return dead;
 }

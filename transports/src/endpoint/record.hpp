@@ -29,6 +29,8 @@ class Membership {
   [[nodiscard]] virtual Presence peer() noexcept = 0;
   // Whether receiver `i` of several is.
   [[nodiscard]] virtual Presence reader(std::uint32_t) noexcept { return peer(); }
+  // A number that changes when its place is taken.
+  [[nodiscard]] virtual std::uint64_t reader_joins(std::uint32_t) noexcept { return join_count(); }
   // A number that changes when one of the other side dies, as the kernel says it; beside any other
   // call but leave().
   [[nodiscard]] virtual std::uint64_t peer_pulse() const noexcept { return 0; }

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "endpoint/absence.hpp"
 #include "endpoint/broadcast.hpp"
 #include "endpoint/record.hpp"
 #include "open/kinds.hpp"
@@ -36,9 +37,12 @@ class SegmentMembership final : public Membership {
   Presence reader(std::uint32_t i) noexcept override {
     return ring_.participants().presence(record_ring::kConsumerSlot + i, 1);
   }
+  std::uint64_t reader_joins(std::uint32_t i) noexcept override {
+    return ring_.participants().generation(record_ring::kConsumerSlot + i);
+  }
   std::uint64_t peer_pulse() const noexcept override {
     const bool absent = ring_.participants().presence(peer_slot_, peers_) == Presence::kAbsent;
-    return std::uint64_t{ring_.participants().generation(peer_slot_)} << 2 | (absent ? 2 : 0);
+    return absent ? death_mark(0, ring_.participants().generation(peer_slot_)) : 0;
   }
   std::optional<NativeHandle> closing() const noexcept override {
     return ring_.participants().lock_file();
