@@ -63,6 +63,7 @@ constexpr Kind kKinds[] = {
     {"InprocSlots", "inproc:", "kind=mpmc&slots=4", false},
     {"Fifo", "fifo:", "", true},
     {"Unix", "unix:", "", true},
+    {"Tcp", "tcp:", "", false},
 };
 
 class Idle : public ::testing::TestWithParam<Kind> {
@@ -72,11 +73,12 @@ class Idle : public ::testing::TestWithParam<Kind> {
 
   [[nodiscard]] std::string url() const {
     const Kind& kind = GetParam();
+    if (is("Tcp")) return free_tcp_url();
     const std::string target = kind.path ? directory_.path() + "/ring" : unique_word();
     return kind.scheme + target;
   }
   [[nodiscard]] bool is(std::string_view name) const { return GetParam().name == name; }
-  [[nodiscard]] bool stream() const { return is("Fifo") || is("Unix"); }
+  [[nodiscard]] bool stream() const { return is("Fifo") || is("Unix") || is("Tcp"); }
 
   // Both ends.
   void open() {
@@ -173,7 +175,7 @@ TEST_P(Idle, AReceiverWithoutASender) {
 
 TEST_P(Idle, OneThatOpensWhatIsNotThereYet) {
   const std::string place = url();
-  const bool sends = is("Unix");
+  const bool sends = is("Unix") || is("Tcp");
   EXPECT_LE(
       wakes([&](Deadline deadline) {
         // Whichever side waits there for the other.

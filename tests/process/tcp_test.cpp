@@ -87,17 +87,29 @@ std::string at(const std::string& host, const std::string& like) {
   return "tcp://" + host + like.substr(like.rfind(':'));
 }
 
+bool has_ipv6() {
+  const detail::UniqueFd probe(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 loopback{};
+  loopback.sin6_family = AF_INET6;
+  loopback.sin6_addr = in6addr_loopback;
+  return probe &&
+         bind(probe.get(), reinterpret_cast<const sockaddr*>(&loopback), sizeof loopback) == 0;
+}
+
 TEST_F(Tcp, EveryAddressIsServedAndIPv6CanBeOff) {
   for (const char* from : {"127.0.0.1", "[::1]", "", "localhost"}) {
+    if (from == std::string_view("[::1]") && !has_ipv6()) continue;
     const std::string every = at("");
     EXPECT_TRUE(meet(every, at(from, every))) << from;
   }
   const std::string four = at("0.0.0.0");
   EXPECT_TRUE(meet(four, at("127.0.0.1", four)));
   EXPECT_FALSE(meet(four, at("[::1]", four)));
-  const std::string six = at("[::]");
-  EXPECT_TRUE(meet(six, at("[::1]", six)));
-  EXPECT_FALSE(meet(six, at("127.0.0.1", six)));
+  if (has_ipv6()) {
+    const std::string six = at("[::]");
+    EXPECT_TRUE(meet(six, at("[::1]", six)));
+    EXPECT_FALSE(meet(six, at("127.0.0.1", six)));
+  }
   in_own_network([] {
     if (!set_network("ipv6/conf/all/disable_ipv6", "1")) return kNotPermitted;
     const std::string every = at("");

@@ -111,7 +111,7 @@ Resolved resolve(const HostPort& target, bool to_listen, std::vector<SocketAddre
   }
   // What serves both kinds comes first.
   if (to_listen && host == nullptr) {
-    std::ranges::stable_sort(addresses, {}, [](const auto& one) { return is_ipv6(one) ? 0 : 1; });
+    std::ranges::sort(addresses, {}, [](const auto& one) { return is_ipv6(one) ? 0 : 1; });
   }
   reason = "it has no address of IPv4 or IPv6";
   return addresses.empty() ? Resolved::kNever : Resolved::kYes;

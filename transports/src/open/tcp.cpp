@@ -113,10 +113,11 @@ class Connector {
     return {};
   }
 
-  // What says most is kept: that an address is refused for good, then that the machine answered.
+  // What says most is kept: that one may come, and of that, that the machine answered; an address
+  // that is refused for good is no reason to give up the others.
   void failed(int error) noexcept {
     const bool better =
-        error_ == 0 || (may_come(error_) && (!may_come(error) || error == ECONNREFUSED));
+        error_ == 0 || (may_come(error) && (!may_come(error_) || error == ECONNREFUSED));
     if (better) error_ = error;
     try_next_ = Deadline::now();
   }
