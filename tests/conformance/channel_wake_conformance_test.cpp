@@ -20,7 +20,9 @@
 //  17. ASenderInAnEventLoopWakesEach
 //  18. AsManyOfSeveralWakeAsMessagesWereHeldBack
 //  19. AChildOfAForkWakesNobody
+//  20. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -500,6 +502,22 @@ TEST_P(ChannelWake, AChildOfAForkWakesNobody) {
     EXPECT_EQ(child.join(), 0);
     EXPECT_EQ(sender_->wake(), Status::kOk);
     EXPECT_EQ(wakes(), 1);
+  });
+}
+
+TEST_P(ChannelWake, WhatAByteStreamDidNotTakeIsWrittenByTheNextWake) {
+  if (is_ring()) GTEST_SKIP() << "all of it is there";
+  counted([&] {
+    open();
+    int sent = 0;
+    while (sender_->try_send(std::string(1'000, 'x')) == Status::kOk) ++sent;
+    int received = 0;
+    for (int turn = 0; turn < 10'000 && received < sent; ++turn) {
+      EXPECT_EQ(sender_->wake(), Status::kOk);
+      received += read();
+      sched_yield();
+    }
+    EXPECT_EQ(received, sent);
   });
 }
 

@@ -34,7 +34,8 @@ Status SenderBackend::tell(const record_ring::Producer& producer, Notifier& noti
 }
 
 Status SenderBackend::tell_all(Notifier& notifier, Deadline deadline) noexcept {
-  if (!held_back_.any()) return Status::kOk;
+  // What a byte stream did not take the last time is held back no more, and still to be written.
+  if (!held_back_.any() && has_word()) return Status::kOk;
   const Status status = published(notifier, deadline);
   held_back_.end();
   return status;
