@@ -13,6 +13,7 @@
 namespace rondo::inline RONDO_ABI {
 namespace {
 
+using detail::CallCopy;
 using detail::CallHead;
 
 static_assert(std::endian::native == std::endian::little,
@@ -43,11 +44,19 @@ Polled<Message> next_of(Receiver& receiver, Sender& ours, bool staged, Deadline 
 
 bool is_staged(const Sender& sender) { return sender.info().as<StreamInfo>() != nullptr; }
 
-std::optional<CallHead> head_of(std::span<const std::byte> message) noexcept {
-  if (message.size() < sizeof(CallHead)) return std::nullopt;
+// Of kind 0 if there is none.
+CallHead head_of(std::span<const std::byte> message) noexcept {
   CallHead head;
-  std::memcpy(&head, message.data(), sizeof head);
+  if (message.size() >= sizeof head) std::memcpy(&head, message.data(), sizeof head);
   return head;
+}
+
+CallCopy copy_of(const Message& message) noexcept {
+  const auto bytes = message.bytes().subspan(sizeof(CallHead));
+  CallCopy copy{std::unique_ptr<std::byte[]>(new (std::nothrow) std::byte[bytes.size()]),
+                bytes.size()};
+  if (copy.start != nullptr) std::ranges::copy(bytes, copy.start.get());
+  return copy;
 }
 
 // 0: without end, or more than can be said.
@@ -115,11 +124,11 @@ void Caller::forget(Call& call) noexcept {
 }
 
 Polled<Reply> Caller::take_kept(Call& call) {
-  Polled<Reply> reply = call.lost ? Polled<Reply>(Status::kNoMemory)
-                                  : Polled<Reply>(std::in_place, CallId{call.number}, call.head,
-                                                  detail::CallBody(std::move(call.bytes)));
+  const CallHead head = call.head;
+  CallCopy copy = std::move(call.copy);
   forget(call);
-  return reply;
+  if (copy.start == nullptr) return Status::kNoMemory;
+  return Polled<Reply>(std::in_place, CallId{head.number}, head, std::move(copy));
 }
 
 // A service that waits for room itself reads no requests before its replies are read.
@@ -147,7 +156,7 @@ Polled<CallClaim> Caller::claim(std::size_t size_bytes, Deadline deadline, Deadl
 }
 
 Polled<CallId> Caller::commit(CallClaim claim) {
-  calls_.push_back({claim.number_, false, false, {}, {}});
+  calls_.push_back({claim.number_, false, {}, {}});
   std::move(claim.claim_).commit();
   return Polled<CallId>(std::in_place, CallId{claim.number_});
 }
@@ -162,8 +171,7 @@ Polled<CallId> Caller::begin(std::span<const std::byte> request, Deadline deadli
 
 // The request whose reply `message` is; null if it is none that is waited for.
 Caller::Call* Caller::answered_by(std::span<const std::byte> message, CallHead& head) {
-  const auto said = head_of(message);
-  head = said.value_or(CallHead{});
+  head = head_of(message);
   if (head.kind == CallHead::kReply || head.kind == CallHead::kFailure) {
     Call* const call = find(head.number);
     if (call != nullptr && !call->kept) return call;
@@ -178,12 +186,7 @@ Caller::Call* Caller::answered_by(std::span<const std::byte> message, CallHead& 
 
 void Caller::keep(Call& call, const CallHead& head, const Message& message) {
   call.head = head;
-  try {
-    const auto bytes = message.bytes().subspan(sizeof(CallHead));
-    call.bytes.assign(bytes.begin(), bytes.end());
-  } catch (const std::bad_alloc&) {
-    call.lost = true;
-  }
+  call.copy = copy_of(message);
   call.kept = message.intact();
 }
 
@@ -208,8 +211,8 @@ Polled<Reply> Caller::receive(Deadline deadline, Wanted&& wanted) {
     if (Call* const call = answered_by(message->bytes(), head)) {
       if (wanted(head.number) && !replies_.may_lose()) [[likely]] {
         forget(*call);
-        return Polled<Reply>(std::in_place, CallId{head.number}, head,
-                             detail::CallBody(std::move(*message), replied_));
+        return Polled<Reply>(std::in_place, CallId{head.number}, head, std::move(*message),
+                             replied_);
       }
       keep(*call, head, *message);
       if (call->kept && wanted(head.number)) return take_kept(*call);
@@ -281,36 +284,18 @@ void Service::forget(std::uint64_t number) noexcept {
   taken_.pop_back();
 }
 
-// kWouldBlock: it was refused, or not whole.
-Polled<Request> Service::take(const CallHead& head, Message& message) {
-  if (taken_.size() >= kMaxUnderWay) {
-    const auto now = Deadline::Clock::now();
-    std::erase_if(taken_, [&](const Taken& taken) { return taken.answer_by.passed_at(now); });
-  }
-  if (taken_.size() >= kMaxUnderWay) {
-    // Without waiting: a caller that reads no replies is not to hold up the others' requests.
-    const CallHead refusal{head.number, CallHead::kFailure, kBusy};
-    const Status said = replies_.try_send(std::as_bytes(std::span(&refusal, 1)));
-    if (said != Status::kOk) ++refused_silently_;
-    return Status::kWouldBlock;
-  }
-  const CallId id{head.number};
-  const Deadline answer_by =
-      head.value == 0 ? Deadline::never() : Deadline::after(std::chrono::microseconds(head.value));
-  if (!requests_.may_lose()) [[likely]] {
-    taken_.push_back({head.number, answer_by});
-    return Polled<Request>(std::in_place, id, answer_by,
-                           detail::CallBody(std::move(message), asked_));
-  }
-  try {
-    const auto bytes = message.bytes().subspan(sizeof(CallHead));
-    std::vector<std::byte> copy(bytes.begin(), bytes.end());
-    if (!message.intact()) return Status::kWouldBlock;
-    taken_.push_back({head.number, answer_by});
-    return Polled<Request>(std::in_place, id, answer_by, detail::CallBody(std::move(copy)));
-  } catch (const std::bad_alloc&) {
-    return Status::kNoMemory;
-  }
+// Whether one more can be taken; else it is refused.
+bool Service::has_place(std::uint64_t number) noexcept {
+  if (taken_.size() < kMaxUnderWay) [[likely]]
+    return true;
+  const auto now = Deadline::Clock::now();
+  std::erase_if(taken_, [&](const Taken& taken) { return taken.answer_by.passed_at(now); });
+  if (taken_.size() < kMaxUnderWay) return true;
+  // Without waiting: a caller that reads no replies is not to hold up the others' requests.
+  const CallHead refusal{number, CallHead::kFailure, kBusy};
+  const Status said = replies_.try_send(std::as_bytes(std::span(&refusal, 1)));
+  if (said != Status::kOk) ++refused_silently_;
+  return false;
 }
 
 Polled<Request> Service::next(Deadline deadline) {
@@ -319,11 +304,24 @@ Polled<Request> Service::next(Deadline deadline) {
   for (std::uint32_t looks = 1; over_ == Status::kOk; ++looks) {
     auto message = next_of(requests_, replies_, staged_, deadline);
     if (!message) return message.status();
-    const auto said = head_of(message->bytes());
-    const CallHead head = said.value_or(CallHead{});
-    if (head.kind == CallHead::kRequest && find(head.number) == nullptr) {
-      auto request = take(head, *message);
-      if (request.status() != Status::kWouldBlock) return request;
+    const CallHead head = head_of(message->bytes());
+    if (head.kind == CallHead::kRequest && find(head.number) == nullptr) [[likely]] {
+      if (has_place(head.number)) {
+        const CallId id{head.number};
+        const Deadline answer_by = head.value == 0
+                                       ? Deadline::never()
+                                       : Deadline::after(std::chrono::microseconds(head.value));
+        if (!requests_.may_lose()) [[likely]] {
+          taken_.push_back({head.number, answer_by});
+          return Polled<Request>(std::in_place, id, answer_by, std::move(*message), asked_);
+        }
+        CallCopy copy = copy_of(*message);
+        if (copy.start == nullptr) return Status::kNoMemory;
+        if (message->intact()) {
+          taken_.push_back({head.number, answer_by});
+          return Polled<Request>(std::in_place, id, answer_by, std::move(copy));
+        }
+      }
     } else if (head.kind == CallHead::kCancel && message->size() == sizeof(CallHead)) {
       forget(head.number);
     } else if (head.kind == CallHead::kHello && session_ != 0) {

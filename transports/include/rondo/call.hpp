@@ -34,6 +34,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -83,26 +84,33 @@ class InHand {
   bool* mark_ = nullptr;
 };
 
+// A copy of what a message says behind its head; null: there is no memory for it.
+struct CallCopy {
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {start.get(), size}; }
+
+  std::unique_ptr<std::byte[]> start;
+  std::size_t size = 0;
+};
+
 // What a message says behind its head: where it lies, or a copy.
 class CallBody {
  public:
-  CallBody(Message message, bool& in_hand) noexcept : in_hand_(in_hand) {
-    message_.emplace(std::move(message));
-  }
-  explicit CallBody(std::vector<std::byte> kept) noexcept : kept_(std::move(kept)) {}
+  CallBody(Message message, bool& in_hand) noexcept
+      : bytes_(message.bytes().subspan(sizeof(CallHead))),
+        message_(std::move(message)),
+        in_hand_(in_hand) {}
+  explicit CallBody(CallCopy copy) noexcept : bytes_(copy.bytes()), kept_(std::move(copy.start)) {}
 
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
-    if (!message_) return kept_;
-    return message_->bytes().subspan(sizeof(CallHead));
-  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::string_view text() const noexcept {
-    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
   }
 
  private:
+  std::span<const std::byte> bytes_;
+  std::unique_ptr<std::byte[]> kept_;
+  Message message_;
   InHand in_hand_;
-  std::optional<Message> message_;
-  std::vector<std::byte> kept_;
 };
 
 }  // namespace detail
@@ -135,11 +143,12 @@ class [[nodiscard]] CallClaim {
 // one was waited for; so one at a time, and the Caller stays where it is meanwhile.
 class [[nodiscard]] Reply {
  public:
-  Reply(CallId call, const detail::CallHead& head, detail::CallBody body) noexcept
+  template <class... Body>
+  Reply(CallId call, const detail::CallHead& head, Body&&... body) noexcept
       : call_(call),
         failed_(head.kind == detail::CallHead::kFailure),
         code_(head.value),
-        body_(std::move(body)) {}
+        body_(std::forward<Body>(body)...) {}
 
   [[nodiscard]] CallId call() const noexcept { return call_; }
   // Whether the service refused: then bytes() say why, in its words.
@@ -220,10 +229,9 @@ class RONDO_API Caller {
  private:
   struct Call {
     std::uint64_t number;
-    bool kept;  // its reply has come, and is this one
-    bool lost;  // for want of memory
+    bool kept;  // its reply has come, and is this one; without a copy it is lost
     detail::CallHead head;
-    std::vector<std::byte> bytes;
+    detail::CallCopy copy;
   };
 
   Caller(Sender requests, Receiver replies, std::uint64_t session, const std::atomic<bool>* stop);
@@ -255,8 +263,9 @@ class RONDO_API Caller {
 // A request, in place, as a Message is: one at a time. It may be answered later, by its id.
 class [[nodiscard]] Request {
  public:
-  Request(CallId id, Deadline answer_by, detail::CallBody body) noexcept
-      : id_(id), answer_by_(answer_by), body_(std::move(body)) {}
+  template <class... Body>
+  Request(CallId id, Deadline answer_by, Body&&... body) noexcept
+      : id_(id), answer_by_(answer_by), body_(std::forward<Body>(body)...) {}
 
   [[nodiscard]] CallId id() const noexcept { return id_; }
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return body_.bytes(); }
@@ -329,7 +338,7 @@ class RONDO_API Service {
   Service(Receiver requests, Sender replies, std::uint64_t session, const std::atomic<bool>* stop);
 
   [[nodiscard]] Taken* find(std::uint64_t number) noexcept;
-  [[nodiscard]] Polled<Request> take(const detail::CallHead& head, Message& message);
+  [[nodiscard]] bool has_place(std::uint64_t number) noexcept;
   [[nodiscard]] Polled<CallClaim> claim_answer(CallId request, const detail::CallHead& head,
                                                std::size_t size_bytes, Deadline deadline);
   Status answer(CallId request, const detail::CallHead& head, std::span<const std::byte> bytes,
