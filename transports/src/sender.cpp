@@ -226,7 +226,12 @@ Status Sender::tell_all(Deadline deadline) noexcept {
 }
 
 void Sender::wake_each() noexcept {
-  if (backend_ != nullptr) backend_->wake_each();
+  if (backend_ == nullptr) return;
+  // What is held already, too: nothing else might tell of it.
+  if (status_ == Status::kOk && backend_->held_back().any()) {
+    static_cast<void>(tell_all(Deadline::now()));
+  }
+  backend_->wake_each();
 }
 
 Status Sender::wait_until_read(Deadline deadline) noexcept {
@@ -278,6 +283,7 @@ Status Sender::wait_for_receiver(Deadline deadline) noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
   static_cast<void>(tell_all(Deadline::now()));
+  if (status_ != Status::kOk) return status_;
   give_way();
   return backend_->wait_for_receiver(notifier_, deadline);
 }
@@ -286,6 +292,7 @@ Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexce
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
   static_cast<void>(tell_all(Deadline::now()));
+  if (status_ != Status::kOk) return status_;
   give_way();
   return backend_->wait_for_receivers(notifier_, count, deadline);
 }
