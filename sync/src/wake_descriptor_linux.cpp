@@ -34,6 +34,10 @@ Error no_event(int error) {
   return failure;
 }
 
+Error no_thread() {
+  return detail::system_error(EAGAIN, "can't start the thread that a handle's descriptor needs");
+}
+
 }  // namespace
 
 struct WakeDescriptor::State {
@@ -150,12 +154,13 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint6
   state->by_thread = state->ring == nullptr;
   const bool has_pulse = state->entry.by_time.ask || state->entry.by_closing.ask;
   if ((has_pulse || state->by_thread) && !state->has_thread()) {
-    return detail::system_error(EAGAIN, "can't start the thread that a handle's descriptor needs");
+    return no_thread();
   }
   return std::unique_ptr<WakeDescriptor>(new WakeDescriptor(std::move(state)));
 }
 
-Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle other, bool writing) {
+Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle other, bool writing,
+                                                               Callback<std::uint64_t()> pulse) {
   auto state = std::make_unique<State>();
   state->event = detail::open_event();
   if (!state->event) return no_event(errno);
@@ -176,6 +181,11 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle othe
   if (error != 0 && !state->always) {
     return detail::system_error(error, "can't wait for the channel's descriptor by epoll");
   }
+  if (pulse) {
+    state->entry.event = state->event.get();
+    state->entry.by_time.ask = std::move(pulse);
+    if (!state->has_thread()) return no_thread();
+  }
   std::unique_ptr<WakeDescriptor> wake(new WakeDescriptor(std::move(state)));
   wake->signal();
   return wake;
@@ -184,7 +194,6 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle othe
 WakeDescriptor::~WakeDescriptor() {
   State& state = *state_;
   const detail::Unnoticed here;
-  if (state.is_beside()) return;
   if (!state.forked()) state.end_wait();
   if (state.added) detail::WakeThread::instance().remove(state.entry);
 }
@@ -219,7 +228,7 @@ bool WakeDescriptor::clear() noexcept {
   const detail::Unnoticed here;
   if (state.forked() || state.always) return false;
   state.fall_asleep(false);
-  if (state.is_beside()) {
+  if (state.is_beside() && !state.added) {
     if (state.signalled) state.read_event();
     return false;
   }

@@ -83,6 +83,13 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// As many as a queue does not hold if they come one by one.
+void send_at_once(rondo::Sender& sender, int count) {
+  rondo::Sender::Batch batch(sender);
+  for (int i = 0; i < count; ++i) ASSERT_EQ(batch.try_add(bytes_of("m")), Status::kOk);
+  ASSERT_EQ(std::move(batch).commit(), Status::kOk);
+}
+
 class AsioTest : public ChannelTest {
  protected:
   // Runs what there is, to its end.
@@ -202,8 +209,8 @@ TEST_P(AsioTest, NoHandlerRunsInsideTheCallThatBegins) {
   auto [sender, receiver] = open("", {}, 1 << 20);
   asio::Receiver in(io_, std::move(receiver));
   // Nor one within another, however many are there.
-  constexpr int kMessages = 150;  // as many small ones as a socket takes
-  for (int i = 0; i < kMessages; ++i) send(sender, "m");
+  constexpr int kMessages = 150;
+  send_at_once(sender, kMessages);
   int depth = 0;
   int received = 0;
   std::function<void(error_code, Message)> take = [&](error_code error, Message message) {
@@ -222,7 +229,7 @@ TEST_P(AsioTest, NoHandlerRunsInsideTheCallThatBegins) {
 TEST_P(AsioTest, AMessageThatIsThereCostsNoMemory) {
   auto [sender, receiver] = open("", {}, 1 << 20);
   asio::Receiver in(io_, std::move(receiver));
-  for (int i = 0; i < 150; ++i) send(sender, "m");
+  send_at_once(sender, 150);
   struct Take {
     asio::Receiver* in;
     int* left;

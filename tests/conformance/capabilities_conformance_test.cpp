@@ -41,7 +41,7 @@ TEST(CapabilitiesTable, EachSchemeIsThereOnce) {
   }
   EXPECT_EQ(names.size(), all_schemes().size());
   for (const ChannelCase& channel : kChannelCases) {
-    EXPECT_TRUE(names.contains(std::string(channel.scheme.substr(0, channel.scheme.size() - 1))));
+    EXPECT_TRUE(names.contains(std::string(channel.scheme.substr(0, channel.scheme.find(':')))));
   }
   EXPECT_FALSE(capabilities("nonsense:"));
 }

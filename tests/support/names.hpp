@@ -1,6 +1,7 @@
 // Names for what tests make.
 #pragma once
 
+#include <mqueue.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -24,7 +25,9 @@ class NamesOfTests {
   ~NamesOfTests() {
     for (const std::string& word : words_) {
       std::error_code ignored;
-      if (getpid() == owner_) std::filesystem::remove("/dev/shm/rondo-" + word, ignored);
+      if (getpid() != owner_) return;
+      std::filesystem::remove("/dev/shm/rondo-" + word, ignored);
+      mq_unlink(("/" + word).c_str());
     }
   }
   void add(const std::string& word) {

@@ -30,12 +30,13 @@ Result<SenderParts> make_packet_sender(std::unique_ptr<PacketPort> port, Pending
 }
 
 Result<ReceiverParts> make_packet_receiver(std::unique_ptr<PacketPort> port, PendingCleanup cleanup,
-                                           const Url& url, const OpenOptions& options) {
+                                           const Url& url, const OpenOptions& options,
+                                           PacketStart start) {
   const std::size_t chunk_bytes = PacketInlet::chunk_bytes(port->max_packet_bytes());
   return make_staged_receiver(
       [&](const Staging& staging, record_ring::Producer producer) {
         return std::make_unique<PacketInlet>(std::move(port), std::move(producer), staging.chunk,
-                                             packet_form(url));
+                                             packet_form(url), start);
       },
       chunk_bytes, std::move(cleanup), url, options);
 }

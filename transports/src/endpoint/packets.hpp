@@ -22,6 +22,7 @@ namespace rondo::inline RONDO_ABI::detail {
                                                      const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> make_packet_receiver(std::unique_ptr<PacketPort> port,
                                                          PendingCleanup cleanup, const Url& url,
-                                                         const OpenOptions& options);
+                                                         const OpenOptions& options,
+                                                         PacketStart start = PacketStart::kFirst);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -39,6 +39,11 @@ Result<Staging> make_staging(const Url& url, std::size_t chunk_bytes) {
 
 }  // namespace
 
+Result<std::unique_ptr<WakeDescriptor>> wake_beside(const Conduit& end, bool writing) {
+  if (!end.has_pulse()) return WakeDescriptor::beside(end.fd(), writing);
+  return WakeDescriptor::beside(end.fd(), writing, [&end] { return end.pulse(); });
+}
+
 StreamSender::StreamSender(std::unique_ptr<Outlet> outlet, Staging staging,
                            PendingCleanup&& cleanup, const Url& url, const OpenOptions& options)
     : RecordSender(url),
@@ -99,9 +104,8 @@ Status StreamSender::close(record_ring::Producer&, Notifier&, Status status,
   return status;
 }
 
-Status StreamSender::wait_for_receiver(Notifier&, Deadline) noexcept {
-  // It was there when the channel was opened.
-  return outlet_->peer_gone() ? Status::kPeerGone : Status::kOk;
+Status StreamSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
+  return status_of(outlet_->wait_for_receiver(deadline, stop_), deadline, Status::kPeerGone);
 }
 
 void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {

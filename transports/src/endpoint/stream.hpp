@@ -57,6 +57,9 @@ struct Staging {
   std::span<std::byte> chunk;  // a receiver's; what is read before anything is known of it
 };
 
+// The descriptor of a handle over a mechanism's end.
+[[nodiscard]] Result<std::unique_ptr<WakeDescriptor>> wake_beside(const Conduit& end, bool writing);
+
 class StreamSender final : public RecordSender {
  public:
   // The cleanup is dropped if the URL says that the channel is to be kept.
@@ -76,7 +79,7 @@ class StreamSender final : public RecordSender {
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
   bool has_word() const noexcept override { return false; }
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
-    return WakeDescriptor::beside(outlet_->fd(), true);
+    return wake_beside(*outlet_, true);
   }
   void describe(const record_ring::Producer& producer, ChannelInfo& info) const override;
 
@@ -99,7 +102,7 @@ class StreamReceiver final : public RecordReceiver {
   Status wait_for_record(record_ring::Consumer& consumer, Deadline deadline) noexcept override;
   bool has_word() const noexcept override { return false; }
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
-    return WakeDescriptor::beside(inlet_->fd(), false);
+    return wake_beside(*inlet_, false);
   }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept override {

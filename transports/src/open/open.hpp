@@ -62,6 +62,12 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // Errors: kBadVersion if this library is older than the headers that a caller was compiled with.
 [[nodiscard]] Result<void> check_library(const Version& headers);
+// mq: (mq.cpp)
+[[nodiscard]] Result<SenderParts> open_mq_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_mq_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_mq_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<void> remove_mq(const Url& url, bool even_if_used);
+
 // Errors where a scheme has no such end.
 [[nodiscard]] Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> no_lone_receiver(const Url& url, const OpenOptions& options);

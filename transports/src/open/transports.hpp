@@ -38,6 +38,7 @@ inline constexpr std::array kTransports{
     Transport{Scheme::kUnixSeqpacket, open_socket_sender, open_socket_receiver, open_socket_pair,
               remove_unix_socket},
     Transport{Scheme::kTcp, open_socket_sender, open_socket_receiver, open_socket_pair},
+    Transport{Scheme::kMq, open_mq_sender, open_mq_receiver, open_mq_pair, remove_mq},
 };
 static_assert(kTransports.size() == kSchemes.size() && one_row_each(kTransports));
 

@@ -29,6 +29,10 @@ class Conduit {
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
   // Of the largest message that the mechanism takes; the ring may take less.
   [[nodiscard]] virtual std::size_t max_message_bytes() const noexcept { return ~std::size_t{0}; }
+  // Of a mechanism whose descriptor does not tell that the other side has gone: a number that
+  // changes with that. Asked for by another thread, beside any other call.
+  [[nodiscard]] virtual bool has_pulse() const noexcept { return false; }
+  [[nodiscard]] virtual std::uint64_t pulse() const noexcept { return 0; }
   virtual void close() noexcept = 0;
 };
 
@@ -42,6 +46,11 @@ class Outlet : public Conduit {
   virtual void finish(bool in_order) noexcept = 0;
   // True if the other side is known to be gone. A system call.
   [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  // Waits until the other side is there, or has been.
+  [[nodiscard]] virtual WaitResult wait_for_receiver(Deadline, const std::atomic<bool>*) noexcept {
+    // It was there when the channel was opened.
+    return peer_gone() ? WaitResult::kPeerGone : WaitResult::kReady;
+  }
 };
 
 // The receiving end. It is the producer of the ring.

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "rondo/core/platform.hpp"
@@ -49,7 +50,12 @@ class PacketPort {
   [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                         const std::atomic<bool>* stop) const noexcept = 0;
   [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  [[nodiscard]] virtual WaitResult wait_for_receiver(Deadline, const std::atomic<bool>*) noexcept {
+    return peer_gone() ? WaitResult::kPeerGone : WaitResult::kReady;
+  }
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
+  [[nodiscard]] virtual bool has_pulse() const noexcept { return false; }
+  [[nodiscard]] virtual std::uint64_t pulse() const noexcept { return 0; }
   virtual void close() noexcept = 0;
 };
 

@@ -102,12 +102,13 @@ std::size_t PacketInlet::chunk_bytes(std::size_t max_packet_bytes) noexcept {
 }
 
 PacketInlet::PacketInlet(std::unique_ptr<PacketPort> port, record_ring::Producer producer,
-                         std::span<std::byte> chunk, PacketForm form) noexcept
+                         std::span<std::byte> chunk, PacketForm form, PacketStart start) noexcept
     : port_(std::move(port)),
       producer_(std::move(producer)),
       chunk_(chunk),
       form_(form),
-      packet_bytes_(port_->max_packet_bytes()) {}
+      packet_bytes_(port_->max_packet_bytes()),
+      any_sequence_(start == PacketStart::kAny) {}
 
 // One packet is received straight into the ring, if the largest fits there; more than one when
 // small ones have been coming in numbers.
@@ -201,6 +202,7 @@ bool PacketInlet::take_record() noexcept {
     return true;
   }
   const std::size_t size = record_header::size_of(word_);
+  if (std::exchange(any_sequence_, false)) sequence_ = record_header::tag_of(word_) >> 4;
   if (record_header::tag_of(word_) != record_header::tag(RecordKind::kRecord, sequence_)) {
     judge_mark();
     return true;

@@ -32,6 +32,9 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 enum class PacketForm : std::uint8_t { kRecords, kRaw };
+// With which message a receiver may begin: with the first, or with any, where another receiver may
+// have taken those before it.
+enum class PacketStart : std::uint8_t { kFirst, kAny };
 
 // What a packet holds beside the bytes of one message.
 [[nodiscard]] constexpr std::size_t packet_overhead(PacketForm form) noexcept {
@@ -91,6 +94,9 @@ class PacketOutlet final : public Outlet {
     writer_.finish(in_order ? RecordKind::kEnd : RecordKind::kBrokenOff);
   }
   bool peer_gone() const noexcept override { return port_->peer_gone(); }
+  WaitResult wait_for_receiver(Deadline deadline, const std::atomic<bool>* stop) noexcept override {
+    return port_->wait_for_receiver(deadline, stop);
+  }
   std::size_t max_message_bytes() const noexcept override {
     return port_->max_packet_bytes() - packet_overhead(form_);
   }
@@ -99,6 +105,8 @@ class PacketOutlet final : public Outlet {
     return port_->wait(PacketPort::Direction::kWrite, deadline, mode, stop);
   }
   NativeHandle fd() const noexcept override { return port_->fd(); }
+  bool has_pulse() const noexcept override { return port_->has_pulse(); }
+  std::uint64_t pulse() const noexcept override { return port_->pulse(); }
   void close() noexcept override { port_->close(); }
 
  private:
@@ -114,7 +122,8 @@ class PacketInlet final : public Inlet {
 
   // `chunk` outlives this object.
   PacketInlet(std::unique_ptr<PacketPort> port, record_ring::Producer producer,
-              std::span<std::byte> chunk, PacketForm form) noexcept;
+              std::span<std::byte> chunk, PacketForm form,
+              PacketStart start = PacketStart::kFirst) noexcept;
 
   bool take_in() noexcept override;
   Outcome let_in() noexcept override;
@@ -127,6 +136,8 @@ class PacketInlet final : public Inlet {
     return port_->wait(PacketPort::Direction::kRead, deadline, mode, stop);
   }
   NativeHandle fd() const noexcept override { return port_->fd(); }
+  bool has_pulse() const noexcept override { return port_->has_pulse(); }
+  std::uint64_t pulse() const noexcept override { return port_->pulse(); }
   void close() noexcept override { port_->close(); }
 
  private:
@@ -155,6 +166,7 @@ class PacketInlet final : public Inlet {
   std::span<const std::byte> rest_;  // of that packet
   std::uint64_t word_ = 0;           // the header at its beginning
   std::uint64_t sequence_ = 0;       // of the next message
+  bool any_sequence_;                // that one may have any number
   Status state_ = Status::kOk;
 };
 

@@ -48,6 +48,15 @@ Capabilities of_stream(const ChannelOptions& options, bool authenticated) noexce
   return can;
 }
 
+// Of a queue of the system's, which is anybody's if its packets are raw.
+Capabilities of_queue(const ChannelOptions& options) noexcept {
+  Capabilities can = of_stream(options, true);
+  can.keeps_boundaries = true;
+  can.many_senders = can.many_receivers = options.framing == Framing::kRaw;
+  can.max_message_bytes = std::uint64_t{16} << 20;  // HARD_MSGSIZEMAX of mq_overview(7)
+  return can;
+}
+
 }  // namespace
 
 Capabilities capabilities(const Url& url) noexcept {
@@ -70,6 +79,7 @@ Capabilities capabilities(const Url& url) noexcept {
       can.keeps_boundaries = true;
       return can;
     }
+    case Scheme::kMq: return of_queue(url.options);
   }
   return {};
 }

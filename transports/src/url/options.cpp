@@ -124,10 +124,12 @@ std::string nearest_capacity(std::string_view value) {
 
 bool set::slots(std::string_view value, ChannelOptions& options) {
   std::optional<std::uint64_t> slots;
-  if (!read_size(value, slots, mpmc_limits::kMinCapacity, mpmc_limits::kMaxCapacity)) return false;
-  if (!std::has_single_bit(*slots)) return false;
+  if (!read_size(value, slots, 1, mpmc_limits::kMaxCapacity)) return false;
   options.slots = slots;
   return true;
+}
+bool set::ring_slots(std::string_view, ChannelOptions& options) {
+  return *options.slots >= mpmc_limits::kMinCapacity && std::has_single_bit(*options.slots);
 }
 std::string nearest_slots(std::string_view value) {
   std::optional<std::uint64_t> slots;

@@ -25,6 +25,7 @@ namespace set {
 bool kind(std::string_view value, ChannelOptions& options);
 bool capacity(std::string_view value, ChannelOptions& options);
 bool slots(std::string_view value, ChannelOptions& options);
+bool ring_slots(std::string_view value, ChannelOptions& options);
 bool slot_size(std::string_view value, ChannelOptions& options);
 bool on_consumer_death(std::string_view value, ChannelOptions& options);
 bool frames(std::string_view value, ChannelOptions& options);
@@ -68,6 +69,7 @@ struct OptionRow {
   std::string_view meaning;
   ErrorCode error = ErrorCode::kInvalidOption;
   Remedy remedy = nullptr;
+  SetOption of_ring = nullptr;  // what more it has to be where it is about a ring
 };
 
 inline constexpr std::array kOptions{
@@ -77,10 +79,15 @@ inline constexpr std::array kOptions{
     OptionRow{"capacity", set::capacity, "a power of two, such as 64KiB, 1MiB or 4GiB",
               "bytes of the ring; default 4MiB, 1MiB before a pipe, a socket or a queue",
               ErrorCode::kInvalidCapacity, nearest_capacity},
-    OptionRow{"slots", set::slots, "a power of two from 2 to 4GiB, such as 1024",
-              "messages in the ring; default 4096", ErrorCode::kInvalidCapacity, nearest_slots},
-    OptionRow{"slot_size", set::slot_size, "a size from 1 to 1GiB, such as 64 or 4KiB",
-              "the largest message; default 256", ErrorCode::kInvalidCapacity},
+    OptionRow{"slots", set::slots, "a power of two from 2 to 4GiB, such as 1024; of mq a number",
+              "messages in the ring, default 4096; of mq those of the queue, default "
+              "fs.mqueue.msg_default",
+              ErrorCode::kInvalidCapacity, nearest_slots, set::ring_slots},
+    OptionRow{
+        "slot_size", set::slot_size, "a size from 1 to 1GiB, such as 64 or 4KiB",
+        "the largest message, default 256; of mq the largest of the queue's, of which 8 bytes "
+        "are ours, default fs.mqueue.msgsize_default",
+        ErrorCode::kInvalidCapacity},
     OptionRow{"on_consumer_death", set::on_consumer_death, "redeliver or drop",
               "what becomes of the message that a killed receiver held: another receiver gets it, "
               "marked (the default), or none does"},

@@ -10,7 +10,8 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-constexpr std::size_t kMaxName = 200;    // of a shm: or inproc: name, in bytes
+constexpr std::size_t kMaxName = 200;  // of a shm: or inproc: name, in bytes
+constexpr std::size_t kMaxFileName = 255;
 constexpr std::size_t kMaxPath = 4095;   // PATH_MAX less the final zero
 constexpr std::size_t kMaxSocket = 107;  // sun_path less the final zero
 
@@ -67,6 +68,18 @@ Result<void> check_unix_name(std::string_view scheme, std::string_view name) {
   }
   // Their first byte is a zero, in the place of the @, and no zero ends them.
   return check_path_up_to(kMaxSocket + 1, scheme, name);
+}
+
+Result<void> check_queue_name(std::string_view scheme, std::string_view name) {
+  const bool good = name.size() > 1 && name.size() <= 1 + kMaxFileName && name.front() == '/' &&
+                    name.find('/', 1) == std::string_view::npos &&
+                    name.find('\0') == std::string_view::npos && name != "/." && name != "/..";
+  if (good) return {};
+  return Error{ErrorCode::kInvalidName,
+               std::string(scheme) + ": can't be called " + quoted(name) +
+                   "; the name of a queue is a slash and 1 to 255 bytes without another one, as "
+                   "in " +
+                   std::string(scheme) + ":/ticks"};
 }
 
 Result<void> check_descriptor(std::string_view scheme, std::string_view number) {

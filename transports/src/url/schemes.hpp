@@ -25,6 +25,7 @@ using CheckTarget = Result<void> (*)(std::string_view scheme, std::string_view t
 [[nodiscard]] Result<void> check_unix_name(std::string_view scheme, std::string_view name);
 // "//HOST:PORT" (host_port.hpp).
 [[nodiscard]] Result<void> check_host_port(std::string_view scheme, std::string_view target);
+[[nodiscard]] Result<void> check_queue_name(std::string_view scheme, std::string_view name);
 [[nodiscard]] Result<void> check_descriptor(std::string_view scheme, std::string_view number);
 [[nodiscard]] Result<void> check_nothing(std::string_view scheme, std::string_view target);
 
@@ -126,6 +127,15 @@ inline constexpr std::array kSchemes{
               std::nullopt,
               "TCP, neither authenticated nor encrypted: whoever reaches the port can be the other "
               "side; :PORT is every address of this machine, port 0 of a listener any free one"},
+    SchemeRow{Scheme::kMq,
+              "mq",
+              "/NAME",
+              check_queue_name,
+              {},
+              "capacity slots slot_size max framing wait keep mode wake_every wake_bytes "
+              "wake_after",
+              std::nullopt,
+              "a POSIX message queue"},
 };
 
 // Whether `rows` have each of the first rows.size() schemes once.

@@ -34,7 +34,8 @@ Result<void> parse_option(const SchemeRow& scheme, std::string_view text, Channe
                  "the option " + name + " needs a value, as in " + name + "=VALUE"};
   }
   const std::string_view value = text.substr(equals + 1);
-  if (option->set(value, options)) return {};
+  const bool of_ring = !scheme.kinds.empty() && option->of_ring != nullptr;
+  if (option->set(value, options) && (!of_ring || option->of_ring(value, options))) return {};
   std::string right = option->remedy != nullptr ? option->remedy(value) : std::string();
   if (right.empty()) right = option->value;
   return Error{option->error, name + "=" + std::string(value.substr(0, 80)) +
@@ -125,10 +126,12 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
   Result<void> parsed = for_each_option(
       text, [&](std::string_view option) { return parse_option(row, option, options); });
   if (!parsed) return parsed;
-  const RingKind kind = options.kind.value_or(kDefaultKind);
-  Result<void> fits = for_each_option(
-      text, [&](std::string_view option) { return check_kind_of(name_in(option), kind); });
-  if (!fits) return fits;
+  if (!row.kinds.empty()) {
+    const RingKind kind = options.kind.value_or(kDefaultKind);
+    Result<void> fits = for_each_option(
+        text, [&](std::string_view option) { return check_kind_of(name_in(option), kind); });
+    if (!fits) return fits;
+  }
   if (auto sound = check_framing(row, options); !sound) return sound;
   if (auto useful = check_group(options.segment); !useful) return useful;
   return check_kind(row, options);

@@ -19,6 +19,7 @@
 //   tcp://HOST:PORT         TCP, neither authenticated nor encrypted: whoever reaches the port can
 //                           be the other side; :PORT is every address of this machine, port 0 of a
 //                           listener any free one
+//   mq:/NAME                a POSIX message queue
 // Kinds of ring, and the options of each:
 //   'shm:NAME?capacity=16MiB&readers=64'
 //                           the default: messages from one sender to one receiver, or, with
@@ -36,10 +37,13 @@
 //   capacity           all; kind=record        bytes of the ring; default 4MiB, 1MiB before a pipe,
 //                                              a socket or a queue (a power of two, such as 64KiB,
 //                                              1MiB or 4GiB)
-//   slots              shm file inproc;        messages in the ring; default 4096 (a power of two
-//                      kind=mpmc               from 2 to 4GiB, such as 1024)
-//   slot_size          shm file inproc;        the largest message; default 256 (a size from 1 to
-//                      kind=mpmc               1GiB, such as 64 or 4KiB)
+//   slots              shm file inproc mq;     messages in the ring, default 4096; of mq those of
+//                      kind=mpmc               the queue, default fs.mqueue.msg_default (a power of
+//                                              two from 2 to 4GiB, such as 1024; of mq a number)
+//   slot_size          shm file inproc mq;     the largest message, default 256; of mq the largest
+//                      kind=mpmc               of the queue's, of which 8 bytes are ours, default
+//                                              fs.mqueue.msgsize_default (a size from 1 to 1GiB,
+//                                              such as 64 or 4KiB)
 //   on_consumer_death  shm file inproc;        what becomes of the message that a killed receiver
 //                      kind=mpmc               held: another receiver gets it, marked (the
 //                                              default), or none does (redeliver or drop)
@@ -48,9 +52,9 @@
 //   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
 //                                              such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
-//                      unix-seqpacket tcp      64KiB, at most 4294967280)
+//                      unix-seqpacket tcp mq   64KiB, at most 4294967280)
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
-//                      unix-seqpacket tcp      and marks of our own; for other programs: lines: a
+//                      unix-seqpacket tcp mq   and marks of our own; for other programs: lines: a
 //                                              line feed behind each; raw: bytes as they come;
 //                                              length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
@@ -69,7 +73,7 @@
 //                                              explicit)
 //   await_successor    shm shm+guarded file    wait for a successor of a peer that died or left; of
 //                      inproc                  shm+guarded the sender's (0 or 1)
-//   keep               shm file fifo           leave the name when the last one goes (0 or 1)
+//   keep               shm file fifo mq        leave the name when the last one goes (0 or 1)
 //   start              shm file                what to do with what is there: any: take it up, or
 //                                              make it (the default); new: make it, or fail (a
 //                                              sender's); fresh: throw away what an earlier life
@@ -84,7 +88,7 @@
 //                                              number of a message, from 0 up)
 //   mode               shm shm+guarded file    permissions; default 0600 (octal permissions that
 //                      fifo unix               let the owner read and write, such as 0600 or 0660)
-//                      unix-seqpacket
+//                      unix-seqpacket mq
 //   group              shm file                the group that the new file is given; with a mode
 //                                              such as 0660 (a group's number, or its name in
 //                                              /etc/group)
@@ -161,7 +165,8 @@ enum class Scheme : std::uint8_t {
   kUnix,
   kGuarded,
   kUnixSeqpacket,
-  kTcp
+  kTcp,
+  kMq
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;

@@ -1,0 +1,439 @@
+// The lives of a POSIX message queue's ends (mq:), in every order, and what stands at its name.
+//
+//   1. WhoLeavesLastTakesTheNameAway
+//   2. WhatNobodyHasReadStaysForAReceiver
+//   3. ASenderThatSentNothingLeavesNothing
+//   4. KeepKeepsTheName
+//   5. ThereIsOneOfEachSide
+//   6. AKilledSendersMessagesAreReadBeforeAnotherSenderComes
+//   7. AReceiverGoesOnWhereAKilledOneStopped
+//   8. ASenderWhoseReceiverLeftUnseenIsTold
+//   9. AnExistingQueuesGeometryWins
+//  10. LimitsAreNamed
+//  11. AQueueThatHasComeSinceStays
+//  12. RawQueuesAreAnybodys
+//  13. GarbageInAQueueIsCorrupt
+//  14. ADeathAtAnySystemCallBlocksNobody
+//  15. ItsDescriptorTellsOfMessagesAndOfADeath
+//  16. EachSystemCallMayFail
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <mqueue.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/channel_fixture.hpp"
+#include "process/each_system_call.hpp"
+#include "support/system_call_filter.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+OpenOptions patient() { return {.wait = Deadline::after(seconds(60))}; }
+OpenOptions briefly() { return {.wait = Deadline::after(milliseconds(30))}; }
+
+class Queues : public Watchdog {
+ protected:
+  Queues() : name_("/" + unique_word()), url_("mq:" + name_) {}
+  ~Queues() override { EXPECT_NE(mq_unlink(name_.c_str()), 0) << name_ << " was left behind"; }
+  [[nodiscard]] bool there() const {
+    const mqd_t queue = mq_open(name_.c_str(), O_RDONLY);
+    if (queue < 0) return false;
+    mq_close(queue);
+    return true;
+  }
+  template <class Handle>
+  static Handle opened(Result<Handle> handle) {
+    if (!handle) throw std::runtime_error(handle.error().message);
+    return std::move(handle).value();
+  }
+  [[nodiscard]] Sender sender(const std::string& options = "") const {
+    return opened(Sender::open(url_ + options, patient()));
+  }
+  [[nodiscard]] Receiver receiver(const std::string& options = "") const {
+    return opened(Receiver::open(url_ + options, patient()));
+  }
+  // A queue of somebody else's making.
+  [[nodiscard]] mqd_t foreign(long slots, long slot_bytes) const {
+    mq_attr attributes{};
+    attributes.mq_maxmsg = slots;
+    attributes.mq_msgsize = slot_bytes;
+    return mq_open(name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK | O_CLOEXEC, 0600,
+                   &attributes);
+  }
+
+  std::string name_;
+  std::string url_;
+};
+
+TEST_F(Queues, WhoLeavesLastTakesTheNameAway) {
+  {
+    auto [sender, receiver] = opened(open_pair(url_));
+    ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+    EXPECT_EQ(sender.close(), Status::kOk);
+    EXPECT_TRUE(there());
+    EXPECT_EQ(receive(receiver), "x");
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+    receiver.detach();
+    EXPECT_FALSE(there());
+  }
+  {
+    auto [sender, receiver] = opened(open_pair(url_));
+    ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+    receiver.detach();
+    EXPECT_FALSE(there());  // none can come any more
+    EXPECT_EQ(sender.close(), Status::kPeerGone);
+    EXPECT_FALSE(there());
+  }
+  {  // the receiver was killed
+    Shared<std::atomic<bool>> met;
+    Child child([&] {
+      Receiver receiver = this->receiver();
+      *met = receive(receiver) == "x";
+      for (;;) pause();
+      return 0;
+    });
+    Sender sender = this->sender();
+    ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+    while (!*met) usleep(100);
+    EXPECT_EQ(sender.wait_for_receiver(), Status::kOk);
+    EXPECT_TRUE(sender.receiver_attached());
+    child.signal(SIGKILL);
+    child.join();
+    EXPECT_FALSE(sender.receiver_attached());
+  }
+  EXPECT_FALSE(there());
+}
+
+TEST_F(Queues, WhatNobodyHasReadStaysForAReceiver) {
+  {
+    Sender sender = this->sender();
+    ASSERT_EQ(sender.send(bytes_of("one")), Status::kOk);
+    ASSERT_EQ(sender.send(bytes_of("two")), Status::kOk);
+    EXPECT_EQ(sender.close(), Status::kOk);
+  }
+  EXPECT_TRUE(there());
+  {
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receive(receiver), "one");
+  }
+  EXPECT_TRUE(there());
+  {
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receive(receiver), "two");
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  EXPECT_FALSE(there());
+}
+
+TEST_F(Queues, ASenderThatSentNothingLeavesNothing) {
+  EXPECT_EQ(sender().close(), Status::kOk);
+  EXPECT_FALSE(there());
+  const auto receiver = Receiver::open(url_, briefly());
+  ASSERT_FALSE(receiver);
+  EXPECT_EQ(receiver.error().code, ErrorCode::kTimedOut);
+  EXPECT_FALSE(there());
+}
+
+TEST_F(Queues, KeepKeepsTheName) {
+  {
+    auto [sender, receiver] = opened(open_pair(url_ + "?keep=1"));
+    ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+    EXPECT_EQ(sender.close(), Status::kOk);
+    EXPECT_EQ(receive(receiver), "x");
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  EXPECT_TRUE(there());
+  EXPECT_TRUE(remove(url_));
+  EXPECT_FALSE(there());
+  EXPECT_EQ(remove(url_).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(Queues, ThereIsOneOfEachSide) {
+  auto [sender, receiver] = opened(open_pair(url_));
+  EXPECT_EQ(Sender::open(url_, briefly()).error().code, ErrorCode::kBusy);
+  EXPECT_EQ(Receiver::open(url_, briefly()).error().code, ErrorCode::kBusy);
+  EXPECT_EQ(remove(url_).error().code, ErrorCode::kBusy);
+  ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+  EXPECT_EQ(receive(receiver), "x");
+}
+
+TEST_F(Queues, AKilledSendersMessagesAreReadBeforeAnotherSenderComes) {
+  run_and_kill([&] {
+    auto sender = Sender::open(url_);
+    if (!sender || sender->send(bytes_of("left")) != Status::kOk) return 1;
+    static auto kept = std::move(sender);
+    return 0;
+  });
+  const auto too_soon = Sender::open(url_, briefly());
+  ASSERT_FALSE(too_soon);
+  EXPECT_EQ(too_soon.error().code, ErrorCode::kTimedOut);
+  EXPECT_NE(too_soon.error().message.find("rondo rm"), std::string::npos);
+  Child next([&] {
+    Sender sender = this->sender();
+    return sender.send(bytes_of("anew")) == Status::kOk && sender.close() == Status::kOk ? 0 : 1;
+  });
+  {
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receive(receiver), "left");
+    EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kPeerDied);
+  }
+  Receiver receiver = this->receiver();
+  EXPECT_EQ(receive(receiver), "anew");
+  EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  EXPECT_EQ(next.join(), 0);
+}
+
+TEST_F(Queues, AReceiverGoesOnWhereAKilledOneStopped) {
+  Sender sender = this->sender();
+  for (const char* text : {"1", "2", "3"}) ASSERT_EQ(sender.send(bytes_of(text)), Status::kOk);
+  run_and_kill([&] {
+    auto receiver = Receiver::open(url_);
+    if (!receiver || receive(*receiver) != "1") return 1;
+    static auto kept = std::move(receiver);
+    return 0;
+  });
+  Receiver receiver = this->receiver();
+  EXPECT_EQ(receive(receiver), "2");
+  EXPECT_EQ(receive(receiver), "3");
+  EXPECT_EQ(sender.close(), Status::kOk);
+  EXPECT_EQ(receive(receiver), kEndOfStreamText);
+}
+
+TEST_F(Queues, ASenderWhoseReceiverLeftUnseenIsTold) {
+  Sender sender = this->sender();
+  ASSERT_EQ(sender.send(bytes_of("read")), Status::kOk);
+  {
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receive(receiver), "read");
+  }
+  Status status = Status::kOk;
+  while (status == Status::kOk) {
+    status = sender.send(bytes_of(std::string(4000, 'x')), Deadline::after(seconds(60)));
+  }
+  EXPECT_EQ(status, Status::kPeerGone);
+}
+
+TEST_F(Queues, AnExistingQueuesGeometryWins) {
+  const mqd_t queue = foreign(3, 100);
+  ASSERT_GE(queue, 0);
+  {
+    Sender sender = this->sender();
+    EXPECT_EQ(sender.max_message_bytes(), 92u);
+    EXPECT_EQ(sender.try_send(bytes_of(std::string(93, 'x'))), Status::kTooLarge);
+    EXPECT_EQ(sender.try_send(bytes_of(std::string(92, 'x'))), Status::kOk);
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receiver.max_message_bytes(), 92u);
+    EXPECT_EQ(receive(receiver), std::string(92, 'x'));
+    sender.close();
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  mq_close(queue);
+  const mqd_t again = foreign(3, 100);
+  ASSERT_GE(again, 0);
+  for (const char* option : {"?slots=4", "?slot_size=64"}) {
+    const auto other = Sender::open(url_ + option, briefly());
+    ASSERT_FALSE(other);
+    EXPECT_EQ(other.error().code, ErrorCode::kGeometryMismatch);
+  }
+  EXPECT_EQ(Sender::open(url_ + "?max=93", briefly()).error().code, ErrorCode::kInvalidCapacity);
+  EXPECT_TRUE(Sender::open(url_ + "?slots=3&slot_size=100&max=92", briefly()));
+  mq_close(again);
+}
+
+TEST_F(Queues, LimitsAreNamed) {
+  const auto large = Sender::open(url_ + "?slots=1000000", briefly());
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, ErrorCode::kInvalidCapacity);
+  EXPECT_NE(large.error().message.find("fs.mqueue.msg_max="), std::string::npos);
+  const auto wide = Sender::open(url_ + "?slot_size=1GiB", briefly());
+  ASSERT_FALSE(wide);
+  EXPECT_NE(wide.error().message.find("fs.mqueue.msgsize_max="), std::string::npos);
+}
+
+TEST_F(Queues, AQueueThatHasComeSinceStays) {
+  {
+    auto [sender, receiver] = opened(open_pair(url_));
+    ASSERT_EQ(mq_unlink(name_.c_str()), 0);
+    const mqd_t queue = foreign(2, 16);
+    ASSERT_GE(queue, 0);
+    mq_close(queue);
+    ASSERT_EQ(sender.send(bytes_of("on")), Status::kOk);
+    EXPECT_EQ(receive(receiver), "on");
+    sender.close();
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  EXPECT_EQ(mq_unlink(name_.c_str()), 0) << "another one's";
+}
+
+TEST_F(Queues, RawQueuesAreAnybodys) {
+  Sender one = sender("?framing=raw");
+  Sender two = sender("?framing=raw");
+  Receiver all = receiver("?framing=raw");
+  const mqd_t queue = mq_open(name_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(queue, 0);
+  ASSERT_EQ(one.send(bytes_of("one")), Status::kOk);
+  std::vector<char> room(8192);
+  ASSERT_EQ(mq_receive(queue, room.data(), room.size(), nullptr), 3);
+  EXPECT_EQ(std::string(room.data(), 3), "one");
+  ASSERT_EQ(mq_send(queue, "foreign", 7, 5), 0);
+  ASSERT_EQ(two.send(bytes_of("two")), Status::kOk);
+  EXPECT_EQ(receive(all), "foreign");
+  EXPECT_EQ(receive(all), "two");
+  EXPECT_EQ(one.close(), Status::kOk);
+  EXPECT_EQ(two.close(), Status::kOk);
+  EXPECT_EQ(all.next(Deadline::after(milliseconds(100))).status(), Status::kTimedOut);
+  all.detach();
+  mq_close(queue);
+  EXPECT_TRUE(remove(url_)) << "it stays until it is removed";
+}
+
+TEST_F(Queues, GarbageInAQueueIsCorrupt) {
+  for (const std::string& garbage : {std::string(""), std::string("x"), std::string(100, '\xff')}) {
+    const mqd_t queue = foreign(4, 128);
+    ASSERT_GE(queue, 0);
+    ASSERT_EQ(mq_send(queue, garbage.data(), garbage.size(), 0), 0);
+    mq_close(queue);
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+  }
+}
+
+// Whatever a sender or a receiver left when it died, the next two get on.
+TEST_F(Queues, ADeathAtAnySystemCallBlocksNobody) {
+  const auto get_on = [&] {
+    // What is left is read, or is nothing.
+    for (int i = 0; i < 3; ++i) {
+      auto left = Receiver::open(url_, {.wait = Deadline::now()});
+      if (!left) break;
+      while (left->next(Deadline::after(seconds(60)))) {
+      }
+    }
+    Child sends([&] {
+      Sender sender = this->sender();
+      return sender.send(bytes_of("hello")) == Status::kOk && sender.close() == Status::kOk ? 0 : 1;
+    });
+    {
+      Receiver receiver = this->receiver();
+      EXPECT_EQ(receive(receiver), "hello");
+      EXPECT_EQ(receive(receiver), kEndOfStreamText);
+    }
+    EXPECT_EQ(sends.join(), 0);
+    EXPECT_FALSE(there());
+  };
+  const int of_sender = at_each_system_call(
+      [&] {
+        auto sender = Sender::open(url_);
+        if (sender) static_cast<void>(sender->send(bytes_of("x")));
+      },
+      get_on);
+  EXPECT_GT(of_sender, 10);
+  const int of_receiver = at_each_system_call(
+      [&] {
+        auto both = open_pair(url_);
+        if (!both) return;
+        static_cast<void>(both->first.send(bytes_of("x")));
+        static_cast<void>(both->second.try_next());
+        both->second.detach();
+      },
+      get_on);
+  EXPECT_GT(of_receiver, 10);
+}
+
+TEST_F(Queues, ItsDescriptorTellsOfMessagesAndOfADeath) {
+  Child child([&] {
+    Sender sender = this->sender();
+    if (sender.send(bytes_of("last words")) != Status::kOk) return 1;
+    for (;;) pause();
+    return 0;
+  });
+  Receiver receiver = this->receiver();
+  const auto fd = receiver.fd();
+  ASSERT_TRUE(fd) << fd.error().message;
+  const auto await_readable = [&] {
+    pollfd polled{*fd, POLLIN, 0};
+    ASSERT_EQ(poll(&polled, 1, -1), 1);
+  };
+  std::string text;
+  while (text.empty()) {
+    if (auto message = receiver.try_next()) {
+      text = message->text();
+    } else {
+      await_readable();
+    }
+  }
+  EXPECT_EQ(text, "last words");
+  child.signal(SIGKILL);
+  child.join();
+  while (receiver.status() == Status::kOk) {
+    await_readable();
+    EXPECT_FALSE(receiver.try_next());
+  }
+  EXPECT_EQ(receiver.status(), Status::kPeerDied);
+}
+
+TEST_F(Queues, EachSystemCallMayFail) {
+  struct Failing {
+    long call;
+    int error;
+    Status sending;
+    Status receiving;
+  };
+  const Failing table[]{
+      {SYS_mq_timedsend, EINTR, Status::kOk, Status::kOk},
+      {SYS_mq_timedsend, EAGAIN, Status::kOk, Status::kOk},
+      {SYS_mq_timedsend, ENOMEM, Status::kIoError, Status::kOk},
+      {SYS_mq_timedsend, EMSGSIZE, Status::kIoError, Status::kOk},
+      {SYS_mq_timedsend, EBADF, Status::kIoError, Status::kOk},
+      {SYS_mq_timedreceive, EINTR, Status::kOk, Status::kWouldBlock},
+      {SYS_mq_timedreceive, EAGAIN, Status::kOk, Status::kWouldBlock},
+      {SYS_mq_timedreceive, ENOMEM, Status::kOk, Status::kIoError},
+      {SYS_mq_timedreceive, EBADF, Status::kOk, Status::kIoError},
+  };
+  for (const Failing& failing : table) {
+    Child child([&] {
+      auto pair = open_pair(url_);
+      if (!pair || !forbid_system_call(failing.call, failing.error)) return 77;
+      const Status sending = pair->first.try_send(bytes_of("x"));
+      const Status receiving = pair->second.next(Deadline::now()).status();
+      const bool as_told = sending == failing.sending &&
+                           (receiving == failing.receiving ||
+                            (failing.call == SYS_mq_timedsend && receiving == Status::kWouldBlock));
+      _exit(as_told ? 0 : 10 + static_cast<int>(sending) * 16 + static_cast<int>(receiving));
+    });
+    const int result = child.join();
+    if (result == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(result, 0) << failing.call << " " << failing.error;
+    static_cast<void>(remove(url_, true));
+  }
+  const std::pair<long, std::vector<int>> opening[]{
+      {SYS_mq_open, {EMFILE, ENFILE, ENOMEM, EACCES, ENOSPC, ENOSYS, EINVAL}},
+      {SYS_mq_getsetattr, {EBADF}},
+      {SYS_fcntl, {ENOLCK, EINVAL}},
+      {SYS_mq_timedsend, {ENOMEM}},
+      {SYS_mq_unlink, {EACCES}},
+  };
+  for (const auto& [call, errors] : opening) {
+    for (const int error : errors) {
+      Child child([&, call = call] {
+        if (!forbid_system_call(call, error)) return 77;
+        const auto sender = Sender::open(url_, briefly());
+        return sender || !sender.error().message.empty() ? 0 : 2;
+      });
+      EXPECT_EQ(child.join(), 0) << call << " " << error;
+      static_cast<void>(remove(url_, true));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rondo::testing

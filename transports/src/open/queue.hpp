@@ -1,0 +1,63 @@
+// A message queue of the system's, as an end of a channel needs it: mq.cpp and sysv.cpp have one
+// each.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "rondo/core/liveness.hpp"
+#include "rondo/core/platform.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/sync/deadline.hpp"
+#include "rondo/sync/wait.hpp"
+#include "rondo/transports/url.hpp"
+#include "stream/byte_stream.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// One thread at a time, but for held() and leads_elsewhere(). `int`: 0, or the error.
+class Queue {
+ public:
+  using Direction = ByteStream::Direction;
+  // What a process can have in a queue until it gives it back or is gone: the roles, a receiver's
+  // word that it has met its sender, and the right to judge the name.
+  enum class Part : std::uint8_t { kSender, kReceiver, kMet, kName };
+  static constexpr int kParts = 4;
+
+  virtual ~Queue() = default;
+
+  // EAGAIN or EACCES: another one has it; EPIPE: it is there no more.
+  [[nodiscard]] virtual int hold(Part part) noexcept = 0;
+  virtual void drop(Part part) noexcept = 0;
+  // Whether another one has it. Not asked of what we have ourselves.
+  [[nodiscard]] virtual Presence held(Part part) const noexcept = 0;
+
+  [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
+  // EAGAIN: it is full, or empty; EPIPE: it is there no more. `room` has max_packet_bytes().
+  [[nodiscard]] virtual int send(std::span<const std::byte> packet) noexcept = 0;
+  [[nodiscard]] virtual int receive(std::span<std::byte> room,
+                                    std::size_t& size_bytes) noexcept = 0;
+  [[nodiscard]] virtual bool any_messages() const noexcept = 0;
+  // As ByteStream::wait().
+  [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
+                                        const std::atomic<bool>* stop) const noexcept = 0;
+  // kNoHandle: there is none; then, for another thread, whether there is anything to receive, or
+  // room.
+  [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
+  [[nodiscard]] virtual bool ready(Direction) const noexcept { return false; }
+
+  // Whether it is certain that the name does not lead here any more.
+  [[nodiscard]] virtual bool leads_elsewhere() const noexcept = 0;
+  // Takes the name away.
+  virtual int remove() noexcept = 0;
+  virtual void close() noexcept = 0;
+};
+
+// The queue at a URL, or a new one.
+using OpenQueue = Result<std::unique_ptr<Queue>> (*)(const Url& url);
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,165 @@
+#include "open/queue_channel.hpp"
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "endpoint/packets.hpp"
+#include "open/name.hpp"
+#include "open/open.hpp"
+#include "open/queue_end.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using Direction = Queue::Direction;
+
+bool is_raw(const Url& url) noexcept { return packet_form(url) == PacketForm::kRaw; }
+
+// Why a part can't be held; kReplaced: the queue has gone meanwhile.
+Error not_held(const Url& url, std::string_view role, int error) {
+  if (error == EPIPE) {
+    return Error{ErrorCode::kReplaced, url.name() + " was removed while it was opened"};
+  }
+  if (error != EAGAIN && error != EACCES) return system_error(url, "lock", error);
+  return Error{ErrorCode::kBusy, url.name() + " has a " + std::string(role) +
+                                     " already; it takes one at a time, but for framing=raw"};
+}
+
+Result<std::shared_ptr<QueueEnd>> open_end(const Url& url, OpenQueue open, Direction direction) {
+  auto queue = open(url);
+  if (!queue) return std::move(queue).error();
+  return std::make_shared<QueueEnd>(std::move(queue).value(), direction, !is_raw(url));
+}
+
+PendingCleanup leaving(const Url& url, const std::shared_ptr<QueueEnd>& end) {
+  if (is_raw(url) || url.options.keep) return {};
+  return PendingCleanup(std::make_unique<QueueCleanup>(end));
+}
+
+// A sender in a queue that is its own from now on. Empty: another one's messages are still there.
+Result<std::shared_ptr<QueueEnd>> try_sender(const Url& url, OpenQueue open) {
+  auto opened = open_end(url, open, Direction::kWrite);
+  if (!opened || is_raw(url)) return opened;
+  QueueEnd& end = **opened;
+  // Before it takes the role, too: a receiver that has met another one would hold it for that one.
+  if (end.still_anothers()) {
+    if (end.queue().held(Queue::Part::kSender) == Presence::kPresent) {
+      return not_held(url, "sender", EAGAIN);
+    }
+    return std::shared_ptr<QueueEnd>();
+  }
+  if (const int error = end.take_role(); error != 0) return not_held(url, "sender", error);
+  if (end.still_anothers() || end.queue().leads_elsewhere()) return std::shared_ptr<QueueEnd>();
+  return opened;
+}
+
+}  // namespace
+
+Result<SenderParts> open_queue_sender(const Url& url, const OpenOptions& options, OpenQueue open) {
+  Retry retry;
+  for (;;) {
+    auto end = try_sender(url, open);
+    if (!end && end.error().code != ErrorCode::kReplaced) return std::move(end).error();
+    if (end && *end != nullptr) {
+      PendingCleanup cleanup = leaving(url, *end);
+      return make_packet_sender(std::make_unique<QueuePackets>(std::move(*end), is_raw(url)),
+                                std::move(cleanup), url, options);
+    }
+    const std::string what = "a receiver to read what an earlier sender has left in " + url.name() +
+                             " (or remove it: rondo rm " + url.name() + ")";
+    if (auto paused = retry.pause(options, what); !paused) return std::move(paused).error();
+  }
+}
+
+namespace {
+
+// Whether there is a sender, or what one has left.
+bool anything_to_receive(const Queue& queue) noexcept {
+  return queue.any_messages() || queue.held(Queue::Part::kSender) == Presence::kPresent;
+}
+
+// Waits for a sender, and meets it. False if the name leads elsewhere by now.
+Result<bool> meet_sender(QueueEnd& end, const Url& url, const OpenOptions& options) {
+  Queue& queue = end.queue();
+  for (;;) {
+    if (anything_to_receive(queue)) {
+      if (const int error = end.say_met(); error != 0) return not_held(url, "receiver", error);
+      // It may have been one that looked, and has seen that it has to wait.
+      if (anything_to_receive(queue)) return true;
+      end.unsay_met();
+    }
+    const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
+    static_cast<void>(queue.wait(Direction::kRead, slice, WaitMode::kPark, options.stop));
+    if (queue.leads_elsewhere()) return false;
+    if (anything_to_receive(queue)) continue;
+    if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
+      return std::move(go_on).error();
+    }
+  }
+}
+
+Result<std::shared_ptr<QueueEnd>> open_reading(const Url& url, OpenQueue open) {
+  auto end = open_end(url, open, Direction::kRead);
+  if (!end) return end;
+  if (const int error = (*end)->take_role(); error != 0) return not_held(url, "receiver", error);
+  return end;
+}
+
+Result<ReceiverParts> make_receiver(std::shared_ptr<QueueEnd> end, PendingCleanup cleanup,
+                                    const Url& url, const OpenOptions& options) {
+  return make_packet_receiver(std::make_unique<QueuePackets>(std::move(end), is_raw(url)),
+                              std::move(cleanup), url, options, PacketStart::kAny);
+}
+
+}  // namespace
+
+Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& options,
+                                          OpenQueue open) {
+  Retry retry;
+  for (;;) {
+    auto end = open_reading(url, open);
+    if (!end && end.error().code == ErrorCode::kReplaced) {
+      if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
+        return std::move(paused).error();
+      }
+      continue;
+    }
+    if (!end) return std::move(end).error();
+    PendingCleanup cleanup = leaving(url, *end);
+    if (!is_raw(url)) {
+      const auto came = meet_sender(**end, url, options);
+      if (!came && came.error().code == ErrorCode::kReplaced) continue;
+      if (!came) return came.error();
+      if (!*came) continue;
+    }
+    return make_receiver(std::move(*end), std::move(cleanup), url, options);
+  }
+}
+
+Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options, OpenQueue open) {
+  auto end = open_reading(url, open);
+  if (!end) return std::move(end).error();
+  PendingCleanup cleanup = leaving(url, *end);
+  auto sender = open_queue_sender(url, options, open);
+  if (!sender) return std::move(sender).error();
+  return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
+    if (const int error = (*end)->say_met(); error != 0) return not_held(url, "receiver", error);
+    return make_receiver(std::move(*end), std::move(cleanup), url, options);
+  });
+}
+
+Result<void> remove_queue(const Url& url, bool even_if_used, Queue& queue) {
+  const auto is_taken = [&](Queue::Part part) { return queue.held(part) != Presence::kAbsent; };
+  if (!even_if_used && (is_taken(Queue::Part::kSender) || is_taken(Queue::Part::kReceiver))) {
+    return Error{ErrorCode::kBusy, url.name() +
+                                       " has a sender or a receiver; end it first, or remove the "
+                                       "name all the same"};
+  }
+  if (const int error = queue.remove(); error != 0) return system_error(url, "unlink", error);
+  return {};
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,24 @@
+// Channels over a message queue of the system's (queue.hpp), whichever it is.
+#pragma once
+
+#include "endpoint/backend.hpp"
+#include "open/queue.hpp"
+#include "rondo/core/result.hpp"
+#include "rondo/core/version.hpp"
+#include "rondo/transports/open_options.hpp"
+#include "rondo/transports/url.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// A sender waits until what an earlier one left has been read, and for no receiver; a receiver for
+// a sender, or for what one left. Errors: those of `open`, kBusy (the role is taken), kTimedOut.
+[[nodiscard]] Result<SenderParts> open_queue_sender(const Url& url, const OpenOptions& options,
+                                                    OpenQueue open);
+[[nodiscard]] Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& options,
+                                                        OpenQueue open);
+[[nodiscard]] Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options,
+                                                OpenQueue open);
+// Takes the name of a queue that was found away. Errors: kBusy.
+[[nodiscard]] Result<void> remove_queue(const Url& url, bool even_if_used, Queue& queue);
+
+}  // namespace rondo::inline RONDO_ABI::detail

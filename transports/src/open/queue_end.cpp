@@ -1,0 +1,142 @@
+#include "open/queue_end.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "open/growing_pause.hpp"
+#include "open/name_lock.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/record_layout.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// How often a wait asks whether the other side lives.
+constexpr std::chrono::milliseconds kAskInterval{50};
+
+using Outcome = PacketPort::Outcome;
+
+bool holds_a_record(std::span<const std::byte> packet) noexcept {
+  return (std::to_integer<unsigned>(packet[0]) & 0xF) == static_cast<unsigned>(RecordKind::kRecord);
+}
+
+}  // namespace
+
+bool QueueEnd::peer_has_gone() noexcept {
+  switch (peer()) {
+    case Presence::kUnknown: return false;
+    case Presence::kPresent:
+      // relaxed: each of two threads may find it out.
+      seen_.store(true, std::memory_order_relaxed);
+      return false;
+    case Presence::kAbsent: break;
+  }
+  // A receiver has met its sender. For a sender one may still come, if it finds the queue.
+  // relaxed: as above.
+  return !sends() || seen_.load(std::memory_order_relaxed) || queue_->leads_elsewhere();
+}
+
+std::uint64_t QueueEnd::pulse() noexcept {
+  const bool gone = peer_has_gone();
+  // relaxed: as time_to_ask() says.
+  if (gone) news_.store(true, std::memory_order_relaxed);
+  // relaxed: a number that is another one each time.
+  const bool ready = !is_handle(queue_->fd()) && queue_->ready(direction_);
+  if (ready) stirred_.fetch_add(2, std::memory_order_relaxed);
+  return stirred_.load(std::memory_order_relaxed) + (gone ? 1 : 0);
+}
+
+WaitResult QueueEnd::wait(Direction direction, Deadline deadline, WaitMode mode,
+                          const std::atomic<bool>* stop) noexcept {
+  for (;;) {
+    const Deadline slice = earlier(deadline, Deadline::after(kAskInterval));
+    const WaitResult result = queue_->wait(direction, slice, mode, stop);
+    if (result != WaitResult::kTimedOut) return result;
+    if (peer_has_gone()) {
+      // relaxed: as in pulse().
+      news_.store(true, std::memory_order_relaxed);
+      return WaitResult::kReady;
+    }
+    if (deadline.passed()) return WaitResult::kTimedOut;
+  }
+}
+
+bool QueueEnd::takes_name_away() const noexcept {
+  const bool alone = peer() == Presence::kAbsent;
+  // The last one does.
+  if (sends()) {
+    // relaxed: our own thread's news, or news that come a moment too late.
+    return alone && (!sent_ || !queue_->any_messages() || seen_.load(std::memory_order_relaxed));
+  }
+  // A sender that was not met waits for another receiver.
+  return alone ? !queue_->any_messages() : met_;
+}
+
+void QueueEnd::leave() noexcept {
+  if (std::exchange(left_, true)) return;
+  const CancellationDisabled here;
+  if (watched_) {
+    // One at a time judges a name, so that none is taken away that has come since the look.
+    int error = queue_->hold(Queue::Part::kName);
+    for (const Deadline deadline = Deadline::after(kNameLockHold); error != 0 && !deadline.passed();
+         error = queue_->hold(Queue::Part::kName)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const bool removes = error == 0 && takes_name_away() && !queue_->leads_elsewhere();
+    // Before the right to judge: who has that next is to see that we have gone.
+    queue_->drop(ours());
+    if (removes) static_cast<void>(queue_->remove());
+  }
+  queue_->close();
+}
+
+PacketPort::Moved QueuePackets::send(std::span<const Packet> packets) noexcept {
+  std::size_t sent = 0;
+  for (const Packet& packet : packets) {
+    const bool message = raw_ || holds_a_record(packet);
+    // A receiver that has gone will not see the end.
+    int error = !message && end_->peer_has_gone() ? EPIPE : end_->queue().send(packet);
+    if (error == 0 && message) end_->sent_a_message();
+    if (error == 0) {
+      ++sent;
+      continue;
+    }
+    if (sent > 0) break;
+    if (error == EAGAIN && end_->time_to_ask() && end_->peer_has_gone()) error = EPIPE;
+    if (error == EPIPE) return {Outcome::kEnd, 0};
+    return {error == EAGAIN || error == EINTR ? Outcome::kNotNow : Outcome::kRefused, 0};
+  }
+  return {Outcome::kMoved, sent};
+}
+
+// One: a second one would cost as much, and the ring has room for the first alone.
+PacketPort::Moved QueuePackets::receive(std::span<Room> rooms) noexcept {
+  Room& room = rooms[0];
+  room.cut = false;
+  int error = end_->queue().receive(room.bytes, room.filled_bytes);
+  if (error == EAGAIN && end_->time_to_ask() && end_->peer_has_gone()) {
+    // What it sent last came before it went.
+    error = end_->queue().receive(room.bytes, room.filled_bytes);
+    if (error == EAGAIN) return {Outcome::kEnd, 0};
+  }
+  if (error == 0) return {Outcome::kMoved, 1};
+  if (error == EPIPE) return {Outcome::kCutOff, 0};
+  return {error == EAGAIN || error == EINTR ? Outcome::kNotNow : Outcome::kRefused, 0};
+}
+
+WaitResult QueuePackets::wait_for_receiver(Deadline deadline,
+                                           const std::atomic<bool>* stop) noexcept {
+  GrowingPause pause;
+  for (;;) {
+    // In this order: the first one takes note of it.
+    if (end_->peer_has_gone() || end_->peer() == Presence::kPresent) return WaitResult::kReady;
+    // relaxed: the flag orders nothing.
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
+    if (deadline.passed()) return WaitResult::kTimedOut;
+    pause.sleep(deadline);
+  }
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
