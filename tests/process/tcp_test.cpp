@@ -1,6 +1,6 @@
 // What only tcp: has to keep.
 //
-//   1. AListenerAtPortZeroSaysWhichItHas
+//   1. AListenerAtPortZeroSaysWhichItHas, APortThatCantBeFoundOutIsAnError
 //   2. EveryAddressIsServedAndIPv6CanBeOff
 //   3. AHostIsLookedUpAndAllItsAddressesAreTried
 //   4. BothEndsSendAtOnceAndLookAfterTheConnection
@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <atomic>
@@ -25,6 +26,7 @@
 #include "support/network.hpp"
 #include "support/ports.hpp"
 #include "support/raw_socket.hpp"
+#include "support/system_call_filter.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -61,6 +63,17 @@ TEST_F(Tcp, AListenerAtPortZeroSaysWhichItHas) {
   const auto sender = Sender::open("tcp://127.0.0.1:0");
   ASSERT_FALSE(sender);
   EXPECT_THAT(sender.error().message, HasSubstr("port 0"));
+}
+
+TEST_F(Tcp, APortThatCantBeFoundOutIsAnError) {
+  Child child([] {
+    if (!forbid_system_call(SYS_getsockname, ENOBUFS)) return kNotPermitted;
+    const auto receiver = Receiver::open("tcp://127.0.0.1:0", soon());
+    return !receiver && receiver.error().code == ErrorCode::kSystem ? 0 : 1;
+  });
+  const int result = child.join();
+  if (result == kNotPermitted) GTEST_SKIP() << "no filters here";
+  EXPECT_EQ(result, 0);
 }
 
 // Whether a sender at `from` finds the receiver at `to`.

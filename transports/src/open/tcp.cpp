@@ -163,6 +163,10 @@ Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view o
     if (error != 0) continue;
     if (place.port == 0) {
       const std::string own = own_address(socket.get());
+      if (own.empty()) {
+        return Error{ErrorCode::kSystem,
+                     url.name() + ": the system does not say which port it has"};
+      }
       url.target.replace(url.target.rfind(':'), std::string::npos, own.substr(own.rfind(':')));
     }
     return ListeningSocket{FdStream(std::move(socket), FdStream::Direction::kRead), nullptr, {}};
