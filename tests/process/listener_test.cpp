@@ -8,7 +8,7 @@
 //   6. StrangersKeepNobodyWaiting
 //   7. ASilentOneIsLetGoOf, WhoIsBeyondTheLimitWaitsForAPlace
 //   8. OneOfManyPeersTakesNotAllPlaces
-//   9. WhoSaysNothingForTooLongIsCutOff
+//   9. WhoSaysNothingForTooLongIsCutOff, TheLongestLimitOfIdlenessCutsNobodyOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
 //  11. WithoutDescriptorsItWaitsAndGoesOn
 //  12. ItIsWaitedForInEveryWay
@@ -335,6 +335,15 @@ TEST_P(Listeners, WhoSaysNothingForTooLongIsCutOff) {
   EXPECT_EQ(receive(unread.near.receiver), "not read for a long time");
   EXPECT_EQ(listener.info().cut_off, 1u);
   EXPECT_EQ(silent.far.receiver.next(soon()).status(), Status::kPeerDied);
+}
+
+TEST_P(Listeners, TheLongestLimitOfIdlenessCutsNobodyOff) {
+  Listener listener = listen("", {.idle = std::chrono::nanoseconds::max()});
+  auto silent = meet(listener);
+  EXPECT_FALSE(listener.try_accept());
+  EXPECT_FALSE(listener.try_accept());
+  EXPECT_EQ(listener.info().cut_off, 0u);
+  EXPECT_EQ(silent.near.receiver.next(Deadline::now()).status(), Status::kWouldBlock);
 }
 
 TEST_P(Listeners, AMessageBeyondTheLimitIsRefusedOnItsLength) {

@@ -27,6 +27,8 @@ namespace {
 // How soon one that waits for its place finds that another one has gone.
 constexpr std::chrono::milliseconds kFullPause{50};
 constexpr int kBacklog = 1024;  // the system allows less (net.core.somaxconn)
+// A limit of idleness above it is as good as none, and can be added to any time of the clock.
+constexpr std::chrono::hours kLongestIdle{24 * 365 * 100};
 
 bool has_connections(const Url& url) noexcept {
   return url.scheme == Scheme::kUnix || url.scheme == Scheme::kTcp;
@@ -105,6 +107,7 @@ struct Listener::State {
   State(Reception opened, const ListenOptions& limits, std::size_t places)
       : reception(std::move(opened)), options(limits) {
     channel.stop = limits.stop;
+    options.idle = std::min<std::chrono::nanoseconds>(options.idle, detail::kLongestIdle);
     most = places;
   }
 
