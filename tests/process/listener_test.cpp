@@ -8,7 +8,8 @@
 //   6. StrangersKeepNobodyWaiting
 //   7. ASilentOneIsLetGoOf, WhoIsBeyondTheLimitWaitsForAPlace
 //   8. OneOfManyPeersTakesNotAllPlaces
-//   9. WhoSaysNothingForTooLongIsCutOff, TheLongestLimitOfIdlenessCutsNobodyOff
+//   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
+//      TheLongestLimitOfIdlenessCutsNobodyOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
 //  11. WithoutDescriptorsItWaitsAndGoesOn
 //  12. ItIsWaitedForInEveryWay
@@ -335,6 +336,20 @@ TEST_P(Listeners, WhoSaysNothingForTooLongIsCutOff) {
   EXPECT_EQ(receive(unread.near.receiver), "not read for a long time");
   EXPECT_EQ(listener.info().cut_off, 1u);
   EXPECT_EQ(silent.far.receiver.next(soon()).status(), Status::kPeerDied);
+}
+
+// Where no end of the stream is said, either, it is told from one.
+TEST_P(Listeners, WhoIsCutOffHasNotEnded) {
+  for (const char* framing : {"&framing=lines", "&framing=raw", "&framing=length32"}) {
+    Listener listener = listen(framing, {.idle = milliseconds(1)});
+    const RawSocket program(url_);
+    program.connect();
+    Connection near = next(listener);
+    while (listener.info().cut_off == 0) {
+      EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(5))));
+    }
+    EXPECT_EQ(near.receiver.next(soon()).status(), Status::kPeerDied) << framing;
+  }
 }
 
 TEST_P(Listeners, TheLongestLimitOfIdlenessCutsNobodyOff) {

@@ -32,8 +32,12 @@ class StreamSocket {
   // `complete`: all that was to be sent has been written. Blocks for a second at most: where the
   // other side may write to us before it has all of that.
   void leave(ByteStream::Direction direction, bool complete) noexcept;
-  // Both directions end, as if the other side had gone.
+  // Both directions end, as if the other side had died.
   void cut() noexcept;
+  [[nodiscard]] bool was_cut() const noexcept {
+    // relaxed: stored before the system call whose effect the asking one has seen.
+    return cut_.load(std::memory_order_relaxed);
+  }
 
   // When something last came; kept only if somebody asks for it.
   void watch_idleness() noexcept { heard(); }
@@ -57,6 +61,7 @@ class StreamSocket {
   bool both_;
   std::atomic<int> in_use_;  // directions
   std::atomic<bool> gave_up_{false};
+  std::atomic<bool> cut_{false};
   std::atomic<Clock::rep> heard_{0};
 };
 
@@ -73,6 +78,7 @@ class SocketStream final : public ByteStream {
   [[nodiscard]] Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept override {
     const Moved moved = read_socket(fd(), room);
     if (moved.outcome == Outcome::kMoved && socket_->is_watched()) socket_->heard();
+    if (moved.outcome == Outcome::kEnd && socket_->was_cut()) return {Outcome::kCutOff, 0};
     return moved;
   }
   [[nodiscard]] WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,

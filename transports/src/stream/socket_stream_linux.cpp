@@ -76,7 +76,10 @@ void StreamSocket::say_last_words() noexcept {
   }
 }
 
-void StreamSocket::cut() noexcept { static_cast<void>(shutdown(fd_.get(), SHUT_RDWR)); }
+void StreamSocket::cut() noexcept {
+  cut_.store(true, std::memory_order_relaxed);  // relaxed: as in was_cut()
+  static_cast<void>(shutdown(fd_.get(), SHUT_RDWR));
+}
 
 StreamSocket::Clock::time_point StreamSocket::quiet_since() const noexcept {
   if (number_of(fd_.get(), SIOCINQ) > 0) return Clock::now();
