@@ -352,6 +352,24 @@ TEST_P(Listeners, WhoIsCutOffHasNotEnded) {
   }
 }
 
+// It waits for its answer, however long that takes; and one that nobody listens to has no say.
+TEST_P(Listeners, WhoHasEndedIsNotCutOff) {
+  Listener listener = listen("", {.idle = milliseconds(50)});
+  auto ended = meet(listener);
+  EXPECT_EQ(ended.far.sender.close(), Status::kOk);
+  auto unheard = meet(listener);
+  unheard.near.receiver.detach();
+  auto silent = meet(listener);
+  while (listener.info().cut_off == 0) {
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(5))));
+  }
+  for (auto* ends : {&ended, &unheard}) {
+    EXPECT_EQ(ends->near.sender.send("the answer"), Status::kOk);
+    EXPECT_EQ(receive(ends->far.receiver), "the answer");
+  }
+  EXPECT_EQ(silent.near.receiver.next(soon()).status(), Status::kPeerDied);
+}
+
 TEST_P(Listeners, TheLongestLimitOfIdlenessCutsNobodyOff) {
   Listener listener = listen("", {.idle = std::chrono::nanoseconds::max()});
   auto silent = meet(listener);

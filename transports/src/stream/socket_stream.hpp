@@ -46,9 +46,12 @@ class StreamSocket {
     heard_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   }
   [[nodiscard]] bool is_watched() const noexcept {
-    // relaxed: as above; set before any other thread knows of this object.
+    // relaxed: as above; set before any other thread knows of this object, and no longer once this
+    // side has left its receiving direction.
     return heard_.load(std::memory_order_relaxed) != 0;
   }
+  // The other side has said its end, or none listens to it here: nothing is expected of it.
+  [[nodiscard]] bool other_side_ended() const noexcept;
   // Since when nothing has come: now, if something waits to be read.
   [[nodiscard]] Clock::time_point quiet_since() const noexcept;
 

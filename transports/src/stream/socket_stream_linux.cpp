@@ -44,8 +44,10 @@ void StreamSocket::leave(ByteStream::Direction direction, bool complete) noexcep
   const CancellationDisabled here;
   if (direction == ByteStream::Direction::kWrite) {
     static_cast<void>(shutdown(fd_.get(), SHUT_WR));
-  } else if (both_ && !network_) {
-    static_cast<void>(shutdown(fd_.get(), SHUT_RD));  // TCP has no way to tell the other side
+  } else {
+    heard_.store(0, std::memory_order_relaxed);  // relaxed: as in is_watched()
+    // TCP has no way to tell the other side.
+    if (both_ && !network_) static_cast<void>(shutdown(fd_.get(), SHUT_RD));
   }
   // relaxed, all three: what the directions have done stands with the system; and if it is not seen
   // here that one gave up, this one waits for a moment in vain.
@@ -79,6 +81,12 @@ void StreamSocket::say_last_words() noexcept {
 void StreamSocket::cut() noexcept {
   cut_.store(true, std::memory_order_relaxed);  // relaxed: as in was_cut()
   static_cast<void>(shutdown(fd_.get(), SHUT_RDWR));
+}
+
+bool StreamSocket::other_side_ended() const noexcept {
+  pollfd poll{fd_.get(), POLLRDHUP, 0};
+  const CancellationDisabled here;
+  return ::poll(&poll, 1, 0) > 0 && (poll.revents & POLLRDHUP) != 0;
 }
 
 StreamSocket::Clock::time_point StreamSocket::quiet_since() const noexcept {

@@ -68,7 +68,8 @@ struct ListenOptions {
   std::uint32_t handshakes = 64;
   std::chrono::nanoseconds handshake = std::chrono::seconds(5);
   // One that could send and from which nothing has come for so long is cut off: its receiver says
-  // kPeerDied. Zero: any time. Looked after by accept() and try_accept().
+  // kPeerDied. One that has closed its sender is not, nor one whose receiver was detached here.
+  // Zero: any time. Looked after by accept() and try_accept().
   std::chrono::nanoseconds idle{};
   // As in OpenOptions: of accept(), and of the connections.
   const std::atomic<bool>* stop = nullptr;
