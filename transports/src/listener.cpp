@@ -130,6 +130,11 @@ struct Listener::State {
       ++cut_off;
       return true;
     });
+  }
+
+  // After each next(), which forgets a time that has passed, also one that look_after() has not
+  // seen pass.
+  void set_next_look() noexcept {
     if (!inside.empty()) reception.look_again_at(Deadline::at(next_look));
   }
 
@@ -146,6 +151,7 @@ struct Listener::State {
     look_after();
     if (inside.size() >= most) reception.pause(detail::kFullPause);
     auto arrival = reception.next([&](Hello, const Peer& peer) { return judge(peer); });
+    set_next_look();
     if (!arrival) return reception.broken() ? Status::kIoError : Status::kWouldBlock;
     // What the other one sends, this one receives.
     Hello ours = arrival->hello;
@@ -162,7 +168,7 @@ struct Listener::State {
     ++accepted;
     if (options.idle > std::chrono::nanoseconds::zero()) {
       next_look = std::min(next_look, Deadline::Clock::now() + options.idle);
-      reception.look_again_at(Deadline::at(next_look));
+      set_next_look();
     }
     return std::optional<Connection>(std::move(made).value());
   }
