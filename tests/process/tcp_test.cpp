@@ -2,7 +2,7 @@
 //
 //   1. AListenerAtPortZeroSaysWhichItHas, APortThatCantBeFoundOutIsAnError
 //   2. EveryAddressIsServedAndIPv6CanBeOff
-//   3. AHostIsLookedUpAndAllItsAddressesAreTried
+//   3. AHostIsLookedUpAndAllItsAddressesAreTried, AnAddressThatDoesNotAnswerIsNotTheLast
 //   4. BothEndsSendAtOnceAndLookAfterTheConnection
 //   5. AConnectionToItselfIsNone
 //   6. ARestartedReceiverGetsItsPort, AndNobodyElseGetsIt
@@ -77,7 +77,7 @@ TEST_F(Tcp, APortThatCantBeFoundOutIsAnError) {
 }
 
 // Whether a sender at `from` finds the receiver at `to`.
-bool meet(const std::string& to, const std::string& from) {
+bool meet(const std::string& to, const std::string& from, seconds patience = seconds(1)) {
   std::atomic<bool> stop{false};
   std::string got;
   std::thread receiving([&] {
@@ -85,7 +85,7 @@ bool meet(const std::string& to, const std::string& from) {
     if (receiver) got = receive(*receiver);
   });
   {
-    auto sender = Sender::open(from, {.wait = Deadline::after(seconds(1))});
+    auto sender = Sender::open(from, {.wait = Deadline::after(patience)});
     if (sender) static_cast<void>(sender->send("found"));
     if (!sender) stop = true;
   }
@@ -107,6 +107,24 @@ bool has_ipv6() {
   loopback.sin6_addr = in6addr_loopback;
   return probe &&
          bind(probe.get(), reinterpret_cast<const sockaddr*>(&loopback), sizeof loopback) == 0;
+}
+
+// At the loopback address, without ever accepting.
+detail::UniqueFd listen_silently(bool ipv6, std::uint16_t port) {
+  detail::UniqueFd fd(socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_port = htons(port);
+  six.sin6_addr = in6addr_loopback;
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_port = htons(port);
+  four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const auto* address =
+      ipv6 ? reinterpret_cast<const sockaddr*>(&six) : reinterpret_cast<const sockaddr*>(&four);
+  const socklen_t size = ipv6 ? sizeof six : sizeof four;
+  if (bind(fd.get(), address, size) != 0 || listen(fd.get(), 16) != 0) return {};
+  return fd;
 }
 
 TEST_F(Tcp, EveryAddressIsServedAndIPv6CanBeOff) {
@@ -141,6 +159,20 @@ TEST_F(Tcp, AHostIsLookedUpAndAllItsAddressesAreTried) {
   const auto foreign = Receiver::open("tcp://192.0.2.1:0");
   ASSERT_FALSE(foreign);
   EXPECT_THAT(foreign.error().message, HasSubstr("no address of this machine"));
+}
+
+// Of the two addresses of this machine one is another program's, which takes connections and says
+// nothing: whichever comes first, the receiver is found at the other one.
+TEST_F(Tcp, AnAddressThatDoesNotAnswerIsNotTheLast) {
+  if (!has_ipv6()) GTEST_SKIP() << "one address only";
+  for (const bool six : {true, false}) {
+    const std::uint16_t port = free_port();
+    const std::string number = std::to_string(port);
+    const detail::UniqueFd silent = listen_silently(six, port);
+    ASSERT_TRUE(silent);
+    const std::string url = (six ? "tcp://127.0.0.1:" : "tcp://[::1]:") + number;
+    EXPECT_TRUE(meet(url, "tcp://:" + number, seconds(30))) << url;
+  }
 }
 
 // The numbers of our connections of TCP.

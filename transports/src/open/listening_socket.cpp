@@ -145,8 +145,8 @@ Result<ListeningSocket> listen_for_peers(Url& url, const OpenOptions& options, i
   return listen_at(url, options, kind_of(url), backlog, owner);
 }
 
-Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options) {
-  if (url.scheme == Scheme::kTcp) return connect_to_port(url, options);
+Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options, AddressTurn& turn) {
+  if (url.scheme == Scheme::kTcp) return connect_to_port(url, options, turn);
   if (is_abstract(url)) {
     auto made = make_stream(url, SocketKind::kStream, Direction::kWrite);
     if (!made) return std::move(made).error();

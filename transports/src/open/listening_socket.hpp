@@ -2,6 +2,7 @@
 // one, or at a port of TCP.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,6 +46,19 @@ struct ListeningSocket {
 // kForeignObject (a socket of another kind), kPermission, kSystem.
 [[nodiscard]] Result<FdStream> connect_to(const Url& url, SocketKind kind);
 
+// Which of a host's addresses is tried first: that one of them takes a connection does not say that
+// it is the other side.
+struct AddressTurn {
+  std::size_t first = 0;
+  std::size_t addresses = 1;  // as many as were found
+
+  // Whether it has come round.
+  bool next() noexcept {
+    first = (first + 1) % addresses;
+    return first == 0;
+  }
+};
+
 // The same for unix:, unix-seqpacket: and tcp:, by what the URL says.
 // A port 0 becomes the one that was found, in `url` as well. Errors: also kNotFound (a host without
 // an address).
@@ -52,10 +66,12 @@ struct ListeningSocket {
                                                        int backlog, std::string_view owner);
 // May wait: for the system's name service, and for the answer of a machine, until options.wait.
 // Errors: also kTimedOut; kNotFound says why, as far as the system does.
-[[nodiscard]] Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options,
+                                              AddressTurn& turn);
 // (tcp.cpp)
 [[nodiscard]] Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view owner);
-[[nodiscard]] Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options,
+                                               AddressTurn& turn);
 
 // What a URL's socket keeps apart.
 [[nodiscard]] inline SocketKind kind_of(const Url& url) noexcept {

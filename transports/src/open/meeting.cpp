@@ -1,5 +1,6 @@
 #include "open/meeting.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -27,6 +28,10 @@ using Direction = ByteStream::Direction;
 constexpr int kBacklog = 16;
 // A machine that comes back is not asked by all its peers 20 times a second.
 constexpr std::chrono::seconds kLongestPauseOfTcp{1};
+// How long one of several addresses is given to answer before the next one is tried: twice as long
+// in each round.
+constexpr std::chrono::seconds kAnswerOfOne{1};
+constexpr std::chrono::seconds kLongestAnswerOfOne{64};
 
 std::string_view other_side_of(Hello ours) noexcept {
   switch (ours) {
@@ -48,8 +53,8 @@ struct Call {
 };
 
 // kNotFound: no process listens now.
-Result<Call> call(const Url& url, const OpenOptions& options, Hello ours) {
-  auto connected = connect_by_url(url, options);
+Result<Call> call(const Url& url, const OpenOptions& options, Hello ours, AddressTurn& turn) {
+  auto connected = connect_by_url(url, options, turn);
   if (!connected) return std::move(connected).error();
   Call made{std::move(connected).value(), {}};
   const NativeHandle fd = made.socket.get();
@@ -175,15 +180,29 @@ std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours)
 
 Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hello ours) {
   Retry retry(url.scheme == Scheme::kTcp ? kLongestPauseOfTcp : GrowingPause::kLongest);
+  AddressTurn turn;
+  std::chrono::seconds answer_of_one = kAnswerOfOne;
+  std::size_t refused = 0;
   for (;;) {
     std::string waited_for = std::string(other_side_of(ours)) + " for " + url.name();
-    auto made = call(url, options, ours);
+    auto made = call(url, options, ours, turn);
     if (made) {
-      const auto confirmed = await_answer(url, options, ours, made->socket.get());
-      if (!confirmed) return confirmed.error();
-      if (*confirmed) {
+      OpenOptions answering = options;
+      if (turn.addresses > 1) {
+        answering.wait = earlier(options.wait, Deadline::after(answer_of_one));
+      }
+      const auto confirmed = await_answer(url, answering, ours, made->socket.get());
+      if (confirmed && *confirmed) {
         return Meeting{std::move(made->socket), std::move(made->peer), url};
       }
+      if (!confirmed) {
+        const bool late = confirmed.error().code == ErrorCode::kTimedOut;
+        if (late && !Retry::allowed(options, waited_for)) return confirmed.error();
+        // Not the one that was meant: it may be at another address.
+        if (!late && ++refused >= turn.addresses) return confirmed.error();
+      }
+      if (!turn.next()) continue;
+      answer_of_one = std::min(2 * answer_of_one, kLongestAnswerOfOne);
     } else if (made.error().code != ErrorCode::kNotFound) {
       return std::move(made).error();
     } else if (url.scheme == Scheme::kTcp) {
@@ -219,7 +238,8 @@ Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
   const Url found = door.reception->url();
-  auto made = call(found, options, Hello::kSends);
+  AddressTurn turn;
+  auto made = call(found, options, Hello::kSends, turn);
   if (!made) return std::move(made).error();
   auto arrival = await_arrival(door.reception, found, options, Hello::kReceives);
   door.close();

@@ -55,9 +55,12 @@ bool may_come(int error) noexcept {
 // its time.
 class Connector {
  public:
-  Connector(const Url& url, std::vector<SocketAddress> addresses) noexcept
+  Connector(const Url& url, std::vector<SocketAddress> addresses, AddressTurn& turn) noexcept
       : url_(url), addresses_(std::move(addresses)) {
     if (addresses_.size() > kMaxAddresses) addresses_.resize(kMaxAddresses);
+    turn.addresses = addresses_.size();
+    turn.first %= turn.addresses;
+    std::ranges::rotate(addresses_, addresses_.begin() + static_cast<std::ptrdiff_t>(turn.first));
   }
 
   Result<UniqueFd> connect(const OpenOptions& options) {
@@ -184,7 +187,7 @@ Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view o
   return system_error(url, call, error);
 }
 
-Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options) {
+Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options, AddressTurn& turn) {
   const HostPort place = place_of(url);
   if (place.port == 0) {
     return Error{ErrorCode::kInvalidOption,
@@ -200,7 +203,7 @@ Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options) {
     case Resolved::kNever:
       return Error{ErrorCode::kInvalidName, url.name() + ": the host has no address: " + reason};
   }
-  return Connector(url, std::move(addresses)).connect(options);
+  return Connector(url, std::move(addresses), turn).connect(options);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail
