@@ -9,7 +9,8 @@
 //   7. MoreVisitorsThanThereIsRoomForKeepNobodyOut
 //   8. AServerOfSomethingElseIsToldApart
 //   9. OpeningEndsAtItsDeadlineAndAtTheStopFlag
-//  10. ALostConnectionIsNoEndOfTheStream
+//  10. ALostConnectionIsNoEndOfTheStream,
+//      AReceiverThatLeavesIsMissedThoughAForkedChildLives
 //  11. WithoutDescriptorsAnOpenSaysSo
 //  12. EachSystemCallMayFail
 #include <gmock/gmock.h>
@@ -225,6 +226,20 @@ TEST_P(SocketMeeting, ALostConnectionIsNoEndOfTheStream) {
     peer.close();
     receiving.join();
   }
+}
+
+TEST_P(SocketMeeting, AReceiverThatLeavesIsMissedThoughAForkedChildLives) {
+  auto pair = open_pair(url_, soon());
+  ASSERT_TRUE(pair) << pair.error().message;
+  Child child([] {
+    while (pause() < 0) {
+    }
+    return 0;
+  });
+  pair->second.detach();
+  Status status = Status::kOk;
+  while (status == Status::kOk) status = pair->first.send("more", Deadline::after(seconds(10)));
+  EXPECT_EQ(status, Status::kPeerGone);
 }
 
 TEST_P(SocketMeeting, WithoutDescriptorsAnOpenSaysSo) {

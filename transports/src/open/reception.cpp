@@ -266,7 +266,8 @@ void Reception::dismiss(Visitor& visitor) noexcept {
 }
 
 void Reception::let_go(UniqueFd socket) noexcept {
-  if (url_.scheme != Scheme::kTcp) close_or_leak(std::move(socket));
+  if (url_.scheme != Scheme::kTcp) return close_or_leak(std::move(socket));
+  hang_up(socket.get());
 }
 
 void Reception::set_timer() noexcept {

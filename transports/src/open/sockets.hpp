@@ -27,6 +27,8 @@ enum class SocketKind : std::uint8_t {
 [[nodiscard]] int listen_on(NativeHandle socket, int backlog) noexcept;
 // From now on none can connect, and those that have, and were not accepted, still can be.
 void stop_listening(NativeHandle socket) noexcept;
+// Nothing goes over it any more, whoever else has it open.
+void hang_up(NativeHandle socket) noexcept;
 [[nodiscard]] int connect_to(NativeHandle socket, const std::string& path) noexcept;
 // Whether a process listens at the name. A connection of another type tells without disturbing: a
 // living socket says that the type is wrong, a dead one that none is there.

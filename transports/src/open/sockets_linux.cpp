@@ -43,6 +43,8 @@ int listen_on(NativeHandle socket, int backlog) noexcept {
 
 void stop_listening(NativeHandle socket) noexcept { static_cast<void>(shutdown(socket, SHUT_RD)); }
 
+void hang_up(NativeHandle socket) noexcept { static_cast<void>(shutdown(socket, SHUT_RDWR)); }
+
 int connect_to(NativeHandle socket, const std::string& path) noexcept {
   const sockaddr_un address = address_of(path);
   return error_of(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address));

@@ -53,7 +53,10 @@ void StreamSocket::leave(ByteStream::Direction direction, bool complete) noexcep
   // here that one gave up, this one waits for a moment in vain.
   if (!complete) gave_up_.store(true, std::memory_order_relaxed);
   const bool last = in_use_.fetch_sub(1, std::memory_order_relaxed) == 1;
-  if (last && sends_ && network_ && !gave_up_.load(std::memory_order_relaxed)) say_last_words();
+  if (!last) return;
+  if (sends_ && network_ && !gave_up_.load(std::memory_order_relaxed)) say_last_words();
+  // A forked child may keep the socket open: the other side is not to wait for it.
+  static_cast<void>(shutdown(fd_.get(), SHUT_RDWR));
 }
 
 // A socket that is closed with something unread in it, or gets something after that, answers with a
