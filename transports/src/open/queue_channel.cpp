@@ -28,8 +28,8 @@ Error not_held(const Url& url, std::string_view role, int error) {
                                      " already; it takes one at a time, but for framing=raw"};
 }
 
-Result<std::shared_ptr<QueueEnd>> open_end(const Url& url, OpenQueue open, Direction direction) {
-  auto queue = open(url);
+Result<std::shared_ptr<QueueEnd>> open_end(const Url& url, OpenQueue opener, Direction direction) {
+  auto queue = opener(url);
   if (!queue) return std::move(queue).error();
   return std::make_shared<QueueEnd>(std::move(queue).value(), direction, !is_raw(url));
 }
@@ -40,8 +40,8 @@ PendingCleanup leaving(const Url& url, const std::shared_ptr<QueueEnd>& end) {
 }
 
 // A sender in a queue that is its own from now on. Empty: another one's messages are still there.
-Result<std::shared_ptr<QueueEnd>> try_sender(const Url& url, OpenQueue open) {
-  auto opened = open_end(url, open, Direction::kWrite);
+Result<std::shared_ptr<QueueEnd>> try_sender(const Url& url, OpenQueue opener) {
+  auto opened = open_end(url, opener, Direction::kWrite);
   if (!opened || is_raw(url)) return opened;
   QueueEnd& end = **opened;
   // Before it takes the role, too: a receiver that has met another one would hold it for that one.
@@ -58,10 +58,11 @@ Result<std::shared_ptr<QueueEnd>> try_sender(const Url& url, OpenQueue open) {
 
 }  // namespace
 
-Result<SenderParts> open_queue_sender(const Url& url, const OpenOptions& options, OpenQueue open) {
+Result<SenderParts> open_queue_sender(const Url& url, const OpenOptions& options,
+                                      OpenQueue opener) {
   Retry retry;
   for (;;) {
-    auto end = try_sender(url, open);
+    auto end = try_sender(url, opener);
     if (!end && end.error().code != ErrorCode::kReplaced) return std::move(end).error();
     if (end && *end != nullptr) {
       PendingCleanup cleanup = leaving(url, *end);
@@ -101,8 +102,8 @@ Result<bool> meet_sender(QueueEnd& end, const Url& url, const OpenOptions& optio
   }
 }
 
-Result<std::shared_ptr<QueueEnd>> open_reading(const Url& url, OpenQueue open) {
-  auto end = open_end(url, open, Direction::kRead);
+Result<std::shared_ptr<QueueEnd>> open_reading(const Url& url, OpenQueue opener) {
+  auto end = open_end(url, opener, Direction::kRead);
   if (!end) return end;
   if (const int error = (*end)->take_role(); error != 0) return not_held(url, "receiver", error);
   return end;
@@ -117,10 +118,10 @@ Result<ReceiverParts> make_receiver(std::shared_ptr<QueueEnd> end, PendingCleanu
 }  // namespace
 
 Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& options,
-                                          OpenQueue open) {
+                                          OpenQueue opener) {
   Retry retry;
   for (;;) {
-    auto end = open_reading(url, open);
+    auto end = open_reading(url, opener);
     if (!end && end.error().code == ErrorCode::kReplaced) {
       if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
         return std::move(paused).error();
@@ -139,11 +140,11 @@ Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& opt
   }
 }
 
-Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options, OpenQueue open) {
-  auto end = open_reading(url, open);
+Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options, OpenQueue opener) {
+  auto end = open_reading(url, opener);
   if (!end) return std::move(end).error();
   PendingCleanup cleanup = leaving(url, *end);
-  auto sender = open_queue_sender(url, options, open);
+  auto sender = open_queue_sender(url, options, opener);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
     if (const int error = (*end)->say_met(); error != 0) return not_held(url, "receiver", error);

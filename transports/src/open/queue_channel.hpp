@@ -11,13 +11,13 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // A sender waits until what an earlier one left has been read, and for no receiver; a receiver for
-// a sender, or for what one left. Errors: those of `open`, kBusy (the role is taken), kTimedOut.
+// a sender, or for what one left. Errors: those of `opener`, kBusy (the role is taken), kTimedOut.
 [[nodiscard]] Result<SenderParts> open_queue_sender(const Url& url, const OpenOptions& options,
-                                                    OpenQueue open);
+                                                    OpenQueue opener);
 [[nodiscard]] Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& options,
-                                                        OpenQueue open);
+                                                        OpenQueue opener);
 [[nodiscard]] Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options,
-                                                OpenQueue open);
+                                                OpenQueue opener);
 // Takes the name of a queue that was found away. Errors: kBusy.
 [[nodiscard]] Result<void> remove_queue(const Url& url, bool even_if_used, Queue& queue);
 
