@@ -163,9 +163,11 @@ std::optional<Arrival> Reception::go_on(const Judge& judge) {
 // Those who have connected. Most have said already what they have to.
 std::optional<Arrival> Reception::let_in(const Judge& judge) {
   for (int i = 0; i < kMostAccepted; ++i) {
-    UniqueFd socket = can_leak() ? accept_from(listening_.socket.fd()) : UniqueFd();
+    // Nothing that would have to be left open comes over TCP.
+    const bool bearable = url_.scheme == Scheme::kTcp || can_leak();
+    UniqueFd socket = bearable ? accept_from(listening_.socket.fd()) : UniqueFd();
     if (!socket) {
-      const int error = can_leak() ? errno : EMFILE;
+      const int error = bearable ? errno : EMFILE;
       if (is_of_a_connection(error)) continue;
       trouble_ = error == EAGAIN ? 0 : error;
       if (is_want(error)) {
