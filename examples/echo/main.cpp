@@ -24,6 +24,7 @@ rondo::Task<> echo(std::unique_ptr<rondo::Connection> peer) {
 rondo::Task<> serve(rondo::Executor& executor, rondo::Listener& listener) {
   for (;;) {
     auto peer = co_await rondo::async_accept(listener);
+    if (peer.status() == rondo::Status::kNoMemory) continue;  // for this one; the next one may come
     if (!peer) co_return;
     executor.spawn(echo(*std::move(peer)));
   }

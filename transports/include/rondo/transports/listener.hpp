@@ -2,7 +2,10 @@
 //
 //   auto listener = rondo::Listener::open("tcp://:7000");       // or unix:PATH, unix:@NAME
 //   if (!listener) die(listener.error().message);
-//   while (auto connection = listener->accept()) {
+//   for (;;) {
+//     auto connection = listener->accept();
+//     if (connection.status() == rondo::Status::kNoMemory) continue;  // for this one
+//     if (!connection) break;
 //     for (const rondo::Message& message : connection->receiver) {
 //       connection->sender.send(message.bytes());
 //     }
