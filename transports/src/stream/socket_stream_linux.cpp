@@ -93,9 +93,10 @@ bool StreamSocket::other_side_ended() const noexcept {
 }
 
 StreamSocket::Clock::time_point StreamSocket::quiet_since() const noexcept {
-  if (number_of(fd_.get(), SIOCINQ) > 0) return Clock::now();
-  // relaxed: as in heard().
-  return Clock::time_point(Clock::duration(heard_.load(std::memory_order_relaxed)));
+  const Clock::rep heard = heard_.load(std::memory_order_relaxed);  // relaxed: as in heard()
+  // Zero: its receiver has just left.
+  if (heard == 0 || number_of(fd_.get(), SIOCINQ) > 0) return Clock::now();
+  return Clock::time_point(Clock::duration(heard));
 }
 
 bool SocketStream::peer_gone(Gone gone) const noexcept {
