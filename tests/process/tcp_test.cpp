@@ -6,7 +6,8 @@
 //   4. BothEndsSendAtOnceAndLookAfterTheConnection
 //   5. AConnectionToItselfIsNone
 //   6. ARestartedReceiverGetsItsPort, AndNobodyElseGetsIt
-//   7. NothingIsLostAtTheEndThoughTheOtherSideTalks
+//   7. NothingIsLostAtTheEndThoughTheOtherSideTalks, WhatACloseCantHandOverItSays,
+//      ASenderAloneGoesOnThoughTheOtherSideAnswersAll
 //   8. ADeadMachineIsFoundOut: a sender's with something on its way, a receiver's that is idle
 //   9. AReceiverThatDoesNotReadIsNotDead
 #include <gmock/gmock.h>
@@ -320,6 +321,69 @@ TEST_F(Tcp, NothingIsLostAtTheEndThoughTheOtherSideTalks) {
   expected += kEndMark;
   EXPECT_EQ(got.size(), expected.size());
   EXPECT_TRUE(got == expected);
+}
+
+// Programs of others answer, whether or not somebody reads it.
+TEST_F(Tcp, ASenderAloneGoesOnThoughTheOtherSideAnswersAll) {
+  const std::string url = at("127.0.0.1");
+  const RawSocket server(url);
+  const int little = 4096;
+  setsockopt(server.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+  setsockopt(server.fd(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+  ASSERT_TRUE(server.listen());
+  constexpr std::size_t kMessages = 400;
+  std::size_t got = 0;
+  std::thread echoing([&] {
+    const RawSocket client = server.next();
+    for (std::string part = client.receive(4096); !part.empty(); part = client.receive(4096)) {
+      got += part.size();
+      client.send(part);
+    }
+  });
+  {
+    auto sender = Sender::open(url + "?framing=raw&capacity=64KiB", soon());
+    ASSERT_TRUE(sender) << sender.error().message;
+    const std::string message(30'000, 'x');
+    Status status = Status::kOk;
+    for (std::size_t i = 0; i < kMessages && status == Status::kOk; ++i) {
+      status = sender->send(message, Deadline::after(seconds(20)));
+    }
+    EXPECT_EQ(status, Status::kOk);
+    EXPECT_EQ(sender->close(Deadline::after(seconds(20))), Status::kOk);
+  }
+  echoing.join();
+  EXPECT_EQ(got, kMessages * 30'000);
+}
+
+TEST_F(Tcp, WhatACloseCantHandOverItSays) {
+  const std::string url = at("127.0.0.1");
+  const RawSocket server(url);
+  const int little = 4096;
+  setsockopt(server.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+  ASSERT_TRUE(server.listen());
+  const std::string line(4000, 'x');
+  constexpr std::size_t kMessages = 100;
+  for (const bool reads : {false, true}) {
+    auto sender = Sender::open(url + "?framing=lines&capacity=1MiB", soon());
+    ASSERT_TRUE(sender) << sender.error().message;
+    const RawSocket client = server.next();
+    for (std::size_t i = 0; i < kMessages; ++i) ASSERT_EQ(sender->send(line), Status::kOk);
+    if (!reads) {
+      EXPECT_EQ(sender->close(Deadline::after(milliseconds(50))), Status::kTimedOut);
+      continue;
+    }
+    // It talks late: after a close that did not wait it would be answered with a reset.
+    std::string got;
+    std::thread reading([&] {
+      usleep(50'000);
+      client.send("an answer");
+      usleep(50'000);
+      got = client.receive_all();
+    });
+    EXPECT_EQ(sender->close(), Status::kOk);
+    reading.join();
+    EXPECT_EQ(got.size(), kMessages * (line.size() + 1));
+  }
 }
 
 TEST_F(Tcp, ADeadMachineIsFoundOut) {

@@ -98,6 +98,9 @@ Status StreamSender::close(record_ring::Producer&, Notifier&, Status status,
   if (status == Status::kOk || status == Status::kClosed) {
     outlet_->finish(status == Status::kOk);
     status = write_all(deadline);
+    if (status == Status::kOk) {
+      status = status_of(outlet_->wait_taken(deadline, stop_), deadline, Status::kPeerGone);
+    }
   }
   outlet_->close();
   if (cleanup_ != nullptr) cleanup_->run();

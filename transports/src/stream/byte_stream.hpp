@@ -48,6 +48,11 @@ class ByteStream {
   enum class Gone : std::uint8_t { kEitherWay, kBothWays };
   // True if the other side is known to be gone. A system call.
   [[nodiscard]] virtual bool peer_gone(Gone gone = Gone::kEitherWay) const noexcept = 0;
+  // All has been written that ever will be. Waits until closing can't lose any of it, though the
+  // other side talks to us.
+  [[nodiscard]] virtual WaitResult wait_taken(Deadline, const std::atomic<bool>*) noexcept {
+    return WaitResult::kReady;
+  }
   // What to wait for where others wait for many things; kNoHandle if there is none.
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
   virtual void close() noexcept = 0;

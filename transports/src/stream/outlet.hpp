@@ -44,6 +44,10 @@ class Outlet : public Conduit {
   [[nodiscard]] virtual Status move_on(bool& all) noexcept = 0;
   // From now on the last message is followed by the end of the stream: in order, or broken off.
   virtual void finish(bool in_order) noexcept = 0;
+  // After all has been moved on: waits until close() can't lose any of it.
+  [[nodiscard]] virtual WaitResult wait_taken(Deadline, const std::atomic<bool>*) noexcept {
+    return WaitResult::kReady;
+  }
   // True if the other side is known to be gone. A system call.
   [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
   // Waits until the other side is there, or has been.

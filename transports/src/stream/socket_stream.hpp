@@ -32,6 +32,19 @@ class StreamSocket {
   // `complete`: all that was to be sent has been written. Blocks for a second at most: where the
   // other side may write to us before it has all of that.
   void leave(ByteStream::Direction direction, bool complete) noexcept;
+  // Where this side does not receive: what has come is thrown away, or the other side may wait for
+  // us to read while we wait for it. Never blocks, and takes a bounded time.
+  enum class Drained : std::uint8_t { kMoreMayCome, kEnded, kLost };
+  [[nodiscard]] Drained drain() noexcept;
+  // Of the direction that asks: the other one is not used here, or has left.
+  [[nodiscard]] bool is_alone() const noexcept {
+    // relaxed: what the other one did stands with the system.
+    return in_use_.load(std::memory_order_relaxed) == 1;
+  }
+  // ByteStream::wait_taken(), which ends the sending direction; the other one's user reads, and
+  // leave() of the last one sees to the rest.
+  [[nodiscard]] WaitResult wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept;
+
   // Both directions end, as if the other side had died.
   void cut() noexcept;
   [[nodiscard]] bool was_cut() const noexcept {
@@ -86,7 +99,17 @@ class SocketStream final : public ByteStream {
   }
   [[nodiscard]] WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                 const std::atomic<bool>* stop) const noexcept override {
-    return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_);
+    const bool talks =
+        socket_ != nullptr && direction == Direction::kWrite && talks_ && socket_->is_alone();
+    if (talks) talks_ = socket_->drain() == StreamSocket::Drained::kMoreMayCome;
+    return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_, talks && talks_);
+  }
+  [[nodiscard]] WaitResult wait_taken(Deadline deadline,
+                                      const std::atomic<bool>* stop) noexcept override {
+    if (socket_ == nullptr) return WaitResult::kReady;
+    const WaitResult result = socket_->wait_taken(deadline, stop);
+    complete_ = result == WaitResult::kReady;
+    return result;
   }
   [[nodiscard]] bool peer_gone(Gone gone = Gone::kEitherWay) const noexcept override;
   [[nodiscard]] NativeHandle fd() const noexcept override {
@@ -101,6 +124,7 @@ class SocketStream final : public ByteStream {
   std::shared_ptr<StreamSocket> socket_;
   Direction direction_;
   bool complete_ = true;  // the last write was of use: none is left, or a part of it was written
+  mutable bool talks_ = true;  // the other side may say something more
   mutable Deadline::Clock::time_point gave_way_{};
 };
 

@@ -22,6 +22,8 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds kLastWords{1};
 constexpr std::size_t kLastBytes = std::size_t{16} << 20;
 constexpr milliseconds kLastLook{5};
+constexpr milliseconds kLongestLook{50};
+constexpr int kMostDrained = 16;  // reads at once
 
 int number_of(int fd, unsigned long question) noexcept {
   int number = 0;
@@ -78,6 +80,41 @@ void StreamSocket::say_last_words() noexcept {
     if (!talks || number_of(fd_.get(), SIOCOUTQ) == 0) return;
     pollfd poll{fd_.get(), POLLIN, 0};
     static_cast<void>(::poll(&poll, 1, static_cast<int>(kLastLook.count())));
+  }
+}
+
+StreamSocket::Drained StreamSocket::drain() noexcept {
+  const CancellationDisabled here;
+  std::array<std::byte, 4096> bytes;
+  for (int i = 0; i < kMostDrained; ++i) {
+    const ssize_t came = recv(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (came > 0) continue;
+    if (came == 0) return Drained::kEnded;
+    return errno == EAGAIN || errno == EINTR ? Drained::kMoreMayCome : Drained::kLost;
+  }
+  return Drained::kMoreMayCome;
+}
+
+// As say_last_words(); but this other side is expected to talk, however late, and so nothing is
+// left to the system.
+WaitResult StreamSocket::wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept {
+  if (!network_ || !is_alone() || !fd_.intact()) return WaitResult::kReady;
+  const CancellationDisabled here;
+  static_cast<void>(shutdown(fd_.get(), SHUT_WR));
+  for (milliseconds look = kLastLook;; look = std::min(2 * look, kLongestLook)) {
+    switch (drain()) {
+      case Drained::kLost: return WaitResult::kPeerGone;
+      case Drained::kEnded: return WaitResult::kReady;
+      case Drained::kMoreMayCome: break;
+    }
+    if (number_of(fd_.get(), SIOCOUTQ) == 0) return WaitResult::kReady;
+    // relaxed: the flag orders nothing.
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
+    if (deadline.passed()) return WaitResult::kTimedOut;
+    const Deadline slice = earlier(deadline, Deadline::after(look));
+    const auto left = std::chrono::ceil<milliseconds>(slice.remaining());
+    pollfd poll{fd_.get(), POLLIN, 0};
+    static_cast<void>(::poll(&poll, 1, static_cast<int>(left.count())));
   }
 }
 
