@@ -60,7 +60,8 @@ class Connector {
     if (addresses_.size() > kMaxAddresses) addresses_.resize(kMaxAddresses);
     turn.addresses = addresses_.size();
     turn.first %= turn.addresses;
-    std::ranges::rotate(addresses_, addresses_.begin() + static_cast<std::ptrdiff_t>(turn.first));
+    std::rotate(addresses_.begin(), addresses_.begin() + static_cast<std::ptrdiff_t>(turn.first),
+                addresses_.end());
   }
 
   Result<UniqueFd> connect(const OpenOptions& options) {
