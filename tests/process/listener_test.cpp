@@ -357,6 +357,7 @@ TEST_P(Listeners, WhoHasEndedIsNotCutOff) {
   Listener listener = listen("", {.idle = milliseconds(50)});
   auto ended = meet(listener);
   EXPECT_EQ(ended.far.sender.close(), Status::kOk);
+  EXPECT_EQ(receive(ended.near.receiver), kEndOfStreamText);
   auto unheard = meet(listener);
   unheard.near.receiver.detach();
   auto silent = meet(listener);

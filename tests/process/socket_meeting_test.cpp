@@ -238,7 +238,10 @@ TEST_P(SocketMeeting, AReceiverThatLeavesIsMissedThoughAForkedChildLives) {
   });
   pair->second.detach();
   Status status = Status::kOk;
-  while (status == Status::kOk) status = pair->first.send("more", Deadline::after(seconds(10)));
+  while (status == Status::kOk) {
+    status = pair->first.send("more", Deadline::after(seconds(10)));
+    if (status == Status::kOk) status = pair->first.flush(Deadline::after(seconds(10)));
+  }
   EXPECT_EQ(status, Status::kPeerGone);
 }
 
