@@ -48,6 +48,8 @@ enum class Resolved : std::uint8_t {
 [[nodiscard]] int connect_to(NativeHandle socket, const SocketAddress& address) noexcept;
 // Of a connection that was begun: 0 (it stands), EINPROGRESS, or why it failed.
 [[nodiscard]] int outcome_of(NativeHandle socket) noexcept;
+// Of such an error: whether another address, or the same one later, may do.
+[[nodiscard]] bool may_come(int error) noexcept;
 // Whether its other end is itself: so a connection to a port that no process listens at can end
 // that was given the same port for its own end.
 [[nodiscard]] bool is_own_peer(NativeHandle socket) noexcept;

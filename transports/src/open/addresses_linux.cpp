@@ -143,6 +143,25 @@ int outcome_of(NativeHandle socket) noexcept {
   return errno == ENOTCONN ? EINPROGRESS : errno;
 }
 
+bool may_come(int error) noexcept {
+  switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EAFNOSUPPORT:
+    case EADDRNOTAVAIL:  // no address of this kind, or no port, for our own end
+    case EADDRINUSE:
+    case EAGAIN:
+    case EINTR: return true;
+    default: return false;
+  }
+}
+
 bool is_own_peer(NativeHandle socket) noexcept {
   const SocketAddress own = name_of(socket, getsockname);
   const SocketAddress peer = name_of(socket, getpeername);

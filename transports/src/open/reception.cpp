@@ -29,23 +29,6 @@ constexpr std::uint64_t kListening = 0;
 constexpr std::uint64_t kTimer = 1;
 constexpr std::uint64_t kFirstVisitor = 2;
 
-// Of accept(2): whether it was about a connection that has gone again, and not about the socket.
-bool is_of_a_connection(int error) noexcept {
-  switch (error) {
-    case EINTR:
-    case ECONNABORTED:
-    case EPERM:
-    case EPROTO:
-    case ENOPROTOOPT:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ETIMEDOUT: return true;
-    default: return false;
-  }
-}
-
 bool is_want(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
          error == ENOSPC;

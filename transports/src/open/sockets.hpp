@@ -30,6 +30,9 @@ void stop_listening(NativeHandle socket) noexcept;
 // Nothing goes over it any more, whoever else has it open.
 void hang_up(NativeHandle socket) noexcept;
 [[nodiscard]] int connect_to(NativeHandle socket, const std::string& path) noexcept;
+// Of an error of accept(2): whether it was about a connection that has gone again, and not about
+// the socket.
+[[nodiscard]] bool is_of_a_connection(int error) noexcept;
 // Whether a process listens at the name. A connection of another type tells without disturbing: a
 // living socket says that the type is wrong, a dead one that none is there.
 [[nodiscard]] bool is_listening(const std::string& path) noexcept;

@@ -50,6 +50,22 @@ int connect_to(NativeHandle socket, const std::string& path) noexcept {
   return error_of(connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address));
 }
 
+bool is_of_a_connection(int error) noexcept {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPERM:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ETIMEDOUT: return true;
+    default: return false;
+  }
+}
+
 bool is_listening(const std::string& path) noexcept {
   const CancellationDisabled here;
   const sockaddr_un address = address_of(path);

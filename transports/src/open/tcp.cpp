@@ -31,26 +31,6 @@ Error unresolved(const Url& url, const std::string& reason) {
   return Error{ErrorCode::kNotFound, url.name() + ": the host can't be looked up: " + reason};
 }
 
-// Whether another address, or the same one later, may do.
-bool may_come(int error) noexcept {
-  switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case ECONNABORTED:
-    case ETIMEDOUT:
-    case EHOSTUNREACH:
-    case EHOSTDOWN:
-    case ENETUNREACH:
-    case ENETDOWN:
-    case EAFNOSUPPORT:
-    case EADDRNOTAVAIL:  // no address of this kind, or no port, for our own end
-    case EADDRINUSE:
-    case EAGAIN:
-    case EINTR: return true;
-    default: return false;
-  }
-}
-
 // Connects to the addresses of a host, one after the other, and to several at once where one takes
 // its time.
 class Connector {
