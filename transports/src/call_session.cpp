@@ -35,8 +35,8 @@ using detail::CallHead;
 
 // For the second channel to be opened, and between two hellos.
 constexpr std::chrono::milliseconds kHelloInterval{100};
-constexpr std::chrono::milliseconds kShortSlice{1};
-constexpr std::chrono::milliseconds kLongSlice{50};
+constexpr std::chrono::milliseconds kShortestLook{1};
+constexpr std::chrono::milliseconds kLongestLook{50};
 
 // The channels of a service; with what their receivers ask for in addition.
 struct Names {
@@ -160,7 +160,7 @@ class Opening {
     // One that sits in a session with this one's predecessor is to know.
     bool announced = !replies.receiver_attached();
     std::uint64_t session = 0;
-    for (auto slice = kShortSlice; !over();) {
+    for (auto slice = kShortestLook; !over();) {
       if (!announced) announced = say_hello(replies, 0, 0, Deadline::now()) == Status::kOk;
       // In a guarded ring nobody comes while its sender does not look.
       if (!not_yet(replies.wait_for_receiver(Deadline::now()))) return 0;
@@ -169,7 +169,7 @@ class Opening {
       const auto message = requests.next(until);
       if (!message && !not_yet(message.status())) return 0;
       if (!message) {
-        slice = std::min(2 * slice, kLongSlice);
+        slice = std::min(2 * slice, kLongestLook);
         continue;
       }
       const auto hello = hello_in(*message);
@@ -177,7 +177,7 @@ class Opening {
       if (hello->value == ours && hello->number == session) return session;
       if (hello->value != 0) continue;
       session = hello->number;
-      if (!not_yet(say_hello(replies, session, ours, within(kLongSlice)))) return 0;
+      if (!not_yet(say_hello(replies, session, ours, within(kLongestLook)))) return 0;
     }
     return 0;
   }

@@ -26,7 +26,7 @@ namespace {
 
 // How soon one that waits for its place finds that another one has gone.
 constexpr std::chrono::milliseconds kFullPause{50};
-constexpr int kBacklog = 1024;  // the system allows less (net.core.somaxconn)
+constexpr int kListenerBacklog = 1024;  // the system allows less (net.core.somaxconn)
 // A limit of idleness above it is as good as none, and can be added to any time of the clock.
 constexpr std::chrono::hours kLongestIdle{24 * 365 * 100};
 
@@ -206,7 +206,7 @@ Result<Listener> Listener::open(std::string_view text, const ListenOptions& opti
     OpenOptions opening;
     opening.stop = options.stop;
     auto reception = Reception::open(*url, opening, {options.handshakes, options.handshake},
-                                     detail::kBacklog, "a listener");
+                                     detail::kListenerBacklog, "a listener");
     if (!reception) return std::move(reception).error();
     detail::OpenDoor door{std::move(reception).value()};
     auto state = std::make_unique<State>(std::move(*door.reception), options,

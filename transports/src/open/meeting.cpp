@@ -25,7 +25,7 @@ namespace {
 
 using Direction = ByteStream::Direction;
 
-constexpr int kBacklog = 16;
+constexpr int kMeetingBacklog = 16;
 // A machine that comes back is not asked by all its peers 20 times a second.
 constexpr std::chrono::seconds kLongestPauseOfTcp{1};
 // How long one of several addresses is given to answer before the next one is tried: twice as long
@@ -135,7 +135,8 @@ Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& ur
     }
     // Where the name was taken away none would come here any more.
     if (!reception->at_its_name()) {
-      auto anew = Reception::open(reception->url(), options, {}, kBacklog, this_side_of(ours));
+      auto anew =
+          Reception::open(reception->url(), options, {}, kMeetingBacklog, this_side_of(ours));
       if (!anew) return std::move(anew).error();
       reception->close();
       reception.emplace(std::move(anew).value());
@@ -213,7 +214,7 @@ Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hell
 }
 
 Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello ours) {
-  auto opened = Reception::open(url, options, {}, kBacklog, this_side_of(ours));
+  auto opened = Reception::open(url, options, {}, kMeetingBacklog, this_side_of(ours));
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
   auto arrival = await_arrival(door.reception, url, options, ours);
@@ -234,7 +235,7 @@ Result<ReceiverParts> open_socket_receiver(const Url& url, const OpenOptions& op
 }
 
 Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
-  auto opened = Reception::open(url, options, {}, kBacklog, "a receiver");
+  auto opened = Reception::open(url, options, {}, kMeetingBacklog, "a receiver");
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
   const Url found = door.reception->url();

@@ -21,7 +21,7 @@ namespace {
 constexpr std::chrono::milliseconds kStagger{250};
 constexpr std::size_t kMaxAddresses = 16;
 
-HostPort place_of(const Url& url) {
+HostPort host_port_of(const Url& url) {
   return *parse_host_port(url.target);
 }  // Url::parse() saw to it
 
@@ -133,7 +133,7 @@ int listen_at_address(const SocketAddress& address, bool dual, int backlog, Uniq
 }  // namespace
 
 Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view owner) {
-  HostPort place = place_of(url);
+  HostPort place = host_port_of(url);
   std::vector<SocketAddress> addresses;
   std::string reason;
   if (resolve(place, true, addresses, reason) != Resolved::kYes) return unresolved(url, reason);
@@ -169,7 +169,7 @@ Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view o
 }
 
 Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options, AddressTurn& turn) {
-  const HostPort place = place_of(url);
+  const HostPort place = host_port_of(url);
   if (place.port == 0) {
     return Error{ErrorCode::kInvalidOption,
                  url.name() +

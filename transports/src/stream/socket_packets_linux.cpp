@@ -20,7 +20,7 @@ using Outcome = PacketPort::Outcome;
 // What the kernel takes for itself of the send buffer, as it looks whether a packet fits.
 constexpr std::size_t kOwnBytes = 32;
 
-Moved judge(long packets) noexcept {
+Moved judge_packets(long packets) noexcept {
   if (packets > 0) return {Outcome::kMoved, static_cast<std::size_t>(packets)};
   switch (errno) {
     case EINTR:  // the caller looks at its stop flag before it tries again
@@ -41,7 +41,7 @@ Moved SocketPackets::send(std::span<const Packet> packets) noexcept {
   const CancellationDisabled here;
   if (packets.size() == 1) {
     const ssize_t sent = ::send(fd(), packets[0].data(), packets[0].size(), kFlags);
-    return judge(sent < 0 ? -1 : 1);
+    return judge_packets(sent < 0 ? -1 : 1);
   }
   std::array<iovec, kMaxPackets> vectors;
   std::array<mmsghdr, kMaxPackets> messages{};
@@ -51,7 +51,7 @@ Moved SocketPackets::send(std::span<const Packet> packets) noexcept {
     messages[i].msg_hdr.msg_iov = &vectors[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }
-  return judge(sendmmsg(fd(), messages.data(), static_cast<unsigned>(count), kFlags));
+  return judge_packets(sendmmsg(fd(), messages.data(), static_cast<unsigned>(count), kFlags));
 }
 
 Moved SocketPackets::receive(std::span<Room> rooms) noexcept {
@@ -59,10 +59,10 @@ Moved SocketPackets::receive(std::span<Room> rooms) noexcept {
   if (rooms.size() == 1) {
     Room& room = rooms[0];
     const ssize_t size = recv(fd(), room.bytes.data(), room.bytes.size(), MSG_DONTWAIT | MSG_TRUNC);
-    if (size < 0) return judge(-1);
+    if (size < 0) return judge_packets(-1);
     room.filled_bytes = std::min(static_cast<std::size_t>(size), room.bytes.size());
     room.cut = static_cast<std::size_t>(size) > room.bytes.size();
-    return judge(1);
+    return judge_packets(1);
   }
   std::array<iovec, kMaxPackets> vectors;
   std::array<mmsghdr, kMaxPackets> messages{};
@@ -78,7 +78,7 @@ Moved SocketPackets::receive(std::span<Room> rooms) noexcept {
     rooms[i].filled_bytes = messages[i].msg_len;
     rooms[i].cut = (messages[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
   }
-  return judge(came);
+  return judge_packets(came);
 }
 
 // Packets without bytes that lie before the end are not told apart from it, and behind them there
