@@ -120,7 +120,7 @@ class CallBody {
 // in debug builds this is asserted.
 class [[nodiscard]] CallClaim {
  public:
-  CallClaim(Claim claim, const detail::CallHead& head, bool& in_hand) noexcept;
+  RONDO_API CallClaim(Claim claim, const detail::CallHead& head, bool& in_hand) noexcept;
 
   // Where to write, aligned to 8.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept {
