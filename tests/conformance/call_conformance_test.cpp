@@ -301,9 +301,9 @@ TEST_P(CallTest, GarbageIsCountedAndHarmsNobody) {
   const CallId call = begin(caller, "sound");
   const CallId request = take(service);
   const auto number = static_cast<std::uint64_t>(request);
-  for (const std::string& garbage :
-       {std::string(), std::string("short"), head(1, 0), head(1, 99), head(1, CallHead::kReply),
-        head(number, CallHead::kRequest), head(number, CallHead::kCancel) + "more"}) {
+  for (const std::string& garbage : std::vector<std::string>{
+           std::string(), std::string("short"), head(1, 0), head(1, 99), head(1, CallHead::kReply),
+           head(number, CallHead::kRequest), head(number, CallHead::kCancel) + "more"}) {
     ASSERT_EQ(caller.requests().send(garbage, soon()), Status::kOk);
   }
   ASSERT_EQ(caller.requests().send(head(77, CallHead::kCancel), soon()), Status::kOk);
@@ -313,7 +313,8 @@ TEST_P(CallTest, GarbageIsCountedAndHarmsNobody) {
   EXPECT_EQ(service.under_way(), 2u);
 
   for (const std::string& garbage :
-       {std::string(), std::string("short"), head(number, 0), head(number, CallHead::kRequest)}) {
+       std::vector<std::string>{std::string(), std::string("short"), head(number, 0),
+                                head(number, CallHead::kRequest)}) {
     ASSERT_EQ(service.replies().send(garbage, soon()), Status::kOk);
   }
   ASSERT_EQ(service.replies().send(head(12345, CallHead::kReply), soon()), Status::kOk);
