@@ -68,9 +68,10 @@ struct WaitSet::State {
   std::mutex mutex;  // for what follows, but for what only the waiting thread uses
   std::vector<Member> members;
   std::uint64_t last_number = kWords;
-  std::size_t next = 0;     // who is looked at first
-  std::size_t words = 0;    // members that sleep on one
-  std::size_t senders = 0;  // among them
+  std::size_t next = 0;         // who is looked at first
+  std::size_t words = 0;        // members that sleep on one
+  std::size_t senders = 0;      // among them
+  std::size_t all_senders = 0;  // also those with a descriptor
   std::size_t timers = 0;
   std::optional<detail::Poller> poller;
   bool asleep = false;
@@ -119,7 +120,9 @@ struct WaitSet::State {
   void count(const Member& member, int by) noexcept {
     const auto add = static_cast<std::size_t>(by);
     if (member.sleeps_on_word()) words += add;
-    if (member.sleeps_on_word() && member.end->is_sender()) senders += add;
+    const bool sends = member.end && member.end->is_sender();
+    if (sends && member.sleeps_on_word()) senders += add;
+    if (sends) all_senders += add;
     if (member.timer) timers += add;
   }
   void call(bool wakes = true) noexcept {
@@ -271,7 +274,7 @@ std::size_t WaitSet::State::collect(std::span<Key> room) noexcept {
     }
     if (i >= members.size()) i = 0;
   }
-  if (count == 0) {
+  if (count == 0 && all_senders != 0) {
     for (const Member& member : members) {
       if (member.end) member.end->tell_all();
     }
