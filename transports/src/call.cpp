@@ -9,6 +9,7 @@
 #include <new>
 
 #include "call_session.hpp"
+#include "endpoint/backend.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -82,11 +83,13 @@ bool has_room_for_one(std::vector<T>& all) noexcept {
 
 // Why no more messages that are of no use are looked at; kOk: they are.
 Status enough(std::uint32_t looks, Deadline deadline, const std::atomic<bool>* stop) noexcept {
-  if (looks % kLooksAtOnce != 0) return Status::kOk;
-  // relaxed: a flag that orders no other data.
-  if (stop != nullptr && stop->load(std::memory_order_relaxed)) return Status::kInterrupted;
-  if (!deadline.passed()) return Status::kOk;
-  return deadline == Deadline::now() ? Status::kWouldBlock : Status::kTimedOut;
+  return looks % kLooksAtOnce == 0 ? detail::why_to_end(deadline, stop) : Status::kOk;
+}
+
+// Of the largest message that goes through `sender`, what its user has.
+std::size_t max_body_bytes(const Sender& sender) noexcept {
+  const std::size_t most = sender.max_message_bytes();
+  return most - std::min(most, sizeof(CallHead));
 }
 
 }  // namespace
@@ -108,10 +111,7 @@ Caller::Caller(Sender requests, Receiver replies, std::uint64_t session,
       stop_(stop),
       staged_(is_staged(requests_)) {}
 
-std::size_t Caller::max_request_bytes() const noexcept {
-  const std::size_t most = requests_.max_message_bytes();
-  return most - std::min(most, sizeof(CallHead));
-}
+std::size_t Caller::max_request_bytes() const noexcept { return max_body_bytes(requests_); }
 
 Caller::Call* Caller::find(std::uint64_t number) noexcept {
   const auto found = std::ranges::find(calls_, number, &Call::number);
@@ -267,10 +267,7 @@ Service::Service(Receiver requests, Sender replies, std::uint64_t session,
       stop_(stop),
       staged_(is_staged(replies_)) {}
 
-std::size_t Service::max_reply_bytes() const noexcept {
-  const std::size_t most = replies_.max_message_bytes();
-  return most - std::min(most, sizeof(CallHead));
-}
+std::size_t Service::max_reply_bytes() const noexcept { return max_body_bytes(replies_); }
 
 Service::Taken* Service::find(std::uint64_t number) noexcept {
   const auto found = std::ranges::find(taken_, number, &Taken::number);

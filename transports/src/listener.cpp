@@ -244,9 +244,7 @@ Polled<Connection> Listener::accept(Deadline deadline) noexcept {
       return Status::kNoMemory;
     }
     const std::atomic<bool>* const stop = state_->options.stop;
-    // relaxed: the flag orders nothing.
-    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return Status::kInterrupted;
-    if (deadline.passed()) return detail::too_late(deadline);
+    if (const Status why = detail::why_to_end(deadline, stop); why != Status::kOk) return why;
     const Deadline slice =
         stop != nullptr ? Deadline::after(detail::kNameCheckInterval) : Deadline::never();
     state_->reception.wait(earlier(deadline, slice));

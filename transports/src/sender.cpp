@@ -279,22 +279,23 @@ bool Sender::receiver_attached() const noexcept {
   return backend_ != nullptr && !backend_->forked() && backend_->receiver_attached();
 }
 
-Status Sender::wait_for_receiver(Deadline deadline) noexcept {
+// Before a wait for receivers: kOk, or why there is none.
+Status Sender::prepare_to_meet() noexcept {
   if (status_ != Status::kOk) return status_;
   if (backend_->forked()) return Status::kForked;
   static_cast<void>(tell_all(Deadline::now()));
-  if (status_ != Status::kOk) return status_;
-  give_way();
-  return backend_->wait_for_receiver(notifier_, deadline);
+  if (status_ == Status::kOk) give_way();
+  return status_;
+}
+
+Status Sender::wait_for_receiver(Deadline deadline) noexcept {
+  const Status status = prepare_to_meet();
+  return status == Status::kOk ? backend_->wait_for_receiver(notifier_, deadline) : status;
 }
 
 Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexcept {
-  if (status_ != Status::kOk) return status_;
-  if (backend_->forked()) return Status::kForked;
-  static_cast<void>(tell_all(Deadline::now()));
-  if (status_ != Status::kOk) return status_;
-  give_way();
-  return backend_->wait_for_receivers(notifier_, count, deadline);
+  const Status status = prepare_to_meet();
+  return status == Status::kOk ? backend_->wait_for_receivers(notifier_, count, deadline) : status;
 }
 
 ChannelInfo Sender::info() const {

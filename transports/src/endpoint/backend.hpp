@@ -47,6 +47,13 @@ namespace rondo::inline RONDO_ABI::detail {
   return deadline == Deadline::now() ? Status::kWouldBlock : Status::kTimedOut;
 }
 
+// Why a call that does not sleep, and meets nothing that it waits for, ends; kOk: it goes on.
+[[nodiscard]] inline Status why_to_end(Deadline deadline, const std::atomic<bool>* stop) noexcept {
+  // relaxed: the flag orders nothing.
+  if (stop != nullptr && stop->load(std::memory_order_relaxed)) return Status::kInterrupted;
+  return deadline.passed() ? too_late(deadline) : Status::kOk;
+}
+
 // When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
 // asking is a system call.
 class ProbePacer {

@@ -140,14 +140,9 @@ Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
     // One that always has some bytes more, and never the rest of a message, is left now and then.
     const bool moved = inlet_->let_in() != Inlet::Outcome::kNotNow;
     if (moved && moves % kMovesAtOnce != 0) continue;
-    if (moved) {
-      // relaxed: the flag orders nothing.
-      if (stop_ != nullptr && stop_->load(std::memory_order_relaxed)) return Status::kInterrupted;
-      if (deadline.passed()) return too_late(deadline);
-      continue;
-    }
     const Status status =
-        status_of(inlet_->wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
+        moved ? why_to_end(deadline, stop_)
+              : status_of(inlet_->wait(deadline, mode_, stop_), deadline, Status::kPeerGone);
     if (status != Status::kOk) return status;
   }
 }

@@ -18,7 +18,7 @@ namespace rondo::inline RONDO_ABI::detail {
 // Owns the socket.
 class SocketPackets final : public PacketPort {
  public:
-  // `max_packet_bytes`: as find_packet_limit() has found it.
+  // `max_packet_bytes`: as packet_limit_of() has found it.
   SocketPackets(FdStream socket, std::size_t max_packet_bytes) noexcept
       : socket_(std::move(socket)), max_packet_bytes_(max_packet_bytes) {}
 

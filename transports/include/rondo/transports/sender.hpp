@@ -356,6 +356,7 @@ class alignas(kLineBytes) RONDO_API Sender {
   RONDO_COLD Status published(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept;
   Status tell(const Published& before, Deadline deadline, Wake wake) noexcept;
   Status tell_all(Deadline deadline) noexcept;
+  [[nodiscard]] Status prepare_to_meet() noexcept;
   [[nodiscard]] Status wait_until_read(Deadline deadline) noexcept;
   [[nodiscard]] Published begin_batch() noexcept;
   void abandon_batch() noexcept;
