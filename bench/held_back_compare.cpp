@@ -45,13 +45,6 @@ using Clock = std::chrono::steady_clock;
   std::_Exit(1);
 }
 
-// Of this process so far, in microseconds.
-double processor_time() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
-}
-
 struct Rhythm {
   microseconds gap;
   microseconds between;
@@ -82,13 +75,13 @@ std::string_view name_of(Way way) {
 void receive(const Entry& entry, const Rhythm& rhythm, Atomic<double>& cost) {
   auto receiver = Receiver::open(entry.url, {.wait = Deadline::after(std::chrono::seconds(10))});
   if (!receiver) fail(receiver.error().message);
-  const double start = processor_time();
+  const double start = process_cpu_microseconds();
   int taken = 0;
   while (receiver->next()) ++taken;
   if (receiver->status() != Status::kEnded) fail(to_string(receiver->status()));
   if (taken != rhythm.burst * rhythm.bursts) fail("not all messages came");
   // relaxed: read when this process has ended.
-  cost.store((processor_time() - start) / taken, std::memory_order_relaxed);
+  cost.store((process_cpu_microseconds() - start) / taken, std::memory_order_relaxed);
 }
 
 // Per message.

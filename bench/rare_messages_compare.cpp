@@ -44,13 +44,6 @@ using Clock = std::chrono::steady_clock;
   std::_Exit(1);
 }
 
-// Processor time of this process so far, in microseconds.
-double processor_time() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
-}
-
 struct Rhythm {
   microseconds gap;
   int messages;  // that are counted; before them some to warm up
@@ -75,12 +68,12 @@ Shared* map_shared() {
 template <class Take>
 void count_receiver(Shared& shared, const Rhythm& rhythm, Take take) {
   for (int i = 0; i < kWarmUp; ++i) take();
-  const double start = processor_time();
+  const double start = process_cpu_microseconds();
   int taken = 0;
   while (taken < rhythm.messages && take()) ++taken;
   if (taken < rhythm.messages / 2) fail("too few messages came");
   // relaxed: read when this process has ended.
-  shared.receiver.store((processor_time() - start) / taken, std::memory_order_relaxed);
+  shared.receiver.store((process_cpu_microseconds() - start) / taken, std::memory_order_relaxed);
 }
 
 template <class Send>
@@ -88,12 +81,12 @@ double count_sender(const Rhythm& rhythm, Send send) {
   double start = 0;
   auto next = Clock::now();
   for (int i = 0; i < kWarmUp + rhythm.messages; ++i) {
-    if (i == kWarmUp) start = processor_time();
+    if (i == kWarmUp) start = process_cpu_microseconds();
     next += rhythm.gap;
     std::this_thread::sleep_until(next);
     send();
   }
-  return processor_time() - start;
+  return process_cpu_microseconds() - start;
 }
 
 struct Entry {

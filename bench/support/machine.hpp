@@ -20,12 +20,14 @@ inline double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// CPU time of the calling thread, in seconds.
-inline double thread_cpu_seconds() {
+inline double seconds_on(clockid_t clock) {
   timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
+// CPU time so far, of the calling thread and of the process.
+inline double thread_cpu_seconds() { return seconds_on(CLOCK_THREAD_CPUTIME_ID); }
+inline double process_cpu_microseconds() { return seconds_on(CLOCK_PROCESS_CPUTIME_ID) * 1e6; }
 
 // The share of wall time that the calling thread spent on its core since this was made.
 class CpuShare {

@@ -174,14 +174,6 @@ class ArmedEnds : public Watchdog {
       if (status != Status::kOk) return 2;
     }
   }
-  static void await_sleep_of(pid_t process) {
-    for (char state = ' '; state != 'S';) {
-      std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-      std::string text;
-      std::getline(file, text);
-      state = text.at(text.rfind(')') + 2);
-    }
-  }
 };
 
 // The sleep has no end of its own: a wake that is lost is a hang.

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,15 +32,6 @@ std::vector<ChannelCase> rings_of_processes() {
 }
 INSTANTIATE_TEST_SUITE_P(Every, HeldBackByProcesses, ::testing::ValuesIn(rings_of_processes()),
                          [](const auto& channel) { return std::string(channel.param.name); });
-
-void await_sleep_of(pid_t process) {
-  for (char state = ' '; state != 'S';) {
-    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-    std::string text;
-    std::getline(file, text);
-    state = text.at(text.rfind(')') + 2);
-  }
-}
 
 // The receiver's slice ends its sleep; and the death, which comes behind the message.
 TEST_P(HeldBackByProcesses, ASenderThatIsKilledLosesNoWakeForGood) {

@@ -103,15 +103,23 @@ void run_and_kill(Body&& body) {
   EXPECT_EQ(child.join(), -SIGKILL);
 }
 
-// Returns once the thread `id` of this process sleeps in the kernel; getpid() is the first thread.
-// Bounded by the test's watchdog.
-inline void await_sleep(pid_t id) {
+// Returns once what `stat` tells of, a file of /proc, sleeps in the kernel. Bounded by the test's
+// watchdog.
+inline void await_sleep_by(const std::string& stat) {
   for (char state = ' '; state != 'S';) {
-    std::ifstream file("/proc/self/task/" + std::to_string(id) + "/stat");
+    std::ifstream file(stat);
     std::string text;
     std::getline(file, text);
     state = text.at(text.rfind(')') + 2);
   }
+}
+// The thread `id` of this process; getpid() is the first one.
+inline void await_sleep(pid_t id) {
+  await_sleep_by("/proc/self/task/" + std::to_string(id) + "/stat");
+}
+// Another process, by its first thread.
+inline void await_sleep_of(pid_t process) {
+  await_sleep_by("/proc/" + std::to_string(process) + "/stat");
 }
 
 // Ends a test that hangs.
