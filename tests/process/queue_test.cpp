@@ -13,9 +13,10 @@
 //  11. AQueueThatHasComeSinceStays
 //  12. RawQueuesAreAnybodys
 //  13. GarbageInAQueueIsCorrupt
-//  14. ADeathAtAnySystemCallBlocksNobody
-//  15. ItsDescriptorTellsOfMessagesAndOfADeath
-//  16. EachSystemCallMayFail
+//  14. AReceiverThatComesWhileASenderOpensMeetsIt
+//  15. ADeathAtAnySystemCallBlocksNobody
+//  16. ItsDescriptorTellsOfMessagesAndOfADeath
+//  17. EachSystemCallMayFail
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <mqueue.h>
@@ -306,6 +307,31 @@ TEST_F(Queues, GarbageInAQueueIsCorrupt) {
     Receiver receiver = this->receiver();
     EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
   }
+}
+
+// A sender that has come in, and gives way to the receiver that has met it, would be taken for dead.
+TEST_F(Queues, AReceiverThatComesWhileASenderOpensMeetsIt) {
+  int moment = 0;
+  for (bool there = true; there; ++moment) {
+    SCOPED_TRACE("the sender stands at a system call, stop " + std::to_string(moment));
+    Stepper sends([&] {
+      Stepper::begin();
+      Sender sender = this->sender();
+      Stepper::end();
+      _exit(sender.send(bytes_of("hello")) == Status::kOk && sender.close() == Status::kOk ? 0 : 1);
+    });
+    for (int i = 0; i <= moment && there; ++i) there = sends.run_to_system_call();
+    Child receives([&] {
+      Receiver receiver = this->receiver();
+      return receive(receiver) == "hello" && receive(receiver) == kEndOfStreamText ? 0 : 1;
+    });
+    // Enough for it to meet whom it can; a slow one meets it later, which is right as well.
+    usleep(5000);
+    EXPECT_EQ(sends.run_to_exit(), 0);
+    EXPECT_EQ(receives.join(), 0);
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(moment, 10);
 }
 
 // Whatever a sender or a receiver left when it died, the next two get on.

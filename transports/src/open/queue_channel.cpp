@@ -44,6 +44,9 @@ Result<std::shared_ptr<QueueEnd>> try_sender(const Url& url, OpenQueue opener) {
   auto opened = open_end(url, opener, Direction::kWrite);
   if (!opened || is_raw(url)) return opened;
   QueueEnd& end = **opened;
+  const Judging judging(end);
+  if (judging.error() == EPIPE) return not_held(url, "sender", EPIPE);
+  if (judging.error() != 0) return std::shared_ptr<QueueEnd>();
   // Before it takes the role, too: a receiver that has met another one would hold it for that one.
   if (end.still_anothers()) {
     if (end.queue().held(Queue::Part::kSender) == Presence::kPresent) {
@@ -82,20 +85,28 @@ bool anything_to_receive(const Queue& queue) noexcept {
   return queue.any_messages() || queue.held(Queue::Part::kSender) == Presence::kPresent;
 }
 
+// Whether there was one to meet.
+Result<bool> try_meet_sender(QueueEnd& end, const Url& url) {
+  const Judging judging(end);
+  if (judging.error() == EPIPE) return not_held(url, "receiver", EPIPE);
+  if (judging.error() != 0 || !anything_to_receive(end.queue())) return false;
+  if (const int error = end.say_met(); error != 0) return not_held(url, "receiver", error);
+  return true;
+}
+
 // Waits for a sender, and meets it. False if the name leads elsewhere by now.
 Result<bool> meet_sender(QueueEnd& end, const Url& url, const OpenOptions& options) {
   Queue& queue = end.queue();
   for (;;) {
     if (anything_to_receive(queue)) {
-      if (const int error = end.say_met(); error != 0) return not_held(url, "receiver", error);
-      // It may have been one that looked, and has seen that it has to wait.
-      if (anything_to_receive(queue)) return true;
-      end.unsay_met();
+      auto met = try_meet_sender(end, url);
+      if (!met || *met) return met;
+    } else {
+      const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
+      static_cast<void>(queue.wait(Direction::kRead, slice, WaitMode::kPark, options.stop));
+      if (anything_to_receive(queue)) continue;
     }
-    const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
-    static_cast<void>(queue.wait(Direction::kRead, slice, WaitMode::kPark, options.stop));
     if (queue.leads_elsewhere()) return false;
-    if (anything_to_receive(queue)) continue;
     if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
       return std::move(go_on).error();
     }

@@ -74,18 +74,23 @@ bool QueueEnd::takes_name_away() const noexcept {
   return alone ? !queue_->any_messages() : met_;
 }
 
+Judging::Judging(QueueEnd& end) noexcept : queue_(end.watched_ ? end.queue_.get() : nullptr) {
+  if (queue_ == nullptr) return;
+  const Deadline deadline = Deadline::after(kNameLockHold);
+  for (;;) {
+    error_ = queue_->hold(Queue::Part::kName);
+    if (error_ == 0 || error_ == EPIPE || deadline.passed()) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 void QueueEnd::leave() noexcept {
   if (std::exchange(left_, true)) return;
   const CancellationDisabled here;
   if (watched_) {
-    // One at a time judges a name, so that none is taken away that has come since the look.
-    int error = queue_->hold(Queue::Part::kName);
-    for (const Deadline deadline = Deadline::after(kNameLockHold); error != 0 && !deadline.passed();
-         error = queue_->hold(Queue::Part::kName)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    const bool removes = error == 0 && takes_name_away() && !queue_->leads_elsewhere();
-    // Before the right to judge: who has that next is to see that we have gone.
+    const Judging judging(*this);
+    const bool removes = judging.error() == 0 && takes_name_away() && !queue_->leads_elsewhere();
+    // While we judge: who does that next is to see that we have gone.
     queue_->drop(ours());
     if (removes) static_cast<void>(queue_->remove());
   }

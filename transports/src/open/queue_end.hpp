@@ -50,10 +50,6 @@ class QueueEnd {
     met_ = error == 0;
     return error;
   }
-  void unsay_met() noexcept {
-    queue_->drop(Queue::Part::kMet);
-    met_ = false;
-  }
   [[nodiscard]] Presence peer() const noexcept {
     return watched_ ? queue_->held(sends() ? Queue::Part::kReceiver : Queue::Part::kSender)
                     : Presence::kUnknown;
@@ -81,6 +77,8 @@ class QueueEnd {
   }
   [[nodiscard]] bool takes_name_away() const noexcept;
 
+  friend class Judging;
+
   std::unique_ptr<Queue> queue_;
   Direction direction_;
   bool watched_;
@@ -91,6 +89,27 @@ class QueueEnd {
   std::atomic<bool> news_{false};
   std::atomic<std::uint64_t> stirred_{0};  // how often there was something to move
   bool sent_ = false;                      // a message of the user's
+};
+
+// The right to judge who is where, and to act on it: one process at a time. Else a sender could give
+// way to a receiver that has met none but this one, and a name be taken away that one has come to
+// since the look.
+class Judging {
+ public:
+  // Waits for another one for kNameLockHold at most: that one may be stopped.
+  explicit Judging(QueueEnd& end) noexcept;
+  ~Judging() {
+    if (error_ == 0 && queue_ != nullptr) queue_->drop(Queue::Part::kName);
+  }
+  Judging(const Judging&) = delete;
+  Judging& operator=(const Judging&) = delete;
+
+  // 0, or of Queue::hold().
+  [[nodiscard]] int error() const noexcept { return error_; }
+
+ private:
+  Queue* queue_;  // null: nobody judges any program's queue
+  int error_ = 0;
 };
 
 // What carries a channel's packets through a queue.
