@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 
 #include "rondo/core/cancellation_disabled.hpp"
 #include "system_linux.hpp"
@@ -24,6 +27,26 @@ namespace {
 
 // The first number that is not a standard stream's.
 constexpr int kLowest = STDERR_FILENO + 1;
+
+// The mark on a description is the number of the signal that it would send (F_SETSIG in fcntl(2)).
+// None is sent without O_ASYNC, which nobody asks of ours, and whatever the program opens has none.
+constexpr std::uint8_t kMarks = 64;
+
+// So that of two of ours with the same number, the first of which the program has closed, each
+// knows its own: the next one gets another mark, and the same again after kMarks of them.
+std::uint8_t next_mark(int fd) noexcept {
+  static std::array<std::atomic<std::uint8_t>, 1024> taken{};
+  // relaxed: the count alone.
+  const std::uint8_t before =
+      taken[static_cast<std::size_t>(fd) % taken.size()].fetch_add(1, std::memory_order_relaxed);
+  return static_cast<std::uint8_t>(before % kMarks + 1);
+}
+
+UniqueFd take_over_marked(int fd) noexcept {
+  UniqueFd taken = take_over(fd);
+  taken.mark();
+  return taken;
+}
 
 }  // namespace
 
@@ -37,12 +60,28 @@ UniqueFd::~UniqueFd() {
 
 void UniqueFd::remember() noexcept {
   struct stat status {};
-  if (fd_ < 0 || fstat(fd_, &status) != 0) return;
+  if (fd_ < 0 || mark_ != 0 || fstat(fd_, &status) != 0) return;
   device_ = status.st_dev;
   file_ = status.st_ino;
 }
 
+void UniqueFd::mark() noexcept {
+  if (fd_ < 0) return;
+  const int saved = errno;
+  const std::uint8_t mark = next_mark(fd_);
+  if (fcntl(fd_, F_SETSIG, mark) == 0) {
+    mark_ = mark;
+  } else {
+    remember();  // a system-call filter: then it is told from other files at least
+  }
+  errno = saved;
+}
+
 bool UniqueFd::intact() const noexcept {
+  if (mark_ != 0) {
+    const int mark = fcntl(fd_, F_GETSIG);
+    return mark < 0 ? errno != EBADF : mark == mark_;
+  }
   if (file_ == 0) return true;
   struct stat status {};
   // A look that failed for another reason does not tell that the number is another file's.
@@ -98,25 +137,27 @@ bool open_pipe(UniqueFd& reading, UniqueFd& writing) noexcept {
   return true;
 }
 
-UniqueFd open_event() noexcept { return take_over(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+UniqueFd open_event() noexcept { return take_over_marked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 UniqueFd open_signal(int signal) noexcept {
   sigset_t one;
   sigemptyset(&one);
   sigaddset(&one, signal);
-  return take_over(signalfd(-1, &one, SFD_CLOEXEC | SFD_NONBLOCK));
+  return take_over_marked(signalfd(-1, &one, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 UniqueFd open_process(int process) noexcept {
-  return take_over(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));  // closed on exec
+  return take_over_marked(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));  // closed on exec
 }
 
-UniqueFd open_poller() noexcept { return take_over(epoll_create1(EPOLL_CLOEXEC)); }
+UniqueFd open_poller() noexcept { return take_over_marked(epoll_create1(EPOLL_CLOEXEC)); }
 
-UniqueFd open_file_watch() noexcept { return take_over(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)); }
+UniqueFd open_file_watch() noexcept {
+  return take_over_marked(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+}
 
 UniqueFd open_timer() noexcept {
-  return take_over(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  return take_over_marked(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -20,6 +20,8 @@ class FileNews {
   void forget(int number) noexcept;
 
   explicit operator bool() const noexcept { return static_cast<bool>(watch_); }
+  // Whether the program has not closed it; then the number is that of a file of its own.
+  [[nodiscard]] bool intact() const noexcept { return watch_.intact(); }
   // Readable when there is something to take.
   [[nodiscard]] NativeHandle fd() const noexcept { return watch_.get(); }
 

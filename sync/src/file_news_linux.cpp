@@ -13,15 +13,12 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 int FileNews::watch(NativeHandle file) noexcept {
-  if (!watch_) {
-    watch_ = open_file_watch();
-    watch_.remember();
-  }
-  return watch_ ? watch_file(watch_.get(), file, IN_CLOSE_WRITE | IN_MODIFY) : kNone;
+  if (!watch_) watch_ = open_file_watch();
+  return watch_ && intact() ? watch_file(watch_.get(), file, IN_CLOSE_WRITE | IN_MODIFY) : kNone;
 }
 
 void FileNews::forget(int number) noexcept {
-  if (watch_.intact()) inotify_rm_watch(watch_.get(), number);
+  if (intact()) inotify_rm_watch(watch_.get(), number);
 }
 
 bool FileNews::take(Tell tell) noexcept {
@@ -32,7 +29,7 @@ bool FileNews::take(Tell tell) noexcept {
     tell(kNone, true);
     return true;
   };
-  if (!watch_.intact()) return lose();
+  if (!intact()) return lose();
   // What is left over after that makes it readable again.
   alignas(inotify_event) std::array<char, 4096> events;
   const auto bytes = read(watch_.get(), events.data(), events.size());

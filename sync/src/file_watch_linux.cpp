@@ -41,10 +41,6 @@ int FileWatch::open(NativeHandle file) noexcept {
       watch = UniqueFd();
     }
   }
-  // Of a program that closes all descriptors, the next file may get one of these numbers.
-  watch.remember();
-  timer.remember();
-  poller.remember();
   watch_ = std::move(watch);
   timer_ = std::move(timer);
   poller_ = std::move(poller);
@@ -70,6 +66,7 @@ FileWatch::News FileWatch::take() noexcept {
 void FileWatch::listen(bool on) noexcept {
   if (!watch_ || on == listens_) return;
   const Unnoticed here;
+  if (!poller_.intact() || !watch_.intact()) return;
   epoll_event event{};
   if (on) event.events = EPOLLIN;
   if (epoll_ctl(poller_.get(), EPOLL_CTL_MOD, watch_.get(), &event) == 0) listens_ = on;
@@ -77,6 +74,7 @@ void FileWatch::listen(bool on) noexcept {
 
 void FileWatch::set_timer(std::chrono::nanoseconds from_now) noexcept {
   const Unnoticed here;
+  if (!timer_.intact()) return;
   itimerspec time{};
   time.it_value = timespec_of(Deadline::after(from_now));
   timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &time, nullptr);

@@ -101,7 +101,7 @@ std::shared_ptr<FutexRing::Kept> FutexRing::kept_by_this_thread() {
 
 FutexRing::FutexRing(UniqueFd ring, std::shared_ptr<Kept> home) noexcept
     : ring_(std::move(ring)), home_(std::move(home)) {
-  ring_.remember();
+  ring_.mark();
 }
 
 FutexRing::Ptr FutexRing::take(NativeHandle event, bool& for_good) {
@@ -157,6 +157,7 @@ std::unique_ptr<FutexRing> FutexRing::make(const std::shared_ptr<Kept>& home, bo
 
 // Instead of what it wrote before, if anything.
 bool FutexRing::writes(NativeHandle event) noexcept {
+  if (!ring_.intact()) return false;
   int descriptor = event;
   syscall(SYS_io_uring_register, ring_.get(), IORING_UNREGISTER_EVENTFD, nullptr, 0);
   return syscall(SYS_io_uring_register, ring_.get(), IORING_REGISTER_EVENTFD, &descriptor, 1) == 0;
@@ -217,6 +218,11 @@ bool FutexRing::stirred() const noexcept {
 
 int FutexRing::enter(unsigned submit, unsigned await) noexcept {
   const CancellationDisabled here;
+  if (!ring_.intact()) {
+    // The program has closed it, and may have a ring of its own by that number.
+    errno = EBADF;
+    return -1;
+  }
   const unsigned flags = submit == 0 || await != 0 ? IORING_ENTER_GETEVENTS : 0;
   return static_cast<int>(
       syscall(SYS_io_uring_enter, ring_.get(), submit, await, flags, nullptr, 0));
@@ -315,7 +321,7 @@ void FutexRing::cancel() noexcept {
   }
   for (int i = 0; i < kMostTries; ++i) {
     if (waiting_ == 0 && cancelling_ == 0) return;
-    static_cast<void>(enter(0, 1));
+    if (enter(0, 1) < 0 && errno == EBADF) return;
     reap();
   }
 }

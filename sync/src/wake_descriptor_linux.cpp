@@ -61,15 +61,17 @@ struct WakeDescriptor::State {
 
   void write_event() noexcept {
     constexpr std::uint64_t kOne = 1;
+    signalled = true;
+    if (!event.intact()) return;  // the program has closed it
     // It fails only where it is readable already.
     [[maybe_unused]] const auto written = write(event.get(), &kOne, sizeof kOne);
-    signalled = true;
   }
   void read_event() noexcept {
     std::uint64_t count = 0;
+    signalled = false;
+    if (!event.intact()) return;  // the program has closed it
     // Nothing there is as good.
     [[maybe_unused]] const auto got = read(event.get(), &count, sizeof count);
-    signalled = false;
   }
   void fall_asleep(bool is) noexcept {
     asleep = is;
@@ -145,8 +147,7 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint6
   auto state = std::make_unique<State>();
   state->event = detail::open_event();
   if (!state->event) return no_event(errno);
-  state->event.remember();
-  state->entry.event = state->event.get();
+  state->entry.event = &state->event;
   state->entry.by_time.ask = std::move(pulse);
   state->entry.by_closing.ask = std::move(closing.pulse);
   state->file = closing.file;
@@ -164,12 +165,10 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle othe
   auto state = std::make_unique<State>();
   state->event = detail::open_event();
   if (!state->event) return no_event(errno);
-  state->event.remember();
   state->outer = detail::open_poller();
   if (!state->outer) {
     return detail::system_error(errno, "can't make an epoll descriptor for the handle's");
   }
-  state->outer.remember();
   const auto add = [&](NativeHandle fd, std::uint32_t events) {
     epoll_event event{};
     event.events = events;
@@ -182,7 +181,7 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle othe
     return detail::system_error(error, "can't wait for the channel's descriptor by epoll");
   }
   if (pulse) {
-    state->entry.event = state->event.get();
+    state->entry.event = &state->event;
     state->entry.by_time.ask = std::move(pulse);
     if (!state->has_thread()) return no_thread();
   }

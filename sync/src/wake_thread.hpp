@@ -49,7 +49,7 @@ struct WakeEntry {
   static constexpr std::uint32_t kWoken = 1;  // the word changed, or the slice is over
   static constexpr std::uint32_t kNews = 2;   // a pulse changed
 
-  NativeHandle event = kNoHandle;      // that is written
+  const UniqueFd* event = nullptr;     // that is written
   std::atomic<bool> asleep{false};     // its pulses are asked for
   std::atomic<std::uint32_t> told{0};  // why it was written; the owner takes it
   // The thread's, under its mutex, from add() on.

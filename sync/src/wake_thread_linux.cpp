@@ -35,10 +35,11 @@ bool any_changed(std::span<const PreparedWait> waits) noexcept {
   });
 }
 
-void write_event(NativeHandle event) noexcept {
+void write_event(const UniqueFd& event) noexcept {
   constexpr std::uint64_t kOne = 1;
+  if (!event.intact()) return;  // the program has closed it
   // It fails only where the event is readable already.
-  [[maybe_unused]] const auto written = write(event, &kOne, sizeof kOne);
+  [[maybe_unused]] const auto written = write(event.get(), &kOne, sizeof kOne);
 }
 
 // Says why, and writes the event: the owner reads it first and then takes the reason, so that a
@@ -46,7 +47,7 @@ void write_event(NativeHandle event) noexcept {
 void tell(WakeEntry& entry, std::uint32_t why) noexcept {
   // relaxed: the kernel orders the write of the event before the read that meets it.
   entry.told.fetch_or(why, std::memory_order_relaxed);
-  write_event(entry.event);
+  write_event(*entry.event);
 }
 
 struct ByNumber {
@@ -93,7 +94,7 @@ struct WakeThread::State {
     // relaxed: the mutex orders what the thread is to see.
     control.fetch_add(1, std::memory_order_relaxed);
     if (polls) {
-      write_event(event.get());
+      write_event(event);
     } else {
       // One that is to end may still sleep there, too.
       futex_wake(control, std::numeric_limits<int>::max());
@@ -197,10 +198,9 @@ void WakeThread::State::end_if_unused(std::unique_lock<std::mutex>& lock) noexce
 
 // There is place for one more.
 bool WakeThread::State::insert(FileEntry& entry, NativeHandle file) noexcept {
-  if (!event) {
-    event = open_event();
-    event.remember();
-  }
+  // The program has closed one of them.
+  if (!event.intact() || !news.intact()) lose_news();
+  if (!event) event = open_event();
   const int number = event ? news.watch(file) : FileNews::kNone;
   if (number == FileNews::kNone) {
     end_news_if_unused();
@@ -415,6 +415,9 @@ void WakeThread::State::run(std::uint64_t mine, std::vector<PreparedWait>& words
       polled = Polled();
       if (by_descriptors) {
         polled.fds[0].fd = event.get();
+        // Where the program closes that now, the kernel still sleeps by it, and nobody can write it
+        // any more.
+        until = earlier(until, Deadline::after(kAtLast));
         if (times.news.passed()) {
           polled.fds[1].fd = news.fd();
         } else {

@@ -7,12 +7,13 @@
 //   5. AForkedChildHasItsOwn
 //   6. WhereTheKernelTellsNothingThereIsNone
 //   7. FilesOfAProgramThatClosedAllDescriptorsAreLeftAlone
-//   8. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
-//   9. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
-//  10. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
+//   8. SoIsAnInotifyOfTheProgram            which has the inode of the closed one
+//   9. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
+//  10. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
+//  11. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
 //                                          without inotify
-//  11. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
-//  12. ADeathIsToldInAStormOfClosings      a hostile peer
+//  12. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
+//  13. ADeathIsToldInAStormOfClosings      a hostile peer
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -35,6 +36,7 @@
 #include "support/event_loop.hpp"
 #include "support/names.hpp"
 #include "support/processes.hpp"
+#include "support/replaced_descriptors.hpp"
 #include "support/sanitizers.hpp"
 #include "support/system_call_filter.hpp"
 
@@ -231,6 +233,36 @@ TEST_F(CloseWatches, FilesOfAProgramThatClosedAllDescriptorsAreLeftAlone) {
     return anew.watch != nullptr ? 0 : 6;
   });
   EXPECT_EQ(child.join(), 0);
+}
+
+TEST_F(CloseWatches, SoIsAnInotifyOfTheProgram) {
+  const File file(path());
+  for (const bool closed_again : {false, true}) {
+    Child child([&] {
+      ReplacedDescriptors all;
+      {
+        auto watched = std::make_unique<Watched>(file);
+        if (watched->watch == nullptr) return 1;
+        file.open_and_close();
+        watched->await(1);
+        if (!all.replace_all(path())) return 2;
+        if (all.count("inotify") != 1 || all.count("[eventfd]") != 1) return 3;
+        // What the thread still sleeps by tells it.
+        if (closed_again) {
+          file.open_and_close();
+          while (watched->watch->stands()) usleep(100);
+        }
+        // What is opened anew is watched by another one; and the thread ends with the last.
+        const File other;
+        Watched anew(other);
+        if (anew.watch == nullptr || watched->watch->stands()) return 4;
+        other.open_and_close();
+        anew.await(1);
+      }
+      return all.touched() == 0 ? 0 : 5;
+    });
+    EXPECT_EQ(child.join(), 0) << closed_again;
+  }
 }
 
 // Opens and closes a file for as long as it lives.

@@ -2,7 +2,8 @@
 // its own, which get the numbers.
 //
 //   1. FilesThatGotTheNumbersAreLeftAlone
-//   2. AnotherFileMakesNoParticipantDead
+//   2. SoAreThoseWithoutAFileOfTheirOwn   eventfds, inotify and others, which share one inode
+//   3. AnotherFileMakesNoParticipantDead
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/liveness.hpp"
 #include "support/processes.hpp"
+#include "support/replaced_descriptors.hpp"
 #include "support/segment_fixture.hpp"
 
 namespace rondo::testing {
@@ -50,6 +52,15 @@ bool all_there() {
 
 class ClosedDescriptors : public ::testing::TestWithParam<ChannelCase> {
  protected:
+  // They stay, as those of a dead one would.
+  static void remove_names(const std::string& url) {
+    if (GetParam().scheme == "shm:") unlink(("/dev/shm/rondo-" + url.substr(4)).c_str());
+    if (GetParam().target != ChannelCase::Target::kPath) return;
+    const std::string path = url.substr(url.find(':') + 1);
+    unlink(path.c_str());
+    unlink((path + ".rondo-lock").c_str());
+  }
+
   ScratchDirectory directory_;
 };
 
@@ -66,13 +77,26 @@ TEST_P(ClosedDescriptors, FilesThatGotTheNumbersAreLeftAlone) {
     return all_there() ? 0 : 3;
   });
   EXPECT_EQ(child.join(), 0);
-  // Its names stay, as those of a dead one would.
-  if (GetParam().scheme == "shm:") unlink(("/dev/shm/rondo-" + url.substr(4)).c_str());
-  if (GetParam().target == ChannelCase::Target::kPath) {
-    const std::string path = url.substr(url.find(':') + 1);
-    unlink(path.c_str());
-    unlink((path + ".rondo-lock").c_str());
-  }
+  remove_names(url);
+}
+
+TEST_P(ClosedDescriptors, SoAreThoseWithoutAFileOfTheirOwn) {
+  const std::string url = fresh_url(GetParam(), directory_.path());
+  Child child([&] {
+    ReplacedDescriptors all;
+    {
+      auto pair = open_pair(url, {.wait = Deadline::after(std::chrono::seconds(10))});
+      if (!pair) return 1;
+      static_cast<void>(pair->first.fd());
+      static_cast<void>(pair->second.fd());
+      if (!all.replace_all("/dev/null")) return 2;
+      pair->second.detach();
+      static_cast<void>(pair->first.close(Deadline::now()));
+    }
+    return all.touched() == 0 ? 0 : 3;
+  });
+  EXPECT_EQ(child.join(), 0);
+  remove_names(url);
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, ClosedDescriptors, ::testing::ValuesIn(kChannelCases),

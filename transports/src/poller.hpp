@@ -28,7 +28,7 @@ class Poller {
   // `tag` is what ready() says of it. Errors: kNoDescriptors, kNoSpace, kSystem (no descriptor, or
   // none to wait for). Thread-safe, beside the others, too.
   [[nodiscard]] Result<Watched> add(NativeHandle fd, bool writing, std::uint64_t tag);
-  void remove(const Watched& watched) noexcept;
+  void remove(Watched& watched) noexcept;
 
   // Fills `tags` with those of descriptors that are ready, level-triggered, those that were told
   // least recently first; returns how many. Never blocks.

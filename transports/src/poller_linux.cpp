@@ -25,7 +25,6 @@ constexpr std::size_t kMostEvents = 64;
 Result<Poller> Poller::make() {
   UniqueFd fd = open_poller();
   if (!fd) return system_error(errno, "can't make an epoll descriptor to wait with");
-  fd.remember();
   return Poller(std::move(fd));
 }
 
@@ -51,13 +50,18 @@ Result<Poller::Watched> Poller::add(NativeHandle fd, bool writing, std::uint64_t
   return watched;
 }
 
-void Poller::remove(const Watched& watched) noexcept {
+void Poller::remove(Watched& watched) noexcept {
   const Unnoticed here;
-  if (!watched.always_ready) epoll_ctl(fd_.get(), EPOLL_CTL_DEL, watched.copy.get(), nullptr);
+  if (watched.always_ready || !fd_.intact()) return;
+  if (epoll_ctl(fd_.get(), EPOLL_CTL_DEL, watched.copy.get(), nullptr) == 0) return;
+  // The program has closed the copy, and the number may be that of a file of its own. (Whether it
+  // is, the inode does not say of an eventfd, and the program's own bear no mark.)
+  if (errno == ENOENT || errno == EBADF) static_cast<void>(watched.copy.release());
 }
 
 std::size_t Poller::ready(std::span<std::uint64_t> tags) noexcept {
   const Unnoticed here;
+  if (!fd_.intact()) return 0;  // the program has closed it
   std::array<epoll_event, kMostEvents> events;
   const std::size_t most = std::min(tags.size(), events.size());
   const int count = epoll_wait(fd_.get(), events.data(), static_cast<int>(most), 0);

@@ -49,7 +49,6 @@ Result<Reception> Reception::open(const Url& url, const OpenOptions& options, co
   if (!poller) return std::move(poller).error();
   UniqueFd timer = open_timer();
   if (!timer) return system_error(url, "timerfd_create", errno);
-  timer.remember();
   Url found = url;
   auto listening = listen_for_peers(found, options, backlog, owner);
   if (!listening) return std::move(listening).error();
@@ -261,7 +260,7 @@ void Reception::set_timer() noexcept {
   if (!visitors_.empty()) time = earlier(time, visitors_.front().deadline);
   if (time == timer_at_ && !time.passed()) return;
   timer_at_ = time;
-  detail::set_timer(timer_.get(), time);
+  if (timer_.intact()) detail::set_timer(timer_.get(), time);
 }
 
 void Reception::close() noexcept {

@@ -31,9 +31,13 @@ class RONDO_API UniqueFd {
   // Takes `fd` over, or kNoHandle.
   explicit UniqueFd(NativeHandle fd) noexcept : fd_(fd) {}
   UniqueFd(UniqueFd&& other) noexcept
-      : fd_(std::exchange(other.fd_, kNoHandle)), device_(other.device_), file_(other.file_) {}
+      : fd_(std::exchange(other.fd_, kNoHandle)),
+        mark_(other.mark_),
+        device_(other.device_),
+        file_(other.file_) {}
   UniqueFd& operator=(UniqueFd&& other) noexcept {
     std::swap(fd_, other.fd_);
+    std::swap(mark_, other.mark_);
     std::swap(device_, other.device_);
     std::swap(file_, other.file_);
     return *this;
@@ -50,17 +54,24 @@ class RONDO_API UniqueFd {
   // that live as long as a channel, and not for what an untrusted peer handed over: it asks the
   // file.
   void remember() noexcept;
-  // Whether the number still is that of the file; true if it was not kept in mind.
+  // The same for a description that this process has just made, and that is no file of its own: the
+  // kernel gives all eventfds, inotify instances, timers, epolls and io_urings one inode. So it
+  // puts a mark on the description. Nobody else's is to be marked: the program would see it.
+  void mark() noexcept;
+  // Whether the number still is that of the file; true if it was not kept in mind. Costs a system
+  // call.
   [[nodiscard]] bool intact() const noexcept;
 
  private:
   NativeHandle fd_ = kNoHandle;
+  std::uint8_t mark_ = 0;  // 0: none
   std::uint64_t device_ = 0;
   std::uint64_t file_ = 0;  // 0: not kept in mind
 };
 
 // Each of these gives a descriptor, or none, and then errno says why. Calls that a signal
-// interrupts are repeated, but for accept_from(). `flags`: of open(2), without O_CLOEXEC.
+// interrupts are repeated, but for accept_from(). What has no file of its own is marked. `flags`: of
+// open(2), without O_CLOEXEC.
 [[nodiscard]] RONDO_API UniqueFd open_file(const char* path, int flags, unsigned mode = 0) noexcept;
 // `flags`: of memfd_create(2), without MFD_CLOEXEC.
 [[nodiscard]] RONDO_API UniqueFd open_memory(const char* name, unsigned flags) noexcept;
