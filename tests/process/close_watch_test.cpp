@@ -173,6 +173,7 @@ TEST_F(CloseWatches, AForkedChildHasItsOwn) {
   const File file(path());
   auto watched = std::make_unique<Watched>(file);
   ASSERT_NE(watched->watch, nullptr);
+  await_sleep_of_other_threads();
   Child child([&] {
     const File mine;
     // The kernel gives it the number that the parent's has there.

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <new>
 #include <random>
@@ -116,6 +117,14 @@ inline void await_sleep_by(const std::string& stat) {
 // The thread `id` of this process; getpid() is the first one.
 inline void await_sleep(pid_t id) {
   await_sleep_by("/proc/self/task/" + std::to_string(id) + "/stat");
+}
+// Every other thread of this process. A child that is forked while one of them allocates would find
+// AddressSanitizer's allocator locked for ever.
+inline void await_sleep_of_other_threads() {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    const pid_t id = std::stoi(entry.path().filename());
+    if (id != gettid()) await_sleep(id);
+  }
 }
 // Another process, by its first thread.
 inline void await_sleep_of(pid_t process) {
