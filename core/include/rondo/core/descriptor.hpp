@@ -70,8 +70,8 @@ class RONDO_API UniqueFd {
 };
 
 // Each of these gives a descriptor, or none, and then errno says why. Calls that a signal
-// interrupts are repeated, but for accept_from(). What has no file of its own is marked. `flags`: of
-// open(2), without O_CLOEXEC.
+// interrupts are repeated, but for accept_from(). What has no file of its own is marked. `flags`:
+// of open(2), without O_CLOEXEC.
 [[nodiscard]] RONDO_API UniqueFd open_file(const char* path, int flags, unsigned mode = 0) noexcept;
 // `flags`: of memfd_create(2), without MFD_CLOEXEC.
 [[nodiscard]] RONDO_API UniqueFd open_memory(const char* name, unsigned flags) noexcept;
