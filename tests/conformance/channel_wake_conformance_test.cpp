@@ -16,11 +16,12 @@
 //  13. AWaitSetWakesForItsSendersFirst
 //  14. WhoFindsNoRoomWakesFirst
 //  15. WhoFindsNoRoomInABatchWakesFirst
-//  16. AMovedSenderKeepsWhatItHoldsBack
-//  17. ASenderInAnEventLoopWakesEach
-//  18. AsManyOfSeveralWakeAsMessagesWereHeldBack
-//  19. AChildOfAForkWakesNobody
-//  20. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
+//  16. ABatchThatWaitsForRoomWakesFirst
+//  17. AMovedSenderKeepsWhatItHoldsBack
+//  18. ASenderInAnEventLoopWakesEach
+//  19. AsManyOfSeveralWakeAsMessagesWereHeldBack
+//  20. AChildOfAForkWakesNobody
+//  21. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
 #include <gtest/gtest.h>
 #include <sched.h>
 
@@ -412,6 +413,21 @@ TEST_P(ChannelWake, WhoFindsNoRoomInABatchWakesFirst) {
       EXPECT_EQ(wakes(), 1);
     }
     EXPECT_EQ(read(), 2);
+  });
+}
+
+TEST_P(ChannelWake, ABatchThatWaitsForRoomWakesFirst) {
+  if (!GetParam().channel.slots) GTEST_SKIP() << "no commit waits for room";
+  counted([&] {
+    open();
+    send(64, Wake::kLater, 1);
+    EXPECT_EQ(wakes(), 0);
+    Sender::Batch batch(*sender_);
+    EXPECT_EQ(batch.try_add(bytes_of(std::string("x"))), Status::kOk);
+    EXPECT_EQ(std::move(batch).commit(Deadline::after(std::chrono::milliseconds(1))),
+              Status::kTimedOut);
+    EXPECT_EQ(wakes(), 1);
+    EXPECT_EQ(read(), 64);
   });
 }
 

@@ -139,7 +139,8 @@ std::byte* MpmcSender::add(record_ring::Producer&, Notifier&, std::size_t size_b
   return batch_[added_++].data();
 }
 
-Status MpmcSender::commit_batch(record_ring::Producer&, Notifier&, Deadline deadline) noexcept {
+Status MpmcSender::commit_batch(record_ring::Producer&, Notifier& notifier,
+                                Deadline deadline) noexcept {
   const auto count = static_cast<std::uint32_t>(std::exchange(added_, 0));
   if (count == 0) return Status::kOk;
   std::optional<MpmcRing::Producer::Claim> claim;
@@ -149,6 +150,8 @@ Status MpmcSender::commit_batch(record_ring::Producer&, Notifier&, Deadline dead
     }
     return claim.has_value() || producer().outcome() == ClaimOutcome::kCorrupt;
   };
+  // As before any wait: those who would make room may sleep.
+  if (!forked() && !ready()) static_cast<void>(tell_all(notifier, Deadline::now()));
   Nap nap;
   const Status status = wait(nap, deadline, ready);
   if (!claim) return status == Status::kOk ? Status::kCorrupt : status;
