@@ -21,7 +21,8 @@
 //  18. ASenderInAnEventLoopWakesEach
 //  19. AsManyOfSeveralWakeAsMessagesWereHeldBack
 //  20. AChildOfAForkWakesNobody
-//  21. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
+//  21. NorDoesItSendMoreForLater
+//  22. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
 #include <gtest/gtest.h>
 #include <sched.h>
 
@@ -519,6 +520,22 @@ TEST_P(ChannelWake, AChildOfAForkWakesNobody) {
     EXPECT_EQ(sender_->wake(), Status::kOk);
     EXPECT_EQ(wakes(), 1);
   });
+}
+
+TEST_P(ChannelWake, NorDoesItSendMoreForLater) {
+  const ChannelCase& channel = GetParam().channel;
+  if (is_ring() && !channel.slots && !is_frames() && GetParam().receivers == 1 &&
+      channel.scheme != "shm+guarded:") {
+    GTEST_SKIP() << "the fast path of one sender to one receiver does not look";
+  }
+  open();
+  send(2, Wake::kLater);
+  Child child([&] {
+    static_cast<void>(sender_->try_send(std::string_view("x"), Wake::kLater));
+    return sender_->status() == Status::kForked ? 0 : 1;
+  });
+  EXPECT_EQ(child.join(), 0);
+  close();
 }
 
 TEST_P(ChannelWake, WhatAByteStreamDidNotTakeIsWrittenByTheNextWake) {

@@ -19,27 +19,28 @@
 //  14. WhatAReceiverGetsCanOnlyBeRead
 //  Joining a sender that never waits
 //  15. ASenderThatOnlySendsLetsAReceiverIn
-//  16. ASenderThatClosesWaitsForAReceiver
-//  17. WhatIsLostWithASenderItIsTold
-//  18. ASenderThatClosesIsToldOfAHeadThatIsNonsense
-//  19. ASenderThatGoesElsewhereHasNotLostItsName
-//  20. AClosingSenderThatAwaitsASuccessorWaitsForIt
+//  16. ASenderThatHoldsAllBackLetsAReceiverIn
+//  17. ASenderThatClosesWaitsForAReceiver
+//  18. WhatIsLostWithASenderItIsTold
+//  19. ASenderThatClosesIsToldOfAHeadThatIsNonsense
+//  20. ASenderThatGoesElsewhereHasNotLostItsName
+//  21. AClosingSenderThatAwaitsASuccessorWaitsForIt
 //  Death
-//  21. AKilledSendersMessagesArriveAndItsDeathIsTold
-//  22. ReceiversKilledAtRandomAreFollowed
-//  23. SendersKilledAtRandomAreNoticed
-//  24. ASenderIsToldThatItsOnlyReceiverDied
-//  25. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
-//  26. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
-//  27. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
+//  22. AKilledSendersMessagesArriveAndItsDeathIsTold
+//  23. ReceiversKilledAtRandomAreFollowed
+//  24. SendersKilledAtRandomAreNoticed
+//  25. ASenderIsToldThatItsOnlyReceiverDied
+//  26. AReceiverThatGivesUpOnItsWayInIsNotTakenForDead
+//  27. ASenderThatDiesBeforeItAcceptsIsNotTakenForAnotherProgram
+//  28. ASenderThatDiesWhenItHasLetUsInIsNotWaitedFor
 //  A hostile receiver
-//  28. AReceiverThatScribblesSpoilsNothingOfAnothers
+//  29. AReceiverThatScribblesSpoilsNothingOfAnothers
 //  Several receivers
-//  29. EachOfSeveralReceiversGetsWhatItsPolicySays
-//  30. OneKilledAmongSeveralIsNotWaitedFor
-//  31. OneThatScribblesAmongSeveralHarmsNoOther
-//  32. TooManyReceiversAreTurnedAway
-//  33. NamesOfParticipantsReachTheSendersInfo
+//  30. EachOfSeveralReceiversGetsWhatItsPolicySays
+//  31. OneKilledAmongSeveralIsNotWaitedFor
+//  32. OneThatScribblesAmongSeveralHarmsNoOther
+//  33. TooManyReceiversAreTurnedAway
+//  34. NamesOfParticipantsReachTheSendersInfo
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/filter.h>
@@ -743,6 +744,30 @@ TEST_F(GuardedChannel, ASenderThatOnlySendsLetsAReceiverIn) {
   const Deadline deadline = soon();
   while (!*inside && !deadline.passed()) {
     ASSERT_EQ(sender->try_send("message"), Status::kOk);
+    usleep(1'500);
+  }
+  EXPECT_TRUE(*inside);
+  EXPECT_EQ(sender->close(soon()), Status::kOk);
+  EXPECT_EQ(child.join(), 0);
+}
+
+TEST_F(GuardedChannel, ASenderThatHoldsAllBackLetsAReceiverIn) {
+  auto sender = Sender::open(url("capacity=16MiB"));  // it will not come to wait for room
+  ASSERT_TRUE(sender) << sender.error().message;
+  Shared<std::atomic<bool>> inside;
+  Child child([&] {
+    auto receiver = Receiver::open(url(""), {.wait = soon()});
+    if (!receiver) return 1;
+    *inside = true;
+    std::string got = receive(*receiver);
+    if (got != "message") return 2;
+    while (got == "message") got = receive(*receiver);
+    return got == kEndOfStreamText ? 0 : 3;
+  });
+  // It does not ask meanwhile: receiver_attached() would let one in.
+  const Deadline deadline = soon();
+  while (!*inside && !deadline.passed()) {
+    ASSERT_EQ(sender->try_send(std::string_view("message"), Wake::kLater), Status::kOk);
     usleep(1'500);
   }
   EXPECT_TRUE(*inside);

@@ -212,7 +212,9 @@ Status Sender::tell(const Published& before, Deadline deadline, Wake wake) noexc
   } else if (backend_->wake() != nullptr) {
     backend_->wake()->signal_anew();
   }
-  holds_ = backend_->held_back().any() && backend_->wake() == nullptr;
+  // Where each message passes by here anyway, it goes on to do so: a child of a fork is told.
+  holds_ = backend_->held_back().any() && backend_->wake() == nullptr && notifier_.has_waiter() &&
+           !backend_->looks();
   return status;
 }
 

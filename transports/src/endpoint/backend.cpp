@@ -25,7 +25,10 @@ Status SenderBackend::tell(const record_ring::Producer& producer, Notifier& noti
                            const Published& before, Wake wake, Deadline deadline) noexcept {
   if (forked()) return Status::kForked;
   held_back_.begin(before);
-  if (wake == Wake::kLater) return Status::kOk;
+  if (wake == Wake::kLater) {
+    look(notifier);
+    return Status::kOk;
+  }
   // What nobody sleeps for, or has been woken for already, is not held back, nor counted.
   if (wake == Wake::kAuto && !held_back_.due(committed(producer)) && would_wake(notifier)) {
     return Status::kOk;

@@ -218,6 +218,9 @@ class SenderBackend : public Named {
   [[nodiscard]] virtual bool would_wake(Notifier& notifier) noexcept {
     return notifier.would_wake();
   }
+  // Whether there is something to be done at each message, though nobody is to be woken; and that.
+  [[nodiscard]] virtual bool looks() const noexcept { return false; }
+  virtual void look(Notifier&) noexcept {}
   // Calls published() for what was committed behind `before`, and all that was held back; or holds
   // it back, too, as `wake` and the watermark say. Also kForked.
   [[nodiscard]] Status tell(const record_ring::Producer& producer, Notifier& notifier,

@@ -78,6 +78,9 @@ class GuardedSender final : public RecordSender {
     look_for_receivers(notifier);
     return ring_.would_wake(notifier);
   }
+  // A receiver may wait to be let in all the time.
+  bool looks() const noexcept override { return true; }
+  void look(Notifier& notifier) noexcept override { look_for_receivers(notifier); }
 
   Status flush(record_ring::Producer& producer, Notifier& notifier,
                Deadline deadline) noexcept override {

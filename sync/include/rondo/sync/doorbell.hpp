@@ -141,6 +141,8 @@ class BasicNotifier {
     return (state & BellWaiter::kGone) == 0 && (state & BellWaiter::kAsleep) != 0 && state != rung_;
   }
 
+  // Whether there is a waiter; else wanted() is always true.
+  [[nodiscard]] bool has_waiter() const noexcept { return waiter_ != nullptr; }
   // From now on wanted() is always true: for a handle with more to do after each publish.
   void want_always() noexcept { watched_ = &detail::kAlwaysWanted; }
 
