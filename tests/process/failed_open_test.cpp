@@ -144,7 +144,7 @@ TEST_F(FailedOpen, AtEachSystemCallOfASender) {
 TEST_F(FailedOpen, AtEachSystemCallOfAPair) {
   if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   at_each_system_call("pair", true, [](const std::string& url) {
-    return open_pair(url, {.wait = Deadline::after(std::chrono::seconds(1))}).has_value();
+    return open_pair(url, {.wait = Deadline::after(std::chrono::milliseconds(200))}).has_value();
   });
 }
 
