@@ -25,7 +25,8 @@ class FileNews {
   // Readable when there is something to take.
   [[nodiscard]] NativeHandle fd() const noexcept { return watch_.get(); }
 
-  // Calls `tell` for each file of which there is news; with kNone, for all, as some were lost.
+  // Calls `tell` for each file of which there is news; with kNone, for all, as some were lost, or
+  // there is more than is taken at once.
   // `last`: nothing more is told of it. Whether there was anything. Never blocks.
   using Tell = FunctionRef<void(int number, bool last)>;
   bool take(Tell tell) noexcept;

@@ -42,6 +42,8 @@ bool FileNews::take(Tell tell) noexcept {
     const bool lost = (event.mask & IN_Q_OVERFLOW) != 0;
     tell(lost ? kNone : event.wd, (event.mask & IN_IGNORED) != 0);
   }
+  // In a storm others' news may lie behind thousands of one file's, and are not to wait for these.
+  if (static_cast<std::size_t>(bytes) + sizeof(inotify_event) > events.size()) tell(kNone, false);
   return true;
 }
 

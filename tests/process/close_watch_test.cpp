@@ -9,11 +9,12 @@
 //   7. FilesOfAProgramThatClosedAllDescriptorsAreLeftAlone
 //   8. SoIsAnInotifyOfTheProgram            which has the inode of the closed one
 //   9. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
-//  10. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
-//  11. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
+//  10. AStormKeepsNoOtherClosingBack
+//  11. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
+//  12. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
 //                                          without inotify
-//  12. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
-//  13. ADeathIsToldInAStormOfClosings      a hostile peer
+//  13. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
+//  14. ADeathIsToldInAStormOfClosings      a hostile peer
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -295,6 +296,30 @@ TEST_F(CloseWatches, AStormOfClosingsIsToldNowAndThen) {
   const int times = watched.times.load() - before;
   // Each is read at once with those that came since, some of which the kernel has merged.
   EXPECT_LE(times, 2 * (Clock::now() - begin) / milliseconds(10) + 4);
+}
+
+TEST_F(CloseWatches, AStormKeepsNoOtherClosingBack) {
+  const File file(path());
+  const File other;
+  std::atomic<bool> over{false};
+  std::atomic<int> times{0};
+  const auto stormy = CloseWatch::of(file.fd(), [&] {
+    while (!over.load()) usleep(100);
+    times.fetch_add(1);
+  });
+  const Watched calm(other);
+  ASSERT_TRUE(stormy && calm.watch);
+  // The kernel merges none of them, as no two that follow each other are alike.
+  constexpr int kMany = 4000;
+  for (int i = 0; i < kMany; ++i) {
+    const int again = file.again();
+    EXPECT_EQ(write(again, "x", 1), 1);
+    close(again);
+  }
+  other.open_and_close();
+  over.store(true);
+  calm.await(1);
+  EXPECT_LT(times.load(), kMany);
 }
 
 WaitSet make_set() { return WaitSet::make(WaitMode::kPark).value(); }
