@@ -40,7 +40,8 @@ bool FileNews::take(Tell tell) noexcept {
     std::memcpy(&event, events.data() + at, sizeof event);
     at += sizeof event + event.len;
     const bool lost = (event.mask & IN_Q_OVERFLOW) != 0;
-    tell(lost ? kNone : event.wd, (event.mask & IN_IGNORED) != 0);
+    // Among the lost may be that a watch is gone, which would stand for ever: all end.
+    tell(lost ? kNone : event.wd, lost || (event.mask & IN_IGNORED) != 0);
   }
   // In a storm others' news may lie behind thousands of one file's, and are not to wait for these.
   if (static_cast<std::size_t>(bytes) + sizeof(inotify_event) > events.size()) tell(kNone, false);

@@ -10,11 +10,12 @@
 //   8. SoIsAnInotifyOfTheProgram            which has the inode of the closed one
 //   9. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
 //  10. AStormKeepsNoOtherClosingBack
-//  11. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
-//  12. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
+//  11. NoneStandsBehindAnOverflow
+//  12. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
+//  13. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
 //                                          without inotify
-//  13. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
-//  14. ADeathIsToldInAStormOfClosings      a hostile peer
+//  14. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
+//  15. ADeathIsToldInAStormOfClosings      a hostile peer
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -320,6 +321,33 @@ TEST_F(CloseWatches, AStormKeepsNoOtherClosingBack) {
   over.store(true);
   calm.await(1);
   EXPECT_LT(times.load(), kMany);
+}
+
+TEST_F(CloseWatches, NoneStandsBehindAnOverflow) {
+  int most = 0;
+  if (!(std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> most) || most > 100'000) {
+    GTEST_SKIP() << "it does not overflow soon";
+  }
+  const File file(path());
+  std::atomic<bool> over{false};
+  const auto watch = CloseWatch::of(file.fd(), [&] {
+    while (!over.load()) usleep(100);
+  });
+  File going;
+  const Watched gone(going);
+  ASSERT_TRUE(watch && gone.watch);
+  for (int i = 0; i < most; ++i) {
+    const int again = file.again();
+    EXPECT_EQ(write(again, "x", 1), 1);
+    close(again);
+  }
+  going.close_it();  // nobody hears of it
+  over.store(true);
+  while (gone.watch->stands() || watch->stands()) usleep(100);
+  const Watched anew(file);
+  ASSERT_NE(anew.watch, nullptr);
+  file.open_and_close();
+  anew.await(1);
 }
 
 WaitSet make_set() { return WaitSet::make(WaitMode::kPark).value(); }
