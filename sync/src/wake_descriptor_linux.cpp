@@ -175,7 +175,7 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::beside(NativeHandle othe
     return epoll_ctl(state->outer.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
   };
   int error = add(state->event.get(), EPOLLIN);
-  if (error == 0) error = add(other, writing ? EPOLLOUT : EPOLLIN);
+  if (error == 0 && detail::is_handle(other)) error = add(other, writing ? EPOLLOUT : EPOLLIN);
   state->always = error == EPERM;  // a file
   if (error != 0 && !state->always) {
     return detail::system_error(error, "can't wait for the channel's descriptor by epoll");

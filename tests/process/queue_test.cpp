@@ -1,4 +1,4 @@
-// The lives of a POSIX message queue's ends (mq:), in every order, and what stands at its name.
+// The lives of a message queue's ends (mq: and sysv:), in every order, and what stands at its name.
 //
 //   1. WhoLeavesLastTakesTheNameAway
 //   2. WhatNobodyHasReadStaysForAReceiver
@@ -8,20 +8,20 @@
 //   6. AKilledSendersMessagesAreReadBeforeAnotherSenderComes
 //   7. AReceiverGoesOnWhereAKilledOneStopped
 //   8. ASenderWhoseReceiverLeftUnseenIsTold
-//   9. AnExistingQueuesGeometryWins
-//  10. LimitsAreNamed
-//  11. AQueueThatHasComeSinceStays
-//  12. RawQueuesAreAnybodys
-//  13. GarbageInAQueueIsCorrupt
-//  14. AReceiverThatComesWhileASenderOpensMeetsIt
-//  15. ADeathAtAnySystemCallBlocksNobody
-//  16. ItsDescriptorTellsOfMessagesAndOfADeath
+//   9. GarbageInAQueueIsCorrupt
+//  10. AReceiverThatComesWhileASenderOpensMeetsIt
+//  11. ADeathAtAnySystemCallBlocksNobody
+//  12. ItsDescriptorTellsOfMessagesAndOfADeath
+//  13. AnExistingQueuesGeometryWins
+//  14. LimitsAreNamed
+//  15. AQueueThatHasComeSinceStays
+//  16. RawQueuesAreAnybodys
 //  17. EachSystemCallMayFail
-#include <fcntl.h>
+//
+// The last ones are of POSIX queues alone; those of System V have sysv_queue_test.cpp.
 #include <gtest/gtest.h>
 #include <mqueue.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,9 +29,8 @@
 #include <utility>
 #include <vector>
 
-#include "conformance/channel_fixture.hpp"
 #include "process/each_system_call.hpp"
-#include "support/system_call_filter.hpp"
+#include "process/queue_fixture.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -39,44 +38,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-OpenOptions patient() { return {.wait = Deadline::after(seconds(60))}; }
-OpenOptions briefly() { return {.wait = Deadline::after(milliseconds(30))}; }
-
-class Queues : public Watchdog {
+class Queues : public QueuesOf, public ::testing::WithParamInterface<QueueKind> {
  protected:
-  Queues() : name_("/" + unique_word()), url_("mq:" + name_) {}
-  ~Queues() override { EXPECT_NE(mq_unlink(name_.c_str()), 0) << name_ << " was left behind"; }
-  [[nodiscard]] bool there() const {
-    const mqd_t queue = mq_open(name_.c_str(), O_RDONLY);
-    if (queue < 0) return false;
-    mq_close(queue);
-    return true;
-  }
-  template <class Handle>
-  static Handle opened(Result<Handle> handle) {
-    if (!handle) throw std::runtime_error(handle.error().message);
-    return std::move(handle).value();
-  }
-  [[nodiscard]] Sender sender(const std::string& options = "") const {
-    return opened(Sender::open(url_ + options, patient()));
-  }
-  [[nodiscard]] Receiver receiver(const std::string& options = "") const {
-    return opened(Receiver::open(url_ + options, patient()));
-  }
-  // A queue of somebody else's making.
-  [[nodiscard]] mqd_t foreign(long slots, long slot_bytes) const {
-    mq_attr attributes{};
-    attributes.mq_maxmsg = slots;
-    attributes.mq_msgsize = slot_bytes;
-    return mq_open(name_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK | O_CLOEXEC, 0600,
-                   &attributes);
-  }
-
-  std::string name_;
-  std::string url_;
+  Queues() : QueuesOf(GetParam()) {}
 };
 
-TEST_F(Queues, WhoLeavesLastTakesTheNameAway) {
+INSTANTIATE_TEST_SUITE_P(Kinds, Queues, ::testing::Values(kPosix, kSysv),
+                         [](const auto& kind) { return kind.param.name; });
+
+TEST_P(Queues, WhoLeavesLastTakesTheNameAway) {
   {
     auto [sender, receiver] = opened(open_pair(url_));
     ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
@@ -115,7 +85,7 @@ TEST_F(Queues, WhoLeavesLastTakesTheNameAway) {
   EXPECT_FALSE(there());
 }
 
-TEST_F(Queues, WhatNobodyHasReadStaysForAReceiver) {
+TEST_P(Queues, WhatNobodyHasReadStaysForAReceiver) {
   {
     Sender sender = this->sender();
     ASSERT_EQ(sender.send(bytes_of("one")), Status::kOk);
@@ -136,7 +106,7 @@ TEST_F(Queues, WhatNobodyHasReadStaysForAReceiver) {
   EXPECT_FALSE(there());
 }
 
-TEST_F(Queues, ASenderThatSentNothingLeavesNothing) {
+TEST_P(Queues, ASenderThatSentNothingLeavesNothing) {
   EXPECT_EQ(sender().close(), Status::kOk);
   EXPECT_FALSE(there());
   const auto receiver = Receiver::open(url_, briefly());
@@ -145,7 +115,7 @@ TEST_F(Queues, ASenderThatSentNothingLeavesNothing) {
   EXPECT_FALSE(there());
 }
 
-TEST_F(Queues, KeepKeepsTheName) {
+TEST_P(Queues, KeepKeepsTheName) {
   {
     auto [sender, receiver] = opened(open_pair(url_ + "?keep=1"));
     ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
@@ -159,7 +129,7 @@ TEST_F(Queues, KeepKeepsTheName) {
   EXPECT_EQ(remove(url_).error().code, ErrorCode::kNotFound);
 }
 
-TEST_F(Queues, ThereIsOneOfEachSide) {
+TEST_P(Queues, ThereIsOneOfEachSide) {
   auto [sender, receiver] = opened(open_pair(url_));
   EXPECT_EQ(Sender::open(url_, briefly()).error().code, ErrorCode::kBusy);
   EXPECT_EQ(Receiver::open(url_, briefly()).error().code, ErrorCode::kBusy);
@@ -168,7 +138,7 @@ TEST_F(Queues, ThereIsOneOfEachSide) {
   EXPECT_EQ(receive(receiver), "x");
 }
 
-TEST_F(Queues, AKilledSendersMessagesAreReadBeforeAnotherSenderComes) {
+TEST_P(Queues, AKilledSendersMessagesAreReadBeforeAnotherSenderComes) {
   run_and_kill([&] {
     auto sender = Sender::open(url_);
     if (!sender || sender->send(bytes_of("left")) != Status::kOk) return 1;
@@ -194,7 +164,7 @@ TEST_F(Queues, AKilledSendersMessagesAreReadBeforeAnotherSenderComes) {
   EXPECT_EQ(next.join(), 0);
 }
 
-TEST_F(Queues, AReceiverGoesOnWhereAKilledOneStopped) {
+TEST_P(Queues, AReceiverGoesOnWhereAKilledOneStopped) {
   Sender sender = this->sender();
   for (const char* text : {"1", "2", "3"}) ASSERT_EQ(sender.send(bytes_of(text)), Status::kOk);
   run_and_kill([&] {
@@ -210,7 +180,7 @@ TEST_F(Queues, AReceiverGoesOnWhereAKilledOneStopped) {
   EXPECT_EQ(receive(receiver), kEndOfStreamText);
 }
 
-TEST_F(Queues, ASenderWhoseReceiverLeftUnseenIsTold) {
+TEST_P(Queues, ASenderWhoseReceiverLeftUnseenIsTold) {
   Sender sender = this->sender();
   ASSERT_EQ(sender.send(bytes_of("read")), Status::kOk);
   {
@@ -224,93 +194,16 @@ TEST_F(Queues, ASenderWhoseReceiverLeftUnseenIsTold) {
   EXPECT_EQ(status, Status::kPeerGone);
 }
 
-TEST_F(Queues, AnExistingQueuesGeometryWins) {
-  const mqd_t queue = foreign(3, 100);
-  ASSERT_GE(queue, 0);
-  {
-    Sender sender = this->sender();
-    EXPECT_EQ(sender.max_message_bytes(), 92u);
-    EXPECT_EQ(sender.try_send(bytes_of(std::string(93, 'x'))), Status::kTooLarge);
-    EXPECT_EQ(sender.try_send(bytes_of(std::string(92, 'x'))), Status::kOk);
-    Receiver receiver = this->receiver();
-    EXPECT_EQ(receiver.max_message_bytes(), 92u);
-    EXPECT_EQ(receive(receiver), std::string(92, 'x'));
-    sender.close();
-    EXPECT_EQ(receive(receiver), kEndOfStreamText);
-  }
-  mq_close(queue);
-  const mqd_t again = foreign(3, 100);
-  ASSERT_GE(again, 0);
-  for (const char* option : {"?slots=4", "?slot_size=64"}) {
-    const auto other = Sender::open(url_ + option, briefly());
-    ASSERT_FALSE(other);
-    EXPECT_EQ(other.error().code, ErrorCode::kGeometryMismatch);
-  }
-  EXPECT_EQ(Sender::open(url_ + "?max=93", briefly()).error().code, ErrorCode::kInvalidCapacity);
-  EXPECT_TRUE(Sender::open(url_ + "?slots=3&slot_size=100&max=92", briefly()));
-  mq_close(again);
-}
-
-TEST_F(Queues, LimitsAreNamed) {
-  const auto large = Sender::open(url_ + "?slots=1000000", briefly());
-  ASSERT_FALSE(large);
-  EXPECT_EQ(large.error().code, ErrorCode::kInvalidCapacity);
-  EXPECT_NE(large.error().message.find("fs.mqueue.msg_max="), std::string::npos);
-  const auto wide = Sender::open(url_ + "?slot_size=1GiB", briefly());
-  ASSERT_FALSE(wide);
-  EXPECT_NE(wide.error().message.find("fs.mqueue.msgsize_max="), std::string::npos);
-}
-
-TEST_F(Queues, AQueueThatHasComeSinceStays) {
-  {
-    auto [sender, receiver] = opened(open_pair(url_));
-    ASSERT_EQ(mq_unlink(name_.c_str()), 0);
-    const mqd_t queue = foreign(2, 16);
-    ASSERT_GE(queue, 0);
-    mq_close(queue);
-    ASSERT_EQ(sender.send(bytes_of("on")), Status::kOk);
-    EXPECT_EQ(receive(receiver), "on");
-    sender.close();
-    EXPECT_EQ(receive(receiver), kEndOfStreamText);
-  }
-  EXPECT_EQ(mq_unlink(name_.c_str()), 0) << "another one's";
-}
-
-TEST_F(Queues, RawQueuesAreAnybodys) {
-  Sender one = sender("?framing=raw");
-  Sender two = sender("?framing=raw");
-  Receiver all = receiver("?framing=raw");
-  const mqd_t queue = mq_open(name_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  ASSERT_GE(queue, 0);
-  ASSERT_EQ(one.send(bytes_of("one")), Status::kOk);
-  std::vector<char> room(8192);
-  ASSERT_EQ(mq_receive(queue, room.data(), room.size(), nullptr), 3);
-  EXPECT_EQ(std::string(room.data(), 3), "one");
-  ASSERT_EQ(mq_send(queue, "foreign", 7, 5), 0);
-  ASSERT_EQ(two.send(bytes_of("two")), Status::kOk);
-  EXPECT_EQ(receive(all), "foreign");
-  EXPECT_EQ(receive(all), "two");
-  EXPECT_EQ(one.close(), Status::kOk);
-  EXPECT_EQ(two.close(), Status::kOk);
-  EXPECT_EQ(all.next(Deadline::after(milliseconds(100))).status(), Status::kTimedOut);
-  all.detach();
-  mq_close(queue);
-  EXPECT_TRUE(remove(url_)) << "it stays until it is removed";
-}
-
-TEST_F(Queues, GarbageInAQueueIsCorrupt) {
+TEST_P(Queues, GarbageInAQueueIsCorrupt) {
   for (const std::string& garbage : {std::string(""), std::string("x"), std::string(100, '\xff')}) {
-    const mqd_t queue = foreign(4, 128);
-    ASSERT_GE(queue, 0);
-    ASSERT_EQ(mq_send(queue, garbage.data(), garbage.size(), 0), 0);
-    mq_close(queue);
+    ASSERT_TRUE(GetParam().put(url_, garbage));
     Receiver receiver = this->receiver();
     EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
   }
 }
 
 // A sender that has come in, and gives way to the receiver that has met it, would be taken for dead.
-TEST_F(Queues, AReceiverThatComesWhileASenderOpensMeetsIt) {
+TEST_P(Queues, AReceiverThatComesWhileASenderOpensMeetsIt) {
   int moment = 0;
   for (bool there = true; there; ++moment) {
     SCOPED_TRACE("the sender stands at a system call, stop " + std::to_string(moment));
@@ -335,7 +228,7 @@ TEST_F(Queues, AReceiverThatComesWhileASenderOpensMeetsIt) {
 }
 
 // Whatever a sender or a receiver left when it died, the next two get on.
-TEST_F(Queues, ADeathAtAnySystemCallBlocksNobody) {
+TEST_P(Queues, ADeathAtAnySystemCallBlocksNobody) {
   const auto get_on = [&] {
     // What is left is read, or is nothing.
     for (int i = 0; i < 3; ++i) {
@@ -375,7 +268,7 @@ TEST_F(Queues, ADeathAtAnySystemCallBlocksNobody) {
   EXPECT_GT(of_receiver, 10);
 }
 
-TEST_F(Queues, ItsDescriptorTellsOfMessagesAndOfADeath) {
+TEST_P(Queues, ItsDescriptorTellsOfMessagesAndOfADeath) {
   Child child([&] {
     Sender sender = this->sender();
     if (sender.send(bytes_of("last words")) != Status::kOk) return 1;
@@ -407,58 +300,109 @@ TEST_F(Queues, ItsDescriptorTellsOfMessagesAndOfADeath) {
   EXPECT_EQ(receiver.status(), Status::kPeerDied);
 }
 
-TEST_F(Queues, EachSystemCallMayFail) {
-  struct Failing {
-    long call;
-    int error;
-    Status sending;
-    Status receiving;
-  };
-  const Failing table[]{
-      {SYS_mq_timedsend, EINTR, Status::kOk, Status::kOk},
-      {SYS_mq_timedsend, EAGAIN, Status::kOk, Status::kOk},
-      {SYS_mq_timedsend, ENOMEM, Status::kIoError, Status::kOk},
-      {SYS_mq_timedsend, EMSGSIZE, Status::kIoError, Status::kOk},
-      {SYS_mq_timedsend, EBADF, Status::kIoError, Status::kOk},
+class PosixQueues : public QueuesOf {
+ protected:
+  PosixQueues() : QueuesOf(kPosix) {}
+  [[nodiscard]] mqd_t foreign(long slots, long slot_bytes) const {
+    return foreign_posix(url_, slots, slot_bytes);
+  }
+  std::string name_ = posix_name(url_);
+};
+
+TEST_F(PosixQueues, AnExistingQueuesGeometryWins) {
+  const mqd_t queue = foreign(3, 100);
+  ASSERT_GE(queue, 0);
+  {
+    Sender sender = this->sender();
+    EXPECT_EQ(sender.max_message_bytes(), 92u);
+    EXPECT_EQ(sender.try_send(bytes_of(std::string(93, 'x'))), Status::kTooLarge);
+    EXPECT_EQ(sender.try_send(bytes_of(std::string(92, 'x'))), Status::kOk);
+    Receiver receiver = this->receiver();
+    EXPECT_EQ(receiver.max_message_bytes(), 92u);
+    EXPECT_EQ(receive(receiver), std::string(92, 'x'));
+    sender.close();
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  mq_close(queue);
+  const mqd_t again = foreign(3, 100);
+  ASSERT_GE(again, 0);
+  for (const char* option : {"?slots=4", "?slot_size=64"}) {
+    const auto other = Sender::open(url_ + option, briefly());
+    ASSERT_FALSE(other);
+    EXPECT_EQ(other.error().code, ErrorCode::kGeometryMismatch);
+  }
+  EXPECT_EQ(Sender::open(url_ + "?max=93", briefly()).error().code, ErrorCode::kInvalidCapacity);
+  EXPECT_TRUE(Sender::open(url_ + "?slots=3&slot_size=100&max=92", briefly()));
+  mq_close(again);
+}
+
+TEST_F(PosixQueues, LimitsAreNamed) {
+  const auto large = Sender::open(url_ + "?slots=1000000", briefly());
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, ErrorCode::kInvalidCapacity);
+  EXPECT_NE(large.error().message.find("fs.mqueue.msg_max="), std::string::npos);
+  const auto wide = Sender::open(url_ + "?slot_size=1GiB", briefly());
+  ASSERT_FALSE(wide);
+  EXPECT_NE(wide.error().message.find("fs.mqueue.msgsize_max="), std::string::npos);
+}
+
+TEST_F(PosixQueues, AQueueThatHasComeSinceStays) {
+  {
+    auto [sender, receiver] = opened(open_pair(url_));
+    ASSERT_EQ(mq_unlink(name_.c_str()), 0);
+    const mqd_t queue = foreign(2, 16);
+    ASSERT_GE(queue, 0);
+    mq_close(queue);
+    ASSERT_EQ(sender.send(bytes_of("on")), Status::kOk);
+    EXPECT_EQ(receive(receiver), "on");
+    sender.close();
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  EXPECT_EQ(mq_unlink(name_.c_str()), 0) << "another one's";
+}
+
+TEST_F(PosixQueues, RawQueuesAreAnybodys) {
+  Sender one = sender("?framing=raw");
+  Sender two = sender("?framing=raw");
+  EXPECT_EQ(one.wait_for_receiver(Deadline::after(seconds(60))), Status::kOk) << "who knows";
+  Receiver all = receiver("?framing=raw");
+  const mqd_t queue = mq_open(name_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(queue, 0);
+  ASSERT_EQ(one.send(bytes_of("one")), Status::kOk);
+  std::vector<char> room(8192);
+  ASSERT_EQ(mq_receive(queue, room.data(), room.size(), nullptr), 3);
+  EXPECT_EQ(std::string(room.data(), 3), "one");
+  ASSERT_EQ(mq_send(queue, "foreign", 7, 5), 0);
+  ASSERT_EQ(two.send(bytes_of("two")), Status::kOk);
+  EXPECT_EQ(receive(all), "foreign");
+  EXPECT_EQ(receive(all), "two");
+  EXPECT_EQ(one.close(), Status::kOk);
+  EXPECT_EQ(two.close(), Status::kOk);
+  EXPECT_EQ(all.next(Deadline::after(milliseconds(100))).status(), Status::kTimedOut);
+  all.detach();
+  mq_close(queue);
+  EXPECT_TRUE(remove(url_)) << "it stays until it is removed";
+}
+
+TEST_F(PosixQueues, EachSystemCallMayFail) {
+  expect_of_calls(std::vector<Failing>{
+      {SYS_mq_timedsend, EINTR, Status::kOk, Status::kWouldBlock},
+      {SYS_mq_timedsend, EAGAIN, Status::kOk, Status::kWouldBlock},
+      {SYS_mq_timedsend, ENOMEM, Status::kIoError, Status::kWouldBlock},
+      {SYS_mq_timedsend, EMSGSIZE, Status::kIoError, Status::kWouldBlock},
+      {SYS_mq_timedsend, EBADF, Status::kIoError, Status::kWouldBlock},
       {SYS_mq_timedreceive, EINTR, Status::kOk, Status::kWouldBlock},
       {SYS_mq_timedreceive, EAGAIN, Status::kOk, Status::kWouldBlock},
       {SYS_mq_timedreceive, ENOMEM, Status::kOk, Status::kIoError},
       {SYS_mq_timedreceive, EBADF, Status::kOk, Status::kIoError},
-  };
-  for (const Failing& failing : table) {
-    Child child([&] {
-      auto pair = open_pair(url_);
-      if (!pair || !forbid_system_call(failing.call, failing.error)) return 77;
-      const Status sending = pair->first.try_send(bytes_of("x"));
-      const Status receiving = pair->second.next(Deadline::now()).status();
-      const bool as_told = sending == failing.sending &&
-                           (receiving == failing.receiving ||
-                            (failing.call == SYS_mq_timedsend && receiving == Status::kWouldBlock));
-      _exit(as_told ? 0 : 10 + static_cast<int>(sending) * 16 + static_cast<int>(receiving));
-    });
-    const int result = child.join();
-    if (result == 77) GTEST_SKIP() << "no seccomp here";
-    EXPECT_EQ(result, 0) << failing.call << " " << failing.error;
-    static_cast<void>(remove(url_, true));
-  }
-  const std::pair<long, std::vector<int>> opening[]{
+  });
+  expect_message_of_opening(std::vector<std::pair<long, std::vector<int>>>{
       {SYS_mq_open, {EMFILE, ENFILE, ENOMEM, EACCES, ENOSPC, ENOSYS, EINVAL}},
       {SYS_mq_getsetattr, {EBADF}},
       {SYS_fcntl, {ENOLCK, EINVAL}},
       {SYS_mq_timedsend, {ENOMEM}},
       {SYS_mq_unlink, {EACCES}},
-  };
-  for (const auto& [call, errors] : opening) {
-    for (const int error : errors) {
-      Child child([&, call = call] {
-        if (!forbid_system_call(call, error)) return 77;
-        const auto sender = Sender::open(url_, briefly());
-        return sender || !sender.error().message.empty() ? 0 : 2;
-      });
-      EXPECT_EQ(child.join(), 0) << call << " " << error;
-      static_cast<void>(remove(url_, true));
-    }
-  }
+  });
 }
 
 }  // namespace

@@ -2,10 +2,14 @@
 #pragma once
 
 #include <mqueue.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -13,6 +17,14 @@
 #include <vector>
 
 namespace rondo::testing {
+
+// What a System V key leads to: a queue, and the semaphores beside it.
+inline int queue_at(std::uint32_t key) { return msgget(static_cast<key_t>(key), 0); }
+inline int semaphores_at(std::uint32_t key) { return semget(static_cast<key_t>(key), 0, 0); }
+inline void remove_at(std::uint32_t key) {
+  if (const int queue = queue_at(key); queue >= 0) msgctl(queue, IPC_RMID, nullptr);
+  if (const int set = semaphores_at(key); set >= 0) semctl(set, 0, IPC_RMID);
+}
 
 // What the tests of this process have named, and leave behind: goes at the process's end.
 class NamesOfTests {
@@ -29,16 +41,24 @@ class NamesOfTests {
       std::filesystem::remove("/dev/shm/rondo-" + word, ignored);
       mq_unlink(("/" + word).c_str());
     }
+    for (const std::uint32_t key : keys_) {
+      if (getpid() == owner_) remove_at(key);
+    }
   }
   void add(const std::string& word) {
     const std::lock_guard lock(mutex_);
     if (getpid() == owner_) words_.push_back(word);
+  }
+  void add(std::uint32_t key) {
+    const std::lock_guard lock(mutex_);
+    if (getpid() == owner_) keys_.push_back(key);
   }
 
  private:
   pid_t owner_ = getpid();
   std::mutex mutex_;
   std::vector<std::string> words_;
+  std::vector<std::uint32_t> keys_;
 };
 
 // A name that no other test uses, in this program or any other. The pid tells whose it is; the
@@ -50,6 +70,17 @@ inline std::string unique_word() {
                      std::to_string(now);
   NamesOfTests::instance().add(word);
   return word;
+}
+
+// A System V key that no other test uses. The pid tells whose it is: what stands there a killed one
+// with the same pid has left behind, and it goes.
+inline std::uint32_t unique_key() {
+  static std::atomic<std::uint32_t> counter{0};
+  const std::uint32_t key =
+      0x40000000u | (static_cast<std::uint32_t>(getpid()) & 0x3FFFFFu) << 8 | (counter++ & 0xFFu);
+  remove_at(key);
+  NamesOfTests::instance().add(key);
+  return key;
 }
 
 }  // namespace rondo::testing

@@ -15,7 +15,6 @@
 #include "open/queue.hpp"
 #include "open/queue_channel.hpp"
 #include "rondo/core/os.hpp"
-#include "rondo/core/user_ids.hpp"
 #include "stream/fd_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -143,11 +142,8 @@ Result<UniqueFd> open_or_make(const Url& url) {
 
 Result<void> check_queue(const Url& url, const PosixQueue& queue) {
   const FileStatus& status = queue.status();
-  const Permissions asked = url.options.segment.mode;
-  if (!asked.shared() && !is_own_user(status.owner)) {
-    return Error{ErrorCode::kForeignOwner,
-                 url.name() + " " + explain_mode(status.owner, status.group, status.mode, asked)};
-  }
+  auto owned = check_queue_owner(url, status.owner, status.group, status.mode);
+  if (!owned) return owned;
   const auto differs = [&](std::string_view option, auto wished, std::uint64_t found) {
     return Error{ErrorCode::kGeometryMismatch,
                  url.name() + " exists with " + std::string(option) + "=" + std::to_string(found) +

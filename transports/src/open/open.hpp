@@ -67,6 +67,11 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<ReceiverParts> open_mq_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_mq_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<void> remove_mq(const Url& url, bool even_if_used);
+// sysv: (sysv.cpp)
+[[nodiscard]] Result<SenderParts> open_sysv_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_sysv_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_sysv_pair(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<void> remove_sysv(const Url& url, bool even_if_used);
 
 // Errors where a scheme has no such end.
 [[nodiscard]] Result<SenderParts> no_lone_sender(const Url& url, const OpenOptions& options);

@@ -10,6 +10,7 @@
 #include "open/name.hpp"
 #include "open/open.hpp"
 #include "open/queue_end.hpp"
+#include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -161,6 +162,14 @@ Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options, Op
     if (const int error = (*end)->say_met(); error != 0) return not_held(url, "receiver", error);
     return make_receiver(std::move(*end), std::move(cleanup), url, options);
   });
+}
+
+Result<void> check_queue_owner(const Url& url, std::uint32_t owner, std::uint32_t group,
+                               Permissions mode) {
+  const Permissions asked = url.options.segment.mode;
+  if (asked.shared() || is_own_user(owner)) return {};
+  return Error{ErrorCode::kForeignOwner,
+               url.name() + " " + explain_mode(owner, group, mode, asked)};
 }
 
 Result<void> remove_queue(const Url& url, bool even_if_used, Queue& queue) {

@@ -133,6 +133,7 @@ PacketPort::Moved QueuePackets::receive(std::span<Room> rooms) noexcept {
 
 WaitResult QueuePackets::wait_for_receiver(Deadline deadline,
                                            const std::atomic<bool>* stop) noexcept {
+  if (raw_) return WaitResult::kReady;  // who reads it, if anybody, is not known
   GrowingPause pause;
   for (;;) {
     // In this order: the first one takes note of it.

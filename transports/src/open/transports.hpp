@@ -39,6 +39,7 @@ inline constexpr std::array kTransports{
               remove_unix_socket},
     Transport{Scheme::kTcp, open_socket_sender, open_socket_receiver, open_socket_pair},
     Transport{Scheme::kMq, open_mq_sender, open_mq_receiver, open_mq_pair, remove_mq},
+    Transport{Scheme::kSysv, open_sysv_sender, open_sysv_receiver, open_sysv_pair, remove_sysv},
 };
 static_assert(kTransports.size() == kSchemes.size() && one_row_each(kTransports));
 

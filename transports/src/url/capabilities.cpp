@@ -49,11 +49,11 @@ Capabilities of_stream(const ChannelOptions& options, bool authenticated) noexce
 }
 
 // Of a queue of the system's, which is anybody's if its packets are raw.
-Capabilities of_queue(const ChannelOptions& options) noexcept {
+Capabilities of_queue(const ChannelOptions& options, std::uint64_t max_message_bytes) noexcept {
   Capabilities can = of_stream(options, true);
   can.keeps_boundaries = true;
   can.many_senders = can.many_receivers = options.framing == Framing::kRaw;
-  can.max_message_bytes = std::uint64_t{16} << 20;  // HARD_MSGSIZEMAX of mq_overview(7)
+  can.max_message_bytes = max_message_bytes;
   return can;
 }
 
@@ -79,7 +79,14 @@ Capabilities capabilities(const Url& url) noexcept {
       can.keeps_boundaries = true;
       return can;
     }
-    case Scheme::kMq: return of_queue(url.options);
+    // HARD_MSGSIZEMAX of mq_overview(7)
+    case Scheme::kMq: return of_queue(url.options, std::uint64_t{16} << 20);
+    case Scheme::kSysv: {
+      // The largest kernel.msgmax.
+      Capabilities can = of_queue(url.options, (std::uint64_t{1} << 31) - 1);
+      can.own_descriptor = false;
+      return can;
+    }
   }
   return {};
 }

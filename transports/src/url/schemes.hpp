@@ -26,6 +26,8 @@ using CheckTarget = Result<void> (*)(std::string_view scheme, std::string_view t
 // "//HOST:PORT" (host_port.hpp).
 [[nodiscard]] Result<void> check_host_port(std::string_view scheme, std::string_view target);
 [[nodiscard]] Result<void> check_queue_name(std::string_view scheme, std::string_view name);
+// A key of 32 bits (sysv_key.hpp).
+[[nodiscard]] Result<void> check_sysv_key(std::string_view scheme, std::string_view key);
 [[nodiscard]] Result<void> check_descriptor(std::string_view scheme, std::string_view number);
 [[nodiscard]] Result<void> check_nothing(std::string_view scheme, std::string_view target);
 
@@ -136,6 +138,14 @@ inline constexpr std::array kSchemes{
               "wake_after",
               std::nullopt,
               "a POSIX message queue"},
+    SchemeRow{Scheme::kSysv,
+              "sysv",
+              "KEY",
+              check_sysv_key,
+              {},
+              "capacity max framing wait keep mode wake_every wake_bytes wake_after",
+              std::nullopt,
+              "a System V message queue, by its key: a number, decimal or with 0x, and not 0"},
 };
 
 // Whether `rows` have each of the first rows.size() schemes once.

@@ -65,8 +65,8 @@ class RONDO_API WakeDescriptor {
                                                                     Closing closing);
   // Readable when `other` is, a pipe or a socket (or writable: `writing`), and when signalled: for
   // an owner that holds in its own memory what came from there. Where `other` is always ready, as a
-  // file is, so is this. `pulse`: as above, of what the other descriptor does not tell. Errors: as
-  // above.
+  // file is, so is this. `pulse`: as above, of what the other descriptor does not tell; all there
+  // is where `other` is none (kNoHandle). Errors: as above.
   [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> beside(
       NativeHandle other, bool writing, Callback<std::uint64_t()> pulse = {});
 

@@ -20,6 +20,8 @@
 //                           be the other side; :PORT is every address of this machine, port 0 of a
 //                           listener any free one
 //   mq:/NAME                a POSIX message queue
+//   sysv:KEY                a System V message queue, by its key: a number, decimal or with 0x, and
+//                           not 0
 // Kinds of ring, and the options of each:
 //   'shm:NAME?capacity=16MiB&readers=64'
 //                           the default: messages from one sender to one receiver, or, with
@@ -53,9 +55,10 @@
 //                                              such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
 //                      unix-seqpacket tcp mq   64KiB, at most 4294967280)
+//                      sysv
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
 //                      unix-seqpacket tcp mq   and marks of our own; for other programs: lines: a
-//                                              line feed behind each; raw: bytes as they come;
+//                      sysv                    line feed behind each; raw: bytes as they come;
 //                                              length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
 //                                              Protocol Buffers are delimited (rondo, lines, raw,
@@ -73,7 +76,7 @@
 //                                              explicit)
 //   await_successor    shm shm+guarded file    wait for a successor of a peer that died or left; of
 //                      inproc                  shm+guarded the sender's (0 or 1)
-//   keep               shm file fifo mq        leave the name when the last one goes (0 or 1)
+//   keep               shm file fifo mq sysv   leave the name when the last one goes (0 or 1)
 //   start              shm file                what to do with what is there: any: take it up, or
 //                                              make it (the default); new: make it, or fail (a
 //                                              sender's); fresh: throw away what an earlier life
@@ -88,7 +91,7 @@
 //                                              number of a message, from 0 up)
 //   mode               shm shm+guarded file    permissions; default 0600 (octal permissions that
 //                      fifo unix               let the owner read and write, such as 0600 or 0660)
-//                      unix-seqpacket mq
+//                      unix-seqpacket mq sysv
 //   group              shm file                the group that the new file is given; with a mode
 //                                              such as 0660 (a group's number, or its name in
 //                                              /etc/group)
@@ -166,7 +169,8 @@ enum class Scheme : std::uint8_t {
   kGuarded,
   kUnixSeqpacket,
   kTcp,
-  kMq
+  kMq,
+  kSysv
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;

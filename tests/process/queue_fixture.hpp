@@ -1,0 +1,156 @@
+// Message queues of the system's (mq: and sysv:), for tests of channels over them.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <mqueue.h>
+#include <sys/msg.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <ostream>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/channel_fixture.hpp"
+#include "support/names.hpp"
+#include "support/system_call_filter.hpp"
+
+namespace rondo::testing {
+
+inline OpenOptions patient() { return {.wait = Deadline::after(std::chrono::seconds(60))}; }
+inline OpenOptions briefly() { return {.wait = Deadline::after(std::chrono::milliseconds(30))}; }
+
+// A kind of queue, and what a test does to one of it without us.
+struct QueueKind {
+  const char* name;
+  std::string (*fresh_url)();
+  bool (*there)(const std::string& url);
+  // Makes one, with a message.
+  bool (*put)(const std::string& url, const std::string& message);
+};
+
+inline void PrintTo(const QueueKind& kind, std::ostream* out) { *out << kind.name; }
+
+inline std::string posix_name(const std::string& url) { return url.substr(url.find(':') + 1); }
+inline std::uint32_t sysv_key(const std::string& url) {
+  return static_cast<std::uint32_t>(std::stoul(url.substr(url.find(':') + 1), nullptr, 0));
+}
+
+inline bool posix_there(const std::string& url) {
+  const mqd_t queue = mq_open(posix_name(url).c_str(), O_RDONLY | O_CLOEXEC);
+  if (queue < 0) return false;
+  mq_close(queue);
+  return true;
+}
+// One of somebody else's making.
+inline mqd_t foreign_posix(const std::string& url, long slots, long slot_bytes) {
+  mq_attr attributes{};
+  attributes.mq_maxmsg = slots;
+  attributes.mq_msgsize = slot_bytes;
+  return mq_open(posix_name(url).c_str(), O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK | O_CLOEXEC, 0600,
+                 &attributes);
+}
+inline bool put_posix(const std::string& url, const std::string& message) {
+  const mqd_t queue = foreign_posix(url, 4, 128);
+  if (queue < 0) return false;
+  const bool put = mq_send(queue, message.data(), message.size(), 0) == 0;
+  mq_close(queue);
+  return put;
+}
+
+struct SysvMessage {
+  long type;
+  char bytes[128];
+};
+inline bool put_sysv(int queue, long type, const std::string& text) {
+  SysvMessage message{type, {}};
+  std::copy(text.begin(), text.end(), message.bytes);
+  return msgsnd(queue, &message, text.size(), IPC_NOWAIT) == 0;
+}
+inline int foreign_sysv(const std::string& url) {
+  return msgget(static_cast<key_t>(sysv_key(url)), IPC_CREAT | IPC_EXCL | 0600);
+}
+
+inline constexpr QueueKind kPosix{"Posix", [] { return "mq:/" + unique_word(); }, posix_there,
+                                  put_posix};
+inline constexpr QueueKind kSysv{"Sysv", [] { return "sysv:" + std::to_string(unique_key()); },
+                                 [](const std::string& url) {
+                                   return queue_at(sysv_key(url)) >= 0 ||
+                                          semaphores_at(sysv_key(url)) >= 0;
+                                 },
+                                 [](const std::string& url, const std::string& message) {
+                                   return put_sysv(foreign_sysv(url), 7, message);
+                                 }};
+
+class QueuesOf : public Watchdog {
+ protected:
+  explicit QueuesOf(const QueueKind& kind) : kind_(kind), url_(kind.fresh_url()) {}
+  ~QueuesOf() override {
+    EXPECT_FALSE(there()) << url_ << " was left behind";
+    static_cast<void>(rondo::remove(url_, true));
+  }
+  [[nodiscard]] bool there() const { return kind_.there(url_); }
+  template <class Handle>
+  static Handle opened(Result<Handle> handle) {
+    if (!handle) throw std::runtime_error(handle.error().message);
+    return std::move(handle).value();
+  }
+  [[nodiscard]] Sender sender(const std::string& options = "") const {
+    return opened(Sender::open(url_ + options, patient()));
+  }
+  [[nodiscard]] Receiver receiver(const std::string& options = "") const {
+    return opened(Receiver::open(url_ + options, patient()));
+  }
+  struct Failing {
+    long call;
+    int error;
+    Status sending;
+    Status receiving;
+  };
+  void expect_of_calls(std::span<const Failing> table) const;
+  void expect_message_of_opening(std::span<const std::pair<long, std::vector<int>>> opening) const;
+
+  const QueueKind& kind_;
+  std::string url_;
+};
+
+// What becomes of a message where a call fails, once the ends are open.
+inline void QueuesOf::expect_of_calls(std::span<const Failing> table) const {
+  for (const Failing& failing : table) {
+    Child child([&] {
+      auto pair = open_pair(url_);
+      if (!pair || !forbid_system_call(failing.call, failing.error)) return 77;
+      const Status sending = pair->first.try_send(bytes_of("x"));
+      const Status receiving = pair->second.next(Deadline::now()).status();
+      const bool as_told = sending == failing.sending && receiving == failing.receiving;
+      _exit(as_told ? 0 : 10 + static_cast<int>(sending) * 16 + static_cast<int>(receiving));
+    });
+    const int result = child.join();
+    if (result == 77) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(result, 0) << failing.call << " " << failing.error;
+    static_cast<void>(rondo::remove(url_, true));
+  }
+}
+
+inline void QueuesOf::expect_message_of_opening(
+    std::span<const std::pair<long, std::vector<int>>> opening) const {
+  for (const auto& [call, errors] : opening) {
+    for (const int error : errors) {
+      Child child([&, call = call] {
+        if (!forbid_system_call(call, error)) return 77;
+        const auto sender = Sender::open(url_, briefly());
+        return sender || !sender.error().message.empty() ? 0 : 2;
+      });
+      EXPECT_EQ(child.join(), 0) << call << " " << error;
+      static_cast<void>(rondo::remove(url_, true));
+    }
+  }
+}
+
+}  // namespace rondo::testing

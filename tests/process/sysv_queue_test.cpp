@@ -1,0 +1,192 @@
+// What System V message queues (sysv:) have that POSIX ones do not; what both have is in
+// queue_test.cpp.
+//
+//   1. EachSystemCallMayFail
+//   2. ARemovedQueueEndsBothSides
+//   3. RemovedSemaphoresEndAWait
+//   4. AQueueThatHasBecomeTooSmallIsAnError
+//   5. ItsLimitsAreTheSystems
+//   6. SemaphoresOfOthersStay
+//   7. KeysAreNumbers
+//   8. RawQueuesAreAnybodys
+//   9. AForkedChildLeavesTheParentsPartsAlone
+#include <gtest/gtest.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "process/queue_fixture.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class SysvQueues : public QueuesOf {
+ protected:
+  SysvQueues() : QueuesOf(kSysv) {}
+  std::uint32_t key_ = sysv_key(url_);
+};
+
+TEST_F(SysvQueues, EachSystemCallMayFail) {
+  expect_of_calls(std::vector<Failing>{
+      {SYS_msgsnd, EINTR, Status::kOk, Status::kWouldBlock},
+      {SYS_msgsnd, EAGAIN, Status::kOk, Status::kWouldBlock},
+      {SYS_msgsnd, ENOMEM, Status::kIoError, Status::kWouldBlock},
+      {SYS_msgsnd, EACCES, Status::kIoError, Status::kWouldBlock},
+      {SYS_msgsnd, EINVAL, Status::kIoError, Status::kWouldBlock},
+      {SYS_msgrcv, EINTR, Status::kOk, Status::kWouldBlock},
+      {SYS_msgrcv, ENOMSG, Status::kOk, Status::kWouldBlock},
+      {SYS_msgrcv, E2BIG, Status::kOk, Status::kIoError},
+      {SYS_msgrcv, EACCES, Status::kOk, Status::kIoError},
+      {SYS_semop, ENOMEM, Status::kOk, Status::kOk},  // the doorbell; nobody sleeps
+      {SYS_semtimedop, EINTR, Status::kOk, Status::kOk},
+      {SYS_semtimedop, ENOMEM, Status::kOk, Status::kOk},
+      {SYS_semctl, EACCES, Status::kOk, Status::kOk},
+      {SYS_msgctl, EACCES, Status::kOk, Status::kOk},
+  });
+  expect_message_of_opening(std::vector<std::pair<long, std::vector<int>>>{
+      {SYS_msgget, {ENOMEM, EACCES, ENOSPC, ENOSYS}},
+      {SYS_msgctl, {EACCES, ENOSYS, EINVAL}},
+      {SYS_semget, {ENOMEM, EACCES, ENOSPC, EINVAL}},
+      {SYS_semctl, {EACCES, EINVAL}},
+      {SYS_semop, {ENOMEM, ENOSPC, ERANGE, EACCES, EIDRM}},
+      {SYS_semtimedop, {ENOMEM, ENOSPC, ERANGE, EACCES, EIDRM}},
+      {SYS_msgsnd, {ENOMEM}},
+  });
+}
+
+// As ipcrm(1) does it.
+TEST_F(SysvQueues, ARemovedQueueEndsBothSides) {
+  for (const bool semaphores_too : {false, true}) {
+    auto [sender, receiver] = opened(open_pair(url_));
+    ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+    EXPECT_EQ(receive(receiver), "x");
+    ASSERT_EQ(msgctl(queue_at(key_), IPC_RMID, nullptr), 0);
+    if (semaphores_too) remove_at(key_);
+    EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kPeerDied);
+    EXPECT_EQ(sender.try_send(bytes_of("x")), Status::kPeerGone);
+    // What comes at the key now is another queue, which stays.
+    auto [next_sender, next_receiver] = opened(open_pair(url_, patient()));
+    receiver.detach();
+    static_cast<void>(sender.close());
+    ASSERT_EQ(next_sender.send(bytes_of("y")), Status::kOk);
+    EXPECT_EQ(receive(next_receiver), "y");
+  }
+}
+
+TEST_F(SysvQueues, RemovedSemaphoresEndAWait) {
+  auto [sender, receiver] = opened(open_pair(url_));
+  ASSERT_EQ(semctl(semaphores_at(key_), 0, IPC_RMID), 0);
+  EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kPeerDied);
+  Status status = Status::kOk;
+  while (status == Status::kOk) {
+    status = sender.send(bytes_of(std::string(4000, 'x')), Deadline::after(seconds(60)));
+  }
+  EXPECT_EQ(status, Status::kPeerGone);
+  sender.close();
+  receiver.detach();
+  static_cast<void>(remove(url_, true));
+}
+
+TEST_F(SysvQueues, AQueueThatHasBecomeTooSmallIsAnError) {
+  Sender sender = this->sender();
+  msqid_ds status{};
+  ASSERT_EQ(msgctl(queue_at(key_), IPC_STAT, &status), 0);
+  status.msg_qbytes = 100;
+  ASSERT_EQ(msgctl(queue_at(key_), IPC_SET, &status), 0);
+  EXPECT_EQ(sender.send(bytes_of(std::string(200, 'x')), Deadline::after(seconds(60))),
+            Status::kIoError);
+}
+
+TEST_F(SysvQueues, ItsLimitsAreTheSystems) {
+  const auto large = Sender::open(url_ + "?max=1GiB", briefly());
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().code, ErrorCode::kInvalidCapacity);
+  EXPECT_NE(large.error().message.find("kernel.msgmax"), std::string::npos);
+  EXPECT_FALSE(there());
+  const Sender sender = this->sender();
+  msginfo info{};
+  ASSERT_GE(msgctl(0, IPC_INFO, reinterpret_cast<msqid_ds*>(&info)), 0);
+  EXPECT_EQ(sender.max_message_bytes(),
+            static_cast<std::size_t>(std::min(info.msgmax, info.msgmnb)) - 8);
+}
+
+TEST_F(SysvQueues, SemaphoresOfOthersStay) {
+  for (const int count : {3, 10, 20}) {
+    const int set = semget(static_cast<key_t>(key_), count, IPC_CREAT | IPC_EXCL | 0600);
+    ASSERT_GE(set, 0);
+    ASSERT_EQ(semctl(set, 6 % count, SETVAL, 5), 0);
+    const auto refused = Sender::open(url_, briefly());
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kForeignObject);
+    EXPECT_TRUE(remove(url_)) << "the queue alone";
+    EXPECT_EQ(semctl(set, 6 % count, GETVAL), 5);
+    ASSERT_EQ(semctl(set, 0, IPC_RMID), 0);
+  }
+}
+
+TEST_F(SysvQueues, KeysAreNumbers) {
+  for (const char* key : {"", "0", "0x0", "0x", "010", "-1", "x", "1x", "4294967296", "/tmp"}) {
+    const auto refused = Sender::open(std::string("sysv:") + key, briefly());
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidName) << key;
+  }
+  char hex[16];
+  std::snprintf(hex, sizeof hex, "0x%X", key_);
+  const Sender sender = this->sender();
+  EXPECT_EQ(Sender::open(std::string("sysv:") + hex, briefly()).error().code, ErrorCode::kBusy);
+}
+
+TEST_F(SysvQueues, RawQueuesAreAnybodys) {
+  Sender one = sender("?framing=raw");
+  Sender two = sender("?framing=raw");
+  EXPECT_EQ(one.wait_for_receiver(Deadline::after(seconds(60))), Status::kOk) << "who knows";
+  Receiver all = receiver("?framing=raw");
+  EXPECT_LT(semaphores_at(key_), 0) << "it needs none";
+  const int queue = queue_at(key_);
+  ASSERT_EQ(one.send(bytes_of("one")), Status::kOk);
+  SysvMessage message{};
+  ASSERT_EQ(msgrcv(queue, &message, sizeof message.bytes, 0, IPC_NOWAIT), 3);
+  EXPECT_EQ(message.type, 1);
+  EXPECT_EQ(std::string(message.bytes, 3), "one");
+  ASSERT_TRUE(put_sysv(queue, 1000, "foreign"));
+  ASSERT_TRUE(put_sysv(queue, 1, ""));
+  ASSERT_EQ(two.send(bytes_of("two")), Status::kOk);
+  EXPECT_EQ(receive(all), "foreign");
+  EXPECT_EQ(receive(all), "");
+  EXPECT_EQ(receive(all), "two");
+  EXPECT_EQ(one.close(), Status::kOk);
+  EXPECT_EQ(two.close(), Status::kOk);
+  EXPECT_EQ(all.next(Deadline::after(milliseconds(100))).status(), Status::kTimedOut);
+  Child puts([&] { return put_sysv(queue, 3, "later") ? 0 : 1; });
+  EXPECT_EQ(receive(all), "later");
+  EXPECT_EQ(puts.join(), 0);
+  all.detach();
+  EXPECT_TRUE(remove(url_)) << "it stays until it is removed";
+}
+
+// A child has its parent's handles, but not what they hold.
+TEST_F(SysvQueues, AForkedChildLeavesTheParentsPartsAlone) {
+  auto [sender, receiver] = opened(open_pair(url_));
+  Child child([&] {
+    { const Sender gone = std::move(sender); }
+    { const Receiver gone = std::move(receiver); }
+    return 0;
+  });
+  EXPECT_EQ(child.join(), 0);
+  EXPECT_EQ(Sender::open(url_, briefly()).error().code, ErrorCode::kBusy);
+  ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+  EXPECT_EQ(receive(receiver), "x");
+}
+
+}  // namespace
+}  // namespace rondo::testing

@@ -1,0 +1,381 @@
+// sysv: a System V message queue, by its key. Whoever comes first makes it; one that is there is
+// taken as it is. With framing=raw it is any program's queue: as many senders and receivers as
+// there are, and it stays.
+//
+// Such a queue has no descriptor: it can be neither locked nor waited for. So a queue whose ends
+// know of each other has a set of semaphores beside it, with the same key:
+//
+//   the parts that its ends hold    1 while a process has it; the kernel takes it back (SEM_UNDO)
+//   arrived, freed                  1 once a message has come, or gone, since the last wait: the
+//                                   other side's doorbell, with a deadline (semtimedop(2))
+//   magic, queue                    whose they are: the number of the queue in three pieces
+//
+// The set goes with its queue. Of one that has been left by another queue (ipcrm -q) the magic is
+// ours and the number is not: the next opener takes it away.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "endpoint/packets.hpp"
+#include "open/growing_pause.hpp"
+#include "open/name.hpp"
+#include "open/open.hpp"
+#include "open/queue.hpp"
+#include "open/queue_channel.hpp"
+#include "open/sysv_queues.hpp"
+#include "rondo/core/fork_check.hpp"
+#include "stream/fd_stream.hpp"
+#include "url/sysv_key.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+// Behind the parts.
+constexpr int kArrived = Queue::kParts;
+constexpr int kFreed = kArrived + 1;
+constexpr int kIdentity = kFreed + 1;
+constexpr int kIdentityWords = 4;
+constexpr int kSemaphores = kIdentity + kIdentityWords;
+
+constexpr std::int16_t kSysvMagic = 0x5256;
+
+// How long a wait takes at most before it looks again; of a queue without semaphores much less.
+constexpr std::chrono::milliseconds kSysvSlice{50};
+constexpr std::chrono::milliseconds kSysvRawPause{5};
+
+// 15 bits a piece: a semaphore counts up to 32767.
+std::array<std::int16_t, kIdentityWords> identity_for(SysvId queue) noexcept {
+  const auto piece = [&](int shift) {
+    return static_cast<std::int16_t>((queue >> shift) & 0x7FFF);
+  };
+  return {kSysvMagic, piece(0), piece(15), piece(30)};
+}
+
+bool has_been_removed(int error) noexcept { return error == EIDRM || error == EINVAL; }
+
+class SysvQueue final : public Queue {
+ public:
+  // `set`: kNoSysvId: it has none.
+  SysvQueue(std::uint32_t key, SysvId queue, SysvId set, std::size_t max_packet_bytes)
+      : key_(key), queue_(queue), set_(set), message_(kSysvTypeBytes + max_packet_bytes) {}
+  ~SysvQueue() override { SysvQueue::close(); }
+
+  int hold(Part part) noexcept override {
+    const int error = claim_semaphore(set_, number_of(part));
+    if (error == 0) held_ |= bit_of(part);
+    if (error == EACCES) return EPERM;  // the other one means that it is taken
+    return has_been_removed(error) ? EPIPE : error;
+  }
+  void drop(Part part) noexcept override {
+    // In a forked child it is still the parent's.
+    if ((held_ & bit_of(part)) == 0 || fork_check_.forked()) return;
+    held_ &= ~bit_of(part);
+    static_cast<void>(give_semaphore_back(set_, number_of(part)));
+  }
+  Presence held(Part part) const noexcept override {
+    int value = 0;
+    const int error = value_of_semaphore(set_, number_of(part), value);
+    // Where it is there no more none can have it.
+    if (error != 0) return has_been_removed(error) ? Presence::kAbsent : Presence::kUnknown;
+    return value == 0 ? Presence::kAbsent : Presence::kPresent;
+  }
+  std::size_t max_packet_bytes() const noexcept override {
+    return message_.size() - kSysvTypeBytes;
+  }
+  int send(std::span<const std::byte> packet) noexcept override;
+  int receive(std::span<std::byte> room, std::size_t& size_bytes) noexcept override;
+  bool any_messages() const noexcept override {
+    SysvQueueState state;
+    const int error = look_at_sysv_queue(queue_, state);
+    return error != 0 ? !has_been_removed(error) : state.messages > 0;
+  }
+  WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
+                  const std::atomic<bool>* stop) const noexcept override;
+  NativeHandle fd() const noexcept override { return kNoHandle; }
+  bool ready(Direction direction) const noexcept override;
+  bool leads_elsewhere() const noexcept override {
+    SysvId there = kNoSysvId;
+    const int error = find_sysv_queue(key_, false, there);
+    if (error != 0) return error == ENOENT;
+    int value = 0;
+    return there != queue_ ||
+           (set_ != kNoSysvId && has_been_removed(value_of_semaphore(set_, kIdentity, value)));
+  }
+  // The set last: one without its queue is taken away by the next opener, but a new one beside the
+  // old queue would know nothing of those who hold the old one's parts.
+  int remove() noexcept override {
+    int error = remove_sysv_queue(queue_);
+    if (has_been_removed(error)) error = 0;
+    if (error == 0 && set_ != kNoSysvId) static_cast<void>(remove_semaphores(set_));
+    return error;
+  }
+  void close() noexcept override {
+    for (int part = 0; part < kParts; ++part) drop(static_cast<Part>(part));
+  }
+
+ private:
+  static int number_of(Part part) noexcept { return static_cast<int>(part); }
+  static unsigned bit_of(Part part) noexcept { return 1u << static_cast<unsigned>(part); }
+  [[nodiscard]] bool is_there() const noexcept {
+    SysvQueueState state;
+    return !has_been_removed(look_at_sysv_queue(queue_, state));
+  }
+  // EINVAL is said of a message that is too large, too.
+  [[nodiscard]] int judge(int error) const noexcept {
+    return has_been_removed(error) ? (is_there() ? EMSGSIZE : EPIPE) : error;
+  }
+  void ring(int semaphore) const noexcept {
+    if (set_ != kNoSysvId) static_cast<void>(raise_semaphore(set_, semaphore));
+  }
+
+  std::uint32_t key_;
+  SysvId queue_;
+  SysvId set_;
+  unsigned held_ = 0;
+  std::vector<std::byte> message_;            // the call's, which has a type before the bytes
+  std::atomic<std::size_t> refused_bytes_{};  // of the packet that last found no room
+  ForkCheck fork_check_;
+  mutable Deadline::Clock::time_point gave_way_{};  // when a wait last gave its core away
+};
+
+int SysvQueue::send(std::span<const std::byte> packet) noexcept {
+  if (packet.size() > max_packet_bytes()) return EMSGSIZE;
+  std::memcpy(message_.data() + kSysvTypeBytes, packet.data(), packet.size());
+  const int error =
+      send_to_sysv_queue(queue_, std::span(message_).first(kSysvTypeBytes + packet.size()));
+  if (error == 0) ring(kArrived);
+  if (error != EAGAIN) return judge(error);
+  // relaxed: for a look that another one follows.
+  refused_bytes_.store(packet.size(), std::memory_order_relaxed);
+  // Somebody may have made the queue smaller than a message: then there never is room.
+  SysvQueueState state;
+  if (look_at_sysv_queue(queue_, state) != 0) return EAGAIN;
+  return state.max_bytes < std::max<std::size_t>(packet.size(), 1) ? EMSGSIZE : EAGAIN;
+}
+
+int SysvQueue::receive(std::span<std::byte> room, std::size_t& size_bytes) noexcept {
+  std::size_t size = 0;
+  if (const int error = receive_from_sysv_queue(queue_, message_, size); error != 0) {
+    return judge(error);
+  }
+  ring(kFreed);
+  if (size > room.size()) return E2BIG;
+  std::memcpy(room.data(), message_.data() + kSysvTypeBytes, size);
+  size_bytes = size;
+  return 0;
+}
+
+// True also of a queue that is there no more, which the next call finds out.
+bool SysvQueue::ready(Direction direction) const noexcept {
+  SysvQueueState state;
+  if (look_at_sysv_queue(queue_, state) != 0) return true;
+  if (direction == Direction::kRead) return state.messages > 0;
+  // relaxed: as in send(). As msgsnd(2) counts.
+  const std::size_t wanted = refused_bytes_.load(std::memory_order_relaxed);
+  return state.bytes + wanted <= state.max_bytes && state.messages < state.max_bytes;
+}
+
+WaitResult SysvQueue::wait(Direction direction, Deadline deadline, WaitMode mode,
+                           const std::atomic<bool>* stop) const noexcept {
+  if (mode != WaitMode::kAdaptive && mode != WaitMode::kPark) {
+    // The modes that do not park look at no descriptor.
+    return wait_for_descriptor(kNoHandle, direction, deadline, mode, stop, gave_way_);
+  }
+  const int doorbell = direction == Direction::kRead ? kArrived : kFreed;
+  const GrowingPause pause(kSysvRawPause);
+  for (;;) {
+    // relaxed: the flag orders nothing.
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
+    if (deadline.passed()) return WaitResult::kTimedOut;
+    // Whoever was killed before it rang has left its message, and others do not ring.
+    if (ready(direction)) return WaitResult::kReady;
+    if (set_ == kNoSysvId) {
+      pause.sleep(deadline);
+      continue;
+    }
+    const Deadline slice = earlier(deadline, Deadline::after(kSysvSlice));
+    const int error = await_semaphore(set_, doorbell, slice.remaining());
+    if (error == 0) return WaitResult::kReady;
+    if (error == EAGAIN || error == EINTR) continue;
+    // Somebody has taken them away: that nobody has the parts any more is seen behind a wait.
+    pause.sleep(deadline);
+    return WaitResult::kTimedOut;
+  }
+}
+
+// ---- opening ----
+
+std::string key_text(const Url& url) { return "key " + url.target; }
+
+Error cannot_make_sysv(const Url& url, std::string_view call, int error) {
+  switch (error) {
+    case ENOSYS:
+      return Error{ErrorCode::kUnsupported,
+                   url.name() + ": this system has no System V message queues"};
+    case ENOSPC:
+      return Error{ErrorCode::kNoSpace,
+                   url.name() +
+                       ": there are as many queues, or sets of semaphores, as the system "
+                       "allows (kernel.msgmni, kernel.sem); remove some (ipcs, ipcrm), or "
+                       "raise it"};
+    default: return system_error(url, call, error);
+  }
+}
+
+Error made_and_removed(const Url& url) {
+  return Error{ErrorCode::kReplaced, url.name() + " is made and removed again and again"};
+}
+
+constexpr int kSysvTurns = 100;  // others may make and remove them again and again
+
+constexpr std::string_view kSysvRemedy =
+    "raise kernel.msgmax, and kernel.msgmnb for queues that are made anew";
+
+struct FoundQueue {
+  SysvId id = kNoSysvId;
+  std::size_t max_packet_bytes = 0;
+};
+
+Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key) {
+  SysvLimits limits;
+  if (const int error = sysv_limits(limits); error != 0) {
+    return cannot_make_sysv(url, "msgctl", error);
+  }
+  for (int turn = 0; turn < kSysvTurns; ++turn) {
+    FoundQueue found;
+    int error = find_sysv_queue(key, true, found.id);
+    if (error == ENOENT) {
+      // Before there is one that would be left behind.
+      const auto enough = check_packet_limit(
+          url, std::min(limits.max_message_bytes, limits.queue_bytes), kSysvRemedy);
+      if (!enough) return enough.error();
+      error = make_sysv_queue(key, url.options.segment.mode, found.id);
+      if (error == EEXIST) continue;
+    }
+    if (has_been_removed(error)) continue;
+    if (error != 0) return cannot_make_sysv(url, "msgget", error);
+    SysvQueueState state;
+    error = look_at_sysv_queue(found.id, state);
+    if (has_been_removed(error)) continue;
+    if (error != 0) return system_error(url, "msgctl", error);
+    const auto& [user, group, mode] = state.owner;
+    if (auto sound = check_queue_owner(url, user, group, mode); !sound) return sound.error();
+    found.max_packet_bytes = std::min(limits.max_message_bytes, state.max_bytes);
+    if (auto enough = check_packet_limit(url, found.max_packet_bytes, kSysvRemedy); !enough) {
+      return enough.error();
+    }
+    return found;
+  }
+  return made_and_removed(url);
+}
+
+Error foreign_semaphores(const Url& url) {
+  return Error{ErrorCode::kForeignObject,
+               url.name() + ": the semaphores of " + key_text(url) +
+                   " are another program's (ipcs -s); choose another key, or framing=raw, which "
+                   "needs none"};
+}
+
+// Whether a set is that of this queue. Empty: it is another queue's of ours.
+std::optional<bool> belongs_to(SysvId set, SysvId queue, int& error) {
+  const auto expected = identity_for(queue);
+  std::array<int, kIdentityWords> found{};
+  for (int i = 0; i < kIdentityWords; ++i) {
+    error = value_of_semaphore(set, kIdentity + i, found[static_cast<std::size_t>(i)]);
+    if (error != 0) return false;
+  }
+  if (std::equal(found.begin(), found.end(), expected.begin())) return true;
+  if (found[0] == kSysvMagic) return std::nullopt;
+  return false;
+}
+
+// The set of a queue that was found, or a new one. Errors: kReplaced: the queue has gone meanwhile.
+Result<SysvId> semaphores_of(const Url& url, std::uint32_t key, SysvId queue) {
+  for (int turn = 0; turn < kSysvTurns; ++turn) {
+    SysvId set = kNoSysvId;
+    int error = find_semaphores(key, kSemaphores, set);
+    if (error == EINVAL) return foreign_semaphores(url);  // there are fewer
+    if (error == ENOENT) {
+      error = make_semaphores(key, kSemaphores, url.options.segment.mode, set);
+      if (error == EEXIST) continue;
+    }
+    if (error == EIDRM) continue;
+    if (error != 0) return cannot_make_sysv(url, "semget", error);
+    SysvOwner owner;
+    int count = 0;
+    error = look_at_semaphores(set, owner, count);
+    if (has_been_removed(error)) continue;
+    if (error != 0) return system_error(url, "semctl", error);
+    if (count != kSemaphores) return foreign_semaphores(url);
+    if (auto sound = check_queue_owner(url, owner.user, owner.group, owner.mode); !sound) {
+      return sound.error();
+    }
+    // A new one becomes the queue's.
+    error = fill_semaphores(set, kIdentity, identity_for(queue));
+    std::optional<bool> ours;
+    if (error == 0 || error == EAGAIN) ours = belongs_to(set, queue, error);
+    if (has_been_removed(error)) continue;
+    if (error != 0) return system_error(url, "semop", error);
+    if (ours == true) return set;
+    if (ours == false) return foreign_semaphores(url);
+    // Its queue has gone, or ours.
+    SysvId there = kNoSysvId;
+    if (find_sysv_queue(key, false, there) != 0 || there != queue) return made_and_removed(url);
+    error = remove_semaphores(set);
+    if (error != 0 && !has_been_removed(error)) return system_error(url, "semctl", error);
+  }
+  return made_and_removed(url);
+}
+
+Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url) {
+  const std::uint32_t key = *sysv_key_of(url.target);
+  const auto found = open_or_make_sysv(url, key);
+  if (!found) return found.error();
+  SysvId set = kNoSysvId;
+  if (packet_form(url) != PacketForm::kRaw) {
+    const auto semaphores = semaphores_of(url, key, found->id);
+    if (!semaphores) return semaphores.error();
+    set = *semaphores;
+  }
+  return std::unique_ptr<Queue>(
+      std::make_unique<SysvQueue>(key, found->id, set, found->max_packet_bytes));
+}
+
+}  // namespace
+
+Result<SenderParts> open_sysv_sender(const Url& url, const OpenOptions& options) {
+  return open_queue_sender(url, options, open_sysv_queue);
+}
+Result<ReceiverParts> open_sysv_receiver(const Url& url, const OpenOptions& options) {
+  return open_queue_receiver(url, options, open_sysv_queue);
+}
+Result<PairParts> open_sysv_pair(const Url& url, const OpenOptions& options) {
+  return open_queue_pair(url, options, open_sysv_queue);
+}
+
+Result<void> remove_sysv(const Url& url, bool even_if_used) {
+  const std::uint32_t key = *sysv_key_of(url.target);
+  SysvId found = kNoSysvId;
+  const int error = find_sysv_queue(key, false, found);
+  if (error == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
+  if (error != 0) return system_error(url, "msgget", error);
+  // Semaphores that are not the queue's stay.
+  SysvId set = kNoSysvId;
+  int ignored = 0;
+  const bool ours = find_semaphores(key, kSemaphores, set) == 0 &&
+                    belongs_to(set, found, ignored) == std::optional(true);
+  SysvQueue queue(key, found, ours ? set : kNoSysvId, 0);
+  return remove_queue(url, even_if_used, queue);
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,15 @@
+// The key of a System V queue, as a URL has it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// 32 bits, decimal or with 0x in front; not 0, which is IPC_PRIVATE. None: it is no key.
+[[nodiscard]] std::optional<std::uint32_t> sysv_key_of(std::string_view text) noexcept;
+
+}  // namespace rondo::inline RONDO_ABI::detail
