@@ -218,6 +218,9 @@ class PrintKind {
  private:
   void print_sent(std::string_view of_them) const {
     print_line("largest message", grouped(channel_.max_message_bytes) + " bytes");
+    if (channel_.header_bytes != 0) {
+      print_line("header", grouped(channel_.header_bytes) + " bytes in front of each message");
+    }
     print_line("sent", fmt::format("{} messages{}", grouped(channel_.messages), of_them));
   }
 
@@ -267,6 +270,7 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
 
 void add_counts(const ChannelInfo& channel, Json& json) {
   json["max_message_bytes"] = channel.max_message_bytes;
+  json["header_bytes"] = channel.header_bytes;
   json["messages"] = channel.messages;
   json["pending_bytes"] = channel.pending_bytes;
   json["reader_places"] = channel.reader_places();

@@ -48,6 +48,15 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Tcp", "tcp:", ChannelCase::Target::kPort, true, false},
 };
 
+// The same with headers in front of their messages.
+inline constexpr auto kHeaderCases = [] {
+  auto cases = kChannelCases;
+  for (ChannelCase& channel : cases) {
+    channel.options = channel.options.empty() ? "header=20" : "crc=1&header=20";
+  }
+  return cases;
+}();
+
 // Those whose sender waits for no receiver: they owe the contract of several receivers alone
 // (readers_conformance_test), as far as it is about lossy ones.
 inline constexpr std::array kLossyChannelCases{
@@ -94,7 +103,8 @@ inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity
     return "capacity=" + std::to_string(capacity) + (channel.options.empty() ? "" : "&") +
            std::string(channel.options);
   }
-  return "kind=mpmc&slot_size=2KiB&slots=" + std::to_string(capacity / 256);
+  return "kind=mpmc&slot_size=2KiB&slots=" + std::to_string(capacity / 256) +
+         (channel.options.empty() ? "" : "&") + std::string(channel.options);
 }
 // What ChannelInfo calls the capacity of such a channel.
 inline std::uint64_t capacity_of(const ChannelCase& channel, std::uint64_t capacity) {

@@ -33,6 +33,9 @@ namespace {
 INSTANTIATE_TEST_SUITE_P(Every, ChannelTest, ::testing::ValuesIn(kChannelCases),
                          [](const auto& channel) { return std::string(channel.param.name); });
 
+INSTANTIATE_TEST_SUITE_P(EveryWithHeader, ChannelTest, ::testing::ValuesIn(kHeaderCases),
+                         [](const auto& channel) { return std::string(channel.param.name); });
+
 TEST_P(ChannelTest, MessagesArriveInTheOrderTheyWereSent) {
   auto [sender, receiver] = open();
   constexpr std::uint64_t kMessages = 20'000;

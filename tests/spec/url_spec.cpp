@@ -20,7 +20,8 @@
 //  18. WhatAGuardedRingCannotDoIsRefusedWithTheReason
 //  19. ARingOfSlotsHasOptionsOfItsOwn
 //  20. APoolOfFramesHasOptionsOfItsOwn
-//  21. OnlyWhatLiesInASegmentOfThatNameHasOne
+//  21. AHeaderNeedsRoomAndFramesOfOurs
+//  22. OnlyWhatLiesInASegmentOfThatNameHasOne
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -368,6 +369,26 @@ TEST(Url, APoolOfFramesHasOptionsOfItsOwn) {
     EXPECT_THAT(refusal(std::string("shm:x?kind=frames&frame_size=") + size),
                 HasSubstr("such as 12MiB"));
   }
+}
+
+TEST(Url, AHeaderNeedsRoomAndFramesOfOurs) {
+  EXPECT_EQ(parsed("shm:x?header=16").options.header, 16u);
+  EXPECT_EQ(parsed("tcp://h:1?header=256&crc=1").options.header, 256u);
+  EXPECT_EQ(parsed("shm:x").options.header, std::nullopt);
+  for (const char* bytes : {"0", "257", "-1", "many", ""}) {
+    EXPECT_THAT(refusal(std::string("shm:x?header=") + bytes), HasSubstr("from 1 to 256"));
+  }
+  for (const char* framing : {"lines", "raw", "length32", "length32be", "varint"}) {
+    EXPECT_THAT(refusal(std::string("fifo:/x?header=8&framing=") + framing),
+                HasSubstr("what other programs send has no place for it"));
+  }
+  EXPECT_THAT(refusal("mq:/x?header=8&framing=raw"), HasSubstr("no place for it"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&header=250&slot_size=256"), HasSubstr("slot_size=256"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&header=256"), HasSubstr("slot_size=256"));
+  EXPECT_THAT(refusal("shm:x?kind=frames&header=17&frame_size=24"), HasSubstr("frame_size=24"));
+  EXPECT_THAT(refusal("fifo:/x?header=16&max=4294967280"), HasSubstr("no room for header=16"));
+  EXPECT_THAT(refusal("fifo:/x?header=256&capacity=64KiB&max=32760"), HasSubstr("it takes 128KiB"));
+  EXPECT_THAT(refusal("shm:x?header=256&capacity=256"), HasSubstr("capacity=256"));
 }
 
 TEST(Url, OnlyWhatLiesInASegmentOfThatNameHasOne) {

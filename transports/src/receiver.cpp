@@ -32,6 +32,7 @@ Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
       notifier_(parts.notifier),
       elsewhere_(parts.elsewhere),
       gives_back_slowly_(parts.elsewhere),
+      headers_(parts.header_bytes),
       polls_per_fetch_(parts.polls_per_fetch),
       backend_(std::move(parts.backend)),
       mpmc_(parts.mpmc),
@@ -43,6 +44,7 @@ Receiver::Receiver(Receiver&& other) noexcept
       status_(std::exchange(other.status_, Status::kClosed)),
       elsewhere_(other.elsewhere_),
       gives_back_slowly_(other.gives_back_slowly_),
+      headers_(other.headers_),
       polls_per_fetch_(other.polls_per_fetch_),
       backend_(std::move(other.backend_)),
       mpmc_(std::exchange(other.mpmc_, nullptr)),
@@ -56,6 +58,7 @@ Receiver& Receiver::operator=(Receiver&& other) noexcept {
   status_ = std::exchange(other.status_, Status::kClosed);
   elsewhere_ = other.elsewhere_;
   gives_back_slowly_ = other.gives_back_slowly_;
+  headers_ = other.headers_;
   polls_per_fetch_ = other.polls_per_fetch_;
   backend_ = std::move(other.backend_);
   mpmc_ = std::exchange(other.mpmc_, nullptr);
@@ -65,7 +68,21 @@ Receiver& Receiver::operator=(Receiver&& other) noexcept {
 
 Receiver::~Receiver() { detach(); }
 
+std::span<const std::byte> Receiver::behind_header(std::span<const std::byte> record) noexcept {
+  if (record.data() == nullptr) return {};
+  if (record.size() >= headers_.room) return record.subspan(headers_.room);
+  // In our own ring it stays where it is, in the way of all that follows.
+  if (elsewhere_) give_back();
+  mpmc_ = nullptr;
+  refusal_ = status_ = Status::kCorrupt;
+  return {};
+}
+
 std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
+  return message_in(fetch_record_slowly(deadline));
+}
+
+std::span<const std::byte> Receiver::fetch_record_slowly(Deadline deadline) noexcept {
   refusal_ = status_;
   if (status_ != Status::kOk) return {};
   if (!elsewhere_) {
@@ -211,17 +228,19 @@ detail::TsanSync Receiver::tsan_sync() const noexcept {
 }
 
 std::size_t Receiver::max_message_bytes() const noexcept {
-  return backend_ != nullptr ? backend_->max_message_bytes(consumer_)
-                             : consumer_.max_record_bytes();
+  return headers_.message_of(backend_ != nullptr ? backend_->max_message_bytes(consumer_)
+                                                 : consumer_.max_record_bytes());
 }
 
 ChannelInfo Receiver::info() const {
   ChannelInfo info;
   info.max_message_bytes = max_message_bytes();
+  info.header_bytes = headers_.bytes;
   info.messages = consumer_.sequence();
   if (backend_ == nullptr) return info;
   backend_->name(info);
   backend_->describe(consumer_, info);
+  info.max_message_bytes = max_message_bytes();  // of the ring it says what a record has
   return info;
 }
 

@@ -31,7 +31,9 @@ Sender::Sender(detail::SenderParts&& parts) noexcept
       exceptions_(std::uncaught_exceptions()),
       backend_(std::move(parts.backend)),
       mpmc_(parts.mpmc),
-      elsewhere_(parts.elsewhere) {}
+      elsewhere_(parts.elsewhere),
+      in_our_ring_(!parts.elsewhere && parts.header_bytes == 0),
+      headers_(parts.header_bytes) {}
 
 Sender::Sender(Sender&& other) noexcept
     : producer_(std::move(other.producer_)),
@@ -42,7 +44,9 @@ Sender::Sender(Sender&& other) noexcept
       backend_(std::move(other.backend_)),
       mpmc_(other.mpmc_),
       elsewhere_(other.elsewhere_),
-      holds_(other.holds_) {
+      holds_(other.holds_),
+      in_our_ring_(other.in_our_ring_),
+      headers_(other.headers_) {
   other.stop(Status::kClosed);
 }
 
@@ -58,6 +62,8 @@ Sender& Sender::operator=(Sender&& other) noexcept {
   mpmc_ = other.mpmc_;
   elsewhere_ = other.elsewhere_;
   holds_ = other.holds_;
+  in_our_ring_ = other.in_our_ring_;
+  headers_ = other.headers_;
   other.stop(Status::kClosed);
   return *this;
 }
@@ -77,6 +83,27 @@ void Sender::stop(Status status) noexcept {
   producer_.stop();
   mpmc_ = nullptr;
   if (backend_ != nullptr && backend_->wake() != nullptr) backend_->wake()->signal();
+}
+
+std::byte* Sender::reserve_behind_header(std::size_t size_bytes, Deadline deadline) noexcept {
+  std::byte* const record = reserve_record(headers_.record_of(size_bytes), deadline);
+  if (record == nullptr) return nullptr;
+  room_came();
+  const detail::CopyInLibrary copying;
+  // Also what pads it: none of what the memory held before gets out.
+  std::memset(record, 0, headers_.room);
+  return record + headers_.room;
+}
+
+Status Sender::send_behind_header(std::span<const std::byte> message, Deadline deadline,
+                                  Wake wake) noexcept {
+  std::byte* const bytes = reserve_behind_header(message.size(), deadline);
+  if (bytes == nullptr) return refusal_;
+  {
+    const detail::CopyInLibrary copying;
+    if (!message.empty()) std::memcpy(bytes, message.data(), message.size());
+  }
+  return commit_record(headers_.record_of(message.size()), deadline, wake);
 }
 
 Status Sender::send_slowly(std::span<const std::byte> message, Deadline deadline,
@@ -115,7 +142,7 @@ std::byte* Sender::reserve_or_rest(std::size_t size_bytes, Deadline deadline) no
   constexpr int kTurns = 4;  // somebody may make us look again and again
   const bool waits = deadline != Deadline::now();
   // Room in our own ring has been looked for.
-  if (!elsewhere_ && !waits && backend_->wake()->asleep() && size_bytes <= max_message_bytes()) {
+  if (!elsewhere_ && !waits && backend_->wake()->asleep() && size_bytes <= max_record_bytes()) {
     refusal_ = tell_all(Deadline::now());
     if (refusal_ == Status::kOk) refusal_ = Status::kWouldBlock;
     return nullptr;
@@ -173,8 +200,9 @@ Result<NativeHandle> Sender::fd() {
 bool Sender::arm(std::size_t size_bytes) noexcept {
   if (status_ != Status::kOk || size_bytes > max_message_bytes() || !fd()) return false;
   // Found, it is still there to be claimed.
-  if (!elsewhere_ && ask_backend(size_bytes, Deadline::now()) != nullptr) return false;
-  return status_ == Status::kOk && rest(size_bytes);
+  const std::size_t record_bytes = headers_.record_of(size_bytes);
+  if (!elsewhere_ && ask_backend(record_bytes, Deadline::now()) != nullptr) return false;
+  return status_ == Status::kOk && rest(record_bytes);
 }
 
 Status Sender::commit_elsewhere(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
@@ -262,13 +290,18 @@ Status Sender::leave(Status status, Deadline deadline) noexcept {
   Status result = Status::kForked;
   if (!backend_->forked()) result = backend_->close(producer_, notifier_, status, deadline);
   stop(Status::kClosed);
-  elsewhere_ = true;       // a claim that is still held lies nowhere any more
+  elsewhere_ = true;  // a claim that is still held lies nowhere any more
+  in_our_ring_ = false;
   notifier_ = Notifier();  // its words go away with the backend
   backend_ = nullptr;
   return result;
 }
 
 std::size_t Sender::max_message_bytes() const noexcept {
+  return headers_.message_of(max_record_bytes());
+}
+
+std::size_t Sender::max_record_bytes() const noexcept {
   return backend_ != nullptr ? backend_->max_message_bytes(producer_)
                              : producer_.max_record_bytes();
 }
@@ -303,10 +336,12 @@ Status Sender::wait_for_receivers(std::uint32_t count, Deadline deadline) noexce
 ChannelInfo Sender::info() const {
   ChannelInfo info;
   info.max_message_bytes = max_message_bytes();
+  info.header_bytes = headers_.bytes;
   info.messages = producer_.sequence();
   if (backend_ == nullptr) return info;
   backend_->name(info);
   backend_->describe(producer_, info);
+  info.max_message_bytes = max_message_bytes();  // of the ring it says what a record has
   return info;
 }
 
@@ -324,16 +359,16 @@ void Sender::abandon_batch() noexcept {
   if (backend_->wake() != nullptr) backend_->wake()->signal();
 }
 
-std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
-  if (std::byte* const bytes = sender_->producer_.try_reserve(size_bytes)) [[likely]] {
-    sender_->producer_.commit(size_bytes);
+std::byte* Sender::Batch::add(std::size_t record_bytes) noexcept {
+  if (std::byte* const bytes = sender_->producer_.try_reserve(record_bytes)) [[likely]] {
+    sender_->producer_.commit(record_bytes);
     return bytes;
   }
   Sender& sender = *sender_;
   sender.refusal_ = sender.status_;
   if (sender.status_ != Status::kOk) return nullptr;
   std::byte* const bytes =
-      sender.backend_->add(sender.producer_, sender.notifier_, size_bytes, sender.refusal_);
+      sender.backend_->add(sender.producer_, sender.notifier_, record_bytes, sender.refusal_);
   if (detail::is_final(sender.refusal_)) sender.stop(sender.refusal_);
   if (sender.refusal_ != Status::kWouldBlock || bytes != nullptr) return bytes;
   // As ask_backend(): what was sent before the batch.
@@ -341,7 +376,7 @@ std::byte* Sender::Batch::add(std::size_t size_bytes) noexcept {
   if (sender.refusal_ != Status::kOk) return nullptr;
   sender.refusal_ = Status::kWouldBlock;
   // Room for a batch's next message is room all the same.
-  if (sender.backend_->wake() != nullptr) static_cast<void>(sender.rest(size_bytes));
+  if (sender.backend_->wake() != nullptr) static_cast<void>(sender.rest(record_bytes));
   return nullptr;
 }
 

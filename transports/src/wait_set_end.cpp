@@ -74,7 +74,8 @@ bool WaitSetEnd::has_something(bool before_sleep) const noexcept {
   }
   Sender& sender = *sender_;
   if (sender.status_ != Status::kOk || sender.backend_->forked()) return true;
-  return sender.backend_->stirs(sender.producer_, size_bytes_, before_sleep);
+  return sender.backend_->stirs(sender.producer_, sender.headers_.record_of(size_bytes_),
+                                before_sleep);
 }
 
 void WaitSetEnd::tell_all() const noexcept {

@@ -389,8 +389,9 @@ struct SenderParts {
   record_ring::Producer producer;
   Notifier notifier;
   std::unique_ptr<SenderBackend> backend;
-  bool elsewhere = false;        // messages do not lie in the producer's ring, which is shut
-  MpmcSendPath* mpmc = nullptr;  // inside the backend, if that is what it has
+  bool elsewhere = false;          // messages do not lie in the producer's ring, which is shut
+  MpmcSendPath* mpmc = nullptr;    // inside the backend, if that is what it has
+  std::uint32_t header_bytes = 0;  // of the user's, in front of each message
 };
 struct ReceiverParts {
   record_ring::Consumer consumer;
@@ -401,6 +402,7 @@ struct ReceiverParts {
   std::uint32_t polls_per_fetch = 1;
   bool elsewhere = false;  // as above
   MpmcReceivePath* mpmc = nullptr;
+  std::uint32_t header_bytes = 0;
 };
 using PairParts = std::pair<SenderParts, ReceiverParts>;
 

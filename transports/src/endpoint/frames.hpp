@@ -33,7 +33,8 @@ namespace rondo::inline RONDO_ABI::detail {
 // What stands in the pool, into `info`, whose participants stand already.
 void describe_pool(const FramePoolParts& parts, ChannelInfo& info);
 // Of a pool that one does not take part in.
-void inspect_pool(const Segment& segment, const Url& url, ChannelInfo& info);
+void inspect_pool(const Segment& segment, const Geometry& geometry, const Url& url,
+                  ChannelInfo& info);
 
 // One handle's place at a pool. Destroyed without leave(), it is that of a dead participant.
 class PoolMembership {

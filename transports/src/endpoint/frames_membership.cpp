@@ -63,9 +63,11 @@ Result<std::uint64_t> size_of_pool(const Url& url) {
   return layout->total_bytes;
 }
 
-void inspect_pool(const Segment& segment, const Url&, ChannelInfo& info) {
+void inspect_pool(const Segment& segment, const Geometry& geometry, const Url& url,
+                  ChannelInfo& info) {
   info.kind = FramesInfo();
-  if (const auto parts = frame_pool::attach(segment.bytes())) describe_pool(*parts, info);
+  const auto parts = frame_pool::attach(segment.bytes(), geometry, url.name());
+  if (parts) describe_pool(*parts, info);
 }
 
 void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {

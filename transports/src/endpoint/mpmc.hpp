@@ -49,7 +49,8 @@ struct NameKeeper {
 // What stands in the ring, and what has been recovered by whom, into `info`.
 void describe_mpmc(const MpmcParts& parts, ChannelInfo& info);
 // Of a ring that one does not take part in.
-void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info);
+void inspect_slots(const Segment& segment, const Geometry& geometry, const Url& url,
+                   ChannelInfo& info);
 
 // One handle's place in an mpmc ring. Destroyed without leave(), it is that of a dead participant.
 class MpmcMembership {

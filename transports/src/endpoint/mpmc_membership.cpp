@@ -65,9 +65,10 @@ bool slots_are_sized(const ChannelOptions& options) noexcept {
   return options.slots.has_value() || options.slot_bytes.has_value();
 }
 
-void inspect_slots(const Segment& segment, const Url& url, ChannelInfo& info) {
+void inspect_slots(const Segment& segment, const Geometry& geometry, const Url& url,
+                   ChannelInfo& info) {
   info.kind = MpmcInfo();
-  const auto parts = mpmc_attach(segment.bytes(), url.name());
+  const auto parts = mpmc_attach(segment.bytes(), geometry, url.name());
   if (parts) describe_mpmc(*parts, info);
 }
 

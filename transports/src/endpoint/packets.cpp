@@ -11,7 +11,8 @@ PacketForm packet_form(const Url& url) noexcept {
 
 Result<void> check_packet_limit(const Url& url, std::size_t max_packet_bytes,
                                 std::string_view remedy) {
-  const std::size_t overhead = packet_overhead(packet_form(url));
+  const std::size_t overhead =
+      packet_overhead(packet_form(url)) + MessageHeaders(url.options.header.value_or(0)).room;
   const std::size_t most = max_packet_bytes > overhead ? max_packet_bytes - overhead : 0;
   if (most > 0 && url.options.max_bytes.value_or(0) <= most) return {};
   return Error{ErrorCode::kInvalidCapacity,
@@ -24,7 +25,8 @@ Result<SenderParts> make_packet_sender(std::unique_ptr<PacketPort> port, Pending
                                        const Url& url, const OpenOptions& options) {
   return make_staged_sender(
       [&](const Staging& staging) {
-        return std::make_unique<PacketOutlet>(std::move(port), staging.parts, packet_form(url));
+        return std::make_unique<PacketOutlet>(std::move(port), staging.parts, packet_form(url),
+                                              url.options.header.value_or(0));
       },
       std::move(cleanup), url, options);
 }
@@ -36,7 +38,8 @@ Result<ReceiverParts> make_packet_receiver(std::unique_ptr<PacketPort> port, Pen
   return make_staged_receiver(
       [&](const Staging& staging, record_ring::Producer producer) {
         return std::make_unique<PacketInlet>(std::move(port), std::move(producer), staging.chunk,
-                                             packet_form(url), start);
+                                             packet_form(url), start,
+                                             url.options.header.value_or(0));
       },
       chunk_bytes, std::move(cleanup), url, options);
 }

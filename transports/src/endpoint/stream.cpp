@@ -12,11 +12,15 @@ namespace {
 // Between two looks at the clock while bytes come and no message is whole.
 constexpr std::uint32_t kMovesAtOnce = 64;
 
+MessageHeaders headers_of(const ChannelOptions& options) noexcept {
+  return MessageHeaders(options.header.value_or(0));
+}
+
 std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
   if (options.capacity) return *options.capacity;
   const std::uint64_t largest =
       std::max(options.max_bytes.value_or(0), options.block_bytes.value_or(0));
-  if (largest > 0 || options.max_bytes) return capacity_for(largest);
+  if (largest > 0 || options.max_bytes) return capacity_for(headers_of(options).record_of(largest));
   return ChannelOptions::kDefaultStaging;
 }
 
@@ -167,7 +171,9 @@ Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cl
   auto backend = std::make_unique<StreamSender>(std::move(outlet), std::move(staging).value(),
                                                 std::move(cleanup), url, options);
   // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.
-  return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
+  SenderParts parts{*std::move(producer), Notifier(), std::move(backend)};
+  parts.header_bytes = url.options.header.value_or(0);
+  return parts;
 }
 
 Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t chunk_bytes,
@@ -180,7 +186,9 @@ Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t ch
   auto inlet = make(*staging, *std::move(producer));
   auto backend = std::make_unique<StreamReceiver>(std::move(inlet), std::move(staging).value(),
                                                   std::move(cleanup), url, options);
-  return ReceiverParts{*std::move(consumer), Notifier(), std::move(backend)};
+  ReceiverParts parts{*std::move(consumer), Notifier(), std::move(backend)};
+  parts.header_bytes = url.options.header.value_or(0);
+  return parts;
 }
 
 std::uint64_t staged_bytes(const ChannelOptions& options) noexcept {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "endpoint/broadcast.hpp"
+#include "open/header_of.hpp"
 #include "open/name.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/out_of_memory.hpp"
@@ -70,6 +71,7 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
   if (!ring) return std::move(ring).error();
   const auto parts = record_ring::attach(ring->bytes(), url.name());
   if (!parts) return parts.error();
+  write_header_bytes(ring->bytes(), url);
   const auto fd = ring->open_description(Access::kReadOnly);
   if (!fd) return fd.error();
   OwnedFd ring_fd(*fd);

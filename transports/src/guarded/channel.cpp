@@ -9,6 +9,7 @@
 #include "endpoint/record.hpp"
 #include "guarded/acceptor.hpp"
 #include "guarded/connector.hpp"
+#include "open/header_of.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
 
@@ -253,16 +254,21 @@ Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const
     backend =
         std::make_unique<GuardedSender<RingSender>>(std::move(acceptor), *producer, url, options);
   }
-  return SenderParts{*std::move(producer), Notifier(), std::move(backend)};
+  SenderParts parts{*std::move(producer), Notifier(), std::move(backend)};
+  parts.header_bytes = url.options.header.value_or(0);
+  return parts;
 }
 
 Result<ReceiverParts> make_receiver(GuardedConnector connector, const Url& url,
                                     const OpenOptions& options) {
+  const std::uint32_t header = connector.header_bytes();
   auto joined_ring = std::move(connector).join();
   // No receiver comes back to a part of a guarded ring: its name is for people alone.
   Url named = url;
   named.options.reader_name = options.name;
-  return make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, named, options);
+  return behind_headers(
+      make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, named, options),
+      header);
 }
 
 // A receiver can wait for a successor of a sender that has left, but not of one whose ring it has:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "guarded/acceptor.hpp"
+#include "open/header_of.hpp"
 #include "rondo/core/instance_id.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/segment_header.hpp"
@@ -161,7 +162,11 @@ Result<void> GuardedConnector::take_offer(const GuardedOffer& offer, const Owned
   if (!ring) {
     return Error{ring.error().code, url_.name() + ": " + ring.error().message};
   }
-  const auto parts = record_ring::attach(ring->bytes(), url_.name());
+  auto geometry = check_header(ring->bytes(), RingKind::kRecord, url_.name());
+  if (!geometry) return geometry.error();
+  header_bytes_ = take_header_bytes(*geometry);
+  if (auto agreed = check_header_bytes(url_, header_bytes_); !agreed) return agreed;
+  const auto parts = record_ring::attach(ring->bytes(), *geometry, url_.name());
   if (!parts) return parts.error();
   if (auto agreed = check_requested(url_, *parts); !agreed) return agreed;
   parts_ = *parts;

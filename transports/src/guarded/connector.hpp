@@ -50,6 +50,8 @@ class GuardedConnector {
     std::unique_ptr<Membership> membership;
     RecordParts parts;
   };
+  // Of the user's in front of each message, as the sender said.
+  [[nodiscard]] std::uint32_t header_bytes() const noexcept { return header_bytes_; }
   // Once step() has said true.
   [[nodiscard]] JoinedRing join() &&;
 
@@ -65,6 +67,7 @@ class GuardedConnector {
   std::optional<Segment> ring_;  // none: the offer has not come yet
   std::unique_ptr<GuardedPart> part_;
   RecordParts parts_{};
+  std::uint32_t header_bytes_ = 0;
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

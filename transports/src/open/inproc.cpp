@@ -11,6 +11,7 @@
 #include "endpoint/broadcast.hpp"
 #include "endpoint/mpmc.hpp"
 #include "endpoint/record.hpp"
+#include "open/header_of.hpp"
 #include "open/kinds.hpp"
 #include "open/open.hpp"
 #include "rondo/core/available_memory.hpp"
@@ -31,6 +32,7 @@ struct InprocRing {
   std::array<bool, 2> attached{};
   std::array<std::uint32_t, 2> joins{};  // how often a side has come
   std::optional<RingSegment> slots;      // kind=mpmc: the ring, in place of memory, parts, attached
+  std::uint32_t header_bytes = 0;        // of the user's, in front of each message
 
   [[nodiscard]] RingKind kind() const noexcept {
     return slots ? slots->geometry.kind : RingKind::kRecord;
@@ -157,6 +159,7 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   if (!size) return size.error();
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
+  ring->header_bytes = url.options.header.value_or(0);
   const bool records = kind.kind == RingKind::kRecord;
   auto made = (records ? make_records : make_slots)(*ring, kind, *size, url);
   if (!made) return std::move(made).error();
@@ -199,6 +202,9 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create, NewRi
   if (auto agreed = check_ring_kind(url, entry->second->kind()); !agreed) {
     return std::move(agreed).error();
   }
+  if (auto agreed = check_header_bytes(url, entry->second->header_bytes); !agreed) {
+    return std::move(agreed).error();
+  }
   return entry->second;
 }
 
@@ -212,7 +218,10 @@ Result<MpmcMembership> join_mpmc_ring(const std::shared_ptr<InprocRing>& ring, c
 
 // Takes a membership in `ring`; the caller holds the table's mutex. The handle is made outside of
 // it, as a receiver waits there.
-using AnyMembership = std::variant<JoinedInprocRing, MpmcMembership>;
+struct AnyMembership {
+  std::variant<JoinedInprocRing, MpmcMembership> place;
+  std::uint32_t header_bytes;
+};
 Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std::size_t side,
                                     const Url& url, const OpenOptions& options) {
   if (side == kReceiving) {
@@ -223,11 +232,12 @@ Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std
     auto place = join_mpmc_ring(ring, url, options, role);
     if (!place) return std::move(place).error();
     ++ring->joins[side];
-    return AnyMembership(std::move(place).value());
+    return AnyMembership{std::move(place).value(), ring->header_bytes};
   }
   auto membership = join_record_ring(ring, side, url);
   if (!membership) return std::move(membership).error();
-  return AnyMembership(JoinedInprocRing{std::move(membership).value(), ring->parts});
+  return AnyMembership{JoinedInprocRing{std::move(membership).value(), ring->parts},
+                       ring->header_bytes};
 }
 
 Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options,
@@ -240,20 +250,26 @@ Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const Open
 
 Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
                                 const OpenOptions& options) {
-  if (auto* place = std::get_if<MpmcMembership>(&membership)) {
-    return make_mpmc_sender(std::move(*place), url, options);
+  if (auto* place = std::get_if<MpmcMembership>(&membership.place)) {
+    return behind_headers(Result(make_mpmc_sender(std::move(*place), url, options)),
+                          membership.header_bytes);
   }
-  auto& joined_ring = std::get<JoinedInprocRing>(membership);
-  return make_record_sender(std::move(joined_ring.membership), joined_ring.parts, url, options);
+  auto& joined_ring = std::get<JoinedInprocRing>(membership.place);
+  return behind_headers(
+      make_record_sender(std::move(joined_ring.membership), joined_ring.parts, url, options),
+      membership.header_bytes);
 }
 
 Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,
                                     const OpenOptions& options) {
-  if (auto* place = std::get_if<MpmcMembership>(&membership)) {
-    return make_mpmc_receiver(std::move(*place), url, options);
+  if (auto* place = std::get_if<MpmcMembership>(&membership.place)) {
+    return behind_headers(make_mpmc_receiver(std::move(*place), url, options),
+                          membership.header_bytes);
   }
-  auto& joined_ring = std::get<JoinedInprocRing>(membership);
-  return make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, url, options);
+  auto& joined_ring = std::get<JoinedInprocRing>(membership.place);
+  return behind_headers(
+      make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, url, options),
+      membership.header_bytes);
 }
 
 Error needs_a_name() {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "endpoint/broadcast.hpp"
+#include "open/header_of.hpp"
 #include "open/kinds.hpp"
 #include "open/open.hpp"
 #include "rondo/core/record_ring.hpp"
@@ -30,8 +31,9 @@ Result<void> refuse_if_used(const Url& url) {
 }  // namespace
 
 // A live sender may outrun the walk along its headers, then the numbers stay at zero.
-void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& info) {
-  const auto parts = record_ring::attach(segment.bytes(), url.name());
+void inspect_record_ring(const Segment& segment, const Geometry& geometry, const Url& url,
+                         ChannelInfo& info) {
+  const auto parts = record_ring::attach(segment.bytes(), geometry, url.name());
   if (!parts) return;
   info.max_message_bytes = record_ring::max_record_bytes(parts->capacity);
   say_kind(*parts, info);
@@ -64,7 +66,10 @@ Result<ChannelInfo> inspect_segment_channel(const Url& url) {
   const auto segment = Segment::attach(*url.segment(), url.options.segment, Access::kReadOnly);
   if (!segment) return segment.error();
   info.memory = segment->report();
-  ring_of(kind).inspect(*segment, url, info);
+  Geometry geometry = *found->geometry;
+  info.header_bytes = take_header_bytes(geometry);
+  ring_of(kind).inspect(*segment, geometry, url, info);
+  info.max_message_bytes = MessageHeaders(info.header_bytes).message_of(info.max_message_bytes);
   return info;
 }
 

@@ -28,7 +28,8 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<ReceiverParts> open_record_receiver(RingSegment found, const Url& url,
                                                          const OpenOptions& options);
 // (inspect_segment.cpp)
-void inspect_record_ring(const Segment& segment, const Url& url, ChannelInfo& info);
+void inspect_record_ring(const Segment& segment, const Geometry& geometry, const Url& url,
+                         ChannelInfo& info);
 
 struct Kind {
   RingKind kind;
@@ -39,7 +40,8 @@ struct Kind {
   Result<SenderParts> (*sender)(RingSegment found, const Url& url, const OpenOptions& options);
   Result<ReceiverParts> (*receiver)(RingSegment found, const Url& url, const OpenOptions& options);
   // What goes on in it. Only reads; info.participants stands already.
-  void (*inspect)(const Segment& segment, const Url& url, ChannelInfo& info);
+  void (*inspect)(const Segment& segment, const Geometry& geometry, const Url& url,
+                  ChannelInfo& info);
   // Whether a receiver makes the ring, because its URL says how large it is; null: never.
   bool (*receiver_makes)(const ChannelOptions& options) = nullptr;
 };

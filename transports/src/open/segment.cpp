@@ -7,6 +7,7 @@
 #include "endpoint/absence.hpp"
 #include "endpoint/broadcast.hpp"
 #include "endpoint/record.hpp"
+#include "open/header_of.hpp"
 #include "open/kinds.hpp"
 #include "open/open.hpp"
 #include "rondo/core/attachment.hpp"
@@ -110,7 +111,9 @@ Result<Joined> join_readers(Attachment<record_ring>& ring, const std::string& na
 Result<SenderParts> join_as_sender(RingSegment found, const Url& url, const OpenOptions& options) {
   const RingKind kind = found.geometry.kind;
   if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
-  return ring_of(kind).sender(std::move(found), url, options);
+  const std::uint32_t header = take_header_bytes(found.geometry);
+  if (auto agreed = check_header_bytes(url, header); !agreed) return std::move(agreed).error();
+  return behind_headers(ring_of(kind).sender(std::move(found), url, options), header);
 }
 
 Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
@@ -118,7 +121,9 @@ Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
   const RingKind kind = found.geometry.kind;
   if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
   if (auto has = check_receiver(url, kind, options); !has) return std::move(has).error();
-  return ring_of(kind).receiver(std::move(found), url, options);
+  const std::uint32_t header = take_header_bytes(found.geometry);
+  if (auto agreed = check_header_bytes(url, header); !agreed) return std::move(agreed).error();
+  return behind_headers(ring_of(kind).receiver(std::move(found), url, options), header);
 }
 
 struct JoinedRecordRing {
@@ -162,8 +167,11 @@ Result<void> make(MadeRing& ring, const Url& url) {
   const Kind& kind = wished_kind(url);
   const auto size = kind.size(url);
   if (!size) return size.error();
-  auto made = ring.make(place_of(url), *size,
-                        [&](std::span<std::byte> bytes) { return kind.create(bytes, url); });
+  auto made = ring.make(place_of(url), *size, [&](std::span<std::byte> bytes) -> Result<void> {
+    auto created = kind.create(bytes, url);
+    if (created) write_header_bytes(bytes, url);
+    return created;
+  });
   if (made || made.error().code != ErrorCode::kAlreadyExists) return made;
   if (url.options.start != Start::kNew) return {};
   return Error{ErrorCode::kAlreadyExists,

@@ -90,14 +90,25 @@ void FrameWriter::add_mark(std::uint32_t mark) noexcept {
   frame.head_bytes = sizeof mark;
 }
 
+// What goes before the first frame: nothing, mostly.
+void FrameWriter::begin() noexcept {
+  begun_ = true;
+  if (form_.header != 0) {
+    Frame& frame = append();
+    const std::array<std::uint32_t, 2> words{kHeadedStream, form_.header};
+    std::memcpy(frame.head.data(), words.data(), sizeof words);
+    frame.head_bytes = sizeof words;
+  }
+  if (form_.checked) add_mark(kCheckedStream);
+}
+
 void FrameWriter::look_for_frames() noexcept {
   while (count_ < kMaxFrames && !finished_) {
     const StagedRecord next = next_staged(parts_, position_, sequence_);
     const bool record = next.header.verdict == RecordHeaderView::Verdict::kRecord;
     if (!record && !finishing_) return;
-    if (form_.checked && !begun_) {
-      begun_ = true;
-      add_mark(kCheckedStream);
+    if (!begun_) {
+      begin();
     } else if (record) {
       position_ = next.position + next.header.footprint_bytes;
       ++sequence_;
@@ -188,10 +199,28 @@ FrameReader::Head FrameReader::look_at_checked_head(std::uint32_t length) noexce
   return {length, kCheckedHeaderBytes, word_at(there(), kChecksumAt)};
 }
 
+// False: not all of it is there, or the headers are none that we were told of.
+bool FrameReader::pass_headed_mark() noexcept {
+  constexpr std::size_t kMarkBytes = 2 * kFrameHeaderBytes;
+  if (there().size() < kMarkBytes) return false;
+  headed_ = word_at(there(), kFrameHeaderBytes) == form_.header;
+  if (!headed_) state_ = State::kCorrupt;
+  begin_ += kMarkBytes;
+  return headed_;
+}
+
 FrameReader::Head FrameReader::look_at_own_head() noexcept {
   while (there().size() >= kFrameHeaderBytes) {
     const std::uint32_t length = word_at(there(), 0);
     if (checked_) return look_at_checked_head(length);
+    if (length == kHeadedStream && !headed_ && number_ == 0) {
+      if (!pass_headed_mark()) return {};
+      continue;
+    }
+    if (form_.header != 0 && !headed_ && (length != kHello || begun_)) {
+      state_ = State::kCorrupt;
+      return {};
+    }
     if (length == kCheckedStream && number_ == 0) {
       checked_ = true;
       begin_ += kFrameHeaderBytes;

@@ -10,6 +10,8 @@
 //   checked  the length 0xFFFFFFF1, before the first frame: each length, also that of the end, is
 //            followed by three u32: a number that counts the frames from 0, the CRC-32C of the
 //            bytes, and that of these three words, so that no wrong length is waited for (crc=1)
+//   headed   the length 0xFFFFFFF8 and a u32 from 1 to 256, behind a hello and before all else:
+//            each message begins with a header of so many bytes, padded to 8 (header=)
 // No mark becomes another one by one wrong bit, but for the end and the two beside it.
 // A record of the ring holds its length right before its bytes (record_layout.hpp), in this very
 // form, so frames are written straight from the ring.
@@ -44,17 +46,22 @@ inline constexpr std::uint32_t kEndOfStream = 0xFFFFFFFF;
 inline constexpr std::uint32_t kHello = 0xFFFFFFFE;
 inline constexpr std::uint32_t kBrokenStream = 0xFFFFFFFD;
 inline constexpr std::uint32_t kCheckedStream = 0xFFFFFFF1;
+inline constexpr std::uint32_t kHeadedStream = 0xFFFFFFF8;
 inline constexpr std::size_t kFrameHeaderBytes = 4;
 
 // What both sides have to agree on; the part of a channel's options that is about frames.
 struct FrameForm {
   Framing framing = Framing::kRondo;
-  bool checked = false;     // of kRondo: a reader wants it so; of itself it takes both
-  std::uint64_t block = 0;  // of kRaw; 0: none
+  bool checked = false;      // of kRondo: a reader wants it so; of itself it takes both
+  std::uint64_t block = 0;   // of kRaw; 0: none
+  std::uint32_t header = 0;  // bytes of the user's in front of each message
 
   FrameForm() noexcept = default;
   explicit FrameForm(const ChannelOptions& options) noexcept
-      : framing(options.framing), checked(options.crc), block(options.block_bytes.value_or(0)) {}
+      : framing(options.framing),
+        checked(options.crc),
+        block(options.block_bytes.value_or(0)),
+        header(options.header.value_or(0)) {}
 };
 
 // Frames out: walks the records that a Producer of the same thread has committed. It is the ring's
@@ -101,6 +108,7 @@ class FrameWriter {
   [[nodiscard]] Frame& append() noexcept;
   void add_record(const std::byte* record, std::size_t size_bytes) noexcept;
   void add_mark(std::uint32_t mark) noexcept;
+  void begin() noexcept;
   void check(Frame& frame, std::uint32_t length) noexcept;
   void add_piece(Piece piece, std::size_t& skip) noexcept;
 
@@ -166,6 +174,7 @@ class FrameReader {
   bool come_to_the_end() noexcept;
   [[nodiscard]] Head look_at_head() noexcept;
   [[nodiscard]] Head look_at_own_head() noexcept;
+  [[nodiscard]] bool pass_headed_mark() noexcept;
   [[nodiscard]] Head look_at_checked_head(std::uint32_t length) noexcept;
   [[nodiscard]] Head look_at_length() const noexcept;
   [[nodiscard]] Head end_by(std::uint32_t mark) noexcept;
@@ -182,6 +191,7 @@ class FrameReader {
   std::byte* message_ = nullptr;  // where a message that has begun lies in the ring
   std::size_t size_bytes_ = 0;    // of that message, at most
   std::size_t filled_bytes_ = 0;  // what of it is there
+  bool headed_ = false;           // the other side has said so, and what we want
   bool checked_ = false;          // the other side has said so
   bool begun_ = false;            // a frame has come, or a hello
   std::uint32_t number_ = 0;      // of the next checked frame

@@ -41,6 +41,11 @@ std::span<const PacketPort::Packet> PacketWriter::packets() noexcept {
   std::size_t count = 0;
   Place place = at_;
   mark_at_ = packets_.size();
+  if (header_ != 0) {
+    begin_mark_ = record_header::make(RecordKind::kPadding, place.sequence, header_);
+    packets_[count] = std::as_bytes(std::span(&begin_mark_, 1));
+    behind_[count++] = place;
+  }
   while (count < packets_.size()) {
     const StagedRecord record = next_staged(parts_, place.position, place.sequence);
     if (!record.there()) break;
@@ -69,6 +74,7 @@ std::span<const PacketPort::Packet> PacketWriter::packets() noexcept {
 void PacketWriter::sent(std::size_t count) noexcept {
   if (count == 0) return;
   if (count > mark_at_) finished_ = true;
+  header_ = 0;
   give_back(behind_[count - 1]);
 }
 
@@ -102,13 +108,16 @@ std::size_t PacketInlet::chunk_bytes(std::size_t max_packet_bytes) noexcept {
 }
 
 PacketInlet::PacketInlet(std::unique_ptr<PacketPort> port, record_ring::Producer producer,
-                         std::span<std::byte> chunk, PacketForm form, PacketStart start) noexcept
+                         std::span<std::byte> chunk, PacketForm form, PacketStart start,
+                         std::uint32_t header) noexcept
     : port_(std::move(port)),
       producer_(std::move(producer)),
       chunk_(chunk),
       form_(form),
       packet_bytes_(port_->max_packet_bytes()),
-      any_sequence_(start == PacketStart::kAny) {}
+      any_sequence_(start == PacketStart::kAny),
+      header_(header),
+      headed_(header == 0 || start == PacketStart::kAny) {}
 
 // One packet is received straight into the ring, if the largest fits there; more than one when
 // small ones have been coming in numbers.
@@ -207,6 +216,10 @@ bool PacketInlet::take_record() noexcept {
     judge_mark();
     return true;
   }
+  if (!headed_) {
+    state_ = Status::kCorrupt;
+    return true;
+  }
   if (size > rest_.size() - record_header::kBytes) {
     state_ = Status::kCorrupt;
     return true;
@@ -238,16 +251,20 @@ bool PacketInlet::commit(std::size_t size_bytes, const std::byte* bytes,
 }
 
 void PacketInlet::judge_mark() noexcept {
-  const auto is = [&](RecordKind kind) {
-    return word_ == record_header::make(kind, sequence_, 0) &&
+  const auto is = [&](RecordKind kind, std::uint32_t size) {
+    return word_ == record_header::make(kind, sequence_, size) &&
            rest_.size() == record_header::kBytes && !begun_;
   };
-  if (is(RecordKind::kPadding)) {  // a hello
+  if (is(RecordKind::kPadding, 0)) {  // a hello
     rest_ = {};
     begun_ = true;
-  } else if (is(RecordKind::kEnd)) {
+  } else if (header_ != 0 && is(RecordKind::kPadding, header_)) {
+    headed_ = true;
+    rest_ = {};
+    begun_ = true;
+  } else if (is(RecordKind::kEnd, 0)) {
     state_ = Status::kEnded;
-  } else if (is(RecordKind::kBrokenOff)) {
+  } else if (is(RecordKind::kBrokenOff, 0)) {
     state_ = Status::kPeerGone;
   } else {
     state_ = Status::kCorrupt;

@@ -9,7 +9,9 @@
 //   - a message may be empty: a packet never is, which on sockets would look like the end;
 //   - the headers number the messages, so that the receiver sees whether one is missing;
 //   - a packet of nothing but the header of an end, or of one broken off, says so; and one of
-//     padding of no bytes is a hello: it tells that a sender is there.
+//     padding of no bytes is a hello: it tells that a sender is there;
+//   - a header of padding of 1 to 256 bytes, without them, before the first message says that each
+//     message begins with a header of so many bytes, padded to 8 (header=).
 //
 // A raw packet (framing=raw) is the bytes of a message and nothing else, for programs that are not
 // ours. It can tell none of that: an empty message is not sent, and the stream ends with the
@@ -48,9 +50,11 @@ class PacketWriter {
   // Messages are put together in packets of so many bytes at most.
   static constexpr std::size_t kPackBytes = std::size_t{32} << 10;
 
-  PacketWriter(const RecordParts& parts, PacketForm form, std::size_t max_packet_bytes) noexcept
+  PacketWriter(const RecordParts& parts, PacketForm form, std::size_t max_packet_bytes,
+               std::uint32_t header = 0) noexcept
       : parts_(parts),
         form_(form),
+        header_(header),
         pack_bytes_(max_packet_bytes < kPackBytes ? max_packet_bytes : kPackBytes) {}
 
   // The packets that are to be sent next, in order; empty if there are none. Valid until sent().
@@ -73,6 +77,8 @@ class PacketWriter {
 
   RecordParts parts_;
   PacketForm form_;
+  std::uint32_t header_;  // bytes of the user's in front of each message, until that was said
+  std::uint64_t begin_mark_ = 0;
   std::size_t pack_bytes_;
   Place at_;  // of what is not given back
   bool finishing_ = false;
@@ -86,8 +92,11 @@ class PacketWriter {
 
 class PacketOutlet final : public Outlet {
  public:
-  PacketOutlet(std::unique_ptr<PacketPort> port, const RecordParts& parts, PacketForm form) noexcept
-      : port_(std::move(port)), form_(form), writer_(parts, form, port_->max_packet_bytes()) {}
+  PacketOutlet(std::unique_ptr<PacketPort> port, const RecordParts& parts, PacketForm form,
+               std::uint32_t header = 0) noexcept
+      : port_(std::move(port)),
+        form_(form),
+        writer_(parts, form, port_->max_packet_bytes(), header) {}
 
   Status move_on(bool& all) noexcept override;
   void finish(bool in_order) noexcept override {
@@ -122,8 +131,8 @@ class PacketInlet final : public Inlet {
 
   // `chunk` outlives this object.
   PacketInlet(std::unique_ptr<PacketPort> port, record_ring::Producer producer,
-              std::span<std::byte> chunk, PacketForm form,
-              PacketStart start = PacketStart::kFirst) noexcept;
+              std::span<std::byte> chunk, PacketForm form, PacketStart start = PacketStart::kFirst,
+              std::uint32_t header = 0) noexcept;
 
   bool take_in() noexcept override;
   Outcome let_in() noexcept override;
@@ -167,6 +176,8 @@ class PacketInlet final : public Inlet {
   std::uint64_t word_ = 0;           // the header at its beginning
   std::uint64_t sequence_ = 0;       // of the next message
   bool any_sequence_;                // that one may have any number
+  std::uint32_t header_;             // bytes of the user's in front of each message
+  bool headed_;                      // the other side has said so, or a predecessor has read it
   Status state_ = Status::kOk;
 };
 

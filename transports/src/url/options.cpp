@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "rondo/transports/message_headers.hpp"
+
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
@@ -178,6 +180,14 @@ bool set::crc(std::string_view value, ChannelOptions& options) {
 
 bool set::block(std::string_view value, ChannelOptions& options) {
   return read_size(value, options.block_bytes, 1, kLargestMax);
+}
+
+bool set::header(std::string_view value, ChannelOptions& options) {
+  static_assert(kMaxHeaderBytes == 256, "as its row says");
+  std::uint32_t bytes = 0;
+  if (!read_number(value, bytes, std::uint32_t{1}, kMaxHeaderBytes)) return false;
+  options.header = bytes;
+  return true;
 }
 
 bool set::wait(std::string_view value, ChannelOptions& options) {

@@ -34,6 +34,7 @@ bool max(std::string_view value, ChannelOptions& options);
 bool framing(std::string_view value, ChannelOptions& options);
 bool crc(std::string_view value, ChannelOptions& options);
 bool block(std::string_view value, ChannelOptions& options);
+bool header(std::string_view value, ChannelOptions& options);
 bool wait(std::string_view value, ChannelOptions& options);
 bool ack(std::string_view value, ChannelOptions& options);
 bool await_successor(std::string_view value, ChannelOptions& options);
@@ -109,6 +110,11 @@ inline constexpr std::array kOptions{
               "and a receiver insists on them; with framing=rondo"},
     OptionRow{"block", set::block, "a size such as 4KiB, from 1 to 4294967280",
               "bytes of each message with framing=raw; default: as many as have come"},
+    OptionRow{"header", set::header, "a number from 1 to 256",
+              "bytes of a header of the user's own in front of each message: Claim::header() and "
+              "Message::header(); default none; it takes its room, rounded up to 8, of slot_size "
+              "and frame_size; left out, what the ring has, but on byte streams and packets both "
+              "sides say it; with framing=rondo"},
     OptionRow{"wait", set::wait, "one of spin, pause, yield, adaptive, park",
               "how to wait; default adaptive"},
     OptionRow{"ack", set::ack, "lazy, eager or explicit",

@@ -49,38 +49,40 @@ struct SchemeRow {
 
 inline constexpr std::array kSchemes{
     SchemeRow{Scheme::kShm, "shm", "NAME", check_name, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack "
+              "kind capacity slots slot_size on_consumer_death frames frame_size header wait ack "
               "await_successor "
               "keep start from mode group huge lock numa readers policy name evict "
               "wake_every wake_bytes wake_after",
               Backing::kSharedMemory, "a ring in shared memory, by name: the fastest"},
-    SchemeRow{Scheme::kGuarded,
-              "shm+guarded",
-              "PATH",
-              check_socket_path,
-              {},
-              "capacity wait ack await_successor from mode lock numa uid gid readers policy evict "
-              "wake_every wake_bytes wake_after",
-              std::nullopt,
-              "a ring in shared memory that its receivers can't write to, handed over the UNIX "
-              "socket at PATH to those that its sender allows",
-              why_not_guarded},
+    SchemeRow{
+        Scheme::kGuarded,
+        "shm+guarded",
+        "PATH",
+        check_socket_path,
+        {},
+        "capacity header wait ack await_successor from mode lock numa uid gid readers policy evict "
+        "wake_every wake_bytes wake_after",
+        std::nullopt,
+        "a ring in shared memory that its receivers can't write to, handed over the UNIX "
+        "socket at PATH to those that its sender allows",
+        why_not_guarded},
     SchemeRow{Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size wait ack "
+              "kind capacity slots slot_size on_consumer_death frames frame_size header wait ack "
               "await_successor "
               "keep start from mode group huge lock numa readers policy name evict "
               "wake_every wake_bytes wake_after",
               Backing::kFile, "a ring in a memory-mapped file"},
-    SchemeRow{Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc",
-              "kind capacity slots slot_size on_consumer_death wait ack await_successor from "
-              "wake_every wake_bytes wake_after",
-              std::nullopt, "a ring between threads of this process"},
+    SchemeRow{
+        Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc",
+        "kind capacity slots slot_size on_consumer_death header wait ack await_successor from "
+        "wake_every wake_bytes wake_after",
+        std::nullopt, "a ring between threads of this process"},
     SchemeRow{Scheme::kPipe,
               "pipe",
               {},
               check_nothing,
               {},
-              "capacity max framing crc block wait wake_every wake_bytes wake_after",
+              "capacity max framing crc block header wait wake_every wake_bytes wake_after",
               std::nullopt,
               "an anonymous pipe; opened as a pair"},
     SchemeRow{Scheme::kFd,
@@ -88,43 +90,46 @@ inline constexpr std::array kSchemes{
               "N",
               check_descriptor,
               {},
-              "capacity max framing crc block wait wake_every wake_bytes wake_after",
+              "capacity max framing crc block header wait wake_every wake_bytes wake_after",
               std::nullopt,
               "a pipe, socket or file that is open already, by its descriptor"},
-    SchemeRow{Scheme::kFifo,
-              "fifo",
-              "PATH",
-              check_path,
-              {},
-              "capacity max framing crc block wait keep mode wake_every wake_bytes wake_after",
-              std::nullopt,
-              "a named pipe"},
+    SchemeRow{
+        Scheme::kFifo,
+        "fifo",
+        "PATH",
+        check_path,
+        {},
+        "capacity max framing crc block header wait keep mode wake_every wake_bytes wake_after",
+        std::nullopt,
+        "a named pipe"},
     SchemeRow{
         Scheme::kUnix,
         "unix",
         "PATH",
         check_unix_name,
         {},
-        "capacity max framing crc block wait mode uid gid listen wake_every wake_bytes wake_after",
+        "capacity max framing crc block header wait mode uid gid listen wake_every wake_bytes "
+        "wake_after",
         std::nullopt,
         "a UNIX stream socket; unix:@NAME: with an abstract name, which stands in no "
         "directory, and which processes in the same network namespace find (containers mostly "
         "have their own); a file whose name begins with @ is ./@NAME"},
-    SchemeRow{Scheme::kUnixSeqpacket,
-              "unix-seqpacket",
-              "PATH",
-              check_socket_path,
-              {},
-              "capacity max framing wait mode uid gid listen wake_every wake_bytes wake_after",
-              std::nullopt,
-              "a UNIX socket that keeps messages apart: up to about 200 KiB each, or as many as "
-              "net.core.wmem_max lets max= ask for"},
+    SchemeRow{
+        Scheme::kUnixSeqpacket,
+        "unix-seqpacket",
+        "PATH",
+        check_socket_path,
+        {},
+        "capacity max framing header wait mode uid gid listen wake_every wake_bytes wake_after",
+        std::nullopt,
+        "a UNIX socket that keeps messages apart: up to about 200 KiB each, or as many as "
+        "net.core.wmem_max lets max= ask for"},
     SchemeRow{Scheme::kTcp,
               "tcp",
               "//HOST:PORT",
               check_host_port,
               {},
-              "capacity max framing crc block wait listen keepalive wake_every wake_bytes "
+              "capacity max framing crc block header wait listen keepalive wake_every wake_bytes "
               "wake_after",
               std::nullopt,
               "TCP, neither authenticated nor encrypted: whoever reaches the port can be the other "
@@ -134,7 +139,7 @@ inline constexpr std::array kSchemes{
               "/NAME",
               check_queue_name,
               {},
-              "capacity slots slot_size max framing wait keep mode wake_every wake_bytes "
+              "capacity slots slot_size max framing header wait keep mode wake_every wake_bytes "
               "wake_after",
               std::nullopt,
               "a POSIX message queue"},
@@ -143,7 +148,7 @@ inline constexpr std::array kSchemes{
               "KEY",
               check_sysv_key,
               {},
-              "capacity max framing wait keep mode wake_every wake_bytes wake_after",
+              "capacity max framing header wait keep mode wake_every wake_bytes wake_after",
               std::nullopt,
               "a System V message queue, by its key: a number, decimal or with 0x, and not 0"},
 };

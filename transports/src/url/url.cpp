@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "rondo/transports/message_headers.hpp"
 #include "url/quoted.hpp"
 #include "url/schemes.hpp"
 #include "url/url_options.hpp"
@@ -43,9 +44,16 @@ Result<std::string> decode(std::string_view text) {
 
 // What is right for each option alone may be wrong together.
 Result<void> check_together(const ChannelOptions& options) {
-  if (!options.capacity || !options.max_bytes) return {};
-  if (*options.max_bytes <= record_ring::max_record_bytes(*options.capacity)) return {};
-  const std::uint64_t needed = detail::capacity_for(*options.max_bytes);
+  if (!options.max_bytes) return {};
+  const std::uint64_t record =
+      detail::MessageHeaders(options.header.value_or(0)).record_of(*options.max_bytes);
+  if (record > record_ring::max_record_bytes(record_ring::kMaxCapacity)) {
+    return Error{ErrorCode::kInvalidOption, "max=" + format_size(*options.max_bytes) +
+                                                " leaves no room for header=" +
+                                                std::to_string(*options.header) + "; say less"};
+  }
+  if (!options.capacity || record <= record_ring::max_record_bytes(*options.capacity)) return {};
+  const std::uint64_t needed = detail::capacity_for(record);
   return Error{ErrorCode::kInvalidCapacity,
                "capacity=" + format_size(*options.capacity) + " is too little for max=" +
                    format_size(*options.max_bytes) + "; it takes " + format_size(needed)};

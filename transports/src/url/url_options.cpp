@@ -1,10 +1,13 @@
 #include "url/url_options.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "rondo/transports/message_headers.hpp"
 #include "url/options.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -93,6 +96,11 @@ Result<void> check_framing(const SchemeRow& scheme, const ChannelOptions& option
     return Error{ErrorCode::kInvalidOption,
                  "crc=1 is for framing=rondo, which is the default; leave one of them out"};
   }
+  if (options.header && options.framing != Framing::kRondo) {
+    return Error{ErrorCode::kInvalidOption,
+                 "header= is for framing=rondo, which is the default: what other programs send has "
+                 "no place for it; leave one of them out"};
+  }
   if (!options.block_bytes) return {};
   if (options.framing != Framing::kRaw) {
     return Error{ErrorCode::kInvalidOption, "block= is for framing=raw; say that too"};
@@ -105,6 +113,33 @@ Result<void> check_framing(const SchemeRow& scheme, const ChannelOptions& option
                "a block of " + format_size(*options.block_bytes) +
                    " bytes does not fit into a ring of capacity=" + format_size(*options.capacity) +
                    "; leave the capacity out, or say more"};
+}
+
+// A message has to have room for its header, and a byte more.
+Result<void> check_header(const ChannelOptions& options) {
+  if (!options.header) return {};
+  const std::uint64_t room = MessageHeaders(*options.header).room;
+  const auto fits = [&](std::string_view what, std::optional<std::uint64_t> bytes,
+                        std::uint64_t most) -> Result<void> {
+    if (!bytes || most > room) return {};
+    return Error{ErrorCode::kInvalidCapacity,
+                 "header=" + std::to_string(*options.header) + " takes " + std::to_string(room) +
+                     " bytes of each message, and " + std::string(what) + "=" +
+                     format_size(*bytes) + " has no room for more than " + std::to_string(most) +
+                     "; make it larger"};
+  };
+  if (auto fit = fits("capacity", options.capacity,
+                      record_ring::max_record_bytes(
+                          options.capacity.value_or(ChannelOptions::kDefaultCapacity)));
+      !fit) {
+    return fit;
+  }
+  const std::optional<std::uint64_t> slot =
+      options.kind == RingKind::kMpmc
+          ? options.slot_bytes.value_or(ChannelOptions::kDefaultSlotBytes)
+          : options.slot_bytes;
+  if (auto fit = fits("slot_size", slot, slot.value_or(0)); !fit) return fit;
+  return fits("frame_size", options.frame_bytes, options.frame_bytes.value_or(0));
 }
 
 // Calls `check` for each option in "a=1&b=2", up to the first error.
@@ -133,6 +168,7 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
     if (!fits) return fits;
   }
   if (auto sound = check_framing(row, options); !sound) return sound;
+  if (auto roomy = check_header(options); !roomy) return roomy;
   if (auto useful = check_group(options.segment); !useful) return useful;
   return check_kind(row, options);
 }

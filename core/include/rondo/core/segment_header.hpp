@@ -8,7 +8,8 @@
 //       20     4  word_bits         64; of the creator's pointers
 //       24     8  instance_id       random; tells this segment from others that bore its name
 //       32     8  total_bytes       of the whole segment
-//       40     8  feature_bits      the ring refuses bits that it does not know
+//       40     8  feature_bits      the ring refuses bits that it does not know; those from
+//                                   kUserHeaderShift up are a channel's
 //       48     8  capacity          bytes or slots, as the kind has it
 //       56     4  slot_bytes        0 where records have sizes of their own
 //       60     4  participants      entries in the participant table
@@ -102,6 +103,11 @@ inline constexpr std::uint32_t kByteOrderMark = 0x0102'0304;
 inline constexpr std::uint32_t kWordBits = sizeof(void*) * 8;
 inline constexpr std::uint64_t kMaxSegmentBytes = std::uint64_t{1} << 46;
 inline constexpr std::uint32_t kMaxParticipants = 1024;
+
+// In feature_bits: how many bytes of each message are the user's header (header= in a channel's
+// URL). A channel takes them out before its ring sees them, so that a ring opened without a
+// channel, and a program that does not know them, refuses such a segment.
+inline constexpr unsigned kUserHeaderShift = 48;
 
 // Where the participant table lies, and how much of it one participant takes.
 inline constexpr std::uint64_t kParticipantTable = kPartAlignment;

@@ -25,6 +25,7 @@
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/message_headers.hpp"
 #include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
@@ -61,6 +62,9 @@ class [[nodiscard]] Message {
   // held as long as this object lives, and no longer.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
+  // The header in front of it (header=), as long as the message is held. The same is true of it as
+  // of bytes().
+  [[nodiscard]] std::span<const std::byte> header() const noexcept;
   // bytes() as text.
   [[nodiscard]] std::string_view text() const noexcept {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
@@ -189,11 +193,11 @@ class alignas(kLineBytes) RONDO_API Receiver {
   // comes in registers: read back from where it was just stored, it would stall.
   RONDO_ALWAYS_INLINE std::span<const std::byte> fetch(Deadline deadline) noexcept {
     if (consumer_.at_record()) [[likely]]
-      return peeked();
+      return message_in(peeked());
     if (mpmc_ != nullptr) {
       const std::span<const std::byte> bytes = mpmc_->try_peek();
       if (bytes.data() != nullptr) [[likely]]
-        return bytes;
+        return message_in(bytes);
     }
     return fetch_slowly(deadline);
   }
@@ -217,8 +221,18 @@ class alignas(kLineBytes) RONDO_API Receiver {
       ring();
   }
 
+  RONDO_ALWAYS_INLINE std::span<const std::byte> message_in(
+      std::span<const std::byte> record) noexcept {
+    if (headers_.room != 0) [[unlikely]]
+      return behind_header(record);
+    return record;
+  }
+  // The message in a record; null, and the channel is over, if it has no room for a header.
+  std::span<const std::byte> behind_header(std::span<const std::byte> record) noexcept;
+
   // The slow paths, those of messages that lie elsewhere, and of a handle with a descriptor.
   std::span<const std::byte> fetch_slowly(Deadline deadline) noexcept;
+  std::span<const std::byte> fetch_record_slowly(Deadline deadline) noexcept;
   std::span<const std::byte> ask_backend(Deadline deadline) noexcept;
   std::span<const std::byte> fetch_or_rest(Deadline deadline) noexcept;
   [[nodiscard]] bool rest() noexcept;
@@ -229,8 +243,9 @@ class alignas(kLineBytes) RONDO_API Receiver {
   Notifier notifier_;
   Status refusal_ = Status::kOk;  // why the last fetch() found nothing
   Status status_ = Status::kOk;
-  bool elsewhere_ = false;             // messages do not lie in consumer_'s ring
-  bool gives_back_slowly_ = false;     // as they do not, or there is a descriptor to look after
+  bool elsewhere_ = false;          // messages do not lie in consumer_'s ring
+  bool gives_back_slowly_ = false;  // as they do not, or there is a descriptor to look after
+  detail::MessageHeaders headers_;
   std::uint32_t polls_ = 0;            // that found nothing
   std::uint32_t polls_per_fetch_ = 1;  // a power of two: how many make it worth asking the backend
   std::unique_ptr<detail::ReceiverBackend> backend_;
@@ -239,6 +254,10 @@ class alignas(kLineBytes) RONDO_API Receiver {
   detail::MpmcReceivePath* held_in_ = nullptr;
 };
 
+inline std::span<const std::byte> Message::header() const noexcept {
+  if (receiver_ == nullptr) return {};
+  return {bytes_.data() - receiver_->headers_.room, receiver_->headers_.bytes};
+}
 inline bool Message::intact() const noexcept { return receiver_->consumer_.intact(); }
 inline Message::~Message() {
   if (receiver_ != nullptr) receiver_->give_back();

@@ -35,6 +35,7 @@
 #include "rondo/sync/doorbell.hpp"
 #include "rondo/sync/watermark.hpp"
 #include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/message_headers.hpp"
 #include "rondo/transports/mpmc_paths.hpp"
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/status.hpp"
@@ -84,6 +85,9 @@ class [[nodiscard]] Claim {
   // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
   // before is anything.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
+  // The header in front of them, of as many bytes as the URL's header= says; zeros to begin with.
+  // Empty without that. It begins at a multiple of 8.
+  [[nodiscard]] std::span<std::byte> header() const noexcept;
   // A T at their beginning, made of `arguments`. bytes() has to be as large.
   template <MessageValue T, class... Arguments>
   T& emplace(Arguments&&... arguments) const noexcept {
@@ -157,10 +161,10 @@ class alignas(kLineBytes) RONDO_API Sender {
     return Polled<Claim>(std::in_place, *this, std::span(bytes, size_bytes), deadline);
   }
 
-  // Copies `message` into the channel. kOk; or, with nothing sent, what claim() says; or kPeerGone,
-  // kPeerDied or kIoError when the message was committed and it turned out that it will not be
-  // read. Progress: as try_claim(), and a system call if a receiver sleeps. Memory ordering: as
-  // Claim::commit().
+  // Copies `message` into the channel, behind a header of zeros if it has headers. kOk; or, with
+  // nothing sent, what claim() says; or kPeerGone, kPeerDied or kIoError when the message was
+  // committed and it turned out that it will not be read. Progress: as try_claim(), and a system
+  // call if a receiver sleeps. Memory ordering: as Claim::commit().
   [[nodiscard]] RONDO_ALWAYS_INLINE Status try_send(std::span<const std::byte> message,
                                                     Wake wake = Wake::kAuto) noexcept {
     return send(message, Deadline::now(), wake);
@@ -169,6 +173,8 @@ class alignas(kLineBytes) RONDO_API Sender {
   [[nodiscard]] RONDO_ALWAYS_INLINE Status send(std::span<const std::byte> message,
                                                 Deadline deadline = Deadline::never(),
                                                 Wake wake = Wake::kAuto) noexcept {
+    if (headers_.room != 0) [[unlikely]]
+      return send_behind_header(message, deadline, wake);
     std::byte* bytes = producer_.try_reserve(message.size());
     if (bytes != nullptr) [[likely]] {
       room_came();
@@ -261,7 +267,8 @@ class alignas(kLineBytes) RONDO_API Sender {
   // or there is no fd(). Not while a claim is held. Progress: system calls that never block.
   [[nodiscard]] bool arm(std::size_t size_bytes) noexcept;
 
-  // The largest message; at least this much fits whatever the ring's state, once it is drained.
+  // The largest message, without its header; at least this much fits whatever the ring's state,
+  // once it is drained.
   [[nodiscard]] std::size_t max_message_bytes() const noexcept;
   // kOk while the channel is open, else why it is not.
   [[nodiscard]] Status status() const noexcept;
@@ -317,6 +324,12 @@ class alignas(kLineBytes) RONDO_API Sender {
 
   // Room for one message; nullptr with the reason in refusal_.
   RONDO_ALWAYS_INLINE std::byte* reserve(std::size_t size_bytes, Deadline deadline) noexcept {
+    if (headers_.room != 0) [[unlikely]]
+      return reserve_behind_header(size_bytes, deadline);
+    return reserve_record(size_bytes, deadline);
+  }
+  RONDO_ALWAYS_INLINE std::byte* reserve_record(std::size_t size_bytes,
+                                                Deadline deadline) noexcept {
     std::byte* bytes = producer_.try_reserve(size_bytes);
     if (bytes == nullptr) [[unlikely]] {
       if (mpmc_ != nullptr) bytes = mpmc_->try_reserve(size_bytes);
@@ -328,14 +341,19 @@ class alignas(kLineBytes) RONDO_API Sender {
   // Of a claim, which may lie elsewhere.
   RONDO_ALWAYS_INLINE void commit_claim(std::size_t size_bytes, Deadline deadline,
                                         Wake wake) noexcept {
-    if (!elsewhere_) [[likely]] {
+    if (in_our_ring_) [[likely]] {
       static_cast<void>(commit(size_bytes, deadline, wake));
-    } else if (mpmc_ != nullptr) {
-      static_cast<void>(commit_mpmc(size_bytes, deadline, wake));
     } else {
-      message_leaves();
-      static_cast<void>(commit_elsewhere(size_bytes, deadline, wake));
+      static_cast<void>(commit_record(headers_.record_of(size_bytes), deadline, wake));
     }
+  }
+  RONDO_ALWAYS_INLINE Status commit_record(std::size_t size_bytes, Deadline deadline,
+                                           Wake wake) noexcept {
+    if (!elsewhere_) [[likely]]
+      return commit(size_bytes, deadline, wake);
+    if (mpmc_ != nullptr) return commit_mpmc(size_bytes, deadline, wake);
+    message_leaves();
+    return commit_elsewhere(size_bytes, deadline, wake);
   }
   // What was reserved in the record ring and not committed is forgotten by itself.
   RONDO_ALWAYS_INLINE void discard_claim() noexcept {
@@ -344,7 +362,13 @@ class alignas(kLineBytes) RONDO_API Sender {
       discard_elsewhere();
   }
 
-  // The slow paths, and those of messages that lie elsewhere.
+  // The same of a channel with headers; sizes are those of the messages behind them.
+  std::byte* reserve_behind_header(std::size_t size_bytes, Deadline deadline) noexcept;
+  Status send_behind_header(std::span<const std::byte> message, Deadline deadline,
+                            Wake wake) noexcept;
+  [[nodiscard]] std::size_t max_record_bytes() const noexcept;
+
+  // The slow paths, and those of messages that lie elsewhere. Sizes are those of records.
   Status send_slowly(std::span<const std::byte> message, Deadline deadline, Wake wake) noexcept;
   std::byte* reserve_slowly(std::size_t size_bytes, Deadline deadline) noexcept;
   std::byte* ask_backend(std::size_t size_bytes, Deadline deadline) noexcept;
@@ -372,9 +396,16 @@ class alignas(kLineBytes) RONDO_API Sender {
   std::unique_ptr<detail::SenderBackend> backend_;
   // kind=mpmc, until the handle stops, or there is a descriptor to look after.
   detail::MpmcSendPath* mpmc_ = nullptr;
-  bool elsewhere_ = false;  // messages do not lie in producer_'s ring
-  bool holds_ = false;      // something back, so that with one more there is nothing to do
+  bool elsewhere_ = false;    // messages do not lie in producer_'s ring
+  bool holds_ = false;        // something back, so that with one more there is nothing to do
+  bool in_our_ring_ = false;  // !elsewhere_, and without headers: a record is the message alone
+  detail::MessageHeaders headers_;
 };
+
+inline std::span<std::byte> Claim::header() const noexcept {
+  if (sender_ == nullptr) return {};
+  return {bytes_.data() - sender_->headers_.room, sender_->headers_.bytes};
+}
 
 inline void Claim::commit(Wake wake) && noexcept {
   std::exchange(sender_, nullptr)->commit_claim(bytes_.size(), deadline_, wake);
@@ -411,10 +442,15 @@ class [[nodiscard]] Sender::Batch {
   // Adds a message of `size_bytes` to be written by the caller before commit(); nullptr if there is
   // no room for it now, or with kind=mpmc no memory.
   [[nodiscard]] std::byte* try_add(std::size_t size_bytes) noexcept {
-    std::byte* const bytes = add(size_bytes);
+    std::byte* const bytes = add(sender_->headers_.record_of(size_bytes));
     sender_->room_came();
-    return bytes;
+    if (bytes == nullptr || sender_->headers_.room == 0) return bytes;
+    std::memset(bytes, 0, sender_->headers_.room);
+    header_ = {bytes, sender_->headers_.bytes};
+    return bytes + sender_->headers_.room;
   }
+  // That of the message which was added last, as Claim::header(); empty before the first.
+  [[nodiscard]] std::span<std::byte> header() const noexcept { return header_; }
   // Sends them all. kOk, or why they will not be read. On a byte stream waits until they are
   // written out, or `deadline`; with kind=mpmc until there is room, and else sends none of them.
   // Memory ordering: as Claim::commit().
@@ -425,11 +461,12 @@ class [[nodiscard]] Sender::Batch {
   }
 
  private:
-  [[nodiscard]] std::byte* add(std::size_t size_bytes) noexcept;
+  [[nodiscard]] std::byte* add(std::size_t record_bytes) noexcept;
   Status send_all(Deadline deadline, Wake wake) noexcept;
 
   Sender* sender_;
   Published before_;
+  std::span<std::byte> header_;
 };
 
 }  // namespace rondo::inline RONDO_ABI

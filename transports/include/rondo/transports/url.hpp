@@ -69,6 +69,12 @@
 //   block              pipe fd fifo unix tcp   bytes of each message with framing=raw; default: as
 //                                              many as have come (a size such as 4KiB, from 1 to
 //                                              4294967280)
+//   header             all                     bytes of a header of the user's own in front of each
+//                                              message: Claim::header() and Message::header();
+//                                              default none; it takes its room, rounded up to 8, of
+//                                              slot_size and frame_size; left out, what the ring
+//                                              has, but on byte streams and packets both sides say
+//                                              it; with framing=rondo (a number from 1 to 256)
 //   wait               all                     how to wait; default adaptive (one of spin, pause,
 //                                              yield, adaptive, park)
 //   ack                shm shm+guarded file    when the receiver gives space back; default lazy;
@@ -214,6 +220,8 @@ struct ChannelOptions {
   std::optional<OnConsumerDeath> on_consumer_death;
   std::optional<std::uint32_t> frames;  // kFramePool; unset: as found, else the default
   std::optional<std::uint32_t> frame_bytes;
+  // Bytes of the user's own in front of each message; unset: as found, else none.
+  std::optional<std::uint32_t> header;
   WaitMode wait = WaitMode::kAdaptive;
   Acknowledge acknowledge = Acknowledge::kLazily;
   bool await_successor = false;

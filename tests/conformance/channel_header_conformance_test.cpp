@@ -1,0 +1,209 @@
+// What every channel with header= owes the headers, whatever its transport; that its messages are
+// as without, channel_message_conformance_test says.
+// Each line has a test of the same name, in this order.
+//   1. AHeaderGoesBesideItsMessage
+//   2. AHeaderThatNobodyFillsIsZeros
+//   3. EachMessageOfABatchHasItsHeader
+//   4. TheLargestMessageIsWithoutItsHeader
+//   5. WhoSaysNothingTakesWhatTheRingHas
+//   6. WhoSaysAnotherOneIsRefused
+//   7. ARecordTooShortForItsHeaderIsCorrupt
+//   8. AStreamsEndsThatDisagreeMeetNoMessage
+//   9. APacketChannelsEndsThatDisagreeMeetNoMessage
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "conformance/channel_fixture.hpp"
+#include "rondo/core/segment.hpp"
+#include "rondo/core/segment_header.hpp"
+
+namespace rondo::testing {
+namespace {
+
+INSTANTIATE_TEST_SUITE_P(Every, ChannelTest, ::testing::ValuesIn(kChannelCases),
+                         [](const auto& channel) { return std::string(channel.param.name); });
+
+constexpr std::size_t kBytes = 20;
+const std::string kOption = "header=20";
+
+bool is_all(std::span<const std::byte> bytes, std::byte value) {
+  return std::ranges::all_of(bytes, [&](std::byte b) { return b == value; });
+}
+
+TEST_P(ChannelTest, AHeaderGoesBesideItsMessage) {
+  auto [sender, receiver] = open(kOption);
+  const std::uint64_t value = 42;
+  {
+    auto claim = sender.claim(100);
+    ASSERT_TRUE(claim);
+    ASSERT_EQ(claim->header().size(), kBytes);
+    EXPECT_EQ(claim->bytes().size(), 100u);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(claim->bytes().data()) % 8, 0u);
+    std::ranges::fill(claim->header(), std::byte{7});
+    claim->emplace<std::uint64_t>(value);
+    claim->shrink(sizeof value);
+    std::move(*claim).commit();
+  }
+  auto message = receiver.next();
+  ASSERT_TRUE(message);
+  ASSERT_EQ(message->header().size(), kBytes);
+  EXPECT_TRUE(is_all(message->header(), std::byte{7}));
+  ASSERT_NE(message->as<std::uint64_t>(), nullptr);
+  EXPECT_EQ(*message->as<std::uint64_t>(), value);
+  EXPECT_EQ(message->take().size(), sizeof value);
+  message->release();
+  EXPECT_TRUE(message->header().empty());
+}
+
+TEST_P(ChannelTest, AHeaderThatNobodyFillsIsZeros) {
+  auto [sender, receiver] = open(kOption);
+  for (int i = 0; i < 200; ++i) {  // some laps, over what lay there
+    auto claim = sender.claim(64);
+    ASSERT_TRUE(claim);
+    ASSERT_TRUE(is_all(claim->header(), std::byte{0}));
+    std::ranges::fill(claim->header(), std::byte{0xFF});
+    std::ranges::fill(claim->bytes(), std::byte{0xFF});
+    std::move(*claim).commit();
+    ASSERT_EQ(receive(receiver).size(), 64u);
+    ASSERT_EQ(sender.send("text"), Status::kOk);
+    const auto message = receiver.next();
+    ASSERT_TRUE(message);
+    ASSERT_EQ(message->text(), "text");
+    ASSERT_TRUE(is_all(message->header(), std::byte{0}));
+  }
+}
+
+TEST_P(ChannelTest, EachMessageOfABatchHasItsHeader) {
+  auto [sender, receiver] = open(kOption);
+  {
+    Sender::Batch batch(sender);
+    EXPECT_TRUE(batch.header().empty());
+    for (int i = 1; i <= 3; ++i) {
+      ASSERT_EQ(batch.try_add(bytes_of("text")), Status::kOk);
+      ASSERT_EQ(batch.header().size(), kBytes);
+      ASSERT_TRUE(is_all(batch.header(), std::byte{0}));
+      std::ranges::fill(batch.header(), static_cast<std::byte>(i));
+    }
+    ASSERT_EQ(std::move(batch).commit(), Status::kOk);
+  }
+  for (int i = 1; i <= 3; ++i) {
+    const auto message = receiver.next();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), "text");
+    EXPECT_TRUE(is_all(message->header(), static_cast<std::byte>(i)));
+  }
+}
+
+TEST_P(ChannelTest, TheLargestMessageIsWithoutItsHeader) {
+  auto [sender, receiver] = open(kOption);
+  const std::size_t largest = sender.max_message_bytes();
+  EXPECT_EQ(sender.info().max_message_bytes, largest);
+  EXPECT_EQ(sender.info().header_bytes, kBytes);
+  EXPECT_EQ(receiver.info().header_bytes, kBytes);
+  EXPECT_EQ(sender.claim(largest + 1).status(), Status::kTooLarge);
+  EXPECT_EQ(sender.claim(largest + 20).status(), Status::kTooLarge);
+  EXPECT_EQ(sender.claim(~std::size_t{0}).status(), Status::kTooLarge);
+  ASSERT_TRUE(sender.claim(largest));
+}
+
+TEST_P(ChannelTest, WhoSaysNothingTakesWhatTheRingHas) {
+  if (!GetParam().ring || !GetParam().processes) GTEST_SKIP() << "the URL alone says it";
+  if (GetParam().scheme == "shm+guarded:") GTEST_SKIP() << "its sender has to let it in";
+  const std::string name = url();
+  auto sender = Sender::open(name + "?" + options_of(GetParam(), 4096) + "&" + kOption);
+  ASSERT_TRUE(sender) << sender.error().message;
+  auto receiver = Receiver::open(name);
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(receiver->info().header_bytes, kBytes);
+  const auto seen = inspect(name);
+  ASSERT_TRUE(seen) << seen.error().message;
+  EXPECT_EQ(seen->header_bytes, kBytes);
+  EXPECT_EQ(seen->max_message_bytes, sender->max_message_bytes());
+  ASSERT_EQ(sender->send("text"), Status::kOk);
+  EXPECT_EQ(receive(*receiver), "text");
+}
+
+TEST_P(ChannelTest, WhoSaysAnotherOneIsRefused) {
+  if (!GetParam().ring) GTEST_SKIP() << "no ring that says it";
+  if (GetParam().scheme == "shm+guarded:") GTEST_SKIP() << "its sender has to let it in";
+  for (const bool has : {true, false}) {
+    const std::string name = url();
+    const auto sender = Sender::open(name + "?" + options_of(GetParam(), 4096) +
+                                     (has ? "&" + kOption : std::string()));
+    ASSERT_TRUE(sender) << sender.error().message;
+    const auto receiver = Receiver::open(name + "?header=16");
+    ASSERT_FALSE(receiver);
+    EXPECT_EQ(receiver.error().code, ErrorCode::kGeometryMismatch);
+    EXPECT_NE(receiver.error().message.find(has ? "has header=20" : "without headers"),
+              std::string::npos)
+        << receiver.error().message;
+  }
+}
+
+}  // namespace
+
+// A sender that lies: it says that there are headers, and sends none.
+TEST(ChannelHeader, ARecordTooShortForItsHeaderIsCorrupt) {
+  for (const std::string options : {"capacity=4KiB", "kind=mpmc&slots=8", "kind=frames"}) {
+    const std::string word = unique_word();
+    auto sender = Sender::open("shm:" + word + "?" + options);
+    ASSERT_TRUE(sender) << sender.error().message;
+    ASSERT_EQ(sender->send("short"), Status::kOk);
+    const auto segment = Segment::attach({Backing::kSharedMemory, word}, {}, Access::kReadWrite);
+    ASSERT_TRUE(segment) << segment.error().message;
+    auto* header = std::launder(reinterpret_cast<SegmentHeader*>(segment->bytes().data()));
+    header->feature_bits.fetch_or(std::uint64_t{16} << kUserHeaderShift, std::memory_order_relaxed);
+    auto receiver = Receiver::open("shm:" + word);
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    EXPECT_EQ(receiver->next().status(), Status::kCorrupt) << options;
+    EXPECT_EQ(receiver->next().status(), Status::kCorrupt) << options;
+    EXPECT_EQ(receiver->status(), Status::kCorrupt);
+  }
+}
+
+TEST(ChannelHeader, AStreamsEndsThatDisagreeMeetNoMessage) {
+  const std::pair<std::string, std::string> ends[] = {
+      {"header=20", ""}, {"", "header=20"}, {"header=20", "header=16"}};
+  for (const auto& [sends, receives] : ends) {
+    for (const std::string more : {"", "crc=1"}) {
+      int fds[2] = {};
+      ASSERT_EQ(pipe(fds), 0);
+      auto sender = Sender::open("fd:" + std::to_string(fds[1]) + "?capacity=4KiB&" + sends +
+                                 (more.empty() || sends.empty() ? "" : "&") + more);
+      ASSERT_TRUE(sender) << sender.error().message;
+      auto receiver = Receiver::open("fd:" + std::to_string(fds[0]) + "?capacity=4KiB" +
+                                     (receives.empty() ? "" : "&") + receives);
+      ASSERT_TRUE(receiver) << receiver.error().message;
+      ASSERT_EQ(sender->send("a message that is longer than a header"), Status::kOk);
+      EXPECT_EQ(receive(*receiver), "<" + std::string(to_string(Status::kCorrupt)) + ">");
+    }
+  }
+}
+
+TEST(ChannelHeader, APacketChannelsEndsThatDisagreeMeetNoMessage) {
+  const std::pair<std::string, std::string> ends[] = {
+      {"header=20", ""}, {"", "header=20"}, {"header=20", "header=16"}};
+  for (const auto& [sends, receives] : ends) {
+    const std::string path = "/tmp/rondo-header-" + unique_word();
+    Result<Receiver> receiver = Error{ErrorCode::kNotFound, ""};
+    std::thread receiving([&, &wanted = receives] {
+      receiver = Receiver::open("unix-seqpacket:" + path + "?" + wanted);
+    });
+    auto sender = Sender::open("unix-seqpacket:" + path + "?" + sends);
+    receiving.join();
+    ASSERT_TRUE(sender) << sender.error().message;
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    ASSERT_EQ(sender->send("a message that is longer than a header"), Status::kOk);
+    EXPECT_EQ(receive(*receiver), "<" + std::string(to_string(Status::kCorrupt)) + ">");
+  }
+}
+
+}  // namespace rondo::testing
