@@ -202,7 +202,7 @@ TEST_P(Queues, GarbageInAQueueIsCorrupt) {
   }
 }
 
-// A sender that has come in, and gives way to the receiver that has met it, would be taken for dead.
+// A sender that has come in, and gives way to the receiver that met it, would be taken for dead.
 TEST_P(Queues, AReceiverThatComesWhileASenderOpensMeetsIt) {
   int moment = 0;
   for (bool there = true; there; ++moment) {

@@ -91,9 +91,9 @@ class QueueEnd {
   bool sent_ = false;                      // a message of the user's
 };
 
-// The right to judge who is where, and to act on it: one process at a time. Else a sender could give
-// way to a receiver that has met none but this one, and a name be taken away that one has come to
-// since the look.
+// The right to judge who is where, and to act on it: one process at a time. Else a sender could
+// give way to a receiver that has met none but this one, and a name be taken away that one has come
+// to since the look.
 class Judging {
  public:
   // Waits for another one for kNameLockHold at most: that one may be stopped.
