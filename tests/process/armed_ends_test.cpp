@@ -426,7 +426,8 @@ TEST(ArmedEndsBesideASet, AWakeOfWhichAWaitSetTellsNobodyGoesOn) {
   ASSERT_TRUE(set && set->add(*receiver, 1));
   std::array<WaitSet::Key, 1> room{};
   int passed_on = 0;
-  for (int round = 0; round < 300; ++round) {
+  // On a busy machine the set may be told of the message in each of the first ones.
+  for (int round = 0; round < 300 || (passed_on == 0 && round < 100'000); ++round) {
     while (!end.arm()->may_sleep) ASSERT_EQ(end.take(), Status::kWouldBlock);
     std::thread sending([&] {
       await_sleep(getpid());
