@@ -9,10 +9,13 @@ PacketForm packet_form(const Url& url) noexcept {
   return url.options.framing == Framing::kRaw ? PacketForm::kRaw : PacketForm::kRecords;
 }
 
+std::size_t packet_overhead(const Url& url) noexcept {
+  return packet_overhead(packet_form(url)) + MessageHeaders(url.options.header.value_or(0)).room;
+}
+
 Result<void> check_packet_limit(const Url& url, std::size_t max_packet_bytes,
                                 std::string_view remedy) {
-  const std::size_t overhead =
-      packet_overhead(packet_form(url)) + MessageHeaders(url.options.header.value_or(0)).room;
+  const std::size_t overhead = packet_overhead(url);
   const std::size_t most = max_packet_bytes > overhead ? max_packet_bytes - overhead : 0;
   if (most > 0 && url.options.max_bytes.value_or(0) <= most) return {};
   return Error{ErrorCode::kInvalidCapacity,

@@ -1,6 +1,7 @@
 // Channels over a mechanism that keeps messages apart itself: unix-seqpacket: and others.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "endpoint/stream.hpp"
@@ -11,6 +12,8 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // What the packets of a URL's channel hold.
 [[nodiscard]] PacketForm packet_form(const Url& url) noexcept;
+// What a packet holds beside one message of the user's: its header, too.
+[[nodiscard]] std::size_t packet_overhead(const Url& url) noexcept;
 // Whether a mechanism that takes packets of `max_packet_bytes` takes messages as large as the URL
 // has to have. `remedy`: what makes it take more, for people. Errors: kInvalidCapacity.
 [[nodiscard]] Result<void> check_packet_limit(const Url& url, std::size_t max_packet_bytes,

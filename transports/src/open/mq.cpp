@@ -80,9 +80,8 @@ QueueGeometry wished_geometry(const Url& url) {
                          queue_limit("msgsize_default").value_or(8192)};
   if (options.slots) geometry.slots = *options.slots;
   if (options.max_bytes) {
-    geometry.slot_bytes = std::max<std::uint64_t>(
-        geometry.slot_bytes, *options.max_bytes + packet_overhead(packet_form(url)) +
-                                 MessageHeaders(options.header.value_or(0)).room);
+    geometry.slot_bytes =
+        std::max<std::uint64_t>(geometry.slot_bytes, *options.max_bytes + packet_overhead(url));
   }
   if (options.slot_bytes) geometry.slot_bytes = *options.slot_bytes;
   return geometry;

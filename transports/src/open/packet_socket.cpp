@@ -8,8 +8,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 Result<std::unique_ptr<PacketPort>> packets_over(FdStream socket, const Url& url) {
-  const std::size_t overhead =
-      packet_overhead(packet_form(url)) + MessageHeaders(url.options.header.value_or(0)).room;
+  const std::size_t overhead = packet_overhead(url);
   std::size_t limit = packet_limit_of(socket.fd());
   if (url.options.max_bytes && *url.options.max_bytes + overhead > limit) {
     wish_packet_limit(socket.fd(), *url.options.max_bytes + overhead);
