@@ -140,13 +140,13 @@ Result<void> check_peer(const Url& url, const PeerCredentials& peer) {
 
 Result<ListeningSocket> listen_for_peers(Url& url, const OpenOptions& options, int backlog,
                                          std::string_view owner) {
-  if (url.scheme == Scheme::kTcp) return listen_at_port(url, backlog, owner);
+  if (is_over_tcp(url)) return listen_at_port(url, backlog, owner);
   if (is_abstract(url)) return listen_at_abstract(url, backlog, owner);
   return listen_at(url, options, kind_of(url), backlog, owner);
 }
 
 Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options, AddressTurn& turn) {
-  if (url.scheme == Scheme::kTcp) return connect_to_port(url, options, turn);
+  if (is_over_tcp(url)) return connect_to_port(url, options, turn);
   if (is_abstract(url)) {
     auto made = make_stream(url, SocketKind::kStream, Direction::kWrite);
     if (!made) return std::move(made).error();

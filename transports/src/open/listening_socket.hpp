@@ -77,6 +77,10 @@ struct AddressTurn {
 [[nodiscard]] inline SocketKind kind_of(const Url& url) noexcept {
   return url.scheme == Scheme::kUnixSeqpacket ? SocketKind::kMessages : SocketKind::kStream;
 }
+// Whether a connection of TCP lies below.
+[[nodiscard]] inline bool is_over_tcp(const Url& url) noexcept {
+  return url.scheme == Scheme::kTcp;
+}
 // Whether unix: has an abstract name, and that, without the @.
 [[nodiscard]] inline bool is_abstract(const Url& url) noexcept {
   return url.scheme == Scheme::kUnix && url.target.starts_with('@');

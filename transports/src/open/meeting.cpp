@@ -58,7 +58,7 @@ Result<Call> call(const Url& url, const OpenOptions& options, Hello ours, Addres
   if (!connected) return std::move(connected).error();
   Call made{std::move(connected).value(), {}};
   const NativeHandle fd = made.socket.get();
-  if (url.scheme == Scheme::kTcp) {
+  if (is_over_tcp(url)) {
     prepare_connection(fd, url.options.keepalive);
     made.peer.address = peer_address(fd);
   } else {
@@ -175,12 +175,12 @@ Result<ReceiverParts> make_receiver(Meeting met, const OpenOptions& options) {
 }  // namespace
 
 std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours) {
-  return std::make_shared<StreamSocket>(std::move(fd), url.scheme == Scheme::kTcp,
-                                        ours != Hello::kReceives, ours != Hello::kSends);
+  return std::make_shared<StreamSocket>(std::move(fd), is_over_tcp(url), ours != Hello::kReceives,
+                                        ours != Hello::kSends);
 }
 
 Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hello ours) {
-  Retry retry(url.scheme == Scheme::kTcp ? kLongestPauseOfTcp : GrowingPause::kLongest);
+  Retry retry(is_over_tcp(url) ? kLongestPauseOfTcp : GrowingPause::kLongest);
   AddressTurn turn;
   std::chrono::seconds answer_of_one = kAnswerOfOne;
   std::size_t refused = 0;
@@ -206,7 +206,7 @@ Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hell
       answer_of_one = std::min(2 * answer_of_one, kLongestAnswerOfOne);
     } else if (made.error().code != ErrorCode::kNotFound) {
       return std::move(made).error();
-    } else if (url.scheme == Scheme::kTcp) {
+    } else if (is_over_tcp(url)) {
       waited_for += " (" + made.error().message + ')';
     }
     if (auto paused = retry.pause(options, waited_for); !paused) return std::move(paused).error();

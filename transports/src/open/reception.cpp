@@ -146,7 +146,7 @@ std::optional<Arrival> Reception::go_on(const Judge& judge) {
 std::optional<Arrival> Reception::let_in(const Judge& judge) {
   for (int i = 0; i < kMostAccepted; ++i) {
     // Nothing that would have to be left open comes over TCP.
-    const bool bearable = url_.scheme == Scheme::kTcp || can_leak();
+    const bool bearable = is_over_tcp(url_) || can_leak();
     UniqueFd socket = bearable ? accept_from(listening_.socket.fd()) : UniqueFd();
     if (!socket) {
       const int error = bearable ? errno : EMFILE;
@@ -187,7 +187,7 @@ bool Reception::receive(UniqueFd socket, Visitor& visitor) {
   visitor.socket = std::move(socket);
   visitor.deadline = Deadline::after(limits_.handshake);
   const NativeHandle fd = visitor.socket.get();
-  if (url_.scheme == Scheme::kTcp) {
+  if (is_over_tcp(url_)) {
     prepare_connection(fd, url_.options.keepalive);
     visitor.peer.address = peer_address(fd);
     return true;
@@ -250,7 +250,7 @@ void Reception::dismiss(Visitor& visitor) noexcept {
 }
 
 void Reception::let_go(UniqueFd socket) noexcept {
-  if (url_.scheme != Scheme::kTcp) return close_or_leak(std::move(socket));
+  if (!is_over_tcp(url_)) return close_or_leak(std::move(socket));
   hang_up(socket.get());
 }
 
