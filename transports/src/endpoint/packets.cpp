@@ -10,7 +10,7 @@ PacketForm packet_form(const Url& url) noexcept {
 }
 
 std::size_t packet_overhead(const Url& url) noexcept {
-  return packet_overhead(packet_form(url)) + MessageHeaders(url.options.header.value_or(0)).room;
+  return packet_overhead(packet_form(url)) + MessageHeaders(url.options.header_bytes()).room;
 }
 
 Result<void> check_packet_limit(const Url& url, std::size_t max_packet_bytes,
@@ -29,7 +29,7 @@ Result<SenderParts> make_packet_sender(std::unique_ptr<PacketPort> port, Pending
   return make_staged_sender(
       [&](const Staging& staging) {
         return std::make_unique<PacketOutlet>(std::move(port), staging.parts, packet_form(url),
-                                              url.options.header.value_or(0));
+                                              url.options.header_bytes());
       },
       std::move(cleanup), url, options);
 }
@@ -41,8 +41,7 @@ Result<ReceiverParts> make_packet_receiver(std::unique_ptr<PacketPort> port, Pen
   return make_staged_receiver(
       [&](const Staging& staging, record_ring::Producer producer) {
         return std::make_unique<PacketInlet>(std::move(port), std::move(producer), staging.chunk,
-                                             packet_form(url), start,
-                                             url.options.header.value_or(0));
+                                             packet_form(url), start, url.options.header_bytes());
       },
       chunk_bytes, std::move(cleanup), url, options);
 }

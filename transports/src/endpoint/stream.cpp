@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint32_t kMovesAtOnce = 64;
 
 MessageHeaders headers_of(const ChannelOptions& options) noexcept {
-  return MessageHeaders(options.header.value_or(0));
+  return MessageHeaders(options.header_bytes());
 }
 
 std::uint64_t capacity_of(const ChannelOptions& options) noexcept {
@@ -172,7 +172,7 @@ Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cl
                                                 std::move(cleanup), url, options);
   // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.
   SenderParts parts{*std::move(producer), Notifier(), std::move(backend)};
-  parts.header_bytes = url.options.header.value_or(0);
+  parts.header_bytes = url.options.header_bytes();
   return parts;
 }
 
@@ -187,7 +187,7 @@ Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t ch
   auto backend = std::make_unique<StreamReceiver>(std::move(inlet), std::move(staging).value(),
                                                   std::move(cleanup), url, options);
   ReceiverParts parts{*std::move(consumer), Notifier(), std::move(backend)};
-  parts.header_bytes = url.options.header.value_or(0);
+  parts.header_bytes = url.options.header_bytes();
   return parts;
 }
 

@@ -255,7 +255,7 @@ Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const
         std::make_unique<GuardedSender<RingSender>>(std::move(acceptor), *producer, url, options);
   }
   SenderParts parts{*std::move(producer), Notifier(), std::move(backend)};
-  parts.header_bytes = url.options.header.value_or(0);
+  parts.header_bytes = url.options.header_bytes();
   return parts;
 }
 

@@ -32,7 +32,7 @@ namespace rondo::inline RONDO_ABI::detail {
 // The maker says it in the segment, which nobody else has seen yet.
 inline void write_header_bytes(std::span<std::byte> segment, const Url& url) noexcept {
   auto* header = std::launder(reinterpret_cast<SegmentHeader*>(segment.data()));
-  const std::uint64_t bytes = url.options.header.value_or(0);
+  const std::uint64_t bytes = url.options.header_bytes();
   // relaxed: what hands the segment over publishes it.
   header->feature_bits.fetch_or(bytes << kUserHeaderShift, std::memory_order_relaxed);
 }

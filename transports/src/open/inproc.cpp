@@ -159,7 +159,7 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   if (!size) return size.error();
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
-  ring->header_bytes = url.options.header.value_or(0);
+  ring->header_bytes = url.options.header_bytes();
   const bool records = kind.kind == RingKind::kRecord;
   auto made = (records ? make_records : make_slots)(*ring, kind, *size, url);
   if (!made) return std::move(made).error();

@@ -61,7 +61,7 @@ struct FrameForm {
       : framing(options.framing),
         checked(options.crc),
         block(options.block_bytes.value_or(0)),
-        header(options.header.value_or(0)) {}
+        header(options.header_bytes()) {}
 };
 
 // Frames out: walks the records that a Producer of the same thread has committed. It is the ring's

@@ -46,7 +46,7 @@ Result<std::string> decode(std::string_view text) {
 Result<void> check_together(const ChannelOptions& options) {
   if (!options.max_bytes) return {};
   const std::uint64_t record =
-      detail::MessageHeaders(options.header.value_or(0)).record_of(*options.max_bytes);
+      detail::MessageHeaders(options.header_bytes()).record_of(*options.max_bytes);
   if (record > record_ring::max_record_bytes(record_ring::kMaxCapacity)) {
     return Error{ErrorCode::kInvalidOption, "max=" + format_size(*options.max_bytes) +
                                                 " leaves no room for header=" +

@@ -244,6 +244,9 @@ struct ChannelOptions {
   // our own user's.
   std::vector<std::uint32_t> users;
   std::vector<std::uint32_t> groups;
+
+  // What `header` asks for, if nothing is found that has some.
+  [[nodiscard]] std::uint32_t header_bytes() const noexcept { return header.value_or(0); }
 };
 
 // A name taken apart and checked. Whether anything stands at it is not asked.
