@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -93,14 +94,18 @@ struct WakeThread::State {
   void call() noexcept {
     // relaxed: the mutex orders what the thread is to see.
     control.fetch_add(1, std::memory_order_relaxed);
-    if (polls) {
+    if (polls && !event.intact()) {
+      lose_news();
+    } else if (polls) {
       write_event(event);
     } else {
       // One that is to end may still sleep there, too.
       futex_wake(control, std::numeric_limits<int>::max());
     }
   }
-  bool start();
+  // `former`: a thread of an older generation, whose end the new one waits for before its own.
+  bool start(std::optional<pthread_t> former = std::nullopt);
+  void relieve() noexcept;
   void end_if_unused(std::unique_lock<std::mutex>& lock) noexcept;
   [[nodiscard]] bool insert(FileEntry& entry, NativeHandle file) noexcept;
   void erase(FileEntry& entry) noexcept;
@@ -256,13 +261,14 @@ void WakeThread::forget(WakeEntry& entry) noexcept {
   state_->turned.wait(lock, [&] { return state_->turn != seen || !state_->runs; });
 }
 
-bool WakeThread::State::start() {
+bool WakeThread::State::start(std::optional<pthread_t> former) {
   struct Start {
     State* state;
     std::uint64_t generation;
     std::vector<PreparedWait> words;  // its own: one that is to end may still be at work
+    std::optional<pthread_t> former;
   };
-  auto arguments = std::make_unique<Start>(Start{this, ++generation, {}});
+  auto arguments = std::make_unique<Start>(Start{this, generation + 1, {}, former});
   arguments->words.reserve(kMostWaits);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -288,21 +294,36 @@ bool WakeThread::State::start() {
     const std::unique_ptr<Start> start(static_cast<Start*>(given));
     pthread_setname_np(pthread_self(), "rondo-wake");
     start->state->run(start->generation, start->words);
+    if (start->former) pthread_join(*start->former, nullptr);
     return nullptr;
   };
-  runs = pthread_create(&thread, &attributes, main, arguments.get()) == 0;
-  if (!runs) {
+  pthread_t started{};
+  bool began = pthread_create(&started, &attributes, main, arguments.get()) == 0;
+  if (!began) {
     // Who may not choose its priority or cores (SCHED_IDLE without rights, a system-call filter)
     // gets one as its own.
     pthread_attr_destroy(&attributes);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, kStackBytes);
-    runs = pthread_create(&thread, &attributes, main, arguments.get()) == 0;
+    began = pthread_create(&started, &attributes, main, arguments.get()) == 0;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   pthread_attr_destroy(&attributes);
-  if (runs) static_cast<void>(arguments.release());
-  return runs;
+  if (!began) return false;
+  static_cast<void>(arguments.release());
+  ++generation;
+  thread = started;
+  runs = true;
+  return true;
+}
+
+// The program has closed what the thread sleeps by, which nobody can wake any more before it looks
+// by time. Another one takes its place.
+void WakeThread::State::relieve() noexcept {
+  try {
+    if (runs) static_cast<void>(start(thread));
+  } catch (const std::bad_alloc&) {  // then it looks late
+  }
 }
 
 // Of one file, or of all.
@@ -320,6 +341,14 @@ void WakeThread::State::told(int number, bool last) noexcept {
 
 // Nothing is told any more of these.
 void WakeThread::State::lose_news() noexcept {
+  if (std::exchange(polls, false)) {
+    // The thread sleeps by what goes now.
+    if (event.intact()) {
+      write_event(event);
+    } else {
+      relieve();
+    }
+  }
   told(FileNews::kNone, true);
   for (FileEntry* entry : files) entry->number = FileNews::kNone;
   news = FileNews();
@@ -355,6 +384,7 @@ void WakeThread::State::take_news(const Polled& polled, Times& times,
 Deadline WakeThread::State::look(const Polled& polled, Times& times,
                                  std::vector<PreparedWait>& words) noexcept {
   const auto now = Deadline::Clock::now();
+  polls = false;
   take_news(polled, times, now);
   const bool ask = times.pulse.passed_at(now);
   const bool ask_at_last = times.at_last.passed_at(now);

@@ -8,14 +8,15 @@
 //   6. WhereTheKernelTellsNothingThereIsNone
 //   7. FilesOfAProgramThatClosedAllDescriptorsAreLeftAlone
 //   8. SoIsAnInotifyOfTheProgram            which has the inode of the closed one
-//   9. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
-//  10. AStormKeepsNoOtherClosingBack
-//  11. NoneStandsBehindAnOverflow
-//  12. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
-//  13. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
+//   9. WhatIsWatchedAfterThatIsToldAtOnce
+//  10. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
+//  11. AStormKeepsNoOtherClosingBack
+//  12. NoneStandsBehindAnOverflow
+//  13. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
+//  14. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
 //                                          without inotify
-//  14. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
-//  15. ADeathIsToldInAStormOfClosings      a hostile peer
+//  15. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
+//  16. ADeathIsToldInAStormOfClosings      a hostile peer
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -27,6 +28,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -265,6 +267,49 @@ TEST_F(CloseWatches, SoIsAnInotifyOfTheProgram) {
       return all.touched() == 0 ? 0 : 5;
     });
     EXPECT_EQ(child.join(), 0) << closed_again;
+  }
+}
+
+// The descriptors that this process has of a kind, as the kernel calls it.
+std::vector<int> descriptors_of(std::string_view kind) {
+  std::vector<int> found;
+  for (int fd = 3; fd < 256; ++fd) {
+    std::array<char, 64> link{};
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    const auto size = readlink(path.c_str(), link.data(), link.size());
+    if (size > 0 && std::string_view(link.data(), std::size_t(size)) == kind) found.push_back(fd);
+  }
+  return found;
+}
+
+// The thread sleeps by what was closed, for up to CloseWatch::kAtLast. In one of a few times it is
+// woken, or relieved, well before that.
+TEST_F(CloseWatches, WhatIsWatchedAfterThatIsToldAtOnce) {
+  for (const bool both : {true, false}) {
+    Child child([&] {
+      for (int i = 0; i < 3; ++i) {
+        const File early;
+        const Watched before(early);
+        if (before.watch == nullptr) return 1;
+        early.open_and_close();
+        before.await(1);
+        // Nothing tells that it has begun its long sleep. If it has not, this tests less.
+        usleep(50'000);
+        for (const int fd : descriptors_of("anon_inode:inotify")) close(fd);
+        if (both) {
+          for (const int fd : descriptors_of("anon_inode:[eventfd]")) close(fd);
+        }
+        const auto begin = Clock::now();
+        const File file;
+        const Watched after(file);
+        if (after.watch == nullptr || before.watch->stands()) return 2;
+        file.open_and_close();
+        after.await(1);
+        if (Clock::now() - begin < CloseWatch::kAtLast / 2) return 0;
+      }
+      return 3;
+    });
+    EXPECT_EQ(child.join(), 0) << both;
   }
 }
 
