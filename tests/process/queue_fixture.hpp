@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <mqueue.h>
 #include <sys/msg.h>
+#include <sys/sem.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +27,8 @@ namespace rondo::testing {
 inline OpenOptions patient() { return {.wait = Deadline::after(std::chrono::seconds(60))}; }
 inline OpenOptions briefly() { return {.wait = Deadline::after(std::chrono::milliseconds(30))}; }
 
+enum class QueuePart : int { kSender, kReceiver, kMet, kName };
+
 // A kind of queue, and what a test does to one of it without us.
 struct QueueKind {
   const char* name;
@@ -33,6 +36,8 @@ struct QueueKind {
   bool (*there)(const std::string& url);
   // Makes one, with a message.
   bool (*put)(const std::string& url, const std::string& message);
+  // Whether any process has that part of it (open/queue.hpp).
+  bool (*held)(const std::string& url, QueuePart part);
 };
 
 inline void PrintTo(const QueueKind& kind, std::ostream* out) { *out << kind.name; }
@@ -64,6 +69,18 @@ inline bool put_posix(const std::string& url, const std::string& message) {
   return put;
 }
 
+inline bool held_posix(const std::string& url, QueuePart part) {
+  const mqd_t queue = mq_open(posix_name(url).c_str(), O_RDWR | O_CLOEXEC);
+  if (queue < 0) return false;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_start = static_cast<off_t>(part);
+  lock.l_len = 1;
+  const bool held = fcntl(queue, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  mq_close(queue);
+  return held;
+}
+
 struct SysvMessage {
   long type;
   char bytes[128];
@@ -78,15 +95,18 @@ inline int foreign_sysv(const std::string& url) {
 }
 
 inline constexpr QueueKind kPosix{"Posix", [] { return "mq:/" + unique_word(); }, posix_there,
-                                  put_posix};
-inline constexpr QueueKind kSysv{"Sysv", [] { return "sysv:" + std::to_string(unique_key()); },
-                                 [](const std::string& url) {
-                                   return queue_at(sysv_key(url)) >= 0 ||
-                                          semaphores_at(sysv_key(url)) >= 0;
-                                 },
-                                 [](const std::string& url, const std::string& message) {
-                                   return put_sysv(foreign_sysv(url), 7, message);
-                                 }};
+                                  put_posix, held_posix};
+inline constexpr QueueKind kSysv{
+    "Sysv", [] { return "sysv:" + std::to_string(unique_key()); },
+    [](const std::string& url) {
+      return queue_at(sysv_key(url)) >= 0 || semaphores_at(sysv_key(url)) >= 0;
+    },
+    [](const std::string& url, const std::string& message) {
+      return put_sysv(foreign_sysv(url), 7, message);
+    },
+    [](const std::string& url, QueuePart part) {
+      return semctl(semaphores_at(sysv_key(url)), static_cast<int>(part), GETVAL) > 0;
+    }};
 
 class QueuesOf : public Watchdog {
  protected:

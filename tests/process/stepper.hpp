@@ -84,12 +84,9 @@ class Stepper {
   }
   // At an entry into a system call: which one.
   [[nodiscard]] long system_call() const { return static_cast<long>(registers().orig_rax); }
-  // At an entry into a system call: whether it gives a lock back.
-  [[nodiscard]] bool unlocks() const {
-    const user_regs_struct now = registers();
-    if (now.orig_rax != SYS_fcntl || now.rsi != F_OFD_SETLK) return false;
-    return static_cast<short>(ptrace(PTRACE_PEEKDATA, child_, now.rdx, nullptr)) == F_UNLCK;
-  }
+  // At an entry into a system call: whether it takes a lock, or gives one back.
+  [[nodiscard]] bool locks() const { return sets_lock(F_WRLCK); }
+  [[nodiscard]] bool unlocks() const { return sets_lock(F_UNLCK); }
   // At an entry into a system call: it is not made, and returns `error`. Goes to its return.
   void fail_system_call(int error) {
     user_regs_struct changed = registers();
@@ -134,6 +131,11 @@ class Stepper {
   void wait_for_stop() {
     if (waitpid(child_, &status_, __WALL) != child_) fail("waitpid");
     if (WIFEXITED(status_) || WIFSIGNALED(status_)) alive_ = false;
+  }
+  [[nodiscard]] bool sets_lock(short type) const {
+    const user_regs_struct now = registers();
+    if (now.orig_rax != SYS_fcntl || now.rsi != F_OFD_SETLK) return false;
+    return static_cast<short>(ptrace(PTRACE_PEEKDATA, child_, now.rdx, nullptr)) == type;
   }
   [[nodiscard]] user_regs_struct registers() const {
     user_regs_struct now{};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,6 +20,11 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
+// Of Queue::hold(): another one has it.
+[[nodiscard]] inline bool is_anothers(int error) noexcept {
+  return error == EAGAIN || error == EACCES;
+}
+
 // One thread at a time, but for held() and leads_elsewhere(). `int`: 0, or the error.
 class Queue {
  public:
@@ -30,7 +36,7 @@ class Queue {
 
   virtual ~Queue() = default;
 
-  // EAGAIN or EACCES: another one has it; EPIPE: it is there no more.
+  // is_anothers(), or EPIPE: it is there no more.
   [[nodiscard]] virtual int hold(Part part) noexcept = 0;
   virtual void drop(Part part) noexcept = 0;
   // Whether another one has it. Not asked of what we have ourselves.

@@ -24,7 +24,7 @@ Error not_held(const Url& url, std::string_view role, int error) {
   if (error == EPIPE) {
     return Error{ErrorCode::kReplaced, url.name() + " was removed while it was opened"};
   }
-  if (error != EAGAIN && error != EACCES) return system_error(url, "lock", error);
+  if (!is_anothers(error)) return system_error(url, "lock", error);
   return Error{ErrorCode::kBusy, url.name() + " has a " + std::string(role) +
                                      " already; it takes one at a time, but for framing=raw"};
 }
@@ -40,24 +40,43 @@ PendingCleanup leaving(const Url& url, const std::shared_ptr<QueueEnd>& end) {
   return PendingCleanup(std::make_unique<QueueCleanup>(end));
 }
 
-// A sender in a queue that is its own from now on. Empty: another one's messages are still there.
-Result<std::shared_ptr<QueueEnd>> try_sender(const Url& url, OpenQueue opener) {
+// What an opener waits for, as Retry has it.
+std::string staying(const Url& url) {
+  return url.name() + " to stay, which is made and removed again and again,";
+}
+std::string judge_of(const Url& url) {
+  return "the process that is opening or closing " + url.name() + " (if it is stopped: kill -CONT)";
+}
+
+// A sender's way in: its end of a queue that is its own from now on, or what it waits for.
+struct WayIn {
+  std::shared_ptr<QueueEnd> end;
+  std::string awaited;
+};
+
+Result<WayIn> try_sender(const Url& url, OpenQueue opener) {
   auto opened = open_end(url, opener, Direction::kWrite);
-  if (!opened || is_raw(url)) return opened;
+  if (!opened) return std::move(opened).error();
+  if (is_raw(url)) return WayIn{std::move(opened).value(), {}};
   QueueEnd& end = **opened;
   const Judging judging(end);
-  if (judging.error() == EPIPE) return not_held(url, "sender", EPIPE);
-  if (judging.error() != 0) return std::shared_ptr<QueueEnd>();
+  if (judging.is_anothers()) return WayIn{nullptr, judge_of(url)};
+  if (judging.error() != 0) return not_held(url, "sender", judging.error());
+  const auto left = [&] {
+    return WayIn{nullptr, "a receiver to read what an earlier sender has left in " + url.name() +
+                              " (or remove it: rondo rm " + url.name() + ")"};
+  };
   // Before it takes the role, too: a receiver that has met another one would hold it for that one.
   if (end.still_anothers()) {
     if (end.queue().held(Queue::Part::kSender) == Presence::kPresent) {
       return not_held(url, "sender", EAGAIN);
     }
-    return std::shared_ptr<QueueEnd>();
+    return left();
   }
   if (const int error = end.take_role(); error != 0) return not_held(url, "sender", error);
-  if (end.still_anothers() || end.queue().leads_elsewhere()) return std::shared_ptr<QueueEnd>();
-  return opened;
+  if (end.still_anothers()) return left();
+  if (end.queue().leads_elsewhere()) return not_held(url, "sender", EPIPE);
+  return WayIn{std::move(opened).value(), {}};
 }
 
 }  // namespace
@@ -66,16 +85,15 @@ Result<SenderParts> open_queue_sender(const Url& url, const OpenOptions& options
                                       OpenQueue opener) {
   Retry retry;
   for (;;) {
-    auto end = try_sender(url, opener);
-    if (!end && end.error().code != ErrorCode::kReplaced) return std::move(end).error();
-    if (end && *end != nullptr) {
-      PendingCleanup cleanup = leaving(url, *end);
-      return make_packet_sender(std::make_unique<QueuePackets>(std::move(*end), is_raw(url)),
+    auto way = try_sender(url, opener);
+    if (!way && way.error().code != ErrorCode::kReplaced) return std::move(way).error();
+    if (way && way->end != nullptr) {
+      PendingCleanup cleanup = leaving(url, way->end);
+      return make_packet_sender(std::make_unique<QueuePackets>(std::move(way->end), is_raw(url)),
                                 std::move(cleanup), url, options);
     }
-    const std::string what = "a receiver to read what an earlier sender has left in " + url.name() +
-                             " (or remove it: rondo rm " + url.name() + ")";
-    if (auto paused = retry.pause(options, what); !paused) return std::move(paused).error();
+    const std::string awaited = way ? std::move(way->awaited) : staying(url);
+    if (auto paused = retry.pause(options, awaited); !paused) return std::move(paused).error();
   }
 }
 
@@ -86,31 +104,34 @@ bool anything_to_receive(const Queue& queue) noexcept {
   return queue.any_messages() || queue.held(Queue::Part::kSender) == Presence::kPresent;
 }
 
-// Whether there was one to meet.
-Result<bool> try_meet_sender(QueueEnd& end, const Url& url) {
+enum class Meeting : std::uint8_t { kMet, kNobody, kJudgedByAnother };
+
+Result<Meeting> try_meet_sender(QueueEnd& end, const Url& url) {
   const Judging judging(end);
-  if (judging.error() == EPIPE) return not_held(url, "receiver", EPIPE);
-  if (judging.error() != 0 || !anything_to_receive(end.queue())) return false;
+  if (judging.is_anothers()) return Meeting::kJudgedByAnother;
+  if (judging.error() != 0) return not_held(url, "receiver", judging.error());
+  if (!anything_to_receive(end.queue())) return Meeting::kNobody;
   if (const int error = end.say_met(); error != 0) return not_held(url, "receiver", error);
-  return true;
+  return Meeting::kMet;
 }
 
 // Waits for a sender, and meets it. False if the name leads elsewhere by now.
 Result<bool> meet_sender(QueueEnd& end, const Url& url, const OpenOptions& options) {
   Queue& queue = end.queue();
   for (;;) {
+    std::string awaited = "a sender for " + url.name();
     if (anything_to_receive(queue)) {
-      auto met = try_meet_sender(end, url);
-      if (!met || *met) return met;
+      const auto meeting = try_meet_sender(end, url);
+      if (!meeting) return meeting.error();
+      if (*meeting == Meeting::kMet) return true;
+      if (*meeting == Meeting::kJudgedByAnother) awaited = judge_of(url);
     } else {
       const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
       static_cast<void>(queue.wait(Direction::kRead, slice, WaitMode::kPark, options.stop));
       if (anything_to_receive(queue)) continue;
     }
     if (queue.leads_elsewhere()) return false;
-    if (auto go_on = Retry::allowed(options, "a sender for " + url.name()); !go_on) {
-      return std::move(go_on).error();
-    }
+    if (auto go_on = Retry::allowed(options, awaited); !go_on) return std::move(go_on).error();
   }
 }
 
@@ -135,7 +156,7 @@ Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& opt
   for (;;) {
     auto end = open_reading(url, opener);
     if (!end && end.error().code == ErrorCode::kReplaced) {
-      if (auto paused = retry.pause(options, "a sender for " + url.name()); !paused) {
+      if (auto paused = retry.pause(options, staying(url)); !paused) {
         return std::move(paused).error();
       }
       continue;

@@ -79,7 +79,8 @@ Judging::Judging(QueueEnd& end) noexcept : queue_(end.watched_ ? end.queue_.get(
   const Deadline deadline = Deadline::after(kNameLockHold);
   for (;;) {
     error_ = queue_->hold(Queue::Part::kName);
-    if (error_ == 0 || error_ == EPIPE || deadline.passed()) return;
+    const bool again = is_anothers() || error_ == EINTR;
+    if (!again || deadline.passed()) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }

@@ -106,6 +106,7 @@ class Judging {
 
   // 0, or of Queue::hold().
   [[nodiscard]] int error() const noexcept { return error_; }
+  [[nodiscard]] bool is_anothers() const noexcept { return detail::is_anothers(error_); }
 
  private:
   Queue* queue_;  // null: nobody judges any program's queue
