@@ -12,6 +12,7 @@
 // 11. OfAPacketThatIsNotSoundWhatIsSoundArrives
 // 12. ACutPacketIsCorrupt
 // 13. AMessageThatTheRingCannotHoldIsCorrupt
+// 14. OfHeadersIsToldBeforeTheFirstMessageAndNotAlone
 #include "stream/packets.hpp"
 
 #include <gmock/gmock.h>
@@ -61,8 +62,8 @@ struct Ring {
 // The sending end, over a queue.
 struct Out {
   explicit Out(PacketQueue& queue, PacketForm form = PacketForm::kRecords,
-               std::uint64_t capacity = 4096)
-      : ring(capacity), outlet(std::make_unique<PacketQueueEnd>(queue), ring.parts, form) {}
+               std::uint64_t capacity = 4096, std::uint32_t header = 0)
+      : ring(capacity), outlet(std::make_unique<PacketQueueEnd>(queue), ring.parts, form, header) {}
   // False if there is no room.
   bool put(std::string_view text) {
     std::byte* const room = producer.try_reserve(text.size());
@@ -357,6 +358,25 @@ TEST(Packets, AMessageThatTheRingCannotHoldIsCorrupt) {
   In in(queue, PacketForm::kRecords, 1024);
   EXPECT_EQ(in.next(), "fits");
   EXPECT_EQ(in.next(), said(Status::kCorrupt));
+}
+
+TEST(Packets, OfHeadersIsToldBeforeTheFirstMessageAndNotAlone) {
+  const auto mark = record(RecordKind::kPadding, 0, "", 20);
+  PacketQueue queue;
+  Out out(queue, PacketForm::kRecords, 4096, 20);
+  EXPECT_TRUE(out.move_on());
+  EXPECT_THAT(queue.packets, IsEmpty());
+  ASSERT_TRUE(out.put("one"));
+  EXPECT_TRUE(out.move_on());
+  ASSERT_TRUE(out.put("two"));
+  EXPECT_TRUE(out.move_on());
+  EXPECT_THAT(queue.packets, ElementsAre(mark, record(0, "one"), record(1, "two")));
+
+  queue.packets.clear();
+  Out empty(queue, PacketForm::kRecords, 4096, 20);
+  empty.outlet.finish(true);
+  EXPECT_TRUE(empty.move_on());
+  EXPECT_THAT(queue.packets, ElementsAre(mark, record(RecordKind::kEnd, 0, "", 0)));
 }
 
 }  // namespace

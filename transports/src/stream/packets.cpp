@@ -41,7 +41,9 @@ std::span<const PacketPort::Packet> PacketWriter::packets() noexcept {
   std::size_t count = 0;
   Place place = at_;
   mark_at_ = packets_.size();
-  if (header_ != 0) {
+  // Never alone: there is nothing to say yet where nothing follows.
+  const bool any = finishing_ || next_staged(parts_, place.position, place.sequence).there();
+  if (header_ != 0 && any) {
     begin_mark_ = record_header::make(RecordKind::kPadding, place.sequence, header_);
     packets_[count] = std::as_bytes(std::span(&begin_mark_, 1));
     behind_[count++] = place;
