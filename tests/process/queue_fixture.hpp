@@ -102,7 +102,7 @@ inline constexpr QueueKind kSysv{
       return queue_at(sysv_key(url)) >= 0 || semaphores_at(sysv_key(url)) >= 0;
     },
     [](const std::string& url, const std::string& message) {
-      return put_sysv(foreign_sysv(url), 7, message);
+      return put_sysv(foreign_sysv(url), 1, message);
     },
     [](const std::string& url, QueuePart part) {
       return semctl(semaphores_at(sysv_key(url)), static_cast<int>(part), GETVAL) > 0;

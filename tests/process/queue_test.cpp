@@ -9,14 +9,16 @@
 //   7. AReceiverGoesOnWhereAKilledOneStopped
 //   8. ASenderWhoseReceiverLeftUnseenIsTold
 //   9. GarbageInAQueueIsCorrupt
-//  10. AReceiverThatComesWhileASenderOpensMeetsIt
-//  11. ADeathAtAnySystemCallBlocksNobody
-//  12. ItsDescriptorTellsOfMessagesAndOfADeath
-//  13. AnExistingQueuesGeometryWins
-//  14. LimitsAreNamed
-//  15. AQueueThatHasComeSinceStays
-//  16. RawQueuesAreAnybodys
-//  17. EachSystemCallMayFail
+//  10. EndsThatDisagreeAboutHeadersMeetNoMessage
+//  11. WhoGoesOnWhereAnotherStoppedHasItsHeaders
+//  12. AReceiverThatComesWhileASenderOpensMeetsIt
+//  13. ADeathAtAnySystemCallBlocksNobody
+//  14. ItsDescriptorTellsOfMessagesAndOfADeath
+//  15. AnExistingQueuesGeometryWins
+//  16. LimitsAreNamed
+//  17. AQueueThatHasComeSinceStays
+//  18. RawQueuesAreAnybodys
+//  19. EachSystemCallMayFail
 //
 // The last ones are of POSIX queues alone; those of System V have sysv_queue_test.cpp.
 #include <gtest/gtest.h>
@@ -25,6 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -199,6 +202,51 @@ TEST_P(Queues, GarbageInAQueueIsCorrupt) {
     ASSERT_TRUE(GetParam().put(url_, garbage));
     Receiver receiver = this->receiver();
     EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+  }
+}
+
+constexpr std::pair<const char*, const char*> kOfOtherHeaders[] = {
+    {"?header=20", ""}, {"", "?header=20"}, {"?header=20", "?header=16"}};
+
+TEST_P(Queues, EndsThatDisagreeAboutHeadersMeetNoMessage) {
+  for (const auto& [sends, receives] : kOfOtherHeaders) {
+    Sender sender = this->sender(sends);
+    ASSERT_EQ(sender.send(bytes_of("a message longer than a header")), Status::kOk);
+    Receiver receiver = this->receiver(receives);
+    EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+  }
+}
+
+// The first one has taken what was told before the first message.
+TEST_P(Queues, WhoGoesOnWhereAnotherStoppedHasItsHeaders) {
+  const auto send_and_take_one = [&](const std::string& options) {
+    Sender sender = this->sender(options);
+    for (const char c : {'1', '2'}) {
+      auto claim = sender.claim(40);
+      if (!claim) return false;
+      std::ranges::fill(claim->header(), static_cast<std::byte>(c));
+      std::ranges::fill(claim->bytes(), static_cast<std::byte>(c));
+      std::move(*claim).commit();
+    }
+    if (sender.close() != Status::kOk) return false;
+    Receiver first = receiver(options);
+    return receive(first) == std::string(40, '1');
+  };
+  ASSERT_TRUE(send_and_take_one("?header=20"));
+  {
+    Receiver receiver = this->receiver("?header=20");
+    auto message = receiver.next(Deadline::after(seconds(60)));
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), std::string(40, '2'));
+    EXPECT_EQ(std::ranges::count(message->header(), std::byte{'2'}), 20);
+    message->release();
+    EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+  for (const auto& [sends, receives] : kOfOtherHeaders) {
+    ASSERT_TRUE(send_and_take_one(sends));
+    Receiver receiver = this->receiver(receives);
+    EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+    static_cast<void>(rondo::remove(url_, true));
   }
 }
 

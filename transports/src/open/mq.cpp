@@ -22,8 +22,11 @@ namespace {
 
 class PosixQueue final : public Queue {
  public:
-  PosixQueue(UniqueFd queue, std::string name)
-      : queue_(std::move(queue), Direction::kRead), name_(std::move(name)) {
+  PosixQueue(UniqueFd queue, const Url& url)
+      : queue_(std::move(queue), Direction::kRead),
+        name_(url.target),
+        header_bytes_(url.options.header_bytes()),
+        raw_(packet_form(url) == PacketForm::kRaw) {
     std::uint64_t messages = 0;
     // They fail for what is no queue alone.
     static_cast<void>(look_at_queue(fd(), geometry_, messages));
@@ -39,10 +42,12 @@ class PosixQueue final : public Queue {
   }
   std::size_t max_packet_bytes() const noexcept override { return geometry_.slot_bytes; }
   int send(std::span<const std::byte> packet) noexcept override {
-    return send_to_queue(fd(), packet);
+    return send_to_queue(fd(), packet, header_bytes_);
   }
   int receive(std::span<std::byte> room, std::size_t& size_bytes) noexcept override {
-    return receive_from_queue(fd(), room, size_bytes);
+    unsigned priority = 0;
+    const int error = receive_from_queue(fd(), room, size_bytes, priority);
+    return error == 0 && priority != header_bytes_ && !raw_ ? EBADMSG : error;
   }
   bool any_messages() const noexcept override {
     QueueGeometry geometry;
@@ -68,6 +73,8 @@ class PosixQueue final : public Queue {
 
   FdStream queue_;
   std::string name_;
+  unsigned header_bytes_;
+  bool raw_;  // any program's, whose priorities are its own
   FileStatus status_{};
   QueueGeometry geometry_{};
 };
@@ -163,7 +170,7 @@ Result<void> check_queue(const Url& url, const PosixQueue& queue) {
 Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url) {
   auto opened = open_or_make(url);
   if (!opened) return std::move(opened).error();
-  auto queue = std::make_unique<PosixQueue>(std::move(opened).value(), url.target);
+  auto queue = std::make_unique<PosixQueue>(std::move(opened).value(), url);
   if (auto sound = check_queue(url, *queue); !sound) return std::move(sound).error();
   return std::unique_ptr<Queue>(std::move(queue));
 }
@@ -184,7 +191,7 @@ Result<void> remove_mq(const Url& url, bool even_if_used) {
   UniqueFd found = open_queue(url.target);
   if (!found && errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
   if (!found) return system_error(url, "mq_open", errno);
-  PosixQueue queue(std::move(found), url.target);
+  PosixQueue queue(std::move(found), url);
   return remove_queue(url, even_if_used, queue);
 }
 

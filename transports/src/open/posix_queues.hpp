@@ -31,10 +31,12 @@ struct QueueGeometry {
 // Also how many messages are in it.
 [[nodiscard]] int look_at_queue(NativeHandle queue, QueueGeometry& geometry,
                                 std::uint64_t& messages) noexcept;
-// EAGAIN: it is full, or empty. `room` is as large as the queue's slots.
-[[nodiscard]] int send_to_queue(NativeHandle queue, std::span<const std::byte> message) noexcept;
+// EAGAIN: it is full, or empty. `room` is as large as the queue's slots. Messages of one priority
+// stay in order.
+[[nodiscard]] int send_to_queue(NativeHandle queue, std::span<const std::byte> message,
+                                unsigned priority) noexcept;
 [[nodiscard]] int receive_from_queue(NativeHandle queue, std::span<std::byte> room,
-                                     std::size_t& size_bytes) noexcept;
+                                     std::size_t& size_bytes, unsigned& priority) noexcept;
 // What /proc/sys/fs/mqueue has under that name: msg_default, msgsize_default, msg_max, msgsize_max,
 // queues_max.
 [[nodiscard]] std::optional<std::uint64_t> queue_limit(std::string_view name);

@@ -42,16 +42,18 @@ int look_at_queue(NativeHandle queue, QueueGeometry& geometry, std::uint64_t& me
   return 0;
 }
 
-int send_to_queue(NativeHandle queue, std::span<const std::byte> message) noexcept {
+int send_to_queue(NativeHandle queue, std::span<const std::byte> message,
+                  unsigned priority) noexcept {
   const CancellationDisabled here;
-  return error_of(mq_send(queue, reinterpret_cast<const char*>(message.data()), message.size(), 0));
+  return error_of(
+      mq_send(queue, reinterpret_cast<const char*>(message.data()), message.size(), priority));
 }
 
-int receive_from_queue(NativeHandle queue, std::span<std::byte> room,
-                       std::size_t& size_bytes) noexcept {
+int receive_from_queue(NativeHandle queue, std::span<std::byte> room, std::size_t& size_bytes,
+                       unsigned& priority) noexcept {
   const CancellationDisabled here;
   const ssize_t size =
-      mq_receive(queue, reinterpret_cast<char*>(room.data()), room.size(), nullptr);
+      mq_receive(queue, reinterpret_cast<char*>(room.data()), room.size(), &priority);
   if (size < 0) return errno;
   size_bytes = static_cast<std::size_t>(size);
   return 0;

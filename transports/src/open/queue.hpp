@@ -1,5 +1,7 @@
 // A message queue of the system's, as an end of a channel needs it: mq.cpp and sysv.cpp have one
-// each.
+// each. Each message in it says how large the headers of ours are (header=), so that a receiver
+// that goes on where another one stopped knows it as well: a POSIX one by its priority, a System V
+// one by its type.
 #pragma once
 
 #include <atomic>
@@ -44,6 +46,7 @@ class Queue {
 
   [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
   // EAGAIN: it is full, or empty; EPIPE: it is there no more. `room` has max_packet_bytes().
+  // EBADMSG: what was received has other headers than ours.
   [[nodiscard]] virtual int send(std::span<const std::byte> packet) noexcept = 0;
   [[nodiscard]] virtual int receive(std::span<std::byte> room,
                                     std::size_t& size_bytes) noexcept = 0;

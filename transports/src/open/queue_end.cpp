@@ -120,14 +120,14 @@ PacketPort::Moved QueuePackets::send(std::span<const Packet> packets) noexcept {
 // One: a second one would cost as much, and the ring has room for the first alone.
 PacketPort::Moved QueuePackets::receive(std::span<Room> rooms) noexcept {
   Room& room = rooms[0];
-  room.cut = false;
   int error = end_->queue().receive(room.bytes, room.filled_bytes);
   if (error == EAGAIN && end_->time_to_ask() && end_->peer_has_gone()) {
     // What it sent last came before it went.
     error = end_->queue().receive(room.bytes, room.filled_bytes);
     if (error == EAGAIN) return {Outcome::kEnd, 0};
   }
-  if (error == 0) return {Outcome::kMoved, 1};
+  room.cut = error == EBADMSG;
+  if (error == 0 || room.cut) return {Outcome::kMoved, 1};
   if (error == EPIPE) return {Outcome::kCutOff, 0};
   return {error == EAGAIN || error == EINTR ? Outcome::kNotNow : Outcome::kRefused, 0};
 }

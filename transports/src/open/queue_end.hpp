@@ -122,6 +122,7 @@ class QueuePackets final : public PacketPort {
   std::size_t max_packet_bytes() const noexcept override {
     return end_->queue().max_packet_bytes();
   }
+  bool says_headers() const noexcept override { return true; }
   Moved send(std::span<const Packet> packets) noexcept override;
   Moved receive(std::span<Room> rooms) noexcept override;
   WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,

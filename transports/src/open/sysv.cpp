@@ -66,8 +66,13 @@ bool has_been_removed(int error) noexcept { return error == EIDRM || error == EI
 class SysvQueue final : public Queue {
  public:
   // `set`: kNoSysvId: it has none.
-  SysvQueue(std::uint32_t key, SysvId queue, SysvId set, std::size_t max_packet_bytes)
-      : key_(key), queue_(queue), set_(set), message_(kSysvTypeBytes + max_packet_bytes) {}
+  SysvQueue(const Url& url, SysvId queue, SysvId set, std::size_t max_packet_bytes)
+      : key_(*sysv_key_of(url.target)),
+        queue_(queue),
+        set_(set),
+        type_(1 + long{url.options.header_bytes()}),
+        raw_(packet_form(url) == PacketForm::kRaw),
+        message_(kSysvTypeBytes + max_packet_bytes) {}
   ~SysvQueue() override { SysvQueue::close(); }
 
   int hold(Part part) noexcept override {
@@ -141,6 +146,8 @@ class SysvQueue final : public Queue {
   std::uint32_t key_;
   SysvId queue_;
   SysvId set_;
+  long type_;  // of what we send, and receive
+  bool raw_;   // any program's, whose types are its own
   unsigned held_ = 0;
   std::vector<std::byte> message_;            // the call's, which has a type before the bytes
   std::atomic<std::size_t> refused_bytes_{};  // of the packet that last found no room
@@ -152,7 +159,7 @@ int SysvQueue::send(std::span<const std::byte> packet) noexcept {
   if (packet.size() > max_packet_bytes()) return EMSGSIZE;
   std::memcpy(message_.data() + kSysvTypeBytes, packet.data(), packet.size());
   const int error =
-      send_to_sysv_queue(queue_, std::span(message_).first(kSysvTypeBytes + packet.size()));
+      send_to_sysv_queue(queue_, std::span(message_).first(kSysvTypeBytes + packet.size()), type_);
   if (error == 0) ring(kArrived);
   if (error != EAGAIN) return judge(error);
   // relaxed: for a look that another one follows.
@@ -165,14 +172,15 @@ int SysvQueue::send(std::span<const std::byte> packet) noexcept {
 
 int SysvQueue::receive(std::span<std::byte> room, std::size_t& size_bytes) noexcept {
   std::size_t size = 0;
-  if (const int error = receive_from_sysv_queue(queue_, message_, size); error != 0) {
+  long type = 0;
+  if (const int error = receive_from_sysv_queue(queue_, message_, size, type); error != 0) {
     return judge(error);
   }
   ring(kFreed);
   if (size > room.size()) return E2BIG;
   std::memcpy(room.data(), message_.data() + kSysvTypeBytes, size);
   size_bytes = size;
-  return 0;
+  return type == type_ || raw_ ? 0 : EBADMSG;
 }
 
 // True also of a queue that is there no more, which the next call finds out.
@@ -348,7 +356,7 @@ Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url) {
     set = *semaphores;
   }
   return std::unique_ptr<Queue>(
-      std::make_unique<SysvQueue>(key, found->id, set, found->max_packet_bytes));
+      std::make_unique<SysvQueue>(url, found->id, set, found->max_packet_bytes));
 }
 
 }  // namespace
@@ -374,7 +382,7 @@ Result<void> remove_sysv(const Url& url, bool even_if_used) {
   int ignored = 0;
   const bool ours = find_semaphores(key, kSemaphores, set) == 0 &&
                     belongs_to(set, found, ignored) == std::optional(true);
-  SysvQueue queue(key, found, ours ? set : kNoSysvId, 0);
+  SysvQueue queue(url, found, ours ? set : kNoSysvId, 0);
   return remove_queue(url, even_if_used, queue);
 }
 

@@ -46,12 +46,13 @@ struct SysvLimits {
 
 // A message as the calls take it: the word of its type, and its bytes.
 inline constexpr std::size_t kSysvTypeBytes = sizeof(long);
-// EAGAIN: it is full, or empty. All that we send has the type 1; what is received may have any.
-// `message` begins with room for the type; of one that is received the bytes behind it count.
-// E2BIG: the next one is larger than the room, and stays.
-[[nodiscard]] int send_to_sysv_queue(SysvId queue, std::span<std::byte> message) noexcept;
+// EAGAIN: it is full, or empty. A type is from 1 up; what is received may have any. `message`
+// begins with room for the type; of one that is received the bytes behind it count. E2BIG: the next
+// one is larger than the room, and stays.
+[[nodiscard]] int send_to_sysv_queue(SysvId queue, std::span<std::byte> message,
+                                     long type) noexcept;
 [[nodiscard]] int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message,
-                                          std::size_t& size_bytes) noexcept;
+                                          std::size_t& size_bytes, long& type) noexcept;
 
 // A set of semaphores, all of them 0 when it is made. EINVAL: the key has one of fewer.
 [[nodiscard]] int find_semaphores(std::uint32_t key, int count, SysvId& set) noexcept;

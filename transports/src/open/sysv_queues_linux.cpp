@@ -15,7 +15,6 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-constexpr long kOurType = 1;
 constexpr int kToUse = 0600;  // msgget(2), semget(2): whether our class of users has these
 
 // semctl(2): its caller defines it.
@@ -77,19 +76,20 @@ int look_at_sysv_queue(SysvId queue, SysvQueueState& state) noexcept {
 
 int remove_sysv_queue(SysvId queue) noexcept { return error_of(msgctl(queue, IPC_RMID, nullptr)); }
 
-int send_to_sysv_queue(SysvId queue, std::span<std::byte> message) noexcept {
-  std::memcpy(message.data(), &kOurType, kSysvTypeBytes);
+int send_to_sysv_queue(SysvId queue, std::span<std::byte> message, long type) noexcept {
+  std::memcpy(message.data(), &type, kSysvTypeBytes);
   const CancellationDisabled here;
   return error_of(msgsnd(queue, message.data(), message.size() - kSysvTypeBytes, IPC_NOWAIT));
 }
 
-int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message,
-                            std::size_t& size_bytes) noexcept {
+int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message, std::size_t& size_bytes,
+                            long& type) noexcept {
   const CancellationDisabled here;
   const ssize_t size =
       msgrcv(queue, message.data(), message.size() - kSysvTypeBytes, 0, IPC_NOWAIT);
   if (size < 0) return errno == ENOMSG ? EAGAIN : errno;
   size_bytes = static_cast<std::size_t>(size);
+  std::memcpy(&type, message.data(), kSysvTypeBytes);
   return 0;
 }
 

@@ -29,7 +29,7 @@ class PacketPort {
   struct Room {
     std::span<std::byte> bytes;
     std::size_t filled_bytes = 0;
-    bool cut = false;  // it was larger
+    bool cut = false;  // it was larger, or is of other headers than ours (says_headers())
   };
   // That are handed over at once.
   static constexpr std::size_t kMaxPackets = 16;
@@ -38,6 +38,9 @@ class PacketPort {
 
   // The largest packet that the mechanism takes, and that comes from an honest other side.
   [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
+  // Whether the mechanism says with each packet how large the headers of its messages are
+  // (header=): then no mark does.
+  [[nodiscard]] virtual bool says_headers() const noexcept { return false; }
   // Sends the first of the packets, each whole; never blocks. A program whose peer is gone gets no
   // signal.
   [[nodiscard]] virtual Moved send(std::span<const Packet> packets) noexcept = 0;

@@ -119,7 +119,7 @@ PacketInlet::PacketInlet(std::unique_ptr<PacketPort> port, record_ring::Producer
       packet_bytes_(port_->max_packet_bytes()),
       any_sequence_(start == PacketStart::kAny),
       header_(header),
-      headed_(header == 0 || start == PacketStart::kAny) {}
+      headed_(header == 0 || port_->says_headers()) {}
 
 // One packet is received straight into the ring, if the largest fits there; more than one when
 // small ones have been coming in numbers.

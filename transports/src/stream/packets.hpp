@@ -11,7 +11,8 @@
 //   - a packet of nothing but the header of an end, or of one broken off, says so; and one of
 //     padding of no bytes is a hello: it tells that a sender is there;
 //   - a header of padding of 1 to 256 bytes, without them, before the first message says that each
-//     message begins with a header of so many bytes, padded to 8 (header=).
+//     message begins with a header of so many bytes, padded to 8 (header=); there is no such mark
+//     where the mechanism says so with each packet.
 //
 // A raw packet (framing=raw) is the bytes of a message and nothing else, for programs that are not
 // ours. It can tell none of that: an empty message is not sent, and the stream ends with the
@@ -96,7 +97,7 @@ class PacketOutlet final : public Outlet {
                std::uint32_t header = 0) noexcept
       : port_(std::move(port)),
         form_(form),
-        writer_(parts, form, port_->max_packet_bytes(), header) {}
+        writer_(parts, form, port_->max_packet_bytes(), port_->says_headers() ? 0 : header) {}
 
   Status move_on(bool& all) noexcept override;
   void finish(bool in_order) noexcept override {
@@ -177,7 +178,7 @@ class PacketInlet final : public Inlet {
   std::uint64_t sequence_ = 0;       // of the next message
   bool any_sequence_;                // that one may have any number
   std::uint32_t header_;             // bytes of the user's in front of each message
-  bool headed_;                      // the other side has said so, or a predecessor has read it
+  bool headed_;                      // the other side has said so, or does with each packet
   Status state_ = Status::kOk;
 };
 
