@@ -54,8 +54,9 @@ class FutexRing {
   // it does so already. Another wait is ended before. False: refused, as they are more than
   // kMostWords, or the ring is of no use any more.
   [[nodiscard]] bool wait(std::span<const PreparedWait> waits) noexcept;
-  // Ends the wait, if there is one: no wake is spent on it any more.
-  void cancel() noexcept;
+  // Ends the wait, if there is one: no wake is spent on it any more. False: that could not be done
+  // (the program has closed the ring); then it ends when the ring is given back.
+  [[nodiscard]] bool cancel() noexcept;
 
   static constexpr std::size_t kMostGroups = 8;  // of words, each an operation of its own
   static constexpr std::size_t kMostWords = kMostGroups * kMostWaits;

@@ -118,8 +118,7 @@ FutexRing::Ptr FutexRing::take(NativeHandle event, bool& for_good) {
       ring = std::move(home->rings.back());
       home->rings.pop_back();
     }
-    ring->cancel();
-    if (ring->waiting_ == 0 && ring->writes(event)) return Ptr(ring.release());
+    if (ring->cancel() && ring->writes(event)) return Ptr(ring.release());
   }
   std::unique_ptr<FutexRing> ring = make(home, for_good);
   if (ring == nullptr || !ring->writes(event)) return nullptr;
@@ -129,7 +128,8 @@ FutexRing::Ptr FutexRing::take(NativeHandle event, bool& for_good) {
 void FutexRing::GiveBack::operator()(FutexRing* given) const noexcept {
   std::unique_ptr<FutexRing> ring(given);
   if (ring->fork_check_.forked()) return;
-  if (ring->ours()) ring->cancel();
+  // What still waits ends with its mapping.
+  if (ring->ours() && !ring->cancel()) return;
   const std::shared_ptr<Kept> home = ring->home_;
   const std::lock_guard lock(home->mutex);
   if (!home->ended && home->rings.size() < kMostKept) home->rings.push_back(std::move(ring));
@@ -291,14 +291,13 @@ bool FutexRing::wait(std::span<const PreparedWait> waits) noexcept {
       one_.value == waits.front().value) {
     return true;
   }
-  cancel();
-  if (waiting_ != 0 || waits.size() > kMostWords) return false;
+  if (!cancel() || waits.size() > kMostWords) return false;
   one_ = single ? waits.front() : PreparedWait{};
   for (std::uint32_t group = 0; !waits.empty(); ++group) {
     const std::size_t count = std::min(waits.size(), kMostWaits);
     if (!wait_for_group(group, waits.first(count))) {
       const int error = errno;
-      cancel();
+      static_cast<void>(cancel());
       errno = error;
       return false;
     }
@@ -307,7 +306,7 @@ bool FutexRing::wait(std::span<const PreparedWait> waits) noexcept {
   return true;
 }
 
-void FutexRing::cancel() noexcept {
+bool FutexRing::cancel() noexcept {
   if (waiting_ != 0 && stirred()) take_completions();
   for (std::uint32_t group = 0; group < kMostGroups; ++group) {
     if ((waiting_ & 1u << group) == 0) continue;
@@ -316,14 +315,15 @@ void FutexRing::cancel() noexcept {
     entry.fd = -1;
     entry.user_data = kCancelTag;
     entry.addr = kWaitTag + group;
-    if (!submit(entry)) return;
+    if (!submit(entry)) return false;
     ++cancelling_;
   }
   for (int i = 0; i < kMostTries; ++i) {
-    if (waiting_ == 0 && cancelling_ == 0) return;
-    if (enter(0, 1) < 0 && errno == EBADF) return;
+    if (waiting_ == 0 && cancelling_ == 0) break;
+    if (enter(0, 1) < 0 && errno == EBADF) break;
     reap();
   }
+  return waiting_ == 0;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

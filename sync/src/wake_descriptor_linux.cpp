@@ -98,7 +98,8 @@ struct WakeDescriptor::State {
   }
   void take_ring() noexcept {
     try {
-      ring = detail::FutexRing::take(event.get(), for_good);
+      // Nothing writes what the program has closed.
+      if (event.intact()) ring = detail::FutexRing::take(event.get(), for_good);
     } catch (const std::bad_alloc&) {  // then there is the thread
     }
     refuse_ring();
@@ -107,11 +108,14 @@ struct WakeDescriptor::State {
   void refuse_ring() noexcept {
     if (ring == nullptr) ring_again = Deadline::after(kRingAgain);
   }
+  void end_ring_wait() noexcept {
+    if (ring != nullptr && !ring->cancel()) ring.reset();
+  }
   // False: there is none for so many words, or none now.
   [[nodiscard]] bool ring_waits(std::span<const PreparedWait> waits) noexcept {
     drop_anothers_ring();
     if (for_good || waits.size() > detail::FutexRing::kMostWords) {
-      if (ring != nullptr) ring->cancel();
+      end_ring_wait();
       return false;
     }
     if (ring == nullptr && (!by_thread || ring_again.passed())) take_ring();
@@ -131,7 +135,7 @@ struct WakeDescriptor::State {
   void end_wait() noexcept {
     if (is_beside()) return;
     drop_anothers_ring();
-    if (ring != nullptr) ring->cancel();
+    end_ring_wait();
     if (added) detail::WakeThread::instance().forget(entry);
   }
 };

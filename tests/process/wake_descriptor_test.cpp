@@ -8,7 +8,8 @@
 //   6. TheThreadGoesWithTheLastOneAndTakesNoSignals
 //   7. WithoutAnEventfdTheErrorSaysSo
 //   8. AWakeIsNotSpentOnOneThatWasInterrupted
-//   9. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
+//   9. NorOnOneWhoseDescriptorsTheProgramClosed
+//  10. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
 // All but the first one with io_uring, without it (EPERM and ENOSYS), without futex_waitv besides.
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -29,6 +30,7 @@
 #include "rondo/sync/wake_descriptor.hpp"
 #include "support/event_loop.hpp"
 #include "support/processes.hpp"
+#include "support/replaced_descriptors.hpp"
 #include "support/sanitizers.hpp"
 #include "support/system_call_filter.hpp"
 
@@ -326,6 +328,34 @@ TEST_P(WakeWays, AWakeIsNotSpentOnOneThatWasInterrupted) {
       EXPECT_EQ(futex_wake(word, 1), 0) << i;
     }
   });
+}
+
+// The mapping keeps an io_uring, and what waits in it, beyond the end of its descriptor.
+TEST(WakeDescriptors, NorOnOneWhoseDescriptorsTheProgramClosed) {
+  Child child([] {
+    // Its end takes the kernel a moment.
+    for (useconds_t moment = 1'000; moment < 1'000'000; moment *= 2) {
+      Atomic<std::uint32_t> word{0};
+      ReplacedDescriptors all;
+      const auto wake = make();
+      if (wake->way() != Way::kIoUring) return 77;
+      if (!wake->sleep({&word, 0, BellSystem::kSlice})) return 1;
+      if (!all.replace_all("/dev/null")) return 2;
+      wake->interrupt();
+      usleep(moment);
+      const int woken = futex_wake(word, 1);
+      // Nor is what got the number of its event written by another.
+      static_cast<void>(wake->sleep({&word, 0, BellSystem::kSlice}));
+      futex_wake(word, 1);
+      wake->interrupt();
+      if (all.touched() != 0) return 3;
+      if (woken == 0) return 0;
+    }
+    return 4;
+  });
+  const int status = child.join();
+  if (status == 77) GTEST_SKIP() << "no io_uring here";
+  EXPECT_EQ(status, 0);
 }
 
 // A handle that moves to another thread takes another io_uring there. When there was none left
