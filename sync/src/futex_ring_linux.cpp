@@ -235,7 +235,9 @@ bool FutexRing::submit(const io_uring_sqe& entry) noexcept {
   submit_array_[at] = at;
   put(submit_tail_, tail + 1);
   for (int i = 0; i < kMostTries; ++i) {
-    if (enter(1, 0) == 1) return true;
+    const int taken = enter(1, 0);
+    if (taken == 1) return true;
+    if (taken == 0) errno = EAGAIN;  // the kernel has none, and says no more
     if (errno != EINTR && errno != EAGAIN && errno != EBUSY) break;
   }
   put(submit_tail_, tail);

@@ -9,7 +9,8 @@
 //   7. WithoutAnEventfdTheErrorSaysSo
 //   8. AWakeIsNotSpentOnOneThatWasInterrupted
 //   9. NorOnOneWhoseDescriptorsTheProgramClosed
-//  10. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
+//  10. AnIoUringThatTakesNothingIsNotUsed
+//  11. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
 // All but the first one with io_uring, without it (EPERM and ENOSYS), without futex_waitv besides.
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -355,6 +356,18 @@ TEST(WakeDescriptors, NorOnOneWhoseDescriptorsTheProgramClosed) {
   });
   const int status = child.join();
   if (status == 77) GTEST_SKIP() << "no io_uring here";
+  EXPECT_EQ(status, 0);
+}
+
+// What errno was before is no answer: here, that all is well.
+TEST(WakeDescriptors, AnIoUringThatTakesNothingIsNotUsed) {
+  Child child([] {
+    if (!forbid_system_call(SYS_io_uring_enter, 0)) return 77;
+    errno = 0;
+    return make()->way() != Way::kIoUring ? 0 : 1;
+  });
+  const int status = child.join();
+  if (status == 77) GTEST_SKIP() << "no seccomp here";
   EXPECT_EQ(status, 0);
 }
 
