@@ -119,6 +119,7 @@ Result<any_doorbell> any_doorbell::by_eventfd(doorbell_word& word, NativeHandle 
   const bool given = detail::is_handle(event);
   bell.reading_ = given ? detail::duplicate(event) : detail::open_event();
   if (!bell.reading_ || !unblock(bell.reading_.get())) return failed("have an eventfd for a bell");
+  bell.reading_.remember();  // the caller sees what is on a description of his: it gets no mark
   bell.tell_of_earlier();
   return bell;
 }
@@ -136,6 +137,8 @@ Result<any_doorbell> any_doorbell::by_pipe(doorbell_word& word, NativeHandle rea
       !unblock(bell.writing_.get())) {
     return failed("have both ends of a pipe for a bell");
   }
+  bell.reading_.remember();
+  bell.writing_.remember();
   bell.tell_of_earlier();
   return bell;
 }
@@ -197,6 +200,7 @@ bool any_doorbell::tell() noexcept {
     return true;
   }
   const Unnoticed here;
+  if (!intact()) return false;
   const std::uint64_t one = 1;
   // One that is full is readable: the result does not matter.
   switch (way_) {
@@ -252,6 +256,7 @@ void any_doorbell::sleep(Deadline deadline) noexcept {
     }
     return;
   }
+  if (!intact()) return nap(deadline);
   const timespec timeout = rondo::detail::timespec_of(deadline.remaining());
   pollfd poll{reading_.get(), POLLIN, 0};
   const int ready = ppoll(&poll, 1, &timeout, nullptr);
@@ -280,6 +285,7 @@ void any_doorbell::drain() noexcept {
     }
     return;
   }
+  if (!intact()) return;
   // An eventfd gives its 8 bytes, a pipe all that honest ringers put there, a signalfd some
   // signals. What is left, as others may send them all the time, is one wake too many.
   std::array<std::byte, 8 * sizeof(signalfd_siginfo)> there;

@@ -16,6 +16,8 @@
 //  14. AWordThatClaimsALoopWasToldIsNotBelievedForLong
 //  15. ADescriptorThatAPeerLetBlockKeepsNobody
 //  16. WhereNoLookIsAllowedNoRingIsLost
+//  17. WhatGotTheNumbersOfClosedDescriptorsIsLeftAlone
+//  18. NorIsTheProcessOfAnotherPidfdSignalled
 // And of the signal: what is refused, and that a number is one bell's.
 #include "rondo/sync/any_doorbell.hpp"
 
@@ -29,6 +31,7 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -39,6 +42,7 @@
 
 #include "rondo/sync/futex.hpp"
 #include "support/processes.hpp"
+#include "support/replaced_descriptors.hpp"
 #include "support/system_call_filter.hpp"
 
 namespace rondo::testing {
@@ -460,6 +464,54 @@ TEST_P(AnyDoorbell, WhereNoLookIsAllowedNoRingIsLost) {
   });
   const int status = child.join();
   EXPECT_TRUE(status == 0 || status == 77) << status;
+}
+
+TEST_P(AnyDoorbell, WhatGotTheNumbersOfClosedDescriptorsIsLeftAlone) {
+  Child child([&] {
+    ReplacedDescriptors all;
+    std::array<std::array<int, 2>, 8> pipes{};
+    {
+      any_doorbell bell = make(table_->ping, getpid());
+      const any_doorbell beside = make(table_->pong, getppid());
+      if (!all.replace_all("/dev/null")) return 1;
+      for (auto& ends : pipes) {
+        if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0 || write(ends[1], "x", 1) != 1)
+          return 2;
+      }
+      if (bell.ring() == has_handle()) return 3;
+      if (!bell.wait() || bell.wait(Deadline::after(3ms))) return 4;
+      // Rung by somebody else.
+      std::uint32_t seen = 0;
+      if (!table_->ping.word.ring(seen) || !bell.wait()) return 5;
+    }
+    for (const auto& ends : pipes) {
+      int bytes = 0;
+      if (ioctl(ends[0], FIONREAD, &bytes) != 0 || bytes != 1) return 6;
+    }
+    return all.touched() == 0 ? 0 : 7;
+  });
+  EXPECT_EQ(child.join(), 0);
+}
+
+TEST(AnyDoorbellBySignal, NorIsTheProcessOfAnotherPidfdSignalled) {
+  doorbell_word word{};
+  Child innocent([] {
+    for (;;) pause();
+    return 0;
+  });
+  Child ringing([&] {
+    auto bell = any_doorbell::by_signal(word, getppid(), kSignal);
+    if (!bell) return 1;
+    if (close_range(3, ~0u, 0) != 0) return 2;
+    for (int fd = 3; fd < 20; ++fd) {
+      if (detail::open_process(innocent.pid()).release() != fd) return 3;
+      if (fcntl(fd, F_SETSIG, 0) != 0) return 4;  // as the program's own are
+    }
+    return bell->ring() ? 5 : 0;
+  });
+  EXPECT_EQ(ringing.join(), 0);
+  innocent.signal(SIGKILL);
+  EXPECT_EQ(innocent.join(), -SIGKILL);
 }
 
 TEST(AnyDoorbellBySignal, ANumberIsOneBellsUntilItIsGone) {

@@ -32,6 +32,11 @@
 // nothing is promised: the C library keeps words of its own in a sem_t, and where those are
 // scribbled over its calls abort or block.
 //
+// A program that closes all descriptors (closefrom) has closed the bell's, too; what of its own
+// gets their numbers is neither read, written nor signalled, a waiter looks at the word every
+// millisecond instead, and a ringer tells nobody. But an eventfd that was handed in, and has not
+// been opened by Rondo, is not told from another eventfd by that number.
+//
 // Ordering. Each label stands at exactly one operation below; pairs are mutual.
 //
 //   B1 release state  ->  B2 acquire state   what was done before a ring is done when it is taken
@@ -137,8 +142,8 @@ class RONDO_API any_doorbell {
   any_doorbell(any_doorbell&&) noexcept = default;
   any_doorbell& operator=(any_doorbell&&) noexcept = default;
 
-  // Rings. False if it is known that nobody hears it: a signal's process has ended, or is not ours
-  // to signal. Progress: wait-free, and a system call or two if none is pending, which do not block
+  // Rings. False if it is known that nobody is told of it: a signal's process has ended, or is not
+  // ours to signal, or this program has closed the descriptors. Progress: wait-free, and a system call or two if none is pending, which do not block
   // (an eventfd's can while a peer lets it block and fills it just between a look and the call, a
   // pipe's the same before Linux 6.4; a semaphore's while a peer scribbles over it).
   // Memory ordering: what the caller did before is visible to the waiter whose wait() takes it.
@@ -212,6 +217,7 @@ class RONDO_API any_doorbell {
   void tell_of_earlier() noexcept;
   [[nodiscard]] bool is_told() noexcept;
   [[nodiscard]] bool tell() noexcept;
+  [[nodiscard]] bool intact() const noexcept { return reading_.intact() && writing_.intact(); }
   void sleep(Deadline deadline) noexcept;
   void drain() noexcept;
   void forget_signals() noexcept;
