@@ -34,7 +34,7 @@ struct QueueKind {
   const char* name;
   std::string (*fresh_url)();
   bool (*there)(const std::string& url);
-  // Makes one, with a message.
+  // Puts a message into it, and makes it if there is none.
   bool (*put)(const std::string& url, const std::string& message);
   // Whether any process has that part of it (open/queue.hpp).
   bool (*held)(const std::string& url, QueuePart part);
@@ -62,7 +62,8 @@ inline mqd_t foreign_posix(const std::string& url, long slots, long slot_bytes) 
                  &attributes);
 }
 inline bool put_posix(const std::string& url, const std::string& message) {
-  const mqd_t queue = foreign_posix(url, 4, 128);
+  mqd_t queue = mq_open(posix_name(url).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  if (queue < 0) queue = foreign_posix(url, 4, 128);
   if (queue < 0) return false;
   const bool put = mq_send(queue, message.data(), message.size(), 0) == 0;
   mq_close(queue);
@@ -94,19 +95,21 @@ inline int foreign_sysv(const std::string& url) {
   return msgget(static_cast<key_t>(sysv_key(url)), IPC_CREAT | IPC_EXCL | 0600);
 }
 
+inline bool sysv_there(const std::string& url) {
+  return queue_at(sysv_key(url)) >= 0 || semaphores_at(sysv_key(url)) >= 0;
+}
+inline bool put_sysv_at(const std::string& url, const std::string& message) {
+  const int queue = queue_at(sysv_key(url));
+  return put_sysv(queue >= 0 ? queue : foreign_sysv(url), 1, message);
+}
+inline bool held_sysv(const std::string& url, QueuePart part) {
+  return semctl(semaphores_at(sysv_key(url)), static_cast<int>(part), GETVAL) > 0;
+}
+
 inline constexpr QueueKind kPosix{"Posix", [] { return "mq:/" + unique_word(); }, posix_there,
                                   put_posix, held_posix};
-inline constexpr QueueKind kSysv{
-    "Sysv", [] { return "sysv:" + std::to_string(unique_key()); },
-    [](const std::string& url) {
-      return queue_at(sysv_key(url)) >= 0 || semaphores_at(sysv_key(url)) >= 0;
-    },
-    [](const std::string& url, const std::string& message) {
-      return put_sysv(foreign_sysv(url), 1, message);
-    },
-    [](const std::string& url, QueuePart part) {
-      return semctl(semaphores_at(sysv_key(url)), static_cast<int>(part), GETVAL) > 0;
-    }};
+inline constexpr QueueKind kSysv{"Sysv", [] { return "sysv:" + std::to_string(unique_key()); },
+                                 sysv_there, put_sysv_at, held_sysv};
 
 class QueuesOf : public Watchdog {
  protected:

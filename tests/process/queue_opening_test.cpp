@@ -3,6 +3,7 @@
 //
 //   1. AFailingLockIsTold
 //   2. AStoppedOpenerIsNamed
+//   3. ASenderThatGivesWayCannotBeMet
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -98,6 +99,38 @@ TEST_P(QueueOpening, AStoppedOpenerIsNamed) {
   expect_named(Receiver::open(url_, briefly()));
   EXPECT_EQ(opens.run_to_exit(), 0);
   static_cast<void>(rondo::remove(url_, true));
+}
+
+// A message that appears at any moment makes it give way. A receiver meets a sender that is there
+// while nobody judges: from then on it has to stay.
+TEST_P(QueueOpening, ASenderThatGivesWayCannotBeMet) {
+  bool gave_way_late = false;
+  bool there = true;
+  for (int moment = 0; there; ++moment) {
+    SCOPED_TRACE("the message comes at stop " + std::to_string(moment));
+    Stepper opens([&] {
+      Stepper::begin();
+      const auto opened = Sender::open(url_, {.wait = Deadline::now()});
+      Stepper::end();
+      _exit(outcome_of(opened));
+    });
+    for (int i = 0; i <= moment && there; ++i) there = opens.run_to_system_call();
+    ASSERT_TRUE(GetParam().put(url_, "x")) << strerror(errno);
+    bool was_sender = false;
+    bool could_be_met = false;
+    do {
+      const bool sender = held(QueuePart::kSender);
+      EXPECT_TRUE(sender || !could_be_met);
+      if (was_sender && !sender) gave_way_late = true;
+      was_sender = sender;
+      could_be_met = sender && !held(QueuePart::kName);
+    } while (opens.run_to_system_call());
+    const int outcome = opens.run_to_exit();
+    EXPECT_EQ(outcome, could_be_met ? kOpened : kWaited);
+    static_cast<void>(rondo::remove(url_, true));
+    if (HasFailure()) return;
+  }
+  EXPECT_TRUE(gave_way_late);
 }
 
 }  // namespace

@@ -73,9 +73,12 @@ Result<WayIn> try_sender(const Url& url, OpenQueue opener) {
     }
     return left();
   }
-  if (const int error = end.take_role(); error != 0) return not_held(url, "sender", error);
-  if (end.still_anothers()) return left();
   if (end.queue().leads_elsewhere()) return not_held(url, "sender", EPIPE);
+  if (const int error = end.take_role(); error != 0) return not_held(url, "sender", error);
+  if (end.still_anothers()) {
+    end.give_role_back();
+    return left();
+  }
   return WayIn{std::move(opened).value(), {}};
 }
 
@@ -110,7 +113,7 @@ Result<Meeting> try_meet_sender(QueueEnd& end, const Url& url) {
   const Judging judging(end);
   if (judging.is_anothers()) return Meeting::kJudgedByAnother;
   if (judging.error() != 0) return not_held(url, "receiver", judging.error());
-  if (!anything_to_receive(end.queue())) return Meeting::kNobody;
+  if (!anything_to_receive(end.queue()) || end.queue().leads_elsewhere()) return Meeting::kNobody;
   if (const int error = end.say_met(); error != 0) return not_held(url, "receiver", error);
   return Meeting::kMet;
 }

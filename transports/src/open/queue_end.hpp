@@ -39,6 +39,10 @@ class QueueEnd {
   [[nodiscard]] bool sends() const noexcept { return direction_ == Direction::kWrite; }
   // 0, or the error of Queue::hold().
   [[nodiscard]] int take_role() noexcept { return watched_ ? queue_->hold(ours()) : 0; }
+  // While we judge: a receiver that met us in it would find us gone.
+  void give_role_back() noexcept {
+    if (watched_) queue_->drop(ours());
+  }
   // Whether another sender's messages are still in the queue, or with their receiver.
   [[nodiscard]] bool still_anothers() const noexcept {
     return watched_ &&
