@@ -8,8 +8,9 @@
 //   5. WhoSaysNothingTakesWhatTheRingHas
 //   6. WhoSaysAnotherOneIsRefused
 //   7. ARecordTooShortForItsHeaderIsCorrupt
-//   8. AStreamsEndsThatDisagreeMeetNoMessage
-//   9. APacketChannelsEndsThatDisagreeMeetNoMessage
+//   8. ALossyReaderIsToldOfARecordThatWasOverwritten
+//   9. AStreamsEndsThatDisagreeMeetNoMessage
+//  10. APacketChannelsEndsThatDisagreeMeetNoMessage
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/segment.hpp"
@@ -167,6 +169,32 @@ TEST(ChannelHeader, ARecordTooShortForItsHeaderIsCorrupt) {
     EXPECT_EQ(receiver->next().status(), Status::kCorrupt) << options;
     EXPECT_EQ(receiver->status(), Status::kCorrupt);
   }
+}
+
+// What the sender has written since where the record began looks like one that is too short.
+TEST(ChannelHeader, ALossyReaderIsToldOfARecordThatWasOverwritten) {
+  const std::string name = "shm:" + unique_word();
+  auto sender = Sender::open(name + "?capacity=4KiB&readers=2&" + kOption);
+  ASSERT_TRUE(sender) << sender.error().message;
+  auto receiver = Receiver::open(name + "?policy=lossy");
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  ASSERT_EQ(sender->send("first"), Status::kOk);
+  ASSERT_EQ(receive(*receiver), "first");
+  const std::vector<std::uint64_t> words(100, record_header::make(RecordKind::kRecord, 1, 3));
+  for (std::uint64_t number = 1; number < 12; ++number) {
+    auto claim = sender->claim(std::as_bytes(std::span(words)).size());
+    ASSERT_TRUE(claim);
+    std::memcpy(claim->header().data(), &number, sizeof number);
+    std::memcpy(claim->bytes().data(), words.data(), claim->bytes().size());
+    std::move(*claim).commit();
+  }
+  const auto message = receiver->next();
+  ASSERT_TRUE(message) << to_string(message.status());
+  std::uint64_t number = 0;
+  std::memcpy(&number, message->header().data(), sizeof number);
+  EXPECT_TRUE(message->intact());
+  EXPECT_GT(number, 1u);
+  EXPECT_EQ(receiver->lost(), number - 1);
 }
 
 TEST(ChannelHeader, AStreamsEndsThatDisagreeMeetNoMessage) {

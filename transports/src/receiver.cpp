@@ -68,7 +68,13 @@ Receiver& Receiver::operator=(Receiver&& other) noexcept {
 
 Receiver::~Receiver() { detach(); }
 
-std::span<const std::byte> Receiver::behind_header(std::span<const std::byte> record) noexcept {
+std::span<const std::byte> Receiver::behind_header(std::span<const std::byte> record,
+                                                   Deadline deadline) noexcept {
+  // What was overwritten while we looked is a loss, of which the next look tells.
+  while (record.data() != nullptr && record.size() < headers_.room && !consumer_.intact()) {
+    give_back();
+    record = fetch_record_slowly(deadline);
+  }
   if (record.data() == nullptr) return {};
   if (record.size() >= headers_.room) return record.subspan(headers_.room);
   // In our own ring it stays where it is, in the way of all that follows.
@@ -79,7 +85,7 @@ std::span<const std::byte> Receiver::behind_header(std::span<const std::byte> re
 }
 
 std::span<const std::byte> Receiver::fetch_slowly(Deadline deadline) noexcept {
-  return message_in(fetch_record_slowly(deadline));
+  return message_in(fetch_record_slowly(deadline), deadline);
 }
 
 std::span<const std::byte> Receiver::fetch_record_slowly(Deadline deadline) noexcept {

@@ -193,11 +193,11 @@ class alignas(kLineBytes) RONDO_API Receiver {
   // comes in registers: read back from where it was just stored, it would stall.
   RONDO_ALWAYS_INLINE std::span<const std::byte> fetch(Deadline deadline) noexcept {
     if (consumer_.at_record()) [[likely]]
-      return message_in(peeked());
+      return message_in(peeked(), deadline);
     if (mpmc_ != nullptr) {
       const std::span<const std::byte> bytes = mpmc_->try_peek();
       if (bytes.data() != nullptr) [[likely]]
-        return message_in(bytes);
+        return message_in(bytes, deadline);
     }
     return fetch_slowly(deadline);
   }
@@ -221,14 +221,16 @@ class alignas(kLineBytes) RONDO_API Receiver {
       ring();
   }
 
-  RONDO_ALWAYS_INLINE std::span<const std::byte> message_in(
-      std::span<const std::byte> record) noexcept {
+  RONDO_ALWAYS_INLINE std::span<const std::byte> message_in(std::span<const std::byte> record,
+                                                            Deadline deadline) noexcept {
     if (headers_.room != 0) [[unlikely]]
-      return behind_header(record);
+      return behind_header(record, deadline);
     return record;
   }
-  // The message in a record; null, and the channel is over, if it has no room for a header.
-  std::span<const std::byte> behind_header(std::span<const std::byte> record) noexcept;
+  // The message in a record, or, if this one was overwritten, in the next, for which it waits as
+  // fetch() does; null, and the channel is over, if it has no room for a header.
+  std::span<const std::byte> behind_header(std::span<const std::byte> record,
+                                           Deadline deadline) noexcept;
 
   // The slow paths, those of messages that lie elsewhere, and of a handle with a descriptor.
   std::span<const std::byte> fetch_slowly(Deadline deadline) noexcept;
