@@ -54,7 +54,8 @@ struct WakeEntry {
   std::atomic<std::uint32_t> told{0};  // why it was written; the owner takes it
   // The thread's, under its mutex, from add() on.
   Pulse by_time{};
-  Pulse by_closing{};  // of `file`
+  Pulse by_closing{};  // of the file `watched`
+  NativeHandle watched = kNoHandle;
   std::span<const PreparedWait> waits{};
   PreparedWait one{};  // the place of a single wait
   Deadline due = Deadline::never();
@@ -78,7 +79,8 @@ class WakeThread {
   static WakeThread& instance();
 
   // False: no thread can be had. Asks for the pulses once. Before `file` is closed by somebody,
-  // by_closing does not change; if there is none, that is asked for by time, too.
+  // by_closing does not change; if there is none, that is asked for by time, too. It is open until
+  // remove().
   [[nodiscard]] bool add(WakeEntry& entry, NativeHandle file = kNoHandle);
   // Afterwards the entry is not looked at any more.
   void remove(WakeEntry& entry) noexcept;

@@ -112,6 +112,7 @@ struct WakeThread::State {
   void end_news_if_unused() noexcept;
   void told(int number, bool last) noexcept;
   void lose_news() noexcept;
+  void watch_anew() noexcept;
   void take_news(const Polled& polled, Times& times, Deadline::Clock::time_point now) noexcept;
   Deadline look(const Polled& polled, Times& times, std::vector<PreparedWait>& words) noexcept;
 
@@ -152,6 +153,7 @@ bool WakeThread::add(WakeEntry& entry, NativeHandle file) {
   state_->files.reserve(state_->files.size() + 1);
   if (!state_->runs && !state_->start()) return false;
   state_->entries.push_back(&entry);
+  entry.watched = file;
   if (entry.by_closing.ask && is_handle(file) && state_->insert(entry.file, file)) {
     // Of what came before that nothing was told.
     entry.again.begin(Deadline::Clock::now());
@@ -355,6 +357,15 @@ void WakeThread::State::lose_news() noexcept {
   event = UniqueFd();
 }
 
+// What the descriptors watched; the other files' owners do it themselves.
+void WakeThread::State::watch_anew() noexcept {
+  for (WakeEntry* entry : entries) {
+    // Its place among the files is free then.
+    if (std::erase(files, &entry->file) == 0) continue;
+    static_cast<void>(insert(entry->file, entry->watched));
+  }
+}
+
 void WakeThread::State::take_news(const Polled& polled, Times& times,
                                   Deadline::Clock::time_point now) noexcept {
   if (polled.event()) {
@@ -376,7 +387,13 @@ void WakeThread::State::take_news(const Polled& polled, Times& times,
     lost = lost || (last && number == FileNews::kNone);
     told(number, last);
   });
-  if (lost) return lose_news();
+  if (lost) {
+    const bool closed = !news;
+    lose_news();
+    // Of a program that has closed it, the files may be others by now.
+    if (!closed) watch_anew();
+    return;
+  }
   if (any || by_words) times.news = Deadline::at(now + (by_words ? kInterval : kNewsInterval));
 }
 

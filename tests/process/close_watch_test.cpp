@@ -12,11 +12,12 @@
 //  10. AStormOfClosingsIsToldNowAndThen    a hostile peer; and keeps nothing else from being told
 //  11. AStormKeepsNoOtherClosingBack
 //  12. NoneStandsBehindAnOverflow
-//  13. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
-//  14. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
+//  13. ADescriptorsFileIsWatchedAnewBehindAnOverflow
+//  14. AnIdleSetOfManyAsksTheKernelSeldom  system calls counted
+//  15. AKilledSenderIsToldToOneThatSlept   wait sets and descriptors, rings of every kind, with and
 //                                          without inotify
-//  15. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
-//  16. ADeathIsToldInAStormOfClosings      a hostile peer
+//  16. AKilledReceiverIsToldToOneThatSlept beside a sender without room, the same
+//  17. ADeathIsToldInAStormOfClosings      a hostile peer
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
@@ -37,6 +38,7 @@
 #include "rondo/core/descriptor.hpp"
 #include "rondo/rondo.hpp"
 #include "rondo/sync/close_watch.hpp"
+#include "rondo/sync/wake_descriptor.hpp"
 #include "support/event_loop.hpp"
 #include "support/names.hpp"
 #include "support/processes.hpp"
@@ -368,31 +370,75 @@ TEST_F(CloseWatches, AStormKeepsNoOtherClosingBack) {
   EXPECT_LT(times.load(), kMany);
 }
 
-TEST_F(CloseWatches, NoneStandsBehindAnOverflow) {
-  int most = 0;
-  if (!(std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> most) || most > 100'000) {
-    GTEST_SKIP() << "it does not overflow soon";
+// Keeps the thread until more has come than the kernel's queue holds.
+class Overflow {
+ public:
+  explicit Overflow(const std::string& path)
+      : file_(path), watch_(CloseWatch::of(file_.fd(), [this] {
+          while (!over_.load()) usleep(100);
+        })) {
+    std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> most_;
   }
-  const File file(path());
-  std::atomic<bool> over{false};
-  const auto watch = CloseWatch::of(file.fd(), [&] {
-    while (!over.load()) usleep(100);
-  });
+  [[nodiscard]] bool may_come() const { return most_ > 0 && most_ <= 100'000 && watch_ != nullptr; }
+  void come() const {
+    for (int i = 0; i < most_; ++i) {
+      const int again = file_.again();
+      EXPECT_EQ(write(again, "x", 1), 1);
+      close(again);
+    }
+  }
+  void pass() { over_.store(true); }
+  [[nodiscard]] const File& file() const { return file_; }
+  [[nodiscard]] bool stands() const { return watch_->stands(); }
+
+ private:
+  File file_;
+  int most_ = 0;
+  std::atomic<bool> over_{false};
+  std::unique_ptr<CloseWatch> watch_;
+};
+
+TEST_F(CloseWatches, NoneStandsBehindAnOverflow) {
+  Overflow overflow(path());
+  if (!overflow.may_come()) GTEST_SKIP() << "it does not overflow soon";
   File going;
   const Watched gone(going);
-  ASSERT_TRUE(watch && gone.watch);
-  for (int i = 0; i < most; ++i) {
-    const int again = file.again();
-    EXPECT_EQ(write(again, "x", 1), 1);
-    close(again);
-  }
+  ASSERT_NE(gone.watch, nullptr);
+  overflow.come();
   going.close_it();  // nobody hears of it
-  over.store(true);
-  while (gone.watch->stands() || watch->stands()) usleep(100);
-  const Watched anew(file);
+  overflow.pass();
+  while (gone.watch->stands() || overflow.stands()) usleep(100);
+  const Watched anew(overflow.file());
   ASSERT_NE(anew.watch, nullptr);
-  file.open_and_close();
+  overflow.file().open_and_close();
   anew.await(1);
+}
+
+// It would be asked by time, every 50 ms, if its file were not.
+TEST_F(CloseWatches, ADescriptorsFileIsWatchedAnewBehindAnOverflow) {
+  Overflow overflow(path());
+  if (!overflow.may_come()) GTEST_SKIP() << "it does not overflow soon";
+  const File file;
+  std::atomic<int> asks{0};
+  const auto wake = WakeDescriptor::make(
+      {}, {file.fd(), [&] { return static_cast<std::uint64_t>(0 * asks.fetch_add(1)); }});
+  ASSERT_TRUE(wake) << wake.error().message;
+  const Atomic<std::uint32_t> word{0};
+  ASSERT_TRUE((*wake)->sleep({&word, 0, seconds(500)}));
+  overflow.come();
+  overflow.pass();
+  while (overflow.stands()) usleep(100);
+  int asked = 0;
+  for (int i = 0; i < 50; ++i) {
+    const int before = asks.load();
+    usleep(400'000);
+    asked = asks.load() - before;
+    if (asked <= 2) break;
+  }
+  EXPECT_LE(asked, 2);
+  const int before = asks.load();
+  file.open_and_close();
+  while (asks.load() < before + 3) usleep(100);
 }
 
 WaitSet make_set() { return WaitSet::make(WaitMode::kPark).value(); }
