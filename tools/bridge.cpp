@@ -3,6 +3,7 @@
 #include <bit>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <span>
@@ -119,7 +120,9 @@ class Bridge {
     int code = to_.open();
     if (code != kSuccess) return code;
     opened_ = true;
-    to_is_stream_ = to_->info().as<StreamInfo>() != nullptr;
+    const ChannelInfo info = to_->info();
+    to_is_stream_ = info.as<StreamInfo>() != nullptr;
+    to_header_bytes_ = info.header_bytes;
     return await_receiver(*to_, to_.options(), to_.patience(), to_.watch());
   }
 
@@ -199,20 +202,24 @@ class Bridge {
   // The message stays where it came from until it has been taken at the other end: as often as that
   // end has to be opened.
   int pass(const Message& message) {
+    std::span<const std::byte> header = message.header();
     std::span<const std::byte> bytes = message.bytes();
     intact_ = true;
     if (from_->may_lose()) {
       // What may be overwritten while it is read is copied, and goes on only if it was whole.
-      copy_.assign(bytes.begin(), bytes.end());
+      copy_.assign(header.begin(), header.end());
+      copy_.insert(copy_.end(), bytes.begin(), bytes.end());
       intact_ = message.intact();
       if (!intact_) return kSuccess;
-      bytes = copy_;
+      bytes = std::span(copy_).subspan(header.size());
+      header = std::span(copy_).first(header.size());
     }
     int code = kSuccess;
     while (code == kSuccess) {
+      if (header.size() > to_header_bytes_) return header_too_large(header.size());
       if (bytes.size() > to_->max_message_bytes()) return too_large(bytes.size());
       const Status status =
-          to_.watch().wait(*to_, [&](Deadline deadline) { return to_->send(bytes, deadline); });
+          to_.watch().wait(*to_, [&](Deadline deadline) { return send(header, bytes, deadline); });
       stopped_ = status == Status::kInterrupted;
       if (stopped_) return kSuccess;
       if (status == Status::kOk) {
@@ -223,6 +230,18 @@ class Bridge {
       code = restart_to(status);
     }
     return code;
+  }
+
+  // A header is at most as large as those of the other end; what that has beyond it is zeros.
+  Status send(std::span<const std::byte> header, std::span<const std::byte> bytes,
+              Deadline deadline) {
+    if (header.empty()) return to_->send(bytes, deadline);
+    auto claim = to_->claim(bytes.size(), deadline);
+    if (!claim) return claim.status();
+    std::ranges::copy(header, claim->header().begin());
+    std::ranges::copy(bytes, claim->bytes().begin());
+    std::move(*claim).commit();
+    return to_->status();
   }
 
   int restart_from(Status status) {
@@ -255,6 +274,13 @@ class Bridge {
         "too",
         grouped(passed_ + 1));
   }
+  int header_too_large(std::size_t bytes) {
+    say_error(
+        "message {} has a header of {} bytes, but those of {} have {}; say header={} in its URL, "
+        "and if it is there already make it anew",
+        grouped(passed_ + 1), bytes, channel_name(options_.to), to_header_bytes_, bytes);
+    return kInOut;
+  }
   int too_large(std::size_t bytes) {
     say_error("message {} has {} bytes, but the largest that {} can carry is {}; give it more room",
               grouped(passed_ + 1), grouped(bytes), channel_name(options_.to),
@@ -274,6 +300,7 @@ class Bridge {
   std::optional<Progress> progress_;
   bool opened_ = false;  // to_
   bool to_is_stream_ = false;
+  std::uint32_t to_header_bytes_ = 0;
   bool intact_ = true;      // the last message
   bool from_over_ = false;  // the stream ended, or a stop was requested
   bool stopped_ = false;    // while a message was passed on

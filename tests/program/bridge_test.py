@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 
 from support import OK, TIMED_OUT, VANISHED, IN_OUT, ProgramTest, main, until
 
@@ -53,6 +54,40 @@ class Bridges(ProgramTest):
         self.assertEqual(self.finish(socat, b"{\"a\": 1}\nlast")[0], 0)
         self.assertEqual(self.finish(receiver), (OK, b"{\"a\": 1}\nlast\n", ""))
         self.assertEqual(self.finish(bridge)[0], OK)
+
+    def stream_of(self, header_bytes, messages):
+        """A byte stream of ours with those messages, each a header and what follows it."""
+        stream = struct.pack("<II", 0xFFFFFFF8, header_bytes)
+        for header, message in messages:
+            room = -(-header_bytes // 8) * 8
+            stream += struct.pack("<I", room + len(message)) + header.ljust(room, b"\0") + message
+        return stream + struct.pack("<I", 0xFFFFFFFF)
+
+    def test_headers_go_with_their_messages(self):
+        messages = [(bytes([i]) * 20, b"x" * (i % 50)) for i in range(1, 200)]
+        stream = self.stream_of(20, messages)
+        for ring, join in (("", ""), ("readers=2&", "policy=lossy"), ("kind=mpmc&", ""),
+                           ("kind=frames&frames=256&frame_size=4KiB&", "")):
+            with self.subTest(ring=ring):
+                url = "shm:" + self.new_name()
+                comes = self.start("bridge", "fd:0?header=20", f"{url}?{ring}header=20")
+                goes = self.start("bridge", f"{url}?{join}", "fd:1?header=24")
+                self.feed(comes, stream)
+                self.assertEqual(self.finish(goes), (OK, self.stream_of(24, messages), ""))
+                self.assertEqual(self.finish(comes)[0], OK)
+
+    def test_a_header_for_which_there_is_no_room_is_an_error(self):
+        stream = self.stream_of(20, [(b"header", b"message")])
+        code, _, said = self.run_rondo("bridge", "fd:0?header=20", "fd:1?header=16", data=stream)
+        self.assertEqual(code, IN_OUT)
+        self.assertIn("message 1 has a header of 20 bytes, but those of fd:1 have 16", said)
+        self.assertIn("say header=20", said)
+        bridge = self.start("bridge", "fd:0?header=20", self.to)
+        receiver = self.start("recv", self.to)  # which the bridge waits for
+        code, _, said = self.finish(bridge, stream)
+        self.assertEqual(code, IN_OUT)
+        self.assertIn(f"those of {self.to} have 0", said)
+        self.assertEqual(self.finish(receiver)[:2], (VANISHED, b""))
 
     def test_a_sender_that_dies_is_told_on(self):
         bridge = self.start("bridge", self.url, self.to)
