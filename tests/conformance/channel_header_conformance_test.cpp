@@ -7,10 +7,11 @@
 //   4. TheLargestMessageIsWithoutItsHeader
 //   5. WhoSaysNothingTakesWhatTheRingHas
 //   6. WhoSaysAnotherOneIsRefused
-//   7. ARecordTooShortForItsHeaderIsCorrupt
-//   8. ALossyReaderIsToldOfARecordThatWasOverwritten
-//   9. AStreamsEndsThatDisagreeMeetNoMessage
-//  10. APacketChannelsEndsThatDisagreeMeetNoMessage
+//   7. AHeaderThatTheDefaultHasNoRoomForJoinsARingThatHas
+//   8. ARecordTooShortForItsHeaderIsCorrupt
+//   9. ALossyReaderIsToldOfARecordThatWasOverwritten
+//  10. AStreamsEndsThatDisagreeMeetNoMessage
+//  11. APacketChannelsEndsThatDisagreeMeetNoMessage
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -148,6 +149,23 @@ TEST_P(ChannelTest, WhoSaysAnotherOneIsRefused) {
               std::string::npos)
         << receiver.error().message;
   }
+}
+
+TEST_P(ChannelTest, AHeaderThatTheDefaultHasNoRoomForJoinsARingThatHas) {
+  if (!GetParam().slots) GTEST_SKIP() << "no default that is so small";
+  const std::string name = url() + "?kind=mpmc&header=256";
+  const auto made = Sender::open(name);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, ErrorCode::kInvalidCapacity);
+  EXPECT_NE(made.error().message.find("say a larger slot_size="), std::string::npos)
+      << made.error().message;
+  auto sender = Sender::open(name + "&slot_size=512");
+  ASSERT_TRUE(sender) << sender.error().message;
+  auto receiver = Receiver::open(name);
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(receiver->max_message_bytes(), 256u);
+  ASSERT_EQ(sender->send("text"), Status::kOk);
+  EXPECT_EQ(receive(*receiver), "text");
 }
 
 }  // namespace

@@ -56,7 +56,16 @@ Result<void> create_mpmc(std::span<std::byte> bytes, const Url& url) {
 }
 
 Result<std::uint64_t> size_of_slots(const Url& url) {
-  const auto layout = MpmcRing::layout_for(mpmc_params(url));
+  const MpmcParams params = mpmc_params(url);
+  const std::uint32_t header = url.options.header_bytes();
+  if (MessageHeaders(header).message_of(params.slot_bytes) == 0) {
+    return Error{ErrorCode::kInvalidCapacity,
+                 "in a new " + url.name() + " slots would have " +
+                     std::to_string(params.slot_bytes) +
+                     " bytes, and header=" + std::to_string(header) +
+                     " leaves none of them to the message; say a larger slot_size="};
+  }
+  const auto layout = MpmcRing::layout_for(params);
   if (!layout) return layout.error();
   return layout->total_bytes;
 }

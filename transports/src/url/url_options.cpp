@@ -115,7 +115,8 @@ Result<void> check_framing(const SchemeRow& scheme, const ChannelOptions& option
                    "; leave the capacity out, or say more"};
 }
 
-// A message has to have room for its header, and a byte more.
+// A message has to have room for its header, and a byte more. Of sizes that are not said the ring
+// that is found may have larger ones than a new one would.
 Result<void> check_header(const ChannelOptions& options) {
   if (!options.header) return {};
   const std::uint64_t room = MessageHeaders(*options.header).room;
@@ -134,11 +135,9 @@ Result<void> check_header(const ChannelOptions& options) {
       !fit) {
     return fit;
   }
-  const std::optional<std::uint64_t> slot =
-      options.kind == RingKind::kMpmc
-          ? options.slot_bytes.value_or(ChannelOptions::kDefaultSlotBytes)
-          : options.slot_bytes;
-  if (auto fit = fits("slot_size", slot, slot.value_or(0)); !fit) return fit;
+  if (auto fit = fits("slot_size", options.slot_bytes, options.slot_bytes.value_or(0)); !fit) {
+    return fit;
+  }
   return fits("frame_size", options.frame_bytes, options.frame_bytes.value_or(0));
 }
 
