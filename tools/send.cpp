@@ -131,18 +131,22 @@ class Pump {
     const ChannelInfo info = sender_.info();
     const std::string url = channel_name(options_);
     // Where the size is not known: twice as much as there was room for.
-    const std::uint64_t needed = bytes.value_or(2 * info.max_message_bytes);
+    const std::uint64_t needed =
+        round_up(info.header_bytes, kMessageAlignment) + bytes.value_or(2 * info.max_message_bytes);
+    const std::string header =
+        info.header_bytes > 0 ? fmt::format("&header={}", info.header_bytes) : "";
+    const std::string frames = fmt::format("'{}?kind=frames&frame_size={}{}'", url, needed, header);
     std::string remedy;
     if (info.as<FramesInfo>() != nullptr) {
-      remedy = fmt::format("larger frames, such as '{}?kind=frames&frame_size={}'", url, needed);
+      remedy = fmt::format("larger frames, such as {}", frames);
     } else if (info.as<MpmcInfo>() != nullptr) {
-      remedy = fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}'", url, needed);
+      remedy =
+          fmt::format("larger slots, such as '{}?kind=mpmc&slot_size={}{}'", url, needed, header);
     } else {
-      remedy = fmt::format("a larger capacity, at least '{}?capacity={}'", url,
-                           format_size(capacity_for(needed)));
+      remedy = fmt::format("a larger capacity, at least '{}?capacity={}{}'", url,
+                           format_size(capacity_for(needed)), header);
       if (info.scheme == Scheme::kShm || info.scheme == Scheme::kFile) {
-        remedy += fmt::format(
-            ", or frames, whose sender does not wait: '{}?kind=frames&frame_size={}'", url, needed);
+        remedy += fmt::format(", or frames, whose sender does not wait: {}", frames);
       }
     }
     say_error(

@@ -149,6 +149,23 @@ class Blocks(ProgramTest):
             self.assertEqual(self.run_rondo(*send, url, data=b"1234")[0], OK)
             self.run_rondo("rm", url.split("?")[0])
 
+    def test_what_it_names_has_room_for_the_header(self):
+        send = ("send", "-f", "blocks", "-b", "32750", "--keep")
+        for number, (small, named) in enumerate((
+                ("capacity=4KiB", ("capacity=128KiB", "kind=frames&frame_size=32774")),
+                ("kind=frames&frame_size=4KiB", ("kind=frames&frame_size=32774",)),
+                ("kind=mpmc&slot_size=4KiB", ("kind=mpmc&slot_size=32774",)))):
+            url = f"{self.url}-{number}"
+            code, _, said = self.run_rondo(*send, f"{url}?{small}&header=20", data=b"")
+            self.assertEqual(code, USAGE)
+            self.run_rondo("rm", url)
+            for options in named:
+                with self.subTest(options=options):
+                    self.assertIn(f"'{url}?{options}&header=20'", said)
+                    self.assertEqual(self.run_rondo(*send, f"{url}?{options}&header=20",
+                                                    data=b"1234")[0], OK)
+                    self.run_rondo("rm", url)
+
     def test_the_largest_block_that_fits(self):
         self.run_rondo("send", "--keep", self.url + "?capacity=64KiB", data=b"")
         size = self.info()["max_message_bytes"]
