@@ -506,6 +506,7 @@ TEST_P(CallTest, WhatIsNoChannelFromOneToOneIsRefused) {
   } else {
     EXPECT_TRUE(refused(url + "?framing=length32", options));
   }
+  EXPECT_TRUE(refused(url + "?header=16", options));
   options.await_successor = true;
   EXPECT_TRUE(refused(url, options));
 }

@@ -73,6 +73,13 @@ Result<Names> names_of_service(std::string_view text, const OpenOptions& options
                      "Rondo's own, and end with either: not with " +
                      std::string(option)};
   }
+  if (url->options.header) {
+    return Error{
+        ErrorCode::kInvalidOption,
+        url->name() +
+            ": requests and replies show no headers, so header= would be bytes that nobody "
+            "sees; leave it out, and put into the message what belongs to it"};
+  }
   const std::size_t question = std::min(text.find('?'), text.size());
   const std::string name(text.substr(0, question));
   const std::string asked(text.substr(question));
