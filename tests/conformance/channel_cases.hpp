@@ -44,6 +44,8 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"UnixChecked", "unix:", ChannelCase::Target::kPath, true, false, false, false,
                 "crc=1"},
     ChannelCase{"UnixSeqpacket", "unix-seqpacket:", ChannelCase::Target::kPath, true, false},
+    ChannelCase{"UnixDgram", "unix-dgram:", ChannelCase::Target::kPath, true, false},
+    ChannelCase{"UnixDgramAbstract", "unix-dgram:", ChannelCase::Target::kAbstract, true, false},
     ChannelCase{"UnixAbstract", "unix:", ChannelCase::Target::kAbstract, true, false},
     ChannelCase{"Tcp", "tcp:", ChannelCase::Target::kPort, true, false},
 };

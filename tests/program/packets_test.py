@@ -84,5 +84,41 @@ class Seqpackets(ProgramTest):
             self.assertIn(word, said)
 
 
+class Datagrams(ProgramTest):
+    """unix-dgram: with framing=raw."""
+
+    def test_several_send(self):
+        path = self.path("socket")
+        receiver = self.start("recv", "-n", "4", "unix-dgram:" + path + RAW)
+        until(lambda: os.path.exists(path), "a socket")
+        senders = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+        for sender, texts in zip(senders, ((b"one", b""), (b"three", b"x" * 100000))):
+            self.addCleanup(sender.close)
+            for text in texts:
+                sender.sendto(text, path)
+        expected = b"one\n\nthree\n" + b"x" * 100000 + b"\n"
+        self.assertEqual(self.finish(receiver)[:2], (OK, expected))
+        self.assertFalse(os.path.exists(path))
+
+    def test_python_receives(self):
+        path = self.path("socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(path)
+            sender = self.start("send", "unix-dgram:" + path + RAW)
+            # More than the queue of such a socket has room for.
+            texts = [b"line %d" % i for i in range(1000)]
+            self.feed(sender, b"\n".join(texts))
+            self.assertEqual([receiver.recv(1000) for _ in texts], texts)
+        self.assertEqual(self.finish(sender)[0], OK)
+        os.unlink(path)  # the receiver's own
+
+    def test_what_can_not_be_known(self):
+        for url, word in (("@name" + RAW, "mode=0666"), ("/tmp/x" + RAW + "&uid=1", "uid="),
+                          ("/tmp/x?listen=1", "listen")):
+            code, _, said = self.run_rondo("recv", "unix-dgram:" + url)
+            self.assertEqual(code, USAGE, said)
+            self.assertIn(word, said)
+
+
 if __name__ == "__main__":
     main()

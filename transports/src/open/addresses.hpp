@@ -27,6 +27,14 @@ struct SocketAddress {
 // Of exactly these bytes, 107 at most: padding would be part of the name.
 [[nodiscard]] SocketAddress abstract_address(std::string_view name) noexcept;
 
+// The next datagram, and who sent it; does not wait. -1: none now, or why not, in errno. Its whole
+// size, however much of it there is room for.
+[[nodiscard]] std::ptrdiff_t receive_from(NativeHandle socket, std::span<std::byte> bytes,
+                                          SocketAddress& sender) noexcept;
+[[nodiscard]] bool is_abstract_address(const SocketAddress& address) noexcept;
+// A socket of datagrams takes them from whoever sends some again; what lies in it is gone.
+void disconnect(NativeHandle socket) noexcept;
+
 // What a lookup has come to.
 enum class Resolved : std::uint8_t {
   kYes,

@@ -81,6 +81,28 @@ SocketAddress abstract_address(std::string_view name) noexcept {
                     static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + size));
 }
 
+std::ptrdiff_t receive_from(NativeHandle socket, std::span<std::byte> bytes,
+                            SocketAddress& sender) noexcept {
+  const CancellationDisabled here;
+  socklen_t size = static_cast<socklen_t>(sender.bytes.size());
+  const ssize_t came = recvfrom(socket, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_TRUNC,
+                                reinterpret_cast<sockaddr*>(sender.bytes.data()), &size);
+  sender.size_bytes = static_cast<std::uint32_t>(std::min<std::size_t>(size, sender.bytes.size()));
+  return came;
+}
+
+bool is_abstract_address(const SocketAddress& address) noexcept {
+  constexpr std::size_t kName = offsetof(sockaddr_un, sun_path);
+  return address.size_bytes > kName + 1 && raw(address)->sa_family == AF_UNIX &&
+         address.bytes[kName] == std::byte{0};
+}
+
+void disconnect(NativeHandle socket) noexcept {
+  sockaddr none{};
+  none.sa_family = AF_UNSPEC;
+  static_cast<void>(connect(socket, &none, sizeof none));
+}
+
 Resolved resolve(const HostPort& target, bool to_listen, std::vector<SocketAddress>& addresses,
                  std::string& reason) {
   const CancellationDisabled here;

@@ -64,7 +64,8 @@ Result<void> clear_name(const Url& url, std::string_view owner) {
   return {};
 }
 
-// Exactly the mode asked for. No process can connect yet. What is pinned is what is changed, should
+// Exactly the mode asked for. No process can connect yet; to a socket of datagrams those that the
+// mode less the umask lets through. What is pinned is what is changed, should
 // a link have been put in its place.
 void give_mode(const std::string& path, Permissions mode) noexcept {
   const UniqueFd pin = pin_file(path);
@@ -77,10 +78,15 @@ void give_mode(const std::string& path, Permissions mode) noexcept {
   }
 }
 
+// Datagrams come to a socket that has a name.
+int start_listening(NativeHandle socket, SocketKind kind, int backlog) noexcept {
+  return kind == SocketKind::kDatagrams ? 0 : listen_on(socket, backlog);
+}
+
 // An abstract name is nobody's file: it is bound at once or taken, and goes with its socket.
 Result<ListeningSocket> listen_at_abstract(const Url& url, int backlog, std::string_view owner) {
   ask_about_ids();
-  auto made = make_stream(url, SocketKind::kStream, Direction::kRead);
+  auto made = make_stream(url, kind_of(url), Direction::kRead);
   if (!made) return std::move(made).error();
   set_pass_descriptors(made->fd(), false);
   if (const int error = bind_to(made->fd(), abstract_address(abstract_name(url))); error != 0) {
@@ -88,15 +94,20 @@ Result<ListeningSocket> listen_at_abstract(const Url& url, int backlog, std::str
     return Error{ErrorCode::kBusy,
                  url.name() + " has " + std::string(owner) + " already; it takes one at a time"};
   }
-  if (const int error = listen_on(made->fd(), backlog); error != 0) {
+  if (const int error = start_listening(made->fd(), kind_of(url), backlog); error != 0) {
     return system_error(url, "listen", error);
   }
   return ListeningSocket{std::move(made).value(), nullptr, {}};
 }
 
-// What a connect() to a UNIX socket came to.
+bool is_own_group(std::uint32_t told) noexcept { return is_group(told, effective_group()); }
+
+}  // namespace
+
 Result<void> judge_connect(const Url& url, int error) {
-  switch (error) {
+  // Datagrams of another sender are what the socket there takes.
+  const bool met_another = error == EPERM && kind_of(url) == SocketKind::kDatagrams;
+  switch (met_another ? ECONNREFUSED : error) {
     case 0: return {};
     case ENOENT:
     case ECONNREFUSED:
@@ -110,10 +121,6 @@ Result<void> judge_connect(const Url& url, int error) {
     default: return system_error(url, "connect", error);
   }
 }
-
-bool is_own_group(std::uint32_t told) noexcept { return is_group(told, effective_group()); }
-
-}  // namespace
 
 bool is_allowed(const Url& url, const PeerCredentials& peer) noexcept {
   const auto& users = url.options.users;
@@ -148,7 +155,7 @@ Result<ListeningSocket> listen_for_peers(Url& url, const OpenOptions& options, i
 Result<UniqueFd> connect_by_url(const Url& url, const OpenOptions& options, AddressTurn& turn) {
   if (is_over_tcp(url)) return connect_to_port(url, options, turn);
   if (is_abstract(url)) {
-    auto made = make_stream(url, SocketKind::kStream, Direction::kWrite);
+    auto made = make_stream(url, kind_of(url), Direction::kWrite);
     if (!made) return std::move(made).error();
     const int error = connect_to(made->fd(), abstract_address(abstract_name(url)));
     if (auto judged = judge_connect(url, error); !judged) return std::move(judged).error();
@@ -183,7 +190,9 @@ Result<ListeningSocket> listen_at(const Url& url, const OpenOptions& options, So
   const auto identity = identity_at(url.target);
   if (!identity) return take_back("lstat", errno);
   give_mode(url.target, url.options.segment.mode);
-  if (const int error = listen_on(socket, backlog); error != 0) return take_back("listen", error);
+  if (const int error = start_listening(socket, kind, backlog); error != 0) {
+    return take_back("listen", error);
+  }
   name->is(*identity);
   return ListeningSocket{std::move(made).value(), std::move(name), std::move(path), *identity};
 }

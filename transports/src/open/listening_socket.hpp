@@ -33,14 +33,18 @@ struct ListeningSocket {
   void close() noexcept;
 };
 
-// Listens at the URL's path, with a socket that its mode lets users connect to. A socket
-// that its owner left behind is replaced. `owner`: the side that makes the name, for messages: "a
-// receiver".
+// Listens at the URL's path, or receives datagrams there, with a socket that its mode lets users
+// connect to. A socket that its owner left behind is replaced. `owner`: the side that makes the
+// name, for messages: "a receiver".
 // Errors: kBusy (a process listens there), kForeignObject (it is no socket), kTimedOut,
 // kPermission, kSystem.
 [[nodiscard]] Result<ListeningSocket> listen_at(const Url& url, const OpenOptions& options,
                                                 SocketKind kind, int backlog,
                                                 std::string_view owner);
+
+// What a connect() to a UNIX socket came to. Errors: kNotFound (no process listens now),
+// kForeignObject, kPermission, kSystem.
+[[nodiscard]] Result<void> judge_connect(const Url& url, int error);
 
 // Connects, without waiting. Errors: kNotFound (no process listens now), kNoDirectory,
 // kForeignObject (a socket of another kind), kPermission, kSystem.
@@ -59,7 +63,7 @@ struct AddressTurn {
   }
 };
 
-// The same for unix:, unix-seqpacket: and tcp:, by what the URL says.
+// The same for unix:, unix-seqpacket:, unix-dgram: and tcp:, by what the URL says.
 // A port 0 becomes the one that was found, in `url` as well. Errors: also kNotFound (a host without
 // an address).
 [[nodiscard]] Result<ListeningSocket> listen_for_peers(Url& url, const OpenOptions& options,
@@ -75,15 +79,20 @@ struct AddressTurn {
 
 // What a URL's socket keeps apart.
 [[nodiscard]] inline SocketKind kind_of(const Url& url) noexcept {
-  return url.scheme == Scheme::kUnixSeqpacket ? SocketKind::kMessages : SocketKind::kStream;
+  switch (url.scheme) {
+    case Scheme::kUnixSeqpacket: return SocketKind::kMessages;
+    case Scheme::kUnixDgram: return SocketKind::kDatagrams;
+    default: return SocketKind::kStream;
+  }
 }
 // Whether a connection of TCP lies below.
 [[nodiscard]] inline bool is_over_tcp(const Url& url) noexcept {
   return url.scheme == Scheme::kTcp;
 }
-// Whether unix: has an abstract name, and that, without the @.
+// Whether a UNIX socket has an abstract name, and that, without the @.
 [[nodiscard]] inline bool is_abstract(const Url& url) noexcept {
-  return url.scheme == Scheme::kUnix && url.target.starts_with('@');
+  const bool can_be = url.scheme == Scheme::kUnix || url.scheme == Scheme::kUnixDgram;
+  return can_be && url.target.starts_with('@');
 }
 [[nodiscard]] inline std::string_view abstract_name(const Url& url) noexcept {
   return std::string_view(url.target).substr(1);

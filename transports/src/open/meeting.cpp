@@ -77,26 +77,6 @@ Result<Call> call(const Url& url, const OpenOptions& options, Hello ours, Addres
   return made;
 }
 
-Result<bool> judge(const Url& url, Answer answer, Hello ours) {
-  switch (answer) {
-    case Answer::kConfirmed: return true;
-    case Answer::kFull: return false;
-    case Answer::kWrongSide:
-      return Error{ErrorCode::kInvalidOption, url.name() + " does not need what this side is; " +
-                                                  std::string(other_side_of(ours)) +
-                                                  " has to be there"};
-    case Answer::kNotPermitted:
-      return Error{ErrorCode::kForeignOwner,
-                   url.name() +
-                       " does not let this user in; the other side would have to name it "
-                       "(uid=), or to have a mode that lets others in"};
-  }
-  return Error{ErrorCode::kForeignObject,
-               url.name() +
-                   ": what answers there is no end of such a channel; choose another "
-                   "address"};
-}
-
 // True once the other side has taken the connection; false if it never will.
 Result<bool> await_answer(const Url& url, const OpenOptions& options, Hello ours,
                           NativeHandle socket) {
@@ -173,6 +153,26 @@ Result<ReceiverParts> make_receiver(Meeting met, const OpenOptions& options) {
 }
 
 }  // namespace
+
+Result<bool> judge(const Url& url, Answer answer, Hello ours) {
+  switch (answer) {
+    case Answer::kConfirmed: return true;
+    case Answer::kFull: return false;
+    case Answer::kWrongSide:
+      return Error{ErrorCode::kInvalidOption, url.name() + " does not need what this side is; " +
+                                                  std::string(other_side_of(ours)) +
+                                                  " has to be there"};
+    case Answer::kNotPermitted:
+      return Error{ErrorCode::kForeignOwner,
+                   url.name() +
+                       " does not let this user in; the other side would have to name it "
+                       "(uid=), or to have a mode that lets others in"};
+  }
+  return Error{ErrorCode::kForeignObject,
+               url.name() +
+                   ": what answers there is no end of such a channel; choose another "
+                   "address"};
+}
 
 std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours) {
   return std::make_shared<StreamSocket>(std::move(fd), is_over_tcp(url), ours != Hello::kReceives,

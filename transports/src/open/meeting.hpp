@@ -30,6 +30,10 @@ struct Meeting {
 // Blocking.
 [[nodiscard]] Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello ours);
 
+// What an answer to a hello says: whether the other side is there for this one, for now. Errors:
+// kInvalidOption, kForeignOwner, kForeignObject.
+[[nodiscard]] Result<bool> judge(const Url& url, Answer answer, Hello ours);
+
 // The socket of a connection of bytes, as this side uses it.
 [[nodiscard]] std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours);
 

@@ -60,6 +60,12 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<void> remove_unix_socket(const Url& url, bool even_if_used);
 
+// unix-dgram: (datagram_meeting.cpp)
+[[nodiscard]] Result<SenderParts> open_datagram_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_datagram_receiver(const Url& url,
+                                                           const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_datagram_pair(const Url& url, const OpenOptions& options);
+
 // Errors: kBadVersion if this library is older than the headers that a caller was compiled with.
 [[nodiscard]] Result<void> check_library(const Version& headers);
 // mq: (mq.cpp)

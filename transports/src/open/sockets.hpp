@@ -16,8 +16,9 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 enum class SocketKind : std::uint8_t {
-  kStream,   // of bytes
-  kMessages  // each arrives whole or not at all
+  kStream,    // of bytes
+  kMessages,  // each arrives whole or not at all
+  kDatagrams  // the same, and without a connection
 };
 
 // A new socket that does not block; none: errno says why.

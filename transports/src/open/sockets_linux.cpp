@@ -29,7 +29,12 @@ sockaddr_un address_of(const std::string& path) noexcept {
 }  // namespace
 
 UniqueFd make_socket(SocketKind kind) noexcept {
-  return open_socket((kind == SocketKind::kStream ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_NONBLOCK);
+  switch (kind) {
+    case SocketKind::kStream: return open_socket(SOCK_STREAM | SOCK_NONBLOCK);
+    case SocketKind::kMessages: return open_socket(SOCK_SEQPACKET | SOCK_NONBLOCK);
+    case SocketKind::kDatagrams: break;
+  }
+  return open_socket(SOCK_DGRAM | SOCK_NONBLOCK);
 }
 
 int bind_to(NativeHandle socket, const std::string& path) noexcept {

@@ -79,6 +79,12 @@ Capabilities capabilities(const Url& url) noexcept {
       can.keeps_boundaries = true;
       return can;
     }
+    case Scheme::kUnixDgram: {
+      Capabilities can = of_stream(url.options, true);
+      can.keeps_boundaries = true;
+      can.many_senders = url.options.framing == Framing::kRaw;
+      return can;
+    }
     // HARD_MSGSIZEMAX of mq_overview(7)
     case Scheme::kMq: return of_queue(url.options, std::uint64_t{16} << 20);
     case Scheme::kSysv: {

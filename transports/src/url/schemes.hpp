@@ -124,6 +124,15 @@ inline constexpr std::array kSchemes{
         std::nullopt,
         "a UNIX socket that keeps messages apart: up to about 200 KiB each, or as many as "
         "net.core.wmem_max lets max= ask for"},
+    SchemeRow{Scheme::kUnixDgram,
+              "unix-dgram",
+              "PATH",
+              check_unix_name,
+              {},
+              "capacity max framing header wait mode uid gid wake_every wake_bytes wake_after",
+              std::nullopt,
+              "a UNIX socket of datagrams, as programs have it that log; unix-dgram:@NAME as of "
+              "unix"},
     SchemeRow{Scheme::kTcp,
               "tcp",
               "//HOST:PORT",

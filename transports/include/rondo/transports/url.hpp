@@ -16,6 +16,8 @@
 //                           ./@NAME
 //   unix-seqpacket:PATH     a UNIX socket that keeps messages apart: up to about 200 KiB each, or
 //                           as many as net.core.wmem_max lets max= ask for
+//   unix-dgram:PATH         a UNIX socket of datagrams, as programs have it that log;
+//                           unix-dgram:@NAME as of unix
 //   tcp://HOST:PORT         TCP, neither authenticated nor encrypted: whoever reaches the port can
 //                           be the other side; :PORT is every address of this machine, port 0 of a
 //                           listener any free one
@@ -54,11 +56,11 @@
 //   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
 //                                              such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
-//                      unix-seqpacket tcp mq   64KiB, at most 4294967280)
-//                      sysv
+//                      unix-seqpacket          64KiB, at most 4294967280)
+//                      unix-dgram tcp mq sysv
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
-//                      unix-seqpacket tcp mq   and marks of our own; for other programs: lines: a
-//                      sysv                    line feed behind each; raw: bytes as they come;
+//                      unix-seqpacket          and marks of our own; for other programs: lines: a
+//                      unix-dgram tcp mq sysv  line feed behind each; raw: bytes as they come;
 //                                              length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
 //                                              Protocol Buffers are delimited (rondo, lines, raw,
@@ -97,7 +99,8 @@
 //                                              number of a message, from 0 up)
 //   mode               shm shm+guarded file    permissions; default 0600 (octal permissions that
 //                      fifo unix               let the owner read and write, such as 0600 or 0660)
-//                      unix-seqpacket mq sysv
+//                      unix-seqpacket
+//                      unix-dgram mq sysv
 //   group              shm file                the group that the new file is given; with a mode
 //                                              such as 0660 (a group's number, or its name in
 //                                              /etc/group)
@@ -107,10 +110,10 @@
 //                                              node, such as 0)
 //   uid                shm+guarded unix        users whose processes are let in beside our own
 //                      unix-seqpacket          user's (numbers of users or groups with commas
-//                                              between them, such as 1000,1001)
+//                      unix-dgram              between them, such as 1000,1001)
 //   gid                shm+guarded unix        groups whose processes are let in beside our own
 //                      unix-seqpacket          user's (numbers of users or groups with commas
-//                                              between them, such as 1000,1001)
+//                      unix-dgram              between them, such as 1000,1001)
 //   readers            shm shm+guarded file;   receivers at once, each of which gets every message;
 //                      kind=record frames      default 1 (a number from 1 to 64)
 //   policy             shm shm+guarded file;   whether the sender waits for this one of several
@@ -176,7 +179,8 @@ enum class Scheme : std::uint8_t {
   kUnixSeqpacket,
   kTcp,
   kMq,
-  kSysv
+  kSysv,
+  kUnixDgram
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;

@@ -1,0 +1,220 @@
+// How the two sides of unix-dgram: meet, and what becomes of them.
+//
+//  1. StrangersDatagramsAreThrownAway
+//  2. OnceMetNobodyElseCanSend
+//  3. TheOtherSideMayComeFirst
+//  4. ASecondReceiverIsRefused
+//  5. ASecondSenderWaitsForAnotherReceiver
+//  6. ADeadReceiversNameIsTakenOver
+//  7. AKilledSenderIsMissedBehindItsMessages
+//  8. AKilledReceiverIsMissed
+//  9. OneThatHasGivenUpIsNoSender
+// 10. ANameThatIsTakenAwayIsMadeAgain
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "conformance/channel_fixture.hpp"
+#include "support/raw_socket.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+OpenOptions soon() { return {.wait = Deadline::after(seconds(60))}; }
+OpenOptions at_once() { return {.wait = Deadline::after(milliseconds(30))}; }
+
+class DatagramMeeting : public Watchdog {
+ protected:
+  [[nodiscard]] bool there() const {
+    struct stat status {};
+    return stat(path_.c_str(), &status) == 0;
+  }
+  void await_name() const {
+    while (!there()) usleep(500);
+  }
+  // A socket of no sender of ours that has the receiver's for its peer.
+  [[nodiscard]] detail::UniqueFd stranger() const {
+    await_name();
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    detail::UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    while (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      usleep(500);
+    }
+    return fd;
+  }
+  static bool say(const detail::UniqueFd& fd, std::string_view text) {
+    return send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(text.size());
+  }
+
+  ScratchDirectory directory_;
+  std::string path_ = directory_.path() + "/name";
+  std::string url_ = "unix-dgram:" + path_;
+};
+
+TEST_F(DatagramMeeting, StrangersDatagramsAreThrownAway) {
+  std::thread sending([&] {
+    const auto fd = stranger();
+    // A hello of one without a name, garbage, and a message.
+    for (const std::string_view text :
+         {std::string_view("\x02\0\0\0\0\0\0\0", 8), std::string_view(), std::string_view("x"),
+          std::string_view("\x01\0\0\0\x05\0\0\0hello", 13)}) {
+      EXPECT_TRUE(say(fd, text));
+    }
+    auto sender = Sender::open(url_, soon());
+    ASSERT_TRUE(sender) << sender.error().message;
+    EXPECT_EQ(sender->send("true"), Status::kOk);
+  });
+  auto receiver = Receiver::open(url_, soon());
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(receive(*receiver), "true");
+  EXPECT_EQ(receive(*receiver), kEndOfStreamText);
+  sending.join();
+}
+
+TEST_F(DatagramMeeting, OnceMetNobodyElseCanSend) {
+  detail::UniqueFd early;
+  std::thread waiting([&] { early = stranger(); });
+  auto receiver = std::optional<Result<Receiver>>();
+  std::thread receiving([&] { receiver.emplace(Receiver::open(url_, soon())); });
+  waiting.join();
+  auto sender = Sender::open(url_, soon());
+  receiving.join();
+  ASSERT_TRUE(sender && receiver && *receiver);
+  EXPECT_FALSE(there());
+  EXPECT_FALSE(say(early, "foreign"));
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_EQ(sender->send("ours"), Status::kOk);
+  EXPECT_EQ(receive(**receiver), "ours");
+}
+
+TEST_F(DatagramMeeting, TheOtherSideMayComeFirst) {
+  std::thread sending([&] {
+    auto sender = Sender::open(url_, soon());
+    ASSERT_TRUE(sender) << sender.error().message;
+    EXPECT_EQ(sender->send("hello"), Status::kOk);
+  });
+  usleep(20'000);
+  auto receiver = Receiver::open(url_, soon());
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(receive(*receiver), "hello");
+  sending.join();
+}
+
+TEST_F(DatagramMeeting, ASecondReceiverIsRefused) {
+  std::atomic<bool> stop{false};
+  std::thread first([&] { EXPECT_FALSE(Receiver::open(url_, {.stop = &stop})); });
+  await_name();
+  const auto second = Receiver::open(url_, soon());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kBusy);
+  stop = true;
+  first.join();
+}
+
+TEST_F(DatagramMeeting, ASecondSenderWaitsForAnotherReceiver) {
+  for (const std::string& url : {url_, "unix-dgram:@" + unique_word()}) {
+    auto pair = open_pair(url);
+    ASSERT_TRUE(pair) << pair.error().message;
+    const auto second = Sender::open(url, at_once());
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::kTimedOut) << second.error().message;
+    EXPECT_EQ(pair->first.send("still ours"), Status::kOk);
+    EXPECT_EQ(receive(pair->second), "still ours");
+  }
+}
+
+TEST_F(DatagramMeeting, ADeadReceiversNameIsTakenOver) {
+  {
+    Child dead([&] { return Receiver::open(url_, soon()) ? 0 : 1; });
+    await_name();
+    dead.signal(SIGKILL);
+    EXPECT_EQ(dead.join(), -SIGKILL);
+  }
+  EXPECT_TRUE(there());
+  const auto in_vain = Sender::open(url_, at_once());
+  ASSERT_FALSE(in_vain);
+  EXPECT_EQ(in_vain.error().code, ErrorCode::kTimedOut) << in_vain.error().message;
+  auto pair = open_pair(url_);
+  ASSERT_TRUE(pair) << pair.error().message;
+  EXPECT_EQ(pair->first.send("hello"), Status::kOk);
+  EXPECT_EQ(receive(pair->second), "hello");
+}
+
+TEST_F(DatagramMeeting, AKilledSenderIsMissedBehindItsMessages) {
+  for (int life = 0; life < 2; ++life) {  // and the name is free for the next two
+    Child child([&] {
+      auto sender = Sender::open(url_, soon());
+      if (!sender || sender->send("last words") != Status::kOk) return 1;
+      raise(SIGKILL);
+      return 2;
+    });
+    auto receiver = Receiver::open(url_, soon());
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    EXPECT_EQ(receive(*receiver), "last words");
+    EXPECT_EQ(receiver->next().status(), Status::kPeerDied);
+    EXPECT_EQ(child.join(), -SIGKILL);
+  }
+}
+
+TEST_F(DatagramMeeting, AKilledReceiverIsMissed) {
+  for (int life = 0; life < 2; ++life) {
+    Child child([&] {
+      auto receiver = Receiver::open(url_, soon());
+      if (!receiver || receive(*receiver) != "first") return 1;
+      raise(SIGKILL);
+      return 2;
+    });
+    auto sender = Sender::open(url_, soon());
+    ASSERT_TRUE(sender) << sender.error().message;
+    EXPECT_EQ(sender->send("first"), Status::kOk);
+    Status status = Status::kOk;
+    while (status == Status::kOk) status = sender->send("more");
+    EXPECT_EQ(status, Status::kPeerGone);
+    EXPECT_EQ(child.join(), -SIGKILL);
+  }
+}
+
+TEST_F(DatagramMeeting, OneThatHasGivenUpIsNoSender) {
+  Child child([&] {
+    auto receiver = Receiver::open(url_, soon());
+    return receiver && receive(*receiver) == "from the next one" ? 0 : 1;
+  });
+  await_name();
+  child.signal(SIGSTOP);
+  child.join_stop();
+  const auto gone = Sender::open(url_, at_once());  // its hello stays in the queue
+  EXPECT_FALSE(gone);
+  child.signal(SIGCONT);
+  auto sender = Sender::open(url_, soon());
+  ASSERT_TRUE(sender) << sender.error().message;
+  EXPECT_EQ(sender->send("from the next one"), Status::kOk);
+  EXPECT_EQ(child.join(), 0);
+}
+
+TEST_F(DatagramMeeting, ANameThatIsTakenAwayIsMadeAgain) {
+  std::thread receiving([&] {
+    auto receiver = Receiver::open(url_, soon());
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    EXPECT_EQ(receive(*receiver), "found");
+  });
+  await_name();
+  EXPECT_EQ(unlink(path_.c_str()), 0);
+  auto sender = Sender::open(url_, soon());
+  ASSERT_TRUE(sender) << sender.error().message;
+  EXPECT_EQ(sender->send("found"), Status::kOk);
+  receiving.join();
+}
+
+}  // namespace
+}  // namespace rondo::testing
