@@ -3,6 +3,7 @@
 //   echo tcp://:7000                  (or unix:/tmp/echo, unix:@echo)
 //   echo 'tcp://:7000?framing=lines'  and in another terminal:  nc localhost 7000
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <rondo/async.hpp>
@@ -13,11 +14,17 @@ namespace {
 rondo::Task<> echo(std::unique_ptr<rondo::Connection> peer) {
   for (;;) {
     auto message = co_await rondo::async_next(peer->receiver);
-    if (!message) co_return;
+    if (!message) break;
     auto claim = co_await rondo::async_claim(peer->sender, message->size());
     if (!claim) co_return;
     std::ranges::copy(message->bytes(), claim->bytes().begin());
     std::move(*claim).commit();
+  }
+  // What goes out of scope waits for nobody: so one that reads slowly is given its time before.
+  const auto limit = rondo::Deadline::after(std::chrono::seconds(5));
+  while (peer->sender.flush(rondo::Deadline::now()) == rondo::Status::kWouldBlock &&
+         !limit.passed()) {
+    co_await rondo::async_sleep(rondo::Deadline::after(std::chrono::milliseconds(10)));
   }
 }
 

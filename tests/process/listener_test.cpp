@@ -8,6 +8,8 @@
 //   6. StrangersKeepNobodyWaiting
 //   7. ASilentOneIsLetGoOf, WhoIsBeyondTheLimitWaitsForAPlace
 //   8. OneOfManyPeersTakesNotAllPlaces
+//      OneThatDoesNotReadHoldsUpNobody, OneThatTalksAndDoesNotReadHoldsUpNobody,
+//      WhoIsToGetAllIsWaitedFor
 //   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
 //      TheLongestLimitOfIdlenessCutsNobodyOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
@@ -319,6 +321,78 @@ TEST_P(Listeners, OneOfManyPeersTakesNotAllPlaces) {
   EXPECT_EQ(listener.accept(Deadline::after(milliseconds(50))).status(), Status::kTimedOut);
   EXPECT_EQ(greedy.receive(1), "\x55");
   EXPECT_EQ(listener.info().connections, 2u);
+}
+
+// As many as would take longer than soon() if each were waited for.
+TEST_P(Listeners, OneThatDoesNotReadHoldsUpNobody) {
+  Listener listener = listen();
+  const Deadline limit = soon();
+  for (int i = 0; i < 15; ++i) {
+    auto [far, near] = meet(listener);
+    std::uint64_t sent = 0;
+    while (near.sender.try_send(numbered_message(sent, 900)) == Status::kOk) ++sent;
+    if (i % 2 == 0) {
+      near.sender.break_off();
+    } else {
+      const Sender dropped = std::move(near.sender);
+    }
+    ASSERT_FALSE(limit.passed());
+    if (i > 0) continue;
+    // It has lost some, and knows it.
+    near.receiver.detach();
+    std::uint64_t got = 0;
+    for (const Message& message : far.receiver) {
+      ASSERT_EQ(message.text(), numbered_message(got++, 900));
+    }
+    EXPECT_LT(got, sent);
+    EXPECT_EQ(far.receiver.status(), Status::kPeerDied);
+  }
+}
+
+// All was handed to the system, which still has it, as the other machine takes no more.
+TEST_P(Listeners, OneThatTalksAndDoesNotReadHoldsUpNobody) {
+  if (local()) GTEST_SKIP() << "what a UNIX socket has taken is at the other side";
+  Listener listener = listen();
+  const Deadline limit = soon();
+  for (int i = 0; i < 65; ++i) {
+    const RawSocket peer(url_);
+    const int little = 2048;
+    setsockopt(peer.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    peer.connect();
+    peer.send(kHelloOfBoth);
+    Connection near = next(listener);
+    for (int k = 0; k < 20; ++k)
+      ASSERT_EQ(near.sender.send(numbered_message(0, 1000)), Status::kOk);
+    peer.send(frame_of("not read"));
+    { const Connection dropped = std::move(near); }
+    ASSERT_FALSE(limit.passed());
+  }
+}
+
+TEST_P(Listeners, WhoIsToGetAllIsWaitedFor) {
+  for (const bool closed : {true, false}) {
+    ListenOptions limits;
+    if (!closed) limits.linger = seconds(60);
+    Listener listener = listen("", limits);
+    auto [far, near] = meet(listener);
+    std::uint64_t sent = 0;
+    while (near.sender.try_send(numbered_message(sent, 900)) == Status::kOk) ++sent;
+    EXPECT_EQ(far.sender.send("not read"), Status::kOk);
+    std::atomic<bool> closing{false};
+    std::thread reading([&, &far = far] {
+      while (!closing) usleep(100);
+      for (std::uint64_t i = 0; i < sent; ++i) {
+        ASSERT_EQ(receive(far.receiver), numbered_message(i, 900));
+      }
+      EXPECT_EQ(receive(far.receiver), kEndOfStreamText);
+    });
+    closing = true;
+    if (closed) {
+      EXPECT_EQ(near.sender.close(soon()), Status::kOk);
+    }
+    { const Connection dropped = std::move(near); }
+    reading.join();
+  }
 }
 
 TEST_P(Listeners, WhoSaysNothingForTooLongIsCutOff) {

@@ -55,6 +55,7 @@ class ConnectionMaker {
   static Result<Connection> make(const std::shared_ptr<StreamSocket>& socket, Peer peer,
                                  const Url& url, const OpenOptions& options, Hello ours) {
     using Direction = ByteStream::Direction;
+    socket->give_time(options.linger);
     SenderParts sending{record_ring::Producer::shut(), Notifier(), nullptr};
     ReceiverParts receiving{closed_consumer(), Notifier(), nullptr};
     if (ours != Hello::kReceives) {
@@ -107,6 +108,7 @@ struct Listener::State {
   State(Reception opened, const ListenOptions& limits, std::size_t places)
       : reception(std::move(opened)), options(limits) {
     channel.stop = limits.stop;
+    channel.linger = limits.linger;
     options.idle = std::min<std::chrono::nanoseconds>(options.idle, detail::kLongestIdle);
     most = places;
   }

@@ -12,13 +12,6 @@
 #include "rondo/core/out_of_memory.hpp"
 
 namespace rondo::inline RONDO_ABI {
-namespace {
-
-// How long a handle that goes out of scope tries to write out what a byte stream does not take.
-constexpr std::chrono::seconds kDestructorTimeout{5};
-
-}  // namespace
-
 Result<Sender> Sender::open(std::string_view url, const OpenOptions& options) {
   Result<detail::SenderParts> parts = detail::open_sender(url, options);
   if (!parts) return std::move(parts).error();
@@ -74,7 +67,7 @@ void Sender::end() noexcept {
   if (std::uncaught_exceptions() > exceptions_) {
     break_off();
   } else {
-    static_cast<void>(close(Deadline::after(kDestructorTimeout)));
+    static_cast<void>(close(last_deadline()));
   }
 }
 
@@ -280,7 +273,12 @@ Status Sender::close(Deadline deadline) noexcept { return leave(status_, deadlin
 
 void Sender::break_off() noexcept {
   const Status status = status_ == Status::kOk ? Status::kClosed : status_;
-  static_cast<void>(leave(status, Deadline::after(kDestructorTimeout)));
+  static_cast<void>(leave(status, last_deadline()));
+}
+
+// Of a handle that goes without having been closed.
+Deadline Sender::last_deadline() const noexcept {
+  return backend_ != nullptr ? Deadline::after(backend_->linger()) : Deadline::now();
 }
 
 // `status`: kOk if the stream has ended well.

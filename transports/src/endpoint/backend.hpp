@@ -22,6 +22,7 @@
 #include "rondo/sync/wake_descriptor.hpp"
 #include "rondo/sync/watermark.hpp"
 #include "rondo/transports/channel_info.hpp"
+#include "rondo/transports/open_options.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "rondo/transports/status.hpp"
@@ -242,6 +243,10 @@ class SenderBackend : public Named {
   // and leaves. Called once.
   [[nodiscard]] virtual Status close(record_ring::Producer& producer, Notifier& notifier,
                                      Status status, Deadline deadline) noexcept = 0;
+  // How long that may take where the user gave no deadline: out of scope, or broken off.
+  [[nodiscard]] virtual std::chrono::nanoseconds linger() const noexcept {
+    return OpenOptions{}.linger;
+  }
 
   [[nodiscard]] virtual bool receiver_attached() noexcept = 0;
   [[nodiscard]] virtual Status wait_for_receiver(Notifier& notifier,

@@ -55,6 +55,7 @@ StreamSender::StreamSender(std::unique_ptr<Outlet> outlet, Staging staging,
       outlet_(std::move(outlet)),
       cleanup_(cleanup.take()),
       mode_(url.options.wait),
+      linger_(options.linger),
       stop_(options.stop) {
   if (url.options.keep) cleanup_.reset();
 }

@@ -75,6 +75,7 @@ class StreamSender final : public RecordSender {
                Deadline deadline) noexcept override;
   Status close(record_ring::Producer& producer, Notifier& notifier, Status status,
                Deadline deadline) noexcept override;
+  std::chrono::nanoseconds linger() const noexcept override { return linger_; }
   bool receiver_attached() noexcept override { return !outlet_->peer_gone(); }
   Status wait_for_receiver(Notifier& notifier, Deadline deadline) noexcept override;
   bool has_word() const noexcept override { return false; }
@@ -91,6 +92,7 @@ class StreamSender final : public RecordSender {
   std::unique_ptr<Outlet> outlet_;
   std::unique_ptr<Cleanup> cleanup_;
   WaitMode mode_;
+  std::chrono::nanoseconds linger_;
   const std::atomic<bool>* stop_;
 };
 

@@ -29,9 +29,13 @@ class StreamSocket {
 
   // The direction is used no longer: its other end is told, as far as the socket can tell it. With
   // the last one nothing goes over the socket any more. Not in a forked child, which shares it.
-  // `complete`: all that was to be sent has been written. Blocks for a second at most: where the
-  // other side may write to us before it has all of that.
+  // `complete`: all that was to be sent has been written. Blocks for a second at most, and as long
+  // as it was given: where the other side may write to us before it has all of that.
   void leave(ByteStream::Direction direction, bool complete) noexcept;
+  void give_time(std::chrono::nanoseconds time) noexcept {
+    // relaxed: where the other direction does not see it, it waits as was said before.
+    time_.store(time.count(), std::memory_order_relaxed);
+  }
   // Where this side does not receive: what has come is thrown away, or the other side may wait for
   // us to read while we wait for it. Never blocks, and takes a bounded time.
   enum class Drained : std::uint8_t { kMoreMayCome, kEnded, kLost };
@@ -78,6 +82,7 @@ class StreamSocket {
   std::atomic<int> in_use_;  // directions
   std::atomic<bool> gave_up_{false};
   std::atomic<bool> cut_{false};
+  std::atomic<std::chrono::nanoseconds::rep> time_{std::chrono::nanoseconds::max().count()};
   std::atomic<Clock::rep> heard_{0};
 };
 
@@ -103,6 +108,9 @@ class SocketStream final : public ByteStream {
         socket_ != nullptr && direction == Direction::kWrite && talks_ && socket_->is_alone();
     if (talks) talks_ = socket_->drain() == StreamSocket::Drained::kMoreMayCome;
     return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_, talks && talks_);
+  }
+  void give_time(Deadline deadline) noexcept override {
+    if (socket_ != nullptr) socket_->give_time(deadline.remaining());
   }
   [[nodiscard]] WaitResult wait_taken(Deadline deadline,
                                       const std::atomic<bool>* stop) noexcept override {

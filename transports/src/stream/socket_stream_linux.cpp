@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 // How long, and for how much, an end that has said all waits for its other side to hear it.
 constexpr std::chrono::seconds kLastWords{1};
 constexpr std::size_t kLastBytes = std::size_t{16} << 20;
+constexpr int kReadAnyway = 1024;  // reads of what is there, though no time was given
 constexpr milliseconds kLastLook{5};
 constexpr milliseconds kLongestLook{50};
 constexpr int kMostDrained = 16;  // reads at once
@@ -66,10 +67,13 @@ void StreamSocket::leave(ByteStream::Direction direction, bool complete) noexcep
 // other side has all that we sent, or has ended, too. Of one that says nothing, as a receiver does,
 // there is nothing to fear, and the system sends the rest by itself.
 void StreamSocket::say_last_words() noexcept {
-  const Deadline limit = Deadline::after(kLastWords);
+  // relaxed: as in give_time().
+  const std::chrono::nanoseconds given(time_.load(std::memory_order_relaxed));
+  const Deadline limit = Deadline::after(std::min<std::chrono::nanoseconds>(kLastWords, given));
   std::array<std::byte, 4096> bytes;
   bool talks = both_;
-  for (std::size_t taken = 0; taken < kLastBytes && !limit.passed();) {
+  std::size_t taken = 0;
+  for (int reads = 0; taken < kLastBytes && (reads < kReadAnyway || !limit.passed()); ++reads) {
     const ssize_t came = recv(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (came == 0 || (came < 0 && errno != EAGAIN && errno != EINTR)) return;
     if (came > 0) {
@@ -77,7 +81,7 @@ void StreamSocket::say_last_words() noexcept {
       taken += static_cast<std::size_t>(came);
       continue;
     }
-    if (!talks || number_of(fd_.get(), SIOCOUTQ) == 0) return;
+    if (!talks || limit.passed() || number_of(fd_.get(), SIOCOUTQ) == 0) return;
     pollfd poll{fd_.get(), POLLIN, 0};
     static_cast<void>(::poll(&poll, 1, static_cast<int>(kLastLook.count())));
   }

@@ -9,6 +9,7 @@
 //     for (const rondo::Message& message : connection->receiver) {
 //       connection->sender.send(message.bytes());
 //     }
+//     connection->sender.close(rondo::Deadline::after(std::chrono::seconds(5)));
 //   }
 //
 // At the other side Connection::open() with the same URL; or a Sender or a Receiver, for one of the
@@ -74,6 +75,10 @@ struct ListenOptions {
   // kPeerDied. One that has closed its sender is not, nor one whose receiver was detached here.
   // Zero: any time. Looked after by accept() and try_accept().
   std::chrono::nanoseconds idle{};
+  // As in OpenOptions, of the connections: by default none of them that does not read holds up the
+  // server that drops it. One that is to get all of what was sent, and its end, is closed with
+  // sender.close(Deadline::after(...)), which waits for it, and as long at most.
+  std::chrono::nanoseconds linger{};
   // As in OpenOptions: of accept(), and of the connections.
   const std::atomic<bool>* stop = nullptr;
   Version headers = kVersion;

@@ -127,7 +127,7 @@ class alignas(kLineBytes) RONDO_API Sender {
 
   Sender(Sender&& other) noexcept;
   Sender& operator=(Sender&& other) noexcept;
-  // As close(), but gives up on a byte stream that takes nothing for a few seconds. While an
+  // As close(), but waits for a byte stream no longer than OpenOptions::linger, 5 seconds. While an
   // exception that came since is on its way, as break_off(): what was to be sent was not. (That a
   // thread is cancelled is no exception to the language: a thread that may be cancelled in the
   // middle calls break_off() in a cleanup handler.)
@@ -250,7 +250,7 @@ class alignas(kLineBytes) RONDO_API Sender {
   // Ends a stream that can't be finished: what was sent stays readable, and behind it the
   // receiver is told that more should have come (kPeerGone; kPeerDied on kind=mpmc and
   // kind=frames). So half a stream never looks like a whole one. Afterwards as after close().
-  // Progress: blocking on byte streams, for a few seconds at most.
+  // Progress: blocking on byte streams, for OpenOptions::linger at most.
   void break_off() noexcept;
 
   // A descriptor for an event loop of your own, as Receiver::fd(): readable whenever there is room
@@ -386,6 +386,7 @@ class alignas(kLineBytes) RONDO_API Sender {
   void abandon_batch() noexcept;
   void stop(Status status) noexcept;
   void end() noexcept;
+  [[nodiscard]] Deadline last_deadline() const noexcept;
   Status leave(Status status, Deadline deadline) noexcept;
 
   record_ring::Producer producer_;
