@@ -4,12 +4,13 @@
 //   1. EachSystemCallMayFail
 //   2. ARemovedQueueEndsBothSides
 //   3. RemovedSemaphoresEndAWait
-//   4. AQueueThatHasBecomeTooSmallIsAnError
-//   5. ItsLimitsAreTheSystems
-//   6. SemaphoresOfOthersStay
-//   7. KeysAreNumbers
-//   8. RawQueuesAreAnybodys
-//   9. AForkedChildLeavesTheParentsPartsAlone
+//   4. EndsWithoutTheirSemaphoresMoveNothingMore
+//   5. AQueueThatHasBecomeTooSmallIsAnError
+//   6. ItsLimitsAreTheSystems
+//   7. SemaphoresOfOthersStay
+//   8. KeysAreNumbers
+//   9. RawQueuesAreAnybodys
+//  10. AForkedChildLeavesTheParentsPartsAlone
 #include <gtest/gtest.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -95,6 +96,23 @@ TEST_F(SysvQueues, RemovedSemaphoresEndAWait) {
   sender.close();
   receiver.detach();
   static_cast<void>(remove(url_, true));
+}
+
+// Nor do they move another pair's messages, which finds the queue and makes new semaphores.
+TEST_F(SysvQueues, EndsWithoutTheirSemaphoresMoveNothingMore) {
+  auto [sender, receiver] = opened(open_pair(url_));
+  ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+  EXPECT_EQ(receive(receiver), "x");
+  ASSERT_EQ(semctl(semaphores_at(key_), 0, IPC_RMID), 0);
+  EXPECT_EQ(sender.try_send(bytes_of("the last one")), Status::kPeerGone);
+  EXPECT_EQ(sender.try_send(bytes_of("y")), Status::kPeerGone);
+  EXPECT_FALSE(receiver.try_next());
+  EXPECT_EQ(receiver.status(), Status::kPeerDied);
+  auto [next_sender, next_receiver] = opened(open_pair(url_, patient()));
+  EXPECT_EQ(sender.close(), Status::kPeerGone);
+  receiver.detach();
+  ASSERT_EQ(next_sender.send(bytes_of("z")), Status::kOk);
+  EXPECT_EQ(receive(next_receiver), "z");
 }
 
 TEST_F(SysvQueues, AQueueThatHasBecomeTooSmallIsAnError) {

@@ -139,8 +139,11 @@ class SysvQueue final : public Queue {
   [[nodiscard]] int judge(int error) const noexcept {
     return has_been_removed(error) ? (is_there() ? EMSGSIZE : EPIPE) : error;
   }
-  void ring(int semaphore) const noexcept {
-    if (set_ != kNoSysvId) static_cast<void>(raise_semaphore(set_, semaphore));
+  // EPIPE: the semaphores have been removed. Then another pair may use the queue, with its own:
+  // what has just been moved is the last that is.
+  [[nodiscard]] int ring(int semaphore) const noexcept {
+    if (set_ == kNoSysvId) return 0;
+    return has_been_removed(raise_semaphore(set_, semaphore)) ? EPIPE : 0;
   }
 
   std::uint32_t key_;
@@ -160,7 +163,7 @@ int SysvQueue::send(std::span<const std::byte> packet) noexcept {
   std::memcpy(message_.data() + kSysvTypeBytes, packet.data(), packet.size());
   const int error =
       send_to_sysv_queue(queue_, std::span(message_).first(kSysvTypeBytes + packet.size()), type_);
-  if (error == 0) ring(kArrived);
+  if (error == 0) return ring(kArrived);
   if (error != EAGAIN) return judge(error);
   // relaxed: for a look that another one follows.
   refused_bytes_.store(packet.size(), std::memory_order_relaxed);
@@ -176,7 +179,7 @@ int SysvQueue::receive(std::span<std::byte> room, std::size_t& size_bytes) noexc
   if (const int error = receive_from_sysv_queue(queue_, message_, size, type); error != 0) {
     return judge(error);
   }
-  ring(kFreed);
+  if (const int error = ring(kFreed); error != 0) return error;
   if (size > room.size()) return E2BIG;
   std::memcpy(room.data(), message_.data() + kSysvTypeBytes, size);
   size_bytes = size;
