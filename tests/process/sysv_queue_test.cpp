@@ -139,17 +139,28 @@ TEST_F(SysvQueues, ItsLimitsAreTheSystems) {
 }
 
 TEST_F(SysvQueues, SemaphoresOfOthersStay) {
-  for (const int count : {3, 10, 20}) {
-    const int set = semget(static_cast<key_t>(key_), count, IPC_CREAT | IPC_EXCL | 0600);
-    ASSERT_GE(set, 0);
-    ASSERT_EQ(semctl(set, 6 % count, SETVAL, 5), 0);
+  const auto make = [&](int count) {
+    return semget(static_cast<key_t>(key_), count, IPC_CREAT | IPC_EXCL | 0600);
+  };
+  const auto expect_foreign = [&](int set) {
     const auto refused = Sender::open(url_, briefly());
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kForeignObject);
     EXPECT_TRUE(remove(url_)) << "the queue alone";
-    EXPECT_EQ(semctl(set, 6 % count, GETVAL), 5);
-    ASSERT_EQ(semctl(set, 0, IPC_RMID), 0);
+    EXPECT_EQ(semctl(set, 0, IPC_RMID), 0);
+  };
+  for (const int count : {3, 10, 20}) {
+    for (const int which : {0, count - 1}) {
+      const int set = make(count);
+      ASSERT_EQ(semctl(set, which, SETVAL, 5), 0);
+      expect_foreign(set);
+    }
   }
+  // As many as ours has, and all of them 0: of a program that has used them.
+  const int set = make(10);
+  sembuf steps[2] = {{1, 1, 0}, {1, -1, 0}};
+  for (sembuf& step : steps) ASSERT_EQ(semop(set, &step, 1), 0);
+  expect_foreign(set);
 }
 
 TEST_F(SysvQueues, KeysAreNumbers) {

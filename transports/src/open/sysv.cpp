@@ -61,6 +61,13 @@ std::array<std::int16_t, kIdentityWords> identity_for(SysvId queue) noexcept {
   return {kSysvMagic, piece(0), piece(15), piece(30)};
 }
 
+// What a set of that queue begins with.
+std::array<std::int16_t, kSemaphores> values_for(SysvId queue) noexcept {
+  std::array<std::int16_t, kSemaphores> values{};
+  std::ranges::copy(identity_for(queue), values.begin() + kIdentity);
+  return values;
+}
+
 bool has_been_removed(int error) noexcept { return error == EIDRM || error == EINVAL; }
 
 class SysvQueue final : public Queue {
@@ -322,17 +329,15 @@ Result<SysvId> semaphores_of(const Url& url, std::uint32_t key, SysvId queue) {
     }
     if (error == EIDRM) continue;
     if (error != 0) return cannot_make_sysv(url, "semget", error);
-    SysvOwner owner;
-    int count = 0;
-    error = look_at_semaphores(set, owner, count);
+    SemaphoresState state;
+    error = look_at_semaphores(set, state);
     if (has_been_removed(error)) continue;
     if (error != 0) return system_error(url, "semctl", error);
-    if (count != kSemaphores) return foreign_semaphores(url);
-    if (auto sound = check_queue_owner(url, owner.user, owner.group, owner.mode); !sound) {
-      return sound.error();
-    }
-    // A new one becomes the queue's.
-    error = fill_semaphores(set, kIdentity, identity_for(queue));
+    if (state.count != kSemaphores) return foreign_semaphores(url);
+    const auto& [user, group, mode] = state.owner;
+    if (auto sound = check_queue_owner(url, user, group, mode); !sound) return sound.error();
+    // One that is as it was made becomes the queue's; so the first one to use it says whose it is.
+    if (!state.used) error = fill_semaphores(set, values_for(queue));
     std::optional<bool> ours;
     if (error == 0 || error == EAGAIN) ours = belongs_to(set, queue, error);
     if (has_been_removed(error)) continue;

@@ -58,18 +58,22 @@ inline constexpr std::size_t kSysvTypeBytes = sizeof(long);
 [[nodiscard]] int find_semaphores(std::uint32_t key, int count, SysvId& set) noexcept;
 [[nodiscard]] int make_semaphores(std::uint32_t key, int count, Permissions mode,
                                   SysvId& set) noexcept;
-[[nodiscard]] int look_at_semaphores(SysvId set, SysvOwner& owner, int& count) noexcept;
+struct SemaphoresState {
+  SysvOwner owner;
+  int count = 0;
+  bool used = false;  // any of the operations below has been done with them
+};
+[[nodiscard]] int look_at_semaphores(SysvId set, SemaphoresState& state) noexcept;
 [[nodiscard]] int remove_semaphores(SysvId set) noexcept;
 
 // From 0 to 1 until it is given back, or until this process is gone. EAGAIN: it is not 0.
 [[nodiscard]] int claim_semaphore(SysvId set, int semaphore) noexcept;
 [[nodiscard]] int give_semaphore_back(SysvId set, int semaphore) noexcept;
 [[nodiscard]] int value_of_semaphore(SysvId set, int semaphore, int& value) noexcept;
-// Adds those values to the semaphores from `first` on, all at once, if the first one is 0. EAGAIN:
-// it is not. At most kMaxSemaphoresAtOnce.
-inline constexpr std::size_t kMaxSemaphoresAtOnce = 8;
-[[nodiscard]] int fill_semaphores(SysvId set, int first,
-                                  std::span<const std::int16_t> values) noexcept;
+// Adds those values to the semaphores of a set, all at once, if all of them are 0. EAGAIN: one is
+// not. At most kMaxSemaphoresAtOnce.
+inline constexpr std::size_t kMaxSemaphoresAtOnce = 16;
+[[nodiscard]] int fill_semaphores(SysvId set, std::span<const std::int16_t> values) noexcept;
 // From 0 to 1. EAGAIN: it is 1 already.
 [[nodiscard]] int raise_semaphore(SysvId set, int semaphore) noexcept;
 // Waits until it is not 0, and takes 1 from it. EAGAIN: the time is over; EINTR: a signal came.

@@ -102,13 +102,12 @@ int make_semaphores(std::uint32_t key, int count, Permissions mode, SysvId& set)
   return id_of(semget(sysv_key(key), count, flags), set);
 }
 
-int look_at_semaphores(SysvId set, SysvOwner& owner, int& count) noexcept {
+int look_at_semaphores(SysvId set, SemaphoresState& state) noexcept {
   semid_ds status{};
   SemaphoreArgument argument{};
   argument.status = &status;
   if (semctl(set, 0, IPC_STAT, argument) < 0) return errno;
-  owner = owner_of(status.sem_perm);
-  count = static_cast<int>(status.sem_nsems);
+  state = {owner_of(status.sem_perm), static_cast<int>(status.sem_nsems), status.sem_otime != 0};
   return 0;
 }
 
@@ -126,12 +125,12 @@ int value_of_semaphore(SysvId set, int semaphore, int& value) noexcept {
   return id_of(semctl(set, semaphore, GETVAL), value);
 }
 
-int fill_semaphores(SysvId set, int first, std::span<const std::int16_t> values) noexcept {
-  std::array<sembuf, kMaxSemaphoresAtOnce + 1> steps{};
-  steps[0] = step(first, 0);
-  std::size_t count = 1;
+int fill_semaphores(SysvId set, std::span<const std::int16_t> values) noexcept {
+  std::array<sembuf, 2 * kMaxSemaphoresAtOnce> steps{};
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) steps[count++] = step(static_cast<int>(i), 0);
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (values[i] != 0) steps[count++] = step(first + static_cast<int>(i), values[i]);
+    if (values[i] != 0) steps[count++] = step(static_cast<int>(i), values[i]);
   }
   return take_steps(set, steps, count);
 }
