@@ -8,9 +8,10 @@
 //   5. AQueueThatHasBecomeTooSmallIsAnError
 //   6. ItsLimitsAreTheSystems
 //   7. SemaphoresOfOthersStay
-//   8. KeysAreNumbers
-//   9. RawQueuesAreAnybodys
-//  10. AForkedChildLeavesTheParentsPartsAlone
+//   8. RemovingTakesWhatRemovedQueuesHaveLeft
+//   9. KeysAreNumbers
+//  10. RawQueuesAreAnybodys
+//  11. AForkedChildLeavesTheParentsPartsAlone
 #include <gtest/gtest.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -146,7 +147,8 @@ TEST_F(SysvQueues, SemaphoresOfOthersStay) {
     const auto refused = Sender::open(url_, briefly());
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kForeignObject);
-    EXPECT_TRUE(remove(url_)) << "the queue alone";
+    EXPECT_LT(queue_at(key_), 0) << "was left behind";
+    EXPECT_EQ(remove(url_).error().code, ErrorCode::kNotFound);
     EXPECT_EQ(semctl(set, 0, IPC_RMID), 0);
   };
   for (const int count : {3, 10, 20}) {
@@ -161,6 +163,23 @@ TEST_F(SysvQueues, SemaphoresOfOthersStay) {
   sembuf steps[2] = {{1, 1, 0}, {1, -1, 0}};
   for (sembuf& step : steps) ASSERT_EQ(semop(set, &step, 1), 0);
   expect_foreign(set);
+}
+
+TEST_F(SysvQueues, RemovingTakesWhatRemovedQueuesHaveLeft) {
+  const auto leave_semaphores = [&] {
+    const Sender sender = this->sender();
+    ASSERT_EQ(msgctl(queue_at(key_), IPC_RMID, nullptr), 0);
+  };
+  leave_semaphores();
+  ASSERT_GE(semaphores_at(key_), 0);
+  EXPECT_TRUE(remove(url_));
+  EXPECT_FALSE(there());
+  EXPECT_EQ(remove(url_).error().code, ErrorCode::kNotFound);
+  leave_semaphores();
+  const int queue = foreign_sysv(url_);
+  EXPECT_TRUE(remove(url_));
+  EXPECT_LT(queue_at(key_), 0) << queue;
+  EXPECT_FALSE(there());
 }
 
 TEST_F(SysvQueues, KeysAreNumbers) {

@@ -22,8 +22,9 @@ namespace {
 
 class PosixQueue final : public Queue {
  public:
-  PosixQueue(UniqueFd queue, const Url& url)
+  PosixQueue(UniqueFd queue, bool made, const Url& url)
       : queue_(std::move(queue), Direction::kRead),
+        made_(made),
         name_(url.target),
         header_bytes_(url.options.header_bytes()),
         raw_(packet_form(url) == PacketForm::kRaw) {
@@ -59,6 +60,7 @@ class PosixQueue final : public Queue {
     return queue_.wait(direction, deadline, mode, stop);
   }
   NativeHandle fd() const noexcept override { return queue_.fd(); }
+  bool made() const noexcept override { return made_; }
   bool leads_elsewhere() const noexcept override {
     const UniqueFd there = open_queue(name_);
     if (!there) return errno == ENOENT;
@@ -72,6 +74,7 @@ class PosixQueue final : public Queue {
   static std::uint64_t byte_of(Part part) noexcept { return static_cast<std::uint64_t>(part); }
 
   FdStream queue_;
+  bool made_;
   std::string name_;
   unsigned header_bytes_;
   bool raw_;  // any program's, whose priorities are its own
@@ -126,12 +129,16 @@ Error cannot_make(const Url& url, const QueueGeometry& geometry, int error) {
 }
 
 // The queue at the name, or a new one. An existing one's geometry wins.
-Result<UniqueFd> open_or_make(const Url& url) {
+struct OpenedQueue {
+  UniqueFd queue;
+  bool made = false;
+};
+Result<OpenedQueue> open_or_make(const Url& url) {
   const QueueGeometry geometry = wished_geometry(url);
   constexpr int kTurns = 100;  // others may make and remove it again and again
   for (int turn = 0; turn < kTurns; ++turn) {
     UniqueFd queue = open_queue(url.target);
-    if (queue) return queue;
+    if (queue) return OpenedQueue{std::move(queue)};
     if (errno != ENOENT) return system_error(url, "mq_open", errno);
     // Before there is one that would be left behind.
     if (auto enough = check_packet_limit(url, geometry.slot_bytes, kRemedy); !enough) {
@@ -140,7 +147,7 @@ Result<UniqueFd> open_or_make(const Url& url) {
     queue = make_queue(url.target, url.options.segment.mode, geometry);
     if (queue) {
       static_cast<void>(set_mode(queue.get(), url.options.segment.mode));  // whatever the umask
-      return queue;
+      return OpenedQueue{std::move(queue), true};
     }
     if (errno != EEXIST) return cannot_make(url, geometry, errno);
   }
@@ -170,8 +177,11 @@ Result<void> check_queue(const Url& url, const PosixQueue& queue) {
 Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url) {
   auto opened = open_or_make(url);
   if (!opened) return std::move(opened).error();
-  auto queue = std::make_unique<PosixQueue>(std::move(opened).value(), url);
-  if (auto sound = check_queue(url, *queue); !sound) return std::move(sound).error();
+  auto queue = std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url);
+  if (auto sound = check_queue(url, *queue); !sound) {
+    if (opened->made) static_cast<void>(queue->remove());
+    return std::move(sound).error();
+  }
   return std::unique_ptr<Queue>(std::move(queue));
 }
 
@@ -191,7 +201,7 @@ Result<void> remove_mq(const Url& url, bool even_if_used) {
   UniqueFd found = open_queue(url.target);
   if (!found && errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
   if (!found) return system_error(url, "mq_open", errno);
-  PosixQueue queue(std::move(found), url);
+  PosixQueue queue(std::move(found), false, url);
   return remove_queue(url, even_if_used, queue);
 }
 

@@ -59,6 +59,8 @@ class Queue {
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
   [[nodiscard]] virtual bool ready(Direction) const noexcept { return false; }
 
+  // Whether it was made when it was opened here.
+  [[nodiscard]] virtual bool made() const noexcept = 0;
   // Whether it is certain that the name does not lead here any more.
   [[nodiscard]] virtual bool leads_elsewhere() const noexcept = 0;
   // Takes the name away.

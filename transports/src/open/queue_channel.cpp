@@ -29,6 +29,12 @@ Error not_held(const Url& url, std::string_view role, int error) {
                                      " already; it takes one at a time, but for framing=raw"};
 }
 
+// Of an end that holds nothing.
+Error not_let_in(const Url& url, std::string_view role, QueueEnd& end, int error) {
+  if (!is_anothers(error) && error != EPIPE) end.discard();
+  return not_held(url, role, error);
+}
+
 Result<std::shared_ptr<QueueEnd>> open_end(const Url& url, OpenQueue opener, Direction direction) {
   auto queue = opener(url);
   if (!queue) return std::move(queue).error();
@@ -61,7 +67,7 @@ Result<WayIn> try_sender(const Url& url, OpenQueue opener) {
   QueueEnd& end = **opened;
   const Judging judging(end);
   if (judging.is_anothers()) return WayIn{nullptr, judge_of(url)};
-  if (judging.error() != 0) return not_held(url, "sender", judging.error());
+  if (judging.error() != 0) return not_let_in(url, "sender", end, judging.error());
   const auto left = [&] {
     return WayIn{nullptr, "a receiver to read what an earlier sender has left in " + url.name() +
                               " (or remove it: rondo rm " + url.name() + ")"};
@@ -74,7 +80,7 @@ Result<WayIn> try_sender(const Url& url, OpenQueue opener) {
     return left();
   }
   if (end.queue().leads_elsewhere()) return not_held(url, "sender", EPIPE);
-  if (const int error = end.take_role(); error != 0) return not_held(url, "sender", error);
+  if (const int error = end.take_role(); error != 0) return not_let_in(url, "sender", end, error);
   if (end.still_anothers()) {
     end.give_role_back();
     return left();
@@ -141,7 +147,9 @@ Result<bool> meet_sender(QueueEnd& end, const Url& url, const OpenOptions& optio
 Result<std::shared_ptr<QueueEnd>> open_reading(const Url& url, OpenQueue opener) {
   auto end = open_end(url, opener, Direction::kRead);
   if (!end) return end;
-  if (const int error = (*end)->take_role(); error != 0) return not_held(url, "receiver", error);
+  if (const int error = (*end)->take_role(); error != 0) {
+    return not_let_in(url, "receiver", **end, error);
+  }
   return end;
 }
 

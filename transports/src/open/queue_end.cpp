@@ -74,6 +74,14 @@ bool QueueEnd::takes_name_away() const noexcept {
   return alone ? !queue_->any_messages() : met_;
 }
 
+// Whoever has opened it and has no part yet finds that the name leads elsewhere.
+void QueueEnd::discard() noexcept {
+  const auto is_free = [&](Queue::Part part) { return queue_->held(part) == Presence::kAbsent; };
+  const bool ours_alone = watched_ && queue_->made() && !queue_->any_messages() &&
+                          is_free(Queue::Part::kSender) && is_free(Queue::Part::kReceiver);
+  if (ours_alone) static_cast<void>(queue_->remove());
+}
+
 Judging::Judging(QueueEnd& end) noexcept : queue_(end.watched_ ? end.queue_.get() : nullptr) {
   if (queue_ == nullptr) return;
   const Deadline deadline = Deadline::after(kNameLockHold);

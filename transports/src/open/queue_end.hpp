@@ -43,6 +43,8 @@ class QueueEnd {
   void give_role_back() noexcept {
     if (watched_) queue_->drop(ours());
   }
+  // An end that can't come in takes away again what it has made itself and nobody has come to.
+  void discard() noexcept;
   // Whether another sender's messages are still in the queue, or with their receiver.
   [[nodiscard]] bool still_anothers() const noexcept {
     return watched_ &&

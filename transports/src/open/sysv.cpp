@@ -3,26 +3,14 @@
 // there are, and it stays.
 //
 // Such a queue has no descriptor: it can be neither locked nor waited for. So a queue whose ends
-// know of each other has a set of semaphores beside it, with the same key:
-//
-//   the parts that its ends hold    1 while a process has it; the kernel takes it back (SEM_UNDO)
-//   arrived, freed                  1 once a message has come, or gone, since the last wait: the
-//                                   other side's doorbell, with a deadline (semtimedop(2))
-//   magic, queue                    whose they are: the number of the queue in three pieces
-//
-// The set goes with its queue. Of one that has been left by another queue (ipcrm -q) the magic is
-// ours and the number is not: the next opener takes it away.
+// know of each other has a set of semaphores beside it (sysv_semaphores.hpp).
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -33,6 +21,7 @@
 #include "open/queue.hpp"
 #include "open/queue_channel.hpp"
 #include "open/sysv_queues.hpp"
+#include "open/sysv_semaphores.hpp"
 #include "rondo/core/fork_check.hpp"
 #include "stream/fd_stream.hpp"
 #include "url/sysv_key.hpp"
@@ -40,46 +29,27 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-// Behind the parts.
-constexpr int kArrived = Queue::kParts;
-constexpr int kFreed = kArrived + 1;
-constexpr int kIdentity = kFreed + 1;
-constexpr int kIdentityWords = 4;
-constexpr int kSemaphores = kIdentity + kIdentityWords;
-
-constexpr std::int16_t kSysvMagic = 0x5256;
-
 // How long a wait takes at most before it looks again; of a queue without semaphores much less.
 constexpr std::chrono::milliseconds kSysvSlice{50};
 constexpr std::chrono::milliseconds kSysvRawPause{5};
 
-// 15 bits a piece: a semaphore counts up to 32767.
-std::array<std::int16_t, kIdentityWords> identity_for(SysvId queue) noexcept {
-  const auto piece = [&](int shift) {
-    return static_cast<std::int16_t>((queue >> shift) & 0x7FFF);
-  };
-  return {kSysvMagic, piece(0), piece(15), piece(30)};
-}
-
-// What a set of that queue begins with.
-std::array<std::int16_t, kSemaphores> values_for(SysvId queue) noexcept {
-  std::array<std::int16_t, kSemaphores> values{};
-  std::ranges::copy(identity_for(queue), values.begin() + kIdentity);
-  return values;
-}
-
-bool has_been_removed(int error) noexcept { return error == EIDRM || error == EINVAL; }
+struct FoundQueue {
+  SysvId id = kNoSysvId;
+  bool made = false;  // by us
+  std::size_t max_packet_bytes = 0;
+};
 
 class SysvQueue final : public Queue {
  public:
   // `set`: kNoSysvId: it has none.
-  SysvQueue(const Url& url, SysvId queue, SysvId set, std::size_t max_packet_bytes)
+  SysvQueue(const Url& url, const FoundQueue& found, SysvId set)
       : key_(*sysv_key_of(url.target)),
-        queue_(queue),
+        queue_(found.id),
         set_(set),
+        made_(found.made),
         type_(1 + long{url.options.header_bytes()}),
         raw_(packet_form(url) == PacketForm::kRaw),
-        message_(kSysvTypeBytes + max_packet_bytes) {}
+        message_(kSysvTypeBytes + found.max_packet_bytes) {}
   ~SysvQueue() override { SysvQueue::close(); }
 
   int hold(Part part) noexcept override {
@@ -123,6 +93,7 @@ class SysvQueue final : public Queue {
     return there != queue_ ||
            (set_ != kNoSysvId && has_been_removed(value_of_semaphore(set_, kIdentity, value)));
   }
+  bool made() const noexcept override { return made_; }
   // The set last: one without its queue is taken away by the next opener, but a new one beside the
   // old queue would know nothing of those who hold the old one's parts.
   int remove() noexcept override {
@@ -156,6 +127,7 @@ class SysvQueue final : public Queue {
   std::uint32_t key_;
   SysvId queue_;
   SysvId set_;
+  bool made_;
   long type_;  // of what we send, and receive
   bool raw_;   // any program's, whose types are its own
   unsigned held_ = 0;
@@ -233,36 +205,16 @@ WaitResult SysvQueue::wait(Direction direction, Deadline deadline, WaitMode mode
 
 // ---- opening ----
 
-std::string key_text(const Url& url) { return "key " + url.target; }
-
-Error cannot_make_sysv(const Url& url, std::string_view call, int error) {
-  switch (error) {
-    case ENOSYS:
-      return Error{ErrorCode::kUnsupported,
-                   url.name() + ": this system has no System V message queues"};
-    case ENOSPC:
-      return Error{ErrorCode::kNoSpace,
-                   url.name() +
-                       ": there are as many queues, or sets of semaphores, as the system "
-                       "allows (kernel.msgmni, kernel.sem); remove some (ipcs, ipcrm), or "
-                       "raise it"};
-    default: return system_error(url, call, error);
-  }
-}
-
-Error made_and_removed(const Url& url) {
-  return Error{ErrorCode::kReplaced, url.name() + " is made and removed again and again"};
-}
-
-constexpr int kSysvTurns = 100;  // others may make and remove them again and again
-
 constexpr std::string_view kSysvRemedy =
     "raise kernel.msgmax, and kernel.msgmnb for queues that are made anew";
 
-struct FoundQueue {
-  SysvId id = kNoSysvId;
-  std::size_t max_packet_bytes = 0;
-};
+// One of our making that can't be opened goes again, unless somebody has put something into it.
+void discard_sysv(const FoundQueue& found) noexcept {
+  SysvQueueState state;
+  if (found.made && look_at_sysv_queue(found.id, state) == 0 && state.messages == 0) {
+    static_cast<void>(remove_sysv_queue(found.id));
+  }
+}
 
 Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key) {
   SysvLimits limits;
@@ -279,76 +231,25 @@ Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key) {
       if (!enough) return enough.error();
       error = make_sysv_queue(key, url.options.segment.mode, found.id);
       if (error == EEXIST) continue;
+      found.made = error == 0;
     }
     if (has_been_removed(error)) continue;
     if (error != 0) return cannot_make_sysv(url, "msgget", error);
+    const auto refused = [&](const Error& why) {
+      discard_sysv(found);
+      return why;
+    };
     SysvQueueState state;
     error = look_at_sysv_queue(found.id, state);
     if (has_been_removed(error)) continue;
-    if (error != 0) return system_error(url, "msgctl", error);
+    if (error != 0) return refused(system_error(url, "msgctl", error));
     const auto& [user, group, mode] = state.owner;
-    if (auto sound = check_queue_owner(url, user, group, mode); !sound) return sound.error();
+    const auto owned = check_queue_owner(url, user, group, mode);
+    if (!owned) return refused(owned.error());
     found.max_packet_bytes = std::min(limits.max_message_bytes, state.max_bytes);
-    if (auto enough = check_packet_limit(url, found.max_packet_bytes, kSysvRemedy); !enough) {
-      return enough.error();
-    }
+    const auto enough = check_packet_limit(url, found.max_packet_bytes, kSysvRemedy);
+    if (!enough) return refused(enough.error());
     return found;
-  }
-  return made_and_removed(url);
-}
-
-Error foreign_semaphores(const Url& url) {
-  return Error{ErrorCode::kForeignObject,
-               url.name() + ": the semaphores of " + key_text(url) +
-                   " are another program's (ipcs -s); choose another key, or framing=raw, which "
-                   "needs none"};
-}
-
-// Whether a set is that of this queue. Empty: it is another queue's of ours.
-std::optional<bool> belongs_to(SysvId set, SysvId queue, int& error) {
-  const auto expected = identity_for(queue);
-  std::array<int, kIdentityWords> found{};
-  for (int i = 0; i < kIdentityWords; ++i) {
-    error = value_of_semaphore(set, kIdentity + i, found[static_cast<std::size_t>(i)]);
-    if (error != 0) return false;
-  }
-  if (std::equal(found.begin(), found.end(), expected.begin())) return true;
-  if (found[0] == kSysvMagic) return std::nullopt;
-  return false;
-}
-
-// The set of a queue that was found, or a new one. Errors: kReplaced: the queue has gone meanwhile.
-Result<SysvId> semaphores_of(const Url& url, std::uint32_t key, SysvId queue) {
-  for (int turn = 0; turn < kSysvTurns; ++turn) {
-    SysvId set = kNoSysvId;
-    int error = find_semaphores(key, kSemaphores, set);
-    if (error == EINVAL) return foreign_semaphores(url);  // there are fewer
-    if (error == ENOENT) {
-      error = make_semaphores(key, kSemaphores, url.options.segment.mode, set);
-      if (error == EEXIST) continue;
-    }
-    if (error == EIDRM) continue;
-    if (error != 0) return cannot_make_sysv(url, "semget", error);
-    SemaphoresState state;
-    error = look_at_semaphores(set, state);
-    if (has_been_removed(error)) continue;
-    if (error != 0) return system_error(url, "semctl", error);
-    if (state.count != kSemaphores) return foreign_semaphores(url);
-    const auto& [user, group, mode] = state.owner;
-    if (auto sound = check_queue_owner(url, user, group, mode); !sound) return sound.error();
-    // One that is as it was made becomes the queue's; so the first one to use it says whose it is.
-    if (!state.used) error = fill_semaphores(set, values_for(queue));
-    std::optional<bool> ours;
-    if (error == 0 || error == EAGAIN) ours = belongs_to(set, queue, error);
-    if (has_been_removed(error)) continue;
-    if (error != 0) return system_error(url, "semop", error);
-    if (ours == true) return set;
-    if (ours == false) return foreign_semaphores(url);
-    // Its queue has gone, or ours.
-    SysvId there = kNoSysvId;
-    if (find_sysv_queue(key, false, there) != 0 || there != queue) return made_and_removed(url);
-    error = remove_semaphores(set);
-    if (error != 0 && !has_been_removed(error)) return system_error(url, "semctl", error);
   }
   return made_and_removed(url);
 }
@@ -360,11 +261,14 @@ Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url) {
   SysvId set = kNoSysvId;
   if (packet_form(url) != PacketForm::kRaw) {
     const auto semaphores = semaphores_of(url, key, found->id);
-    if (!semaphores) return semaphores.error();
+    if (!semaphores) {
+      discard_sysv(*found);
+      static_cast<void>(remove_stray_semaphores(key));
+      return semaphores.error();
+    }
     set = *semaphores;
   }
-  return std::unique_ptr<Queue>(
-      std::make_unique<SysvQueue>(url, found->id, set, found->max_packet_bytes));
+  return std::unique_ptr<Queue>(std::make_unique<SysvQueue>(url, *found, set));
 }
 
 }  // namespace
@@ -383,15 +287,13 @@ Result<void> remove_sysv(const Url& url, bool even_if_used) {
   const std::uint32_t key = *sysv_key_of(url.target);
   SysvId found = kNoSysvId;
   const int error = find_sysv_queue(key, false, found);
+  if (error == ENOENT && remove_stray_semaphores(key)) return {};
   if (error == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
   if (error != 0) return system_error(url, "msgget", error);
-  // Semaphores that are not the queue's stay.
-  SysvId set = kNoSysvId;
-  int ignored = 0;
-  const bool ours = find_semaphores(key, kSemaphores, set) == 0 &&
-                    belongs_to(set, found, ignored) == std::optional(true);
-  SysvQueue queue(url, found, ours ? set : kNoSysvId, 0);
-  return remove_queue(url, even_if_used, queue);
+  SysvQueue queue(url, {.id = found}, find_semaphores_of(key, found));
+  auto removed = remove_queue(url, even_if_used, queue);
+  if (removed) static_cast<void>(remove_stray_semaphores(key));
+  return removed;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail
