@@ -8,14 +8,20 @@
 //   5. WhoSaysNothingTakesWhatTheRingHas
 //   6. WhoSaysAnotherOneIsRefused
 //   7. AHeaderThatTheDefaultHasNoRoomForJoinsARingThatHas
-//   8. ARecordTooShortForItsHeaderIsCorrupt
-//   9. ALossyReaderIsToldOfARecordThatWasOverwritten
-//  10. AStreamsEndsThatDisagreeMeetNoMessage
-//  11. APacketChannelsEndsThatDisagreeMeetNoMessage
+//   8. AHandleWithADescriptorPassesThemOn
+//   9. AMemberOfAWaitSetPassesThemOn
+//  10. EachOfSeveralReadersGetsThem
+//  11. ARecordTooShortForItsHeaderIsCorrupt
+//  12. ALossyReaderIsToldOfARecordThatWasOverwritten
+//  13. AStreamsEndsThatDisagreeMeetNoMessage
+//  14. APacketChannelsEndsThatDisagreeMeetNoMessage
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <new>
@@ -168,7 +174,94 @@ TEST_P(ChannelTest, AHeaderThatTheDefaultHasNoRoomForJoinsARingThatHas) {
   EXPECT_EQ(receive(*receiver), "text");
 }
 
+constexpr std::size_t kLongest = 200;
+
+// Whether there was room for it.
+bool try_send_number(Sender& sender, int number) {
+  auto claim = sender.try_claim(1 + static_cast<std::size_t>(number) % kLongest);
+  if (!claim) return false;
+  std::ranges::fill(claim->header(), static_cast<std::byte>(number));
+  std::ranges::fill(claim->bytes(), static_cast<std::byte>(~number));
+  std::move(*claim).commit();
+  return true;
+}
+void expect_number(const Message& message, int number) {
+  EXPECT_EQ(message.size(), 1 + static_cast<std::size_t>(number) % kLongest);
+  EXPECT_EQ(message.header().size(), kBytes);
+  EXPECT_TRUE(is_all(message.header(), static_cast<std::byte>(number))) << number;
+  EXPECT_TRUE(is_all(message.bytes(), static_cast<std::byte>(~number))) << number;
+}
+
+constexpr int kNumbers = 300;  // that a small ring does not hold
+
+TEST_P(ChannelTest, AHandleWithADescriptorPassesThemOn) {
+  auto [sender, receiver] = open(kOption);
+  ASSERT_TRUE(sender.fd());
+  const auto fd = receiver.fd();
+  ASSERT_TRUE(fd);
+  int sent = 0;
+  for (int got = 0; got < kNumbers;) {
+    while (sent < kNumbers && try_send_number(sender, sent)) ++sent;
+    static_cast<void>(sender.flush(Deadline::now()));
+    pollfd waits{*fd, POLLIN, 0};
+    if (receiver.arm()) poll(&waits, 1, 10);
+    while (const auto message = receiver.try_next()) expect_number(*message, got++);
+    ASSERT_EQ(receiver.status(), Status::kOk);
+  }
+}
+
+TEST_P(ChannelTest, AMemberOfAWaitSetPassesThemOn) {
+  auto [sender, receiver] = open(kOption);
+  auto set = WaitSet::make();
+  ASSERT_TRUE(set);
+  ASSERT_TRUE(set->add(receiver, 1));
+  ASSERT_TRUE(set->add(sender, 2, kLongest));
+  int sent = 0;
+  for (int got = 0; got < kNumbers;) {
+    std::array<WaitSet::Key, 2> room{};
+    const auto ready = set->wait(room, Deadline::after(std::chrono::milliseconds(10)));
+    ASSERT_TRUE(ready || ready.status() == Status::kTimedOut);
+    if (sent < kNumbers && try_send_number(sender, sent)) ++sent;
+    static_cast<void>(sender.flush(Deadline::now()));
+    if (const auto message = receiver.try_next()) expect_number(*message, got++);
+    ASSERT_EQ(receiver.status(), Status::kOk);
+  }
+}
+
 }  // namespace
+
+// And over what is no channel from one to one that waits, or has a case of its own.
+TEST(ChannelHeader, EachOfSeveralReadersGetsThem) {
+  const std::string word = unique_word();
+  const std::pair<std::string, std::size_t> channels[] = {
+      {"shm:" + word + "?capacity=4KiB&readers=3", 3},
+      {"shm:" + word + "f?kind=frames&frames=8&frame_size=4KiB&readers=3", 3},
+      {"mq:/" + word + "?slots=8&slot_size=4KiB", 1},
+      {"sysv:" + std::to_string(unique_key()) + "?wait=park", 1}};
+  for (const auto& [url, count] : channels) {
+    SCOPED_TRACE(url);
+    auto sender = Sender::open(url + "&" + kOption);
+    ASSERT_TRUE(sender) << sender.error().message;
+    std::vector<Receiver> receivers;
+    for (std::size_t i = 0; i < count; ++i) {
+      auto receiver = Receiver::open(url + "&" + kOption);
+      ASSERT_TRUE(receiver) << receiver.error().message;
+      EXPECT_EQ(receiver->info().header_bytes, kBytes);
+      EXPECT_EQ(receiver->max_message_bytes(), sender->max_message_bytes());
+      receivers.push_back(std::move(*receiver));
+    }
+    for (int number = 0; number < kNumbers; ++number) {
+      ASSERT_TRUE(try_send_number(*sender, number)) << number;
+      for (Receiver& receiver : receivers) {
+        const auto message = receiver.next(Deadline::after(std::chrono::seconds(60)));
+        ASSERT_TRUE(message) << to_string(message.status());
+        expect_number(*message, number);
+      }
+    }
+    ASSERT_EQ(sender->close(), Status::kOk);
+    for (Receiver& receiver : receivers) EXPECT_EQ(receive(receiver), kEndOfStreamText);
+  }
+}
 
 // A sender that lies: it says that there are headers, and sends none.
 TEST(ChannelHeader, ARecordTooShortForItsHeaderIsCorrupt) {
