@@ -22,7 +22,8 @@
 //  19. AsManyOfSeveralWakeAsMessagesWereHeldBack
 //  20. AChildOfAForkWakesNobody
 //  21. NorDoesItSendMoreForLater
-//  22. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
+//  22. NorTheFirst
+//  23. WhatAByteStreamDidNotTakeIsWrittenByTheNextWake
 #include <gtest/gtest.h>
 #include <sched.h>
 
@@ -535,6 +536,32 @@ TEST_P(ChannelWake, NorDoesItSendMoreForLater) {
     return sender_->status() == Status::kForked ? 0 : 1;
   });
   EXPECT_EQ(child.join(), 0);
+  EXPECT_EQ(sender_->wake(), Status::kOk);
+  EXPECT_EQ(read(), 2);
+  close();
+}
+
+// Sent, claimed, and in a batch.
+TEST_P(ChannelWake, NorTheFirst) {
+  open();
+  for (int way = 0; way < 3; ++way) {
+    Child child([&] {
+      if (way == 0) {
+        if (sender_->try_send(std::string_view("x"), Wake::kLater) != Status::kForked) return 1;
+      } else if (way == 1) {
+        if (auto claim = sender_->try_claim(1)) std::move(*claim).commit(Wake::kLater);
+      } else {
+        Sender::Batch batch(*sender_);
+        static_cast<void>(batch.try_add(std::as_bytes(std::span("x", 1))));
+        static_cast<void>(std::move(batch).commit(Deadline::now(), Wake::kLater));
+      }
+      return sender_->status() == Status::kForked ? 0 : 2;
+    });
+    EXPECT_EQ(child.join(), 0) << way;
+  }
+  EXPECT_EQ(read(), 0);
+  send(2);
+  EXPECT_EQ(read(), 2);
   close();
 }
 

@@ -200,8 +200,22 @@ bool Sender::arm(std::size_t size_bytes) noexcept {
 
 Status Sender::commit_elsewhere(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
   if (backend_ == nullptr) return status_;
+  if (backend_->forked()) {
+    backend_->discard();
+    stop(Status::kForked);
+    return status_;
+  }
   backend_->commit(size_bytes);
   return published(size_bytes, deadline, wake);
+}
+// Into our ring, where with more of them there may be nothing to do.
+Status Sender::commit_for_later(std::size_t size_bytes, Deadline deadline) noexcept {
+  if (backend_->forked()) {
+    stop(Status::kForked);
+    return status_;
+  }
+  producer_.commit(size_bytes);
+  return published(size_bytes, deadline, Wake::kLater);
 }
 void Sender::discard_elsewhere() noexcept {
   if (backend_ == nullptr) return;
@@ -380,6 +394,7 @@ std::byte* Sender::Batch::add(std::size_t record_bytes) noexcept {
 
 Status Sender::Batch::send_all(Deadline deadline, Wake wake) noexcept {
   Sender& sender = *std::exchange(sender_, nullptr);
+  if (sender.status_ == Status::kOk && sender.backend_->forked()) sender.stop(Status::kForked);
   if (sender.status_ != Status::kOk) {
     sender.abandon_batch();
     return sender.status_;

@@ -58,6 +58,10 @@ std::size_t MpmcSender::max_message_bytes(const record_ring::Producer&) const no
 
 std::byte* MpmcSender::reserve(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                                Deadline deadline, Status& refusal) noexcept {
+  if (forked()) {
+    refusal = Status::kForked;
+    return nullptr;
+  }
   if (size_bytes > producer().max_message_bytes()) {
     refusal = Status::kTooLarge;
     return nullptr;

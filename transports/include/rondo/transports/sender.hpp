@@ -308,16 +308,18 @@ class alignas(kLineBytes) RONDO_API Sender {
 
   RONDO_ALWAYS_INLINE Status commit(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept {
     message_leaves();
+    if (wake == Wake::kLater && !holds_) return commit_for_later(size_bytes, deadline);
     producer_.commit(size_bytes);
-    if (wake == Wake::kLater ? holds_ : !notifier_.wanted()) [[likely]]
+    if (wake == Wake::kLater || !notifier_.wanted()) [[likely]]
       return Status::kOk;
     return published(size_bytes, deadline, wake);
   }
   RONDO_ALWAYS_INLINE Status commit_mpmc(std::size_t size_bytes, Deadline deadline,
                                          Wake wake) noexcept {
     message_leaves();
+    if (wake == Wake::kLater) return commit_elsewhere(size_bytes, deadline, wake);
     mpmc_->commit(size_bytes);
-    if (wake == Wake::kLater ? holds_ : !mpmc_->wanted()) [[likely]]
+    if (!mpmc_->wanted()) [[likely]]
       return Status::kOk;
     return published(0, deadline, wake);  // whose bytes nobody counts
   }
@@ -375,6 +377,7 @@ class alignas(kLineBytes) RONDO_API Sender {
   std::byte* reserve_or_rest(std::size_t size_bytes, Deadline deadline) noexcept;
   [[nodiscard]] bool rest(std::size_t size_bytes) noexcept;
   void give_way() noexcept;
+  Status commit_for_later(std::size_t size_bytes, Deadline deadline) noexcept;
   Status commit_elsewhere(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept;
   void discard_elsewhere() noexcept;
   RONDO_COLD Status published(std::size_t size_bytes, Deadline deadline, Wake wake) noexcept;
