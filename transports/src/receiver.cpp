@@ -70,8 +70,13 @@ Receiver::~Receiver() { detach(); }
 
 std::span<const std::byte> Receiver::behind_header(std::span<const std::byte> record,
                                                    Deadline deadline) noexcept {
-  // What was overwritten while we looked is a loss, of which the next look tells.
-  while (record.data() != nullptr && record.size() < headers_.room && !consumer_.intact()) {
+  // What was overwritten while we looked is a loss, of which the next look tells. That it looks
+  // like a record all the same is rare: a sender that makes it so each time would keep us for ever.
+  constexpr int kTurns = 4;
+  const auto overwritten = [&] {
+    return record.data() != nullptr && record.size() < headers_.room && !consumer_.intact();
+  };
+  for (int turn = 0; turn < kTurns && overwritten(); ++turn) {
     give_back();
     record = fetch_record_slowly(deadline);
   }
