@@ -89,6 +89,9 @@ TEST(CapabilitiesTable, OptionsChangeWhatARingCanDo) {
   EXPECT_TRUE(of("shm:x?readers=2&policy=lossy").lossy);
   EXPECT_TRUE(of("shm:x?kind=mpmc").many_senders);
   EXPECT_TRUE(of("shm:x?kind=frames").lossy);
+  EXPECT_TRUE(of("inproc:x?readers=2&policy=lossy").lossy);
+  EXPECT_TRUE(of("inproc:x?kind=frames&readers=2").many_receivers);
+  EXPECT_FALSE(of("inproc:x?kind=frames").between_processes);
   EXPECT_TRUE(of("unix:x").sees_death);
   EXPECT_FALSE(of("unix:x?framing=lines").sees_death);
 }

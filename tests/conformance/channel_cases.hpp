@@ -64,6 +64,7 @@ inline constexpr auto kHeaderCases = [] {
 inline constexpr std::array kLossyChannelCases{
     ChannelCase{"ShmFrames", "shm:", ChannelCase::Target::kName, true, true, false, true},
     ChannelCase{"FileFrames", "file:", ChannelCase::Target::kPath, true, true, false, true},
+    ChannelCase{"InprocFrames", "inproc:", ChannelCase::Target::kName, false, true, false, true},
 };
 
 // A directory for the paths of a test, which is part of its fixture or lives in it. The test fails

@@ -20,7 +20,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 #include <thread>
+#include <tuple>
 
 #include "conformance/channel_fixture.hpp"
 #include "support/event_loop.hpp"
@@ -452,17 +454,21 @@ TEST_P(DescriptorOfTheBereaved, AKilledReceiverMakesItReadable) {
   EXPECT_TRUE(readable(fd_of(*sender)));
 }
 
-class DescriptorOfSeveral : public Watchdog,
-                            public ::testing::WithParamInterface<std::string_view> {};
+class DescriptorOfSeveral
+    : public Watchdog,
+      public ::testing::WithParamInterface<std::tuple<std::string_view, std::string_view>> {};
 
-INSTANTIATE_TEST_SUITE_P(Every, DescriptorOfSeveral,
-                         ::testing::Values("readers=2&capacity=4KiB",
-                                           "kind=frames&readers=2&frame_size=1KiB&frames=4"));
+INSTANTIATE_TEST_SUITE_P(
+    Every, DescriptorOfSeveral,
+    ::testing::Combine(::testing::Values("shm:", "inproc:"),
+                       ::testing::Values("readers=2&capacity=4KiB",
+                                         "kind=frames&readers=2&frame_size=1KiB&frames=4")));
 
 TEST_P(DescriptorOfSeveral, OfSeveralReceiversEachHasItsOwn) {
-  const bool frames = GetParam().find("frames") != std::string_view::npos;
-  const std::string url = "shm:" + unique_word();
-  auto sender = Sender::open(url + "?" + std::string(GetParam()));
+  const auto& [scheme, options] = GetParam();
+  const bool frames = options.find("frames") != std::string_view::npos;
+  const std::string url = std::string(scheme) + unique_word();
+  auto sender = Sender::open(url + "?" + std::string(options));
   ASSERT_TRUE(sender) << sender.error().message;
   auto one = Receiver::open(url);
   auto other = Receiver::open(url);

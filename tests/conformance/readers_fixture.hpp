@@ -33,7 +33,7 @@ inline void PrintTo(const ReceiversCase& receivers_case, std::ostream* out) {
 inline std::vector<ReceiversCase> receivers_cases() {
   std::vector<ReceiversCase> cases;
   for (const ChannelCase& channel : kChannelCases) {
-    if (!channel.processes || !channel.ring || channel.slots) continue;
+    if (!channel.ring || channel.slots) continue;
     for (const std::uint32_t receivers : {1u, 2u, 8u, 64u}) cases.push_back({channel, receivers});
   }
   for (const ChannelCase& channel : kLossyChannelCases) {
@@ -108,6 +108,8 @@ class SeveralReceivers : public ::testing::TestWithParam<ReceiversCase> {
 
   [[nodiscard]] static std::uint32_t receiver_count() { return GetParam().receivers; }
   [[nodiscard]] static bool guarded() { return GetParam().channel.name == "Guarded"; }
+  // Whether somebody who takes no part can look at the ring; else its own handles alone do.
+  [[nodiscard]] static bool outsiders_see() { return GetParam().channel.processes && !guarded(); }
   [[nodiscard]] static bool frames() { return GetParam().channel.frames; }
   // Receiver i is reliable, lossy, or wants the newest, by turns; in a pool of frames one of the
   // latter two.

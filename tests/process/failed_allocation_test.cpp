@@ -178,6 +178,12 @@ TEST_F(FailedAllocation, ANewRingOfThisProcessGoesWithItsOpen) {
   const auto pair = [](const std::string& url) { return why_not(open_pair(url)); };
   goes("a sender", name + "?capacity=4KiB", name + "?capacity=8KiB", sender);
   goes("a pair", name + "?capacity=4KiB", name + "?capacity=8KiB", pair);
+  const std::string readers = "?capacity=4KiB&readers=";
+  goes("a sender", name + readers + "2", name + readers + "3", sender);
+  goes("a pair", name + readers + "2", name + readers + "3", pair);
+  const std::string frames = "?kind=frames&frame_size=64&frames=";
+  goes("a sender", name + frames + "4", name + frames + "5", sender);
+  goes("a pair", name + frames + "4", name + frames + "5", pair);
   goes("a sender", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", sender);
   goes("a receiver", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", receiver);
   goes("a pair", name + "?kind=mpmc&slots=4", name + "?kind=mpmc&slots=8", pair);

@@ -32,11 +32,16 @@ long page_faults() {
 // All kinds of channel that have memory of their own, of kRingBytes and some.
 std::vector<std::string> urls(const std::string& name, const std::string& path) {
   const std::string ring = "?capacity=16MiB";
+  const std::string readers = ring + "&readers=3";
   const std::string slots = "?kind=mpmc&slots=16384&slot_size=1008";
-  return {"shm:" + name + ring,         "shm:" + name + ring + "&readers=3",
-          "shm:" + name + slots,        "shm:" + name + "?kind=frames&frames=8&frame_size=2MiB",
-          "shm+guarded:" + path + ring, "inproc:" + name + ring,
-          "inproc:" + name + slots};
+  const std::string frames = "?kind=frames&frames=8&frame_size=2MiB";
+  std::vector<std::string> all{"shm+guarded:" + path + ring};
+  for (const char* scheme : {"shm:", "inproc:"}) {
+    for (const std::string& options : {ring, readers, slots, frames}) {
+      all.push_back(scheme + name + options);
+    }
+  }
+  return all;
 }
 
 using OpeningPages = Watchdog;

@@ -296,7 +296,6 @@ TEST_F(FramesTest, WhatCanNotBeMeantSaysWhatWouldBeRight) {
   EXPECT_THAT(refusal(name_ + "?frames=8"), HasSubstr("say kind=frames"));
   EXPECT_THAT(refusal(name_ + "?kind=frames&frames=1"), HasSubstr("from 2 to 1024"));
   EXPECT_THAT(refusal(name_ + "?kind=frames&frame_size=0"), HasSubstr("such as 12MiB"));
-  EXPECT_THAT(refusal("inproc:x?kind=frames"), HasSubstr("is for shm: and file:"));
   // Where the pool that stands there is no such one.
   Sender mine = sender();
   EXPECT_THAT(refusal(name_ + "?policy=reliable"), HasSubstr("policy=lossy"));

@@ -294,21 +294,31 @@ void PoolReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) con
   info.messages = reader_.stats().last - (frame_ ? 1 : 0);
 }
 
+SenderParts make_pool_sender(PoolMembership membership, const Url& url,
+                             const OpenOptions& options) {
+  auto backend = std::make_unique<PoolSender>(std::move(membership), url, options);
+  return {record_ring::Producer::shut(), Notifier(), std::move(backend), true};
+}
+
+Result<ReceiverParts> make_pool_receiver(PoolMembership membership, const Url& url,
+                                         const OpenOptions& options) {
+  auto backend = std::make_unique<PoolReceiver>(std::move(membership), url, options);
+  const Status status = backend->wait_for_sender(options.wait);
+  return finish_receiver(status, {closed_consumer(), Notifier(), std::move(backend), 1, true}, url);
+}
+
 Result<SenderParts> open_pool_sender(RingSegment found, const Url& url,
                                      const OpenOptions& options) {
   auto membership = PoolMembership::take(std::move(found), url, options, Role::kProducer);
   if (!membership) return std::move(membership).error();
-  auto backend = std::make_unique<PoolSender>(std::move(membership).value(), url, options);
-  return SenderParts{record_ring::Producer::shut(), Notifier(), std::move(backend), true};
+  return make_pool_sender(std::move(membership).value(), url, options);
 }
 
 Result<ReceiverParts> open_pool_receiver(RingSegment found, const Url& url,
                                          const OpenOptions& options) {
   auto membership = PoolMembership::take(std::move(found), url, options, Role::kConsumer);
   if (!membership) return std::move(membership).error();
-  auto backend = std::make_unique<PoolReceiver>(std::move(membership).value(), url, options);
-  const Status status = backend->wait_for_sender(options.wait);
-  return finish_receiver(status, {closed_consumer(), Notifier(), std::move(backend), 1, true}, url);
+  return make_pool_receiver(std::move(membership).value(), url, options);
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

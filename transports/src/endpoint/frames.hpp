@@ -10,6 +10,7 @@
 
 #include "endpoint/absence.hpp"
 #include "endpoint/backend.hpp"
+#include "endpoint/name_keeper.hpp"
 #include "endpoint/record.hpp"
 #include "rondo/core/attachment.hpp"
 #include "rondo/core/frame_pool.hpp"
@@ -41,7 +42,8 @@ class PoolMembership {
  public:
   // Errors: frame_pool::attach()'s, kGeometryMismatch, kInvalidOption, Participants::join()'s.
   [[nodiscard]] static Result<PoolMembership> take(RingSegment found, const Url& url,
-                                                   const OpenOptions& options, Role role);
+                                                   const OpenOptions& options, Role role,
+                                                   NameKeeper keeper = {});
 
   [[nodiscard]] const FramePoolParts& parts() const noexcept { return ring_.parts(); }
   // Of a receiver.
@@ -77,11 +79,13 @@ class PoolMembership {
   void describe(ChannelInfo& info) const;
 
  private:
-  explicit PoolMembership(Attachment<frame_pool> ring) noexcept : ring_(std::move(ring)) {}
+  PoolMembership(Attachment<frame_pool> ring, NameKeeper keeper) noexcept
+      : ring_(std::move(ring)), keeper_(std::move(keeper)) {}
 
   [[nodiscard]] bool anything_unread() const noexcept;
 
   Attachment<frame_pool> ring_;
+  NameKeeper keeper_;
 };
 
 class PoolSender final : public SenderBackend {
@@ -181,10 +185,15 @@ class PoolReceiver final : public ReceiverBackend {
   bool keep_;
 };
 
-// Join the pool that was found. Errors: PoolMembership::take()'s.
+[[nodiscard]] SenderParts make_pool_sender(PoolMembership membership, const Url& url,
+                                           const OpenOptions& options);
+// Also waits for a sender. Errors: finish_receiver()'s.
+[[nodiscard]] Result<ReceiverParts> make_pool_receiver(PoolMembership membership, const Url& url,
+                                                       const OpenOptions& options);
+
+// Join the pool that was found. Errors: PoolMembership::take()'s, and as above.
 [[nodiscard]] Result<SenderParts> open_pool_sender(RingSegment found, const Url& url,
                                                    const OpenOptions& options);
-// Also waits for a sender. Errors: also finish_receiver()'s.
 [[nodiscard]] Result<ReceiverParts> open_pool_receiver(RingSegment found, const Url& url,
                                                        const OpenOptions& options);
 

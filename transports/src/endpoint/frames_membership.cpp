@@ -98,7 +98,8 @@ void describe_pool(const FramePoolParts& parts, ChannelInfo& info) {
 }
 
 Result<PoolMembership> PoolMembership::take(RingSegment found, const Url& url,
-                                            const OpenOptions& options, Role role) {
+                                            const OpenOptions& options, Role role,
+                                            NameKeeper keeper) {
   auto ring = Attachment<frame_pool>::to(std::move(found), url.name());
   if (!ring) return std::move(ring).error();
   const FramePoolParts& parts = ring->parts();
@@ -119,7 +120,7 @@ Result<PoolMembership> PoolMembership::take(RingSegment found, const Url& url,
     return true;
   };
   const auto joined = ring->join(request, begin);
-  if (joined) return PoolMembership(std::move(ring).value());
+  if (joined) return PoolMembership(std::move(ring).value(), std::move(keeper));
   const bool full = !sends && parts.reader_count > 1 && joined.error().code == ErrorCode::kNoSlot;
   if (!full) return joined.error();
   return Error{ErrorCode::kNoSlot, "all " + std::to_string(parts.reader_count) +
@@ -142,7 +143,7 @@ Presence PoolMembership::reader(std::uint32_t i) const noexcept {
 }
 
 void PoolMembership::leave(bool keep) noexcept {
-  ring_.leave([&](bool last) { return last && !keep && !anything_unread(); });
+  keeper_.leave(ring_, [&](bool last) { return last && !keep && !anything_unread(); });
 }
 
 bool PoolMembership::anything_unread() const noexcept {

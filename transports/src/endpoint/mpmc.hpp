@@ -5,13 +5,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <thread>
 #include <vector>
 
 #include "endpoint/backend.hpp"
+#include "endpoint/name_keeper.hpp"
 #include "endpoint/record.hpp"
 #include "rondo/core/attachment.hpp"
 #include "rondo/core/callback.hpp"
@@ -39,12 +39,6 @@ using MpmcWaiter = SetWaiter<MpmcWaiterSet>;
 [[nodiscard]] Result<std::uint64_t> size_of_slots(const Url& url);
 // Whether a URL says how large the ring is, so that a receiver can make it, too.
 [[nodiscard]] bool slots_are_sized(const ChannelOptions& options) noexcept;
-
-// What takes an inproc: name away, and what keeps others from finding it meanwhile.
-struct NameKeeper {
-  std::mutex* mutex = nullptr;
-  Callback<void()> forget{};
-};
 
 // What stands in the ring, and what has been recovered by whom, into `info`.
 void describe_mpmc(const MpmcParts& parts, ChannelInfo& info);

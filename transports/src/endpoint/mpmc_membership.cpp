@@ -177,13 +177,9 @@ void MpmcMembership::recover() noexcept {
 
 void MpmcMembership::leave(bool keep, const Participants::NameGoes& orderly_close,
                            const Participants::NameGoes& discards) noexcept {
-  std::unique_lock<std::mutex> naming;
-  if (keeper_.mutex != nullptr) naming = std::unique_lock(*keeper_.mutex);
-  attachment_.leave([&](bool last) {
+  keeper_.leave(attachment_, [&](bool last) {
     orderly_close(last);
-    const bool goes = last && !keep && (!anything_unread() || discards(last));
-    if (goes && keeper_.forget) keeper_.forget();
-    return goes;
+    return last && !keep && (!anything_unread() || discards(last));
   });
 }
 

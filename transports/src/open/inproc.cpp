@@ -9,7 +9,9 @@
 #include <variant>
 
 #include "endpoint/broadcast.hpp"
+#include "endpoint/frames.hpp"
 #include "endpoint/mpmc.hpp"
+#include "endpoint/name_keeper.hpp"
 #include "endpoint/record.hpp"
 #include "open/header_of.hpp"
 #include "open/kinds.hpp"
@@ -27,15 +29,17 @@ constexpr std::size_t kReceiving = 1;
 // One ring. The table's mutex guards what changes.
 struct InprocRing {
   std::string name;  // empty: it can't be found
+  // Of more participants than two: the ring, with their table, as shm: has it. Else the three below
+  // are in its place, which open faster: no descriptor, no system call.
+  std::optional<RingSegment> segment;
   LocalMemory memory;
   RecordParts parts{};
   std::array<bool, 2> attached{};
   std::array<std::uint32_t, 2> joins{};  // how often a side has come
-  std::optional<RingSegment> slots;      // kind=mpmc: the ring, in place of memory, parts, attached
   std::uint32_t header_bytes = 0;        // of the user's, in front of each message
 
   [[nodiscard]] RingKind kind() const noexcept {
-    return slots ? slots->geometry.kind : RingKind::kRecord;
+    return segment ? segment->geometry.kind : RingKind::kRecord;
   }
 };
 
@@ -125,15 +129,15 @@ class InprocMembership final : public Membership {
   bool left_ = false;
 };
 
-// Of a kind whose participants have a table in the ring.
-Result<void> make_slots(InprocRing& ring, const Kind& kind, std::uint64_t size, const Url& url) {
+// Whose participants have a table in the ring.
+Result<void> make_segment(InprocRing& ring, const Kind& kind, std::uint64_t size, const Url& url) {
   auto segment = Segment::create({Backing::kHeap, {}}, size, {}, [&](std::span<std::byte> bytes) {
     return kind.create(bytes, url);
   });
   if (!segment) return std::move(segment).error();
-  auto slots = RingSegment::of(std::move(segment).value(), url.name());
-  if (!slots) return std::move(slots).error();
-  ring.slots = std::move(slots).value();
+  auto found = RingSegment::of(std::move(segment).value(), url.name());
+  if (!found) return std::move(found).error();
+  ring.segment = std::move(found).value();
   return {};
 }
 
@@ -160,32 +164,25 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
   ring->header_bytes = url.options.header_bytes();
-  const bool records = kind.kind == RingKind::kRecord;
-  auto made = (records ? make_records : make_slots)(*ring, kind, *size, url);
+  const bool of_two = kind.kind == RingKind::kRecord && url.options.readers.value_or(1) == 1;
+  auto made = (of_two ? make_records : make_segment)(*ring, kind, *size, url);
   if (!made) return std::move(made).error();
   return ring;
 }
 
-// Takes a membership. The caller holds the table's mutex.
-Result<std::unique_ptr<Membership>> join_record_ring(const std::shared_ptr<InprocRing>& ring,
-                                                     std::size_t side, const Url& url) {
+// Takes a membership at a ring of two. The caller holds the table's mutex.
+Result<JoinedRecordRing> join_ring_of_two(const std::shared_ptr<InprocRing>& ring, std::size_t side,
+                                          const Url& url) {
   if (ring->attached[side]) {
+    const bool sends = side == kSending;
     return Error{ErrorCode::kBusy,
-                 url.name() + " has a " + (side == kSending ? "sender" : "receiver") +
-                     " already, in this process; with kind=mpmc it takes several"};
+                 url.name() + " has a " + (sends ? "sender" : "receiver") +
+                     " already, in this process; with kind=mpmc it takes several" +
+                     (sends ? "" : ", and with readers=N each of several gets every message")};
   }
-  if (url.options.capacity && *url.options.capacity != ring->parts.capacity) {
-    return Error{ErrorCode::kGeometryMismatch,
-                 url.name() + " exists with capacity=" + format_size(ring->parts.capacity) +
-                     ", not " + format_size(*url.options.capacity)};
-  }
-  return std::unique_ptr<Membership>(std::make_unique<InprocMembership>(ring, side));
+  if (auto wishes = check_requested(url, ring->parts); !wishes) return std::move(wishes).error();
+  return JoinedRecordRing{std::make_unique<InprocMembership>(ring, side), ring->parts};
 }
-
-struct JoinedInprocRing {
-  std::unique_ptr<Membership> membership;
-  RecordParts parts;
-};
 
 // The ring of that name. kNotFound if there is none and `create` is false. The caller holds the
 // table's mutex.
@@ -208,36 +205,48 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create, NewRi
   return entry->second;
 }
 
-// Takes a place in an mpmc ring. The caller holds the table's mutex.
-Result<MpmcMembership> join_mpmc_ring(const std::shared_ptr<InprocRing>& ring, const Url& url,
-                                      const OpenOptions& options, Role role) {
-  NameKeeper keeper{&InprocTable::instance().mutex,
-                    [ring] { InprocTable::instance().forget(ring); }};
-  return MpmcMembership::take(*ring->slots, url, options, role, std::move(keeper));
+// A membership in a ring of any kind.
+using AnyPlace = std::variant<JoinedRecordRing, MpmcMembership, PoolMembership>;
+struct AnyMembership {
+  AnyPlace place;
+  std::uint32_t header_bytes;
+};
+
+template <class Place>
+Result<AnyPlace> any_place(Result<Place> place) {
+  if (!place) return std::move(place).error();
+  return AnyPlace(std::move(place).value());
+}
+
+// Takes a membership in a ring that lies in a segment. The caller holds the table's mutex.
+Result<AnyPlace> join_segment(const std::shared_ptr<InprocRing>& ring, std::size_t side,
+                              const Url& url, const OpenOptions& options) {
+  NameKeeper keeper(InprocTable::instance().mutex,
+                    [ring] { InprocTable::instance().forget(ring); });
+  const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
+  const auto joined = [&](auto&& join) {
+    auto place = any_place(join(*ring->segment, url, options, role, std::move(keeper)));
+    if (place) ++ring->joins[side];
+    return place;
+  };
+  switch (ring->kind()) {
+    case RingKind::kMpmc: return joined(MpmcMembership::take);
+    case RingKind::kFramePool: return joined(PoolMembership::take);
+    default: return joined(join_record_ring);
+  }
 }
 
 // Takes a membership in `ring`; the caller holds the table's mutex. The handle is made outside of
 // it, as a receiver waits there.
-struct AnyMembership {
-  std::variant<JoinedInprocRing, MpmcMembership> place;
-  std::uint32_t header_bytes;
-};
 Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std::size_t side,
                                     const Url& url, const OpenOptions& options) {
   if (side == kReceiving) {
     if (auto has = check_receiver(url, ring->kind(), options); !has) return std::move(has).error();
   }
-  if (ring->slots) {
-    const Role role = side == kSending ? Role::kProducer : Role::kConsumer;
-    auto place = join_mpmc_ring(ring, url, options, role);
-    if (!place) return std::move(place).error();
-    ++ring->joins[side];
-    return AnyMembership{std::move(place).value(), ring->header_bytes};
-  }
-  auto membership = join_record_ring(ring, side, url);
-  if (!membership) return std::move(membership).error();
-  return AnyMembership{JoinedInprocRing{std::move(membership).value(), ring->parts},
-                       ring->header_bytes};
+  auto place = ring->segment ? join_segment(ring, side, url, options)
+                             : any_place(join_ring_of_two(ring, side, url));
+  if (!place) return std::move(place).error();
+  return AnyMembership{std::move(place).value(), ring->header_bytes};
 }
 
 Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options,
@@ -250,26 +259,38 @@ Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const Open
 
 Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
                                 const OpenOptions& options) {
-  if (auto* place = std::get_if<MpmcMembership>(&membership.place)) {
-    return behind_headers(Result(make_mpmc_sender(std::move(*place), url, options)),
-                          membership.header_bytes);
-  }
-  auto& joined_ring = std::get<JoinedInprocRing>(membership.place);
-  return behind_headers(
-      make_record_sender(std::move(joined_ring.membership), joined_ring.parts, url, options),
-      membership.header_bytes);
+  struct Make {
+    const Url& url;
+    const OpenOptions& options;
+    Result<SenderParts> operator()(JoinedRecordRing& joined) const {
+      return make_record_sender(std::move(joined.membership), joined.parts, url, options);
+    }
+    Result<SenderParts> operator()(MpmcMembership& place) const {
+      return make_mpmc_sender(std::move(place), url, options);
+    }
+    Result<SenderParts> operator()(PoolMembership& place) const {
+      return make_pool_sender(std::move(place), url, options);
+    }
+  };
+  return behind_headers(std::visit(Make{url, options}, membership.place), membership.header_bytes);
 }
 
 Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,
                                     const OpenOptions& options) {
-  if (auto* place = std::get_if<MpmcMembership>(&membership.place)) {
-    return behind_headers(make_mpmc_receiver(std::move(*place), url, options),
-                          membership.header_bytes);
-  }
-  auto& joined_ring = std::get<JoinedInprocRing>(membership.place);
-  return behind_headers(
-      make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, url, options),
-      membership.header_bytes);
+  struct Make {
+    const Url& url;
+    const OpenOptions& options;
+    Result<ReceiverParts> operator()(JoinedRecordRing& joined) const {
+      return make_ring_receiver(std::move(joined.membership), joined.parts, url, options);
+    }
+    Result<ReceiverParts> operator()(MpmcMembership& place) const {
+      return make_mpmc_receiver(std::move(place), url, options);
+    }
+    Result<ReceiverParts> operator()(PoolMembership& place) const {
+      return make_pool_receiver(std::move(place), url, options);
+    }
+  };
+  return behind_headers(std::visit(Make{url, options}, membership.place), membership.header_bytes);
 }
 
 Error needs_a_name() {

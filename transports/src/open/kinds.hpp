@@ -6,12 +6,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "endpoint/backend.hpp"
 #include "endpoint/broadcast.hpp"
 #include "endpoint/frames.hpp"
 #include "endpoint/mpmc.hpp"
+#include "endpoint/name_keeper.hpp"
 #include "endpoint/record.hpp"
 #include "open/open.hpp"
 #include "rondo/core/segment.hpp"
@@ -23,6 +25,15 @@ namespace rondo::inline RONDO_ABI::detail {
 // Record rings, of one reader or of several (segment.cpp, which has their membership).
 [[nodiscard]] Result<std::uint64_t> size_of_record_ring(const Url& url);
 [[nodiscard]] Result<void> create_record_ring(std::span<std::byte> bytes, const Url& url);
+struct JoinedRecordRing {
+  std::unique_ptr<Membership> membership;
+  RecordParts parts;
+};
+// Takes a membership at the ring that was found. Errors: Attachment::to()'s, check_requested()'s,
+// Participants::join()'s.
+[[nodiscard]] Result<JoinedRecordRing> join_record_ring(RingSegment found, const Url& url,
+                                                        const OpenOptions& options, Role role,
+                                                        NameKeeper keeper = {});
 [[nodiscard]] Result<SenderParts> open_record_sender(RingSegment found, const Url& url,
                                                      const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_record_receiver(RingSegment found, const Url& url,

@@ -26,9 +26,10 @@ constexpr int kTriesAtOnce = 10;
 class SegmentMembership final : public Membership {
  public:
   // The peers: slots from `peer_slot` on.
-  SegmentMembership(Attachment<record_ring> ring, std::uint32_t peer_slot,
-                    std::uint32_t peers) noexcept
+  SegmentMembership(Attachment<record_ring> ring, std::uint32_t peer_slot, std::uint32_t peers,
+                    NameKeeper keeper) noexcept
       : ring_(std::move(ring)),
+        keeper_(std::move(keeper)),
         peer_slot_(peer_slot),
         peers_(peers),
         before_(ring_.participants().generation(peer_slot)),
@@ -66,11 +67,14 @@ class SegmentMembership final : public Membership {
   }
   bool damaged() const noexcept override { return ring_.damaged(); }
   bool at_its_name() const noexcept override { return ring_.at_its_name(); }
-  void leave(const Participants::NameGoes& name_goes) noexcept override { ring_.leave(name_goes); }
+  void leave(const Participants::NameGoes& name_goes) noexcept override {
+    keeper_.leave(ring_, name_goes);
+  }
   void describe(ChannelInfo& info) const override { describe_attachment(ring_, info); }
 
  private:
   Attachment<record_ring> ring_;
+  NameKeeper keeper_;
   std::uint32_t peer_slot_;
   std::uint32_t peers_;
   std::uint32_t before_;  // times that the peer's slot had been taken when we came
@@ -124,35 +128,6 @@ Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
   const std::uint32_t header = take_header_bytes(found.geometry);
   if (auto agreed = check_header_bytes(url, header); !agreed) return std::move(agreed).error();
   return behind_headers(ring_of(kind).receiver(std::move(found), url, options), header);
-}
-
-struct JoinedRecordRing {
-  std::unique_ptr<Membership> membership;
-  RecordParts parts;
-};
-
-// Takes a membership at a record ring.
-Result<JoinedRecordRing> join_record_ring(RingSegment found, const Url& url,
-                                          const OpenOptions& options, Role role) {
-  auto ring = Attachment<record_ring>::to(std::move(found), url.name());
-  if (!ring) return std::move(ring).error();
-  const RecordParts parts = ring->parts();
-  if (auto wishes = check_requested(url, parts); !wishes) return wishes.error();
-
-  const bool sends = role == Role::kProducer;
-  const JoinRequest request{
-      .first_slot = sends ? record_ring::kProducerSlot : record_ring::kConsumerSlot,
-      .role = role,
-      .name = options.name};
-  const auto joined = sends || parts.readers == 1
-                          ? ring->join(request)
-                          : join_readers(*ring, url.options.reader_name, request);
-  if (!joined) return joined.error();
-  return JoinedRecordRing{
-      std::make_unique<SegmentMembership>(
-          std::move(ring).value(), sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
-          sends ? parts.readers : 1),
-      sends ? parts : parts.of_reader(joined->slot - record_ring::kConsumerSlot)};
 }
 
 RecordParams record_params(const Url& url) noexcept {
@@ -229,6 +204,30 @@ Result<std::uint64_t> size_of_record_ring(const Url& url) {
 
 Result<void> create_record_ring(std::span<std::byte> bytes, const Url& url) {
   return record_ring::create(bytes, record_params(url));
+}
+
+Result<JoinedRecordRing> join_record_ring(RingSegment found, const Url& url,
+                                          const OpenOptions& options, Role role,
+                                          NameKeeper keeper) {
+  auto ring = Attachment<record_ring>::to(std::move(found), url.name());
+  if (!ring) return std::move(ring).error();
+  const RecordParts parts = ring->parts();
+  if (auto wishes = check_requested(url, parts); !wishes) return wishes.error();
+
+  const bool sends = role == Role::kProducer;
+  const JoinRequest request{
+      .first_slot = sends ? record_ring::kProducerSlot : record_ring::kConsumerSlot,
+      .role = role,
+      .name = options.name};
+  const auto joined = sends || parts.readers == 1
+                          ? ring->join(request)
+                          : join_readers(*ring, url.options.reader_name, request);
+  if (!joined) return joined.error();
+  return JoinedRecordRing{
+      std::make_unique<SegmentMembership>(
+          std::move(ring).value(), sends ? record_ring::kConsumerSlot : record_ring::kProducerSlot,
+          sends ? parts.readers : 1, std::move(keeper)),
+      sends ? parts : parts.of_reader(joined->slot - record_ring::kConsumerSlot)};
 }
 
 Result<SenderParts> open_record_sender(RingSegment found, const Url& url,

@@ -72,11 +72,10 @@ inline constexpr std::array kSchemes{
               "keep start from mode group huge lock numa readers policy name evict "
               "wake_every wake_bytes wake_after",
               Backing::kFile, "a ring in a memory-mapped file"},
-    SchemeRow{
-        Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc",
-        "kind capacity slots slot_size on_consumer_death header wait ack await_successor from "
-        "wake_every wake_bytes wake_after",
-        std::nullopt, "a ring between threads of this process"},
+    SchemeRow{Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc frames",
+              "kind capacity slots slot_size on_consumer_death frames frame_size header wait ack "
+              "await_successor from readers policy name evict wake_every wake_bytes wake_after",
+              std::nullopt, "a ring between threads of this process"},
     SchemeRow{Scheme::kPipe,
               "pipe",
               {},

@@ -51,10 +51,10 @@
 //   on_consumer_death  shm file inproc;        what becomes of the message that a killed receiver
 //                      kind=mpmc               held: another receiver gets it, marked (the
 //                                              default), or none does (redeliver or drop)
-//   frames             shm file; kind=frames   frames in the pool; default 8, or readers + 2 if
-//                                              that is more (a number from 2 to 1024)
-//   frame_size         shm file; kind=frames   the largest frame; default 1MiB (a size below 4GiB,
-//                                              such as 12MiB)
+//   frames             shm file inproc;        frames in the pool; default 8, or readers + 2 if
+//                      kind=frames             that is more (a number from 2 to 1024)
+//   frame_size         shm file inproc;        the largest frame; default 1MiB (a size below 4GiB,
+//                      kind=frames             such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
 //                      unix-seqpacket          64KiB, at most 4294967280)
 //                      unix-dgram tcp mq sysv
@@ -114,17 +114,18 @@
 //   gid                shm+guarded unix        groups whose processes are let in beside our own
 //                      unix-seqpacket          user's (numbers of users or groups with commas
 //                      unix-dgram              between them, such as 1000,1001)
-//   readers            shm shm+guarded file;   receivers at once, each of which gets every message;
-//                      kind=record frames      default 1 (a number from 1 to 64)
-//   policy             shm shm+guarded file;   whether the sender waits for this one of several
-//                      kind=record frames      receivers: reliable: it does (the default); lossy:
-//                                              this one gets what is still there (the default of
+//   readers            shm shm+guarded file    receivers at once, each of which gets every message;
+//                      inproc; kind=record     default 1 (a number from 1 to 64)
+//                      frames
+//   policy             shm shm+guarded file    whether the sender waits for this one of several
+//                      inproc; kind=record     receivers: reliable: it does (the default); lossy:
+//                      frames                  this one gets what is still there (the default of
 //                                              kind=frames, which has no reliable); latest: it gets
 //                                              the newest alone (reliable, lossy or latest)
-//   name               shm file; kind=record   of one of several receivers, to go on where the last
-//                                              one of that name stopped (a name of 1 to 32 bytes)
-//   evict              shm shm+guarded file;   how long a sender waits for a reliable one of
-//                      kind=record             several receivers that does not move (a number of
+//   name               shm file inproc;        of one of several receivers, to go on where the last
+//                      kind=record             one of that name stopped (a name of 1 to 32 bytes)
+//   evict              shm shm+guarded file    how long a sender waits for a reliable one of
+//                      inproc; kind=record     several receivers that does not move (a number of
 //                                              seconds)
 //   wake_every         all                     a sender wakes receivers that sleep, or writes to a
 //                                              byte stream, once for so many messages; default 1;
