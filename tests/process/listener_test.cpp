@@ -6,6 +6,7 @@
 //   4. TwoHundredConnections
 //   5. AStormOfConnectionsLeavesNoDescriptor
 //   6. StrangersKeepNobodyWaiting
+//      OneOfManyPeersKeepsNobodyOut
 //   7. ASilentOneIsLetGoOf, WhoIsBeyondTheLimitWaitsForAPlace
 //   8. OneOfManyPeersTakesNotAllPlaces
 //      OneThatDoesNotReadHoldsUpNobody, OneThatTalksAndDoesNotReadHoldsUpNobody,
@@ -23,6 +24,7 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <array>
 #include <atomic>
@@ -275,6 +277,46 @@ TEST_P(Listeners, StrangersKeepNobodyWaiting) {
   EXPECT_EQ(receive(taken.receiver), "byte by byte");
   dribble(kEndMark);
   EXPECT_EQ(receive(taken.receiver), kEndOfStreamText);
+}
+
+// It is let go of itself, not another one that takes its time.
+TEST_P(Listeners, OneOfManyPeersKeepsNobodyOut) {
+  if (local() && geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  Listener listener = listen(local() ? "&mode=0666" : "", {.handshakes = 8});
+  if (GetParam().target == ChannelCase::Target::kPath) {
+    chmod(url_.substr(5, url_.rfind('/') - 5).c_str(), 0777);
+  }
+  const RawSocket slow(url_);
+  if (local()) {
+    // A thread's user is its own, to the kernel.
+    std::thread other([&] {
+      constexpr int kOther = 12'345;
+      ASSERT_EQ(syscall(SYS_setresuid, -1, kOther, -1), 0);
+      EXPECT_TRUE(slow.try_connect());
+    });
+    other.join();
+  } else {
+    sockaddr_in from{};
+    from.sin_family = AF_INET;
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    ASSERT_EQ(bind(slow.fd(), reinterpret_cast<const sockaddr*>(&from), sizeof from), 0);
+    slow.connect();
+  }
+  slow.send(kHelloOfSender.substr(0, 2));
+  std::vector<RawSocket> greedy;
+  for (unsigned i = 0; i < 20; ++i) {
+    greedy.emplace_back(url_);
+    greedy.back().connect();
+    for (ListenerInfo info; info.handshakes + info.turned_away <= i + 1;) {
+      EXPECT_FALSE(listener.try_accept());
+      info = listener.info();
+    }
+  }
+  EXPECT_EQ(listener.info().handshakes, 8u);
+  slow.send(kHelloOfSender.substr(2));
+  Connection near = next(listener);
+  slow.send(frame_of("through"));
+  EXPECT_EQ(receive(near.receiver), "through");
 }
 
 // Whoever has not said what it is by its deadline is let go of, though nobody else comes.

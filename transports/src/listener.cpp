@@ -41,12 +41,6 @@ Result<Url> parse_for_connections(std::string_view text) {
                url->name() + " is no address that many connect to; unix: and tcp: are"};
 }
 
-// By which peers are told apart: the user, or the address without the port.
-std::string key_of(const Peer& peer) {
-  if (peer.process) return std::to_string(peer.process->user);
-  return peer.address.substr(0, peer.address.rfind(':'));
-}
-
 }  // namespace
 
 // Makes both handles of a connection, where this side does `ours`.
@@ -102,7 +96,7 @@ Result<Connection> Connection::open(std::string_view text, const OpenOptions& op
 struct Listener::State {
   struct Inside {
     std::weak_ptr<StreamSocket> socket;
-    std::string kind;  // of its peer
+    std::uint64_t origin;  // of its peer
   };
 
   State(Reception opened, const ListenOptions& limits, std::size_t places)
@@ -143,8 +137,7 @@ struct Listener::State {
   Answer judge(const Peer& peer) const {
     if (inside.size() >= most) return Answer::kFull;
     if (options.connections_per_peer == 0) return Answer::kConfirmed;
-    const std::string kind = detail::key_of(peer);
-    const auto same = std::ranges::count(inside, kind, &Inside::kind);
+    const auto same = std::ranges::count(inside, detail::origin_of(peer), &Inside::origin);
     return same < options.connections_per_peer ? Answer::kConfirmed : Answer::kFull;
   }
 
@@ -162,7 +155,7 @@ struct Listener::State {
     if (options.idle > std::chrono::nanoseconds::zero() && ours != Hello::kSends) {
       socket->watch_idleness();
     }
-    Inside counted{socket, detail::key_of(arrival->peer)};
+    Inside counted{socket, detail::origin_of(arrival->peer)};
     auto made = detail::ConnectionMaker::make(socket, std::move(arrival->peer), reception.url(),
                                               channel, ours);
     if (!made) return Status::kNoMemory;

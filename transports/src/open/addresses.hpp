@@ -68,6 +68,10 @@ void reset_on_close(NativeHandle socket) noexcept;
 [[nodiscard]] std::string own_address(NativeHandle socket);
 [[nodiscard]] std::string peer_address(NativeHandle socket);
 
+// By which those who connect are told apart, from such an address: an IPv4 address by itself, of
+// IPv6 the first 64 bits, as one machine has as many of the others as it likes.
+[[nodiscard]] std::uint64_t origin_of(const std::string& address) noexcept;
+
 // Before a listener is bound. `ipv6_alone`: IPv4 is not served by this socket.
 [[nodiscard]] int prepare_listener(NativeHandle socket, bool ipv6, bool ipv6_alone) noexcept;
 // Of a connection: messages leave at once; and unless `keepalive` is zero, a machine at the other

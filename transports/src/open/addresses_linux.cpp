@@ -1,5 +1,6 @@
 #include "open/addresses.hpp"
 
+#include <arpa/inet.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -197,6 +198,21 @@ void reset_on_close(NativeHandle socket) noexcept {
 
 std::string own_address(NativeHandle socket) { return text_of(name_of(socket, getsockname)); }
 std::string peer_address(NativeHandle socket) { return text_of(name_of(socket, getpeername)); }
+
+std::uint64_t origin_of(const std::string& address) noexcept {
+  constexpr std::uint64_t kIpv4 = std::uint64_t{1} << 32;  // as such an IPv6 address there is none
+  std::array<char, INET6_ADDRSTRLEN> host{};
+  const bool ipv6 = address.starts_with('[');
+  const std::size_t begin = ipv6 ? 1 : 0;
+  const std::size_t end = address.find_first_of(ipv6 ? "%]" : ":", begin);
+  if (end == std::string::npos || end - begin >= host.size()) return 0;
+  address.copy(host.data(), end - begin, begin);
+  std::array<std::uint8_t, sizeof(in6_addr)> bytes{};
+  if (inet_pton(ipv6 ? AF_INET6 : AF_INET, host.data(), bytes.data()) != 1) return 0;
+  std::uint64_t origin = 0;
+  for (std::size_t i = 0; i < (ipv6 ? 8 : 4); ++i) origin = origin << 8 | bytes[i];
+  return ipv6 ? origin : kIpv4 | origin;
+}
 
 int prepare_listener(NativeHandle socket, bool ipv6, bool ipv6_alone) noexcept {
   // After a restart the port may have connections that wait for their last packets.

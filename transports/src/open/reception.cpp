@@ -43,6 +43,10 @@ bool may_be_hello(std::span<const std::byte> bytes) noexcept {
 
 }  // namespace
 
+std::uint64_t origin_of(const Peer& peer) noexcept {
+  return peer.process ? peer.process->user : origin_of(peer.address);
+}
+
 Result<Reception> Reception::open(const Url& url, const OpenOptions& options, const Limits& limits,
                                   int backlog, std::string_view owner) {
   auto poller = Poller::make();
@@ -232,16 +236,32 @@ std::optional<Arrival> Reception::confirm(Visitor& visitor, const Judge& judge) 
 }
 
 void Reception::keep(Visitor visitor) {
-  if (visitors_.size() >= limits_.handshakes) {
-    poller_.remove(visitors_.front().watched);
-    dismiss(visitors_.front());
-    visitors_.erase(visitors_.begin());
-  }
+  if (visitors_.size() >= limits_.handshakes) make_place();
+  visitor.origin = origin_of(visitor.peer);
   visitor.tag = kFirstVisitor + tags_++;
   auto watched = poller_.add(visitor.socket.get(), false, visitor.tag);
   if (!watched) return dismiss(visitor);
   visitor.watched = std::move(watched).value();
   visitors_.push_back(std::move(visitor));
+}
+
+void Reception::make_place() {
+  std::vector<std::uint64_t> origins;
+  origins.reserve(visitors_.size());
+  for (const Visitor& visitor : visitors_) origins.push_back(visitor.origin);
+  std::ranges::sort(origins);
+  // The one that came first among those whose origin is there most often.
+  std::size_t most = 0;
+  auto leaving = visitors_.begin();
+  for (auto visitor = visitors_.begin(); visitor != visitors_.end(); ++visitor) {
+    const std::size_t places = std::ranges::equal_range(origins, visitor->origin).size();
+    if (places <= most) continue;
+    most = places;
+    leaving = visitor;
+  }
+  poller_.remove(leaving->watched);
+  dismiss(*leaving);
+  visitors_.erase(leaving);
 }
 
 void Reception::dismiss(Visitor& visitor) noexcept {

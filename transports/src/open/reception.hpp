@@ -33,11 +33,16 @@ struct Arrival {
   Peer peer;
 };
 
+// By which peers are told apart: the user, or where it connected from.
+[[nodiscard]] std::uint64_t origin_of(const Peer& peer) noexcept;
+
 // One thread at a time.
 class Reception {
  public:
   struct Limits {
-    std::size_t handshakes = 16;  // on their way in at once; of more, the one that came first goes
+    // On their way in at once. Of more, one goes of those who have the most places: the one that
+    // came first. So whoever takes all that there are takes none of another one's.
+    std::size_t handshakes = 16;
     std::chrono::nanoseconds handshake = std::chrono::seconds(5);
   };
   // Whether one that says so is to be let in now.
@@ -82,6 +87,7 @@ class Reception {
   struct Visitor {
     UniqueFd socket;
     Peer peer;
+    std::uint64_t origin = 0;
     Deadline deadline;
     Poller::Watched watched{};
     std::uint64_t tag = 0;
@@ -100,6 +106,7 @@ class Reception {
   [[nodiscard]] static Heard listen_to(Visitor& visitor) noexcept;
   [[nodiscard]] std::optional<Arrival> confirm(Visitor& visitor, const Judge& judge);
   void keep(Visitor visitor);
+  void make_place();
   void dismiss(Visitor& visitor) noexcept;
   void let_go(UniqueFd socket) noexcept;
   void set_timer() noexcept;

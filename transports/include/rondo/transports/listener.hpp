@@ -64,11 +64,12 @@ struct RONDO_API Connection {
 struct ListenOptions {
   // At once; those that come then wait until one has gone, in the system's queue.
   std::uint32_t connections = 256;
-  // Of one user of unix:, or one address of tcp:; 0: as many.
+  // Of one user of unix:, or one address of tcp: (of IPv6: its first 64 bits); 0: as many.
   std::uint32_t connections_per_peer = 0;
   // The memory of all of them; fewer than `connections` are let in where it is not enough.
   std::uint64_t buffered_bytes = std::uint64_t{1} << 30;
-  // On their way in at once: of more, the one that came first goes; and how long each may take.
+  // On their way in at once: of more, the one that came first goes, of the user or the address that
+  // has the most of them; and how long each may take.
   std::uint32_t handshakes = 64;
   std::chrono::nanoseconds handshake = std::chrono::seconds(5);
   // One that could send and from which nothing has come for so long is cut off: its receiver says

@@ -42,9 +42,9 @@ struct OpenOptions {
   // that lives and does not move. True: it is waited for no longer, goes on as a lossy one, and is
   // told what it lost. From the sending thread.
   Callback<bool(const SlowReader&)> on_slow_reader{};
-  // Over a byte stream: how long a Sender that goes out of scope, or breaks off, waits for the other
-  // side to take what was sent. Zero: what is not taken at once is lost, and the other side learns
-  // that the stream was broken off. close() waits as long as its own deadline says.
+  // Over a byte stream: how long a Sender that goes out of scope, or breaks off, waits for the
+  // other side to take what was sent. Zero: what is not taken at once is lost, and the other side
+  // learns that the stream was broken off. close() waits as long as its own deadline says.
   std::chrono::nanoseconds linger = std::chrono::seconds(5);
   // When it becomes true, every wait of the handle, and of opening it, ends with kInterrupted. May
   // be set by a signal handler. Outlives the handle.
