@@ -4,6 +4,7 @@
 //   1. AFailingLockIsTold
 //   2. AStoppedOpenerIsNamed
 //   3. ASenderThatGivesWayCannotBeMet
+//   4. APairMeetsInOneQueue
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -134,6 +135,29 @@ TEST_P(QueueOpening, ASenderThatGivesWayCannotBeMet) {
     if (HasFailure()) return;
   }
   EXPECT_TRUE(gave_way_late);
+}
+
+// Whenever the name is taken away meanwhile.
+TEST_P(QueueOpening, APairMeetsInOneQueue) {
+  constexpr int kRemoved = 20;  // too late to notice
+  bool there = true;
+  for (int moment = 0; there; ++moment) {
+    SCOPED_TRACE("removed at stop " + std::to_string(moment));
+    Stepper opens([&] {
+      Stepper::begin();
+      auto pair = open_pair(url_, patient());
+      Stepper::end();
+      if (!pair) _exit(kTold);
+      if (pair->first.send(bytes_of("x")) != Status::kOk) _exit(kRemoved);
+      _exit(receive(pair->second) == "x" ? kOpened : kWaited);
+    });
+    for (int i = 0; i <= moment && there; ++i) there = opens.run_to_system_call();
+    static_cast<void>(rondo::remove(url_, true));
+    const int outcome = opens.run_to_exit();
+    EXPECT_TRUE(outcome == kOpened || outcome == kRemoved) << outcome;
+    static_cast<void>(rondo::remove(url_, true));
+    if (HasFailure()) return;
+  }
 }
 
 }  // namespace

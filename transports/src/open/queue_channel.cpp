@@ -184,16 +184,31 @@ Result<ReceiverParts> open_queue_receiver(const Url& url, const OpenOptions& opt
   }
 }
 
-Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options, OpenQueue opener) {
+namespace {
+
+// Errors: kReplaced, also where the ends have come to different queues.
+Result<PairParts> try_pair(const Url& url, const OpenOptions& options, OpenQueue opener) {
   auto end = open_reading(url, opener);
   if (!end) return std::move(end).error();
   PendingCleanup cleanup = leaving(url, *end);
   auto sender = open_queue_sender(url, options, opener);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
+    if ((*end)->queue().leads_elsewhere()) return not_held(url, "receiver", EPIPE);
     if (const int error = (*end)->say_met(); error != 0) return not_held(url, "receiver", error);
     return make_receiver(std::move(*end), std::move(cleanup), url, options);
   });
+}
+
+}  // namespace
+
+Result<PairParts> open_queue_pair(const Url& url, const OpenOptions& options, OpenQueue opener) {
+  Retry retry;
+  for (;;) {
+    auto pair = try_pair(url, options, opener);
+    if (pair || pair.error().code != ErrorCode::kReplaced) return pair;
+    if (auto paused = retry.pause(options, staying(url)); !paused) return std::move(paused).error();
+  }
 }
 
 Result<void> check_queue_owner(const Url& url, std::uint32_t owner, std::uint32_t group,
