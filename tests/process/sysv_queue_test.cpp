@@ -6,13 +6,16 @@
 //   3. RemovedSemaphoresEndAWait
 //   4. EndsWithoutTheirSemaphoresMoveNothingMore
 //   5. AQueueThatHasBecomeTooSmallIsAnError
-//   6. ItsLimitsAreTheSystems
-//   7. SemaphoresOfOthersStay
-//   8. RemovingTakesWhatRemovedQueuesHaveLeft
-//   9. KeysAreNumbers
-//  10. RawQueuesAreAnybodys
-//  11. AForkedChildLeavesTheParentsPartsAlone
+//   6. AReceiverIsReadyForWhatAQueueMayHoldThatIsMadeLargerAgain
+//   7. WhatIsLargerThanTheSystemAllowsIsCorruptAndGone
+//   8. ItsLimitsAreTheSystems
+//   9. SemaphoresOfOthersStay
+//  10. RemovingTakesWhatRemovedQueuesHaveLeft
+//  11. KeysAreNumbers
+//  12. RawQueuesAreAnybodys
+//  13. AForkedChildLeavesTheParentsPartsAlone
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
@@ -20,6 +23,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -124,6 +128,47 @@ TEST_F(SysvQueues, AQueueThatHasBecomeTooSmallIsAnError) {
   ASSERT_EQ(msgctl(queue_at(key_), IPC_SET, &status), 0);
   EXPECT_EQ(sender.send(bytes_of(std::string(200, 'x')), Deadline::after(seconds(60))),
             Status::kIoError);
+}
+
+TEST_F(SysvQueues, AReceiverIsReadyForWhatAQueueMayHoldThatIsMadeLargerAgain) {
+  const int queue = foreign_sysv(url_);
+  msqid_ds status{};
+  ASSERT_EQ(msgctl(queue, IPC_STAT, &status), 0);
+  const auto large = std::exchange(status.msg_qbytes, 100);
+  ASSERT_EQ(msgctl(queue, IPC_SET, &status), 0);
+  ASSERT_TRUE(put_sysv(queue, 1, "a foreign one"));
+  Receiver receiver = this->receiver("?framing=raw");
+  EXPECT_EQ(receive(receiver), "a foreign one");
+  status.msg_qbytes = large;
+  ASSERT_EQ(msgctl(queue, IPC_SET, &status), 0);
+  Sender sender = this->sender("?framing=raw");
+  const std::string text(4000, 'x');
+  ASSERT_EQ(sender.send(bytes_of(text)), Status::kOk);
+  EXPECT_EQ(receive(receiver), text);
+  EXPECT_TRUE(remove(url_));
+}
+
+// It does not stay, to be found too large by everybody who comes.
+TEST_F(SysvQueues, WhatIsLargerThanTheSystemAllowsIsCorruptAndGone) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root for an IPC namespace of its own";
+  Child child([&] {
+    if (unshare(CLONE_NEWIPC) != 0) return 77;
+    const auto allow = [](int bytes) {
+      std::ofstream limit("/proc/sys/kernel/msgmax");
+      return static_cast<bool>(limit << bytes << std::flush);
+    };
+    const int queue = foreign_sysv(url_);
+    if (!put_sysv(queue, 1, std::string(101, 'x')) || !put_sysv(queue, 1, "next")) return 1;
+    if (!allow(100)) return 77;
+    auto corrupt = Receiver::open(url_ + "?framing=raw", patient());
+    if (!corrupt || receive(*corrupt) != "<" + std::string(to_string(Status::kCorrupt)) + ">")
+      return 2;
+    auto receiver = Receiver::open(url_ + "?framing=raw", patient());
+    return receiver && receive(*receiver) == "next" ? 0 : 3;
+  });
+  const int result = child.join();
+  if (result == 77) GTEST_SKIP() << "no IPC namespace, or no limit of its own, here";
+  EXPECT_EQ(result, 0);
 }
 
 TEST_F(SysvQueues, ItsLimitsAreTheSystems) {

@@ -174,7 +174,7 @@ Result<void> check_queue(const Url& url, const PosixQueue& queue) {
   return check_packet_limit(url, slot_bytes, kRemedy);
 }
 
-Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url) {
+Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction) {
   auto opened = open_or_make(url);
   if (!opened) return std::move(opened).error();
   auto queue = std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url);

@@ -46,7 +46,7 @@ class Queue {
 
   [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
   // EAGAIN: it is full, or empty; EPIPE: it is there no more. `room` has max_packet_bytes().
-  // EBADMSG: what was received has other headers than ours.
+  // EBADMSG: what was received has other headers than ours, or did not fit: it is there no more.
   [[nodiscard]] virtual int send(std::span<const std::byte> packet) noexcept = 0;
   [[nodiscard]] virtual int receive(std::span<std::byte> room,
                                     std::size_t& size_bytes) noexcept = 0;
@@ -68,7 +68,7 @@ class Queue {
   virtual void close() noexcept = 0;
 };
 
-// The queue at a URL, or a new one.
-using OpenQueue = Result<std::unique_ptr<Queue>> (*)(const Url& url);
+// The queue at a URL, or a new one, for an end of that direction.
+using OpenQueue = Result<std::unique_ptr<Queue>> (*)(const Url& url, Queue::Direction);
 
 }  // namespace rondo::inline RONDO_ABI::detail

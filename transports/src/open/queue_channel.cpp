@@ -36,7 +36,7 @@ Error not_let_in(const Url& url, std::string_view role, QueueEnd& end, int error
 }
 
 Result<std::shared_ptr<QueueEnd>> open_end(const Url& url, OpenQueue opener, Direction direction) {
-  auto queue = opener(url);
+  auto queue = opener(url, direction);
   if (!queue) return std::move(queue).error();
   return std::make_shared<QueueEnd>(std::move(queue).value(), direction, !is_raw(url));
 }

@@ -49,7 +49,7 @@ class SysvQueue final : public Queue {
         made_(found.made),
         type_(1 + long{url.options.header_bytes()}),
         raw_(packet_form(url) == PacketForm::kRaw),
-        message_(kSysvTypeBytes + found.max_packet_bytes) {}
+        message_(kSysvTypeBytes + found.max_packet_bytes + 1) {}
   ~SysvQueue() override { SysvQueue::close(); }
 
   int hold(Part part) noexcept override {
@@ -72,7 +72,7 @@ class SysvQueue final : public Queue {
     return value == 0 ? Presence::kAbsent : Presence::kPresent;
   }
   std::size_t max_packet_bytes() const noexcept override {
-    return message_.size() - kSysvTypeBytes;
+    return message_.size() - kSysvTypeBytes - 1;
   }
   int send(std::span<const std::byte> packet) noexcept override;
   int receive(std::span<std::byte> room, std::size_t& size_bytes) noexcept override;
@@ -131,7 +131,8 @@ class SysvQueue final : public Queue {
   long type_;  // of what we send, and receive
   bool raw_;   // any program's, whose types are its own
   unsigned held_ = 0;
-  std::vector<std::byte> message_;            // the call's, which has a type before the bytes
+  // The call's, which has a type before the bytes, and a byte more than fit: whether it is filled.
+  std::vector<std::byte> message_;
   std::atomic<std::size_t> refused_bytes_{};  // of the packet that last found no room
   ForkCheck fork_check_;
   mutable Deadline::Clock::time_point gave_way_{};  // when a wait last gave its core away
@@ -159,7 +160,7 @@ int SysvQueue::receive(std::span<std::byte> room, std::size_t& size_bytes) noexc
     return judge(error);
   }
   if (const int error = ring(kFreed); error != 0) return error;
-  if (size > room.size()) return E2BIG;
+  if (size > room.size()) return EBADMSG;
   std::memcpy(room.data(), message_.data() + kSysvTypeBytes, size);
   size_bytes = size;
   return type == type_ || raw_ ? 0 : EBADMSG;
@@ -216,7 +217,18 @@ void discard_sysv(const FoundQueue& found) noexcept {
   }
 }
 
-Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key) {
+// The largest packet of an end. A receiver is ready for what a sender may send that comes when the
+// queue has been made larger again (msgctl(2)), which root alone makes larger than a new one.
+std::size_t largest_packet(const SysvLimits& limits, const SysvQueueState& state,
+                           Queue::Direction direction) noexcept {
+  const std::uint64_t in_queue = direction == Queue::Direction::kWrite
+                                     ? state.max_bytes
+                                     : std::max(state.max_bytes, limits.queue_bytes);
+  return std::min(limits.max_message_bytes, in_queue);
+}
+
+Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key,
+                                     Queue::Direction direction) {
   SysvLimits limits;
   if (const int error = sysv_limits(limits); error != 0) {
     return cannot_make_sysv(url, "msgctl", error);
@@ -246,7 +258,7 @@ Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key) {
     const auto& [user, group, mode] = state.owner;
     const auto owned = check_queue_owner(url, user, group, mode);
     if (!owned) return refused(owned.error());
-    found.max_packet_bytes = std::min(limits.max_message_bytes, state.max_bytes);
+    found.max_packet_bytes = largest_packet(limits, state, direction);
     const auto enough = check_packet_limit(url, found.max_packet_bytes, kSysvRemedy);
     if (!enough) return refused(enough.error());
     return found;
@@ -254,9 +266,9 @@ Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key) {
   return made_and_removed(url);
 }
 
-Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url) {
+Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url, Queue::Direction direction) {
   const std::uint32_t key = *sysv_key_of(url.target);
-  const auto found = open_or_make_sysv(url, key);
+  const auto found = open_or_make_sysv(url, key, direction);
   if (!found) return found.error();
   SysvId set = kNoSysvId;
   if (packet_form(url) != PacketForm::kRaw) {

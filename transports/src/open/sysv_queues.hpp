@@ -47,8 +47,8 @@ struct SysvLimits {
 // A message as the calls take it: the word of its type, and its bytes.
 inline constexpr std::size_t kSysvTypeBytes = sizeof(long);
 // EAGAIN: it is full, or empty. A type is from 1 up; what is received may have any. `message`
-// begins with room for the type; of one that is received the bytes behind it count. E2BIG: the next
-// one is larger than the room, and stays.
+// begins with room for the type; of one that is received the bytes behind it count, and those
+// that do not fit are lost.
 [[nodiscard]] int send_to_sysv_queue(SysvId queue, std::span<std::byte> message,
                                      long type) noexcept;
 [[nodiscard]] int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message,

@@ -86,7 +86,7 @@ int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message, std::siz
                             long& type) noexcept {
   const CancellationDisabled here;
   const ssize_t size =
-      msgrcv(queue, message.data(), message.size() - kSysvTypeBytes, 0, IPC_NOWAIT);
+      msgrcv(queue, message.data(), message.size() - kSysvTypeBytes, 0, IPC_NOWAIT | MSG_NOERROR);
   if (size < 0) return errno == ENOMSG ? EAGAIN : errno;
   size_bytes = static_cast<std::size_t>(size);
   std::memcpy(&type, message.data(), kSysvTypeBytes);
