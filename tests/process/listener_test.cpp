@@ -12,7 +12,8 @@
 //      OneThatDoesNotReadHoldsUpNobody, OneThatTalksAndDoesNotReadHoldsUpNobody,
 //      WhoIsToGetAllIsWaitedFor
 //   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
-//      TheLongestLimitOfIdlenessCutsNobodyOff
+//      TheLongestLimitOfIdlenessCutsNobodyOff, WhoEndsNoMessageIsCutOff, WhoIsNotReadIsNotCutOff,
+//      WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
 //  11. WithoutDescriptorsItWaitsAndGoesOn
 //  12. ItIsWaitedForInEveryWay
@@ -494,6 +495,80 @@ TEST_P(Listeners, TheLongestLimitOfIdlenessCutsNobodyOff) {
   EXPECT_FALSE(listener.try_accept());
   EXPECT_EQ(listener.info().cut_off, 0u);
   EXPECT_EQ(silent.near.receiver.next(Deadline::now()).status(), Status::kWouldBlock);
+}
+
+TEST_P(Listeners, WhoEndsNoMessageIsCutOff) {
+  Listener listener = listen("", {.idle = milliseconds(300)});
+  const RawSocket dribbler(url_);
+  dribbler.connect();
+  dribbler.send(kHelloOfSender);
+  Connection near = next(listener);
+  const std::string endless = frame_of(std::string(20'000, 'x'));
+  for (std::size_t sent = 0; listener.info().cut_off == 0; ++sent) {
+    ASSERT_LT(sent, endless.size() - 1);
+    dribbler.send(endless.substr(sent, 1));
+    EXPECT_FALSE(near.receiver.try_next());
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(10))));
+  }
+  EXPECT_EQ(near.receiver.next(soon()).status(), Status::kPeerDied);
+}
+
+// Half of a message was read here, and the rest has waited since.
+TEST_P(Listeners, WhoIsNotReadIsNotCutOff) {
+  Listener listener = listen("", {.idle = milliseconds(500)});
+  const RawSocket peer(url_);
+  peer.connect();
+  peer.send(kHelloOfSender);
+  Connection near = next(listener);
+  const std::string frame = frame_of("in two halves");
+  peer.send(frame.substr(0, 9));
+  EXPECT_EQ(near.receiver.next(Deadline::after(milliseconds(10))).status(), Status::kTimedOut);
+  peer.send(frame.substr(9));
+  EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(1'500))));
+  EXPECT_EQ(listener.info().cut_off, 0u);
+  EXPECT_EQ(receive(near.receiver), "in two halves");
+}
+
+TEST_P(Listeners, WhoTakesNothingIsCutOff) {
+  Listener listener = listen("", {.idle = milliseconds(50)});
+  const RawSocket deaf(url_);
+  deaf.connect();
+  deaf.send(kHelloOfReceiver);
+  Connection near = next(listener);
+  while (near.sender.try_send(std::string(1'000, 'x')) == Status::kOk) {
+  }
+  while (listener.info().cut_off == 0) {
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(5))));
+  }
+  EXPECT_EQ(near.sender.try_send("more"), Status::kPeerGone);
+}
+
+// And we have not written more since.
+TEST_P(Listeners, WhoHasTakenAllIsNotCutOff) {
+  Listener listener = listen("", {.idle = milliseconds(50)});
+  std::atomic<bool> full{false};
+  std::atomic<std::uint64_t> got{0};
+  std::thread calling([&] {
+    auto receiver = Receiver::open(url_ + "?listen=0&capacity=64KiB", {.wait = soon()});
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    while (!full) usleep(100);
+    for (const Message& message : *receiver) {
+      ASSERT_EQ(message.text(), numbered_message(got, 1'000));
+      ++got;
+    }
+    EXPECT_EQ(receiver->status(), Status::kEnded);
+  });
+  Connection near = next(listener);
+  std::uint64_t sent = 0;
+  while (near.sender.try_send(numbered_message(sent, 1'000)) == Status::kOk) ++sent;
+  const std::uint64_t written = sent - near.sender.info().pending_bytes / 1'000 - 2;
+  full = true;
+  while (got < written) usleep(100);
+  EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(300))));
+  EXPECT_EQ(listener.info().cut_off, 0u);
+  EXPECT_EQ(near.sender.close(), Status::kOk);
+  calling.join();
+  EXPECT_EQ(got, sent);
 }
 
 TEST_P(Listeners, AMessageBeyondTheLimitIsRefusedOnItsLength) {

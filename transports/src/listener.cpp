@@ -116,10 +116,10 @@ struct Listener::State {
     next_look = now + options.idle;
     std::erase_if(inside, [&](const Inside& one) {
       const auto socket = one.socket.lock();
-      if (socket == nullptr || !socket->is_watched() || socket->other_side_ended()) return false;
-      const auto until = socket->quiet_since() + options.idle;
-      if (until > now) {
-        next_look = std::min(next_look, until);
+      if (socket == nullptr) return false;
+      const auto waited = socket->waited();
+      if (waited < options.idle) {
+        next_look = std::min(next_look, now + (options.idle - waited));
         return false;
       }
       socket->cut();

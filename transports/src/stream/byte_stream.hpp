@@ -48,6 +48,8 @@ class ByteStream {
   enum class Gone : std::uint8_t { kEitherWay, kBothWays };
   // True if the other side is known to be gone. A system call.
   [[nodiscard]] virtual bool peer_gone(Gone gone = Gone::kEitherWay) const noexcept = 0;
+  // What was read has made a whole message, or several.
+  virtual void message_came() noexcept {}
   // How long close() may wait for the other side to take what was written.
   virtual void give_time(Deadline) noexcept {}
   // All has been written that ever will be. Waits until closing can't lose any of it, though the

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <utility>
@@ -61,7 +62,12 @@ class FramedInlet final : public Inlet {
         reader_(producer_, chunk, form) {}
   FramedInlet(FramedInlet&&) = delete;  // the reader looks at the producer
 
-  bool take_in() noexcept override { return reader_.take_in(); }
+  bool take_in() noexcept override {
+    const std::uint64_t before = producer_.sequence();
+    const bool drained = reader_.take_in();
+    if (producer_.sequence() != before) stream_->message_came();
+    return drained;
+  }
   Outcome let_in() noexcept override;
   Status state() const noexcept override;
   WaitResult wait(Deadline deadline, WaitMode mode,

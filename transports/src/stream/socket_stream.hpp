@@ -56,23 +56,37 @@ class StreamSocket {
     return cut_.load(std::memory_order_relaxed);
   }
 
-  // When something last came; kept only if somebody asks for it.
+  // When a whole message last came, and when that was last looked for; kept only if somebody asks
+  // for it. Bytes alone do not count: one at a time, they could go on for ever.
   void watch_idleness() noexcept { heard(); }
   void heard() noexcept {
     // relaxed: a time, which orders nothing.
-    heard_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    heard_.store(time_now(), std::memory_order_relaxed);
+  }
+  void looked() noexcept {
+    // relaxed: as above.
+    looked_.store(time_now(), std::memory_order_relaxed);
+  }
+  // Since when the other side takes less than it shall of what is written; zero: it does not.
+  void set_held_up(bool held_up) noexcept {
+    // relaxed: as above.
+    held_up_.store(held_up ? time_now() : 0, std::memory_order_relaxed);
   }
   [[nodiscard]] bool is_watched() const noexcept {
     // relaxed: as above; set before any other thread knows of this object, and no longer once this
     // side has left its receiving direction.
     return heard_.load(std::memory_order_relaxed) != 0;
   }
-  // The other side has said its end, or none listens to it here: nothing is expected of it.
-  [[nodiscard]] bool other_side_ended() const noexcept;
-  // Since when nothing has come: now, if something waits to be read.
-  [[nodiscard]] Clock::time_point quiet_since() const noexcept;
+  // For how long the other side has owed us a message, or taken too little of ours.
+  [[nodiscard]] Clock::duration waited() const noexcept;
 
  private:
+  [[nodiscard]] static Clock::rep time_now() noexcept {
+    return Clock::now().time_since_epoch().count();
+  }
+  [[nodiscard]] Clock::duration quiet_for() const noexcept;
+  [[nodiscard]] Clock::duration held_up_for() const noexcept;
+  [[nodiscard]] bool is_ready(short events) const noexcept;
   void say_last_words() noexcept;
 
   UniqueFd fd_;
@@ -84,6 +98,8 @@ class StreamSocket {
   std::atomic<bool> cut_{false};
   std::atomic<std::chrono::nanoseconds::rep> time_{std::chrono::nanoseconds::max().count()};
   std::atomic<Clock::rep> heard_{0};
+  std::atomic<Clock::rep> looked_{0};
+  std::atomic<Clock::rep> held_up_{0};
 };
 
 class SocketStream final : public ByteStream {
@@ -94,11 +110,12 @@ class SocketStream final : public ByteStream {
   [[nodiscard]] Moved write(std::span<const std::span<const std::byte>> pieces) noexcept override {
     const Moved moved = write_socket(fd(), pieces);
     complete_ = moved.outcome == Outcome::kMoved;
+    see_progress(pieces, moved);
     return moved;
   }
   [[nodiscard]] Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept override {
     const Moved moved = read_socket(fd(), room);
-    if (moved.outcome == Outcome::kMoved && socket_->is_watched()) socket_->heard();
+    if (socket_->is_watched()) socket_->looked();
     if (moved.outcome == Outcome::kEnd && socket_->was_cut()) return {Outcome::kCutOff, 0};
     return moved;
   }
@@ -108,6 +125,9 @@ class SocketStream final : public ByteStream {
         socket_ != nullptr && direction == Direction::kWrite && talks_ && socket_->is_alone();
     if (talks) talks_ = socket_->drain() == StreamSocket::Drained::kMoreMayCome;
     return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_, talks && talks_);
+  }
+  void message_came() noexcept override {
+    if (socket_ != nullptr && socket_->is_watched()) socket_->heard();
   }
   void give_time(Deadline deadline) noexcept override {
     if (socket_ != nullptr) socket_->give_time(deadline.remaining());
@@ -129,9 +149,29 @@ class SocketStream final : public ByteStream {
   }
 
  private:
+  // What the other side has to take in the time that it is given, if that is not all.
+  static constexpr std::size_t kLeastTaken = std::size_t{64} << 10;
+
+  void see_progress(std::span<const std::span<const std::byte>> pieces, Moved moved) noexcept {
+    std::size_t left = 0;
+    for (const auto& piece : pieces) left += piece.size();
+    if (left == moved.bytes) {
+      if (held_up_) socket_->set_held_up(false);
+      held_up_ = false;
+      return;
+    }
+    taken_ += moved.bytes;
+    if (held_up_ && taken_ < kLeastTaken) return;
+    socket_->set_held_up(true);
+    held_up_ = true;
+    taken_ = 0;
+  }
+
   std::shared_ptr<StreamSocket> socket_;
   Direction direction_;
-  bool complete_ = true;  // the last write was of use: none is left, or a part of it was written
+  bool complete_ = true;   // the last write was of use: none is left, or a part of it was written
+  bool held_up_ = false;   // the other side did not take all of the last write
+  std::size_t taken_ = 0;  // of what was written since that began
   mutable bool talks_ = true;  // the other side may say something more
   mutable Deadline::Clock::time_point gave_way_{};
 };

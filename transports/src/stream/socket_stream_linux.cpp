@@ -127,17 +127,33 @@ void StreamSocket::cut() noexcept {
   static_cast<void>(shutdown(fd_.get(), SHUT_RDWR));
 }
 
-bool StreamSocket::other_side_ended() const noexcept {
-  pollfd poll{fd_.get(), POLLRDHUP, 0};
+bool StreamSocket::is_ready(short events) const noexcept {
+  pollfd poll{fd_.get(), events, 0};
   const CancellationDisabled here;
-  return ::poll(&poll, 1, 0) > 0 && (poll.revents & POLLRDHUP) != 0;
+  return ::poll(&poll, 1, 0) > 0 && (poll.revents & events) != 0;
 }
 
-StreamSocket::Clock::time_point StreamSocket::quiet_since() const noexcept {
+// One that has said its end owes nothing.
+StreamSocket::Clock::duration StreamSocket::quiet_for() const noexcept {
   const Clock::rep heard = heard_.load(std::memory_order_relaxed);  // relaxed: as in heard()
-  // Zero: its receiver has just left.
-  if (heard == 0 || number_of(fd_.get(), SIOCINQ) > 0) return Clock::now();
-  return Clock::time_point(Clock::duration(heard));
+  if (heard == 0 || is_ready(POLLRDHUP)) return {};
+  // What waits to be read came behind the last look, for all that is known: since then it is we who
+  // keep the other side waiting.
+  const bool unread = number_of(fd_.get(), SIOCINQ) > 0;
+  // relaxed: as in heard().
+  const Clock::rep until = unread ? looked_.load(std::memory_order_relaxed) : time_now();
+  return Clock::duration(std::max<Clock::rep>(until - heard, 0));
+}
+
+StreamSocket::Clock::duration StreamSocket::held_up_for() const noexcept {
+  const Clock::rep since = held_up_.load(std::memory_order_relaxed);  // relaxed: as in heard()
+  // It may have taken all since, and we have not written more.
+  if (since == 0 || is_ready(POLLOUT)) return {};
+  return Clock::duration(time_now() - since);
+}
+
+StreamSocket::Clock::duration StreamSocket::waited() const noexcept {
+  return std::max(quiet_for(), held_up_for());
 }
 
 bool SocketStream::peer_gone(Gone gone) const noexcept {

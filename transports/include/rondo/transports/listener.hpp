@@ -72,9 +72,11 @@ struct ListenOptions {
   // has the most of them; and how long each may take.
   std::uint32_t handshakes = 64;
   std::chrono::nanoseconds handshake = std::chrono::seconds(5);
-  // One that could send and from which nothing has come for so long is cut off: its receiver says
-  // kPeerDied. One that has closed its sender is not, nor one whose receiver was detached here.
-  // Zero: any time. Looked after by accept() and try_accept().
+  // One that could send and from which no whole message has come for so long is cut off: its
+  // receiver says kPeerDied. One that has closed its sender is not, nor one whose receiver was
+  // detached here, nor one that waits for us to read. And one that does not read: that in so long
+  // takes neither all of what is sent to it, nor 64 KiB of that; its sender says kPeerGone. Zero:
+  // any time. Looked after by accept() and try_accept().
   std::chrono::nanoseconds idle{};
   // As in OpenOptions, of the connections: by default none of them that does not read holds up the
   // server that drops it. One that is to get all of what was sent, and its end, is closed with
