@@ -21,7 +21,8 @@
 //  14. OtherUsersAreLetInByTheirNumberAlone
 //  15. AForkedChildTouchesNothing
 //  16. ClosedItLetsNobodyIn
-//  17. ProgramsOfOthersAreServed
+//  17. WithoutItsNameItSaysSo
+//  18. ProgramsOfOthersAreServed
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -777,6 +778,32 @@ TEST_P(Listeners, ClosedItLetsNobodyIn) {
   const auto other = Listener::open("shm:ticks");
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, ErrorCode::kUnsupported);
+}
+
+TEST_P(Listeners, WithoutItsNameItSaysSo) {
+  if (GetParam().target != ChannelCase::Target::kPath) GTEST_SKIP() << "it has no file";
+  const std::string path = url_.substr(5);
+  for (const bool replaced : {false, true}) {
+    Listener listener = listen();
+    std::optional<Listener> other;
+    const RawSocket early(url_);
+    early.connect();
+    EXPECT_FALSE(listener.try_accept());
+    std::filesystem::rename(path, path + ".away");
+    if (replaced) other = listen();
+    // What came before is seen to, whatever time it takes.
+    EXPECT_EQ(listener.accept(Deadline::after(milliseconds(1'200))).status(), Status::kTimedOut);
+    early.send(kHelloOfBoth);
+    next(listener);
+    EXPECT_EQ(listener.accept(soon()).status(), Status::kPeerGone);
+    EXPECT_FALSE(listener.info().at_its_name);
+    pollfd ready{listener.fd(), POLLIN, 0};
+    EXPECT_EQ(poll(&ready, 1, 60'000), 1);
+    EXPECT_EQ(listener.accept(Deadline::now()).status(), Status::kPeerGone);
+    listener.close();
+    EXPECT_EQ(std::filesystem::exists(path), replaced);
+  }
+  unlink((path + ".away").c_str());
 }
 
 TEST_P(Listeners, ProgramsOfOthersAreServed) {

@@ -147,7 +147,10 @@ struct Listener::State {
     if (inside.size() >= most) reception.pause(detail::kFullPause);
     auto arrival = reception.next([&](Hello, const Peer& peer) { return judge(peer); });
     set_next_look();
-    if (!arrival) return reception.broken() ? Status::kIoError : Status::kWouldBlock;
+    if (!arrival) {
+      if (reception.broken()) return Status::kIoError;
+      return reception.deserted() ? Status::kPeerGone : Status::kWouldBlock;
+    }
     // What the other one sends, this one receives.
     Hello ours = arrival->hello;
     if (ours != Hello::kBoth) ours = ours == Hello::kSends ? Hello::kReceives : Hello::kSends;

@@ -25,6 +25,9 @@ constexpr std::size_t kMostTold = 32;
 constexpr milliseconds kShortestPause{10};
 constexpr seconds kLongestPause{1};
 
+// How soon it is noticed that the name was taken away.
+constexpr seconds kNameLook{1};
+
 constexpr std::uint64_t kListening = 0;
 constexpr std::uint64_t kTimer = 1;
 constexpr std::uint64_t kFirstVisitor = 2;
@@ -74,7 +77,9 @@ Reception::Reception(const Url& url, const Limits& limits, ListeningSocket liste
       limits_(limits),
       listening_(std::move(listening)),
       poller_(std::move(poller)),
-      timer_(std::move(timer)) {}
+      timer_(std::move(timer)) {
+  if (!listening_.path.empty()) look_at_name_ = Deadline::after(kNameLook);
+}
 
 bool Reception::watch() noexcept {
   if (watched_) return true;
@@ -115,8 +120,16 @@ std::optional<Arrival> Reception::next(const Judge& judge) {
       pause(pause_);
     }
   }
+  if (!arrival) look_at_name();
   set_timer();
   return arrival;
+}
+
+// Where nobody comes any more the time of the next look stays in the past, and fd() readable.
+void Reception::look_at_name() noexcept {
+  if (!look_at_name_.passed()) return;
+  deserted_ = !at_its_name();
+  if (!deserted_) look_at_name_ = Deadline::after(kNameLook);
 }
 
 // Those who are on their way in.
@@ -278,6 +291,7 @@ void Reception::set_timer() noexcept {
   Deadline time = look_again_;
   if (!watched_ && !broken_) time = earlier(time, paused_until_);
   if (!visitors_.empty()) time = earlier(time, visitors_.front().deadline);
+  if (!deserted_ || visitors_.empty()) time = earlier(time, look_at_name_);
   if (time == timer_at_ && !time.passed()) return;
   timer_at_ = time;
   if (timer_.intact()) detail::set_timer(timer_.get(), time);

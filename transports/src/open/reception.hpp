@@ -72,6 +72,9 @@ class Reception {
   // Why none can be accepted now: 0, or the error; that of a socket that is broken stays.
   [[nodiscard]] int trouble() const noexcept { return trouble_; }
   [[nodiscard]] bool broken() const noexcept { return broken_; }
+  // The name was taken away, and those who came before that have been seen to: as of the last
+  // next(), which looks at the name once a second.
+  [[nodiscard]] bool deserted() const noexcept { return deserted_ && visitors_.empty(); }
   [[nodiscard]] bool at_its_name() const noexcept { return listening_.at_its_name(); }
   // Of the URL that was asked for; but a port that was left open is the one that was found.
   [[nodiscard]] const Url& url() const noexcept { return url_; }
@@ -110,6 +113,7 @@ class Reception {
   void dismiss(Visitor& visitor) noexcept;
   void let_go(UniqueFd socket) noexcept;
   void set_timer() noexcept;
+  void look_at_name() noexcept;
 
   Url url_;
   Limits limits_;
@@ -123,6 +127,8 @@ class Reception {
   Deadline paused_until_ = Deadline::now();
   Deadline look_again_ = Deadline::never();
   std::chrono::nanoseconds pause_{};  // the last one for want of something
+  Deadline look_at_name_ = Deadline::never();
+  bool deserted_ = false;
   Deadline timer_at_ = Deadline::never();
   int trouble_ = 0;
   bool broken_ = false;

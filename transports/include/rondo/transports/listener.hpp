@@ -111,8 +111,9 @@ class RONDO_API Listener {
   ~Listener();
 
   // The next connection, waiting for it until `deadline`. Else kTimedOut (kWouldBlock for
-  // Deadline::now()), kInterrupted, kClosed, kForked, kIoError (the socket is broken, for good), or
-  // kNoMemory: there was none for this one, which has been let go of; the next one may come. While
+  // Deadline::now()), kInterrupted, kClosed, kForked, kIoError (the socket is broken, for good),
+  // kPeerGone (the name of unix:PATH was taken away, which is noticed within about a second: none
+  // can come any more; close it, and open another one), or kNoMemory: there was none for this one, which has been let go of; the next one may come. While
   // there are no descriptors left it waits, looks again after 10 ms and more, up to a second, and
   // info() says so. Progress: blocking.
   [[nodiscard]] Polled<Connection> accept(Deadline deadline = Deadline::never()) noexcept;
