@@ -7,18 +7,19 @@
 //  6. WhatAPeerPublishedBeforeItDiedIsDelivered
 //  7. ThePeerIsAskedForBeforeTheFirstSleep
 //  8. WhoHasJustAskedSleepsAtOnceAndAsksInTime
-//  9. AWaitTooShortToAskAsksAtItsEnd
-// 10. TheStopFlagEndsEveryWait
-// 11. OnlyTheParkingModesSleep
-// 12. NoSleepOutlastsDeadlineOrProbe
-// 13. TheAdaptiveModeLooksForLessAfterLongWaits
-// 14. OneThatSleepsInVainLooksForLessToo
-// 15. SpinningGivesTheCoreAwayNowAndThen
-// 16. AndAfterEachRoundOnceThatHasHelped
-// 17. ThePausingModesPauseAsTheProcessorCan
-// 18. NoPauseIsForMoreThanAPartOfTheWait
-// 19. PausesMayEndAtOnce
-// 20. ModesAreParsedByName
+//  9. NorDoesOneAskThatHasFoundThePeerOtherwise
+// 10. AWaitTooShortToAskAsksAtItsEnd
+// 11. TheStopFlagEndsEveryWait
+// 12. OnlyTheParkingModesSleep
+// 13. NoSleepOutlastsDeadlineOrProbe
+// 14. TheAdaptiveModeLooksForLessAfterLongWaits
+// 15. OneThatSleepsInVainLooksForLessToo
+// 16. SpinningGivesTheCoreAwayNowAndThen
+// 17. AndAfterEachRoundOnceThatHasHelped
+// 18. ThePausingModesPauseAsTheProcessorCan
+// 19. NoPauseIsForMoreThanAPartOfTheWait
+// 20. PausesMayEndAtOnce
+// 21. ModesAreParsedByName
 #include "rondo/sync/wait.hpp"
 
 #include <vector>
@@ -155,6 +156,21 @@ TEST_F(Wait, WhoHasJustAskedSleepsAtOnceAndAsksInTime) {
     if (second.deadlines.empty()) continue;  // the machine stood still for an interval
     EXPECT_GE(asked, second.deadlines.front().time());
     EXPECT_LE(second.deadlines.front().time(), first_ended + WaitStrategy::kProbeInterval);
+  }
+}
+
+TEST_F(Wait, NorDoesOneAskThatHasFoundThePeerOtherwise) {
+  for (const WaitMode mode : {WaitMode::kAdaptive, WaitMode::kPark}) {
+    WaitStrategy strategy(mode);
+    strategy.found_peer();
+    // It sleeps to its end, and asks then.
+    NotingBell its_own;
+    const Deadline deadline = Deadline::after(WaitStrategy::kProbeInterval / 2);
+    EXPECT_EQ(strategy.wait(its_own, deadline, kNeverReady, [] { return true; }),
+              WaitResult::kPeerGone);
+    if (its_own.deadlines.empty()) continue;  // the machine stood still for an interval
+    EXPECT_TRUE(deadline.passed());
+    EXPECT_EQ(its_own.deadlines.front().time(), deadline.time());
   }
 }
 

@@ -84,6 +84,7 @@ class RingSender final : public RecordSender {
   bool has_room(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool has_news(record_ring::Producer& producer, std::size_t size_bytes) noexcept override;
   bool disarm() noexcept override;
+  void found_peer() noexcept { strategy_.found_peer(); }
   bool has_pulse() const noexcept override { return false; }
   std::uint64_t deaths() noexcept override;
   std::optional<NativeHandle> closing() const noexcept override { return membership_->closing(); }

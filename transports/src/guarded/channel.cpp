@@ -221,6 +221,8 @@ class GuardedSender final : public RecordSender {
       const bool anyone = acceptor_->presence() == Presence::kPresent;
       const Deadline slice =
           anyone ? earlier(deadline, Deadline::after(kRoomSlice)) : Deadline::after(kPollSlice);
+      // The next look of a wait comes with the end of this slice: not a sleep for each.
+      if (anyone) ring_.found_peer();
       const Status status = wait_once(slice);
       if (status != Status::kTimedOut && status != Status::kWouldBlock) return status;
       if (deadline.passed()) return too_late(deadline);

@@ -82,6 +82,9 @@ class RONDO_API WaitStrategy {
       : mode_(mode), timed_pause_(timed_pause), stop_(stop) {}
 
   [[nodiscard]] WaitMode mode() const noexcept { return mode_; }
+  // To be called by one that asks by other means, too, and has just found that the other side
+  // lives: the next wait does not ask, nor end a sleep to ask, before kProbeInterval has passed.
+  void found_peer() noexcept { asked_ = Clock::now(); }
   // What the adaptive mode has learned so far.
   [[nodiscard]] const LookBudget& look_budget() const noexcept { return budget_; }
 
