@@ -257,8 +257,11 @@ TEST(Url, HostsAndPortsAreChecked) {
                              "//[fe80::1%25eth0]:80", "//a-b.example.com:7000"}) {
     EXPECT_TRUE(Url::parse(std::string("tcp:") + target)) << target;
   }
-  EXPECT_EQ(parsed("tcp://localhost:7000?keepalive=5&listen=1").name(), "tcp://localhost:7000");
-  EXPECT_EQ(parsed("tcp://:1?keepalive=5").options.keepalive, std::chrono::seconds(5));
+  EXPECT_EQ(parsed("tcp://localhost:7000?keepalive=20&listen=1").name(), "tcp://localhost:7000");
+  EXPECT_EQ(parsed("tcp://:1?keepalive=15").options.keepalive, std::chrono::seconds(15));
+  EXPECT_EQ(parsed("tcp://:1?keepalive=0").options.keepalive, std::chrono::seconds(0));
+  // The system would not keep to it.
+  EXPECT_THAT(refusal("tcp://:1?keepalive=14"), HasSubstr("15 to 32767, or 0"));
   EXPECT_EQ(parsed("tcp://:1?listen=1").options.listen, true);
   EXPECT_EQ(parsed("tcp://:1").options.listen, std::nullopt);
   for (const char* target :

@@ -310,8 +310,10 @@ bool set::listen(std::string_view value, ChannelOptions& options) {
 
 bool set::keepalive(std::string_view value, ChannelOptions& options) {
   std::uint32_t seconds = 0;
-  // TCP_KEEPIDLE takes no more (tcp(7)).
+  // TCP_KEEPIDLE takes no more (tcp(7)), and what is on its way is sent again 15 times, a second
+  // apart at least (prepare_connection()).
   if (!read_number(value, seconds, std::uint32_t{0}, std::uint32_t{32767})) return false;
+  if (seconds != 0 && seconds < 15) return false;
   options.keepalive = std::chrono::seconds(seconds);
   return true;
 }

@@ -167,7 +167,7 @@ inline constexpr std::array kOptions{
     OptionRow{"listen", set::listen, "0 or 1",
               "whether this side waits for the other one to connect; default: a receiver does, a "
               "sender connects; one says 1, the other one 0"},
-    OptionRow{"keepalive", set::keepalive, "a number of seconds from 0 to 32767",
+    OptionRow{"keepalive", set::keepalive, "a number of seconds from 15 to 32767, or 0",
               "after about so long a machine at the other end that does not answer counts as lost; "
               "default 30; 0: never asked, which the system finds out in its own time or not at "
               "all"},

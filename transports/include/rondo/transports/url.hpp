@@ -144,7 +144,8 @@
 //   keepalive          tcp                     after about so long a machine at the other end that
 //                                              does not answer counts as lost; default 30; 0: never
 //                                              asked, which the system finds out in its own time or
-//                                              not at all (a number of seconds from 0 to 32767)
+//                                              not at all (a number of seconds from 15 to 32767, or
+//                                              0)
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
 // '%' in a target is written %3F, %26 or %25.
 #pragma once
