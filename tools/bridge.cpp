@@ -1,6 +1,4 @@
 // rondo bridge: what comes at one address goes out at another.
-#include <algorithm>
-#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +12,7 @@
 #include "commands.hpp"
 #include "exit_code.hpp"
 #include "name_watch.hpp"
+#include "passing.hpp"
 #include "patience.hpp"
 #include "progress.hpp"
 #include "rondo/rondo.hpp"
@@ -42,28 +41,11 @@ class End {
     return kSuccess;
   }
 
-  // Before it is opened anew, after `passed` messages: says why, and sleeps; the more often nothing
-  // has passed in between, the longer, and says it the less often.
-  void lose(std::uint64_t passed, const std::string& why) {
-    if (passed != passed_when_lost_) {
-      passed_when_lost_ = passed;
-      losses_ = 0;
-    }
-    ++losses_;
-    if (losses_ == 1) {
-      say_note("{}", why);
-    } else if (std::has_single_bit(losses_)) {
-      say_note("{} ({} times)", why, losses_);
-    }
-    constexpr std::chrono::milliseconds kLongest{1000};
-    const auto doublings = std::min<std::uint64_t>(losses_ - 1, 10);
-    stop_signal::sleep(std::min(std::chrono::milliseconds(1 << doublings), kLongest));
-  }
-
   // Not where the last open() failed.
   [[nodiscard]] bool is_open() const noexcept { return handle_.has_value(); }
   [[nodiscard]] Handle& operator*() noexcept { return *handle_; }
   [[nodiscard]] Handle* operator->() noexcept { return &*handle_; }
+  [[nodiscard]] Losses& losses() noexcept { return losses_; }
   [[nodiscard]] NameWatch& watch() noexcept { return *watch_; }
   [[nodiscard]] const Patience& patience() const noexcept { return patience_; }
   [[nodiscard]] const TransferOptions& options() const noexcept { return options_; }
@@ -83,14 +65,8 @@ class End {
   Patience patience_;
   std::optional<Handle> handle_;
   std::optional<NameWatch> watch_;
-  std::optional<std::uint64_t> passed_when_lost_;
-  std::uint64_t losses_ = 0;  // since then
+  Losses losses_;
 };
-
-// Whether the other side of a stream may come back.
-bool is_lost(Status status) noexcept {
-  return status == Status::kPeerGone || status == Status::kPeerDied || status == Status::kIoError;
-}
 
 class Bridge {
  public:
@@ -120,9 +96,7 @@ class Bridge {
     int code = to_.open();
     if (code != kSuccess) return code;
     opened_ = true;
-    const ChannelInfo info = to_->info();
-    to_is_stream_ = info.as<StreamInfo>() != nullptr;
-    to_header_bytes_ = info.header_bytes;
+    to_is_stream_ = to_->info().as<StreamInfo>() != nullptr;
     return await_receiver(*to_, to_.options(), to_.patience(), to_.watch());
   }
 
@@ -202,28 +176,26 @@ class Bridge {
   // The message stays where it came from until it has been taken at the other end: as often as that
   // end has to be opened.
   int pass(const Message& message) {
-    std::span<const std::byte> header = message.header();
-    std::span<const std::byte> bytes = message.bytes();
+    PassedOn on{message.header(), message.bytes()};
     intact_ = true;
     if (from_->may_lose()) {
       // What may be overwritten while it is read is copied, and goes on only if it was whole.
-      copy_.assign(header.begin(), header.end());
-      copy_.insert(copy_.end(), bytes.begin(), bytes.end());
+      copy_.assign(on.header.begin(), on.header.end());
+      copy_.insert(copy_.end(), on.bytes.begin(), on.bytes.end());
       intact_ = message.intact();
       if (!intact_) return kSuccess;
-      bytes = std::span(copy_).subspan(header.size());
-      header = std::span(copy_).first(header.size());
+      on = {std::span(copy_).first(on.header.size()), std::span(copy_).subspan(on.header.size())};
     }
     int code = kSuccess;
     while (code == kSuccess) {
-      if (header.size() > to_header_bytes_) return header_too_large(header.size());
-      if (bytes.size() > to_->max_message_bytes()) return too_large(bytes.size());
-      const Status status =
-          to_.watch().wait(*to_, [&](Deadline deadline) { return send(header, bytes, deadline); });
+      const Status status = to_.watch().wait(*to_, [&](Deadline deadline) {
+        return pass_on(on, *to_, deadline, passed_ + 1, to_name_);
+      });
+      if (status == Status::kTooLarge) return exit_code_of(status);
       stopped_ = status == Status::kInterrupted;
       if (stopped_) return kSuccess;
       if (status == Status::kOk) {
-        progress_->count(bytes.size());
+        progress_->count(on.bytes.size());
         if (message.redelivered()) say_redelivered();
         return kSuccess;
       }
@@ -232,27 +204,15 @@ class Bridge {
     return code;
   }
 
-  // A header is at most as large as those of the other end; what that has beyond it is zeros.
-  Status send(std::span<const std::byte> header, std::span<const std::byte> bytes,
-              Deadline deadline) {
-    if (header.empty()) return to_->send(bytes, deadline);
-    auto claim = to_->claim(bytes.size(), deadline);
-    if (!claim) return claim.status();
-    std::ranges::copy(header, claim->header().begin());
-    std::ranges::copy(bytes, claim->bytes().begin());
-    std::move(*claim).commit();
-    return to_->status();
-  }
-
   int restart_from(Status status) {
     if (!options_.restart || !is_lost(status)) {
       say_error("{}: after {} messages: {}", channel_name(from_.options()), grouped(passed_),
                 to_string(status));
       return exit_code_of(status);
     }
-    from_.lose(passed_,
-               fmt::format("{}: after {} messages: {}; waiting for another sender",
-                           channel_name(from_.options()), grouped(passed_), to_string(status)));
+    from_.losses().add(
+        passed_, fmt::format("{}: after {} messages: {}; waiting for another sender",
+                             channel_name(from_.options()), grouped(passed_), to_string(status)));
     return from_.open();
   }
   int restart_to(Status status) {
@@ -261,10 +221,11 @@ class Bridge {
                 what_happened_to_receiver(status));
       return exit_code_of(status);
     }
-    to_.lose(passed_, fmt::format("{}: after {} messages: {}; what was on its way to it is lost; "
-                                  "waiting for another one",
-                                  channel_name(to_.options()), grouped(passed_),
-                                  what_happened_to_receiver(status)));
+    to_.losses().add(passed_,
+                     fmt::format("{}: after {} messages: {}; what was on its way to it is lost; "
+                                 "waiting for another one",
+                                 channel_name(to_.options()), grouped(passed_),
+                                 what_happened_to_receiver(status)));
     return open_to();
   }
 
@@ -273,19 +234,6 @@ class Bridge {
         "message {} was in the hands of a receiver that died; it may have been passed on there, "
         "too",
         grouped(passed_ + 1));
-  }
-  int header_too_large(std::size_t bytes) {
-    say_error(
-        "message {} has a header of {} bytes, but those of {} have {}; say header={} in its URL, "
-        "and if it is there already make it anew",
-        grouped(passed_ + 1), bytes, channel_name(options_.to), to_header_bytes_, bytes);
-    return kInOut;
-  }
-  int too_large(std::size_t bytes) {
-    say_error("message {} has {} bytes, but the largest that {} can carry is {}; give it more room",
-              grouped(passed_ + 1), grouped(bytes), channel_name(options_.to),
-              grouped(to_->max_message_bytes()));
-    return kInOut;
   }
 
   [[nodiscard]] bool enough() const noexcept {
@@ -300,11 +248,11 @@ class Bridge {
   std::optional<Progress> progress_;
   bool opened_ = false;  // to_
   bool to_is_stream_ = false;
-  std::uint32_t to_header_bytes_ = 0;
   bool intact_ = true;      // the last message
   bool from_over_ = false;  // the stream ended, or a stop was requested
   bool stopped_ = false;    // while a message was passed on
   std::uint64_t passed_ = 0;
+  const std::string to_name_{channel_name(options_.to)};
   std::vector<std::byte> copy_;
   std::optional<Message> held_;
 };
