@@ -8,6 +8,7 @@ namespace rondo::program {
 int run_send(const TransferOptions& options);
 int run_recv(const TransferOptions& options);
 int run_bridge(const BridgeOptions& options);
+int run_duplex(const BridgeOptions& options);
 int run_call(const TransferOptions& options);
 int run_serve(const ServeOptions& options);
 int run_transports(const InspectOptions& options);

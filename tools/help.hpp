@@ -69,10 +69,15 @@ such, else the exit code is 5, and who receives is told that more should have co
 With --restart the bridge outlives those at both ends: when one is lost it says so, waits for the
 next one and goes on. What a byte stream had on its way when its reader was lost is lost.
 
+With --duplex both addresses are connections, and messages go both ways, the ends of the streams
+each for itself. It connects, to a program that listens; or waits for one that connects, with
+listen=1. fd:IN,OUT is two descriptors. --count counts both ways together.
+
 Examples:
   rondo bridge 'unix:/run/in?framing=lines' 'shm:log?readers=8'
   rondo bridge --restart shm:ticks 'fifo:/run/ticks?framing=lines'
   rondo bridge --progress shm:video file:/mnt/spool
+  rondo bridge --duplex 'unix:/run/here?listen=1' tcp://there:7000
 )";
 
 inline constexpr const char* kCallFooter =

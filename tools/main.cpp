@@ -174,6 +174,8 @@ void add_bridge(CLI::App& app, BridgeOptions& options) {
           "Give up (exit code 4) if another side has not come after SECONDS;\n"
           "without it, wait as long as it takes")
       ->type_name("SECONDS");
+  command.add_flag("-d,--duplex", options.duplex,
+                   "In both directions, between two connections (unix:, tcp:, fd:IN,OUT)");
   command.add_flag("-r,--restart", options.restart,
                    "When another side is lost, wait for a new one and go on");
   command.add_flag("-p,--progress", options.progress, "Show how much has moved, and how fast");
@@ -301,7 +303,7 @@ int run(int argc, const char* const* argv) {
   bridge.from.await_successor = bridge.to.await_successor = bridge.restart;
   if (command == "call") return run_call(transfer);
   if (command == "serve") return run_serve(serve);
-  if (command == "bridge") return run_bridge(bridge);
+  if (command == "bridge") return bridge.duplex ? run_duplex(bridge) : run_bridge(bridge);
   if (command == "transports") return run_transports(inspect);
   if (command == "ls") return run_ls(inspect);
   if (command == "info") return run_info(inspect);

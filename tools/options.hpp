@@ -36,6 +36,7 @@ struct BridgeOptions {
   TransferOptions from;  // await_successor: as `restart`
   TransferOptions to;
   std::optional<std::uint64_t> count;  // stop after so many messages
+  bool duplex = false;                 // in both directions
   bool restart = false;                // when an end is lost, open it anew
   bool progress = false;
 };

@@ -1,0 +1,158 @@
+"""rondo bridge --duplex: messages both ways between two connections."""
+
+import os
+import signal
+import socket
+import struct
+
+from support import OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, main, until
+
+
+class Duplex(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.here = self.path("here")
+        self.there = self.path("there")
+
+    def connect(self, path):
+        peer = socket.socket(socket.AF_UNIX)
+        self.addCleanup(peer.close)
+        peer.settimeout(60)
+
+        def listens():
+            try:
+                peer.connect(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            return True
+
+        until(listens, "the socket")
+        return peer
+
+    def read_end(self, process):
+        """What comes until the output is closed."""
+        data = b""
+        while piece := os.read(process.stdout.fileno(), 1 << 16):
+            data += piece
+        return data
+
+    def test_each_direction_ends_for_itself(self):
+        bridge = self.start("bridge", "--duplex", f"unix:{self.here}?listen=1&framing=lines",
+                            f"unix:{self.there}?listen=1&framing=lines")
+        here = self.connect(self.here)
+        there = self.connect(self.there)
+        for i in range(100):
+            here.sendall(b"to %d\n" % i)
+            self.assertEqual(there.recv(100), b"to %d\n" % i)
+            there.sendall(b"back %d\n" % i)
+            self.assertEqual(here.recv(100), b"back %d\n" % i)
+        here.shutdown(socket.SHUT_WR)
+        self.assertEqual(there.recv(100), b"")
+        for i in range(100):
+            there.sendall(b"still %d\n" % i)
+            self.assertEqual(here.recv(100), b"still %d\n" % i)
+        there.close()
+        self.assertEqual(here.recv(100), b"")
+        self.assertEqual(self.finish(bridge)[0], OK)
+
+    def pair(self, options="", *flags):
+        """Two of them, with a connection between, and descriptors at either end."""
+        waits = self.start("bridge", "--duplex", *flags, f"fd:0,1?{options}",
+                           f"unix:{self.here}?listen=1&{options}")
+        comes = self.start("bridge", "--duplex", f"unix:{self.here}?{options}", f"fd:0,1?{options}")
+        return waits, comes
+
+    def test_headers_go_both_ways(self):
+        def stream(header):
+            return struct.pack("<II", 0xFFFFFFF8, 20) + b"".join(
+                struct.pack("<I", 24 + i) + header * 20 + b"\0" * 4 + b"x" * i
+                for i in range(300)) + struct.pack("<I", 0xFFFFFFFF)
+
+        first, second = self.pair("header=20")
+        self.feed(first, stream(b"1"))
+        self.assertEqual(self.read_end(second), stream(b"1"))
+        self.feed(second, stream(b"2"))
+        self.assertEqual(self.finish(first), (OK, stream(b"2"), ""))
+        self.assertEqual(self.finish(second)[0], OK)
+
+    def test_a_direction_that_is_full_does_not_hold_up_the_other(self):
+        first, second = self.pair("framing=length32&capacity=64KiB")
+        message = struct.pack("<I", 1000) + b"x" * 1000
+        self.feed(first, message * 3_000)
+        self.feed(second, message * 3_000)
+        # Nobody reads the other way meanwhile.
+        self.assertEqual(len(self.read_end(first)), 3_000 * len(message))
+        self.assertEqual(len(self.read_end(second)), 3_000 * len(message))
+        self.assertEqual(self.finish(first)[0], OK)
+        self.assertEqual(self.finish(second)[0], OK)
+
+    def test_a_side_that_is_lost_is_told_on(self):
+        first, second = self.pair()
+        self.write(first, struct.pack("<I", 4) + b"one\n")
+        self.assertEqual(self.read(second, 8)[4:], b"one\n")
+        second.kill()
+        until(lambda: first.poll() is not None, "its end")  # before its input ends
+        code, out, said = self.finish(first)
+        self.assertEqual(code, VANISHED)
+        self.assertIn(f"unix:{self.here}: after 0 messages from it and 1 to it", said)
+        self.assertEqual(out, struct.pack("<I", 0xFFFFFFFD))
+
+    def test_restart_goes_on_with_the_next_connection(self):
+        bridge = self.start("bridge", "--duplex", "--restart", "fd:0,1?framing=lines",
+                            f"unix:{self.here}?listen=1&framing=lines")
+        for i in range(3):
+            peer = self.connect(self.here)
+            self.write(bridge, b"to %d\n" % i)
+            self.assertEqual(peer.recv(100), b"to %d\n" % i)
+            peer.sendall(b"back %d\n" % i)
+            self.assertEqual(self.read(bridge, 7), b"back %d\n" % i)
+            # That something unread is lost with it makes it no orderly end.
+            self.write(bridge, b"unread\n")
+            until(lambda: peer.recv(100, socket.MSG_PEEK), "what it does not read")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+        peer = self.connect(self.here)
+        bridge.stdin.close()
+        bridge.stdin = None
+        self.assertEqual(peer.recv(100), b"")
+        peer.close()
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, OK)
+        self.assertEqual(said.count("waiting for another one"), 3, said)
+
+    def test_who_connects_for_one_direction_has_that_one(self):
+        bridge = self.start("bridge", "--duplex", f"unix:{self.here}?listen=1",
+                            f"unix:{self.there}?listen=1")
+        sender = self.start("send", f"unix:{self.here}")
+        receiver = self.start("recv", f"unix:{self.there}?listen=0")
+        self.assertEqual(self.finish(sender, b"one\ntwo\n")[0], OK)
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"one\ntwo\n"))
+        self.assertEqual(self.finish(bridge)[0], OK)
+
+    def test_count_a_signal_and_wait(self):
+        first, second = self.pair("framing=lines", "--count", "2")
+        self.write(first, b"one\n")
+        self.assertEqual(self.read(second, 4), b"one\n")
+        self.write(second, b"two\n")
+        self.assertEqual(self.finish(first)[:2], (OK, b"two\n"))
+        self.assertEqual(self.finish(second)[0], OK)
+        first, second = self.pair("framing=lines")
+        self.write(first, b"one\n")
+        self.assertEqual(self.read(second, 4), b"one\n")
+        first.send_signal(signal.SIGTERM)
+        self.assertEqual(first.wait(), -signal.SIGTERM)
+        self.assertEqual(self.finish(second)[0], OK)
+        code, _, said = self.run_rondo("bridge", "--duplex", "--wait", "0.1", "fd:0,1",
+                                       f"unix:{self.there}")
+        self.assertEqual(code, TIMED_OUT, said)
+
+    def test_what_has_one_direction_is_refused(self):
+        for url in (self.url, "fd:0", f"fifo:{self.here}"):
+            code, _, said = self.run_rondo("bridge", "--duplex", url, f"unix:{self.there}")
+            self.assertEqual(code, USAGE)
+            self.assertIn("has one direction; --duplex is for unix:, for tcp:, and for fd:IN,OUT",
+                          said)
+
+
+if __name__ == "__main__":
+    main()
