@@ -13,6 +13,7 @@
 //      AReceiverThatLeavesIsMissedThoughAForkedChildLives
 //  11. WithoutDescriptorsAnOpenSaysSo
 //  12. EachSystemCallMayFail
+//  13. APairIsNoStrangers
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -20,6 +21,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -29,6 +31,16 @@
 #include "support/raw_socket.hpp"
 #include "support/sanitizers.hpp"
 #include "support/system_call_filter.hpp"
+
+namespace {
+// What is done before the next connection of this process.
+std::function<void()> before_connect;
+}  // namespace
+
+extern "C" int connect(int fd, const sockaddr* address, socklen_t size) {
+  if (const auto first = std::exchange(before_connect, nullptr)) first();
+  return static_cast<int>(syscall(SYS_connect, fd, address, size));
+}
 
 namespace rondo::testing {
 namespace {
@@ -359,6 +371,24 @@ TEST_P(SocketMeeting, EachSystemCallMayFail) {
       });
       EXPECT_EQ(child.join(), 0) << (sends ? "sending: " : "receiving: ") << strerror(error);
     }
+  }
+}
+
+// Who connects before the pair's own sender does is not taken for it, though nothing has to be said.
+TEST_P(SocketMeeting, APairIsNoStrangers) {
+  for (const char* framing : {"lines", "raw", "length32", "rondo"}) {
+    std::optional<RawSocket> stranger;
+    before_connect = [&] {
+      stranger.emplace(url_);
+      ASSERT_TRUE(stranger->try_connect());
+      stranger->send(framing == std::string_view("rondo") ? kHelloOfSender : "strange\n");
+    };
+    auto pair = open_pair(url_ + "?capacity=64KiB&framing=" + framing, soon());
+    ASSERT_TRUE(pair) << pair.error().message;
+    ASSERT_TRUE(stranger);
+    EXPECT_EQ(pair->first.send("own"), Status::kOk);
+    EXPECT_EQ(receive(pair->second), "own") << framing;
+    EXPECT_EQ(pair->first.close(), Status::kOk);
   }
 }
 

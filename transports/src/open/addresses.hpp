@@ -61,6 +61,10 @@ enum class Resolved : std::uint8_t {
 // Whether its other end is itself: so a connection to a port that no process listens at can end
 // that was given the same port for its own end.
 [[nodiscard]] bool is_own_peer(NativeHandle socket) noexcept;
+// Gives a UNIX socket a name that no other one has: an abstract one.
+[[nodiscard]] int bind_to_any_name(NativeHandle socket) noexcept;
+// Whether two sockets with addresses are connected to each other.
+[[nodiscard]] bool are_ends_of_one(NativeHandle one, NativeHandle other);
 // It goes at once, and its port with it.
 void reset_on_close(NativeHandle socket) noexcept;
 

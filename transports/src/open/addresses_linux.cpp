@@ -191,6 +191,25 @@ bool is_own_peer(NativeHandle socket) noexcept {
   return own.size_bytes != 0 && own.size_bytes == peer.size_bytes && own.bytes == peer.bytes;
 }
 
+int bind_to_any_name(NativeHandle socket) noexcept {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  return error_of(
+      bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address.sun_family));
+}
+
+bool are_ends_of_one(NativeHandle one, NativeHandle other) {
+  const SocketAddress here = name_of(one, getsockname);
+  const SocketAddress there = name_of(other, getpeername);
+  if (here.size_bytes <= sizeof(sa_family_t)) return false;
+  // As text: the same IPv4 address is another one to an IPv6 socket.
+  if (raw(here)->sa_family != AF_UNIX) {
+    const std::string address = text_of(here);
+    return !address.empty() && address == text_of(there);
+  }
+  return here.size_bytes == there.size_bytes && here.bytes == there.bytes;
+}
+
 void reset_on_close(NativeHandle socket) noexcept {
   const linger at_once{1, 0};
   static_cast<void>(setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));

@@ -242,7 +242,17 @@ Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
   AddressTurn turn;
   auto made = call(found, options, Hello::kSends, turn);
   if (!made) return std::move(made).error();
+  // Without an address of its own a UNIX socket can't be told from those of others.
+  if (!is_over_tcp(url)) {
+    if (const int error = bind_to_any_name(made->socket.get()); error != 0) {
+      return system_error(url, "bind", error);
+    }
+  }
   auto arrival = await_arrival(door.reception, found, options, Hello::kReceives);
+  while (arrival && !are_ends_of_one(made->socket.get(), arrival->socket.get())) {
+    close_or_leak(std::move(arrival->socket));  // a stranger, who came first
+    arrival = await_arrival(door.reception, found, options, Hello::kReceives);
+  }
   door.close();
   if (!arrival) return std::move(arrival).error();
   const auto confirmed = await_answer(found, options, Hello::kSends, made->socket.get());
