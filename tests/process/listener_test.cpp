@@ -13,7 +13,7 @@
 //      WhoIsToGetAllIsWaitedFor
 //   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
 //      TheLongestLimitOfIdlenessCutsNobodyOff, WhoEndsNoMessageIsCutOff, WhoIsNotReadIsNotCutOff,
-//      WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
+//      WhoIsCutOffHasItsPlaceUntilItIsClosed, WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
 //  11. WithoutDescriptorsItWaitsAndGoesOn
 //  12. ItIsWaitedForInEveryWay
@@ -496,6 +496,22 @@ TEST_P(Listeners, TheLongestLimitOfIdlenessCutsNobodyOff) {
   EXPECT_FALSE(listener.try_accept());
   EXPECT_EQ(listener.info().cut_off, 0u);
   EXPECT_EQ(silent.near.receiver.next(Deadline::now()).status(), Status::kWouldBlock);
+}
+
+// It has its memory and its descriptor, too.
+TEST_P(Listeners, WhoIsCutOffHasItsPlaceUntilItIsClosed) {
+  Listener listener = listen("", {.connections = 1, .idle = milliseconds(1)});
+  std::optional<Ends> silent = meet(listener);
+  while (listener.info().cut_off == 0) {
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(5))));
+  }
+  auto second = std::async(std::launch::async, [this] { return call(); });
+  EXPECT_EQ(listener.accept(Deadline::after(milliseconds(150))).status(), Status::kTimedOut);
+  EXPECT_EQ(listener.info().connections, 1u);
+  EXPECT_EQ(listener.info().cut_off, 1u);
+  silent.reset();
+  const Connection near = next(listener);
+  const Connection far = second.get();
 }
 
 TEST_P(Listeners, WhoEndsNoMessageIsCutOff) {

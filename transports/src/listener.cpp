@@ -114,18 +114,18 @@ struct Listener::State {
     const auto now = Deadline::Clock::now();
     if (now < next_look) return;
     next_look = now + options.idle;
-    std::erase_if(inside, [&](const Inside& one) {
+    // Who was cut off takes its place as long as the program has its handles.
+    for (const Inside& one : inside) {
       const auto socket = one.socket.lock();
-      if (socket == nullptr) return false;
+      if (socket == nullptr || socket->was_cut()) continue;
       const auto waited = socket->waited();
       if (waited < options.idle) {
         next_look = std::min(next_look, now + (options.idle - waited));
-        return false;
+        continue;
       }
       socket->cut();
       ++cut_off;
-      return true;
-    });
+    }
   }
 
   // After each next(), which forgets a time that has passed, also one that look_after() has not
