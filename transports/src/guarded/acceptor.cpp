@@ -47,6 +47,26 @@ bool room_for_answer(NativeHandle any) noexcept {
 
 Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
                                                                const OpenOptions& options) {
+  // The name first: if it is taken, there is no need for memory.
+  auto listener = listen_at(url, options, SocketKind::kMessages, kBacklog, "a sender");
+  if (!listener) return std::move(listener).error();
+  PendingCleanup name(std::move(listener->cleanup));
+  auto acceptor = make(url, options, std::move(listener).value());
+  if (acceptor) (*acceptor)->listener_.cleanup = name.take();
+  return acceptor;
+}
+
+Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::over(UntrustedSocket socket,
+                                                               const Url& url,
+                                                               const OpenOptions& options) {
+  auto acceptor = make(url, options, {FdStream({}, FdStream::Direction::kRead), nullptr, {}});
+  if (acceptor) (*acceptor)->begin_handshake(std::move(socket));
+  return acceptor;
+}
+
+Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::make(const Url& url,
+                                                               const OpenOptions& options,
+                                                               ListeningSocket listener) {
   if (system_page_bytes() != kPartAlignment) {
     return Error{ErrorCode::kUnsupported, url.name() + ": guarded rings need pages of " +
                                               std::to_string(kPartAlignment) +
@@ -56,11 +76,6 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
                             url.options.readers.value_or(1)};
   const auto layout = record_ring::layout_for(params);
   if (!layout) return layout.error();
-  // The name first: if it is taken, there is no need for memory.
-  auto listener = listen_at(url, options, SocketKind::kMessages, kBacklog, "a sender");
-  if (!listener) return std::move(listener).error();
-  PendingCleanup name(std::move(listener->cleanup));
-
   SegmentOptions wishes = url.options.segment;
   // the socket's mode says which users may come in; what it hands over is open already
   wishes.mode = 0600;
@@ -75,11 +90,8 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::open(const Url& url,
   const auto fd = ring->open_description(Access::kReadOnly);
   if (!fd) return fd.error();
   OwnedFd ring_fd(*fd);
-  std::unique_ptr<GuardedAcceptor> acceptor(
-      new GuardedAcceptor(url, options.name, std::move(ring).value(), *parts, std::move(ring_fd),
-                          std::move(listener).value()));
-  acceptor->listener_.cleanup = name.take();
-  return acceptor;
+  return std::unique_ptr<GuardedAcceptor>(new GuardedAcceptor(
+      url, options.name, std::move(ring).value(), *parts, std::move(ring_fd), std::move(listener)));
 }
 
 GuardedAcceptor::~GuardedAcceptor() {
@@ -131,7 +143,11 @@ std::uint64_t GuardedAcceptor::start() const noexcept {
 }
 
 void GuardedAcceptor::service() noexcept {
-  if (!listener_.socket.is_open()) return;
+  if (listener_.socket.is_open()) accept_those_who_came();
+  std::erase_if(handshakes_, [&](PendingHandshake& handshake) { return advance(handshake); });
+}
+
+void GuardedAcceptor::accept_those_who_came() noexcept {
   // Not more in one call: those that are turned away can come again faster than that takes.
   for (std::size_t i = 0; i < kMaxHandshakes && handshakes_.size() < kMaxHandshakes; ++i) {
     accept_failed_ = !can_leak();
@@ -146,7 +162,6 @@ void GuardedAcceptor::service() noexcept {
     } catch (const std::bad_alloc&) {  // it finds its connection closed
     }
   }
-  std::erase_if(handshakes_, [&](PendingHandshake& handshake) { return advance(handshake); });
 }
 
 // Looks at the peer's credentials, and offers the ring.
@@ -255,14 +270,16 @@ void GuardedAcceptor::wait(Deadline deadline) noexcept {
 }
 
 void GuardedAcceptor::close() noexcept {
-  if (!listener_.socket.is_open()) return;
-  listener_.cleanup->run();
+  if (listener_.cleanup != nullptr && listener_.socket.is_open()) listener_.cleanup->run();
   listener_.close();
   handshakes_.clear();
   for (Attached& attached : attached_) attached.lock.reset();
 }
 
-bool GuardedAcceptor::at_its_name() const noexcept { return listener_.at_its_name(); }
+// Without one, it leads nowhere else.
+bool GuardedAcceptor::at_its_name() const noexcept {
+  return listener_.path.empty() || listener_.at_its_name();
+}
 
 void GuardedAcceptor::describe(ChannelInfo& info) const {
   info.memory = ring_.report();

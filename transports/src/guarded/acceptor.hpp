@@ -30,6 +30,10 @@ class GuardedAcceptor {
  public:
   // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
   static Result<std::unique_ptr<GuardedAcceptor>> open(const Url& url, const OpenOptions& options);
+  // Makes a ring without a name, for the one receiver at the other end of `socket`. Errors: those of
+  // Segment::create().
+  static Result<std::unique_ptr<GuardedAcceptor>> over(UntrustedSocket socket, const Url& url,
+                                                       const OpenOptions& options);
   ~GuardedAcceptor();
 
   // Accepts those that connect, and goes on with those on their way in. Never blocks.
@@ -66,6 +70,9 @@ class GuardedAcceptor {
 
   GuardedAcceptor(const Url& url, std::string name, Segment ring, const RecordParts& parts,
                   OwnedFd ring_fd, ListeningSocket listener);
+  static Result<std::unique_ptr<GuardedAcceptor>> make(const Url& url, const OpenOptions& options,
+                                                       ListeningSocket listener);
+  void accept_those_who_came() noexcept;
   void begin_handshake(UntrustedSocket socket);
   [[nodiscard]] bool advance(PendingHandshake& handshake) noexcept;
   [[nodiscard]] std::optional<GuardedJoinReply> admit(const PendingHandshake& handshake,

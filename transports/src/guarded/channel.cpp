@@ -1,5 +1,7 @@
 // shm+guarded: a record ring that its receiver can't write to. The sender makes it, and hands it
 // over a socket to those that it allows (guarded/wire.hpp).
+#include "guarded/channel.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <string>
@@ -7,8 +9,6 @@
 
 #include "endpoint/broadcast.hpp"
 #include "endpoint/record.hpp"
-#include "guarded/acceptor.hpp"
-#include "guarded/connector.hpp"
 #include "open/header_of.hpp"
 #include "open/open.hpp"
 #include "open/remove_name.hpp"
@@ -241,8 +241,20 @@ class GuardedSender final : public RecordSender {
   std::uint64_t pulses_ = 0;  // the other thread's
 };
 
-Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const Url& url,
-                                const OpenOptions& options) {
+// A receiver can wait for a successor of a sender that has left, but not of one whose ring it has:
+// the successor makes a ring of its own.
+Result<void> check_wishes(const Url& url, const OpenOptions& options) {
+  if (!url.options.await_successor && !options.await_successor) return {};
+  return Error{ErrorCode::kInvalidOption,
+               url.name() +
+                   ": a guarded ring ends with its sender, so its receiver can't wait for a "
+                   "successor (await_successor=1); open it anew when it has ended"};
+}
+
+}  // namespace
+
+Result<SenderParts> make_guarded_sender(std::unique_ptr<GuardedAcceptor> acceptor, const Url& url,
+                                        const OpenOptions& options) {
   auto producer = record_ring::Producer::attach(acceptor->parts());
   if (!producer) {
     acceptor->close();
@@ -261,8 +273,8 @@ Result<SenderParts> make_sender(std::unique_ptr<GuardedAcceptor> acceptor, const
   return parts;
 }
 
-Result<ReceiverParts> make_receiver(GuardedConnector connector, const Url& url,
-                                    const OpenOptions& options) {
+Result<ReceiverParts> make_guarded_receiver(GuardedConnector connector, const Url& url,
+                                            const OpenOptions& options) {
   const std::uint32_t header = connector.header_bytes();
   auto joined_ring = std::move(connector).join();
   // No receiver comes back to a part of a guarded ring: its name is for people alone.
@@ -273,22 +285,10 @@ Result<ReceiverParts> make_receiver(GuardedConnector connector, const Url& url,
       header);
 }
 
-// A receiver can wait for a successor of a sender that has left, but not of one whose ring it has:
-// the successor makes a ring of its own.
-Result<void> check_wishes(const Url& url, const OpenOptions& options) {
-  if (!url.options.await_successor && !options.await_successor) return {};
-  return Error{ErrorCode::kInvalidOption,
-               url.name() +
-                   ": a guarded ring ends with its sender, so its receiver can't wait for a "
-                   "successor (await_successor=1); open it anew when it has ended"};
-}
-
-}  // namespace
-
 Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& options) {
   auto acceptor = GuardedAcceptor::open(url, options);
   if (!acceptor) return std::move(acceptor).error();
-  return make_sender(std::move(acceptor).value(), url, options);
+  return make_guarded_sender(std::move(acceptor).value(), url, options);
 }
 
 Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& options) {
@@ -303,7 +303,7 @@ Result<ReceiverParts> open_guarded_receiver(const Url& url, const OpenOptions& o
         break;
       }
       if (*in) {
-        auto receiver = make_receiver(std::move(connector).value(), url, options);
+        auto receiver = make_guarded_receiver(std::move(connector).value(), url, options);
         // The sender died as soon as it had let us in: there may be another one.
         if (receiver || receiver.error().code != ErrorCode::kReplaced) return receiver;
         connector = Error{ErrorCode::kNotFound, std::move(receiver).error().message};
@@ -332,7 +332,7 @@ Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) 
   auto acceptor = GuardedAcceptor::open(url, options);
   if (!acceptor) return std::move(acceptor).error();
   GuardedAcceptor& served = **acceptor;
-  auto sender = make_sender(std::move(acceptor).value(), url, options);
+  auto sender = make_guarded_sender(std::move(acceptor).value(), url, options);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
     auto connector = GuardedConnector::connect(url, options.name);
@@ -341,7 +341,7 @@ Result<PairParts> open_guarded_pair(const Url& url, const OpenOptions& options) 
       served.service();
       const auto in = connector->step();
       if (!in) return in.error();
-      if (*in) return make_receiver(std::move(connector).value(), url, options);
+      if (*in) return make_guarded_receiver(std::move(connector).value(), url, options);
       if (limit.passed()) {
         return Error{ErrorCode::kNoDescriptors,
                      url.name() +

@@ -103,7 +103,12 @@ RecordConsumerPart& GuardedPart::consumer() noexcept {
 Result<GuardedConnector> GuardedConnector::connect(const Url& url, const std::string& name) {
   auto socket = connect_to(url, SocketKind::kMessages);
   if (!socket) return std::move(socket).error();
-  GuardedConnector connector(url, name, std::move(socket).value());
+  return over(std::move(socket).value(), url, name);
+}
+
+Result<GuardedConnector> GuardedConnector::over(FdStream socket, const Url& url,
+                                                const std::string& name) {
+  GuardedConnector connector(url, name, std::move(socket));
   const auto peer = credentials_of(url, connector.socket_.get());
   if (!peer) return peer.error();
   if (!is_allowed(url, *peer)) {

@@ -38,7 +38,11 @@ class GuardedConnector {
   // Connects. `name`, for people, stands in our part. Errors: kNotFound (no sender now),
   // kForeignOwner (a sender that the URL does not allow), kForeignObject, kPermission, kSystem.
   static Result<GuardedConnector> connect(const Url& url, const std::string& name);
+  // The same over a connection that there is.
+  static Result<GuardedConnector> over(FdStream socket, const Url& url, const std::string& name);
 
+  // To say something first; it blocks nothing.
+  [[nodiscard]] NativeHandle socket() const noexcept { return socket_.get(); }
   // Does what can be done now. True when it is in. Errors: kNotFound (the sender has gone),
   // kForeignOwner (it does not let us in), kBusy (it has a receiver), kBadMagic (it is no guarded
   // ring), kBadVersion, those of Segment::attach_fd() and record_ring::attach(), kCorrupt.
