@@ -48,6 +48,8 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"UnixDgramAbstract", "unix-dgram:", ChannelCase::Target::kAbstract, true, false},
     ChannelCase{"UnixAbstract", "unix:", ChannelCase::Target::kAbstract, true, false},
     ChannelCase{"Tcp", "tcp:", ChannelCase::Target::kPort, true, false},
+    // Both ends are on one machine, so it is a ring; and one side listens until they have met.
+    ChannelCase{"Auto", "auto:", ChannelCase::Target::kPort, true, true},
 };
 
 // The same with headers in front of their messages.
@@ -92,8 +94,10 @@ class ScratchDirectory {
 };
 
 inline std::string fresh_url(const ChannelCase& channel, const std::string& directory) {
-  if (channel.target == ChannelCase::Target::kPort) return free_tcp_url();
   std::string url(channel.scheme);
+  if (channel.target == ChannelCase::Target::kPort) {
+    return url + free_tcp_url().substr(std::string_view("tcp:").size());
+  }
   if (channel.target == ChannelCase::Target::kAbstract) url += "@" + unique_word();
   if (channel.target == ChannelCase::Target::kName) url += unique_word();
   if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + unique_word();

@@ -66,6 +66,7 @@ constexpr Kind kKinds[] = {
     {"Fifo", "fifo:", "", true},
     {"Unix", "unix:", "", true},
     {"Tcp", "tcp:", "", false},
+    {"Auto", "auto:", "capacity=4KiB", false},
 };
 
 class Idle : public ::testing::TestWithParam<Kind> {
@@ -75,7 +76,7 @@ class Idle : public ::testing::TestWithParam<Kind> {
 
   [[nodiscard]] std::string url() const {
     const Kind& kind = GetParam();
-    if (is("Tcp")) return free_tcp_url();
+    if (is("Tcp") || is("Auto")) return kind.scheme + free_tcp_url().substr(4);
     const std::string target = kind.path ? directory_.path() + "/ring" : unique_word();
     return kind.scheme + target;
   }

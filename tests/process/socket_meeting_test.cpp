@@ -138,7 +138,7 @@ TEST_P(SocketMeeting, ASilentVisitorTakesNobodysPlace) {
 TEST_P(SocketMeeting, GarbageIsTurnedAway) {
   const std::array<std::string, 4> garbage{
       "GET / HTTP/1.1\r\n\r\n", std::string("\xFE\xFF\xFF\x00", 4),
-      std::string("\xFA\xFF\xFF\xFF", 4), std::string(100'000, '\xFE')};
+      std::string("\xF0\xFF\xFF\xFF", 4), std::string(100'000, '\xFE')};
   expect_taken(url_, [&] {
     for (const std::string& bytes : garbage) {
       const RawSocket visitor(url_);

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "open/growing_pause.hpp"
+#include "open/listening_socket.hpp"
 #include "rondo/call.hpp"
 #include "rondo/core/out_of_memory.hpp"
 #include "rondo/transports/url.hpp"
@@ -58,7 +59,7 @@ std::string_view unfit(const Url& url, const OpenOptions& options) {
 Result<Names> names_of_service(std::string_view text, const OpenOptions& options) {
   const auto url = Url::parse(text);
   if (!url) return url.error();
-  if (url->target.empty() || url->scheme == Scheme::kFd || url->scheme == Scheme::kTcp) {
+  if (url->target.empty() || url->scheme == Scheme::kFd || detail::is_over_tcp(*url)) {
     return Error{
         ErrorCode::kInvalidUrl,
         url->name() +

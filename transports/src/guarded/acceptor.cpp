@@ -106,7 +106,8 @@ GuardedAcceptor::GuardedAcceptor(const Url& url, std::string name, Segment ring,
       ring_(std::move(ring)),
       parts_(parts),
       ring_fd_(std::move(ring_fd)),
-      listener_(std::move(listener)) {
+      listener_(std::move(listener)),
+      lets_others_in_(listener_.socket.is_open()) {
   ring_fd_.remember();
   handshakes_.reserve(kMaxHandshakes);
   attached_.resize(parts_.readers);
@@ -278,7 +279,12 @@ void GuardedAcceptor::close() noexcept {
 
 // Without one, it leads nowhere else.
 bool GuardedAcceptor::at_its_name() const noexcept {
-  return listener_.path.empty() || listener_.at_its_name();
+  return !lets_others_in_ || listener_.at_its_name();
+}
+
+std::optional<NativeHandle> GuardedAcceptor::closing() const noexcept {
+  if (lets_others_in_ || !attached_.front().lock) return std::nullopt;
+  return attached_.front().lock->file();
 }
 
 void GuardedAcceptor::describe(ChannelInfo& info) const {

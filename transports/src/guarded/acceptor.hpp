@@ -48,6 +48,10 @@ class GuardedAcceptor {
   // Whether a receiver is inside and lives; whether the one in place `reader` does. Ask the kernel.
   [[nodiscard]] Presence presence() const noexcept;
   [[nodiscard]] Presence presence(std::uint32_t reader) const noexcept;
+  // Whether receivers can come, and not only the one that was there when it was made.
+  [[nodiscard]] bool lets_others_in() const noexcept { return lets_others_in_; }
+  // Where it lets no others in: the file that the one inside has locked.
+  [[nodiscard]] std::optional<NativeHandle> closing() const noexcept;
   [[nodiscard]] const RecordParts& parts() const noexcept { return parts_; }
   [[nodiscard]] bool at_its_name() const noexcept;
   void describe(ChannelInfo& info) const;
@@ -86,6 +90,7 @@ class GuardedAcceptor {
   RecordParts parts_;
   OwnedFd ring_fd_;  // open for reading: what is handed over
   ListeningSocket listener_;
+  const bool lets_others_in_;
   std::vector<PendingHandshake> handshakes_;
   std::vector<Attached> attached_;  // one for each reader of the ring
   std::uint64_t admissions_ = 0;

@@ -36,6 +36,11 @@ class GuardedSenderMembership final : public Membership {
     return acceptor_.presence();
   }
   Presence reader(std::uint32_t i) noexcept override { return acceptor_.presence(i); }
+  // One that comes in is looked for besides; so it is about that one alone.
+  std::uint64_t peer_pulse() const noexcept override {
+    return !acceptor_.lets_others_in() && acceptor_.presence() == Presence::kAbsent ? 2 : 0;
+  }
+  std::optional<NativeHandle> closing() const noexcept override { return acceptor_.closing(); }
   bool peer_joined() noexcept override { return acceptor_.admissions() != 0; }
   std::uint64_t join_count() noexcept override { return acceptor_.admissions(); }
   bool damaged() const noexcept override { return false; }  // sealed
@@ -80,7 +85,7 @@ class GuardedSender final : public RecordSender {
     return ring_.would_wake(notifier);
   }
   // A receiver may wait to be let in all the time.
-  bool looks() const noexcept override { return true; }
+  bool looks() const noexcept override { return acceptor_->lets_others_in(); }
   void look(Notifier& notifier) noexcept override { look_for_receivers(notifier); }
 
   Status flush(record_ring::Producer& producer, Notifier& notifier,
@@ -151,7 +156,10 @@ class GuardedSender final : public RecordSender {
   }
   bool disarm() noexcept override { return ring_.disarm(); }
   // No other can let a receiver in: so it is to look each time.
+  bool has_pulse() const noexcept override { return acceptor_->lets_others_in(); }
   std::uint64_t pulse() noexcept override { return ++pulses_; }
+  std::uint64_t deaths() noexcept override { return ring_.deaths(); }
+  std::optional<NativeHandle> closing() const noexcept override { return ring_.closing(); }
   void expect_news() noexcept override {
     pacer_.hurry();
     ring_.expect_news();

@@ -10,6 +10,7 @@
 // frame without meaning).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -24,8 +25,25 @@ enum class Hello : std::uint32_t {
   kSends = kHello,
   kReceives = 0xFFFFFFFC,
   kBoth = 0xFFFFFFFB,
+  // The same of auto:, whose two sides have more to say (auto.cpp).
+  kSendsEitherWay = 0xFFFFFFFA,
+  kReceivesEitherWay = 0xFFFFFFF9,
 };
 inline constexpr std::size_t kHelloBytes = sizeof(Hello);
+
+inline constexpr std::array kHellos{Hello::kSends, Hello::kReceives, Hello::kBoth,
+                                    Hello::kSendsEitherWay, Hello::kReceivesEitherWay};
+
+// What a side that does `ours`, one of the first three, says of a channel at `url`.
+[[nodiscard]] inline Hello hello_at(const Url& url, Hello ours) noexcept {
+  if (url.scheme != Scheme::kAuto) return ours;
+  return ours == Hello::kSends ? Hello::kSendsEitherWay : Hello::kReceivesEitherWay;
+}
+// Whether one that says so can be the other side of a channel at `url`.
+[[nodiscard]] inline bool is_of(Hello hello, const Url& url) noexcept {
+  const bool either_way = hello == Hello::kSendsEitherWay || hello == Hello::kReceivesEitherWay;
+  return either_way == (url.scheme == Scheme::kAuto);
+}
 
 [[nodiscard]] inline bool has_handshake(const Url& url) noexcept {
   return url.options.framing == Framing::kRondo;
@@ -33,7 +51,7 @@ inline constexpr std::size_t kHelloBytes = sizeof(Hello);
 
 enum class Answer : std::uint8_t {
   kConfirmed = 0x52,
-  kWrongSide = 0x53,     // both would send, or both would receive
+  kWrongSide = 0x53,     // both would send, or both would receive; or only one is of auto:
   kNotPermitted = 0x54,  // to that user
   kFull = 0x55,          // as many as may be are connected already
 };

@@ -34,11 +34,8 @@ constexpr std::chrono::seconds kAnswerOfOne{1};
 constexpr std::chrono::seconds kLongestAnswerOfOne{64};
 
 std::string_view other_side_of(Hello ours) noexcept {
-  switch (ours) {
-    case Hello::kSends: return "a receiver";
-    case Hello::kReceives: return "a sender";
-    case Hello::kBoth: break;
-  }
+  if (ours == Hello::kSends) return "a receiver";
+  if (ours == Hello::kReceives) return "a sender";
   return "a listener";
 }
 
@@ -71,7 +68,8 @@ Result<Call> call(const Url& url, const OpenOptions& options, Hello ours, Addres
     }
     made.peer.process = {credentials->process, credentials->user, credentials->group};
   }
-  if (has_handshake(url) && !send_now(fd, std::as_bytes(std::span(&ours, 1)))) {
+  const Hello hello = hello_at(url, ours);
+  if (has_handshake(url) && !send_now(fd, std::as_bytes(std::span(&hello, 1)))) {
     return Error{ErrorCode::kNotFound, url.name() + " was closed at once"};
   }
   return made;
@@ -98,7 +96,7 @@ Result<bool> await_answer(const Url& url, const OpenOptions& options, Hello ours
 // Waits for one that does the opposite of what we do.
 Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& url,
                               const OpenOptions& options, Hello ours) {
-  const Hello opposite = ours == Hello::kSends ? Hello::kReceives : Hello::kSends;
+  const Hello opposite = hello_at(url, ours == Hello::kSends ? Hello::kReceives : Hello::kSends);
   const auto judge = [&](Hello hello, const Peer&) {
     const bool fits = hello == opposite || !has_handshake(url);
     return fits ? Answer::kConfirmed : Answer::kWrongSide;
@@ -125,33 +123,6 @@ Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& ur
   }
 }
 
-Result<Meeting> meet(const Url& url, const OpenOptions& options, Hello ours) {
-  const bool listens = url.options.listen.value_or(ours == Hello::kReceives);
-  return listens ? await_peer(url, options, ours) : connect_to_peer(url, options, ours);
-}
-
-// The handles' ends over a connection.
-Result<SenderParts> make_sender(Meeting met, const OpenOptions& options) {
-  if (kind_of(met.url) == SocketKind::kMessages) {
-    auto packets = packets_over(FdStream(std::move(met.socket), Direction::kWrite), met.url);
-    if (!packets) return std::move(packets).error();
-    return make_packet_sender(std::move(packets).value(), {}, met.url, options);
-  }
-  auto socket = socket_of(met.url, std::move(met.socket), Hello::kSends);
-  return make_stream_sender(std::make_unique<SocketStream>(std::move(socket), Direction::kWrite),
-                            {}, met.url, options);
-}
-Result<ReceiverParts> make_receiver(Meeting met, const OpenOptions& options) {
-  if (kind_of(met.url) == SocketKind::kMessages) {
-    auto packets = packets_over(FdStream(std::move(met.socket), Direction::kRead), met.url);
-    if (!packets) return std::move(packets).error();
-    return make_packet_receiver(std::move(packets).value(), {}, met.url, options);
-  }
-  auto socket = socket_of(met.url, std::move(met.socket), Hello::kReceives);
-  return make_stream_receiver(std::make_unique<SocketStream>(std::move(socket), Direction::kRead),
-                              {}, met.url, options);
-}
-
 }  // namespace
 
 Result<bool> judge(const Url& url, Answer answer, Hello ours) {
@@ -161,7 +132,7 @@ Result<bool> judge(const Url& url, Answer answer, Hello ours) {
     case Answer::kWrongSide:
       return Error{ErrorCode::kInvalidOption, url.name() + " does not need what this side is; " +
                                                   std::string(other_side_of(ours)) +
-                                                  " has to be there"};
+                                                  " has to be there, by the same scheme"};
     case Answer::kNotPermitted:
       return Error{ErrorCode::kForeignOwner,
                    url.name() +
@@ -222,19 +193,45 @@ Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello our
   return Meeting{std::move(arrival->socket), std::move(arrival->peer), door.reception->url()};
 }
 
+Result<Meeting> meet_peer(const Url& url, const OpenOptions& options, Hello ours) {
+  const bool listens = url.options.listen.value_or(ours == Hello::kReceives);
+  return listens ? await_peer(url, options, ours) : connect_to_peer(url, options, ours);
+}
+
+Result<SenderParts> make_socket_sender(Meeting met, const OpenOptions& options) {
+  if (kind_of(met.url) == SocketKind::kMessages) {
+    auto packets = packets_over(FdStream(std::move(met.socket), Direction::kWrite), met.url);
+    if (!packets) return std::move(packets).error();
+    return make_packet_sender(std::move(packets).value(), {}, met.url, options);
+  }
+  auto socket = socket_of(met.url, std::move(met.socket), Hello::kSends);
+  return make_stream_sender(std::make_unique<SocketStream>(std::move(socket), Direction::kWrite),
+                            {}, met.url, options);
+}
+Result<ReceiverParts> make_socket_receiver(Meeting met, const OpenOptions& options) {
+  if (kind_of(met.url) == SocketKind::kMessages) {
+    auto packets = packets_over(FdStream(std::move(met.socket), Direction::kRead), met.url);
+    if (!packets) return std::move(packets).error();
+    return make_packet_receiver(std::move(packets).value(), {}, met.url, options);
+  }
+  auto socket = socket_of(met.url, std::move(met.socket), Hello::kReceives);
+  return make_stream_receiver(std::make_unique<SocketStream>(std::move(socket), Direction::kRead),
+                              {}, met.url, options);
+}
+
 Result<SenderParts> open_socket_sender(const Url& url, const OpenOptions& options) {
-  auto met = meet(url, options, Hello::kSends);
+  auto met = meet_peer(url, options, Hello::kSends);
   if (!met) return std::move(met).error();
-  return make_sender(std::move(met).value(), options);
+  return make_socket_sender(std::move(met).value(), options);
 }
 
 Result<ReceiverParts> open_socket_receiver(const Url& url, const OpenOptions& options) {
-  auto met = meet(url, options, Hello::kReceives);
+  auto met = meet_peer(url, options, Hello::kReceives);
   if (!met) return std::move(met).error();
-  return make_receiver(std::move(met).value(), options);
+  return make_socket_receiver(std::move(met).value(), options);
 }
 
-Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
+Result<MetPair> meet_oneself(const Url& url, const OpenOptions& options) {
   auto opened = Reception::open(url, options, {}, kMeetingBacklog, "a receiver");
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
@@ -260,11 +257,16 @@ Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
   if (!*confirmed) {
     return Error{ErrorCode::kBusy, found.name() + ": another sender has come in between"};
   }
-  auto sender = make_sender({std::move(made->socket), {}, found}, options);
+  return MetPair{{std::move(made->socket), {}, found}, {std::move(arrival->socket), {}, found}};
+}
+
+Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {
+  auto met = meet_oneself(url, options);
+  if (!met) return std::move(met).error();
+  auto sender = make_socket_sender(std::move(met->sender), options);
   if (!sender) return std::move(sender).error();
-  return make_pair(std::move(sender).value(), [&] {
-    return make_receiver({std::move(arrival->socket), {}, found}, options);
-  });
+  return make_pair(std::move(sender).value(),
+                   [&] { return make_socket_receiver(std::move(met->receiver), options); });
 }
 
 Result<void> remove_unix_socket(const Url& url, bool even_if_used) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "endpoint/backend.hpp"
 #include "open/handshake.hpp"
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/result.hpp"
@@ -33,6 +34,19 @@ struct Meeting {
 // What an answer to a hello says: whether the other side is there for this one, for now. Errors:
 // kInvalidOption, kForeignOwner, kForeignObject.
 [[nodiscard]] Result<bool> judge(const Url& url, Answer answer, Hello ours);
+
+// By `url`, one of the two. `ours`: kSends or kReceives.
+[[nodiscard]] Result<Meeting> meet_peer(const Url& url, const OpenOptions& options, Hello ours);
+// Both sides, in one thread.
+struct MetPair {
+  Meeting sender;
+  Meeting receiver;
+};
+[[nodiscard]] Result<MetPair> meet_oneself(const Url& url, const OpenOptions& options);
+
+// The handles' ends over a connection.
+[[nodiscard]] Result<SenderParts> make_socket_sender(Meeting met, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> make_socket_receiver(Meeting met, const OpenOptions& options);
 
 // The socket of a connection of bytes, as this side uses it.
 [[nodiscard]] std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours);

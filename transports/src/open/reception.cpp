@@ -40,8 +40,7 @@ bool is_want(int error) noexcept {
 // Whether the bytes are a hello's, as far as they go.
 bool may_be_hello(std::span<const std::byte> bytes) noexcept {
   return std::ranges::any_of(
-      std::array{Hello::kSends, Hello::kReceives, Hello::kBoth},
-      [&](Hello hello) { return std::memcmp(&hello, bytes.data(), bytes.size()) == 0; });
+      kHellos, [&](Hello hello) { return std::memcmp(&hello, bytes.data(), bytes.size()) == 0; });
 }
 
 }  // namespace
@@ -239,7 +238,8 @@ std::optional<Arrival> Reception::confirm(Visitor& visitor, const Judge& judge) 
   // One that has given up in the meantime is none.
   std::array<std::byte, 1> any{};
   const bool gone = receive_now(visitor.socket.get(), any, true) == 0;
-  const Answer answer = gone ? Answer::kFull : judge(hello, visitor.peer);
+  Answer answer = Answer::kFull;
+  if (!gone) answer = is_of(hello, url_) ? judge(hello, visitor.peer) : Answer::kWrongSide;
   const bool told = send_byte(visitor.socket.get(), static_cast<std::byte>(answer));
   if (answer == Answer::kConfirmed && told) {
     return Arrival{std::move(visitor.socket), hello, std::move(visitor.peer)};

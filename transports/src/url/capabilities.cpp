@@ -74,6 +74,13 @@ Capabilities capabilities(const Url& url) noexcept {
       can.between_hosts = true;
       return can;
     }
+    // What both the socket and the ring can.
+    case Scheme::kAuto: {
+      Capabilities can = of_stream(url.options, false);
+      can.between_hosts = true;
+      can.own_descriptor = false;
+      return can;
+    }
     case Scheme::kUnixSeqpacket: {
       Capabilities can = of_stream(url.options, true);
       can.keeps_boundaries = true;

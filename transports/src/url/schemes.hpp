@@ -142,6 +142,15 @@ inline constexpr std::array kSchemes{
               std::nullopt,
               "TCP, neither authenticated nor encrypted: whoever reaches the port can be the other "
               "side; :PORT is every address of this machine, port 0 of a listener any free one"},
+    SchemeRow{Scheme::kAuto,
+              "auto",
+              "//HOST:PORT",
+              check_host_port,
+              {},
+              "capacity header wait listen keepalive uid gid wake_every wake_bytes wake_after",
+              std::nullopt,
+              "tcp:// that becomes a ring in shared memory where both ends are on one machine and "
+              "may see each other: of one user, or of those that uid= and gid= name"},
     SchemeRow{Scheme::kMq,
               "mq",
               "/NAME",

@@ -21,6 +21,9 @@
 //   tcp://HOST:PORT         TCP, neither authenticated nor encrypted: whoever reaches the port can
 //                           be the other side; :PORT is every address of this machine, port 0 of a
 //                           listener any free one
+//   auto://HOST:PORT        tcp:// that becomes a ring in shared memory where both ends are on one
+//                           machine and may see each other: of one user, or of those that uid= and
+//                           gid= name
 //   mq:/NAME                a POSIX message queue
 //   sysv:KEY                a System V message queue, by its key: a number, decimal or with 0x, and
 //                           not 0
@@ -110,10 +113,10 @@
 //                                              node, such as 0)
 //   uid                shm+guarded unix        users whose processes are let in beside our own
 //                      unix-seqpacket          user's (numbers of users or groups with commas
-//                      unix-dgram              between them, such as 1000,1001)
+//                      unix-dgram auto         between them, such as 1000,1001)
 //   gid                shm+guarded unix        groups whose processes are let in beside our own
 //                      unix-seqpacket          user's (numbers of users or groups with commas
-//                      unix-dgram              between them, such as 1000,1001)
+//                      unix-dgram auto         between them, such as 1000,1001)
 //   readers            shm shm+guarded file    receivers at once, each of which gets every message;
 //                      inproc; kind=record     default 1 (a number from 1 to 64)
 //                      frames
@@ -139,9 +142,9 @@
 //                                              with each message, and by none in between (a time
 //                                              such as 100us, 5ms or 1s)
 //   listen             unix unix-seqpacket tcp whether this side waits for the other one to
-//                                              connect; default: a receiver does, a sender
+//                      auto                    connect; default: a receiver does, a sender
 //                                              connects; one says 1, the other one 0 (0 or 1)
-//   keepalive          tcp                     after about so long a machine at the other end that
+//   keepalive          tcp auto                after about so long a machine at the other end that
 //                                              does not answer counts as lost; default 30; 0: never
 //                                              asked, which the system finds out in its own time or
 //                                              not at all (a number of seconds from 15 to 32767, or
@@ -182,7 +185,8 @@ enum class Scheme : std::uint8_t {
   kTcp,
   kMq,
   kSysv,
-  kUnixDgram
+  kUnixDgram,
+  kAuto
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;
