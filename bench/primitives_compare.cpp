@@ -10,6 +10,10 @@
 // processes; of a shared mutex, to write and to read, beside a process-shared pthread_rwlock_t; and
 // of a spin mutex beside a process-shared pthread_spinlock_t
 //
+// And of a barrier beside a process-shared pthread_barrier_t: alone, one of a single party, who
+// never waits; between two processes, how many phases they pass in a second, each of which waits
+// for the other one.
+//
 // Not measured: who waits how long (fairness), more than two processes. All take turns, sample by
 // sample; ratios within a round.
 //
@@ -35,6 +39,7 @@
 #include <utility>
 #include <vector>
 
+#include "rondo/sync/barrier.hpp"
 #include "rondo/sync/mutex.hpp"
 #include "rondo/sync/named.hpp"
 #include "rondo/sync/semaphore.hpp"
@@ -129,16 +134,39 @@ class PthreadRwlock {
   pthread_rwlock_t* lock_;
 };
 
+class PthreadBarrier {
+ public:
+  explicit PthreadBarrier(std::uint32_t parties) : barrier_(map_shared<pthread_barrier_t>()) {
+    pthread_barrierattr_t attributes;
+    pthread_barrierattr_init(&attributes);
+    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (pthread_barrier_init(barrier_, &attributes, parties) != 0) fail("pthread_barrier_init");
+  }
+  PthreadBarrier(const PthreadBarrier&) = delete;
+  PthreadBarrier& operator=(const PthreadBarrier&) = delete;
+  ~PthreadBarrier() { munmap(barrier_, sizeof *barrier_); }
+  void join() {}
+  void meet() {
+    const int result = pthread_barrier_wait(barrier_);
+    if (result != 0 && result != PTHREAD_BARRIER_SERIAL_THREAD) fail("pthread_barrier_wait");
+  }
+
+ private:
+  pthread_barrier_t* barrier_;
+};
+
 // One handle in each process, as a forked child has no part in its parent's.
 template <class Primitive>
 class Ours {
  public:
-  explicit Ours(std::string_view what) : url_(fmt::format("shm:compare.{}.{}", what, getpid())) {
+  // `count`: what the part begins with, if with anything.
+  explicit Ours(std::string_view what, std::uint32_t count = 1)
+      : url_(fmt::format("shm:compare.{}.{}", what, getpid())), count_(count) {
     join();
   }
   void join() {
-    const auto begin = [](auto& part) {
-      if constexpr (requires { part.begin(1); }) part.begin(1);
+    const auto begin = [this](auto& part) {
+      if constexpr (requires { part.begin(count_); }) part.begin(count_);
     };
     auto opened = sync::named<Primitive>(url_, {.begin = begin});
     if (!opened) fail(opened.error().message);
@@ -161,6 +189,7 @@ class Ours {
 
  protected:
   std::string url_;
+  std::uint32_t count_;
   std::unique_ptr<sync::Named<Primitive>> mine_;
 };
 
@@ -172,12 +201,29 @@ class OursToRead : public Ours<sync::shared_mutex> {
   void unlock() { mine_->unlock_shared(); }
 };
 
-template <class Mutex>
-double alone(Mutex& mutex) {
+class OurBarrier : public Ours<sync::barrier> {
+ public:
+  explicit OurBarrier(std::uint32_t parties) : Ours("barrier", parties) {}
+  void meet() {
+    if (mine_->arrive_and_wait() != sync::BarrierResult::kDone) fail("arrive_and_wait");
+  }
+};
+
+template <class T>
+constexpr bool kMeets = requires(T& barrier) {
+  barrier.meet();
+};
+
+template <class Primitive>
+double alone(Primitive& primitive) {
   const auto start = Clock::now();
   for (std::uint64_t i = 0; i < kPairs; ++i) {
-    mutex.lock();
-    mutex.unlock();
+    if constexpr (kMeets<Primitive>) {
+      primitive.meet();
+    } else {
+      primitive.lock();
+      primitive.unlock();
+    }
   }
   return seconds_since(start) * 1e9 / static_cast<double>(kPairs);
 }
@@ -187,16 +233,41 @@ struct Race {
   std::atomic<bool> stop{false};
   alignas(kSharingRange) std::atomic<std::uint64_t> turns{0};  // of both, in the end
   alignas(kSharingRange) std::uint64_t count = 0;              // guarded
+  alignas(kSharingRange) std::atomic<std::uint64_t> last{0};   // phase of a barrier; 0: not yet
 };
+
+void begin_together(Race& race, int core) {
+  pin_to(core);
+  race.ready.fetch_add(1);
+  while (race.ready.load() != 2) cpu_relax();
+}
+
+// The first process says one phase before which the last is: the other one reads that in time, as
+// the barrier orders it.
+template <class Barrier>
+void meet(Barrier& barrier, Race& race, int core, int work, bool real_time) {
+  const RealTime high(real_time);
+  begin_together(race, core);
+  const auto start = Clock::now();
+  std::uint64_t phase = 0;
+  do {
+    ++phase;
+    barrier.meet();
+    for (int i = 0; i < work; ++i) cpu_relax();
+    if (core == 0 && phase % 64 == 0 && race.last.load(std::memory_order_relaxed) == 0 &&
+        Clock::now() - start >= kContended) {
+      race.last.store(phase + 1, std::memory_order_relaxed);
+    }
+  } while (phase != race.last.load(std::memory_order_relaxed));
+  if (core == 0) race.turns = phase;
+}
 
 // Both processes do this, until the first one says so; `work`: turns of their own between two
 // pairs.
 template <class Mutex>
 void contend(Mutex& mutex, Race& race, int core, int work, bool real_time) {
-  pin_to(core);
   const RealTime high(real_time);
-  race.ready.fetch_add(1);
-  while (race.ready.load() != 2) cpu_relax();
+  begin_together(race, core);
   const auto start = Clock::now();
   std::uint64_t turn = 0;
   for (; !race.stop.load(std::memory_order_relaxed); ++turn) {
@@ -213,14 +284,21 @@ void contend(Mutex& mutex, Race& race, int core, int work, bool real_time) {
   race.turns += turn;
 }
 
-template <class Mutex>
-double contended(Mutex& mutex, int work, bool real_time) {
+template <class Primitive>
+double contended(Primitive& primitive, int work, bool real_time) {
   Race* race = map_shared<Race>();
+  const auto take_part = [&](int core) {
+    if constexpr (kMeets<Primitive>) {
+      meet(primitive, *race, core, work, real_time);
+    } else {
+      contend(primitive, *race, core, work, real_time);
+    }
+  };
   const pid_t child = fork_child();
   if (child < 0) fail("fork");
   if (child == 0) {
-    mutex.join();
-    contend(mutex, *race, 1, work, real_time);
+    primitive.join();
+    take_part(1);
     std::_Exit(0);
   }
   // A thread, so that this one's core and priority stay.
@@ -228,7 +306,7 @@ double contended(Mutex& mutex, int work, bool real_time) {
   std::thread here([&] {
     while (race->ready.load() != 1) std::this_thread::sleep_for(std::chrono::microseconds(50));
     const auto start = Clock::now();
-    contend(mutex, *race, 0, work, real_time);
+    take_part(0);
     seconds = seconds_since(start);
   });
   here.join();
@@ -244,6 +322,8 @@ struct Entry {
   Role role;
   std::function<double()> alone;
   std::function<double(int, bool)> contended;
+  std::string question = "lock";
+  std::string unit = "pairs/s";
   std::vector<Samples*> samples{};
 };
 
@@ -251,6 +331,20 @@ template <class Mutex>
 Entry entry(const std::string& name, Role role, Mutex& mutex) {
   return {name, role, [&] { return alone(mutex); },
           [&](int work, bool real_time) { return contended(mutex, work, real_time); }};
+}
+
+// A new one each time: the seat of a process that has ended is not free again.
+template <class Barrier>
+Entry barrier_entry(const std::string& name, Role role) {
+  const auto alone_once = [] {
+    Barrier of_one(1);
+    return alone(of_one);
+  };
+  const auto contended_once = [](int work, bool real_time) {
+    Barrier of_two(2);
+    return contended(of_two, work, real_time);
+  };
+  return {name, role, alone_once, contended_once, "barrier", "phases/s"};
 }
 
 int main(int argc, char** argv) {
@@ -279,16 +373,18 @@ int main(int argc, char** argv) {
                              entry("rondo shared_mutex, to read", Role::kOurs, our_shared_to_read),
                              entry("pthread_rwlock_t, to read", Role::kRival, rwlock_to_read),
                              entry("rondo spin_mutex", Role::kOurs, our_spin),
-                             entry("pthread_spinlock_t", Role::kRival, spinlock)};
+                             entry("pthread_spinlock_t", Role::kRival, spinlock),
+                             barrier_entry<OurBarrier>("rondo barrier", Role::kOurs),
+                             barrier_entry<PthreadBarrier>("pthread_barrier_t", Role::kRival)};
   Results results("primitives_compare");
   constexpr int kWork[] = {0, 20};
   for (Entry& each : entries) {
-    each.samples.push_back(
-        &results.add({"lock_alone", each.name, each.role, nlohmann::json::object(), "ns", false}));
+    each.samples.push_back(&results.add(
+        {each.question + "_alone", each.name, each.role, nlohmann::json::object(), "ns", false}));
     if (each.role == Role::kFloor) continue;
     for (const int work : kWork) {
       each.samples.push_back(&results.add(
-          {"lock_contended", each.name, each.role, {{"work", work}}, "pairs/s", true}));
+          {each.question + "_contended", each.name, each.role, {{"work", work}}, each.unit, true}));
     }
   }
   // So that the C library takes this for a program with threads.
@@ -297,7 +393,7 @@ int main(int argc, char** argv) {
     while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   });
   {
-    Rounds rounds("primitives_compare", options.rounds, options.seconds, 31);
+    Rounds rounds("primitives_compare", options.rounds, options.seconds, 37);
     while (rounds.next()) {
       for (Entry& each : entries) {
         rounds.question();
