@@ -240,7 +240,9 @@ TEST(ChannelHeader, EachOfSeveralReadersGetsThem) {
   const std::string word = unique_word();
   const std::pair<std::string, std::size_t> channels[] = {
       {"shm:" + word + "?capacity=4KiB&readers=3", 3},
+      {"inproc:" + word + "?capacity=4KiB&readers=3", 3},
       {"shm:" + word + "f?kind=frames&frames=8&frame_size=4KiB&readers=3", 3},
+      {"inproc:" + word + "f?kind=frames&frames=8&frame_size=4KiB&readers=3", 3},
       {"mq:/" + word + "?slots=8&slot_size=4KiB", 1},
       {"sysv:" + std::to_string(unique_key()) + "?wait=park", 1}};
   for (const auto& [url, count] : channels) {
