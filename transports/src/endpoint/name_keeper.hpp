@@ -1,5 +1,5 @@
-// What keeps the name of a ring that lies in memory of this process: inproc: has a table of its own,
-// and the segment no name.
+// What keeps the name of a ring that lies in memory of this process: inproc: has a table of its
+// own, and the segment no name.
 #pragma once
 
 #include <mutex>
