@@ -34,12 +34,15 @@ namespace rondo::inline RONDO_ABI {
 //   offset  size  field            meaning
 //        0     8  version          values ever stored; 0: none yet
 //      128     4  change_notifier  rung when version moved
+//      136     8  awaiting         waiters that may sleep from now on, a bit each; written by them
 struct LatestWriterPart {
   alignas(kSharingRange) Atomic<std::uint64_t> version;
   alignas(kSharingRange) BellNotifier change_notifier;
+  Atomic<std::uint64_t> awaiting;
 };
 static_assert(offsetof(LatestWriterPart, version) == 0);
 static_assert(offsetof(LatestWriterPart, change_notifier) == 128);
+static_assert(offsetof(LatestWriterPart, awaiting) == 136);
 static_assert(sizeof(LatestWriterPart) == 256);
 static_assert(std::is_standard_layout_v<LatestWriterPart>);
 static_assert(std::is_trivially_destructible_v<LatestWriterPart>);
@@ -67,6 +70,7 @@ struct LatestParams {
   std::uint32_t buffers = 4;
   std::uint32_t waiters = 0;      // readers that may sleep until the value changes
   std::uint64_t instance_id = 0;  // 0: a random one
+  std::uint64_t type_tag = 0;     // segment_header.hpp
 };
 
 // Where the parts lie, in bytes from the segment's start.

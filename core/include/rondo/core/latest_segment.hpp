@@ -48,7 +48,8 @@ auto latest<T>::create(std::span<std::byte> memory, const LatestParams& params) 
                           .slot_bytes = sizeof(T),
                           .participants = layout->participants,
                           .total_bytes = layout->total_bytes,
-                          .instance_id = params.instance_id};
+                          .instance_id = params.instance_id,
+                          .type_tag = params.type_tag};
   if (auto begun = detail::begin_ring(memory, geometry); !begun) return begun.error();
   new (memory.data() + layout->writer) LatestWriterPart{};
   auto* words = memory.data() + layout->values;

@@ -14,7 +14,8 @@
 //       56     4  slot_bytes        0 where records have sizes of their own
 //       60     4  participants      entries in the participant table
 //       64     8  created_unix_ns   when, for people
-//       72  4024  (zero)
+//       72     8  type_tag          a number of the user's for the type of the messages; 0: none
+//       80  4016  (zero)
 //
 // The creator writes all of it before the segment has a name; it is never written afterwards. The
 // participant table follows at kParticipantTable (participants.hpp). Where everything else lies is
@@ -131,6 +132,7 @@ struct SegmentHeader {
   Atomic<std::uint32_t> slot_bytes;
   Atomic<std::uint32_t> participants;
   Atomic<std::uint64_t> created_unix_ns;
+  Atomic<std::uint64_t> type_tag;
 };
 static_assert(offsetof(SegmentHeader, layout_version) == 8);
 static_assert(offsetof(SegmentHeader, kind) == 12);
@@ -143,7 +145,8 @@ static_assert(offsetof(SegmentHeader, capacity) == 48);
 static_assert(offsetof(SegmentHeader, slot_bytes) == 56);
 static_assert(offsetof(SegmentHeader, participants) == 60);
 static_assert(offsetof(SegmentHeader, created_unix_ns) == 64);
-static_assert(sizeof(SegmentHeader) == 72);
+static_assert(offsetof(SegmentHeader, type_tag) == 72);
+static_assert(sizeof(SegmentHeader) == 80);
 static_assert(std::is_standard_layout_v<SegmentHeader>);
 static_assert(std::is_trivially_destructible_v<SegmentHeader>);
 
@@ -157,6 +160,7 @@ struct Geometry {
   std::uint64_t total_bytes = 0;
   std::uint64_t instance_id = 0;
   std::uint64_t created_unix_ns = 0;  // initialise_header() fills in the present if it is 0
+  std::uint64_t type_tag = 0;         // the rings don't look at it
 };
 
 // Writes everything but the magic into the first page of `segment`, which is zero, aligned to
@@ -179,6 +183,7 @@ inline void initialise_header(std::span<std::byte> segment, const Geometry& geom
   header->participants.store(geometry.participants, kRelaxed);
   const bool now = geometry.created_unix_ns == 0;
   header->created_unix_ns.store(now ? unix_nanoseconds() : geometry.created_unix_ns, kRelaxed);
+  header->type_tag.store(geometry.type_tag, kRelaxed);
 }
 
 // Declares the segment finished: it will pass check_header() from now on.
@@ -315,7 +320,8 @@ namespace detail {
                           .feature_bits = header->feature_bits.load(kRelaxed),
                           .total_bytes = header->total_bytes.load(kRelaxed),
                           .instance_id = header->instance_id.load(kRelaxed),
-                          .created_unix_ns = header->created_unix_ns.load(kRelaxed)};
+                          .created_unix_ns = header->created_unix_ns.load(kRelaxed),
+                          .type_tag = header->type_tag.load(kRelaxed)};
   if (auto ours = detail::check_kind(geometry.kind, version, expected, name); !ours) {
     return ours.error();
   }

@@ -113,6 +113,7 @@ struct SpscParams {
   std::uint32_t slot_bytes = 0;    // of raw slots: a multiple of 8; of others 0, or their size
   std::uint32_t participants = 0;  // entries in the participant table
   std::uint64_t instance_id = 0;   // 0: a random one
+  std::uint64_t type_tag = 0;      // segment_header.hpp
 };
 
 namespace detail {

@@ -80,7 +80,8 @@ auto spsc_ring<T>::create(std::span<std::byte> memory, const SpscParams& params)
                           .slot_bytes = slot_bytes,
                           .participants = params.participants,
                           .total_bytes = layout->total_bytes,
-                          .instance_id = params.instance_id};
+                          .instance_id = params.instance_id,
+                          .type_tag = params.type_tag};
   const std::size_t alignment = max_of(kSharingRange, alignof(Element));
   if (auto begun = detail::begin_ring(memory, geometry, alignment); !begun) return begun.error();
   new (memory.data() + layout->producer) SpscProducerPart{};
