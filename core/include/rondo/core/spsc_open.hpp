@@ -34,12 +34,9 @@ namespace detail {
 // A ring that says nothing else has as many slots as these bytes hold, and two at least.
 inline constexpr std::uint64_t kDefaultSpscBytes = std::uint64_t{1} << 20;
 
-template <class T, class Handle>
-[[nodiscard]] Result<Opened<spsc_ring<T>, Handle>> open_spsc(std::string_view name,
-                                                             const SpscParams& wanted,
-                                                             const RingOptions& options,
-                                                             const RoleSlots& slots) {
-  // Whether the ring is made or found.
+// What a ring that is made for `wanted` shall be like. Errors: kInvalidOption.
+template <class T>
+[[nodiscard]] Result<SpscParams> spsc_params(std::string_view name, const SpscParams& wanted) {
   if (auto own = check_slot_bytes<T>(wanted.slot_bytes); !own) {
     return Error{own.error().code, std::string(name) + ": " + own.error().message};
   }
@@ -49,22 +46,38 @@ template <class T, class Handle>
     const std::uint64_t slot_bytes = max_of(spsc_slot_bytes<T>(params.slot_bytes), 1u);
     params.capacity = std::bit_floor(max_of<std::uint64_t>(kDefaultSpscBytes / slot_bytes, 2));
   }
-  const auto accept = [&](const SpscParts<T>& found) -> Result<void> {
-    const auto differs = [&](const char* what, std::uint64_t is, std::uint64_t want) {
-      return Error{ErrorCode::kGeometryMismatch,
-                   std::string(name) + " exists with " + std::to_string(is) + what + ", not " +
-                       std::to_string(want) + "; leave it to the ring, or remove it first (rondo " +
-                       "rm " + std::string(name) + ")"};
-    };
-    if (wanted.capacity != 0 && wanted.capacity != found.capacity) {
-      return differs(" slots", found.capacity, wanted.capacity);
-    }
-    if (wanted.slot_bytes != 0 && wanted.slot_bytes != slot_bytes_of(found)) {
-      return differs(" bytes in a slot", slot_bytes_of(found), wanted.slot_bytes);
-    }
-    return {};
+  return params;
+}
+
+// Whether the ring at the name is as `wanted`. Errors: kGeometryMismatch.
+template <class T>
+[[nodiscard]] Result<void> check_found(std::string_view name, const SpscParams& wanted,
+                                       const SpscParts<T>& found) {
+  const auto differs = [&](const char* what, std::uint64_t is, std::uint64_t want) {
+    return Error{ErrorCode::kGeometryMismatch,
+                 std::string(name) + " exists with " + std::to_string(is) + what + ", not " +
+                     std::to_string(want) + "; leave it to the ring, or remove it first (rondo " +
+                     "rm " + std::string(name) + ")"};
   };
-  return open_joined<spsc_ring<T>, Handle>(name, params, options, slots, accept);
+  if (wanted.capacity != 0 && wanted.capacity != found.capacity) {
+    return differs(" slots", found.capacity, wanted.capacity);
+  }
+  if (wanted.slot_bytes != 0 && wanted.slot_bytes != slot_bytes_of(found)) {
+    return differs(" bytes in a slot", slot_bytes_of(found), wanted.slot_bytes);
+  }
+  return {};
+}
+
+template <class T, class Handle>
+[[nodiscard]] Result<Opened<spsc_ring<T>, Handle>> open_spsc(std::string_view name,
+                                                             const SpscParams& wanted,
+                                                             const RingOptions& options,
+                                                             const RoleSlots& slots) {
+  const auto params = spsc_params<T>(name, wanted);  // whether the ring is made or found
+  if (!params) return params.error();
+  return open_joined<spsc_ring<T>, Handle>(
+      name, *params, options, slots,
+      [&](const SpscParts<T>& found) { return check_found(name, wanted, found); });
 }
 
 }  // namespace detail
