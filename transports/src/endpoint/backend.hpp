@@ -18,6 +18,7 @@
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/doorbell.hpp"
+#include "rondo/sync/probe_pacer.hpp"
 #include "rondo/sync/wait.hpp"
 #include "rondo/sync/wake_descriptor.hpp"
 #include "rondo/sync/watermark.hpp"
@@ -54,32 +55,6 @@ namespace rondo::inline RONDO_ABI::detail {
   if (stop != nullptr && stop->load(std::memory_order_relaxed)) return Status::kInterrupted;
   return deadline.passed() ? too_late(deadline) : Status::kOk;
 }
-
-// When a handle that polls asks whether the other side lives: a look at the ring costs nanoseconds,
-// asking is a system call.
-class ProbePacer {
- public:
-  static constexpr std::uint32_t kPolls = 256;
-  static constexpr std::chrono::milliseconds kInterval{10};
-
-  // To be called at every look that finds nothing; true if it is time to ask.
-  [[nodiscard]] bool due() noexcept { return ++polls_ % kPolls == 0 && due_by_time(); }
-  [[nodiscard]] bool due_by_time() noexcept {
-    const auto now = Deadline::Clock::now();
-    if (now - last_ < kInterval) return false;
-    last_ = now;
-    return true;
-  }
-  // It is time to ask at the next look.
-  void hurry() noexcept {
-    polls_ = kPolls - 1;
-    last_ = {};
-  }
-
- private:
-  std::uint32_t polls_ = 0;
-  Deadline::Clock::time_point last_{};
-};
 
 // What both sides' backends have: a name for ChannelInfo, and a process that they belong to.
 class Named {
