@@ -8,6 +8,8 @@
 // Messages are written and read in full: words of their number.
 #pragma once
 
+#include <unistd.h>
+
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -30,6 +32,7 @@
 #include "rondo/core/spsc_ring.hpp"
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
+#include "rondo/transports/typed.hpp"
 
 namespace rondo::bench::hot_paths {
 
@@ -392,12 +395,53 @@ struct ChannelEmpty : Channel<8> {
   RONDO_ALWAYS_INLINE bool receive(std::uint64_t&) { return !ends.second.try_next(); }
 };
 
-using All = std::tuple<SpscPush<8>, SpscPush<64>, SpscClaim<8>, SpscClaim<64>, SpscInTurns<8>,
-                       SpscInTurns<64>, SpscBatch<8>, SpscBatch<64>, SpscEmpty, RecordReserve<8>,
-                       RecordReserve<64>, RecordClaim<8>, RecordClaim<64>, RecordInTurns<64>,
-                       RecordBatch<8>, RecordBatch<64>, RecordEmpty, MpmcPush<8>, MpmcPush<64>,
-                       MpmcBatch<8>, MpmcBatch<64>, Latest<8>, Latest<64>, FramePool, Channel<8>,
-                       Channel<64>, ChannelSend<64>, ChannelInTurns<64>, ChannelEmpty,
-                       Channel<64, OfSlots>, ChannelSend<64, OfSlots>>;
+// ---- through the typed handles -----------------------------------------------------------------
+
+template <std::size_t kBytes>
+struct Typed {
+  using Value = Words<kBytes>;
+  static std::string name() { return sized("TypedSender and TypedReceiver", kBytes); }
+  RONDO_ALWAYS_INLINE bool send(std::uint64_t i) {
+    Value value;
+    value.fill(i);
+    return sender.try_send(value) == Status::kOk;
+  }
+  RONDO_ALWAYS_INLINE bool receive(std::uint64_t& sum) {
+    Value value;
+    if (receiver.try_next(value) != Status::kOk) return false;
+    value.add_to(sum);
+    return true;
+  }
+  std::string url = "shm:hot-paths-" + std::to_string(getpid()) + "-" + std::to_string(kBytes);
+  TypedSender<Value> sender{must(TypedSender<Value>::open(url, {.slots = kLap}))};
+  TypedReceiver<Value> receiver{must(TypedReceiver<Value>::open(url))};
+};
+
+template <std::size_t kBytes>
+struct TypedBatch : Typed<kBytes> {
+  static constexpr std::uint64_t kStep = 32;
+  static std::string name() { return Typed<kBytes>::name() + ", batches of 32"; }
+  RONDO_ALWAYS_INLINE bool send(std::uint64_t i) {
+    for (Words<kBytes>& value : values) value.fill(i++);
+    std::span<const Words<kBytes>> left(values);
+    return this->sender.try_send_all(left) == Status::kOk;
+  }
+  RONDO_ALWAYS_INLINE bool receive(std::uint64_t& sum) {
+    const auto count = this->receiver.try_next_some(values);
+    if (!count || *count != kStep) return false;
+    for (const Words<kBytes>& value : values) value.add_to(sum);
+    return true;
+  }
+  std::array<Words<kBytes>, kStep> values{};
+};
+
+using All =
+    std::tuple<SpscPush<8>, SpscPush<64>, SpscClaim<8>, SpscClaim<64>, SpscInTurns<8>,
+               SpscInTurns<64>, SpscBatch<8>, SpscBatch<64>, SpscEmpty, RecordReserve<8>,
+               RecordReserve<64>, RecordClaim<8>, RecordClaim<64>, RecordInTurns<64>,
+               RecordBatch<8>, RecordBatch<64>, RecordEmpty, MpmcPush<8>, MpmcPush<64>,
+               MpmcBatch<8>, MpmcBatch<64>, Latest<8>, Latest<64>, FramePool, Channel<8>,
+               Channel<64>, ChannelSend<64>, ChannelInTurns<64>, ChannelEmpty, Channel<64, OfSlots>,
+               ChannelSend<64, OfSlots>, Typed<8>, Typed<64>, TypedBatch<8>, TypedBatch<64>>;
 
 }  // namespace rondo::bench::hot_paths

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -24,6 +25,8 @@
 #include "process/stepper.hpp"
 #include "rondo/core/latest_open.hpp"
 #include "rondo/core/spsc_open.hpp"
+#include "rondo/transports/typed.hpp"
+#include "rondo/transports/typed_latest.hpp"
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
 
@@ -37,6 +40,9 @@ using Act = std::function<void(const std::string& url)>;
 using Verdict = std::function<std::string(const std::string& url)>;
 
 constexpr SpscParams kFour{.capacity = 4};
+// For what comes, and for what may come by a probe of the peer's life.
+constexpr std::chrono::seconds kLong{60};
+constexpr std::chrono::milliseconds kMoment{1};
 
 void produce(const std::string& url) {
   auto producer = Ring::open_producer(url, kFour);
@@ -45,6 +51,32 @@ void produce(const std::string& url) {
 void consume(const std::string& url) {
   auto consumer = Ring::open_consumer(url, kFour);
   if (consumer) static_cast<void>(consumer->try_pop());
+}
+// The same through the typed handles, three values and the end.
+constexpr std::uint64_t kValues = 3;
+void send(const std::string& url) {
+  auto sender = TypedSender<std::uint64_t>::open(url, {.slots = 4, .timeout = {}});
+  if (!sender) return;
+  for (std::uint64_t i = 0; i < kValues; ++i) static_cast<void>(sender->try_send(i));
+  static_cast<void>(sender->close());
+}
+void receive(const std::string& url) {
+  auto receiver = TypedReceiver<std::uint64_t>::open(url, {.slots = 4});
+  if (!receiver) return;
+  while (receiver->try_next()) {
+  }
+}
+// Says that it has come to its end before it has.
+void send_carelessly(const std::string& url) {
+  {
+    auto sender = TypedSender<std::uint64_t>::open(url, {.slots = 4, .timeout = {}});
+    if (!sender || sender->try_send(0) != Status::kOk) return;
+  }
+  send(url);
+}
+void store(const std::string& url) {
+  auto writer = LatestWriter<std::uint64_t>::open(url, {.readers = 1});
+  if (writer) writer->store(1);
 }
 void write(const std::string& url) {
   auto writer = Cell::open_writer(url);
@@ -91,6 +123,53 @@ std::string judge_cell(const std::string& url) {
     if (reader->try_load(value) == LatestRead::kBusy || value != 1) return "no last value";
     writer->store(2);
     if (reader->try_load(value) != LatestRead::kValue || value != 2) return "no next value";
+  }
+  return std::filesystem::exists(url.substr(std::strlen("file:"))) ? "the name is left" : "";
+}
+
+// The values up to somewhere, and their end only behind the last; then another stream.
+std::string judge_stream(const std::string& url) {
+  {
+    auto receiver = TypedReceiver<std::uint64_t>::open(url, {.slots = 4});
+    if (!receiver) return "no successor of the receiver: " + receiver.error().message;
+    std::optional<std::uint64_t> last;
+    auto value = receiver->try_next();
+    // Whoever dies may leave a few to be read again, or all read.
+    for (; value; value = receiver->try_next()) {
+      if (*value >= kValues || (last && *value != *last + 1)) return "another value";
+      last = *value;
+    }
+    Status told = value.status();
+    if (told == Status::kWouldBlock) told = receiver->next(Deadline::after(kMoment)).status();
+    const bool whole = last && *last == kValues - 1;
+    if (told == Status::kEnded && last && !whole) return "an end before the last value";
+    if (told == Status::kTimedOut && last) return "neither an end nor a death";
+    if (told == Status::kCorrupt) return "corrupt";
+    receiver->close();
+    auto sender = TypedSender<std::uint64_t>::open(url, {.slots = 4, .timeout = {}});
+    if (!sender) return "no successor of the sender: " + sender.error().message;
+    *receiver = std::move(TypedReceiver<std::uint64_t>::open(url)).value();
+    for (std::uint64_t i = 0; i < 8; ++i) {
+      if (sender->send(i, Deadline::after(kLong)) != Status::kOk) return "no room";
+      value = receiver->next(Deadline::after(kLong));
+      if (!value || *value != i) return "not the next stream";
+    }
+    if (sender->close() != Status::kOk) return "not closed";
+    if (receiver->next(Deadline::after(kLong)).status() != Status::kEnded) return "no end";
+  }
+  return std::filesystem::exists(url.substr(std::strlen("file:"))) ? "the name is left" : "";
+}
+std::string judge_latest(const std::string& url) {
+  {
+    auto writer = LatestWriter<std::uint64_t>::open(url, {.readers = 1});
+    if (!writer) return "no successor of the writer: " + writer.error().message;
+    auto reader = LatestReader<std::uint64_t>::open(url);
+    if (!reader) return "no reader: " + reader.error().message;
+    const auto before = reader->try_next();
+    if (before ? *before != 1 : before.status() != Status::kWouldBlock) return "another value";
+    writer->store(2);
+    const auto value = reader->next(Deadline::after(kLong));
+    if (!value || *value != 2) return "no next value";
   }
   return std::filesystem::exists(url.substr(std::strlen("file:"))) ? "the name is left" : "";
 }
@@ -182,6 +261,29 @@ TEST_F(OpeningDies, AfterAnyInstructionOfAWriter) {
   EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
   EXPECT_GT(outcome.states, 5u);
 }
+TEST_F(OpeningDies, AfterAnyInstructionOfATypedSender) {
+  const Outcome outcome = after_each_instruction(send, judge_stream);
+  EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
+  EXPECT_GT(outcome.states, 8u);
+}
+TEST_F(OpeningDies, AfterAnyInstructionOfATypedReceiver) {
+  const Outcome outcome = after_each_instruction(receive, judge_stream, send);
+  EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
+  EXPECT_GT(outcome.states, 5u);
+}
+TEST_F(OpeningDies, AfterAnyInstructionOfALatestWriter) {
+  const Outcome outcome = after_each_instruction(store, judge_latest);
+  EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
+  EXPECT_GT(outcome.states, 5u);
+}
+TEST_F(OpeningDies, OneThatSaysTheEndTooEarlyIsCaught) {
+  EXPECT_GT(after_each_instruction(send_carelessly, judge_stream).failures, 0u);
+}
+TEST_F(OpeningDies, AtAnySystemCallOfATypedSender) { at_system_calls(send, judge_stream); }
+TEST_F(OpeningDies, AtAnySystemCallOfATypedReceiver) {
+  at_system_calls([](const std::string& url) { send(url), receive(url); }, judge_stream);
+}
+TEST_F(OpeningDies, AtAnySystemCallOfALatestWriter) { at_system_calls(store, judge_latest); }
 TEST_F(OpeningDies, AtAnySystemCallOfAProducer) { at_system_calls(produce, judge_ring); }
 TEST_F(OpeningDies, AtAnySystemCallOfAConsumer) { at_system_calls(consume, judge_ring); }
 TEST_F(OpeningDies, AtAnySystemCallOfAWriter) { at_system_calls(write, judge_cell); }
