@@ -22,9 +22,10 @@
 // 19. WhatIsNoChannelFromOneToOneIsRefused
 // 20. AskingMoreThanThereIsRoomForWaitsForNoReplyInTheWay
 // 21. WhatAStreamDidNotTakeYetIsWrittenWhileTheAnswerIsWaitedFor
-// 22. RequestsThatNobodyWaitsForGiveWayToOthers
-// 23. AFloodOfNonsenseHoldsNoStop
-// 24. AReplyThatIsHeldInPlaceStaysWhileMoreIsAsked
+// 22. SoIsAnAnswerWhileMoreRequestsAreWaitedFor, WhoIsRefusedAndReadsNoAnswerIsCounted
+// 23. RequestsThatNobodyWaitsForGiveWayToOthers
+// 24. AFloodOfNonsenseHoldsNoStop
+// 25. AReplyThatIsHeldInPlaceStaysWhileMoreIsAsked
 #include "rondo/call.hpp"
 
 #include <gtest/gtest.h>
@@ -105,9 +106,10 @@ class CallTest : public ChannelTest {
     }
   }
   // The same of two by one name, in this process.
-  [[nodiscard]] static Both by_name(const std::string& url, const OpenOptions& options = {}) {
+  [[nodiscard]] static Both by_name(const std::string& url, const OpenOptions& options = {},
+                                    const OpenOptions& of_service = {}) {
     std::optional<Result<Service>> service;
-    std::thread other([&] { service.emplace(Service::open(url)); });
+    std::thread other([&] { service.emplace(Service::open(url, of_service)); });
     auto caller = Caller::open(url, options);
     other.join();
     if (!caller) throw std::runtime_error(caller.error().message);
@@ -553,6 +555,48 @@ TEST_P(CallTest, WhatAStreamDidNotTakeYetIsWrittenWhileTheAnswerIsWaitedFor) {
   answering.join();
 }
 
+TEST_P(CallTest, SoIsAnAnswerWhileMoreRequestsAreWaitedFor) {
+  auto [caller, service] = both(1 << 16);
+  const std::string text(1000, 'x');
+  std::vector<CallId> answered;
+  while (answered.size() < Caller::kMaxUnderWay) {
+    const CallId call = begin(caller, "?");
+    if (service.reply(take(service), text, kNow) != Status::kOk) break;
+    answered.push_back(call);
+  }
+  std::thread waiting([&service = service] {
+    while (service.next(soon())) {
+    }
+  });
+  // Enough for it to sleep, mostly: what has room before that is written at once.
+  std::this_thread::sleep_for(milliseconds(30));
+  std::size_t read = 0;
+  while (read < answered.size() && text_of(caller.wait(answered[read], soon())) == text) ++read;
+  EXPECT_EQ(read, answered.size());
+  caller.requests().close();
+  waiting.join();
+}
+
+TEST_P(CallTest, WhoIsRefusedAndReadsNoAnswerIsCounted) {
+  if (GetParam().slots) GTEST_SKIP() << "no room for so many";
+  auto [caller, service] = both(1 << 20);
+  for (std::size_t i = 0; i < Service::kMaxUnderWay; ++i) {
+    begin(caller, "x");
+    take(service);
+  }
+  while (service.replies().try_send(std::string(60'000, 'x')) == Status::kOk) {
+  }
+  while (service.replies().try_send("") == Status::kOk) {
+  }
+  const CallHead one_more{4711, CallHead::kRequest, 0};
+  ASSERT_EQ(caller.requests().send(std::as_bytes(std::span(&one_more, 1)), soon()), Status::kOk);
+  EXPECT_EQ(service.refused_silently(), 0u);
+  EXPECT_EQ(service.next(Deadline::after(milliseconds(1))).status(), Status::kTimedOut);
+  EXPECT_EQ(service.refused_silently(), 1u);
+  EXPECT_EQ(service.under_way(), Service::kMaxUnderWay);
+  caller.replies().detach();  // or what is not written yet would be waited for
+}
+
 TEST_P(CallTest, RequestsThatNobodyWaitsForGiveWayToOthers) {
   auto [caller, service] = both(1 << 20);
   for (std::size_t i = 0; i < Service::kMaxUnderWay; ++i) {
@@ -566,25 +610,32 @@ TEST_P(CallTest, RequestsThatNobodyWaitsForGiveWayToOthers) {
   EXPECT_EQ(text_of(caller.wait(call, soon())), "and why not");
 }
 
+// As it would be if more came all the time: there is always one more message, and the wait ends
+// before it has come to the last.
 TEST_P(CallTest, AFloodOfNonsenseHoldsNoStop) {
   if (!has_calls()) GTEST_SKIP() << "no calls by a name";
   ScratchDirectory directory;
   const std::string url = call_url(directory);
   std::atomic<bool> stop{false};
-  std::atomic<bool> enough{false};
   OpenOptions options;
   options.stop = &stop;
-  auto [caller, service] = by_name(url, options);
+  constexpr std::uint64_t kNonsense = 200;
+  auto [caller, service] = by_name(url, options, options);
   const CallId call = begin(caller, "?");
-  std::thread flooding([&, &service = service] {
-    for (int i = 0; !enough; ++i) {
-      static_cast<void>(service.replies().send("nonsense", Deadline::after(milliseconds(10))));
-      if (i == 1000) stop = true;
-    }
-  });
+  take(service);
+  for (std::uint64_t i = 0; i < kNonsense; ++i) {
+    ASSERT_EQ(service.replies().send("nonsense", soon()), Status::kOk);
+    ASSERT_EQ(caller.requests().send("nonsense", soon()), Status::kOk);
+  }
+  EXPECT_EQ(caller.wait(call, kNow).status(), Status::kWouldBlock);
+  EXPECT_EQ(service.next(kNow).status(), Status::kWouldBlock);
+  EXPECT_LT(caller.malformed(), kNonsense);
+  EXPECT_LT(service.malformed(), kNonsense);
+  stop = true;
   EXPECT_EQ(caller.wait(call, Deadline::never()).status(), Status::kInterrupted);
-  enough = true;
-  flooding.join();
+  EXPECT_EQ(service.next(Deadline::never()).status(), Status::kInterrupted);
+  EXPECT_LT(caller.malformed(), kNonsense);
+  EXPECT_LT(service.malformed(), kNonsense);
   caller.replies().detach();
   service.replies().close();
   remove_both(url);
