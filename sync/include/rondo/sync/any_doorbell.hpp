@@ -144,8 +144,9 @@ class RONDO_API any_doorbell {
 
   // Rings. False if it is known that nobody is told of it: a signal's process has ended, or is not
   // ours to signal, or this program has closed the descriptors. Progress: wait-free, and a system
-  // call or a few if none is pending, which do not block (an eventfd's can while a peer lets it block and fills it just between a look and the call, a
-  // pipe's the same before Linux 6.4; a semaphore's while a peer scribbles over it).
+  // call or a few if none is pending, which do not block (an eventfd's can while a peer lets it
+  // block and fills it just between a look and the call, a pipe's the same before Linux 6.4; a
+  // semaphore's while a peer scribbles over it).
   // Memory ordering: what the caller did before is visible to the waiter whose wait() takes it.
   bool ring() noexcept;
 
