@@ -27,11 +27,12 @@ class PosixQueue final : public Queue {
         made_(made),
         name_(url.target),
         header_bytes_(url.options.header_bytes()),
-        raw_(packet_form(url) == PacketForm::kRaw) {
+        raw_(packet_form(url) == PacketForm::kRaw) {}
+  // Before anything else, but for held() and remove(): 0, or the error.
+  [[nodiscard]] int look() noexcept {
     std::uint64_t messages = 0;
-    // They fail for what is no queue alone.
-    static_cast<void>(look_at_queue(fd(), geometry_, messages));
-    static_cast<void>(status_of(fd(), status_));
+    const int error = look_at_queue(fd(), geometry_, messages);
+    return error != 0 ? error : status_of(fd(), status_);
   }
   [[nodiscard]] const QueueGeometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const FileStatus& status() const noexcept { return status_; }
@@ -154,7 +155,8 @@ Result<OpenedQueue> open_or_make(const Url& url) {
   return Error{ErrorCode::kReplaced, url.name() + " is made and removed again and again"};
 }
 
-Result<void> check_queue(const Url& url, const PosixQueue& queue) {
+Result<void> check_queue(const Url& url, PosixQueue& queue) {
+  if (const int error = queue.look(); error != 0) return system_error(url, "fstat", error);
   const FileStatus& status = queue.status();
   auto owned = check_queue_owner(url, status.owner, status.group, status.mode);
   if (!owned) return owned;

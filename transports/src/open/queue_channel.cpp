@@ -194,8 +194,12 @@ Result<PairParts> try_pair(const Url& url, const OpenOptions& options, OpenQueue
   auto sender = open_queue_sender(url, options, opener);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {
-    if ((*end)->queue().leads_elsewhere()) return not_held(url, "receiver", EPIPE);
-    if (const int error = (*end)->say_met(); error != 0) return not_held(url, "receiver", error);
+    const int error = (*end)->queue().leads_elsewhere() ? EPIPE : (*end)->say_met();
+    if (error != 0) {
+      // The receiver leaves before the sender does: else that one's mark would stay for it.
+      cleanup = PendingCleanup();
+      return not_held(url, "receiver", error);
+    }
     return make_receiver(std::move(*end), std::move(cleanup), url, options);
   });
 }
