@@ -262,7 +262,7 @@ TEST_P(AsyncOfTheBereaved, ADeadSenderIsTold) {
     for (;;) static_cast<void>(sender->wait_for_receiver()), usleep(100);
     return 0;
   });
-  auto receiver = Receiver::open(url_);
+  auto receiver = Receiver::open(url_ + "?" + options_of(GetParam(), 4096));
   ASSERT_TRUE(receiver) << receiver.error().message;
   Status end = Status::kOk;
   const auto take = [&]() -> Task<> {

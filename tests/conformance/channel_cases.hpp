@@ -20,12 +20,18 @@ namespace rondo::testing {
 struct ChannelCase {
   std::string_view name;
   std::string_view scheme;  // with its colon
-  enum class Target { kName, kPath, kNone, kAbstract, kPort } target;
+  enum class Target { kName, kPath, kNone, kAbstract, kPort, kQueue, kKey } target;
   bool processes = true;       // both ends may be in different processes, which find it by its name
   bool ring = false;           // the channel is a ring: the far end's state is known exactly
   bool slots = false;          // kind=mpmc
   bool frames = false;         // kind=frames
   std::string_view options{};  // that make it what it is
+  bool headers = false;        // in front of its messages
+
+  // Whether the mechanism has a descriptor, which tells of all that moves.
+  [[nodiscard]] constexpr bool has_descriptor() const noexcept {
+    return !ring && target != Target::kKey;
+  }
 };
 
 inline void PrintTo(const ChannelCase& channel, std::ostream* out) { *out << channel.name; }
@@ -50,14 +56,16 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Tcp", "tcp:", ChannelCase::Target::kPort, true, false},
     // Both ends are on one machine, so it is a ring; and one side listens until they have met.
     ChannelCase{"Auto", "auto:", ChannelCase::Target::kPort, true, true},
+    // Small: a user may have so many bytes in queues (RLIMIT_MSGQUEUE), of all that run at once.
+    ChannelCase{"Mq", "mq:", ChannelCase::Target::kQueue, true, false, false, false,
+                "slots=10&slot_size=2KiB"},
+    ChannelCase{"Sysv", "sysv:", ChannelCase::Target::kKey, true, false},
 };
 
 // The same with headers in front of their messages.
 inline constexpr auto kHeaderCases = [] {
   auto cases = kChannelCases;
-  for (ChannelCase& channel : cases) {
-    channel.options = channel.options.empty() ? "header=20" : "crc=1&header=20";
-  }
+  for (ChannelCase& channel : cases) channel.headers = true;
   return cases;
 }();
 
@@ -101,17 +109,19 @@ inline std::string fresh_url(const ChannelCase& channel, const std::string& dire
   if (channel.target == ChannelCase::Target::kAbstract) url += "@" + unique_word();
   if (channel.target == ChannelCase::Target::kName) url += unique_word();
   if (channel.target == ChannelCase::Target::kPath) url += directory + "/" + unique_word();
+  if (channel.target == ChannelCase::Target::kQueue) url += "/" + unique_word();
+  if (channel.target == ChannelCase::Target::kKey) url += std::to_string(unique_key());
   return url;
 }
 
 // The options of a channel that some messages fill, at `capacity` 4KiB; and larger ones.
 inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity) {
-  if (!channel.slots) {
-    return "capacity=" + std::to_string(capacity) + (channel.options.empty() ? "" : "&") +
-           std::string(channel.options);
-  }
-  return "kind=mpmc&slot_size=2KiB&slots=" + std::to_string(capacity / 256) +
-         (channel.options.empty() ? "" : "&") + std::string(channel.options);
+  std::string options = channel.slots
+                            ? "kind=mpmc&slot_size=2KiB&slots=" + std::to_string(capacity / 256)
+                            : "capacity=" + std::to_string(capacity);
+  if (!channel.options.empty()) options.append("&").append(channel.options);
+  if (channel.headers) options += "&header=20";
+  return options;
 }
 // What ChannelInfo calls the capacity of such a channel.
 inline std::uint64_t capacity_of(const ChannelCase& channel, std::uint64_t capacity) {

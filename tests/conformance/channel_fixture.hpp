@@ -14,6 +14,7 @@
 
 #include "conformance/channel_cases.hpp"
 #include "rondo/rondo.hpp"
+#include "support/event_loop.hpp"
 #include "support/processes.hpp"
 
 namespace rondo::testing {
@@ -70,6 +71,17 @@ class ChannelTest : public ::testing::TestWithParam<ChannelCase> {
     auto pair = open_pair(text, wishes);
     if (!pair) throw std::runtime_error(pair.error().message);
     return std::move(pair).value();
+  }
+  // Whether looks tell of what is in the channel, and no descriptor: a little later; and once more
+  // where one has crossed with a call that found nothing.
+  [[nodiscard]] static bool has_looks() { return !GetParam().ring && !GetParam().has_descriptor(); }
+  // Whether `fd` tells.
+  [[nodiscard]] static bool told(int fd) {
+    return has_looks() ? EventLoop(LoopKind::kPoll, fd).wait() : readable(fd);
+  }
+  // Whether it does not, as nothing was found.
+  [[nodiscard]] static bool quiet(int fd, Receiver& receiver) {
+    return !readable(fd) || (has_looks() && !receiver.try_next() && !readable(fd));
   }
 
  private:

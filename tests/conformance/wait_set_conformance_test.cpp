@@ -88,12 +88,15 @@ TEST_P(WaitSetTest, WhoHasAMessageIsToldUntilItIsTaken) {
       EXPECT_TRUE(receiver.try_next());
     }
     EXPECT_FALSE(receiver.try_next());
-    EXPECT_EQ(wait_for_one(set, Deadline::after(milliseconds(1))), std::nullopt);
+    auto none = wait_for_one(set, Deadline::after(milliseconds(1)));
+    if (has_looks() && none && !receiver.try_next()) none = wait_for_one(set, Deadline::now());
+    EXPECT_EQ(none, std::nullopt);
     send(other_sender);
     EXPECT_EQ(wait_for_one(set), 2u);
     send(sender);
     std::array<Key, 4> room{};
-    const auto both = set.wait(room);
+    auto both = set.wait(room);
+    while (has_looks() && both && both->size() < 2) both = set.wait(room);
     ASSERT_TRUE(both);
     EXPECT_EQ(both->size(), 2u);
   }
@@ -245,7 +248,7 @@ TEST_P(WaitSetTest, WhoComesAndGoesWhileAThreadWaits) {
         }
       }
     });
-    const std::uint64_t rounds = scaled(300);
+    const std::uint64_t rounds = scaled(has_looks() ? 20 : 300);
     for (std::uint64_t round = 0; round < rounds; ++round) {
       auto [other_sender, other] = open();
       expect(set.add(other, 10 + round % 3));
@@ -280,9 +283,9 @@ TEST_P(WaitSetTest, AHandleWithADescriptorOfItsOwn) {
     }
     sending.join();
     EXPECT_FALSE(receiver.try_next());
-    EXPECT_FALSE(readable(*fd));
+    EXPECT_TRUE(quiet(*fd, receiver));
     send(sender);
-    EXPECT_TRUE(readable(*fd));
+    EXPECT_TRUE(told(*fd));
     EXPECT_TRUE(receiver.try_next());
   }
 }
@@ -333,7 +336,7 @@ TEST_P(WaitSetOfTheBereaved, AKilledSenderIsTold) {
         for (;;) static_cast<void>(sender->wait_for_receiver()), usleep(100);
         return 0;
       });
-      auto receiver = Receiver::open(url_);
+      auto receiver = Receiver::open(url_ + "?" + options_of(GetParam(), 4096));
       ASSERT_TRUE(receiver) << receiver.error().message;
       WaitSet set = make(beside, mode);
       expect(set.add(*receiver, 1));
@@ -356,7 +359,7 @@ TEST_P(WaitSetOfTheBereaved, AKilledReceiverIsTold) {
   for (const bool beside : {false, true}) {
     Shared<std::atomic<bool>> reads;
     Child child([&] {
-      auto receiver = Receiver::open(url_);
+      auto receiver = Receiver::open(url_ + "?" + options_of(GetParam(), 4096));
       if (!receiver || !receiver->next()) return 1;
       reads->store(true);
       for (;;) pause();

@@ -64,8 +64,8 @@ bool may_fail(long call) {
 
 class FailedOpen : public Watchdog {
  protected:
-  // What stands in shared memory and in our directory.
-  [[nodiscard]] std::vector<std::string> names() const {
+  // What stands in shared memory, in our directory, and at the URL if that is a queue's.
+  [[nodiscard]] std::vector<std::string> names(const std::string& url) const {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
       names.push_back(entry.path());
@@ -75,8 +75,11 @@ class FailedOpen : public Watchdog {
       const std::string name = entry.path();
       if (name.find(mine) != std::string::npos) names.push_back(name);
     }
+    const bool queue = url.starts_with("mq:") || url.starts_with("sysv:");
+    if (queue && remove(url.substr(0, url.find('?')), true)) names.push_back(url);
     return names;
   }
+  // But queues, which are gone.
   static void remove_all(const std::vector<std::string>& names) {
     for (const std::string& name : names) unlink(name.c_str());
   }
@@ -113,7 +116,7 @@ class FailedOpen : public Watchdog {
           ASSERT_LT(index, 2000);
           const std::string url = fresh_url(one.channel, directory_) + "?" + one.options;
           const auto failed = failed_at(index, error, [&] { return open(url); });
-          const auto left = names();
+          const auto left = names(url);
           remove_all(left);
           if (!failed) break;
           if (!*failed) continue;
@@ -160,7 +163,7 @@ TEST_F(FailedOpen, WithoutDescriptors) {
         return open_pair(url, at_once()) ? kOpened : kFailed;
       });
       const int result = child.join();
-      const auto left = names();
+      const auto left = names(url);
       remove_all(left);
       if (result == kOpened) continue;
       EXPECT_EQ(result, kFailed);
@@ -181,7 +184,7 @@ TEST_F(FailedOpen, WithoutProc) {
     });
     const int result = child.join();
     if (result == 77) GTEST_SKIP() << "may not hide /proc here";
-    const auto left = names();
+    const auto left = names(url);
     remove_all(left);
     if (result != kOpened) {
       EXPECT_TRUE(left.empty()) << url;

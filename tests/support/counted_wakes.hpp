@@ -1,5 +1,6 @@
 // Runs something in a thread of its own, and counts the system calls by which it wakes others:
-// FUTEX_WAKE of shared words (libraries' own are of private ones), and writes to pipes and sockets.
+// FUTEX_WAKE of shared words (libraries' own are of private ones), and writes to pipes, sockets and
+// message queues.
 // Each is made all the same: the filter traps it, and the handler makes it.
 #pragma once
 
@@ -47,8 +48,10 @@ class CountedWakes {
   [[nodiscard]] static bool trap() {
     sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[5])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kMadeByUs, 9, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kMadeByUs, 11, 0),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mq_timedsend, 8, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_msgsnd, 7, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_writev, 6, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendmsg, 5, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 4, 0),

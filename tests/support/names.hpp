@@ -72,15 +72,21 @@ inline std::string unique_word() {
   return word;
 }
 
-// A System V key that no other test uses. The pid tells whose it is: what stands there a killed one
-// with the same pid has left behind, and it goes.
+// A System V key that no other test uses. The pid, which has 22 bits at most, tells whose it is: what
+// stands there a killed one with the same pid has left behind, and it goes.
 inline std::uint32_t unique_key() {
   static std::atomic<std::uint32_t> counter{0};
-  const std::uint32_t key =
-      0x40000000u | (static_cast<std::uint32_t>(getpid()) & 0x3FFFFFu) << 8 | (counter++ & 0xFFu);
-  remove_at(key);
-  NamesOfTests::instance().add(key);
-  return key;
+  constexpr std::uint32_t kKeys = 1024;
+  for (;;) {
+    const std::uint32_t number = counter++;
+    const std::uint32_t key = static_cast<std::uint32_t>(getpid()) * kKeys + number % kKeys;
+    if (number < kKeys) {
+      remove_at(key);
+      NamesOfTests::instance().add(key);
+      return key;
+    }
+    if (queue_at(key) < 0 && semaphores_at(key) < 0) return key;  // not in use any more
+  }
 }
 
 }  // namespace rondo::testing
