@@ -6,9 +6,10 @@
 //   4. AReceiverThatChoosesTheConnectionGetsIt, ASenderThatOffersNoRingIsHeard
 //   5. WhoHasNotTheTokenIsNotLetIn
 //   6. WhoSaysTheRingAndIsNotInItIsNoReceiver, WhoInvitesWithNonsenseIsNoSender
-//   7. HeadersHaveToAgree
-//   8. OneOfTcpIsToldApart
-//   9. ADeathAtAnySystemCallOfTheReceiver, ADeathAtAnySystemCallOfTheSender
+//   7. SilentOnesKeepNobodyOut, AReceiverThatLeftAtOnceIsMissed
+//   8. HeadersHaveToAgree
+//   9. OneOfTcpIsToldApart
+//  10. ADeathAtAnySystemCallOfTheReceiver, ADeathAtAnySystemCallOfTheSender
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 
@@ -217,13 +218,14 @@ TEST_F(Auto, WhoHasNotTheTokenIsNotLetIn) {
     char any = 0;
     EXPECT_EQ(recv(guest.get(), &any, 1, 0), 0) << "an answer to " << said.size() << " bytes";
   }
-  // More who say nothing than it has room for keep the one that has the token not out.
+  // Nor do many more who say nothing keep the one that has the token out, though it was there before.
+  const std::string token = token_in(receiver.invitation);
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 20; ++i) silent.push_back(come_to(receiver.invitation));
   const UniqueFd guest = come_to(receiver.invitation);
   ASSERT_TRUE(guest);
-  const std::string token = token_in(receiver.invitation);
   ASSERT_EQ(send(guest.get(), token.data(), token.size(), MSG_NOSIGNAL), std::ssize(token));
+  for (int i = 0; i < 20; ++i) silent.push_back(come_to(receiver.invitation));
   char any = 0;
   EXPECT_EQ(recv(guest.get(), &any, 1, 0), 1);
   receiver.socket.send("\x53");
@@ -254,18 +256,60 @@ TEST_F(Auto, WhoInvitesWithNonsenseIsNoSender) {
   receiving.join();
 }
 
-TEST_F(Auto, HeadersHaveToAgree) {
-  std::atomic<bool> stop{false};
-  std::thread sending([&] {
-    EXPECT_FALSE(Sender::open(url_ + "?header=8", {.wait = Deadline::never(), .stop = &stop}));
-  });
-  for (const char* header : {"", "?header=16"}) {
-    const auto receiver = Receiver::open(url_ + header, soon());
-    ASSERT_FALSE(receiver);
-    EXPECT_EQ(receiver.error().code, ErrorCode::kGeometryMismatch) << receiver.error().message;
+// One that has come and then says nothing keeps neither the port shut nor others waiting.
+TEST_F(Auto, SilentOnesKeepNobodyOut) {
+  std::thread receiving([&] { expect_a_word(url_, true); });
+  std::vector<RawSocket> silent;
+  for (int i = 0; i < 12; ++i) {
+    silent.emplace_back(port_url_);
+    silent.back().connect();
+    silent.back().send(kHelloOfAutoSender);
+    EXPECT_EQ(silent.back().receive(1), kConfirmation);
   }
-  stop = true;
-  sending.join();
+  const auto began = Deadline::Clock::now();
+  EXPECT_EQ(send_a_word(url_, true), 0);
+  EXPECT_LT(Deadline::Clock::now() - began, seconds(4));  // each of the others has 5
+  receiving.join();
+}
+
+// Who has left again by the time that its sender knows of it is not waited for.
+TEST_F(Auto, AReceiverThatLeftAtOnceIsMissed) {
+  Shared<std::atomic<int>> state;
+  Child receiving([&] {
+    auto receiver = Receiver::open(url_ + "?listen=0", soon());
+    if (!receiver) return 1;
+    receiver->detach();
+    *state = 1;
+    return 0;
+  });
+  auto sender = Sender::open(url_ + "?listen=1", soon());
+  ASSERT_TRUE(sender) << sender.error().message;
+  while (*state == 0) usleep(100);
+  EXPECT_EQ(receiving.join(), 0);
+  // More than the ring holds.
+  const std::string large(1 << 20, 'x');
+  Status status = Status::kOk;
+  for (int i = 0; i < 8 && status == Status::kOk; ++i) status = sender->send(large, soon().wait);
+  EXPECT_EQ(status, Status::kPeerGone);
+}
+
+TEST_F(Auto, HeadersHaveToAgree) {
+  for (const bool sender_listens : {false, true}) {
+    for (const char* header : {"&", "&header=16"}) {
+      std::thread sending([&] {
+        const auto sender =
+            Sender::open(url_ + (sender_listens ? "?listen=1" : "?listen=0") + "&header=8", soon());
+        ASSERT_FALSE(sender);
+        EXPECT_EQ(sender.error().code, ErrorCode::kGeometryMismatch) << sender.error().message;
+      });
+      std::string receivers = url_ + (sender_listens ? "?listen=0" : "?listen=1") + header;
+      if (receivers.back() == '&') receivers.pop_back();
+      const auto receiver = Receiver::open(receivers, soon());
+      ASSERT_FALSE(receiver);
+      EXPECT_EQ(receiver.error().code, ErrorCode::kGeometryMismatch) << receiver.error().message;
+      sending.join();
+    }
+  }
 }
 
 TEST_F(Auto, OneOfTcpIsToldApart) {

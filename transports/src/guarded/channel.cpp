@@ -41,6 +41,10 @@ class GuardedSenderMembership final : public Membership {
     return !acceptor_.lets_others_in() && acceptor_.presence() == Presence::kAbsent ? 2 : 0;
   }
   std::optional<NativeHandle> closing() const noexcept override { return acceptor_.closing(); }
+  // The one that was there before the sender was: one that has left by then was ours, too.
+  bool peer_rejoined() noexcept override {
+    return !acceptor_.lets_others_in() && acceptor_.admissions() != 0;
+  }
   bool peer_joined() noexcept override { return acceptor_.admissions() != 0; }
   std::uint64_t join_count() noexcept override { return acceptor_.admissions(); }
   bool damaged() const noexcept override { return false; }  // sealed

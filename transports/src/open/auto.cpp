@@ -7,13 +7,14 @@
 //   Invitation: that name, and a token        ->   connects to the name, looks at the credentials
 //   looks at the credentials and the token    <-   by that socket: the token
 //   lets it into a ring (guarded/wire.hpp)    <->
-//                                             <-   Choice: the ring, or the connection
+//                                             <-   Choice: the ring, the connection, or neither
 //   if it is the ring: kAgreed                ->
 //
 // On another machine, or in another network namespace, no process listens at the name. Who learns
 // it from the system's list of sockets has not the token, which went through the connection alone.
 // Whatever goes wrong on the way to the ring, the connection serves: it is the receiver who says
-// which of the two it is, and nothing of either is used before.
+// which of the two it is, and nothing of either is used before. The side that listens does all that
+// with several at once, and is open to more, until it is settled with one.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -33,6 +34,7 @@
 #include "open/listening_socket.hpp"
 #include "open/meeting.hpp"
 #include "open/open.hpp"
+#include "open/reception.hpp"
 #include "open/sockets.hpp"
 #include "open/untrusted_descriptors.hpp"
 
@@ -45,9 +47,14 @@ constexpr std::chrono::seconds kJoinTimeout{2};
 // So many may come to the abstract name at once, the receiver among them; of more, the one that
 // came first goes.
 constexpr std::size_t kMaxGuests = 8;
-constexpr int kGuestBacklog = 64;
-// A ring's acceptor has sockets of its own to look at.
+// The same of those with whom it is to be settled which of the two it is.
+constexpr std::size_t kMaxSides = 8;
+constexpr int kAutoBacklog = 16;
+constexpr std::size_t kGuestBacklog = 64;
+// Between two looks at sockets that are not waited for: those of guests, and of a ring's acceptor.
 constexpr std::chrono::milliseconds kJoinSlice{1};
+// A machine that takes connections and says nothing is not asked 20 times a second.
+constexpr std::chrono::seconds kLongestPauseBetween{1};
 
 using Secret = std::array<std::uint32_t, 4>;
 
@@ -72,7 +79,11 @@ struct Invitation {
 };
 static_assert(sizeof(Invitation) == 40 && std::is_trivially_copyable_v<Invitation>);
 
-enum class Choice : std::uint8_t { kRing = 0x52, kConnection = 0x53 };
+enum class Choice : std::uint8_t {
+  kRing = 0x52,
+  kConnection = 0x53,
+  kNeither = 0x55  // the receiver has other headers than the ring
+};
 constexpr auto kAgreed = std::byte{0x54};
 
 SocketAddress rendezvous(const Secret& name) {
@@ -104,6 +115,8 @@ enum class Settled : std::uint8_t {
   kGone  // the other side is, or it is none of ours
 };
 
+using SocketsOfSide = std::array<NativeHandle, 2>;
+
 // --- The sender's side ---------------------------------------------------------------------------
 
 class RingHost {
@@ -112,7 +125,7 @@ class RingHost {
       : met_(std::move(met)),
         options_(options),
         listener_{FdStream({}, FdStream::Direction::kRead), nullptr, {}} {
-    guests_.reserve(kMaxGuests + 1);
+    guests_.reserve(kMaxGuests);
     Invitation invitation;
     if (listen()) {
       invitation.name = name_;
@@ -123,8 +136,8 @@ class RingHost {
   RingHost(RingHost&&) = delete;
   ~RingHost() { listener_.close(); }
 
-  // Does what can be done now.
-  Settled step() {
+  // Does what can be done now. Errors: kGeometryMismatch (the receiver has other headers).
+  Result<Settled> step() {
     if (!invited_) return Settled::kGone;
     if (acceptor_ == nullptr) look_for_guest();
     if (acceptor_ != nullptr) acceptor_->service();
@@ -136,23 +149,20 @@ class RingHost {
       case Heard::kAll: break;
     }
     if (choice == Choice::kConnection) return Settled::kConnection;
-    const bool inside = acceptor_ != nullptr && acceptor_->admissions() == 1;
+    // Of one that has come for the ring; others can say anything.
+    if (choice == Choice::kNeither && acceptor_ != nullptr) return other_headers();
+    const bool inside = acceptor_ != nullptr && acceptor_->admissions() == 1 &&
+                        acceptor_->presence() == Presence::kPresent;
     if (choice != Choice::kRing || !inside) return Settled::kGone;
     return send_now(met_.socket.get(), std::span(&kAgreed, 1)) ? Settled::kRing : Settled::kGone;
   }
-  // Waits until there is something to do, or `deadline`.
-  void wait(Deadline deadline) const noexcept {
-    static_assert(2 + kMaxGuests <= kMaxWaitedFor);
-    std::array<NativeHandle, 2 + kMaxGuests> sockets{};
-    std::size_t count = 0;
-    sockets[count++] = met_.socket.get();
-    if (acceptor_ != nullptr) {
-      deadline = earlier(deadline, Deadline::after(kJoinSlice));
-    } else if (listener_.socket.is_open()) {
-      sockets[count++] = listener_.socket.fd();
-      for (const Guest& guest : guests_) sockets[count++] = guest.socket.get();
-    }
-    wait_readable(std::span(sockets).first(count), deadline);
+  // Which sockets tell that there is something to do; and by when it is to be looked for anyway.
+  [[nodiscard]] SocketsOfSide sockets() const noexcept {
+    return {met_.socket.get(), acceptor_ == nullptr ? listener_.socket.fd() : kNoHandle};
+  }
+  [[nodiscard]] Deadline next_look() const noexcept {
+    const bool looks = acceptor_ != nullptr || !guests_.empty();
+    return looks ? Deadline::after(kJoinSlice) : Deadline::after(kWaitSlice);
   }
 
   [[nodiscard]] const Url& url() const noexcept { return met_.url; }
@@ -165,11 +175,15 @@ class RingHost {
   }
 
  private:
-  struct Guest {
-    UntrustedSocket socket;
-  };
+  [[nodiscard]] Error other_headers() const {
+    return Error{ErrorCode::kGeometryMismatch, met_.url.name() +
+                                                   ": the receiver there has not header=" +
+                                                   std::to_string(met_.url.options.header_bytes()) +
+                                                   "; say the same on both sides"};
+  }
 
   bool listen() noexcept {
+    if (!can_leak()) return false;
     try {
       name_ = draw_secret();
       token_ = draw_secret();
@@ -177,7 +191,7 @@ class RingHost {
       if (!socket.is_open()) return false;
       set_pass_descriptors(socket.fd(), false);
       if (bind_to(socket.fd(), rendezvous(name_)) != 0) return false;
-      if (listen_on(socket.fd(), kGuestBacklog) != 0) return false;
+      if (listen_on(socket.fd(), int{kGuestBacklog}) != 0) return false;
       listener_.socket = std::move(socket);
       return true;
     } catch (const std::exception&) {  // no source of random numbers, or no memory
@@ -185,25 +199,46 @@ class RingHost {
     }
   }
 
+  // Lets the one with the token in. Whoever has come is heard before another one takes its place.
   void look_for_guest() {
-    for (std::size_t i = 0; i < kMaxGuests && listener_.socket.is_open() && can_leak(); ++i) {
-      UniqueFd socket = accept_from(listener_.socket.fd());
-      if (!socket) break;
-      guests_.push_back({UntrustedSocket(std::move(socket))});
-      if (guests_.size() > kMaxGuests) guests_.erase(guests_.begin());
+    for (std::size_t i = 0; i < kGuestBacklog && listener_.socket.is_open(); ++i) {
+      UniqueFd socket = can_leak() ? accept_from(listener_.socket.fd()) : UniqueFd();
+      if (!socket) {
+        // Whom it can't let in is turned away, and chooses the connection.
+        if (!can_leak() || (errno != EAGAIN && !is_of_a_connection(errno))) listener_.close();
+        break;
+      }
+      UntrustedSocket guest(std::move(socket));
+      const auto credentials = credentials_of(met_.url, guest.get());
+      if (!credentials || !is_allowed(met_.url, *credentials)) continue;
+      switch (token_of(guest.get())) {
+        case Heard::kAll: return let_in(std::move(guest));
+        case Heard::kGone: continue;
+        case Heard::kNotYet: break;
+      }
+      if (guests_.size() == kMaxGuests) guests_.erase(guests_.begin());
+      guests_.push_back(std::move(guest));
     }
     for (std::size_t i = 0; i < guests_.size();) {
-      Secret token{};
-      switch (receive_struct(guests_[i].socket.get(), token)) {
-        case WireResult::kNotNow: ++i; continue;
-        case WireResult::kDone:
-          if (token == token_) return let_in(std::move(guests_[i].socket));
-          break;
-        case WireResult::kGone:
-        case WireResult::kBroken: break;
+      const Heard heard = token_of(guests_[i].get());
+      if (heard == Heard::kAll) return let_in(std::move(guests_[i]));
+      if (heard == Heard::kNotYet) {
+        ++i;
+      } else {
+        guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i));
       }
-      guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i));
     }
+  }
+
+  [[nodiscard]] Heard token_of(NativeHandle guest) const noexcept {
+    Secret token{};
+    switch (receive_struct(guest, token)) {
+      case WireResult::kNotNow: return Heard::kNotYet;
+      case WireResult::kDone: return token == token_ ? Heard::kAll : Heard::kGone;
+      case WireResult::kGone:
+      case WireResult::kBroken: break;
+    }
+    return Heard::kGone;
   }
 
   // Without a ring for it the socket is closed, and the receiver chooses the connection.
@@ -220,7 +255,7 @@ class RingHost {
   Secret name_{};
   Secret token_{};
   bool invited_ = false;
-  std::vector<Guest> guests_;
+  std::vector<UntrustedSocket> guests_;  // who have not said the token yet
   std::unique_ptr<GuardedAcceptor> acceptor_;
 };
 
@@ -257,7 +292,10 @@ class RingGuest {
       }
       case Phase::kJoining: {
         const auto in = connector_->step();
-        if (!in && in.error().code == ErrorCode::kGeometryMismatch) return in.error();
+        if (!in && in.error().code == ErrorCode::kGeometryMismatch) {
+          static_cast<void>(choose(Choice::kNeither));
+          return in.error();
+        }
         if (in && !*in && !limit_.passed()) return Settled::kNotYet;
         return choose(in && *in ? Choice::kRing : Choice::kConnection);
       }
@@ -271,13 +309,11 @@ class RingGuest {
     }
     return Settled::kGone;
   }
-  void wait(Deadline deadline) const noexcept {
-    std::array sockets{met_.socket.get(), kNoHandle};
-    if (phase_ == Phase::kJoining) {
-      sockets[1] = connector_->socket();
-      deadline = earlier(deadline, limit_);
-    }
-    wait_readable(sockets, deadline);
+  [[nodiscard]] SocketsOfSide sockets() const noexcept {
+    return {phase_ == Phase::kJoining ? connector_->socket() : met_.socket.get(), kNoHandle};
+  }
+  [[nodiscard]] Deadline next_look() const noexcept {
+    return earlier(limit_, Deadline::after(kWaitSlice));
   }
 
   [[nodiscard]] const Url& url() const noexcept { return met_.url; }
@@ -306,6 +342,7 @@ class RingGuest {
 
   Settled choose(Choice choice) {
     phase_ = Phase::kChosen;
+    limit_ = Deadline::never();
     if (!send_now(met_.socket.get(), std::as_bytes(std::span(&choice, 1)))) return Settled::kGone;
     if (choice == Choice::kRing) return Settled::kNotYet;
     connector_.reset();
@@ -323,42 +360,106 @@ class RingGuest {
 
 // -------------------------------------------------------------------------------------------------
 
-// Until it is settled, or kGone: the other side took too long.
+// One with whom it is to be settled, in so long.
 template <class Side>
-Result<Settled> settle(Side& side, const OpenOptions& options) {
-  const Deadline limit = Deadline::after(kSettlingTimeout);
-  for (;;) {
+struct Settling {
+  Settling(Meeting met, const OpenOptions& options) : side(std::move(met), options) {}
+
+  Side side;
+  Deadline limit = Deadline::after(kSettlingTimeout);
+
+  // kGone: also if it took too long.
+  Result<Settled> step() {
     const Result<Settled> settled = side.step();
     if (!settled || *settled != Settled::kNotYet) return settled;
-    if (limit.passed()) return Settled::kGone;
-    if (auto go_on = Retry::allowed(options, "an answer from " + side.url().name()); !go_on) {
-      return std::move(go_on).error();
-    }
-    side.wait(earlier(earlier(limit, options.wait), Deadline::after(kWaitSlice)));
+    return limit.passed() ? Settled::kGone : Settled::kNotYet;
   }
+};
+
+std::string words_for(const Url& url, Hello ours) {
+  return (ours == Hello::kSends ? "a receiver for " : "a sender for ") + url.name();
 }
 
-// Meets one after the other, until it is settled with one of them.
+// Connects to one after the other, until it is settled with one of them.
 template <class Side, class Parts>
-Result<Parts> open_auto(const Url& url, const OpenOptions& options, Hello ours) {
-  Retry retry;
-  Url at = url;
+Result<Parts> connect_auto(const Url& url, const OpenOptions& options, Hello ours) {
+  Retry retry(kLongestPauseBetween);
   for (;;) {
-    auto met = meet_peer(at, options, ours);
+    auto met = connect_to_peer(url, options, ours);
     if (!met) return std::move(met).error();
-    at = met->url;
-    Side side(std::move(met).value(), options);
-    const auto settled = settle(side, options);
+    Settling<Side> one(std::move(met).value(), options);
+    Result<Settled> settled = one.step();
+    while (settled && *settled == Settled::kNotYet) {
+      if (auto go_on = Retry::allowed(options, words_for(url, ours)); !go_on) {
+        return std::move(go_on).error();
+      }
+      wait_readable(one.side.sockets(), earlier(options.wait, one.side.next_look()));
+      settled = one.step();
+    }
     if (!settled) return settled.error();
     if (*settled != Settled::kGone) {
-      auto parts = side.finish(*settled);
+      auto parts = one.side.finish(*settled);
       // The sender died as soon as it had let us in: there may be another one.
       if (parts || parts.error().code != ErrorCode::kReplaced) return parts;
     }
-    if (auto paused = retry.pause(options, "the other side of " + url.name()); !paused) {
+    if (auto paused = retry.pause(options, words_for(url, ours)); !paused) {
       return std::move(paused).error();
     }
   }
+}
+
+// Listens, until it is settled with one of those that have come.
+template <class Side, class Parts>
+Result<Parts> await_auto(const Url& url, const OpenOptions& options, Hello ours) {
+  auto opened = Reception::open(url, options, {}, kAutoBacklog,
+                                ours == Hello::kSends ? "a sender" : "a receiver");
+  if (!opened) return std::move(opened).error();
+  OpenDoor door{std::move(opened).value()};
+  const Url found = door.reception->url();
+  const Hello opposite = hello_at(url, ours == Hello::kSends ? Hello::kReceives : Hello::kSends);
+  const auto judge = [&](Hello hello, const Peer&) {
+    return hello == opposite ? Answer::kConfirmed : Answer::kWrongSide;
+  };
+  std::vector<std::unique_ptr<Settling<Side>>> all;
+  for (;;) {
+    while (auto arrival = door.reception->next(judge)) {
+      if (all.size() == kMaxSides) all.erase(all.begin());
+      all.push_back(std::make_unique<Settling<Side>>(
+          Meeting{std::move(arrival->socket), std::move(arrival->peer), found}, options));
+    }
+    if (const int error = door.reception->trouble(); error != 0 && all.empty()) {
+      return system_error(url, "accept", error);
+    }
+    std::array<NativeHandle, 1 + 2 * kMaxSides> sockets{door.reception->fd()};
+    static_assert(sockets.size() <= kMaxWaitedFor);
+    std::size_t count = 1;
+    Deadline next_look = earlier(options.wait, Deadline::after(kWaitSlice));
+    for (std::size_t i = 0; i < all.size();) {
+      const Result<Settled> settled = all[i]->step();
+      if (settled && *settled == Settled::kNotYet) {
+        for (const NativeHandle socket : all[i]->side.sockets()) sockets[count++] = socket;
+        next_look = earlier(next_look, all[i++]->side.next_look());
+        continue;
+      }
+      const std::unique_ptr<Settling<Side>> one = std::move(all[i]);
+      all.erase(all.begin() + static_cast<std::ptrdiff_t>(i));
+      if (!settled) return settled.error();
+      if (*settled == Settled::kGone) continue;
+      auto parts = one->side.finish(*settled);
+      if (parts || parts.error().code != ErrorCode::kReplaced) return parts;
+    }
+    if (auto go_on = Retry::allowed(options, words_for(found, ours)); !go_on) {
+      return std::move(go_on).error();
+    }
+    wait_readable(std::span(sockets).first(count), next_look);
+  }
+}
+
+template <class Side, class Parts>
+Result<Parts> open_auto(const Url& url, const OpenOptions& options, Hello ours) {
+  const bool listens = url.options.listen.value_or(ours == Hello::kReceives);
+  return listens ? await_auto<Side, Parts>(url, options, ours)
+                 : connect_auto<Side, Parts>(url, options, ours);
 }
 
 }  // namespace
@@ -376,18 +477,21 @@ Result<PairParts> open_auto_pair(const Url& url, const OpenOptions& options) {
   if (!met) return std::move(met).error();
   RingHost host(std::move(met->sender), options);
   RingGuest guest(std::move(met->receiver), options);
-  Settled sends = Settled::kNotYet;
+  Result<Settled> sends = Settled::kNotYet;
   Result<Settled> receives = Settled::kNotYet;
   for (const Deadline limit = Deadline::after(kSettlingTimeout);;) {
-    if (sends == Settled::kNotYet) sends = host.step();
+    if (*sends == Settled::kNotYet) sends = host.step();
+    if (!sends) return sends.error();
     if (*receives == Settled::kNotYet) receives = guest.step();
     if (!receives) return receives.error();
-    if (sends == Settled::kGone || *receives == Settled::kGone || limit.passed()) {
+    if (*sends == Settled::kGone || *receives == Settled::kGone || limit.passed()) {
       return Error{ErrorCode::kSystem, host.url().name() + ": the two ends did not come together"};
     }
-    if (sends != Settled::kNotYet && *receives != Settled::kNotYet) break;
+    if (*sends != Settled::kNotYet && *receives != Settled::kNotYet) break;
+    const SocketsOfSide sockets = guest.sockets();
+    wait_readable(sockets, earlier(limit, Deadline::after(kJoinSlice)));
   }
-  auto sender = host.finish(sends);
+  auto sender = host.finish(*sends);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&] { return guest.finish(*receives); });
 }

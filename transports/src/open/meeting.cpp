@@ -123,6 +123,11 @@ Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& ur
   }
 }
 
+Result<Meeting> meet_peer(const Url& url, const OpenOptions& options, Hello ours) {
+  const bool listens = url.options.listen.value_or(ours == Hello::kReceives);
+  return listens ? await_peer(url, options, ours) : connect_to_peer(url, options, ours);
+}
+
 }  // namespace
 
 Result<bool> judge(const Url& url, Answer answer, Hello ours) {
@@ -191,11 +196,6 @@ Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello our
   auto arrival = await_arrival(door.reception, url, options, ours);
   if (!arrival) return std::move(arrival).error();
   return Meeting{std::move(arrival->socket), std::move(arrival->peer), door.reception->url()};
-}
-
-Result<Meeting> meet_peer(const Url& url, const OpenOptions& options, Hello ours) {
-  const bool listens = url.options.listen.value_or(ours == Hello::kReceives);
-  return listens ? await_peer(url, options, ours) : connect_to_peer(url, options, ours);
 }
 
 Result<SenderParts> make_socket_sender(Meeting met, const OpenOptions& options) {

@@ -35,8 +35,6 @@ struct Meeting {
 // kInvalidOption, kForeignOwner, kForeignObject.
 [[nodiscard]] Result<bool> judge(const Url& url, Answer answer, Hello ours);
 
-// By `url`, one of the two. `ours`: kSends or kReceives.
-[[nodiscard]] Result<Meeting> meet_peer(const Url& url, const OpenOptions& options, Hello ours);
 // Both sides, in one thread.
 struct MetPair {
   Meeting sender;
