@@ -511,6 +511,16 @@ TEST_P(CallTest, WhatIsNoChannelFromOneToOneIsRefused) {
     EXPECT_TRUE(refused(url + "?readers=2", options));
     if (GetParam().scheme != "shm+guarded:") {
       EXPECT_TRUE(refused(url + "?kind=mpmc", options));
+      // Nor is one taken that is there already.
+      const std::string there = url + "-there";
+      auto ring = Sender::open(there + ".requests?kind=mpmc&slots=64&slot_size=64");
+      ASSERT_TRUE(ring) << ring.error().message;
+      const auto caller = Caller::open(there, {.wait = soon()});
+      ASSERT_FALSE(caller);
+      EXPECT_EQ(caller.error().code, ErrorCode::kGeometryMismatch) << caller.error().message;
+      const auto service = Service::open(there, {.wait = soon()});
+      ASSERT_FALSE(service);
+      EXPECT_EQ(service.error().code, ErrorCode::kGeometryMismatch) << service.error().message;
     }
   } else {
     EXPECT_TRUE(refused(url + "?framing=length32", options));

@@ -18,6 +18,8 @@
 #include "rondo/call.hpp"
 #include "rondo/core/out_of_memory.hpp"
 #include "rondo/transports/url.hpp"
+#include "url/schemes.hpp"
+#include "url/words.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace detail {
@@ -85,15 +87,18 @@ Result<Names> names_of_service(std::string_view text, const OpenOptions& options
   }
   const std::size_t question = std::min(text.find('?'), text.size());
   const std::string name(text.substr(0, question));
-  const std::string asked(text.substr(question));
+  std::string asked(text.substr(question));
+  const std::string_view options_there_are = detail::row_of(url->scheme).options;
+  const auto with = [&](std::string_view option, std::string_view value) {
+    const std::string name_and_is = std::string(option) + '=';
+    if (!detail::has_word(options_there_are, option)) return std::string();
+    if (asked.find(name_and_is) != std::string::npos) return std::string();
+    return (asked.empty() ? '?' : '&') + name_and_is + std::string(value);
+  };
+  // A ring of another kind that is there is not taken as found.
+  asked += with("kind", "record");
   // What an earlier session has left is dropped in any case; so it need not be read.
-  const bool skips = url->scheme == Scheme::kShm || url->scheme == Scheme::kGuarded ||
-                     url->scheme == Scheme::kInproc;
-  std::string more;
-  if (skips && asked.find("from=") == std::string::npos) {
-    more = asked.empty() ? "?from=next" : "&from=next";
-  }
-  return Names{name + ".requests" + asked, name + ".replies" + asked, more};
+  return Names{name + ".requests" + asked, name + ".replies" + asked, with("from", "next")};
 }
 
 std::optional<CallHead> hello_in(const Message& message) noexcept {
