@@ -96,7 +96,8 @@ class Bridge {
     int code = to_.open();
     if (code != kSuccess) return code;
     opened_ = true;
-    to_is_stream_ = to_->info().as<StreamInfo>() != nullptr;
+    const ChannelInfo info = to_->info();
+    to_is_stream_ = info.as<StreamInfo>() != nullptr || info.as<DatagramsInfo>() != nullptr;
     return await_receiver(*to_, to_.options(), to_.patience(), to_.watch());
   }
 

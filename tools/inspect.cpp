@@ -213,7 +213,9 @@ class PrintKind {
                                        reader.frames_held == 1 ? "" : "s"));
     }
   }
-  void operator()(const StreamInfo&) const {}  // keeps nothing that could be looked at
+  // These keep nothing that could be looked at.
+  void operator()(const StreamInfo&) const {}
+  void operator()(const DatagramsInfo&) const {}
 
  private:
   void print_sent(std::string_view of_them) const {

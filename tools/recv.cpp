@@ -23,6 +23,25 @@
 namespace rondo::program {
 namespace {
 
+// What of datagrams is neither a message nor one that is lost.
+void say_what_else_came(const DatagramsInfo& datagrams) {
+  struct Told {
+    std::uint64_t count;
+    std::string_view what;
+  };
+  for (const auto& [count, what] : {
+           Told{datagrams.before, "messages had been sent before the first that came"},
+           Told{datagrams.late, "datagrams came behind a later one: too late"},
+           Told{datagrams.duplicates, "datagrams came twice"},
+           Told{datagrams.stale, "datagrams were an earlier sender's"},
+           Told{datagrams.foreign, "datagrams were none of ours"},
+           Told{datagrams.corrupt, "datagrams were changed on their way"},
+           Told{datagrams.overflows, "datagrams found no room in the buffer (buffer= makes more)"},
+       }) {
+    if (count > 0) say_note("{} {}", grouped(count), what);
+  }
+}
+
 constexpr std::size_t kOutputBuffer = std::size_t{256} << 10;
 
 // Writes messages until the stream ends, --count is reached or a stop is requested (all of which
@@ -143,12 +162,18 @@ class Pump {
     if (receiver_.lost() != 0) {
       say_note("received {} messages, lost {}", grouped(received_), grouped(receiver_.lost()));
     }
+    const ChannelInfo info = receiver_.info();
+    const auto* const datagrams = info.as<DatagramsInfo>();
+    if (datagrams != nullptr) say_what_else_came(*datagrams);
     if (code == kPeerVanished && shared_) {
       const std::uint64_t died = std::get<MpmcInfo>(receiver_.info().kind).senders_died;
       say_error(
           "{} sender{} vanished without ending the stream; what {} had sent has been received, {} "
           "messages of all senders here",
           grouped(died), died == 1 ? "" : "s", died == 1 ? "it" : "they", grouped(received_));
+    } else if (code == kPeerVanished && datagrams != nullptr && status == Status::kPeerDied) {
+      say_error("the sender fell silent, or another one has come; {} messages have been written",
+                grouped(received_));
     } else if (code == kPeerVanished) {
       say_error(
           "the sender {} without ending the stream; all {} messages that it had sent have been "

@@ -43,7 +43,10 @@ Polled<Message> next_of(Receiver& receiver, Sender& ours, bool staged, Deadline 
   return receiver.next(deadline);
 }
 
-bool is_staged(const Sender& sender) { return sender.info().as<StreamInfo>() != nullptr; }
+bool is_staged(const Sender& sender) {
+  const ChannelInfo info = sender.info();
+  return info.as<StreamInfo>() != nullptr || info.as<DatagramsInfo>() != nullptr;
+}
 
 // Of kind 0 if there is none.
 CallHead head_of(std::span<const std::byte> message) noexcept {

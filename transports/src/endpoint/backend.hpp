@@ -352,7 +352,7 @@ class RecordReceiver : public ReceiverBackend {
   }
   std::span<const std::byte> fetch(record_ring::Consumer& consumer, Deadline deadline,
                                    Status& refusal) noexcept final;
-  std::uint64_t lost(const record_ring::Consumer& consumer) const noexcept final {
+  std::uint64_t lost(const record_ring::Consumer& consumer) const noexcept override {
     return consumer.lost();
   }
 

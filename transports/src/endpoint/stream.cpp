@@ -117,7 +117,7 @@ Status StreamSender::wait_for_receiver(Notifier&, Deadline deadline) noexcept {
 }
 
 void StreamSender::describe(const record_ring::Producer& producer, ChannelInfo& info) const {
-  info.kind = StreamInfo();
+  outlet_->describe(info);
   info.capacity_bytes = staging_.parts.capacity;
   // relaxed: producer and consumer are one thread.
   info.pending_bytes =
@@ -158,7 +158,7 @@ void StreamReceiver::detach(record_ring::Consumer&, Notifier&) noexcept {
 }
 
 void StreamReceiver::describe(const record_ring::Consumer&, ChannelInfo& info) const {
-  info.kind = StreamInfo();
+  inlet_->describe(info);
   info.capacity_bytes = staging_.parts.capacity;
 }
 

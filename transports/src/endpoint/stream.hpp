@@ -110,6 +110,9 @@ class StreamReceiver final : public RecordReceiver {
   std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept override {
     return std::min(consumer.max_record_bytes(), inlet_->max_message_bytes());
   }
+  std::uint64_t lost(const record_ring::Consumer&) const noexcept override {
+    return inlet_->lost();
+  }
   void describe(const record_ring::Consumer& consumer, ChannelInfo& info) const override;
 
  private:

@@ -48,8 +48,10 @@ enum class Resolved : std::uint8_t {
 [[nodiscard]] Resolved resolve(const HostPort& target, bool to_listen,
                                std::vector<SocketAddress>& addresses, std::string& reason);
 
-// A stream socket for such an address, which does not block; none: errno says why.
-[[nodiscard]] UniqueFd make_socket_for(const SocketAddress& address) noexcept;
+// A stream socket, or one of datagrams, for such an address, which does not block; none: errno says
+// why.
+[[nodiscard]] UniqueFd make_socket_for(const SocketAddress& address,
+                                       bool datagrams = false) noexcept;
 [[nodiscard]] bool is_ipv6(const SocketAddress& address) noexcept;
 [[nodiscard]] int bind_to(NativeHandle socket, const SocketAddress& address) noexcept;
 // EINPROGRESS: outcome_of() tells.
@@ -76,6 +78,11 @@ void reset_on_close(NativeHandle socket) noexcept;
 // IPv6 the first 64 bits, as one machine has as many of the others as it likes.
 [[nodiscard]] std::uint64_t origin_of(const std::string& address) noexcept;
 
+// Before a socket of IPv6 is bound, whether IPv4 is not served by it.
+[[nodiscard]] int set_ipv6_alone(NativeHandle socket, bool alone) noexcept;
+// Asks for a buffer of so many bytes: for what is received, or sent. What the system makes of it.
+[[nodiscard]] std::uint64_t wish_buffer(NativeHandle socket, bool receives,
+                                        std::uint64_t size_bytes) noexcept;
 // Before a listener is bound. `ipv6_alone`: IPv4 is not served by this socket.
 [[nodiscard]] int prepare_listener(NativeHandle socket, bool ipv6, bool ipv6_alone) noexcept;
 // Of a connection: messages leave at once; and unless `keepalive` is zero, a machine at the other

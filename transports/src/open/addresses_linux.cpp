@@ -140,8 +140,9 @@ Resolved resolve(const HostPort& target, bool to_listen, std::vector<SocketAddre
   return addresses.empty() ? Resolved::kNever : Resolved::kYes;
 }
 
-UniqueFd make_socket_for(const SocketAddress& address) noexcept {
-  return open_socket_of(raw(address)->sa_family, SOCK_STREAM | SOCK_NONBLOCK);
+UniqueFd make_socket_for(const SocketAddress& address, bool datagrams) noexcept {
+  return open_socket_of(raw(address)->sa_family,
+                        (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK);
 }
 
 bool is_ipv6(const SocketAddress& address) noexcept { return raw(address)->sa_family == AF_INET6; }
@@ -233,13 +234,26 @@ std::uint64_t origin_of(const std::string& address) noexcept {
   return ipv6 ? origin : kIpv4 | origin;
 }
 
+int set_ipv6_alone(NativeHandle socket, bool alone) noexcept {
+  const int value = alone ? 1 : 0;
+  return error_of(setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &value, sizeof value));
+}
+
+std::uint64_t wish_buffer(NativeHandle socket, bool receives, std::uint64_t size_bytes) noexcept {
+  const int option = receives ? SO_RCVBUF : SO_SNDBUF;
+  const int wished = static_cast<int>(std::min<std::uint64_t>(size_bytes, 1u << 30));
+  set_number(socket, SOL_SOCKET, option, wished);
+  int got = 0;
+  socklen_t size = sizeof got;
+  if (getsockopt(socket, SOL_SOCKET, option, &got, &size) != 0) return 0;
+  return static_cast<std::uint64_t>(got) / 2;  // the kernel counts its own part twice
+}
+
 int prepare_listener(NativeHandle socket, bool ipv6, bool ipv6_alone) noexcept {
   // After a restart the port may have connections that wait for their last packets.
   const int reuse = 1;
   if (setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse) != 0) return errno;
-  if (!ipv6) return 0;
-  const int alone = ipv6_alone ? 1 : 0;
-  return error_of(setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &alone, sizeof alone));
+  return ipv6 ? set_ipv6_alone(socket, ipv6_alone) : 0;
 }
 
 void prepare_connection(NativeHandle socket, std::chrono::seconds keepalive) noexcept {

@@ -70,6 +70,10 @@ namespace rondo::inline RONDO_ABI::detail {
 [[nodiscard]] Result<SenderParts> open_auto_sender(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<ReceiverParts> open_auto_receiver(const Url& url, const OpenOptions& options);
 [[nodiscard]] Result<PairParts> open_auto_pair(const Url& url, const OpenOptions& options);
+// udp: (udp.cpp)
+[[nodiscard]] Result<SenderParts> open_udp_sender(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<ReceiverParts> open_udp_receiver(const Url& url, const OpenOptions& options);
+[[nodiscard]] Result<PairParts> open_udp_pair(const Url& url, const OpenOptions& options);
 
 // Errors: kBadVersion if this library is older than the headers that a caller was compiled with.
 [[nodiscard]] Result<void> check_library(const Version& headers);

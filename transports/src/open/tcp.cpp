@@ -11,6 +11,7 @@
 #include "open/listening_socket.hpp"
 #include "open/name.hpp"
 #include "open/open.hpp"
+#include "open/ports.hpp"
 #include "open/sockets.hpp"
 #include "url/host_port.hpp"
 
@@ -20,16 +21,6 @@ namespace {
 // After so long an address that has not answered is left to it, and the next one is tried besides.
 constexpr std::chrono::milliseconds kStagger{250};
 constexpr std::size_t kMaxAddresses = 16;
-
-HostPort host_port_of(const Url& url) {
-  return *parse_host_port(url.target);
-}  // Url::parse() saw to it
-
-std::string words_of(int error) { return std::generic_category().message(error); }
-
-Error unresolved(const Url& url, const std::string& reason) {
-  return Error{ErrorCode::kNotFound, url.name() + ": the host can't be looked up: " + reason};
-}
 
 // Connects to the addresses of a host, one after the other, and to several at once where one takes
 // its time.
@@ -145,27 +136,10 @@ Result<ListeningSocket> listen_at_port(Url& url, int backlog, std::string_view o
     // Another address is no substitute for one that is taken.
     if (error == EADDRINUSE) break;
     if (error != 0) continue;
-    if (place.port == 0) {
-      const std::string own = own_address(socket.get());
-      if (own.empty()) {
-        return Error{ErrorCode::kSystem,
-                     url.name() + ": the system does not say which port it has"};
-      }
-      url.target.replace(url.target.rfind(':'), std::string::npos, own.substr(own.rfind(':')));
-    }
+    if (auto named = name_port(url, socket.get()); !named) return std::move(named).error();
     return ListeningSocket{FdStream(std::move(socket), FdStream::Direction::kRead), nullptr, {}};
   }
-  if (error == EADDRINUSE) {
-    return Error{ErrorCode::kBusy, url.name() + " has " + std::string(owner) +
-                                       " already, or the port is another program's; end it first, "
-                                       "or choose another port (0: any free one)"};
-  }
-  if (error == EADDRNOTAVAIL) {
-    return Error{ErrorCode::kNotFound, url.name() +
-                                           ": that is no address of this machine; "
-                                           "tcp://:PORT is every one that it has"};
-  }
-  return system_error(url, call, error);
+  return cannot_bind(url, call, error, owner);
 }
 
 Result<UniqueFd> connect_to_port(const Url& url, const OpenOptions& options, AddressTurn& turn) {

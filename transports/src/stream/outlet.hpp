@@ -12,6 +12,7 @@
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/wait.hpp"
+#include "rondo/transports/channel_info.hpp"
 #include "rondo/transports/status.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -33,6 +34,8 @@ class Conduit {
   // changes with that. Asked for by another thread, beside any other call.
   [[nodiscard]] virtual bool has_pulse() const noexcept { return false; }
   [[nodiscard]] virtual std::uint64_t pulse() const noexcept { return 0; }
+  // What is known of the mechanism: ChannelInfo::kind.
+  virtual void describe(ChannelInfo& info) const { info.kind = StreamInfo(); }
   virtual void close() noexcept = 0;
 };
 
@@ -73,6 +76,8 @@ class Inlet : public Conduit {
   [[nodiscard]] virtual Outcome let_in() noexcept = 0;
   // kOk while messages can come; else why not: kEnded, kPeerGone, kPeerDied, kCorrupt, kIoError.
   [[nodiscard]] virtual Status state() const noexcept = 0;
+  // Messages that the mechanism has lost, of those that have come in or should have.
+  [[nodiscard]] virtual std::uint64_t lost() const noexcept { return 0; }
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

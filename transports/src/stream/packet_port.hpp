@@ -11,6 +11,7 @@
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
 #include "rondo/sync/wait.hpp"
+#include "rondo/transports/channel_info.hpp"
 #include "stream/byte_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -31,6 +32,7 @@ class PacketPort {
     std::size_t filled_bytes = 0;
     bool cut = false;  // it was larger, or is of other headers than ours (says_headers())
   };
+  static constexpr std::size_t kPackBytes = std::size_t{32} << 10;
   // That are handed over at once.
   static constexpr std::size_t kMaxPackets = 16;
 
@@ -53,12 +55,16 @@ class PacketPort {
   [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                         const std::atomic<bool>* stop) const noexcept = 0;
   [[nodiscard]] virtual bool peer_gone() const noexcept = 0;
+  // How much of small messages is put together in one packet at most.
+  [[nodiscard]] virtual std::size_t pack_bytes() const noexcept { return kPackBytes; }
   [[nodiscard]] virtual WaitResult wait_for_receiver(Deadline, const std::atomic<bool>*) noexcept {
     return peer_gone() ? WaitResult::kPeerGone : WaitResult::kReady;
   }
   [[nodiscard]] virtual NativeHandle fd() const noexcept = 0;
   [[nodiscard]] virtual bool has_pulse() const noexcept { return false; }
   [[nodiscard]] virtual std::uint64_t pulse() const noexcept { return 0; }
+  [[nodiscard]] virtual std::uint64_t lost() const noexcept { return 0; }
+  virtual void describe(ChannelInfo& info) const { info.kind = StreamInfo(); }
   virtual void close() noexcept = 0;
 };
 

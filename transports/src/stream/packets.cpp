@@ -117,6 +117,7 @@ PacketInlet::PacketInlet(std::unique_ptr<PacketPort> port, record_ring::Producer
       chunk_(chunk),
       form_(form),
       packet_bytes_(port_->max_packet_bytes()),
+      start_(start),
       any_sequence_(start == PacketStart::kAny),
       header_(header),
       headed_(header == 0 || port_->says_headers()) {}
@@ -166,6 +167,7 @@ void PacketInlet::begin_packet() noexcept {
   const PacketPort::Room& room = rooms_[next_];
   rest_ = room.bytes.first(std::min(room.filled_bytes, room.bytes.size()));
   if (form_ == PacketForm::kRaw) return;
+  if (start_ == PacketStart::kEach) any_sequence_ = true;
   word_ = 0;
   if (rest_.size() >= record_header::kBytes) std::memcpy(&word_, rest_.data(), sizeof word_);
   // The consumer of the ring is not to take it for a header of its own.

@@ -19,6 +19,7 @@
 // mechanism.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -35,9 +36,9 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 enum class PacketForm : std::uint8_t { kRecords, kRaw };
-// With which message a receiver may begin: with the first, or with any, where another receiver may
-// have taken those before it.
-enum class PacketStart : std::uint8_t { kFirst, kAny };
+// With which message a receiver may begin: with the first; with any, where another receiver may
+// have taken those before it; or each packet with any, where the port counts those that are lost.
+enum class PacketStart : std::uint8_t { kFirst, kAny, kEach };
 
 // What a packet holds beside the bytes of one message.
 [[nodiscard]] constexpr std::size_t packet_overhead(PacketForm form) noexcept {
@@ -48,15 +49,10 @@ enum class PacketStart : std::uint8_t { kFirst, kAny };
 // consumer.
 class PacketWriter {
  public:
-  // Messages are put together in packets of so many bytes at most.
-  static constexpr std::size_t kPackBytes = std::size_t{32} << 10;
-
-  PacketWriter(const RecordParts& parts, PacketForm form, std::size_t max_packet_bytes,
+  // Messages are put together in packets of `pack_bytes` at most.
+  PacketWriter(const RecordParts& parts, PacketForm form, std::size_t pack_bytes,
                std::uint32_t header = 0) noexcept
-      : parts_(parts),
-        form_(form),
-        header_(header),
-        pack_bytes_(max_packet_bytes < kPackBytes ? max_packet_bytes : kPackBytes) {}
+      : parts_(parts), form_(form), header_(header), pack_bytes_(pack_bytes) {}
 
   // The packets that are to be sent next, in order; empty if there are none. Valid until sent().
   [[nodiscard]] std::span<const PacketPort::Packet> packets() noexcept;
@@ -97,7 +93,8 @@ class PacketOutlet final : public Outlet {
                std::uint32_t header = 0) noexcept
       : port_(std::move(port)),
         form_(form),
-        writer_(parts, form, port_->max_packet_bytes(), port_->says_headers() ? 0 : header) {}
+        writer_(parts, form, std::min(port_->max_packet_bytes(), port_->pack_bytes()),
+                port_->says_headers() ? 0 : header) {}
 
   Status move_on(bool& all) noexcept override;
   void finish(bool in_order) noexcept override {
@@ -117,6 +114,7 @@ class PacketOutlet final : public Outlet {
   NativeHandle fd() const noexcept override { return port_->fd(); }
   bool has_pulse() const noexcept override { return port_->has_pulse(); }
   std::uint64_t pulse() const noexcept override { return port_->pulse(); }
+  void describe(ChannelInfo& info) const override { port_->describe(info); }
   void close() noexcept override { port_->close(); }
 
  private:
@@ -148,6 +146,8 @@ class PacketInlet final : public Inlet {
   NativeHandle fd() const noexcept override { return port_->fd(); }
   bool has_pulse() const noexcept override { return port_->has_pulse(); }
   std::uint64_t pulse() const noexcept override { return port_->pulse(); }
+  std::uint64_t lost() const noexcept override { return port_->lost(); }
+  void describe(ChannelInfo& info) const override { port_->describe(info); }
   void close() noexcept override { port_->close(); }
 
  private:
@@ -176,9 +176,10 @@ class PacketInlet final : public Inlet {
   std::span<const std::byte> rest_;  // of that packet
   std::uint64_t word_ = 0;           // the header at its beginning
   std::uint64_t sequence_ = 0;       // of the next message
-  bool any_sequence_;                // that one may have any number
-  std::uint32_t header_;             // bytes of the user's in front of each message
-  bool headed_;                      // the other side has said so, or does with each packet
+  PacketStart start_;
+  bool any_sequence_;     // that one may have any number
+  std::uint32_t header_;  // bytes of the user's in front of each message
+  bool headed_;           // the other side has said so, or does with each packet
   Status state_ = Status::kOk;
 };
 

@@ -2,7 +2,9 @@
 
 #include <array>
 
+#include "endpoint/packets.hpp"
 #include "rondo/core/out_of_memory.hpp"
+#include "stream/udp_packets.hpp"
 #include "url/schemes.hpp"
 
 namespace rondo::inline RONDO_ABI {
@@ -90,6 +92,15 @@ Capabilities capabilities(const Url& url) noexcept {
       Capabilities can = of_stream(url.options, true);
       can.keeps_boundaries = true;
       can.many_senders = url.options.framing == Framing::kRaw;
+      return can;
+    }
+    case Scheme::kUdp: {
+      Capabilities can = of_stream(url.options, false);
+      can.keeps_boundaries = can.lossy = can.between_hosts = true;
+      can.sees_death = false;
+      can.many_senders = url.options.framing == Framing::kRaw;
+      can.max_message_bytes =
+          detail::max_udp_packet(can.many_senders) - detail::packet_overhead(url);
       return can;
     }
     // HARD_MSGSIZEMAX of mq_overview(7)

@@ -318,6 +318,20 @@ bool set::keepalive(std::string_view value, ChannelOptions& options) {
   return true;
 }
 
+bool set::silence(std::string_view value, ChannelOptions& options) {
+  std::uint32_t seconds = 0;
+  if (!read_number(value, seconds, std::uint32_t{0}, ~std::uint32_t{0})) return false;
+  options.silence = std::chrono::seconds(seconds);
+  return true;
+}
+
+bool set::buffer(std::string_view value, ChannelOptions& options) {
+  const auto size = parse_size(value);
+  if (!size || *size < 1024 || *size > std::uint64_t{1} << 30) return false;
+  options.buffer_bytes = *size;
+  return true;
+}
+
 bool set::evict(std::string_view value, ChannelOptions& options) {
   std::uint32_t seconds = 0;
   if (!read_number(value, seconds, std::uint32_t{0}, ~std::uint32_t{0})) return false;

@@ -57,6 +57,8 @@ bool wake_bytes(std::string_view value, ChannelOptions& options);
 bool wake_after(std::string_view value, ChannelOptions& options);
 bool listen(std::string_view value, ChannelOptions& options);
 bool keepalive(std::string_view value, ChannelOptions& options);
+bool silence(std::string_view value, ChannelOptions& options);
+bool buffer(std::string_view value, ChannelOptions& options);
 }  // namespace set
 std::string kinds_there_are(std::string_view value);
 std::string nearest_capacity(std::string_view value);
@@ -120,7 +122,8 @@ inline constexpr std::array kOptions{
     OptionRow{"ack", set::ack, "lazy, eager or explicit",
               "when the receiver gives space back; default lazy; explicit: in acknowledge() alone"},
     OptionRow{"await_successor", set::await_successor, "0 or 1",
-              "wait for a successor of a peer that died or left; of shm+guarded the sender's"},
+              "wait for a successor of a peer that died or left; of shm+guarded and udp the "
+              "sender's"},
     OptionRow{"keep", set::keep, "0 or 1", "leave the name when the last one goes"},
     OptionRow{"start", set::start, "any, new, fresh or join",
               "what to do with what is there: any: take it up, or make it (the default); new: make "
@@ -171,6 +174,12 @@ inline constexpr std::array kOptions{
               "after about so long a machine at the other end that does not answer counts as lost; "
               "default 30; 0: never asked, which the system finds out in its own time or not at "
               "all"},
+    OptionRow{"silence", set::silence, "a number of seconds from 0 up",
+              "after so long without a datagram a receiver that has heard of a sender takes it for "
+              "dead; default 0: it waits on"},
+    OptionRow{"buffer", set::buffer, "a size from 1KiB to 1GiB, such as 4MiB",
+              "bytes of the socket's buffer, of a receiver for what it has not read yet; default: "
+              "the system's; at most net.core.rmem_max, of a sender wmem_max"},
 };
 
 [[nodiscard]] constexpr bool is_option(std::string_view name) noexcept {

@@ -151,6 +151,16 @@ inline constexpr std::array kSchemes{
               std::nullopt,
               "tcp:// that becomes a ring in shared memory where both ends are on one machine and "
               "may see each other: of one user, or of those that uid= and gid= name"},
+    SchemeRow{Scheme::kUdp,
+              "udp",
+              "//HOST:PORT",
+              check_host_port,
+              {},
+              "capacity max framing header wait await_successor silence buffer wake_every "
+              "wake_bytes wake_after",
+              std::nullopt,
+              "UDP, which loses messages, never repeats or reorders those that come, and tells how "
+              "many did not; neither authenticated nor encrypted; the receiver binds the address"},
     SchemeRow{Scheme::kMq,
               "mq",
               "/NAME",

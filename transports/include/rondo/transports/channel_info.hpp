@@ -79,6 +79,23 @@ struct FramesInfo {
 // A byte stream: nothing more.
 struct StreamInfo {};
 
+// Datagrams that may be lost on their way (udp:). Of a receiver what came of them, as far as they
+// have come in: sent by the senders heard of = before + received + lost.
+struct DatagramsInfo {
+  std::uint64_t datagrams = 0;  // that were sent, or taken
+  std::uint64_t unsent = 0;  // a sender's: refused by the system, or by the host that they went to
+  std::uint64_t before = 0;  // messages before the first that came: sent to nobody, or lost
+  std::uint64_t lost = 0;    // messages between others that did not come, or too late
+  std::uint64_t late = 0;    // datagrams behind a later one, not taken: their messages are lost
+  std::uint64_t duplicates = 0;  // datagrams that had come already
+  std::uint64_t stale = 0;       // datagrams of an earlier sender, or the echo of its end
+  std::uint64_t foreign = 0;     // datagrams that are none of ours
+  std::uint64_t corrupt = 0;     // datagrams that were changed on their way
+  std::uint64_t overflows = 0;   // datagrams that found no room in the socket's buffer
+  std::uint64_t sessions = 0;    // senders heard of
+  std::uint64_t session = 0;     // the number of the last one
+};
+
 struct RONDO_API ChannelInfo {
   Scheme scheme = Scheme::kShm;
   std::string name;                  // SCHEME:TARGET
@@ -101,7 +118,7 @@ struct RONDO_API ChannelInfo {
   std::string accept_error;
 
   // Which kind of channel it is, and what only that kind has.
-  std::variant<RecordInfo, BroadcastInfo, MpmcInfo, FramesInfo, StreamInfo> kind;
+  std::variant<RecordInfo, BroadcastInfo, MpmcInfo, FramesInfo, StreamInfo, DatagramsInfo> kind;
 
   // Null if it is of another kind.
   template <class Kind>

@@ -24,6 +24,9 @@
 //   auto://HOST:PORT        tcp:// that becomes a ring in shared memory where both ends are on one
 //                           machine and may see each other: of one user, or of those that uid= and
 //                           gid= name
+//   udp://HOST:PORT         UDP, which loses messages, never repeats or reorders those that come,
+//                           and tells how many did not; neither authenticated nor encrypted; the
+//                           receiver binds the address
 //   mq:/NAME                a POSIX message queue
 //   sysv:KEY                a System V message queue, by its key: a number, decimal or with 0x, and
 //                           not 0
@@ -60,11 +63,12 @@
 //                      kind=frames             such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
 //                      unix-seqpacket          64KiB, at most 4294967280)
-//                      unix-dgram tcp mq sysv
+//                      unix-dgram tcp udp mq
+//                      sysv
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
 //                      unix-seqpacket          and marks of our own; for other programs: lines: a
-//                      unix-dgram tcp mq sysv  line feed behind each; raw: bytes as they come;
-//                                              length32, length32be, varint: a length before each,
+//                      unix-dgram tcp udp mq   line feed behind each; raw: bytes as they come;
+//                      sysv                    length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
 //                                              Protocol Buffers are delimited (rondo, lines, raw,
 //                                              length32, length32be or varint)
@@ -86,7 +90,7 @@
 //                      inproc; kind=record     explicit: in acknowledge() alone (lazy, eager or
 //                                              explicit)
 //   await_successor    shm shm+guarded file    wait for a successor of a peer that died or left; of
-//                      inproc                  shm+guarded the sender's (0 or 1)
+//                      inproc udp              shm+guarded and udp the sender's (0 or 1)
 //   keep               shm file fifo mq sysv   leave the name when the last one goes (0 or 1)
 //   start              shm file                what to do with what is there: any: take it up, or
 //                                              make it (the default); new: make it, or fail (a
@@ -149,6 +153,13 @@
 //                                              asked, which the system finds out in its own time or
 //                                              not at all (a number of seconds from 15 to 32767, or
 //                                              0)
+//   silence            udp                     after so long without a datagram a receiver that has
+//                                              heard of a sender takes it for dead; default 0: it
+//                                              waits on (a number of seconds from 0 up)
+//   buffer             udp                     bytes of the socket's buffer, of a receiver for what
+//                                              it has not read yet; default: the system's; at most
+//                                              net.core.rmem_max, of a sender wmem_max (a size from
+//                                              1KiB to 1GiB, such as 4MiB)
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
 // '%' in a target is written %3F, %26 or %25.
 #pragma once
@@ -186,7 +197,8 @@ enum class Scheme : std::uint8_t {
   kMq,
   kSysv,
   kUnixDgram,
-  kAuto
+  kAuto,
+  kUdp
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;
@@ -247,9 +259,11 @@ struct ChannelOptions {
   std::optional<std::uint64_t> wake_every;
   std::optional<std::uint64_t> wake_bytes;
   std::optional<std::chrono::nanoseconds> wake_after;
-  std::optional<bool> listen;          // sockets; unset: a receiver does
-  std::chrono::seconds keepalive{30};  // kTcp; 0: none
-  SegmentOptions segment;              // mode, group, huge pages, lock, NUMA node
+  std::optional<bool> listen;                 // sockets; unset: a receiver does
+  std::chrono::seconds keepalive{30};         // kTcp; 0: none
+  std::chrono::seconds silence{0};            // kUdp; 0: none
+  std::optional<std::uint64_t> buffer_bytes;  // kUdp: of the socket
+  SegmentOptions segment;                     // mode, group, huge pages, lock, NUMA node
   // Guarded rings and UNIX sockets: users and groups, by number, whose processes are let in beside
   // our own user's.
   std::vector<std::uint32_t> users;

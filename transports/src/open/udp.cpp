@@ -1,0 +1,165 @@
+// udp: the receiver binds the address, and a sender sends to it, whether or not it is there: no one
+// answers. What is lost on the way is counted (numbered_datagrams.hpp), and not sent again.
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "endpoint/packets.hpp"
+#include "open/addresses.hpp"
+#include "open/name.hpp"
+#include "open/open.hpp"
+#include "open/ports.hpp"
+#include "rondo/core/instance_id.hpp"
+#include "stream/fd_stream.hpp"
+#include "stream/udp_packets.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+using Direction = FdStream::Direction;
+
+bool is_raw_udp(const Url& url) noexcept { return packet_form(url) == PacketForm::kRaw; }
+
+Result<void> check_udp_limit(const Url& url) {
+  return check_packet_limit(url, max_udp_packet(is_raw_udp(url)),
+                            "no datagram has room for more; use tcp:, or divide it");
+}
+
+// Errors: kNotFound (not now), kInvalidName (never).
+Result<std::vector<SocketAddress>> udp_addresses(const Url& url, bool to_bind) {
+  std::vector<SocketAddress> addresses;
+  std::string reason;
+  const Resolved found = resolve(host_port_of(url), to_bind, addresses, reason);
+  if (found == Resolved::kYes) return addresses;
+  Error error = unresolved(url, reason);
+  if (found == Resolved::kNever) error.code = ErrorCode::kInvalidName;
+  return error;
+}
+
+Result<void> give_buffer(const Url& url, NativeHandle socket, bool receives) {
+  if (!url.options.buffer_bytes) return {};
+  const std::uint64_t got = wish_buffer(socket, receives, *url.options.buffer_bytes);
+  if (got >= *url.options.buffer_bytes) return {};
+  return Error{ErrorCode::kInvalidCapacity,
+               url.name() + ": buffer=" + format_size(*url.options.buffer_bytes) +
+                   " is more than the system gives, " + format_size(got) + "; raise net.core." +
+                   (receives ? "rmem_max" : "wmem_max") + ", or say less"};
+}
+
+// ---- the sender ----
+
+// Connected: what comes back tells of a host that has refused a datagram. Errors: kNotFound.
+Result<UniqueFd> connect_datagrams(const Url& url) {
+  auto addresses = udp_addresses(url, false);
+  if (!addresses) return std::move(addresses).error();
+  int error = 0;
+  for (const SocketAddress& address : *addresses) {
+    UniqueFd socket = make_socket_for(address, true);
+    error = socket ? connect_to(socket.get(), address) : errno;
+    if (error == 0) return socket;
+  }
+  if (may_come(error)) {
+    return Error{ErrorCode::kNotFound, url.name() + " can't be reached: " + words_of(error)};
+  }
+  return system_error(url, "connect", error);
+}
+
+// ---- the receiver ----
+
+int bind_datagrams(const Url& url, const SocketAddress& address, UniqueFd& socket) {
+  socket = make_socket_for(address, true);
+  if (!socket) return errno;
+  if (is_ipv6(address)) {
+    const int error = set_ipv6_alone(socket.get(), !host_port_of(url).host.empty());
+    if (error != 0) return error;
+  }
+  return bind_to(socket.get(), address);
+}
+
+// A port 0 becomes the one that was found, in `url` as well.
+Result<UniqueFd> bind_receiver(Url& url) {
+  auto addresses = udp_addresses(url, true);
+  if (!addresses) return std::move(addresses).error();
+  int error = 0;
+  for (const SocketAddress& address : *addresses) {
+    UniqueFd socket;
+    error = bind_datagrams(url, address, socket);
+    if (error == EADDRINUSE) break;  // another address is no substitute
+    if (error != 0) continue;
+    if (auto buffered = give_buffer(url, socket.get(), true); !buffered) {
+      return std::move(buffered).error();
+    }
+    if (auto named = name_port(url, socket.get()); !named) return std::move(named).error();
+    return socket;
+  }
+  return cannot_bind(url, "bind", error, "a receiver");
+}
+
+Result<ReceiverParts> make_udp_receiver(const Url& url, UniqueFd socket,
+                                        const OpenOptions& options) {
+  std::optional<DatagramOrder> order;
+  if (!is_raw_udp(url)) {
+    order.emplace(url.options.header_bytes(),
+                  url.options.await_successor || options.await_successor);
+  }
+  return make_packet_receiver(
+      std::make_unique<UdpIncoming>(FdStream(std::move(socket), Direction::kRead), order,
+                                    url.options.silence),
+      {}, url, options, PacketStart::kEach);
+}
+
+}  // namespace
+
+Result<SenderParts> open_udp_sender(const Url& url, const OpenOptions& options) {
+  if (auto fits = check_udp_limit(url); !fits) return std::move(fits).error();
+  if (host_port_of(url).port == 0) {
+    return Error{ErrorCode::kInvalidOption,
+                 url.name() +
+                     ": port 0 stands for any free one, of the receiver; a sender needs to be told "
+                     "which it is"};
+  }
+  Retry retry;
+  for (;;) {
+    auto socket = connect_datagrams(url);
+    if (socket) {
+      if (auto buffered = give_buffer(url, socket->get(), false); !buffered) {
+        return std::move(buffered).error();
+      }
+      std::optional<DatagramNumbers> numbers;
+      if (!is_raw_udp(url)) numbers.emplace(new_instance_id(), url.options.header_bytes());
+      auto port = std::make_unique<UdpOutgoing>(
+          FdStream(std::move(socket).value(), Direction::kWrite), numbers);
+      port->say_hello();
+      return make_packet_sender(std::move(port), {}, url, options);
+    }
+    if (socket.error().code != ErrorCode::kNotFound) return std::move(socket).error();
+    if (auto paused = retry.pause(options, "a way: " + socket.error().message); !paused) {
+      return std::move(paused).error();
+    }
+  }
+}
+
+Result<ReceiverParts> open_udp_receiver(const Url& url, const OpenOptions& options) {
+  if (auto fits = check_udp_limit(url); !fits) return std::move(fits).error();
+  Url found = url;
+  auto socket = bind_receiver(found);
+  if (!socket) return std::move(socket).error();
+  return make_udp_receiver(found, std::move(socket).value(), options);
+}
+
+Result<PairParts> open_udp_pair(const Url& url, const OpenOptions& options) {
+  if (auto fits = check_udp_limit(url); !fits) return std::move(fits).error();
+  Url found = url;
+  auto socket = bind_receiver(found);
+  if (!socket) return std::move(socket).error();
+  auto sender = open_udp_sender(found, options);
+  if (!sender) return std::move(sender).error();
+  return make_pair(std::move(sender).value(),
+                   [&] { return make_udp_receiver(found, std::move(socket).value(), options); });
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

@@ -1,0 +1,108 @@
+// What carries the packets of udp:, which may be lost on their way: datagrams that are numbered
+// (numbered_datagrams.hpp), or, raw, any program's.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "rondo/core/version.hpp"
+#include "stream/fd_stream.hpp"
+#include "stream/numbered_datagrams.hpp"
+#include "stream/packet_port.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// Of IPv4, 65535 bytes less its header of 20 and that of UDP; IPv6 takes a little more.
+inline constexpr std::size_t kMaxDatagram = 65507;
+
+// What a packet may have of it.
+[[nodiscard]] constexpr std::size_t max_udp_packet(bool raw) noexcept {
+  return kMaxDatagram - (raw ? 0 : sizeof(DatagramHeader));
+}
+
+// The sending end: a socket that is connected. Nobody says whether anything arrives.
+class UdpOutgoing final : public PacketPort {
+ public:
+  // `numbers`: none if the packets are raw.
+  UdpOutgoing(FdStream socket, std::optional<DatagramNumbers> numbers) noexcept;
+
+  std::size_t max_packet_bytes() const noexcept override { return max_udp_packet(!numbers_); }
+  bool says_headers() const noexcept override { return true; }
+  // What the path takes undivided: of a datagram that is divided each part may be lost.
+  std::size_t pack_bytes() const noexcept override { return pack_bytes_; }
+  Moved send(std::span<const Packet> packets) noexcept override;
+  Moved receive(std::span<Room>) noexcept override { return {Outcome::kNotNow, 0}; }
+  WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
+                  const std::atomic<bool>* stop) const noexcept override {
+    return socket_.wait(direction, deadline, mode, stop);
+  }
+  bool peer_gone() const noexcept override { return false; }
+  NativeHandle fd() const noexcept override { return socket_.fd(); }
+  void describe(ChannelInfo& info) const override;
+  // Says the end a few times more, for a few milliseconds.
+  void close() noexcept override;
+  // So that a receiver knows of a stream without messages.
+  void say_hello() noexcept;
+
+ private:
+  // Datagrams that went, or are given up; -1: not now, or the error in errno.
+  [[nodiscard]] int send_some(std::span<const Packet> packets) noexcept;
+
+  FdStream socket_;
+  std::optional<DatagramNumbers> numbers_;
+  std::size_t pack_bytes_;
+  DatagramsInfo counts_;
+  std::array<DatagramHeader, kMaxPackets> headers_;
+  // The end, once it was said.
+  std::optional<DatagramHeader> end_;
+  std::uint64_t end_mark_ = 0;
+};
+
+// The receiving end: a socket that is bound.
+class UdpIncoming final : public PacketPort {
+ public:
+  // `order`: none if the packets are raw. `silence`: after which the sender counts as dead; 0: none
+  // does.
+  UdpIncoming(FdStream socket, std::optional<DatagramOrder> order,
+              std::chrono::nanoseconds silence) noexcept;
+
+  std::size_t max_packet_bytes() const noexcept override { return max_udp_packet(!order_); }
+  bool says_headers() const noexcept override { return true; }
+  Moved send(std::span<const Packet>) noexcept override { return {Outcome::kRefused, 0}; }
+  Moved receive(std::span<Room> rooms) noexcept override;
+  WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
+                  const std::atomic<bool>* stop) const noexcept override;
+  bool peer_gone() const noexcept override { return false; }
+  NativeHandle fd() const noexcept override { return socket_.fd(); }
+  bool has_pulse() const noexcept override { return silence_.count() > 0; }
+  std::uint64_t pulse() const noexcept override { return is_silent() ? 1 : 0; }
+  std::uint64_t lost() const noexcept override { return order_ ? order_->counts().lost : 0; }
+  void describe(ChannelInfo& info) const override;
+  void close() noexcept override { socket_.close(); }
+
+ private:
+  using Clock = Deadline::Clock;
+
+  // Of what came into the first `count` rooms that which is for the user, moved to the front.
+  [[nodiscard]] std::size_t sort_out(std::span<Room> rooms, std::size_t count) noexcept;
+  [[nodiscard]] bool is_silent() const noexcept;
+  [[nodiscard]] Deadline silent_from() const noexcept;
+
+  FdStream socket_;
+  std::optional<DatagramOrder> order_;
+  std::chrono::nanoseconds silence_;
+  std::array<DatagramHeader, kMaxPackets> headers_;
+  std::array<std::size_t, kMaxPackets> header_sizes_{};  // what there was of each
+  std::uint64_t raw_datagrams_ = 0;
+  std::uint64_t overflows_ = 0;
+  bool succeeded_ = false;            // another sender has come
+  std::atomic<Clock::rep> heard_{0};  // when something last came of the sender; 0: nothing yet
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail
