@@ -102,23 +102,18 @@ class Asker {
       if (answered != kSuccess && answered != kRefused) return answered;
       if (answered == kRefused) code = kRefused;  // of the one; the others are asked all the same
     }
-    const int read = input_failed(input);
+    const int read = judge_input(input);
     return read == kSuccess ? code : read;
   }
 
  private:
-  static int input_failed(const Input& input) {
-    if (input.state() != Input::State::kFailed) return kSuccess;
-    say_error("standard input can't be read: {}", std::generic_category().message(input.error()));
-    return kInOut;
-  }
   int read_all(Input& input) {
     std::vector<std::byte> piece(kInputBuffer);
     for (std::size_t got = 0; (got = input.read_some(piece)) != 0;) {
       whole_.insert(whole_.end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(got));
       if (whole_.size() > caller_.max_request_bytes()) return too_large();
     }
-    return input_failed(input);
+    return judge_input(input);
   }
 
   int ask(std::span<const std::byte> request) {

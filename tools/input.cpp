@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
+#include "exit_code.hpp"
+#include "say.hpp"
 #include "stop_signal.hpp"
 
 namespace rondo::program {
@@ -104,6 +107,12 @@ bool BufferedInput::refill() {
   const std::size_t count = input_.read_some(std::span(buffer_).subspan(end_));
   end_ += count;
   return count > 0;
+}
+
+int judge_input(const Input& input) {
+  if (input.state() != Input::State::kFailed) return kSuccess;
+  say_error("standard input can't be read: {}", std::generic_category().message(input.error()));
+  return kInOut;
 }
 
 }  // namespace rondo::program

@@ -39,6 +39,9 @@ class Input {
   State state_ = State::kOpen;
 };
 
+// kSuccess; or kInOut, having said why, if standard input has failed.
+[[nodiscard]] int judge_input(const Input& input);
+
 // An input read in large pieces and handed out in small ones.
 class BufferedInput {
  public:

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
-#include <system_error>
 
 #include "commands.hpp"
 #include "exit_code.hpp"
@@ -49,7 +48,8 @@ class Pump {
     BufferedInput input(input_, kInputBuffer);
     while (!enough()) {
       const auto line = input.next_line(sender_.max_message_bytes());
-      if (!line) return input.line_too_long() ? too_large("a line", std::nullopt) : input_ended();
+      if (!line)
+        return input.line_too_long() ? too_large("a line", std::nullopt) : judge_input(input_);
       const Status status =
           watch_.wait(sender_, [&](Deadline deadline) { return sender_.send(*line, deadline); });
       if (status != Status::kOk) return channel_failed(status);
@@ -63,7 +63,7 @@ class Pump {
     while (!enough()) {
       std::array<std::byte, 4> length_bytes;
       const std::size_t length_read = input.read_fully(length_bytes);
-      if (length_read == 0) return input_ended();
+      if (length_read == 0) return judge_input(input_);
       if (length_read < length_bytes.size()) return record_cut_short();
       std::size_t size = 0;
       for (std::size_t i = 0; i < length_bytes.size(); ++i) {
@@ -92,7 +92,7 @@ class Pump {
       if (!claim) return channel_failed(claim.status());
       const std::size_t filled = options_.block_bytes ? input_.read_fully(claim->bytes())
                                                       : input_.read_some(claim->bytes());
-      if (filled == 0) return input_ended();
+      if (filled == 0) return judge_input(input_);
       claim->shrink(filled);
       std::move(*claim).commit();
       count(filled);
@@ -111,13 +111,8 @@ class Pump {
     return (options_.count && sent_ >= *options_.count) || stop_signal::requested();
   }
 
-  int input_ended() const {
-    if (input_.state() != Input::State::kFailed) return kSuccess;
-    say_error("standard input can't be read: {}", std::generic_category().message(input_.error()));
-    return kInOut;
-  }
   int record_cut_short() const {
-    if (input_.state() != Input::State::kEnd) return input_ended();
+    if (input_.state() != Input::State::kEnd) return judge_input(input_);
     say_error("standard input ends inside record {}", grouped(sent_ + 1));
     return kInOut;
   }
