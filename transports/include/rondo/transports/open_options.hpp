@@ -25,7 +25,8 @@ struct SlowReader {
 struct OpenOptions {
   // How long to wait for the other side: a Receiver for the channel to appear, a Sender on what
   // goes over a FIFO or a socket for the receiver. A Sender on a ring does not wait (see
-  // wait_for_receiver()).
+  // wait_for_receiver()). Not of the system's name service, which is asked for a host that is not
+  // given in digits, and takes what time it takes (docs/transports.md, "Over a network").
   Deadline wait = Deadline::never();
   // As await_successor=1 in the URL: when the other side dies (for a sender also: when it leaves),
   // wait for its successor. Rings only: kInvalidOption for byte streams.
