@@ -30,8 +30,8 @@ class GuardedAcceptor {
  public:
   // Makes the ring and its name. Errors: those of Segment::create() and listen_at().
   static Result<std::unique_ptr<GuardedAcceptor>> open(const Url& url, const OpenOptions& options);
-  // Makes a ring without a name, for the one receiver at the other end of `socket`. Errors: those of
-  // Segment::create().
+  // Makes a ring without a name, for the one receiver at the other end of `socket`. Errors: those
+  // of Segment::create().
   static Result<std::unique_ptr<GuardedAcceptor>> over(UntrustedSocket socket, const Url& url,
                                                        const OpenOptions& options);
   ~GuardedAcceptor();

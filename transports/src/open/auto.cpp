@@ -187,12 +187,12 @@ class RingHost {
     try {
       name_ = draw_secret();
       token_ = draw_secret();
-      FdStream socket(make_socket(SocketKind::kMessages), FdStream::Direction::kRead);
-      if (!socket.is_open()) return false;
-      set_pass_descriptors(socket.fd(), false);
-      if (bind_to(socket.fd(), rendezvous(name_)) != 0) return false;
-      if (listen_on(socket.fd(), int{kGuestBacklog}) != 0) return false;
-      listener_.socket = std::move(socket);
+      FdStream made(make_socket(SocketKind::kMessages), FdStream::Direction::kRead);
+      if (!made.is_open()) return false;
+      set_pass_descriptors(made.fd(), false);
+      if (bind_to(made.fd(), rendezvous(name_)) != 0) return false;
+      if (listen_on(made.fd(), int{kGuestBacklog}) != 0) return false;
+      listener_.socket = std::move(made);
       return true;
     } catch (const std::exception&) {  // no source of random numbers, or no memory
       return false;
@@ -261,8 +261,8 @@ class RingHost {
 
 // --- The receiver's side -------------------------------------------------------------------------
 
-// What of the URL is about the ring: its size is the sender's to say; and headers are what both say,
-// as over the connection.
+// What of the URL is about the ring: its size is the sender's to say; headers are what both say, as
+// over the connection.
 Url url_of_ring(Url url) {
   url.options.capacity.reset();
   url.options.header = url.options.header.value_or(0);
@@ -330,11 +330,10 @@ class RingGuest {
   // Goes where the invitation says; false if there is no way.
   bool approach() {
     if (invitation_.name == Secret{} || !can_leak()) return false;
-    FdStream socket(make_socket(SocketKind::kMessages), FdStream::Direction::kWrite);
-    if (!socket.is_open()) return false;
-    if (connect_to(socket.fd(), rendezvous(invitation_.name)) != 0) return false;
-    auto connector =
-        GuardedConnector::over(std::move(socket), url_of_ring(met_.url), options_.name);
+    FdStream made(make_socket(SocketKind::kMessages), FdStream::Direction::kWrite);
+    if (!made.is_open()) return false;
+    if (connect_to(made.fd(), rendezvous(invitation_.name)) != 0) return false;
+    auto connector = GuardedConnector::over(std::move(made), url_of_ring(met_.url), options_.name);
     if (!connector) return false;
     connector_.emplace(std::move(connector).value());
     return send_struct(connector_->socket(), invitation_.token) == WireResult::kDone;
