@@ -267,7 +267,8 @@ void Reception::make_place() {
   std::size_t most = 0;
   auto leaving = visitors_.begin();
   for (auto visitor = visitors_.begin(); visitor != visitors_.end(); ++visitor) {
-    const std::size_t places = std::ranges::equal_range(origins, visitor->origin).size();
+    const auto [from, to] = std::equal_range(origins.begin(), origins.end(), visitor->origin);
+    const auto places = static_cast<std::size_t>(to - from);
     if (places <= most) continue;
     most = places;
     leaving = visitor;

@@ -156,21 +156,21 @@ class SocketStream final : public ByteStream {
     std::size_t left = 0;
     for (const auto& piece : pieces) left += piece.size();
     if (left == moved.bytes) {
-      if (held_up_) socket_->set_held_up(false);
-      held_up_ = false;
+      if (stalled_) socket_->set_held_up(false);
+      stalled_ = false;
       return;
     }
     taken_ += moved.bytes;
-    if (held_up_ && taken_ < kLeastTaken) return;
+    if (stalled_ && taken_ < kLeastTaken) return;
     socket_->set_held_up(true);
-    held_up_ = true;
+    stalled_ = true;
     taken_ = 0;
   }
 
   std::shared_ptr<StreamSocket> socket_;
   Direction direction_;
   bool complete_ = true;   // the last write was of use: none is left, or a part of it was written
-  bool held_up_ = false;   // the other side did not take all of the last write
+  bool stalled_ = false;   // the other side did not take all of the last write
   std::size_t taken_ = 0;  // of what was written since that began
   mutable bool talks_ = true;  // the other side may say something more
   mutable Deadline::Clock::time_point gave_way_{};
