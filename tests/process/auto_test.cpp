@@ -218,7 +218,7 @@ TEST_F(Auto, WhoHasNotTheTokenIsNotLetIn) {
     char any = 0;
     EXPECT_EQ(recv(guest.get(), &any, 1, 0), 0) << "an answer to " << said.size() << " bytes";
   }
-  // Nor do many more who say nothing keep the one that has the token out, though it was there before.
+  // Nor do many more who say nothing keep the one that has the token out, before it and behind it.
   const std::string token = token_in(receiver.invitation);
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 20; ++i) silent.push_back(come_to(receiver.invitation));

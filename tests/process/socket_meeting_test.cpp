@@ -374,7 +374,7 @@ TEST_P(SocketMeeting, EachSystemCallMayFail) {
   }
 }
 
-// Who connects before the pair's own sender does is not taken for it, though nothing has to be said.
+// Who connects before the pair's own sender is not taken for it, though nothing has to be said.
 TEST_P(SocketMeeting, APairIsNoStrangers) {
   for (const char* framing : {"lines", "raw", "length32", "rondo"}) {
     std::optional<RawSocket> stranger;

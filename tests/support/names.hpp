@@ -72,8 +72,8 @@ inline std::string unique_word() {
   return word;
 }
 
-// A System V key that no other test uses. The pid, which has 22 bits at most, tells whose it is: what
-// stands there a killed one with the same pid has left behind, and it goes.
+// A System V key that no other test uses. The pid, which has 22 bits at most, tells whose it is:
+// what stands there a killed one with the same pid has left behind, and it goes.
 inline std::uint32_t unique_key() {
   static std::atomic<std::uint32_t> counter{0};
   constexpr std::uint32_t kKeys = 1024;
