@@ -21,6 +21,7 @@
 //  19. AReaderIsToldHowItsWriterWent
 //  20. ReadersTakeTheirPlaces
 //  21. ACellOfAnotherTypeIsRefused
+//  22. WhatWasTrueOnceIsNotAskedAgain
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -498,6 +499,29 @@ TEST_F(Typed, ACellOfAnotherTypeIsRefused) {
   const auto placeless = LatestReader<Trade>::open(name_);
   ASSERT_FALSE(placeless);
   EXPECT_THAT(placeless.error().message, HasSubstr("open_reader"));
+}
+
+// A peer that is there at one look may be dead at the next: that is no end.
+TEST_F(Typed, WhatWasTrueOnceIsNotAskedAgain) {
+  const TypedOptions options{.slots = 8};
+  auto ring = opened(detail::join_typed<Trade>(name_, options, Role::kConsumer));
+  const auto parts = ring.parts();
+  Waiter waiter(parts.consumer->message_waiter, parts.producer->message_notifier);
+  detail::TypedEnd end(std::move(ring), spsc_ring<Trade>::kProducerSlot, 1, options);
+  for (const Deadline deadline : {Deadline::now(), soon()}) {
+    int looks = 0;
+    bool left = false;
+    const auto waited = [&](auto&& ready) {
+      return end.wait(
+          waiter, deadline, ready, [] { return false; }, [&] { return left; },
+          [] { return Status::kEnded; });
+    };
+    EXPECT_EQ(waited([&] { return looks++ == 0; }), Status::kOk);
+    left = true;
+    EXPECT_EQ(waited([&] { return looks++ == 3; }), Status::kEnded);
+    EXPECT_EQ(waited([] { return true; }), Status::kOk) << "what came before the end is first";
+  }
+  end.leave([](bool last) { return last; });
 }
 
 }  // namespace

@@ -189,10 +189,8 @@ class TypedSender {
     if (end_->forked()) return Status::kForked;
     const auto corrupt = [this] { return producer_.outcome() == ClaimOutcome::kCorrupt; };
     const auto left = [this] { return receiver_left(); };
-    Status status = end_->wait(
-        *waiter_, deadline, [&] { return ready() || corrupt() || left(); }, left);
-    if (status == Status::kOk && !ready())
-      status = corrupt() ? Status::kCorrupt : Status::kPeerGone;
+    const Status status =
+        end_->wait(*waiter_, deadline, ready, corrupt, left, [] { return Status::kPeerGone; });
     return detail::is_final(status) ? fail(status) : status;
   }
   Status fail(Status status) noexcept {
@@ -383,10 +381,8 @@ class TypedReceiver {
     static_cast<void>(notifier_.notify());
     const auto corrupt = [this] { return consumer_.outcome() == ReadOutcome::kCorrupt; };
     const auto left = [this] { return sender_left(); };
-    Status status = end_->wait(
-        *waiter_, deadline, [&] { return ready() || corrupt() || left(); }, left);
-    // What was sent before the end comes first.
-    if (status == Status::kOk && !ready()) status = corrupt() ? Status::kCorrupt : Status::kEnded;
+    const Status status =
+        end_->wait(*waiter_, deadline, ready, corrupt, left, [] { return Status::kEnded; });
     if (!detail::is_final(status)) return status;
     shut();
     return status_ = status;

@@ -71,6 +71,29 @@ class RONDO_API TypedEnd {
     return why;
   }
 
+  // The same, for a handle that hears of its peer's leaving in order from `left`, and of nonsense
+  // from `corrupt`: kOk when `ready` held, kCorrupt, and `gone` when the peer has left and nothing
+  // is ready. What was true at one look is not asked for again: a peer may die in between.
+  template <class Bell, class Ready, class Corrupt>
+  [[nodiscard]] Status wait(Bell& bell, Deadline deadline, Ready&& ready, Corrupt&& corrupt,
+                            const PeerLeft& left, const FunctionRef<Status()>& gone) {
+    Status found = Status::kOk;
+    const auto look = [&] {
+      found = Status::kOk;
+      if (ready()) return true;
+      if (corrupt()) {
+        found = Status::kCorrupt;
+        return true;
+      }
+      if (!left()) return false;
+      // What the peer did before it left comes first.
+      if (!ready()) found = corrupt() ? Status::kCorrupt : gone();
+      return true;
+    };
+    const Status status = wait(bell, deadline, look, left);
+    return status == Status::kOk ? found : status;
+  }
+
   // AttachmentBase::leave().
   void leave(const Participants::NameGoes& name_goes) noexcept { attachment_.leave(name_goes); }
 
