@@ -18,7 +18,8 @@
 // 15. APortThatIsLeftOpenIsNamed
 // 16. RawDatagramsAreAnybodys
 // 17. HeadersThatDifferAreCorrupt
-// 18. WhatTheUrlCanNotHave
+// 18. AGroupHasSeveralReceivers, OfNoGroupThereIsNoInterfaceToChoose
+// 19. WhatTheUrlCanNotHave
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -317,6 +318,40 @@ TEST_F(Udp, HeadersThatDifferAreCorrupt) {
   Sender sender = open_sender(url_ + "?header=20");
   send(sender, "text");
   EXPECT_EQ(receiver_.next().status(), Status::kCorrupt);
+}
+
+TEST_F(Udp, AGroupHasSeveralReceivers) {
+  const std::string port = std::to_string(10'000 + getpid() % 20'000);
+  // Of IPv6 the system may have no way to a group over this interface.
+  const std::string group = "239.255.77." + std::to_string(getpid() % 256);
+  const std::string url = "udp://" + group + ":" + port + "?interface=lo";
+  EXPECT_TRUE(capabilities(url)->many_receivers);
+  auto first = Receiver::open(url);
+  if (!first) GTEST_SKIP() << "no groups here: " << first.error().message;
+  auto second = Receiver::open(url);
+  ASSERT_TRUE(second) << second.error().message;
+  auto sender = Sender::open(url + "&ttl=0", {.wait = Deadline::after(seconds(1))});
+  if (!sender) GTEST_SKIP() << "no way to a group here: " << sender.error().message;
+  for (const char* text : {"one", "two"}) {
+    send(*sender, text);
+    EXPECT_EQ(receive(*first), text);
+    EXPECT_EQ(receive(*second), text);
+  }
+  EXPECT_EQ(sender->close(), Status::kOk);
+  EXPECT_EQ(receive(*first), kEndOfStreamText);
+  EXPECT_EQ(receive(*second), kEndOfStreamText);
+  EXPECT_EQ(datagrams(first->info()).duplicates, 0u);
+}
+
+TEST_F(Udp, OfNoGroupThereIsNoInterfaceToChoose) {
+  for (const char* options : {"?ttl=1", "?interface=lo"}) {
+    const auto receiver = Receiver::open("udp://127.0.0.1:0" + std::string(options));
+    ASSERT_FALSE(receiver);
+    EXPECT_THAT(receiver.error().message, HasSubstr("is no group"));
+  }
+  const auto none = Receiver::open("udp://239.255.77.1:0?interface=no-such-one");
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().message, HasSubstr("no-such-one"));
 }
 
 TEST_F(Udp, WhatTheUrlCanNotHave) {

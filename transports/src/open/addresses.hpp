@@ -78,6 +78,19 @@ void reset_on_close(NativeHandle socket) noexcept;
 // IPv6 the first 64 bits, as one machine has as many of the others as it likes.
 [[nodiscard]] std::uint64_t origin_of(const std::string& address) noexcept;
 
+// Whether it is a group's (multicast).
+[[nodiscard]] bool is_group(const SocketAddress& address) noexcept;
+// The interface of that name, or that has that address; 0: there is none. Empty: the system's
+// choice, which is 0, too.
+[[nodiscard]] unsigned find_interface(const std::string& wanted) noexcept;
+// Before a socket is bound to a group's address: others may be, too.
+[[nodiscard]] int share_address(NativeHandle socket) noexcept;
+[[nodiscard]] int join_group(NativeHandle socket, const SocketAddress& group,
+                             unsigned interface) noexcept;
+// Before a socket is connected to a group's address; also to those on this machine.
+[[nodiscard]] int set_group_sending(NativeHandle socket, const SocketAddress& group, unsigned hops,
+                                    unsigned interface) noexcept;
+
 // Before a socket of IPv6 is bound, whether IPv4 is not served by it.
 [[nodiscard]] int set_ipv6_alone(NativeHandle socket, bool alone) noexcept;
 // Asks for a buffer of so many bytes: for what is received, or sent. What the system makes of it.

@@ -1,6 +1,7 @@
 #include "open/addresses.hpp"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -232,6 +233,65 @@ std::uint64_t origin_of(const std::string& address) noexcept {
   std::uint64_t origin = 0;
   for (std::size_t i = 0; i < (ipv6 ? 8 : 4); ++i) origin = origin << 8 | bytes[i];
   return ipv6 ? origin : kIpv4 | origin;
+}
+
+bool is_group(const SocketAddress& address) noexcept {
+  if (is_ipv6(address)) {
+    return IN6_IS_ADDR_MULTICAST(&reinterpret_cast<const sockaddr_in6*>(raw(address))->sin6_addr);
+  }
+  return raw(address)->sa_family == AF_INET &&
+         IN_MULTICAST(ntohl(reinterpret_cast<const sockaddr_in*>(raw(address))->sin_addr.s_addr));
+}
+
+unsigned find_interface(const std::string& wanted) noexcept {
+  if (wanted.empty()) return 0;
+  if (const unsigned index = if_nametoindex(wanted.c_str()); index != 0) return index;
+  ifaddrs* all = nullptr;
+  if (getifaddrs(&all) != 0) return 0;
+  unsigned index = 0;
+  for (const ifaddrs* one = all; one != nullptr && index == 0; one = one->ifa_next) {
+    char host[NI_MAXHOST];
+    const bool internet = one->ifa_addr != nullptr && (one->ifa_addr->sa_family == AF_INET ||
+                                                       one->ifa_addr->sa_family == AF_INET6);
+    if (!internet) continue;
+    const socklen_t size =
+        one->ifa_addr->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+    if (getnameinfo(one->ifa_addr, size, host, sizeof host, nullptr, 0, NI_NUMERICHOST) == 0 &&
+        wanted == host) {
+      index = if_nametoindex(one->ifa_name);
+    }
+  }
+  freeifaddrs(all);
+  return index;
+}
+
+int share_address(NativeHandle socket) noexcept {
+  const int reuse = 1;
+  return error_of(setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse));
+}
+
+int join_group(NativeHandle socket, const SocketAddress& group, unsigned interface) noexcept {
+  group_req wanted{};
+  wanted.gr_interface = interface;
+  std::memcpy(&wanted.gr_group, group.bytes.data(), group.size_bytes);
+  const int level = is_ipv6(group) ? IPPROTO_IPV6 : IPPROTO_IP;
+  return error_of(setsockopt(socket, level, MCAST_JOIN_GROUP, &wanted, sizeof wanted));
+}
+
+int set_group_sending(NativeHandle socket, const SocketAddress& group, unsigned hops,
+                      unsigned interface) noexcept {
+  const int limit = static_cast<int>(hops);
+  const int index = static_cast<int>(interface);
+  if (is_ipv6(group)) {
+    set_number(socket, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 1);
+    set_number(socket, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, limit);
+    return error_of(setsockopt(socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index));
+  }
+  set_number(socket, IPPROTO_IP, IP_MULTICAST_LOOP, 1);
+  set_number(socket, IPPROTO_IP, IP_MULTICAST_TTL, limit);
+  ip_mreqn over{};
+  over.imr_ifindex = index;
+  return error_of(setsockopt(socket, IPPROTO_IP, IP_MULTICAST_IF, &over, sizeof over));
 }
 
 int set_ipv6_alone(NativeHandle socket, bool alone) noexcept {

@@ -50,6 +50,22 @@ Result<void> give_buffer(const Url& url, NativeHandle socket, bool receives) {
                    (receives ? "rmem_max" : "wmem_max") + ", or say less"};
 }
 
+// Of groups alone: the interface, by its number. Errors: kInvalidOption, kNotFound.
+Result<unsigned> interface_of(const Url& url, const SocketAddress& address) {
+  const std::string& wanted = url.options.interface;
+  if (!is_group(address) && (url.options.hops || !wanted.empty())) {
+    return Error{ErrorCode::kInvalidOption,
+                 url.name() +
+                     " is no group; ttl= and interface= are for the address of one, from 224.0.0.0 "
+                     "to 239.255.255.255 or from ff00:: on"};
+  }
+  const unsigned index = find_interface(wanted);
+  if (index != 0 || wanted.empty()) return index;
+  return Error{ErrorCode::kNotFound, url.name() + ": there is no interface " + wanted +
+                                         ", and none that has such an address; `ip address` "
+                                         "shows those that there are"};
+}
+
 // ---- the sender ----
 
 // Connected: what comes back tells of a host that has refused a datagram. Errors: kNotFound.
@@ -58,8 +74,14 @@ Result<UniqueFd> connect_datagrams(const Url& url) {
   if (!addresses) return std::move(addresses).error();
   int error = 0;
   for (const SocketAddress& address : *addresses) {
+    const auto interface = interface_of(url, address);
+    if (!interface) return interface.error();
     UniqueFd socket = make_socket_for(address, true);
-    error = socket ? connect_to(socket.get(), address) : errno;
+    error = socket ? 0 : errno;
+    if (error == 0 && is_group(address)) {
+      error = set_group_sending(socket.get(), address, url.options.hops.value_or(1), *interface);
+    }
+    if (error == 0) error = connect_to(socket.get(), address);
     if (error == 0) return socket;
   }
   if (may_come(error)) {
@@ -70,14 +92,19 @@ Result<UniqueFd> connect_datagrams(const Url& url) {
 
 // ---- the receiver ----
 
-int bind_datagrams(const Url& url, const SocketAddress& address, UniqueFd& socket) {
+int bind_datagrams(const Url& url, const SocketAddress& address, unsigned interface,
+                   UniqueFd& socket) {
   socket = make_socket_for(address, true);
   if (!socket) return errno;
   if (is_ipv6(address)) {
     const int error = set_ipv6_alone(socket.get(), !host_port_of(url).host.empty());
     if (error != 0) return error;
   }
-  return bind_to(socket.get(), address);
+  if (!is_group(address)) return bind_to(socket.get(), address);
+  // Each of several receivers of a group gets what is sent to it, and nothing else.
+  int error = share_address(socket.get());
+  if (error == 0) error = bind_to(socket.get(), address);
+  return error == 0 ? join_group(socket.get(), address, interface) : error;
 }
 
 // A port 0 becomes the one that was found, in `url` as well.
@@ -86,8 +113,10 @@ Result<UniqueFd> bind_receiver(Url& url) {
   if (!addresses) return std::move(addresses).error();
   int error = 0;
   for (const SocketAddress& address : *addresses) {
+    const auto interface = interface_of(url, address);
+    if (!interface) return interface.error();
     UniqueFd socket;
-    error = bind_datagrams(url, address, socket);
+    error = bind_datagrams(url, address, *interface, socket);
     if (error == EADDRINUSE) break;  // another address is no substitute
     if (error != 0) continue;
     if (auto buffered = give_buffer(url, socket.get(), true); !buffered) {

@@ -118,7 +118,8 @@ DatagramOrder::Verdict DatagramOrder::judge(const DatagramHeader& header, std::s
   if (header.number < next_number_) {
     const bool seen =
         next_number_ - header.number <= kWindow && seen_.test(header.number % kWindow);
-    ++(seen ? counts_.duplicates : counts_.late);
+    // The end is said more than once.
+    if (!seen || header.mark != Mark::kEnd) ++(seen ? counts_.duplicates : counts_.late);
     if (!seen && next_number_ - header.number <= kWindow) mark_seen(header.number);
     return Verdict::kDrop;
   }

@@ -5,6 +5,7 @@
 #include "endpoint/packets.hpp"
 #include "rondo/core/out_of_memory.hpp"
 #include "stream/udp_packets.hpp"
+#include "url/host_port.hpp"
 #include "url/schemes.hpp"
 
 namespace rondo::inline RONDO_ABI {
@@ -99,6 +100,8 @@ Capabilities capabilities(const Url& url) noexcept {
       can.keeps_boundaries = can.lossy = can.between_hosts = true;
       can.sees_death = false;
       can.many_senders = url.options.framing == Framing::kRaw;
+      const auto place = detail::parse_host_port(url.target);
+      can.many_receivers = place && detail::is_group_host(place->host);
       can.max_message_bytes =
           detail::max_udp_packet(can.many_senders) - detail::packet_overhead(url);
       return can;

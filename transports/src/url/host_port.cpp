@@ -51,6 +51,16 @@ std::optional<HostPort> parse_host_port(std::string_view target) {
   return result;
 }
 
+bool is_group_host(std::string_view host) noexcept {
+  if (host.find(':') != std::string_view::npos) {
+    return host.size() > 2 && (host[0] | 0x20) == 'f' && (host[1] | 0x20) == 'f';
+  }
+  unsigned first = 0;
+  const char* const end = host.data() + host.size();
+  const auto [rest, error] = std::from_chars(host.data(), end, first);
+  return error == std::errc() && rest != end && *rest == '.' && first >= 224 && first <= 239;
+}
+
 Result<void> check_host_port(std::string_view scheme, std::string_view target) {
   if (parse_host_port(target)) return {};
   const std::string name(scheme);

@@ -19,4 +19,7 @@ struct HostPort {
 // Empty if it is none; an IPv6 address stands in brackets.
 [[nodiscard]] std::optional<HostPort> parse_host_port(std::string_view target);
 
+// Whether that is the address of a group (multicast), in digits.
+[[nodiscard]] bool is_group_host(std::string_view host) noexcept;
+
 }  // namespace rondo::inline RONDO_ABI::detail

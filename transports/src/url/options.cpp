@@ -332,6 +332,18 @@ bool set::buffer(std::string_view value, ChannelOptions& options) {
   return true;
 }
 
+bool set::ttl(std::string_view value, ChannelOptions& options) {
+  std::uint32_t hops = 0;
+  if (!read_number(value, hops, std::uint32_t{0}, std::uint32_t{255})) return false;
+  options.hops = hops;
+  return true;
+}
+
+bool set::interface(std::string_view value, ChannelOptions& options) {
+  options.interface = value;
+  return !value.empty() && value.size() < 64;
+}
+
 bool set::evict(std::string_view value, ChannelOptions& options) {
   std::uint32_t seconds = 0;
   if (!read_number(value, seconds, std::uint32_t{0}, ~std::uint32_t{0})) return false;

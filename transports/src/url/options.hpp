@@ -59,6 +59,8 @@ bool listen(std::string_view value, ChannelOptions& options);
 bool keepalive(std::string_view value, ChannelOptions& options);
 bool silence(std::string_view value, ChannelOptions& options);
 bool buffer(std::string_view value, ChannelOptions& options);
+bool ttl(std::string_view value, ChannelOptions& options);
+bool interface(std::string_view value, ChannelOptions& options);
 }  // namespace set
 std::string kinds_there_are(std::string_view value);
 std::string nearest_capacity(std::string_view value);
@@ -180,6 +182,13 @@ inline constexpr std::array kOptions{
     OptionRow{"buffer", set::buffer, "a size from 1KiB to 1GiB, such as 4MiB",
               "bytes of the socket's buffer, of a receiver for what it has not read yet; default: "
               "the system's; at most net.core.rmem_max, of a sender wmem_max"},
+    OptionRow{
+        "ttl", set::ttl, "a number from 0 to 255",
+        "how many networks what is sent to a group (multicast) may pass; default 1: this one; "
+        "0: none, but this machine"},
+    OptionRow{
+        "interface", set::interface, "the name of an interface, or an address that it has",
+        "the interface over which a group is joined, or sent to; default: the system's choice"},
 };
 
 [[nodiscard]] constexpr bool is_option(std::string_view name) noexcept {

@@ -156,8 +156,8 @@ inline constexpr std::array kSchemes{
               "//HOST:PORT",
               check_host_port,
               {},
-              "capacity max framing header wait await_successor silence buffer wake_every "
-              "wake_bytes wake_after",
+              "capacity max framing header wait await_successor silence buffer ttl interface "
+              "wake_every wake_bytes wake_after",
               std::nullopt,
               "UDP, which loses messages, never repeats or reorders those that come, and tells how "
               "many did not; neither authenticated nor encrypted; the receiver binds the address"},

@@ -160,6 +160,12 @@
 //                                              it has not read yet; default: the system's; at most
 //                                              net.core.rmem_max, of a sender wmem_max (a size from
 //                                              1KiB to 1GiB, such as 4MiB)
+//   ttl                udp                     how many networks what is sent to a group
+//                                              (multicast) may pass; default 1: this one; 0: none,
+//                                              but this machine (a number from 0 to 255)
+//   interface          udp                     the interface over which a group is joined, or sent
+//                                              to; default: the system's choice (the name of an
+//                                              interface, or an address that it has)
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
 // '%' in a target is written %3F, %26 or %25.
 #pragma once
@@ -263,6 +269,8 @@ struct ChannelOptions {
   std::chrono::seconds keepalive{30};         // kTcp; 0: none
   std::chrono::seconds silence{0};            // kUdp; 0: none
   std::optional<std::uint64_t> buffer_bytes;  // kUdp: of the socket
+  std::optional<std::uint32_t> hops;          // kUdp, of a group; unset: 1
+  std::string interface;                      // kUdp, of a group; empty: the system's choice
   SegmentOptions segment;                     // mode, group, huge pages, lock, NUMA node
   // Guarded rings and UNIX sockets: users and groups, by number, whose processes are let in beside
   // our own user's.
