@@ -42,7 +42,10 @@ int serve(const char* url) {
   while (const auto ready = set->wait(room)) {
     for (const Key key : *ready) {
       if (key == kListener) {
-        auto connection = listener->try_accept();
+        auto connection = listener->accept(rondo::Deadline::now());
+        if (connection.status() == Status::kPeerGone || connection.status() == Status::kIoError) {
+          return complain("nobody can come any more");  // and the listener stays ready
+        }
         if (!connection) continue;
         auto& one = people.emplace(++last, std::move(*connection)).first->second;
         if (!set->add(one.receiver, last)) people.erase(last);

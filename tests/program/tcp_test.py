@@ -211,6 +211,14 @@ class Examples(Network):
             server.send_signal(signal.SIGTERM)
             server.wait()
 
+    def test_a_chat_whose_name_is_taken_away_ends(self):
+        path = f"/tmp/{self.name}.chat"
+        server, _ = self.serve(os.path.join(EXAMPLES, "chat"), "serve", "unix:" + path)
+        os.unlink(path)
+        _, error = server.communicate(timeout=60)
+        self.assertEqual(server.returncode, 1)
+        self.assertIn(b"nobody can come", error)
+
 
 if __name__ == "__main__":
     main()

@@ -67,6 +67,7 @@ Result<Reception> Reception::open(const Url& url, const OpenOptions& options, co
   reception.watched_timer_.emplace(std::move(watched).value());
   if (!reception.watch()) return system_error(url, "epoll_ctl", reception.trouble_);
   reception.listening_.cleanup = name.take();
+  reception.set_timer();  // for the name: one who waits for fd() calls next() only then
   return reception;
 }
 

@@ -116,15 +116,18 @@ class RONDO_API Listener {
   // The next connection, waiting for it until `deadline`. Else kTimedOut (kWouldBlock for
   // Deadline::now()), kInterrupted, kClosed, kForked, kIoError (the socket is broken, for good),
   // kPeerGone (the name of unix:PATH was taken away, which is noticed within about a second: none
-  // can come any more; close it, and open another one), or kNoMemory: there was none for this one, which has been let go of; the next one may come. While
-  // there are no descriptors left it waits, looks again after 10 ms and more, up to a second, and
-  // info() says so. Progress: blocking.
+  // can come any more; close it, and open another one), or kNoMemory: there was none for this one,
+  // which has been let go of; the next one may come. While there are no descriptors left it waits,
+  // looks again after 10 ms and more, up to a second, and info() says so. Progress: blocking.
   [[nodiscard]] Polled<Connection> accept(Deadline deadline = Deadline::never()) noexcept;
-  // One that is there now. Progress: system calls that never block.
+  // One that is there now. It does not say why there is none: where fd() is waited for, call
+  // accept(Deadline::now()). Progress: system calls that never block.
   [[nodiscard]] std::optional<Connection> try_accept() noexcept;
 
-  // Readable when try_accept() is worth a call; that may be in vain, as it does what else there is
-  // to do for those on their way in. The listener's own: closed with it. Stays the same.
+  // Readable when accept(Deadline::now()) is worth a call; that may be in vain, as it does what
+  // else there is to do for those on their way in. Where it says kPeerGone this stays readable:
+  // one who waits for it and does not look at the status would go round and round. The listener's
+  // own: closed with it. Stays the same.
   [[nodiscard]] NativeHandle fd() const noexcept;
 
   // No more are let in, and the name goes. Those that are in stay.

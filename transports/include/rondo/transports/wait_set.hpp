@@ -71,8 +71,8 @@ class RONDO_API WaitSet {
   // also kNotFound (closed), kInvalidOption (more than max_message_bytes()); of byte streams,
   // Sender::fd()'s.
   Result<void> add(Sender& sender, Key key, std::size_t size_bytes);
-  // Ready when try_accept() is worth a call; more often than there is a connection. Errors: also
-  // kSystem (closed).
+  // Ready when accept(Deadline::now()) is worth a call; more often than there is a connection, and
+  // for ever once that says kPeerGone. Errors: also kSystem (closed).
   Result<void> add(Listener& listener, Key key);
   // Ready when `fd` is readable, or writable, or broken; it stays the caller's, and open until it
   // is removed. Files are always ready. Errors: also kNoDescriptors, kSystem (no descriptor).
