@@ -26,26 +26,33 @@ struct LeavingWaiter {
 };
 
 TEST(LastWordWeak, WhatWasPublishedBeforeIsThere) {
-  std::uint64_t seen_gone = 0;
-  for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
-    Atomic<std::uint64_t> published{0};
-    BellWaiter word{};
-    bool lost = false;
-    weak::Execution execution(seed);
-    execution.run({[&] {
-                     // relaxed, both: the word alone orders them here.
-                     published.store(1, std::memory_order_relaxed);
-                     LeavingWaiter waiter{word};
-                     detail::say_gone(waiter);
-                   },
-                   [&] {
-                     if (!detail::says_gone(word)) return;
-                     ++seen_gone;
-                     lost = published.load(std::memory_order_relaxed) == 0;
-                   }});
-    ASSERT_FALSE(lost) << "RONDO_SEED=" << seed;
+  for (const bool in_order : {true, false}) {
+    std::uint64_t seen_gone = 0;
+    for (std::uint64_t seed = first_seed(); seed < first_seed() + kExecutions; ++seed) {
+      Atomic<std::uint64_t> published{0};
+      BellWaiter word{};
+      bool lost = false;
+      weak::Execution execution(seed);
+      execution.run({[&] {
+                       // relaxed, both: the word alone orders them here.
+                       published.store(1, std::memory_order_relaxed);
+                       LeavingWaiter waiter{word};
+                       if (in_order) {
+                         detail::say_gone(waiter);
+                       } else {
+                         detail::say_broken_off(word);
+                       }
+                     },
+                     [&] {
+                       if (!detail::says_gone(word)) return;
+                       ++seen_gone;
+                       lost = published.load(std::memory_order_relaxed) == 0 ||
+                              detail::says_broken_off(word) == in_order;
+                     }});
+      ASSERT_FALSE(lost) << "RONDO_SEED=" << seed;
+    }
+    EXPECT_GT(seen_gone, 0u);
   }
-  EXPECT_GT(seen_gone, 0u);
 }
 
 }  // namespace

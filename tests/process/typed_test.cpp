@@ -22,6 +22,10 @@
 //  20. ReadersTakeTheirPlaces
 //  21. ACellOfAnotherTypeIsRefused
 //  22. WhatWasTrueOnceIsNotAskedAgain
+//  23. AnEndIsNotToldToAReceiverThatNeverReadTheStream
+//  24. SendersThatWaitAreNotInEachOthersWay
+//  25. ABrokenOffStreamIsNotGoneOnWith
+//  26. TheSuccessorOfADeadReceiverIsToldTheEnd
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -296,7 +300,7 @@ TEST_F(Typed, TheNextStreamWaitsForTheReceiverOfTheLast) {
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
   EXPECT_THAT(refused.error().message, HasSubstr("earlier sender"));
   std::thread next([&] {
-    auto mine = sender({.timeout = seconds(60)});
+    auto mine = sender({.slots = 8, .timeout = seconds(60)});
     EXPECT_EQ(mine.send(trade(2)), Status::kOk);
     EXPECT_EQ(mine.flush(soon()), Status::kOk);
   });
@@ -522,6 +526,80 @@ TEST_F(Typed, WhatWasTrueOnceIsNotAskedAgain) {
     EXPECT_EQ(waited([] { return true; }), Status::kOk) << "what came before the end is first";
   }
   end.leave([](bool last) { return last; });
+}
+
+TEST_F(Typed, AnEndIsNotToldToAReceiverThatNeverReadTheStream) {
+  // A sender that has said the end and not left yet.
+  auto ring = opened(detail::join_typed<Trade>(name_, {.slots = 8}, Role::kProducer));
+  const auto parts = ring.parts();
+  Waiter waiter(parts.producer->space_waiter, parts.consumer->space_notifier);
+  detail::say_gone(waiter);
+  {
+    const auto refused = TypedReceiver<Trade>::open(name_, {.timeout = milliseconds(20)});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+    EXPECT_THAT(refused.error().message, HasSubstr("has not left yet"));
+  }
+  std::thread leaving([&] { ring.leave([](bool) { return false; }); });
+  auto mine = receiver({.slots = 8, .timeout = seconds(60)});
+  EXPECT_EQ(mine.try_next().status(), Status::kWouldBlock);
+  leaving.join();
+}
+
+TEST_F(Typed, SendersThatWaitAreNotInEachOthersWay) {
+  auto other = receiver();
+  sender().close();
+  const auto try_often = [&] {
+    for (int i = 0; i < 300; ++i) {
+      const auto refused = TypedSender<Trade>::open(name_, {.timeout = {}});
+      ASSERT_FALSE(refused);
+      ASSERT_THAT(refused.error().message, HasSubstr("earlier sender"));
+    }
+  };
+  std::thread at_once(try_often);
+  try_often();
+  at_once.join();
+}
+
+TEST_F(Typed, ABrokenOffStreamIsNotGoneOnWith) {
+  auto other = receiver();
+  {
+    auto mine = sender();
+    ASSERT_EQ(mine.send(trade(1)), Status::kOk);
+    ASSERT_EQ(mine.send(trade(2)), Status::kOk);
+    EXPECT_EQ(id_of_next(other), 1u);
+    mine.break_off();
+  }
+  const auto refused = TypedSender<Trade>::open(name_, {.timeout = milliseconds(20)});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("earlier sender"));
+  EXPECT_EQ(id_of_next(other), 2u);
+  EXPECT_EQ(id_of_next(other), is(Status::kPeerGone));
+  other.close();
+  auto mine = sender();
+  ASSERT_EQ(mine.send(trade(3)), Status::kOk);
+  auto late = receiver();
+  EXPECT_EQ(id_of_next(late), 3u);
+}
+
+TEST_F(Typed, TheSuccessorOfADeadReceiverIsToldTheEnd) {
+  auto mine = sender();
+  Child child([&] {
+    auto other = receiver();
+    if (id_of_next(other) != 1) return 1;
+    for (;;) pause();
+  });
+  ASSERT_EQ(mine.send(trade(1)), Status::kOk);
+  ASSERT_EQ(mine.flush(soon()), Status::kOk);
+  EXPECT_EQ(mine.close(), Status::kOk);
+  child.signal(SIGKILL);
+  child.join();
+  auto late = receiver({.slots = 8, .keep = true});
+  EXPECT_EQ(id_of_next(late), is(Status::kEnded));
+  late.close();
+  // It left in order, so the next one has another stream to wait for.
+  auto next = receiver();
+  EXPECT_EQ(next.try_next().status(), Status::kWouldBlock);
 }
 
 }  // namespace

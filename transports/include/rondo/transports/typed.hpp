@@ -12,10 +12,11 @@
 // and what they return are those of Sender and Receiver; a handle is for one thread at a time.
 //
 // One stream, one receiver: a sender that opens while the receiver of an earlier stream, which has
-// ended, is still there waits for it to go (TypedOptions::timeout). What an earlier sender left
+// ended or was broken off, is still there waits for it to go (TypedOptions::timeout), as does a
+// receiver that opens while the sender of a stream that was read by another is about to go. What an earlier sender left
 // unread, if no receiver is there, comes first. One that finds a live sender or receiver in its
 // place is refused (kBusy). Whoever succeeds one that died goes on where that stopped; what a dead
-// receiver had not given back yet, at most an eighth of the ring, comes again.
+// receiver had not given back yet, at most an eighth of the ring, comes again, and so does the end.
 //
 // Values are copied out before anybody looks at them. A sender that is not trusted can make any
 // bytes of T appear, and nothing else: a T with forbidden bit patterns (bool, enum) is to be
@@ -140,7 +141,7 @@ class TypedSender {
 
   // Ends the stream in order: the receiver gets what was sent, and then kEnded. What was not read
   // yet stays for a receiver that is still to come. Returns kOk; kPeerGone when the receiver has
-  // left without reading all, which is thrown away then; else why the handle had failed. Blocking,
+  // left without reading all, which is thrown away then unless the name is kept; else why the handle had failed. Blocking,
   // for a second at most while another process is joining or leaving.
   Status close() noexcept { return leave(status_); }
   // Leaves before the end of what there was to send: the receiver gets what was sent, and then
@@ -204,7 +205,7 @@ class TypedSender {
     if (end_->forked()) {
       status = Status::kForked;
     } else {
-      if (status == Status::kOk) say_end();
+      say_end(status == Status::kOk);
       end_->leave([&](bool last) {
         const bool unread = anything_unread(parts_);
         const bool refused = unread && receiver_left();
@@ -216,8 +217,12 @@ class TypedSender {
     status_ = Status::kClosed;
     return status;
   }
-  void say_end() noexcept {
-    detail::say_gone(*waiter_);
+  void say_end(bool in_order) noexcept {
+    if (in_order) {
+      detail::say_gone(*waiter_);
+    } else {
+      detail::say_broken_off(parts_.producer->space_waiter);
+    }
     static_cast<void>(notifier_.ring());
   }
   void shut() noexcept { producer_ = Producer(detail::shut_ring<T>()); }
@@ -381,8 +386,11 @@ class TypedReceiver {
     static_cast<void>(notifier_.notify());
     const auto corrupt = [this] { return consumer_.outcome() == ReadOutcome::kCorrupt; };
     const auto left = [this] { return sender_left(); };
-    const Status status =
-        end_->wait(*waiter_, deadline, ready, corrupt, left, [] { return Status::kEnded; });
+    const auto gone = [this] {
+      return detail::says_broken_off(parts_.producer->space_waiter) ? Status::kPeerGone
+                                                                    : Status::kEnded;
+    };
+    const Status status = end_->wait(*waiter_, deadline, ready, corrupt, left, gone);
     if (!detail::is_final(status)) return status;
     shut();
     return status_ = status;

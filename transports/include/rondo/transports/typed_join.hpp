@@ -60,28 +60,35 @@ template <class T>
     if (!ring) return std::move(ring).error();
     if (auto fits = check_found(text, wanted, ring->parts()); !fits) return fits;
     if (auto fits = check_tag(ring->geometry(), options.tag, text); !fits) return fits;
-    // Under the membership lock. Those who have gone before are forgotten, but for a sender of
-    // whose there is something to read, or somebody who may not know yet.
-    const auto begin = [&](std::uint32_t) {
+    // Under the membership lock, with our slot. Those who have gone before are forgotten, but for a
+    // sender of whose there is something to read, or somebody who may not know yet. A dead
+    // receiver may not have been told: its successor is.
+    const auto begin = [&](std::uint32_t slot) {
+      const Participants& all = ring->participants();
       BellWaiter& sender = ring->parts().producer->space_waiter;
-      const std::uint32_t peer = sends ? Ring::kConsumerSlot : Ring::kProducerSlot;
-      const bool alone = ring->participants().presence(peer, 1) == Presence::kAbsent;
-      other_stream = sends && !alone && says_gone(sender);
+      const bool alone =
+          all.presence(sends ? Ring::kConsumerSlot : Ring::kProducerSlot, 1) == Presence::kAbsent;
+      const bool told = !anything_unread(ring->parts()) && all.says_left(slot);
+      other_stream = !alone && says_gone(sender) && (sends || told);
+      if (other_stream) return false;
       if (alone || !sends) forget_gone(ring->parts().consumer->message_waiter);
-      if (sends ? !other_stream : alone && !anything_unread(ring->parts())) forget_gone(sender);
+      if (sends || (alone && told)) forget_gone(sender);
       return true;
     };
     const JoinRequest request{.first_slot = sends ? Ring::kProducerSlot : Ring::kConsumerSlot,
                               .role = role,
                               .name = options.participant};
-    if (auto joined = ring->join(request, begin); !joined) return joined.error();
+    auto joined = ring->join(request, begin);
     if (other_stream) {
-      ring->leave([](bool) { return false; });
       return Error{ErrorCode::kBusy,
                    std::string(text) +
-                       " has a receiver that is still at the stream of an earlier "
-                       "sender, which has ended; close it, or wait longer"};
+                       (sends ? " has a receiver that is still at the stream of an "
+                                "earlier sender, which has ended"
+                              : " has a sender that has ended its stream, which "
+                                "was read, and has not left yet") +
+                       "; close it, or wait longer"};
     }
+    if (!joined) return joined.error();
     opened.emplace(std::move(ring).value());
     return {};
   };
