@@ -13,13 +13,15 @@
 //      AReceiverThatLeavesIsMissedThoughAForkedChildLives
 //  11. WithoutDescriptorsAnOpenSaysSo
 //  12. EachSystemCallMayFail
-//  13. APairIsNoStrangers
+//  13. APairIsNoStrangers, AStrangerAtAPairIsNotConfirmed, APairWhoseOwnEndIsLostSaysSo
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <functional>
 #include <string>
@@ -33,13 +35,18 @@
 #include "support/system_call_filter.hpp"
 
 namespace {
-// What is done before the next connection of this process.
+// What is done before the next connection of this process, and after it.
 std::function<void()> before_connect;
+std::function<void()> after_connect;
 }  // namespace
 
 extern "C" int connect(int fd, const sockaddr* address, socklen_t size) {
   if (const auto first = std::exchange(before_connect, nullptr)) first();
-  return static_cast<int>(syscall(SYS_connect, fd, address, size));
+  const int result = static_cast<int>(syscall(SYS_connect, fd, address, size));
+  const int error = errno;
+  if (const auto then = std::exchange(after_connect, nullptr)) then();
+  errno = error;
+  return result;
 }
 
 namespace rondo::testing {
@@ -390,6 +397,37 @@ TEST_P(SocketMeeting, APairIsNoStrangers) {
     EXPECT_EQ(receive(pair->second), "own") << framing;
     EXPECT_EQ(pair->first.close(), Status::kOk);
   }
+}
+
+// It would take its messages for delivered.
+TEST_P(SocketMeeting, AStrangerAtAPairIsNotConfirmed) {
+  std::optional<RawSocket> stranger;
+  before_connect = [&] {
+    stranger.emplace(url_);
+    ASSERT_TRUE(stranger->try_connect());
+    stranger->send(kHelloOfSender);
+  };
+  auto pair = open_pair(url_, soon());
+  ASSERT_TRUE(pair) << pair.error().message;
+  ASSERT_TRUE(stranger);
+  EXPECT_EQ(stranger->receive(1), "\x55");  // as many as may be: it comes again
+}
+
+// Else it would be waited for without end.
+TEST_P(SocketMeeting, APairWhoseOwnEndIsLostSaysSo) {
+  // As a child would that was forked meanwhile, and has the listening socket, too.
+  after_connect = [] {
+    for (int fd = 3; fd < 256; ++fd) {
+      int listens = 0;
+      socklen_t size = sizeof listens;
+      if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+      const int taken = accept(fd, nullptr, nullptr);
+      if (taken >= 0) close(taken);
+    }
+  };
+  const auto pair = open_pair(url_ + "?framing=lines", soon());
+  ASSERT_FALSE(pair);
+  EXPECT_EQ(pair.error().code, ErrorCode::kBusy) << pair.error().message;
 }
 
 }  // namespace

@@ -145,7 +145,8 @@ struct Listener::State {
     if (fork_check.forked()) return Status::kForked;
     look_after();
     if (inside.size() >= most) reception.pause(detail::kFullPause);
-    auto arrival = reception.next([&](Hello, const Peer& peer) { return judge(peer); });
+    auto arrival =
+        reception.next([&](Hello, const Peer& peer, NativeHandle) { return judge(peer); });
     set_next_look();
     if (!arrival) {
       if (reception.broken()) return Status::kIoError;

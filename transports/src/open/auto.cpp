@@ -416,7 +416,7 @@ Result<Parts> await_auto(const Url& url, const OpenOptions& options, Hello ours)
   OpenDoor door{std::move(opened).value()};
   const Url found = door.reception->url();
   const Hello opposite = hello_at(url, ours == Hello::kSends ? Hello::kReceives : Hello::kSends);
-  const auto judge = [&](Hello hello, const Peer&) {
+  const auto judge = [&](Hello hello, const Peer&, NativeHandle) {
     return hello == opposite ? Answer::kConfirmed : Answer::kWrongSide;
   };
   std::vector<std::unique_ptr<Settling<Side>>> all;

@@ -93,16 +93,31 @@ Result<bool> await_answer(const Url& url, const OpenOptions& options, Hello ours
   }
 }
 
-// Waits for one that does the opposite of what we do.
+// Whether it was closed at its other end, before anything was said there.
+bool is_lost(NativeHandle socket) noexcept {
+  std::array<std::byte, 1> any{};
+  const std::ptrdiff_t came = receive_now(socket, any, true);
+  return came == 0 || (came < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+// Waits for one that does the opposite of what we do; if `own` is given, for the other end of that
+// and no other: a stranger who was confirmed would lose what it sends, so it is told to come again.
 Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& url,
-                              const OpenOptions& options, Hello ours) {
+                              const OpenOptions& options, Hello ours,
+                              NativeHandle own = kNoHandle) {
   const Hello opposite = hello_at(url, ours == Hello::kSends ? Hello::kReceives : Hello::kSends);
-  const auto judge = [&](Hello hello, const Peer&) {
-    const bool fits = hello == opposite || !has_handshake(url);
-    return fits ? Answer::kConfirmed : Answer::kWrongSide;
+  const auto judge = [&](Hello hello, const Peer&, NativeHandle socket) {
+    if (hello != opposite && has_handshake(url)) return Answer::kWrongSide;
+    if (own != kNoHandle && !are_ends_of_one(own, socket)) return Answer::kFull;
+    return Answer::kConfirmed;
   };
   for (;;) {
     if (auto arrival = reception->next(judge)) return *std::move(arrival);
+    // A process that was forked meanwhile has the listening socket, too, or it was cut.
+    if (own != kNoHandle && is_lost(own)) {
+      return Error{ErrorCode::kBusy,
+                   url.name() + ": another process that listens there took our own connection"};
+    }
     if (const int error = reception->trouble(); error != 0) {
       return system_error(url, "accept", error);
     }
@@ -245,11 +260,8 @@ Result<MetPair> meet_oneself(const Url& url, const OpenOptions& options) {
       return system_error(url, "bind", error);
     }
   }
-  auto arrival = await_arrival(door.reception, found, options, Hello::kReceives);
-  while (arrival && !are_ends_of_one(made->socket.get(), arrival->socket.get())) {
-    close_or_leak(std::move(arrival->socket));  // a stranger, who came first
-    arrival = await_arrival(door.reception, found, options, Hello::kReceives);
-  }
+  auto arrival =
+      await_arrival(door.reception, found, options, Hello::kReceives, made->socket.get());
   door.close();
   if (!arrival) return std::move(arrival).error();
   const auto confirmed = await_answer(found, options, Hello::kSends, made->socket.get());

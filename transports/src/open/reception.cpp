@@ -183,7 +183,7 @@ std::optional<Arrival> Reception::let_in(const Judge& judge) {
     Visitor visitor;
     if (!receive(std::move(socket), visitor)) continue;
     if (!has_handshake(url_)) {
-      if (judge(Hello::kBoth, visitor.peer) == Answer::kConfirmed) {
+      if (judge(Hello::kBoth, visitor.peer, visitor.socket.get()) == Answer::kConfirmed) {
         return Arrival{std::move(visitor.socket), Hello::kBoth, std::move(visitor.peer)};
       }
       dismiss(visitor);
@@ -240,7 +240,10 @@ std::optional<Arrival> Reception::confirm(Visitor& visitor, const Judge& judge) 
   std::array<std::byte, 1> any{};
   const bool gone = receive_now(visitor.socket.get(), any, true) == 0;
   Answer answer = Answer::kFull;
-  if (!gone) answer = is_of(hello, url_) ? judge(hello, visitor.peer) : Answer::kWrongSide;
+  if (!gone) {
+    answer =
+        is_of(hello, url_) ? judge(hello, visitor.peer, visitor.socket.get()) : Answer::kWrongSide;
+  }
   const bool told = send_byte(visitor.socket.get(), static_cast<std::byte>(answer));
   if (answer == Answer::kConfirmed && told) {
     return Arrival{std::move(visitor.socket), hello, std::move(visitor.peer)};

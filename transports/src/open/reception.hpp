@@ -46,7 +46,7 @@ class Reception {
     std::chrono::nanoseconds handshake = std::chrono::seconds(5);
   };
   // Whether one that says so is to be let in now.
-  using Judge = FunctionRef<Answer(Hello hello, const Peer& peer)>;
+  using Judge = FunctionRef<Answer(Hello hello, const Peer& peer, NativeHandle socket)>;
 
   // `owner`: the side that listens, for messages: "a receiver". Errors: those of
   // listen_for_peers() and Poller.
