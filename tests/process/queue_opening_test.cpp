@@ -5,6 +5,7 @@
 //   2. AStoppedOpenerIsNamed
 //   3. ASenderThatGivesWayCannotBeMet
 //   4. APairMeetsInOneQueue
+//   5. APairDoesNotWaitForItself
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -158,6 +159,22 @@ TEST_P(QueueOpening, APairMeetsInOneQueue) {
     static_cast<void>(rondo::remove(url_, true));
     if (HasFailure()) return;
   }
+}
+
+// Its sender would wait for a receiver to read what an earlier one has left.
+TEST_P(QueueOpening, APairDoesNotWaitForItself) {
+  {
+    Sender sender = this->sender();
+    ASSERT_EQ(sender.send(bytes_of("left")), Status::kOk);
+    ASSERT_EQ(sender.close(), Status::kOk);
+  }
+  const auto pair = open_pair(url_, patient());
+  ASSERT_FALSE(pair);
+  EXPECT_EQ(pair.error().code, ErrorCode::kBusy) << pair.error().message;
+  auto receiver = Receiver::open(url_, patient());
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(receive(*receiver), "left");
+  EXPECT_EQ(receive(*receiver), kEndOfStreamText);
 }
 
 }  // namespace

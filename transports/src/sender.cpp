@@ -210,6 +210,7 @@ Status Sender::commit_elsewhere(std::size_t size_bytes, Deadline deadline, Wake 
 }
 // Into our ring, where with more of them there may be nothing to do.
 Status Sender::commit_for_later(std::size_t size_bytes, Deadline deadline) noexcept {
+  if (status_ != Status::kOk) return status_;
   if (backend_->forked()) {
     stop(Status::kForked);
     return status_;
@@ -360,6 +361,8 @@ ChannelInfo Sender::info() const {
 // What had been published before it.
 Published Sender::begin_batch() noexcept {
   if (backend_ == nullptr) return {};
+  // Its messages would lie in the way of the parent's.
+  if (backend_->forked()) stop(Status::kForked);
   const Published before = backend_->committed(producer_);
   backend_->begin_batch(producer_);
   return before;

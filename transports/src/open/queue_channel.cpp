@@ -191,6 +191,14 @@ Result<PairParts> try_pair(const Url& url, const OpenOptions& options, OpenQueue
   auto end = open_reading(url, opener);
   if (!end) return std::move(end).error();
   PendingCleanup cleanup = leaving(url, *end);
+  // A sender would wait for a receiver to read that, and it is this one.
+  if (!is_raw(url) && (*end)->still_anothers()) {
+    return Error{ErrorCode::kBusy,
+                 url.name() +
+                     " has messages of an earlier sender, or a receiver that reads them; "
+                     "open a receiver of its own for them, or remove it (rondo rm " +
+                     url.name() + ")"};
+  }
   auto sender = open_queue_sender(url, options, opener);
   if (!sender) return std::move(sender).error();
   return make_pair(std::move(sender).value(), [&]() -> Result<ReceiverParts> {

@@ -77,8 +77,9 @@ bool QueueEnd::takes_name_away() const noexcept {
 // Whoever has opened it and has no part yet finds that the name leads elsewhere.
 void QueueEnd::discard() noexcept {
   const auto is_free = [&](Queue::Part part) { return queue_->held(part) == Presence::kAbsent; };
-  const bool ours_alone = watched_ && queue_->made() && !queue_->any_messages() &&
-                          is_free(Queue::Part::kSender) && is_free(Queue::Part::kReceiver);
+  const bool ours_alone = watched_ && queue_->made() && !queue_->leads_elsewhere() &&
+                          !queue_->any_messages() && is_free(Queue::Part::kSender) &&
+                          is_free(Queue::Part::kReceiver);
   if (ours_alone) static_cast<void>(queue_->remove());
 }
 
