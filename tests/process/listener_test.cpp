@@ -21,7 +21,7 @@
 //  14. OtherUsersAreLetInByTheirNumberAlone
 //  15. AForkedChildTouchesNothing
 //  16. ClosedItLetsNobodyIn
-//  17. WithoutItsNameItSaysSo
+//  17. WithoutItsNameItSaysSo, WhoWaitsForAPlaceComesThoughTheNameIsGone
 //  18. ProgramsOfOthersAreServed
 #include <gmock/gmock.h>
 #include <poll.h>
@@ -820,6 +820,24 @@ TEST_P(Listeners, WithoutItsNameItSaysSo) {
     EXPECT_EQ(std::filesystem::exists(path), replaced);
   }
   unlink((path + ".away").c_str());
+}
+
+TEST_P(Listeners, WhoWaitsForAPlaceComesThoughTheNameIsGone) {
+  if (GetParam().target != ChannelCase::Target::kPath) GTEST_SKIP() << "it has no file";
+  Listener listener = listen("", {.connections = 1});
+  const RawSocket first(url_);
+  const RawSocket second(url_);
+  first.connect();
+  first.send(kHelloOfBoth);
+  std::optional<Connection> near = next(listener);
+  second.connect();
+  second.send(kHelloOfBoth);
+  unlink(url_.substr(5).c_str());
+  EXPECT_EQ(listener.accept(Deadline::after(milliseconds(1'500))).status(), Status::kTimedOut);
+  near.reset();
+  near = next(listener);
+  near.reset();
+  EXPECT_EQ(listener.accept(soon()).status(), Status::kPeerGone);
 }
 
 TEST_P(Listeners, ProgramsOfOthersAreServed) {

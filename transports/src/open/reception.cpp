@@ -111,6 +111,10 @@ void Reception::look_again_at(Deadline time) noexcept {
 std::optional<Arrival> Reception::next(const Judge& judge) {
   if (!listening_.socket.is_open() || broken_) return std::nullopt;
   if (look_again_.passed()) look_again_ = Deadline::never();
+  // Before those who have connected are let in: none comes behind them then.
+  const bool looks = look_at_name_.passed();
+  const bool gone = looks && !at_its_name();
+  none_left_ = false;
   std::optional<Arrival> arrival = go_on(judge);
   if (!arrival && paused_until_.passed()) {
     if (watch()) {
@@ -120,15 +124,15 @@ std::optional<Arrival> Reception::next(const Judge& judge) {
       pause(pause_);
     }
   }
-  if (!arrival) look_at_name();
+  if (!arrival && looks) see_name(gone);
   set_timer();
   return arrival;
 }
 
-// Where nobody comes any more the time of the next look stays in the past, and fd() readable.
-void Reception::look_at_name() noexcept {
-  if (!look_at_name_.passed()) return;
-  deserted_ = !at_its_name();
+// Where nobody comes any more the time of the next look stays in the past, and fd() readable. Not
+// while none can be let in: some may wait in the system's queue.
+void Reception::see_name(bool gone) noexcept {
+  deserted_ = gone && (none_left_ || deserted_);
   if (!deserted_) look_at_name_ = Deadline::after(kNameLook);
 }
 
@@ -168,11 +172,12 @@ std::optional<Arrival> Reception::let_in(const Judge& judge) {
     if (!socket) {
       const int error = bearable ? errno : EMFILE;
       if (is_of_a_connection(error)) continue;
-      trouble_ = error == EAGAIN ? 0 : error;
+      none_left_ = error == EAGAIN;
+      trouble_ = none_left_ ? 0 : error;
       if (is_want(error)) {
         pause_ = std::clamp<nanoseconds>(pause_ * 2, kShortestPause, kLongestPause);
         pause(pause_);
-      } else if (error != EAGAIN) {
+      } else if (!none_left_) {
         broken_ = true;
         unwatch();
       }

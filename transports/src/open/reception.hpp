@@ -113,7 +113,7 @@ class Reception {
   void dismiss(Visitor& visitor) noexcept;
   void let_go(UniqueFd socket) noexcept;
   void set_timer() noexcept;
-  void look_at_name() noexcept;
+  void see_name(bool gone) noexcept;
 
   Url url_;
   Limits limits_;
@@ -128,6 +128,7 @@ class Reception {
   Deadline look_again_ = Deadline::never();
   std::chrono::nanoseconds pause_{};  // the last one for want of something
   Deadline look_at_name_ = Deadline::never();
+  bool none_left_ = false;  // in the system's queue, as of this next()
   bool deserted_ = false;
   Deadline timer_at_ = Deadline::never();
   int trouble_ = 0;
