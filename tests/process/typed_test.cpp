@@ -26,6 +26,7 @@
 //  24. SendersThatWaitAreNotInEachOthersWay
 //  25. ABrokenOffStreamIsNotGoneOnWith
 //  26. TheSuccessorOfADeadReceiverIsToldTheEnd
+//  27. ReadersThatAreGoneCostNoStoreAnything
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -600,6 +601,55 @@ TEST_F(Typed, TheSuccessorOfADeadReceiverIsToldTheEnd) {
   // It left in order, so the next one has another stream to wait for.
   auto next = receiver();
   EXPECT_EQ(next.try_next().status(), Status::kWouldBlock);
+}
+
+TEST_F(Typed, ReadersThatAreGoneCostNoStoreAnything) {
+  auto writer = opened(LatestWriter<Trade>::open(name_, {.readers = 1}));
+  const auto segment = Segment::attach({Backing::kSharedMemory, name_.substr(4)});
+  ASSERT_TRUE(segment) << segment.error().message;
+  const auto parts = latest<Trade>::attach(segment->bytes());
+  ASSERT_TRUE(parts) << parts.error().message;
+  const auto awaiting = [&] { return parts->writer->awaiting.load(std::memory_order_relaxed); };
+  {
+    auto reader = opened(LatestReader<Trade>::open(name_));
+    writer.store(trade(1));
+    EXPECT_EQ(id_of_next(reader), 1u);
+    EXPECT_EQ(awaiting(), 1u);
+  }
+  EXPECT_EQ(awaiting(), 0u) << "one that closed";
+  EXPECT_EQ(parts->waiter(0).state.load(std::memory_order_relaxed) & BellWaiter::kFlags, 0u);
+  Child child([&] {
+    auto reader = opened(LatestReader<Trade>::open(name_, {.wait = WaitMode::kPark}));
+    for (;;) static_cast<void>(reader.next());
+    return 0;
+  });
+  const auto asleep = [&] {
+    return (parts->waiter(0).state.load(std::memory_order_relaxed) & BellWaiter::kAsleep) != 0;
+  };
+  while (!asleep()) usleep(1000);
+  child.signal(SIGSTOP);
+  child.join_stop();
+  for (std::uint64_t i = 0; i < 200; ++i) writer.store(trade(i));
+  EXPECT_EQ(awaiting(), 1u) << "one that stands still may go on";
+  while (!asleep()) {
+    child.signal(SIGCONT);
+    usleep(1000);
+    child.signal(SIGSTOP);
+    child.join_stop();
+  }
+  child.signal(SIGKILL);
+  child.join();
+  for (std::uint64_t i = 0; i < 200; ++i) writer.store(trade(i));
+  EXPECT_EQ(awaiting(), 0u) << "one that died asleep";
+  // A successor is looked after again.
+  auto again = opened(LatestReader<Trade>::open(name_, {.wait = WaitMode::kPark}));
+  EXPECT_EQ(id_of_next(again), 199u);
+  std::thread storing([&] {
+    await_sleep(getpid());
+    writer.store(trade(5));
+  });
+  EXPECT_EQ(id_of_next(again), 5u);
+  storing.join();
 }
 
 }  // namespace

@@ -26,7 +26,8 @@
 // 23. CancellingWithoutAWaitLeavesTheWordToASuccessor
 // 24. ABroadcastRingsOnceForAllWaiters
 // 25. ABroadcastHasRoomForSixtyFour
-// 26. AHintSaysWhetherARingWouldWakeAnybody
+// 26. ABroadcastLooksAfterNoneThatWasLetGo
+// 27. AHintSaysWhetherARingWouldWakeAnybody
 #include "rondo/sync/doorbell.hpp"
 
 #include <functional>
@@ -397,6 +398,20 @@ TEST_F(Doorbell, ABroadcastHasRoomForSixtyFour) {
   NotedBroadcastNotifier publisher(notifier);
   for (std::size_t i = 0; i < 64; ++i) EXPECT_TRUE(publisher.watch(waiters[i]));
   EXPECT_FALSE(publisher.watch(waiters[64]));
+}
+
+TEST_F(Doorbell, ABroadcastLooksAfterNoneThatWasLetGo) {
+  std::vector<BellWaiter> waiters(2);
+  NotedBroadcastNotifier publisher(notifier);
+  for (const BellWaiter& waiter : waiters) ASSERT_TRUE(publisher.watch(waiter));
+  waiters[0].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  EXPECT_TRUE(publisher.wanted());
+  publisher.unwatch(waiters[0]);
+  publisher.unwatch(waiters[0]);
+  EXPECT_FALSE(publisher.wanted());
+  waiters[1].state.store(kEpisode | kAsleep, std::memory_order_relaxed);
+  publisher.notify();
+  EXPECT_EQ(rings(), 1u);
 }
 
 // For those that hold rings back: asleep, and not rung for yet.

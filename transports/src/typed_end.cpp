@@ -59,6 +59,10 @@ Presence TypedEnd::peer() const noexcept {
   return attachment_.participants().presence(peer_slot_, peers_);
 }
 
+Presence TypedEnd::peer_at(std::uint32_t index) const noexcept {
+  return attachment_.participants().presence(peer_slot_ + index, 1);
+}
+
 Status TypedEnd::lost(const PeerLeft& left) noexcept {
   if (damaged()) return Status::kCorrupt;
   const Participants& participants = attachment_.participants();

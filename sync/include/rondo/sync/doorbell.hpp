@@ -190,6 +190,17 @@ class BasicBroadcastNotifier {
     return true;
   }
 
+  // No more: its owner has gone.
+  void unwatch(const BellWaiter& waiter) noexcept {
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (watched_[i] != &waiter) continue;
+      --count_;
+      watched_[i] = watched_[count_];
+      rung_[i] = rung_[count_];
+      return;
+    }
+  }
+
   // To be called after each publish. Progress: wait-free; one load per waiter and one branch.
   // Memory ordering: as BasicNotifier::notify().
   RONDO_ALWAYS_INLINE void notify() noexcept {

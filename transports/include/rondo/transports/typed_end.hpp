@@ -42,6 +42,8 @@ class RONDO_API TypedEnd {
   [[nodiscard]] bool keep() const noexcept { return keep_; }
   // A system call.
   [[nodiscard]] Presence peer() const noexcept;
+  // The `index`th peer's place.
+  [[nodiscard]] Presence peer_at(std::uint32_t index) const noexcept;
   // A peer that was there before us counts, too: it has left something.
   void count_on_predecessor() noexcept { came_ = true; }
 

@@ -26,8 +26,11 @@
 #include <utility>
 
 #include "rondo/core/attachment.hpp"
+#include "rondo/core/bell.hpp"
 #include "rondo/core/latest.hpp"
+#include "rondo/core/latest_layout.hpp"
 #include "rondo/core/latest_open.hpp"
+#include "rondo/core/liveness.hpp"
 #include "rondo/core/opened.hpp"
 #include "rondo/core/out_of_memory.hpp"
 #include "rondo/core/participants.hpp"
@@ -111,6 +114,7 @@ class LatestWriter : private latest<T>::Writer {
       : Base(std::move(static_cast<Base&>(other))),
         bell_(other.bell_),
         watched_(other.watched_),
+        rings_(other.rings_),
         end_(std::exchange(other.end_, std::nullopt)) {}
   LatestWriter& operator=(LatestWriter&& other) noexcept {
     if (this != &other) {
@@ -172,10 +176,32 @@ class LatestWriter : private latest<T>::Writer {
       }
       watched_ |= coming;
     });
+    constexpr std::uint32_t kLookEvery = 64;
+    if (++rings_ % kLookEvery == 0) forget_dead();
+  }
+  // A reader that died asleep has every store ring for it: it is watched no more.
+  RONDO_COLD void forget_dead() noexcept {
+    for (std::uint32_t i = 0; i < parts().waiter_count; ++i) {
+      const std::uint64_t bit = std::uint64_t{1} << i;
+      // relaxed: a word that is not seen yet is seen the next time.
+      const std::uint32_t state = parts().waiter(i).state.load(std::memory_order_relaxed);
+      if ((watched_ & bit) == 0 || (state & BellWaiter::kFlags) == 0) continue;
+      // The bit before the look: a successor has the place before it sets it. relaxed: the kernel's
+      // lock orders both.
+      parts().writer->awaiting.fetch_and(~bit, std::memory_order_relaxed);
+      if (end_->peer_at(i) != Presence::kAbsent) {
+        // relaxed: as above; for a writer after us.
+        parts().writer->awaiting.fetch_or(bit, std::memory_order_relaxed);
+        continue;
+      }
+      bell_.unwatch(parts().waiter(i));
+      watched_ &= ~bit;
+    }
   }
 
   BroadcastNotifier bell_;
-  std::uint64_t watched_ = 0;            // readers that bell_ looks after
+  std::uint64_t watched_ = 0;  // readers that bell_ looks after
+  std::uint32_t rings_ = 0;
   std::optional<detail::TypedEnd> end_;  // none: closed
 };
 
@@ -208,6 +234,7 @@ class LatestReader {
   }
   LatestReader(LatestReader&& other) noexcept
       : reader_(std::move(other.reader_)),
+        parts_(other.parts_),
         place_(other.place_),
         end_(std::exchange(other.end_, std::nullopt)),
         waiter_(other.waiter_),
@@ -256,7 +283,11 @@ class LatestReader {
   void close() noexcept {
     if (!end_) return;
     if (!end_->forked()) {
-      waiter_->leave();
+      // Nobody is here: the writer has nothing to ring for, nor to fence for. Said by no gone bit,
+      // for which it would look again after each store. relaxed: an older word costs a ring.
+      parts_.waiter(place_).state.fetch_and(~BellWaiter::kFlags, std::memory_order_relaxed);
+      // relaxed: as where it is set.
+      parts_.writer->awaiting.fetch_and(~(std::uint64_t{1} << place_), std::memory_order_relaxed);
       end_->leave([this](bool last) { return last && !end_->keep(); });
     }
     status_ = end_->forked() ? Status::kForked : Status::kClosed;
@@ -269,6 +300,7 @@ class LatestReader {
  private:
   LatestReader(Attachment<Cell> cell, const TypedOptions& options)
       : reader_(cell.parts()),
+        parts_(cell.parts()),
         place_(cell.slot() - Cell::kFirstWaiterSlot),
         waiter_(std::in_place, cell.parts().waiter(place_), cell.parts().writer->change_notifier) {
     const bool had_writer = cell.participants().generation(Cell::kWriterSlot) != 0;
@@ -279,6 +311,7 @@ class LatestReader {
   }
 
   typename Cell::Reader reader_;
+  LatestParts parts_;
   std::uint32_t place_;
   std::optional<detail::TypedEnd> end_;  // none: closed
   std::optional<Waiter> waiter_;
