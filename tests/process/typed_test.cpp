@@ -27,6 +27,7 @@
 //  25. ABrokenOffStreamIsNotGoneOnWith
 //  26. TheSuccessorOfADeadReceiverIsToldTheEnd
 //  27. ReadersThatAreGoneCostNoStoreAnything
+//  28. APollThatFindsNothingMakesNoValue
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -650,6 +651,28 @@ TEST_F(Typed, ReadersThatAreGoneCostNoStoreAnything) {
   });
   EXPECT_EQ(id_of_next(again), 5u);
   storing.join();
+}
+
+int counted = 0;
+struct Counted {
+  std::uint64_t id = static_cast<std::uint64_t>(++counted);
+};
+
+TEST_F(Typed, APollThatFindsNothingMakesNoValue) {
+  auto writer = opened(LatestWriter<Counted>::open(name_));
+  auto reader = opened(LatestReader<Counted>::open(name_));
+  writer.store({7});
+  const auto value = reader.try_next();
+  ASSERT_TRUE(value);
+  EXPECT_EQ(value->id, 7u);
+  counted = 0;
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(reader.try_next().status(), Status::kWouldBlock);
+  EXPECT_EQ(counted, 0);
+  writer.close();
+  // Asked of the kernel now and then.
+  Status status = Status::kWouldBlock;
+  while (status == Status::kWouldBlock) status = reader.try_next().status();
+  EXPECT_EQ(status, Status::kEnded);
 }
 
 }  // namespace

@@ -257,19 +257,20 @@ class LatestReader {
   // The same, and waits until `deadline`. Also kTimedOut, kInterrupted.
   [[nodiscard]] Polled<T> next(Deadline deadline = Deadline::never()) noexcept {
     if (status_ != Status::kOk) return status_;
+    // A poll that finds nothing makes no T.
+    if (deadline == Deadline::now() && !reader_.changed()) {
+      const Status status = wait(deadline, [this] { return reader_.changed(); });
+      if (status != Status::kOk) return status;
+    }
     Polled<T> value(std::in_place);
     const auto ready = [&] {
       return reader_.changed() && reader_.try_load(*value) == LatestRead::kValue;
     };
     if (ready()) [[likely]]
       return value;
-    if (end_->forked()) return Status::kForked;
-    Status status = end_->wait(*waiter_, deadline, ready, [] { return false; });
-    if (status == Status::kOk) return value;
-    // The table is all that tells an end here.
-    if (status == Status::kPeerGone) status = Status::kEnded;
-    if (detail::is_final(status)) status_ = status;
-    return status;
+    const Status status = wait(deadline, ready);
+    if (status != Status::kOk) return status;
+    return value;
   }
 
   // The number of the value that was returned last, counted from 1; 0: none yet. The difference to
@@ -308,6 +309,16 @@ class LatestReader {
     cell.parts().writer->awaiting.fetch_or(std::uint64_t{1} << place_, std::memory_order_relaxed);
     end_.emplace(std::move(cell), Cell::kWriterSlot, 1u, options);
     if (had_writer) end_->count_on_predecessor();
+  }
+
+  template <class Ready>
+  [[nodiscard]] Status wait(Deadline deadline, Ready&& ready) noexcept {
+    if (end_->forked()) return Status::kForked;
+    Status status = end_->wait(*waiter_, deadline, ready, [] { return false; });
+    // The table is all that tells an end here.
+    if (status == Status::kPeerGone) status = Status::kEnded;
+    if (detail::is_final(status)) status_ = status;
+    return status;
   }
 
   typename Cell::Reader reader_;
