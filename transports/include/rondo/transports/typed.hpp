@@ -18,6 +18,9 @@
 // place is refused (kBusy). Whoever succeeds one that died goes on where that stopped; what a dead
 // receiver had not given back yet, at most an eighth of the ring, comes again, and so does the end.
 //
+// In a forked child an inherited handle may be closed or destroyed, and nothing else: kForked comes
+// only where a call has to wait.
+//
 // Values are copied out before anybody looks at them. A sender that is not trusted can make any
 // bytes of T appear, and nothing else: a T with forbidden bit patterns (bool, enum) is to be
 // checked.
@@ -127,7 +130,8 @@ class TypedSender {
     return Status::kOk;
   }
 
-  // Waits until the receiver has given back all that was sent. As send().
+  // Waits until the receiver has given back all that was sent, which one that does not look for
+  // more may never do. As send().
   [[nodiscard]] Status flush(Deadline deadline = Deadline::never()) noexcept {
     return wait(deadline, [this] { return producer_.drained(); });
   }

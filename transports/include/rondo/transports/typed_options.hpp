@@ -22,7 +22,8 @@ struct TypedOptions {
   // of one size apart; those of different sizes are told apart without it.
   std::uint64_t tag = 0;
   WaitMode wait = WaitMode::kAdaptive;
-  // When it becomes true, every wait ends with kInterrupted; it outlives the handle.
+  // When it becomes true, every wait of the handle ends with kInterrupted; opening does not look at
+  // it. It outlives the handle.
   const std::atomic<bool>* stop = nullptr;
   // How long opening waits: a sender for the receiver of an earlier stream that has not gone yet; a
   // reader of a cell for its writer.
