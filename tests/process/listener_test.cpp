@@ -13,6 +13,7 @@
 //      WhoIsToGetAllIsWaitedFor
 //   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
 //      TheLongestLimitOfIdlenessCutsNobodyOff, WhoEndsNoMessageIsCutOff, WhoIsNotReadIsNotCutOff,
+//      WhoseMessagesAreTakenSlowlyIsNotCutOff,
 //      WhoIsCutOffHasItsPlaceUntilItIsClosed, WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
 //  11. WithoutDescriptorsItWaitsAndGoesOn
@@ -544,6 +545,25 @@ TEST_P(Listeners, WhoIsNotReadIsNotCutOff) {
   EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(1'500))));
   EXPECT_EQ(listener.info().cut_off, 0u);
   EXPECT_EQ(receive(near.receiver), "in two halves");
+}
+
+// What waits in the receiver's buffer waits for us, and its sender may wait for the answers.
+TEST_P(Listeners, WhoseMessagesAreTakenSlowlyIsNotCutOff) {
+  Listener listener = listen("", {.idle = milliseconds(100)});
+  auto asking = meet(listener);
+  for (const char* request : {"1", "2", "3"}) {
+    EXPECT_EQ(asking.far.sender.send(request), Status::kOk);
+  }
+  for (const char* request : {"1", "2", "3"}) {
+    EXPECT_EQ(receive(asking.near.receiver), request);
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(300))));
+    EXPECT_EQ(listener.info().cut_off, 0u) << request;
+  }
+  // Now it is the other side that is waited for.
+  EXPECT_FALSE(asking.near.receiver.try_next());
+  while (listener.info().cut_off == 0) {
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(5))));
+  }
 }
 
 TEST_P(Listeners, WhoTakesNothingIsCutOff) {

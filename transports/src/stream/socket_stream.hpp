@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -56,14 +57,21 @@ class StreamSocket {
     return cut_.load(std::memory_order_relaxed);
   }
 
-  // When a whole message last came, and when that was last looked for; kept only if somebody asks
-  // for it. Bytes alone do not count: one at a time, they could go on for ever.
+  // When it was last looked for more behind a whole message, and when for anything; kept only if
+  // somebody asks for it. Bytes alone do not count: one at a time, they could go on for ever.
   void watch_idleness() noexcept { heard(); }
   void heard() noexcept {
     // relaxed: a time, which orders nothing.
     heard_.store(time_now(), std::memory_order_relaxed);
   }
+  // It owes nothing until it is looked for more: what came waits for us, and so may the other side.
+  void message_came() noexcept {
+    // relaxed: as above.
+    heard_.store(kOurTurn, std::memory_order_relaxed);
+  }
   void looked() noexcept {
+    // relaxed: as above.
+    if (heard_.load(std::memory_order_relaxed) == kOurTurn) heard();
     // relaxed: as above.
     looked_.store(time_now(), std::memory_order_relaxed);
   }
@@ -81,6 +89,8 @@ class StreamSocket {
   [[nodiscard]] Clock::duration waited() const noexcept;
 
  private:
+  static constexpr Clock::rep kOurTurn = std::numeric_limits<Clock::rep>::max();
+
   [[nodiscard]] static Clock::rep time_now() noexcept {
     return Clock::now().time_since_epoch().count();
   }
@@ -127,7 +137,7 @@ class SocketStream final : public ByteStream {
     return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_, talks && talks_);
   }
   void message_came() noexcept override {
-    if (socket_ != nullptr && socket_->is_watched()) socket_->heard();
+    if (socket_ != nullptr && socket_->is_watched()) socket_->message_came();
   }
   void give_time(Deadline deadline) noexcept override {
     if (socket_ != nullptr) socket_->give_time(deadline.remaining());

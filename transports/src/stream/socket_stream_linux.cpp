@@ -136,7 +136,7 @@ bool StreamSocket::is_ready(short events) const noexcept {
 // One that has said its end owes nothing.
 StreamSocket::Clock::duration StreamSocket::quiet_for() const noexcept {
   const Clock::rep heard = heard_.load(std::memory_order_relaxed);  // relaxed: as in heard()
-  if (heard == 0 || is_ready(POLLRDHUP)) return {};
+  if (heard == 0 || heard == kOurTurn || is_ready(POLLRDHUP)) return {};
   // What waits to be read came behind the last look, for all that is known: since then it is we who
   // keep the other side waiting.
   const bool unread = number_of(fd_.get(), SIOCINQ) > 0;

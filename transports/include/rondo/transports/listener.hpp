@@ -77,7 +77,8 @@ struct ListenOptions {
   std::chrono::nanoseconds handshake = std::chrono::seconds(5);
   // One that could send and from which no whole message has come for so long is cut off: its
   // receiver says kPeerDied. One that has closed its sender is not, nor one whose receiver was
-  // detached here, nor one that waits for us to read. And one that does not read: that in so long
+  // detached here, nor one that waits for us to read: after a message the time runs from when its
+  // receiver was asked for the next one in vain. And one that does not read: that in so long
   // takes neither all of what is sent to it, nor 64 KiB of that; its sender says kPeerGone. Zero:
   // any time. Looked after by accept() and try_accept().
   std::chrono::nanoseconds idle{};
