@@ -189,8 +189,9 @@ Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexc
   }
   entry.attached_unix_ns.store(unix_nanoseconds(), kRelaxed);
   entry.role.store(static_cast<std::uint32_t>(request.role), kRelaxed);
-  entry.generation.store(generation, kRelaxed);
+  // The pid first: who is killed in between has died, and not left in order after it was counted.
   entry.pid.store(detail::process_id(), kRelaxed);
+  entry.generation.store(generation, kRelaxed);
   return {slot, generation, predecessor_died};
 }
 

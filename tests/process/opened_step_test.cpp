@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -159,14 +160,24 @@ std::string judge_stream(const std::string& url) {
   }
   return std::filesystem::exists(url.substr(std::strlen("file:"))) ? "the name is left" : "";
 }
+// Whether the table says of the first slot that its owner came and left in order.
+bool first_one_left(const std::string& url) {
+  std::ifstream file(url.substr(std::strlen("file:")), std::ios::binary);
+  std::uint32_t words[2] = {};  // generation, pid
+  file.seekg(static_cast<std::streamoff>(kParticipantTable));
+  file.read(reinterpret_cast<char*>(words), sizeof words);
+  return file && words[0] != 0 && words[1] == 0;
+}
 std::string judge_latest(const std::string& url) {
   {
+    const bool left = first_one_left(url);
     auto writer = LatestWriter<std::uint64_t>::open(url, {.readers = 1});
     if (!writer) return "no successor of the writer: " + writer.error().message;
     auto reader = LatestReader<std::uint64_t>::open(url);
     if (!reader) return "no reader: " + reader.error().message;
     const auto before = reader->try_next();
     if (before ? *before != 1 : before.status() != Status::kWouldBlock) return "another value";
+    if (left && !before) return "left in order before the first value";
     writer->store(2);
     const auto value = reader->next(Deadline::after(kLong));
     if (!value || *value != 2) return "no next value";
