@@ -28,6 +28,7 @@
 //  26. TheSuccessorOfADeadReceiverIsToldTheEnd
 //  27. ReadersThatAreGoneCostNoStoreAnything
 //  28. APollThatFindsNothingMakesNoValue
+//  29. APeerThatDiedWhileTheHandleWasMadeCounts
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -510,7 +511,7 @@ TEST_F(Typed, ACellOfAnotherTypeIsRefused) {
 // A peer that is there at one look may be dead at the next: that is no end.
 TEST_F(Typed, WhatWasTrueOnceIsNotAskedAgain) {
   const TypedOptions options{.slots = 8};
-  auto ring = opened(detail::join_typed<Trade>(name_, options, Role::kConsumer));
+  auto ring = opened(detail::join_typed<Trade>(name_, options, Role::kConsumer)).ring;
   const auto parts = ring.parts();
   Waiter waiter(parts.consumer->message_waiter, parts.producer->message_notifier);
   detail::TypedEnd end(std::move(ring), spsc_ring<Trade>::kProducerSlot, 1, options);
@@ -532,7 +533,7 @@ TEST_F(Typed, WhatWasTrueOnceIsNotAskedAgain) {
 
 TEST_F(Typed, AnEndIsNotToldToAReceiverThatNeverReadTheStream) {
   // A sender that has said the end and not left yet.
-  auto ring = opened(detail::join_typed<Trade>(name_, {.slots = 8}, Role::kProducer));
+  auto ring = opened(detail::join_typed<Trade>(name_, {.slots = 8}, Role::kProducer)).ring;
   const auto parts = ring.parts();
   Waiter waiter(parts.producer->space_waiter, parts.consumer->space_notifier);
   detail::say_gone(waiter);
@@ -673,6 +674,21 @@ TEST_F(Typed, APollThatFindsNothingMakesNoValue) {
   Status status = Status::kWouldBlock;
   while (status == Status::kWouldBlock) status = reader.try_next().status();
   EXPECT_EQ(status, Status::kEnded);
+}
+
+TEST_F(Typed, APeerThatDiedWhileTheHandleWasMadeCounts) {
+  const TypedOptions options{.slots = 8};
+  auto place = opened(detail::join_typed<Trade>(name_, options, Role::kConsumer));
+  Child child([&] {
+    const auto mine = sender();
+    kill(getpid(), SIGKILL);
+    return 1;
+  });
+  EXPECT_EQ(child.join(), -SIGKILL);
+  detail::TypedEnd end(std::move(place.ring), spsc_ring<Trade>::kProducerSlot, 1, options);
+  end.count_from(place.peers_before);
+  EXPECT_EQ(end.lost([] { return false; }), Status::kPeerDied);
+  end.leave([](bool last) { return last; });
 }
 
 }  // namespace

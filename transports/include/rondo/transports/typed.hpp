@@ -69,9 +69,9 @@ class TypedSender {
   [[nodiscard]] static Result<TypedSender> open(std::string_view name,
                                                 const TypedOptions& options = {}) {
     return detail::refuse_without_memory([&]() -> Result<TypedSender> {
-      auto ring = detail::join_typed<T>(name, options, Role::kProducer);
-      if (!ring) return std::move(ring).error();
-      return TypedSender(std::move(ring).value(), options);
+      auto place = detail::join_typed<T>(name, options, Role::kProducer);
+      if (!place) return std::move(place).error();
+      return TypedSender(std::move(place).value(), options);
     });
   }
   TypedSender(TypedSender&& other) noexcept
@@ -157,12 +157,14 @@ class TypedSender {
   [[nodiscard]] std::uint64_t slots() const noexcept { return parts_.capacity; }
 
  private:
-  TypedSender(Attachment<Ring> ring, const TypedOptions& options)
-      : producer_(ring.parts()),
-        notifier_(ring.parts().consumer->message_waiter, ring.parts().producer->message_notifier),
-        parts_(ring.parts()),
-        end_(std::in_place, std::move(ring), Ring::kConsumerSlot, 1u, options),
+  TypedSender(detail::TypedPlace<T> place, const TypedOptions& options)
+      : producer_(place.ring.parts()),
+        notifier_(place.ring.parts().consumer->message_waiter,
+                  place.ring.parts().producer->message_notifier),
+        parts_(place.ring.parts()),
+        end_(std::in_place, std::move(place.ring), Ring::kConsumerSlot, 1u, options),
         waiter_(std::in_place, parts_.producer->space_waiter, parts_.consumer->space_notifier) {
+    end_->count_from(place.peers_before);
     // A receiver may be asleep, waiting for a sender.
     static_cast<void>(notifier_.ring());
   }
@@ -252,9 +254,9 @@ class TypedReceiver {
   [[nodiscard]] static Result<TypedReceiver> open(std::string_view name,
                                                   const TypedOptions& options = {}) {
     return detail::refuse_without_memory([&]() -> Result<TypedReceiver> {
-      auto ring = detail::join_typed<T>(name, options, Role::kConsumer);
-      if (!ring) return std::move(ring).error();
-      return TypedReceiver(std::move(ring).value(), options);
+      auto place = detail::join_typed<T>(name, options, Role::kConsumer);
+      if (!place) return std::move(place).error();
+      return TypedReceiver(std::move(place).value(), options);
     });
   }
   TypedReceiver(TypedReceiver&& other) noexcept
@@ -361,12 +363,14 @@ class TypedReceiver {
   [[nodiscard]] std::uint64_t slots() const noexcept { return parts_.capacity; }
 
  private:
-  TypedReceiver(Attachment<Ring> ring, const TypedOptions& options)
-      : consumer_(ring.parts()),
-        notifier_(ring.parts().producer->space_waiter, ring.parts().consumer->space_notifier),
-        parts_(ring.parts()),
-        end_(std::in_place, std::move(ring), Ring::kProducerSlot, 1u, options),
+  TypedReceiver(detail::TypedPlace<T> place, const TypedOptions& options)
+      : consumer_(place.ring.parts()),
+        notifier_(place.ring.parts().producer->space_waiter,
+                  place.ring.parts().consumer->space_notifier),
+        parts_(place.ring.parts()),
+        end_(std::in_place, std::move(place.ring), Ring::kProducerSlot, 1u, options),
         waiter_(std::in_place, parts_.consumer->message_waiter, parts_.producer->message_notifier) {
+    end_->count_from(place.peers_before);
     if (anything_unread(parts_)) end_->count_on_predecessor();
     // A sender may be asleep, waiting for a receiver.
     static_cast<void>(notifier_.ring());

@@ -44,6 +44,8 @@ class RONDO_API TypedEnd {
   [[nodiscard]] Presence peer() const noexcept;
   // The `index`th peer's place.
   [[nodiscard]] Presence peer_at(std::uint32_t index) const noexcept;
+  // Peers that came after the first `peers_before` count, also those that have died since.
+  void count_from(std::uint32_t peers_before) noexcept { before_ = peers_before; }
   // A peer that was there before us counts, too: it has left something.
   void count_on_predecessor() noexcept { came_ = true; }
 

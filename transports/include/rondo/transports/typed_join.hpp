@@ -32,10 +32,17 @@ template <class T>
   return {&shut_producer(), &shut_consumer(), nullptr, 0};
 }
 
+// Where a handle has joined.
+template <class T>
+struct TypedPlace {
+  Attachment<spsc_ring<T>> ring;
+  std::uint32_t peers_before;  // how often the peer's place had been taken when we took ours
+};
+
 // Joins the ring at a name, or makes it. Errors: those of spsc_ring<T>::open_producer().
 template <class T>
-[[nodiscard]] Result<Attachment<spsc_ring<T>>> join_typed(std::string_view text,
-                                                          const TypedOptions& options, Role role) {
+[[nodiscard]] Result<TypedPlace<T>> join_typed(std::string_view text, const TypedOptions& options,
+                                               Role role) {
   using Ring = spsc_ring<T>;
   auto name = parse_ring_name(text);
   if (!name) return std::move(name).error();
@@ -52,8 +59,9 @@ template <class T>
     });
   };
   const bool sends = role == Role::kProducer;
-  std::optional<Attachment<Ring>> opened;
+  std::optional<TypedPlace<T>> opened;
   bool other_stream = false;
+  std::uint32_t peers_before = 0;
   const auto take = [&](RingSegment found) -> Result<void> {
     other_stream = false;
     auto ring = Attachment<Ring>::to(std::move(found), text);
@@ -66,8 +74,9 @@ template <class T>
     const auto begin = [&](std::uint32_t slot) {
       const Participants& all = ring->participants();
       BellWaiter& sender = ring->parts().producer->space_waiter;
-      const bool alone =
-          all.presence(sends ? Ring::kConsumerSlot : Ring::kProducerSlot, 1) == Presence::kAbsent;
+      const std::uint32_t peer = sends ? Ring::kConsumerSlot : Ring::kProducerSlot;
+      const bool alone = all.presence(peer, 1) == Presence::kAbsent;
+      peers_before = all.generation(peer);
       const bool told = !anything_unread(ring->parts()) && all.says_left(slot);
       other_stream = !alone && says_gone(sender) && (sends || told);
       if (other_stream) return false;
@@ -89,7 +98,7 @@ template <class T>
                        "; close it, or wait longer"};
     }
     if (!joined) return joined.error();
-    opened.emplace(std::move(ring).value());
+    opened.emplace(TypedPlace<T>{std::move(ring).value(), peers_before});
     return {};
   };
   auto done = open_again(
