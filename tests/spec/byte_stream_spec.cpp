@@ -5,17 +5,22 @@
 //  3. WhoLooksGivesTheCoreAwayNowAndThen
 //  4. TheOtherSidesEndIsFoundByReadingAndByAsking
 //  5. WritingToNobodyRaisesNoSignal
+//  6. WhatIsTakenOfAFullBufferCounts
 #include "stream/byte_stream.hpp"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "stream/fd_stream.hpp"
+#include "stream/socket_stream.hpp"
 #include "support/yielded_cores.hpp"
 
 namespace rondo::detail {
@@ -112,6 +117,32 @@ TEST_F(ByteStreams, WritingToNobodyRaisesNoSignal) {
   const auto pipe = on_heap(FdStream(UniqueFd(both[1]), Direction::kWrite));
   ASSERT_EQ(::close(both[0]), 0);
   EXPECT_EQ(write(*pipe, "x"), Outcome::kEnd);
+}
+
+// A blocked sender is not told of room before most of the buffer is free, and writes nothing.
+TEST_F(ByteStreams, WhatIsTakenOfAFullBufferCounts) {
+  using std::chrono::milliseconds;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const int size = 106'496;  // the system takes twice as much
+  ASSERT_EQ(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+  const UniqueFd far(ends[1]);
+  StreamSocket near(UniqueFd{ends[0]}, false, true, false);
+  std::vector<char> bytes(4'096);
+  while (send(ends[0], bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
+  }
+  near.set_held_up(true);
+  usleep(20'000);
+  EXPECT_GE(near.waited(), milliseconds(20));
+  // Less than it shall take.
+  ASSERT_EQ(recv(far.get(), bytes.data(), bytes.size(), 0), 4'096);
+  EXPECT_GE(near.waited(), milliseconds(20));
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(recv(far.get(), bytes.data(), bytes.size(), 0), 4'096);
+  pollfd room{ends[0], POLLOUT, 0};
+  EXPECT_EQ(poll(&room, 1, 0), 0);
+  EXPECT_EQ(near.waited().count(), 0);
+  usleep(20'000);
+  EXPECT_GE(near.waited(), milliseconds(20));
 }
 
 }  // namespace

@@ -76,17 +76,17 @@ class StreamSocket {
     looked_.store(time_now(), std::memory_order_relaxed);
   }
   // Since when the other side takes less than it shall of what is written; zero: it does not.
-  void set_held_up(bool held_up) noexcept {
-    // relaxed: as above.
-    held_up_.store(held_up ? time_now() : 0, std::memory_order_relaxed);
-  }
+  void set_held_up(bool held_up) noexcept;
   [[nodiscard]] bool is_watched() const noexcept {
     // relaxed: as above; set before any other thread knows of this object, and no longer once this
     // side has left its receiving direction.
     return heard_.load(std::memory_order_relaxed) != 0;
   }
   // For how long the other side has owed us a message, or taken too little of ours.
-  [[nodiscard]] Clock::duration waited() const noexcept;
+  [[nodiscard]] Clock::duration waited() noexcept;
+
+  // What the other side has to take in the time that it is given, if that is not all.
+  static constexpr std::size_t kLeastTaken = std::size_t{64} << 10;
 
  private:
   static constexpr Clock::rep kOurTurn = std::numeric_limits<Clock::rep>::max();
@@ -95,7 +95,7 @@ class StreamSocket {
     return Clock::now().time_since_epoch().count();
   }
   [[nodiscard]] Clock::duration quiet_for() const noexcept;
-  [[nodiscard]] Clock::duration held_up_for() const noexcept;
+  [[nodiscard]] Clock::duration held_up_for() noexcept;
   [[nodiscard]] bool is_ready(short events) const noexcept;
   void say_last_words() noexcept;
 
@@ -110,6 +110,7 @@ class StreamSocket {
   std::atomic<Clock::rep> heard_{0};
   std::atomic<Clock::rep> looked_{0};
   std::atomic<Clock::rep> held_up_{0};
+  std::atomic<int> not_taken_{0};  // bytes in the system's hands, when that began
 };
 
 class SocketStream final : public ByteStream {
@@ -159,9 +160,6 @@ class SocketStream final : public ByteStream {
   }
 
  private:
-  // What the other side has to take in the time that it is given, if that is not all.
-  static constexpr std::size_t kLeastTaken = std::size_t{64} << 10;
-
   void see_progress(std::span<const std::span<const std::byte>> pieces, Moved moved) noexcept {
     std::size_t left = 0;
     for (const auto& piece : pieces) left += piece.size();
@@ -171,7 +169,7 @@ class SocketStream final : public ByteStream {
       return;
     }
     taken_ += moved.bytes;
-    if (stalled_ && taken_ < kLeastTaken) return;
+    if (stalled_ && taken_ < StreamSocket::kLeastTaken) return;
     socket_->set_held_up(true);
     stalled_ = true;
     taken_ = 0;

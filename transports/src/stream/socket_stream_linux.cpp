@@ -145,14 +145,34 @@ StreamSocket::Clock::duration StreamSocket::quiet_for() const noexcept {
   return Clock::duration(std::max<Clock::rep>(until - heard, 0));
 }
 
-StreamSocket::Clock::duration StreamSocket::held_up_for() const noexcept {
-  const Clock::rep since = held_up_.load(std::memory_order_relaxed);  // relaxed: as in heard()
+void StreamSocket::set_held_up(bool held_up) noexcept {
+  // relaxed, both: numbers, which order nothing; a wrong pair gives time once more, or is put right
+  // at the next look.
+  if (held_up) not_taken_.store(number_of(fd_.get(), SIOCOUTQ), std::memory_order_relaxed);
+  held_up_.store(held_up ? time_now() : 0, std::memory_order_relaxed);
+}
+
+StreamSocket::Clock::duration StreamSocket::held_up_for() noexcept {
+  Clock::rep since = held_up_.load(std::memory_order_relaxed);  // relaxed: as in heard()
   // It may have taken all since, and we have not written more.
   if (since == 0 || is_ready(POLLOUT)) return {};
+  // A blocked sender is told that there is room when most of the buffer is free: until then the
+  // buffer alone tells what was taken.
+  const int left = number_of(fd_.get(), SIOCOUTQ);
+  // relaxed: as in set_held_up().
+  const int before = not_taken_.load(std::memory_order_relaxed);
+  if (before - left >= static_cast<int>(kLeastTaken)) {
+    // relaxed: as above; where the sender says in this moment that it is held up no longer, that
+    // stays.
+    not_taken_.store(left, std::memory_order_relaxed);
+    held_up_.compare_exchange_strong(since, time_now(), std::memory_order_relaxed,
+                                     std::memory_order_relaxed);
+    return {};
+  }
   return Clock::duration(time_now() - since);
 }
 
-StreamSocket::Clock::duration StreamSocket::waited() const noexcept {
+StreamSocket::Clock::duration StreamSocket::waited() noexcept {
   return std::max(quiet_for(), held_up_for());
 }
 
