@@ -291,6 +291,44 @@ TEST_F(OpeningDies, OneThatSaysTheEndTooEarlyIsCaught) {
   EXPECT_GT(after_each_instruction(send_carelessly, judge_stream).failures, 0u);
 }
 TEST_F(OpeningDies, AtAnySystemCallOfATypedSender) { at_system_calls(send, judge_stream); }
+TEST_F(OpeningDies, ALiveReceiverIsToldHowItsSenderWent) {
+  std::optional<TypedReceiver<std::uint64_t>> live;
+  const auto open = [&] {
+    live.reset();
+    auto receiver = TypedReceiver<std::uint64_t>::open(url_, {.slots = 4});
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    live = std::move(receiver).value();
+  };
+  open();
+  int ends = 0;
+  int deaths = 0;
+  at_each_system_call([&] { send(url_); },
+                      [&] {
+                        std::uint64_t read = 0;
+                        Status told = Status::kOk;
+                        while (told == Status::kOk) {
+                          // One that died before it was there is nobody.
+                          const auto value = live->next(Deadline::after(read ? kLong : kMoment));
+                          told = value.status();
+                          if (!value) break;
+                          ASSERT_EQ(*value, read++);
+                        }
+                        if (told == Status::kEnded) {
+                          ASSERT_EQ(read, kValues);
+                          ++ends;
+                        } else if (told == Status::kPeerDied) {
+                          ++deaths;
+                        } else {
+                          ASSERT_EQ(told, Status::kTimedOut) << to_string(told);
+                          ASSERT_EQ(read, 0u);
+                        }
+                        open();
+                      });
+  EXPECT_GT(ends, 0);
+  EXPECT_GT(deaths, 0);
+  live.reset();
+  EXPECT_TRUE(directory_.empty());
+}
 TEST_F(OpeningDies, AtAnySystemCallOfATypedReceiver) {
   at_system_calls([](const std::string& url) { send(url), receive(url); }, judge_stream);
 }
