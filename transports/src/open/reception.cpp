@@ -61,7 +61,10 @@ Result<Reception> Reception::open(const Url& url, const OpenOptions& options, co
   PendingCleanup name(std::move(listening->cleanup));
   Reception reception(found, limits, std::move(listening).value(), std::move(poller).value(),
                       std::move(timer));
+  // keep() and make_place() need no memory: a visitor that has no place yet would be closed as any
+  // descriptor is, not as one of a stranger (let_go()).
   reception.visitors_.reserve(limits.handshakes + 1);
+  reception.origins_.reserve(limits.handshakes + 1);
   auto watched = reception.poller_.add(reception.timer_.get(), false, kTimer);
   if (!watched) return std::move(watched).error();
   reception.watched_timer_.emplace(std::move(watched).value());
@@ -267,16 +270,15 @@ void Reception::keep(Visitor visitor) {
   visitors_.push_back(std::move(visitor));
 }
 
-void Reception::make_place() {
-  std::vector<std::uint64_t> origins;
-  origins.reserve(visitors_.size());
-  for (const Visitor& visitor : visitors_) origins.push_back(visitor.origin);
-  std::ranges::sort(origins);
+void Reception::make_place() noexcept {
+  origins_.clear();
+  for (const Visitor& visitor : visitors_) origins_.push_back(visitor.origin);
+  std::ranges::sort(origins_);
   // The one that came first among those whose origin is there most often.
   std::size_t most = 0;
   auto leaving = visitors_.begin();
   for (auto visitor = visitors_.begin(); visitor != visitors_.end(); ++visitor) {
-    const auto [from, to] = std::equal_range(origins.begin(), origins.end(), visitor->origin);
+    const auto [from, to] = std::equal_range(origins_.begin(), origins_.end(), visitor->origin);
     const auto places = static_cast<std::size_t>(to - from);
     if (places <= most) continue;
     most = places;

@@ -109,7 +109,7 @@ class Reception {
   [[nodiscard]] static Heard listen_to(Visitor& visitor) noexcept;
   [[nodiscard]] std::optional<Arrival> confirm(Visitor& visitor, const Judge& judge);
   void keep(Visitor visitor);
-  void make_place();
+  void make_place() noexcept;
   void dismiss(Visitor& visitor) noexcept;
   void let_go(UniqueFd socket) noexcept;
   void set_timer() noexcept;
@@ -122,7 +122,8 @@ class Reception {
   UniqueFd timer_;
   std::optional<Poller::Watched> watched_;  // the listening socket, unless it is paused
   std::optional<Poller::Watched> watched_timer_;
-  std::vector<Visitor> visitors_;  // the one that came first is the first
+  std::vector<Visitor> visitors_;       // the one that came first is the first
+  std::vector<std::uint64_t> origins_;  // of make_place()
   std::uint64_t tags_ = 0;
   Deadline paused_until_ = Deadline::now();
   Deadline look_again_ = Deadline::never();
