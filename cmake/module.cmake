@@ -4,7 +4,7 @@
 function(rondo_module name)
   cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "/local_heap/")  # one of them is chosen by option
+  list(FILTER sources EXCLUDE REGEX "/src/(local_heap|tls)/")  # some of them are chosen by option
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS include/*.hpp)
   if(NOT LINUX)
     list(FILTER sources EXCLUDE REGEX "_linux\\.cpp$")

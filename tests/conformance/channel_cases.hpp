@@ -12,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "support/certificates.hpp"
 #include "support/names.hpp"
 #include "support/ports.hpp"
 
@@ -60,6 +61,9 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"Mq", "mq:", ChannelCase::Target::kQueue, true, false, false, false,
                 "slots=10&slot_size=2KiB"},
     ChannelCase{"Sysv", "sysv:", ChannelCase::Target::kKey, true, false},
+#ifdef RONDO_HAVE_TLS
+    ChannelCase{"Tls", "tls:", ChannelCase::Target::kPort, true, false},
+#endif
 };
 
 // The same with headers in front of their messages.
@@ -114,6 +118,15 @@ inline std::string fresh_url(const ChannelCase& channel, const std::string& dire
   return url;
 }
 
+// The options without which there is no channel: of tls:, both sides of which show a certificate.
+inline std::string needed_options(const ChannelCase& channel) {
+#ifdef RONDO_HAVE_TLS
+  if (channel.scheme == "tls:") return common_certificate_options();
+#endif
+  static_cast<void>(channel);
+  return {};
+}
+
 // The options of a channel that some messages fill, at `capacity` 4KiB; and larger ones.
 inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity) {
   std::string options = channel.slots
@@ -121,6 +134,7 @@ inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity
                             : "capacity=" + std::to_string(capacity);
   if (!channel.options.empty()) options.append("&").append(channel.options);
   if (channel.headers) options += "&header=20";
+  if (const std::string needed = needed_options(channel); !needed.empty()) options += "&" + needed;
   return options;
 }
 // What ChannelInfo calls the capacity of such a channel.

@@ -83,7 +83,9 @@ class ChannelWake : public ::testing::TestWithParam<WakeCase> {
   void open(const std::string& options = "") {
     close();
     std::string url = fresh_url(GetParam().channel, directory_.path());
-    auto pair = open_pair(url + "?" + GetParam().options + options);
+    const std::string needed = needed_options(GetParam().channel);
+    auto pair =
+        open_pair(url + "?" + GetParam().options + options + (needed.empty() ? "" : "&") + needed);
     ASSERT_TRUE(pair) << pair.error().message;
     sender_.emplace(std::move(pair->first));
     receivers_.push_back(std::move(pair->second));

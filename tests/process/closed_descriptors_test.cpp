@@ -66,9 +66,10 @@ class ClosedDescriptors : public ::testing::TestWithParam<ChannelCase> {
 
 TEST_P(ClosedDescriptors, FilesThatGotTheNumbersAreLeftAlone) {
   const std::string url = fresh_url(GetParam(), directory_.path());
+  const std::string whole = url + "?" + needed_options(GetParam());
   Child child([&] {
     {
-      auto pair = open_pair(url, {.wait = Deadline::after(std::chrono::seconds(10))});
+      auto pair = open_pair(whole, {.wait = Deadline::after(std::chrono::seconds(10))});
       if (!pair) return 1;
       if (!replace_all()) return 2;
       pair->second.detach();
@@ -82,10 +83,11 @@ TEST_P(ClosedDescriptors, FilesThatGotTheNumbersAreLeftAlone) {
 
 TEST_P(ClosedDescriptors, SoAreThoseWithoutAFileOfTheirOwn) {
   const std::string url = fresh_url(GetParam(), directory_.path());
+  const std::string whole = url + "?" + needed_options(GetParam());
   Child child([&] {
     ReplacedDescriptors all;
     {
-      auto pair = open_pair(url, {.wait = Deadline::after(std::chrono::seconds(10))});
+      auto pair = open_pair(whole, {.wait = Deadline::after(std::chrono::seconds(10))});
       if (!pair) return 1;
       static_cast<void>(pair->first.fd());
       static_cast<void>(pair->second.fd());

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,18 @@ def until(condition, what):
         if time.monotonic() > deadline:
             raise AssertionError(f"did not happen: {what}")
         time.sleep(0.002)
+
+
+def free_port():
+    """One below those that the system gives to connections."""
+    for port in range(10000 + os.getpid() % 20000, 32000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 class ProgramTest(unittest.TestCase):

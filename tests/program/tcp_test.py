@@ -5,7 +5,7 @@ import signal
 import socket
 import struct
 
-from support import BIN, CANNOT_OPEN, OK, VANISHED, ProgramTest, main, until
+from support import BIN, CANNOT_OPEN, OK, VANISHED, ProgramTest, free_port, main, until
 
 EXAMPLES = os.path.join(BIN, "examples")
 HELLO_OF_SENDER = b"\xfe\xff\xff\xff"
@@ -23,18 +23,6 @@ def receive_all(peer):
     while piece := peer.recv(1 << 16):
         data += piece
     return data
-
-
-def free_port():
-    """One below those that the system gives to connections."""
-    for port in range(10000 + os.getpid() % 20000, 32000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
 
 
 class Network(ProgramTest):

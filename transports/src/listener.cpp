@@ -9,6 +9,7 @@
 
 #include "endpoint/backend.hpp"
 #include "endpoint/stream.hpp"
+#include "open/listening_socket.hpp"
 #include "open/meeting.hpp"
 #include "open/name.hpp"
 #include "open/open.hpp"
@@ -31,14 +32,14 @@ constexpr int kListenerBacklog = 1024;  // the system allows less (net.core.soma
 constexpr std::chrono::hours kLongestIdle{24 * 365 * 100};
 
 bool has_connections(const Url& url) noexcept {
-  return url.scheme == Scheme::kUnix || url.scheme == Scheme::kTcp;
+  return url.scheme == Scheme::kUnix || is_over_tcp(url);
 }
 
 Result<Url> parse_for_connections(std::string_view text) {
   auto url = Url::parse(text);
   if (!url || has_connections(*url)) return url;
   return Error{ErrorCode::kUnsupported,
-               url->name() + " is no address that many connect to; unix: and tcp: are"};
+               url->name() + " is no address that many connect to; unix:, tcp: and tls: are"};
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ Result<Connection> Connection::open(std::string_view text, const OpenOptions& op
     if (!url) return url.error();
     auto met = detail::connect_to_peer(*url, options, Hello::kBoth);
     if (!met) return std::move(met).error();
-    const auto socket = detail::socket_of(met->url, std::move(met->socket), Hello::kBoth);
+    const auto socket =
+        detail::socket_of(met->url, std::move(met->socket), std::move(met->secure), Hello::kBoth);
     return detail::ConnectionMaker::make(socket, std::move(met->peer), met->url, options,
                                          Hello::kBoth);
   });
@@ -155,7 +157,8 @@ struct Listener::State {
     // What the other one sends, this one receives.
     Hello ours = arrival->hello;
     if (ours != Hello::kBoth) ours = ours == Hello::kSends ? Hello::kReceives : Hello::kSends;
-    const auto socket = detail::socket_of(reception.url(), std::move(arrival->socket), ours);
+    const auto socket = detail::socket_of(reception.url(), std::move(arrival->socket),
+                                          std::move(arrival->secure), ours);
     if (options.idle > std::chrono::nanoseconds::zero() && ours != Hello::kSends) {
       socket->watch_idleness();
     }
@@ -271,6 +274,7 @@ ListenerInfo Listener::info() const {
   info.handshakes = static_cast<std::uint32_t>(reception.handshakes());
   info.accepted = state_->accepted;
   info.turned_away = reception.turned_away();
+  info.last_turned_away = reception.last_refusal();
   info.cut_off = state_->cut_off;
   if (const int error = reception.trouble(); error != 0) {
     info.trouble = detail::system_error(reception.url(), "accept", error).message;

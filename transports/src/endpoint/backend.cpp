@@ -93,7 +93,7 @@ bool SenderBackend::stirs(record_ring::Producer& producer, std::size_t size_byte
 
 std::optional<Arming> ReceiverBackend::arm(record_ring::Consumer& consumer,
                                            Notifier& notifier) noexcept {
-  if (!has_word()) return std::nullopt;
+  if (!has_word()) return holds_more() ? std::optional(Arming{}) : std::nullopt;
   const PreparedWait wait = announce(Fence::kOwn);
   if (!stirs(consumer, notifier, true)) return Arming{true, wait};
   disarm();

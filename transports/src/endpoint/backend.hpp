@@ -285,6 +285,8 @@ class ReceiverBackend : public Named {
   }
   // The same of what the kernel alone knows. System calls.
   [[nodiscard]] virtual bool has_news() noexcept { return false; }
+  // Of one without a word: whether there may be something that its descriptor does not tell of.
+  [[nodiscard]] virtual bool holds_more() const noexcept { return false; }
 
   // For a caller that waits for several ends at once: it arms each, sleeps once on the words of
   // all, and disarms each. Announces the wait and looks again; and asks the kernel, as often as a
@@ -292,7 +294,7 @@ class ReceiverBackend : public Named {
   // there is; or nothing any more, where another receiver was faster. News of a death come one
   // slice late at most. A receiver that opens without a sender finds out with its open, not here.
   //
-  // nullopt: !has_word(). Not for a forked() end. Progress: a system call, and another one now and
+  // nullopt: !has_word(), and the descriptor tells. Not for a forked() end. Progress: a system call, and another one now and
   // then; never blocks.
   [[nodiscard]] std::optional<Arming> arm(record_ring::Consumer& consumer,
                                           Notifier& notifier) noexcept;

@@ -106,6 +106,7 @@ class StreamReceiver final : public RecordReceiver {
   Result<std::unique_ptr<WakeDescriptor>> make_wake() override {
     return wake_beside(*inlet_, false);
   }
+  bool holds_more() const noexcept override { return inlet_->holds_more(); }
   void detach(record_ring::Consumer& consumer, Notifier& notifier) noexcept override;
   std::size_t max_message_bytes(const record_ring::Consumer& consumer) const noexcept override {
     return std::min(consumer.max_record_bytes(), inlet_->max_message_bytes());

@@ -424,7 +424,7 @@ Result<Parts> await_auto(const Url& url, const OpenOptions& options, Hello ours)
     while (auto arrival = door.reception->next(judge)) {
       if (all.size() == kMaxSides) all.erase(all.begin());
       all.push_back(std::make_unique<Settling<Side>>(
-          Meeting{std::move(arrival->socket), std::move(arrival->peer), found}, options));
+          Meeting{std::move(arrival->socket), nullptr, std::move(arrival->peer), found}, options));
     }
     if (const int error = door.reception->trouble(); error != 0 && all.empty()) {
       return system_error(url, "accept", error);

@@ -13,10 +13,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
+#include "rondo/core/platform.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/transports/url.hpp"
+#include "stream/fd_stream.hpp"
 #include "stream/framing.hpp"
+#include "stream/secure_layer.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -47,6 +51,20 @@ inline constexpr std::array kHellos{Hello::kSends, Hello::kReceives, Hello::kBot
 
 [[nodiscard]] inline bool has_handshake(const Url& url) noexcept {
   return url.options.framing == Framing::kRondo;
+}
+
+// As read_socket(), and whether all of `bytes` went out at once: over the socket, or over what
+// encrypts it, where that is not null.
+[[nodiscard]] inline ByteStream::Moved receive_through(NativeHandle socket, SecureLayer* secure,
+                                                       std::span<std::byte> room) noexcept {
+  return secure != nullptr ? secure->read({room, {}}) : read_socket(socket, {room, {}});
+}
+[[nodiscard]] inline bool send_through(NativeHandle socket, SecureLayer* secure,
+                                       std::span<const std::byte> bytes) noexcept {
+  const std::array<std::span<const std::byte>, 1> pieces{bytes};
+  const auto [outcome, moved] =
+      secure != nullptr ? secure->write(pieces) : write_socket(socket, pieces);
+  return outcome == ByteStream::Outcome::kMoved && moved == bytes.size();
 }
 
 enum class Answer : std::uint8_t {

@@ -87,7 +87,7 @@ struct AddressTurn {
 }
 // Whether a connection of TCP lies below.
 [[nodiscard]] inline bool is_over_tcp(const Url& url) noexcept {
-  return url.scheme == Scheme::kTcp || url.scheme == Scheme::kAuto;
+  return url.scheme == Scheme::kTcp || url.scheme == Scheme::kTls || url.scheme == Scheme::kAuto;
 }
 // Whether a UNIX socket has an abstract name, and that, without the @.
 [[nodiscard]] inline bool is_abstract(const Url& url) noexcept {

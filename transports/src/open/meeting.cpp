@@ -19,6 +19,7 @@
 #include "open/remove_name.hpp"
 #include "open/sockets.hpp"
 #include "open/untrusted_descriptors.hpp"
+#include "tls/tls.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -32,6 +33,8 @@ constexpr std::chrono::seconds kLongestPauseOfTcp{1};
 // in each round.
 constexpr std::chrono::seconds kAnswerOfOne{1};
 constexpr std::chrono::seconds kLongestAnswerOfOne{64};
+// Where one thread opens both ends, and the one that listens tells when there is something to do.
+constexpr std::chrono::milliseconds kOtherEndInterval{1};
 
 std::string_view other_side_of(Hello ours) noexcept {
   if (ours == Hello::kSends) return "a receiver";
@@ -46,14 +49,23 @@ std::string_view this_side_of(Hello ours) noexcept {
 // A connection on which we have said who we are.
 struct Call {
   UniqueFd socket;
+  std::unique_ptr<SecureLayer> secure;  // null: none is asked for
   Peer peer;
+  bool secured = false;  // the handshake of TLS is over, or there is none
 };
 
-// kNotFound: no process listens now.
-Result<Call> call(const Url& url, const OpenOptions& options, Hello ours, AddressTurn& turn) {
+bool say_hello(const Url& url, Call& call, Hello ours) {
+  const Hello hello = hello_at(url, ours);
+  return !has_handshake(url) ||
+         send_through(call.socket.get(), call.secure.get(), std::as_bytes(std::span(&hello, 1)));
+}
+
+// `side`: as of secure_side(). kNotFound: no process listens now.
+Result<Call> call(const Url& url, SecureSide* side, const OpenOptions& options, Hello ours,
+                  AddressTurn& turn) {
   auto connected = connect_by_url(url, options, turn);
   if (!connected) return std::move(connected).error();
-  Call made{std::move(connected).value(), {}};
+  Call made{std::move(connected).value(), nullptr, {}};
   const NativeHandle fd = made.socket.get();
   if (is_over_tcp(url)) {
     prepare_connection(fd, url.options.keepalive);
@@ -68,24 +80,71 @@ Result<Call> call(const Url& url, const OpenOptions& options, Hello ours, Addres
     }
     made.peer.process = {credentials->process, credentials->user, credentials->group};
   }
-  const Hello hello = hello_at(url, ours);
-  if (has_handshake(url) && !send_now(fd, std::as_bytes(std::span(&hello, 1)))) {
+  if (side != nullptr) {
+    made.secure = side->begin(fd);
+    if (made.secure == nullptr) {
+      return Error{ErrorCode::kNoSpace, url.name() + ": there is no memory for TLS"};
+    }
+    return made;  // what is to be said comes after the handshake of TLS
+  }
+  made.secured = true;
+  if (!say_hello(url, made, ours)) {
     return Error{ErrorCode::kNotFound, url.name() + " was closed at once"};
   }
   return made;
 }
 
+enum class Answered : std::uint8_t {
+  kNotYet,
+  kYes,   // the other side has taken the connection
+  kNever  // it never will
+};
+
+Error no_tls_with(const Url& url, const SecureLayer& layer) {
+  const bool stranger = layer.refusal() == SecureLayer::Refusal::kStranger;
+  return Error{stranger ? ErrorCode::kForeignOwner : ErrorCode::kForeignObject,
+               url.name() + ": no connection with what answers there: " + layer.why()};
+}
+
+// How far the other side is. Never blocks.
+Result<Answered> look(const Url& url, Call& call, Hello ours) {
+  SecureLayer* const secure = call.secure.get();
+  if (!call.secured) {
+    switch (secure->shake_hands()) {
+      case SecureLayer::Handshake::kNotNow: return Answered::kNotYet;
+      case SecureLayer::Handshake::kGone: return Answered::kNever;
+      case SecureLayer::Handshake::kRefused: return no_tls_with(url, *secure);
+      case SecureLayer::Handshake::kDone: break;
+    }
+    call.secured = true;
+    call.peer.identity = secure->peer_identity();
+    if (!say_hello(url, call, ours)) return Answered::kNever;
+  }
+  if (!has_handshake(url)) return Answered::kYes;
+  std::array<std::byte, 1> answer{};
+  switch (receive_through(call.socket.get(), secure, answer).outcome) {
+    case ByteStream::Outcome::kMoved: {
+      const auto taken = judge(url, static_cast<Answer>(answer[0]), ours);
+      if (!taken) return taken.error();
+      return *taken ? Answered::kYes : Answered::kNever;
+    }
+    case ByteStream::Outcome::kNotNow: return Answered::kNotYet;
+    default: break;
+  }
+  const bool refused = secure != nullptr && secure->refusal() != SecureLayer::Refusal::kNone;
+  return refused ? Result<Answered>(no_tls_with(url, *secure)) : Answered::kNever;
+}
+
 // True once the other side has taken the connection; false if it never will.
-Result<bool> await_answer(const Url& url, const OpenOptions& options, Hello ours,
-                          NativeHandle socket) {
-  if (!has_handshake(url)) return true;
+Result<bool> await_answer(const Url& url, const OpenOptions& options, Hello ours, Call& call) {
   Deadline::Clock::time_point gave_way{};
   for (;;) {
-    std::array<std::byte, 1> answer{};
-    const std::ptrdiff_t came = receive_now(socket, answer);
-    if (came > 0) return judge(url, static_cast<Answer>(answer[0]), ours);
-    if (came == 0 || (errno != EAGAIN && errno != EINTR)) return false;
-    if (wait_for_descriptor(socket, Direction::kRead, options.wait, WaitMode::kPark, options.stop,
+    const auto answered = look(url, call, ours);
+    if (!answered) return answered.error();
+    if (*answered != Answered::kNotYet) return *answered == Answered::kYes;
+    const bool writes = call.secure != nullptr && call.secure->has_unsent();
+    if (wait_for_descriptor(call.socket.get(), writes ? Direction::kWrite : Direction::kRead,
+                            options.wait, WaitMode::kPark, options.stop,
                             gave_way) != WaitResult::kReady) {
       return Error{ErrorCode::kTimedOut, url.name() + " has " + std::string(other_side_of(ours)) +
                                              " that is busy with another one, or stopped"};
@@ -102,8 +161,11 @@ bool is_lost(NativeHandle socket) noexcept {
 
 // Waits for one that does the opposite of what we do; if `own` is given, for the other end of that
 // and no other: a stranger who was confirmed would lose what it sends, so it is told to come again.
+// `go_on_elsewhere`: is called again and again meanwhile, and soon, until it says that there is
+// nothing more to do; or why there is no use in waiting.
 Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& url,
                               const OpenOptions& options, Hello ours,
+                              const FunctionRef<Result<bool>()>& go_on_elsewhere,
                               NativeHandle own = kNoHandle) {
   const Hello opposite = hello_at(url, ours == Hello::kSends ? Hello::kReceives : Hello::kSends);
   const auto judge = [&](Hello hello, const Peer&, NativeHandle socket) {
@@ -121,9 +183,11 @@ Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& ur
     if (const int error = reception->trouble(); error != 0) {
       return system_error(url, "accept", error);
     }
-    if (auto go_on = Retry::allowed(
-            options, std::string(other_side_of(ours)) + " for " + reception->url().name());
-        !go_on) {
+    std::string waited_for = std::string(other_side_of(ours)) + " for " + reception->url().name();
+    if (!reception->last_refusal().empty()) {
+      waited_for += " (the last one that came was turned away: " + reception->last_refusal() + ')';
+    }
+    if (auto go_on = Retry::allowed(options, waited_for); !go_on) {
       return std::move(go_on).error();
     }
     // Where the name was taken away none would come here any more.
@@ -134,7 +198,10 @@ Result<Arrival> await_arrival(std::optional<Reception>& reception, const Url& ur
       reception->close();
       reception.emplace(std::move(anew).value());
     }
-    reception->wait(earlier(options.wait, Deadline::after(kNameCheckInterval)));
+    const auto alone = go_on_elsewhere();
+    if (!alone) return alone.error();
+    reception->wait(
+        earlier(options.wait, Deadline::after(*alone ? kNameCheckInterval : kOtherEndInterval)));
   }
 }
 
@@ -165,27 +232,31 @@ Result<bool> judge(const Url& url, Answer answer, Hello ours) {
                    "address"};
 }
 
-std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours) {
-  return std::make_shared<StreamSocket>(std::move(fd), is_over_tcp(url), ours != Hello::kReceives,
-                                        ours != Hello::kSends);
+std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd,
+                                        std::unique_ptr<SecureLayer> secure, Hello ours) {
+  return std::make_shared<StreamSocket>(std::move(fd), std::move(secure), is_over_tcp(url),
+                                        ours != Hello::kReceives, ours != Hello::kSends);
 }
 
 Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hello ours) {
   Retry retry(is_over_tcp(url) ? kLongestPauseOfTcp : GrowingPause::kLongest);
+  const auto side = secure_side(url, false);
+  if (!side) return side.error();
   AddressTurn turn;
   std::chrono::seconds answer_of_one = kAnswerOfOne;
   std::size_t refused = 0;
   for (;;) {
     std::string waited_for = std::string(other_side_of(ours)) + " for " + url.name();
-    auto made = call(url, options, ours, turn);
+    auto made = call(url, side->get(), options, ours, turn);
     if (made) {
       OpenOptions answering = options;
       if (turn.addresses > 1) {
         answering.wait = earlier(options.wait, Deadline::after(answer_of_one));
       }
-      const auto confirmed = await_answer(url, answering, ours, made->socket.get());
+      const auto confirmed = await_answer(url, answering, ours, *made);
       if (confirmed && *confirmed) {
-        return Meeting{std::move(made->socket), std::move(made->peer), url};
+        return Meeting{std::move(made->socket), std::move(made->secure), std::move(made->peer),
+                       url};
       }
       if (!confirmed) {
         const bool late = confirmed.error().code == ErrorCode::kTimedOut;
@@ -194,6 +265,9 @@ Result<Meeting> connect_to_peer(const Url& url, const OpenOptions& options, Hell
         if (!late && ++refused >= turn.addresses) return confirmed.error();
       }
       if (!turn.next()) continue;
+      if (made->secure != nullptr && !made->secured) {
+        waited_for += " (something there closes connections before TLS is through)";
+      }
       answer_of_one = std::min(2 * answer_of_one, kLongestAnswerOfOne);
     } else if (made.error().code != ErrorCode::kNotFound) {
       return std::move(made).error();
@@ -208,9 +282,11 @@ Result<Meeting> await_peer(const Url& url, const OpenOptions& options, Hello our
   auto opened = Reception::open(url, options, {}, kMeetingBacklog, this_side_of(ours));
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
-  auto arrival = await_arrival(door.reception, url, options, ours);
+  auto arrival =
+      await_arrival(door.reception, url, options, ours, [] { return Result<bool>(true); });
   if (!arrival) return std::move(arrival).error();
-  return Meeting{std::move(arrival->socket), std::move(arrival->peer), door.reception->url()};
+  return Meeting{std::move(arrival->socket), std::move(arrival->secure), std::move(arrival->peer),
+                 door.reception->url()};
 }
 
 Result<SenderParts> make_socket_sender(Meeting met, const OpenOptions& options) {
@@ -219,7 +295,7 @@ Result<SenderParts> make_socket_sender(Meeting met, const OpenOptions& options) 
     if (!packets) return std::move(packets).error();
     return make_packet_sender(std::move(packets).value(), {}, met.url, options);
   }
-  auto socket = socket_of(met.url, std::move(met.socket), Hello::kSends);
+  auto socket = socket_of(met.url, std::move(met.socket), std::move(met.secure), Hello::kSends);
   return make_stream_sender(std::make_unique<SocketStream>(std::move(socket), Direction::kWrite),
                             {}, met.url, options);
 }
@@ -229,7 +305,7 @@ Result<ReceiverParts> make_socket_receiver(Meeting met, const OpenOptions& optio
     if (!packets) return std::move(packets).error();
     return make_packet_receiver(std::move(packets).value(), {}, met.url, options);
   }
-  auto socket = socket_of(met.url, std::move(met.socket), Hello::kReceives);
+  auto socket = socket_of(met.url, std::move(met.socket), std::move(met.secure), Hello::kReceives);
   return make_stream_receiver(std::make_unique<SocketStream>(std::move(socket), Direction::kRead),
                               {}, met.url, options);
 }
@@ -251,8 +327,10 @@ Result<MetPair> meet_oneself(const Url& url, const OpenOptions& options) {
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
   const Url found = door.reception->url();
+  const auto side = secure_side(found, false);
+  if (!side) return side.error();
   AddressTurn turn;
-  auto made = call(found, options, Hello::kSends, turn);
+  auto made = call(found, side->get(), options, Hello::kSends, turn);
   if (!made) return std::move(made).error();
   // Without an address of its own a UNIX socket can't be told from those of others.
   if (!is_over_tcp(url)) {
@@ -260,16 +338,28 @@ Result<MetPair> meet_oneself(const Url& url, const OpenOptions& options) {
       return system_error(url, "bind", error);
     }
   }
-  auto arrival =
-      await_arrival(door.reception, found, options, Hello::kReceives, made->socket.get());
+  Answered answered = Answered::kNotYet;
+  const auto look_again = [&]() -> Result<bool> {
+    if (answered != Answered::kNotYet) return true;
+    const auto found_now = look(found, *made, Hello::kSends);
+    if (!found_now) return found_now.error();
+    answered = *found_now;
+    return answered != Answered::kNotYet;
+  };
+  auto arrival = await_arrival(door.reception, found, options, Hello::kReceives, look_again,
+                               made->socket.get());
   door.close();
   if (!arrival) return std::move(arrival).error();
-  const auto confirmed = await_answer(found, options, Hello::kSends, made->socket.get());
-  if (!confirmed) return confirmed.error();
-  if (!*confirmed) {
+  if (answered == Answered::kNotYet) {
+    const auto confirmed = await_answer(found, options, Hello::kSends, *made);
+    if (!confirmed) return confirmed.error();
+    if (*confirmed) answered = Answered::kYes;
+  }
+  if (answered != Answered::kYes) {
     return Error{ErrorCode::kBusy, found.name() + ": another sender has come in between"};
   }
-  return MetPair{{std::move(made->socket), {}, found}, {std::move(arrival->socket), {}, found}};
+  return MetPair{{std::move(made->socket), std::move(made->secure), {}, found},
+                 {std::move(arrival->socket), std::move(arrival->secure), {}, found}};
 }
 
 Result<PairParts> open_socket_pair(const Url& url, const OpenOptions& options) {

@@ -12,12 +12,14 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/peer.hpp"
 #include "rondo/transports/url.hpp"
+#include "stream/secure_layer.hpp"
 #include "stream/socket_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
 struct Meeting {
   UniqueFd socket;
+  std::unique_ptr<SecureLayer> secure;  // null: none is asked for
   Peer peer;
   Url url;  // as it was asked for; but a port that was left open is the one that was found
 };
@@ -47,6 +49,8 @@ struct MetPair {
 [[nodiscard]] Result<ReceiverParts> make_socket_receiver(Meeting met, const OpenOptions& options);
 
 // The socket of a connection of bytes, as this side uses it.
-[[nodiscard]] std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd, Hello ours);
+[[nodiscard]] std::shared_ptr<StreamSocket> socket_of(const Url& url, UniqueFd fd,
+                                                      std::unique_ptr<SecureLayer> secure,
+                                                      Hello ours);
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "open/addresses.hpp"
@@ -10,6 +11,7 @@
 #include "open/sockets.hpp"
 #include "open/untrusted_descriptors.hpp"
 #include "rondo/core/os.hpp"
+#include "tls/tls.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -51,6 +53,8 @@ std::uint64_t origin_of(const Peer& peer) noexcept {
 
 Result<Reception> Reception::open(const Url& url, const OpenOptions& options, const Limits& limits,
                                   int backlog, std::string_view owner) {
+  auto side = secure_side(url, true);
+  if (!side) return std::move(side).error();
   auto poller = Poller::make();
   if (!poller) return std::move(poller).error();
   UniqueFd timer = open_timer();
@@ -59,8 +63,8 @@ Result<Reception> Reception::open(const Url& url, const OpenOptions& options, co
   auto listening = listen_for_peers(found, options, backlog, owner);
   if (!listening) return std::move(listening).error();
   PendingCleanup name(std::move(listening->cleanup));
-  Reception reception(found, limits, std::move(listening).value(), std::move(poller).value(),
-                      std::move(timer));
+  Reception reception(found, limits, std::move(side).value(), std::move(listening).value(),
+                      std::move(poller).value(), std::move(timer));
   // keep() and make_place() need no memory: a visitor that has no place yet would be closed as any
   // descriptor is, not as one of a stranger (let_go()).
   reception.visitors_.reserve(limits.handshakes + 1);
@@ -74,10 +78,11 @@ Result<Reception> Reception::open(const Url& url, const OpenOptions& options, co
   return reception;
 }
 
-Reception::Reception(const Url& url, const Limits& limits, ListeningSocket listening, Poller poller,
-                     UniqueFd timer)
+Reception::Reception(const Url& url, const Limits& limits, std::shared_ptr<SecureSide> side,
+                     ListeningSocket listening, Poller poller, UniqueFd timer)
     : url_(url),
       limits_(limits),
+      side_(std::move(side)),
       listening_(std::move(listening)),
       poller_(std::move(poller)),
       timer_(std::move(timer)) {
@@ -147,19 +152,27 @@ std::optional<Arrival> Reception::go_on(const Judge& judge) {
   for (const std::uint64_t tag : std::span(tags).first(told)) {
     const auto visitor = std::ranges::find(visitors_, tag, &Visitor::tag);
     if (visitor == visitors_.end()) continue;
-    const Heard heard = listen_to(*visitor);
-    if (heard == Heard::kNotYet) continue;
-    poller_.remove(visitor->watched);
+    Heard heard = listen_to(*visitor);
+    if (heard == Heard::kNotYet) {
+      const bool to_write = visitor->secure != nullptr && visitor->secure->has_unsent();
+      if (to_write == visitor->watched_to_write) continue;
+      poller_.remove(visitor->watched);
+      if (watch(*visitor)) continue;
+      heard = Heard::kGone;
+    } else {
+      poller_.remove(visitor->watched);
+    }
     Visitor leaving = std::move(*visitor);
     visitors_.erase(visitor);
     if (heard == Heard::kGone) {
       dismiss(leaving);
-    } else if (auto arrival = confirm(leaving, judge)) {
+    } else if (auto arrival = judge_heard(leaving, judge)) {
       return arrival;
     }
   }
   while (!visitors_.empty() && visitors_.front().deadline.passed()) {
     poller_.remove(visitors_.front().watched);
+    visitors_.front().refusal = "it has not said in time who it is";
     dismiss(visitors_.front());
     visitors_.erase(visitors_.begin());
   }
@@ -190,18 +203,11 @@ std::optional<Arrival> Reception::let_in(const Judge& judge) {
     pause_ = {};
     Visitor visitor;
     if (!receive(std::move(socket), visitor)) continue;
-    if (!has_handshake(url_)) {
-      if (judge(Hello::kBoth, visitor.peer, visitor.socket.get()) == Answer::kConfirmed) {
-        return Arrival{std::move(visitor.socket), Hello::kBoth, std::move(visitor.peer)};
-      }
-      dismiss(visitor);
-      continue;
-    }
     switch (listen_to(visitor)) {
       case Heard::kNotYet: keep(std::move(visitor)); break;
       case Heard::kGone: dismiss(visitor); break;
       case Heard::kAll:
-        if (auto arrival = confirm(visitor, judge)) return arrival;
+        if (auto arrival = judge_heard(visitor, judge)) return arrival;
     }
   }
   return std::nullopt;
@@ -215,10 +221,17 @@ bool Reception::receive(UniqueFd socket, Visitor& visitor) {
   if (is_over_tcp(url_)) {
     prepare_connection(fd, url_.options.keepalive);
     visitor.peer.address = peer_address(fd);
-    return true;
+    visitor.secured = side_ == nullptr;
+    if (visitor.secured) return true;
+    visitor.secure = side_->begin(fd);
+    if (visitor.secure != nullptr) return true;
+    visitor.refusal = "there is no memory for it";
+    dismiss(visitor);
+    return false;
   }
   const auto credentials = credentials_of(url_, fd);
   if (credentials && check_peer(url_, *credentials)) {
+    visitor.secured = true;
     visitor.peer.process = {credentials->process, credentials->user, credentials->group};
     return true;
   }
@@ -229,16 +242,53 @@ bool Reception::receive(UniqueFd socket, Visitor& visitor) {
   return false;
 }
 
-Reception::Heard Reception::listen_to(Visitor& visitor) noexcept {
-  while (visitor.heard < kHelloBytes) {
+// The handshake of TLS.
+Reception::Heard Reception::shake_hands(Visitor& visitor) {
+  switch (visitor.secure->shake_hands()) {
+    case SecureLayer::Handshake::kNotNow: return Heard::kNotYet;
+    case SecureLayer::Handshake::kDone: break;
+    case SecureLayer::Handshake::kGone:
+    case SecureLayer::Handshake::kRefused:
+      visitor.refusal = visitor.secure->why();
+      return Heard::kGone;
+  }
+  visitor.secured = true;
+  visitor.peer.identity = visitor.secure->peer_identity();
+  return Heard::kAll;
+}
+
+// What it has to say before it is let in: with a framing of others nothing.
+Reception::Heard Reception::listen_to(Visitor& visitor) const {
+  if (!visitor.secured) {
+    if (const Heard heard = shake_hands(visitor); heard != Heard::kAll) return heard;
+  }
+  while (visitor.heard < kHelloBytes && has_handshake(url_)) {
     const auto room = std::span(visitor.hello).subspan(visitor.heard);
-    const std::ptrdiff_t came = receive_now(visitor.socket.get(), room);
-    if (came < 0 && (errno == EAGAIN || errno == EINTR)) return Heard::kNotYet;
-    if (came <= 0) return Heard::kGone;
-    visitor.heard += static_cast<std::size_t>(came);
-    if (!may_be_hello(std::span(visitor.hello).first(visitor.heard))) return Heard::kGone;
+    const auto [outcome, bytes] = receive_through(visitor.socket.get(), visitor.secure.get(), room);
+    if (outcome == ByteStream::Outcome::kNotNow) return Heard::kNotYet;
+    if (outcome != ByteStream::Outcome::kMoved) {
+      visitor.refusal = visitor.secure != nullptr ? visitor.secure->why() : "";
+      if (visitor.refusal.empty()) visitor.refusal = "it has gone before it has said who it is";
+      return Heard::kGone;
+    }
+    visitor.heard += bytes;
+    if (!may_be_hello(std::span(visitor.hello).first(visitor.heard))) {
+      visitor.refusal = "it is no end of such a channel";
+      return Heard::kGone;
+    }
   }
   return Heard::kAll;
+}
+
+// One that has said all it has to.
+std::optional<Arrival> Reception::judge_heard(Visitor& visitor, const Judge& judge) {
+  if (has_handshake(url_)) return confirm(visitor, judge);
+  if (judge(Hello::kBoth, visitor.peer, visitor.socket.get()) == Answer::kConfirmed) {
+    return Arrival{std::move(visitor.socket), std::move(visitor.secure), Hello::kBoth,
+                   std::move(visitor.peer)};
+  }
+  dismiss(visitor);
+  return std::nullopt;
 }
 
 std::optional<Arrival> Reception::confirm(Visitor& visitor, const Judge& judge) {
@@ -252,9 +302,11 @@ std::optional<Arrival> Reception::confirm(Visitor& visitor, const Judge& judge) 
     answer =
         is_of(hello, url_) ? judge(hello, visitor.peer, visitor.socket.get()) : Answer::kWrongSide;
   }
-  const bool told = send_byte(visitor.socket.get(), static_cast<std::byte>(answer));
+  const auto byte = static_cast<std::byte>(answer);
+  const bool told = send_through(visitor.socket.get(), visitor.secure.get(), std::span(&byte, 1));
   if (answer == Answer::kConfirmed && told) {
-    return Arrival{std::move(visitor.socket), hello, std::move(visitor.peer)};
+    return Arrival{std::move(visitor.socket), std::move(visitor.secure), hello,
+                   std::move(visitor.peer)};
   }
   dismiss(visitor);
   return std::nullopt;
@@ -264,9 +316,7 @@ void Reception::keep(Visitor visitor) {
   if (visitors_.size() >= limits_.handshakes) make_place();
   visitor.origin = origin_of(visitor.peer);
   visitor.tag = kFirstVisitor + tags_++;
-  auto watched = poller_.add(visitor.socket.get(), false, visitor.tag);
-  if (!watched) return dismiss(visitor);
-  visitor.watched = std::move(watched).value();
+  if (!watch(visitor)) return dismiss(visitor);
   visitors_.push_back(std::move(visitor));
 }
 
@@ -285,12 +335,28 @@ void Reception::make_place() noexcept {
     leaving = visitor;
   }
   poller_.remove(leaving->watched);
+  leaving->refusal = "too many were on their way in";
   dismiss(*leaving);
   visitors_.erase(leaving);
 }
 
+bool Reception::watch(Visitor& visitor) noexcept {
+  visitor.watched_to_write = visitor.secure != nullptr && visitor.secure->has_unsent();
+  auto watched = poller_.add(visitor.socket.get(), visitor.watched_to_write, visitor.tag);
+  if (!watched) return false;
+  visitor.watched = std::move(watched).value();
+  return true;
+}
+
 void Reception::dismiss(Visitor& visitor) noexcept {
   ++turned_away_;
+  if (!visitor.refusal.empty()) {
+    try {
+      last_refusal_ = visitor.peer.address;
+      last_refusal_ += (last_refusal_.empty() ? "" : ": ") + visitor.refusal;
+    } catch (const std::bad_alloc&) {  // then why is not told
+    }
+  }
   let_go(std::move(visitor.socket));
 }
 

@@ -23,12 +23,14 @@
 #include "rondo/transports/open_options.hpp"
 #include "rondo/transports/peer.hpp"
 #include "rondo/transports/url.hpp"
+#include "stream/secure_layer.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
 // One that has said who it is, and has been confirmed.
 struct Arrival {
   UniqueFd socket;
+  std::unique_ptr<SecureLayer> secure;  // null: none is asked for
   Hello hello = Hello::kSends;
   Peer peer;
 };
@@ -49,7 +51,7 @@ class Reception {
   using Judge = FunctionRef<Answer(Hello hello, const Peer& peer, NativeHandle socket)>;
 
   // `owner`: the side that listens, for messages: "a receiver". Errors: those of
-  // listen_for_peers() and Poller.
+  // listen_for_peers(), secure_side() and Poller.
   [[nodiscard]] static Result<Reception> open(const Url& url, const OpenOptions& options,
                                               const Limits& limits, int backlog,
                                               std::string_view owner);
@@ -82,6 +84,8 @@ class Reception {
   // Those that were turned away: they said nothing in time, or what no peer of ours says, or are
   // not permitted.
   [[nodiscard]] std::uint64_t turned_away() const noexcept { return turned_away_; }
+  // Why the last one of them was, with its address; empty: nothing is known of that.
+  [[nodiscard]] const std::string& last_refusal() const noexcept { return last_refusal_; }
 
   // No more come in, and the name goes. Not in a forked child.
   void close() noexcept;
@@ -89,6 +93,9 @@ class Reception {
  private:
   struct Visitor {
     UniqueFd socket;
+    std::unique_ptr<SecureLayer> secure{};
+    bool secured = false;  // its handshake is over, or there is none
+    bool watched_to_write = false;
     Peer peer;
     std::uint64_t origin = 0;
     Deadline deadline;
@@ -96,19 +103,23 @@ class Reception {
     std::uint64_t tag = 0;
     std::array<std::byte, kHelloBytes> hello{};
     std::size_t heard = 0;  // bytes of it
+    std::string refusal{};  // why it is let go of
   };
   enum class Heard : std::uint8_t { kNotYet, kAll, kGone };
 
-  Reception(const Url& url, const Limits& limits, ListeningSocket listening, Poller poller,
-            UniqueFd timer);
+  Reception(const Url& url, const Limits& limits, std::shared_ptr<SecureSide> side,
+            ListeningSocket listening, Poller poller, UniqueFd timer);
   [[nodiscard]] bool watch() noexcept;
   void unwatch() noexcept;
   [[nodiscard]] std::optional<Arrival> let_in(const Judge& judge);
   [[nodiscard]] std::optional<Arrival> go_on(const Judge& judge);
   [[nodiscard]] bool receive(UniqueFd socket, Visitor& visitor);
-  [[nodiscard]] static Heard listen_to(Visitor& visitor) noexcept;
+  [[nodiscard]] Heard listen_to(Visitor& visitor) const;
+  [[nodiscard]] static Heard shake_hands(Visitor& visitor);
+  [[nodiscard]] std::optional<Arrival> judge_heard(Visitor& visitor, const Judge& judge);
   [[nodiscard]] std::optional<Arrival> confirm(Visitor& visitor, const Judge& judge);
   void keep(Visitor visitor);
+  [[nodiscard]] bool watch(Visitor& visitor) noexcept;
   void make_place() noexcept;
   void dismiss(Visitor& visitor) noexcept;
   void let_go(UniqueFd socket) noexcept;
@@ -117,6 +128,7 @@ class Reception {
 
   Url url_;
   Limits limits_;
+  std::shared_ptr<SecureSide> side_;  // null: nothing is encrypted
   ListeningSocket listening_;
   Poller poller_;
   UniqueFd timer_;
@@ -135,6 +147,7 @@ class Reception {
   int trouble_ = 0;
   bool broken_ = false;
   std::uint64_t turned_away_ = 0;
+  std::string last_refusal_;
 };
 
 // One that is closed with this object, unless it was moved out and reset: whatever comes of an

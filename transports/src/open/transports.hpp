@@ -42,6 +42,7 @@ inline constexpr std::array kTransports{
     Transport{Scheme::kTcp, open_socket_sender, open_socket_receiver, open_socket_pair},
     Transport{Scheme::kAuto, open_auto_sender, open_auto_receiver, open_auto_pair},
     Transport{Scheme::kUdp, open_udp_sender, open_udp_receiver, open_udp_pair},
+    Transport{Scheme::kTls, open_socket_sender, open_socket_receiver, open_socket_pair},
     Transport{Scheme::kMq, open_mq_sender, open_mq_receiver, open_mq_pair, remove_mq},
     Transport{Scheme::kSysv, open_sysv_sender, open_sysv_receiver, open_sysv_pair, remove_sysv},
 };

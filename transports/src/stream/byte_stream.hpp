@@ -20,11 +20,12 @@ namespace rondo::inline RONDO_ABI::detail {
 class ByteStream {
  public:
   enum class Outcome : std::uint8_t {
-    kMoved,   // some bytes, at least one
-    kNotNow,  // it would have to wait
-    kEnd,     // the other side is gone, or has closed its direction
-    kCutOff,  // the connection is lost; what the other side wrote last may be lost with it
-    kRefused  // for good: by the system, or as the stream is not for that direction
+    kMoved,    // some bytes, at least one
+    kNotNow,   // it would have to wait
+    kEnd,      // the other side is gone, or has closed its direction
+    kCutOff,   // the connection is lost; what the other side wrote last may be lost with it
+    kCorrupt,  // what came is not what the other side sent
+    kRefused   // for good: by the system, or as the stream is not for that direction
   };
   struct Moved {
     Outcome outcome;
@@ -43,6 +44,8 @@ class ByteStream {
   // kPeerGone is left to read() and write() to find.
   [[nodiscard]] virtual WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                         const std::atomic<bool>* stop) const noexcept = 0;
+  // Whether read() may find something that fd() does not tell of.
+  [[nodiscard]] virtual bool holds_more() const noexcept { return false; }
   // What of the other side has to be gone for it to be gone: of a stream of ours, that is read and
   // not written, it is when it has closed its own direction; others may only have nothing to say.
   enum class Gone : std::uint8_t { kEitherWay, kBothWays };

@@ -13,6 +13,7 @@ Status FramedOutlet::move_on(bool& all) noexcept {
       case ByteStream::Outcome::kNotNow: return Status::kOk;
       case ByteStream::Outcome::kEnd:
       case ByteStream::Outcome::kCutOff: return Status::kPeerGone;
+      case ByteStream::Outcome::kCorrupt: return Status::kCorrupt;
       case ByteStream::Outcome::kRefused: return Status::kIoError;
     }
   }
@@ -25,9 +26,9 @@ Inlet::Outcome FramedInlet::let_in() noexcept {
     case ByteStream::Outcome::kNotNow: return Outcome::kNotNow;
     case ByteStream::Outcome::kEnd: reader_.ended(false); return Outcome::kOver;
     case ByteStream::Outcome::kCutOff: reader_.ended(true); return Outcome::kOver;
-    case ByteStream::Outcome::kRefused: break;
+    case ByteStream::Outcome::kCorrupt: failed_ = Status::kCorrupt; break;
+    case ByteStream::Outcome::kRefused: failed_ = Status::kIoError; break;
   }
-  refused_ = true;
   return Outcome::kOver;
 }
 
@@ -39,7 +40,7 @@ Status FramedInlet::state() const noexcept {
     case FrameReader::State::kCorrupt: return Status::kCorrupt;
     case FrameReader::State::kOpen: break;
   }
-  return refused_ ? Status::kIoError : Status::kOk;
+  return failed_;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -69,6 +69,7 @@ class FramedInlet final : public Inlet {
     return drained;
   }
   Outcome let_in() noexcept override;
+  bool holds_more() const noexcept override { return stream_->holds_more(); }
   Status state() const noexcept override;
   WaitResult wait(Deadline deadline, WaitMode mode,
                   const std::atomic<bool>* stop) const noexcept override {
@@ -81,7 +82,7 @@ class FramedInlet final : public Inlet {
   std::unique_ptr<ByteStream> stream_;
   record_ring::Producer producer_;
   FrameReader reader_;
-  bool refused_ = false;  // by the system, for good
+  Status failed_ = Status::kOk;  // what the stream refuses for good
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

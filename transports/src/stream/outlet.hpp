@@ -74,6 +74,8 @@ class Inlet : public Conduit {
   [[nodiscard]] virtual bool take_in() noexcept = 0;
   // Lets in what is there now; never blocks. Only when take_in() has said true.
   [[nodiscard]] virtual Outcome let_in() noexcept = 0;
+  // Whether let_in() may find something that fd() does not tell of.
+  [[nodiscard]] virtual bool holds_more() const noexcept { return false; }
   // kOk while messages can come; else why not: kEnded, kPeerGone, kPeerDied, kCorrupt, kIoError.
   [[nodiscard]] virtual Status state() const noexcept = 0;
   // Messages that the mechanism has lost, of those that have come in or should have.

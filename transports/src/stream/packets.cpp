@@ -97,6 +97,7 @@ Status PacketOutlet::move_on(bool& all) noexcept {
       case PacketPort::Outcome::kNotNow: return Status::kOk;
       case PacketPort::Outcome::kEnd:
       case PacketPort::Outcome::kCutOff: return Status::kPeerGone;
+      case PacketPort::Outcome::kCorrupt: return Status::kCorrupt;
       case PacketPort::Outcome::kRefused: return Status::kIoError;
     }
   }
@@ -147,6 +148,7 @@ Inlet::Outcome PacketInlet::let_in() noexcept {
       state_ = form_ == PacketForm::kRaw ? Status::kEnded : Status::kPeerDied;
       return Outcome::kOver;
     case PacketPort::Outcome::kCutOff: state_ = Status::kPeerDied; return Outcome::kOver;
+    case PacketPort::Outcome::kCorrupt: state_ = Status::kCorrupt; return Outcome::kOver;
     case PacketPort::Outcome::kRefused: state_ = Status::kIoError; return Outcome::kOver;
   }
   next_ = 0;

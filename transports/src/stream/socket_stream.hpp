@@ -13,6 +13,7 @@
 #include "rondo/core/version.hpp"
 #include "stream/byte_stream.hpp"
 #include "stream/fd_stream.hpp"
+#include "stream/secure_layer.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -21,11 +22,23 @@ class StreamSocket {
  public:
   using Clock = Deadline::Clock;
 
-  // Takes `fd` over. `network`: it is no UNIX socket. `sends`, `receives`: the directions that are
-  // used here, at least one.
-  StreamSocket(UniqueFd fd, bool network, bool sends, bool receives) noexcept;
+  // Takes `fd` over, and what encrypts it, or null. `network`: it is no UNIX socket. `sends`,
+  // `receives`: the directions that are used here, at least one.
+  StreamSocket(UniqueFd fd, std::unique_ptr<SecureLayer> secure, bool network, bool sends,
+               bool receives) noexcept;
 
   [[nodiscard]] NativeHandle fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] ByteStream::Moved write(
+      std::span<const std::span<const std::byte>> pieces) noexcept {
+    return secure_ != nullptr ? secure_->write(pieces) : write_socket(fd(), pieces);
+  }
+  [[nodiscard]] ByteStream::Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept {
+    return secure_ != nullptr ? secure_->read(room) : read_socket(fd(), room);
+  }
+  // Whether something may be there to be read that the descriptor does not tell of.
+  [[nodiscard]] bool holds_more() const noexcept {
+    return secure_ != nullptr && secure_->holds_more();
+  }
   [[nodiscard]] bool has_both() const noexcept { return both_; }
 
   // The direction is used no longer: its other end is told, as far as the socket can tell it. With
@@ -40,7 +53,8 @@ class StreamSocket {
   // Where this side does not receive: what has come is thrown away, or the other side may wait for
   // us to read while we wait for it. Never blocks, and takes a bounded time.
   enum class Drained : std::uint8_t { kMoreMayCome, kEnded, kLost };
-  [[nodiscard]] Drained drain() noexcept;
+  // `ended`: this side has said its end, and what it reads need not make sense.
+  [[nodiscard]] Drained drain(bool ended = false) noexcept;
   // Of the direction that asks: the other one is not used here, or has left.
   [[nodiscard]] bool is_alone() const noexcept {
     // relaxed: what the other one did stands with the system.
@@ -99,7 +113,10 @@ class StreamSocket {
   [[nodiscard]] bool is_ready(short events) const noexcept;
   void say_last_words() noexcept;
 
+  [[nodiscard]] WaitResult say_end(Deadline deadline, const std::atomic<bool>* stop) noexcept;
+
   UniqueFd fd_;
+  std::unique_ptr<SecureLayer> secure_;
   bool network_;
   bool sends_;
   bool both_;
@@ -119,19 +136,20 @@ class SocketStream final : public ByteStream {
       : socket_(std::move(socket)), direction_(direction) {}
 
   [[nodiscard]] Moved write(std::span<const std::span<const std::byte>> pieces) noexcept override {
-    const Moved moved = write_socket(fd(), pieces);
+    const Moved moved = socket_->write(pieces);
     complete_ = moved.outcome == Outcome::kMoved;
     see_progress(pieces, moved);
     return moved;
   }
   [[nodiscard]] Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept override {
-    const Moved moved = read_socket(fd(), room);
+    const Moved moved = socket_->read(room);
     if (socket_->is_watched()) socket_->looked();
     if (moved.outcome == Outcome::kEnd && socket_->was_cut()) return {Outcome::kCutOff, 0};
     return moved;
   }
   [[nodiscard]] WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                                 const std::atomic<bool>* stop) const noexcept override {
+    if (direction == Direction::kRead && holds_more()) return WaitResult::kReady;
     const bool talks =
         socket_ != nullptr && direction == Direction::kWrite && talks_ && socket_->is_alone();
     if (talks) talks_ = socket_->drain() == StreamSocket::Drained::kMoreMayCome;
@@ -149,6 +167,9 @@ class SocketStream final : public ByteStream {
     const WaitResult result = socket_->wait_taken(deadline, stop);
     complete_ = result == WaitResult::kReady;
     return result;
+  }
+  [[nodiscard]] bool holds_more() const noexcept override {
+    return socket_ != nullptr && socket_->holds_more();
   }
   [[nodiscard]] bool peer_gone(Gone gone = Gone::kEitherWay) const noexcept override;
   [[nodiscard]] NativeHandle fd() const noexcept override {

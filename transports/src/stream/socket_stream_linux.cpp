@@ -33,8 +33,10 @@ int number_of(int fd, unsigned long question) noexcept {
 
 }  // namespace
 
-StreamSocket::StreamSocket(UniqueFd fd, bool network, bool sends, bool receives) noexcept
+StreamSocket::StreamSocket(UniqueFd fd, std::unique_ptr<SecureLayer> secure, bool network,
+                           bool sends, bool receives) noexcept
     : fd_(std::move(fd)),
+      secure_(std::move(secure)),
       network_(network),
       sends_(sends),
       both_(sends && receives),
@@ -46,6 +48,8 @@ void StreamSocket::leave(ByteStream::Direction direction, bool complete) noexcep
   if (!fd_.intact()) return;
   const CancellationDisabled here;
   if (direction == ByteStream::Direction::kWrite) {
+    // What does not go at once is left out: one that waits for it has done so (wait_taken()).
+    if (complete && secure_ != nullptr) static_cast<void>(secure_->end());
     static_cast<void>(shutdown(fd_.get(), SHUT_WR));
   } else {
     heard_.store(0, std::memory_order_relaxed);  // relaxed: as in is_watched()
@@ -57,6 +61,7 @@ void StreamSocket::leave(ByteStream::Direction direction, bool complete) noexcep
   if (!complete) gave_up_.store(true, std::memory_order_relaxed);
   const bool last = in_use_.fetch_sub(1, std::memory_order_relaxed) == 1;
   if (!last) return;
+  if (!sends_ && secure_ != nullptr) static_cast<void>(secure_->end());
   if (sends_ && network_ && !gave_up_.load(std::memory_order_relaxed)) say_last_words();
   // A forked child may keep the socket open: the other side is not to wait for it.
   static_cast<void>(shutdown(fd_.get(), SHUT_RDWR));
@@ -87,26 +92,41 @@ void StreamSocket::say_last_words() noexcept {
   }
 }
 
-StreamSocket::Drained StreamSocket::drain() noexcept {
+StreamSocket::Drained StreamSocket::drain(bool ended) noexcept {
   const CancellationDisabled here;
   std::array<std::byte, 4096> bytes;
   for (int i = 0; i < kMostDrained; ++i) {
-    const ssize_t came = recv(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    if (came > 0) continue;
-    if (came == 0) return Drained::kEnded;
-    return errno == EAGAIN || errno == EINTR ? Drained::kMoreMayCome : Drained::kLost;
+    switch ((ended ? read_socket(fd(), {bytes, {}}) : read({bytes, {}})).outcome) {
+      case ByteStream::Outcome::kMoved: continue;
+      case ByteStream::Outcome::kNotNow: return Drained::kMoreMayCome;
+      case ByteStream::Outcome::kEnd: return Drained::kEnded;
+      default: return Drained::kLost;
+    }
   }
   return Drained::kMoreMayCome;
+}
+
+// What a layer that encrypts has to say of the end, as far as the deadline allows.
+WaitResult StreamSocket::say_end(Deadline deadline, const std::atomic<bool>* stop) noexcept {
+  Deadline::Clock::time_point gave_way{};
+  while (secure_ != nullptr && !secure_->end()) {
+    const WaitResult result = wait_for_descriptor(fd_.get(), ByteStream::Direction::kWrite,
+                                                  deadline, WaitMode::kPark, stop, gave_way);
+    if (result != WaitResult::kReady) return result;
+  }
+  return WaitResult::kReady;
 }
 
 // As say_last_words(); but this other side is expected to talk, however late, and so nothing is
 // left to the system.
 WaitResult StreamSocket::wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept {
-  if (!network_ || !is_alone() || !fd_.intact()) return WaitResult::kReady;
+  if (!network_ || !fd_.intact()) return WaitResult::kReady;
+  if (const WaitResult said = say_end(deadline, stop); said != WaitResult::kReady) return said;
+  if (!is_alone()) return WaitResult::kReady;
   const CancellationDisabled here;
   static_cast<void>(shutdown(fd_.get(), SHUT_WR));
   for (milliseconds look = kLastLook;; look = std::min(2 * look, kLongestLook)) {
-    switch (drain()) {
+    switch (drain(true)) {
       case Drained::kLost: return WaitResult::kPeerGone;
       case Drained::kEnded: return WaitResult::kReady;
       case Drained::kMoreMayCome: break;

@@ -84,6 +84,12 @@ Capabilities capabilities(const Url& url) noexcept {
       can.own_descriptor = false;
       return can;
     }
+    case Scheme::kTls: {
+      Capabilities can = of_stream(url.options, true);
+      // By its own word of the end, whatever the framing.
+      can.between_hosts = can.encrypted = can.sees_death = true;
+      return can;
+    }
     case Scheme::kUnixSeqpacket: {
       Capabilities can = of_stream(url.options, true);
       can.keeps_boundaries = true;

@@ -22,6 +22,8 @@ namespace {
 // some of the highest values.
 constexpr std::uint64_t kLargestMax = record_ring::max_record_bytes(record_ring::kMaxCapacity);
 
+constexpr std::size_t kMaxIdentity = 128;  // of a pre-shared key, in bytes
+
 // The whole of `text`, from `least` to `most`.
 template <class Number>
 bool read_number(std::string_view text, Number& number, Number least, Number most, int base = 10) {
@@ -90,6 +92,15 @@ bool read_ids(std::string_view text, std::vector<std::uint32_t>& ids) {
     place = rest + 1;
   }
   ids = std::move(found);
+  return true;
+}
+
+bool take_path(std::string_view value, std::string& path) {
+  constexpr std::size_t kLongest = 4095;  // PATH_MAX less the final zero
+  if (value.empty() || value.size() > kLongest || value.find('\0') != std::string_view::npos) {
+    return false;
+  }
+  path = value;
   return true;
 }
 
@@ -342,6 +353,28 @@ bool set::ttl(std::string_view value, ChannelOptions& options) {
 bool set::interface(std::string_view value, ChannelOptions& options) {
   options.interface = value;
   return !value.empty() && value.size() < 64;
+}
+
+bool set::certificate(std::string_view value, ChannelOptions& options) {
+  return take_path(value, options.tls.certificate);
+}
+
+bool set::key(std::string_view value, ChannelOptions& options) {
+  return take_path(value, options.tls.key);
+}
+
+bool set::ca(std::string_view value, ChannelOptions& options) {
+  return take_path(value, options.tls.ca);
+}
+
+bool set::psk(std::string_view value, ChannelOptions& options) {
+  return take_path(value, options.tls.psk);
+}
+
+bool set::psk_identity(std::string_view value, ChannelOptions& options) {
+  if (value.empty() || value.size() > kMaxIdentity) return false;
+  options.tls.psk_identity = value;
+  return true;
 }
 
 bool set::evict(std::string_view value, ChannelOptions& options) {

@@ -61,6 +61,11 @@ bool silence(std::string_view value, ChannelOptions& options);
 bool buffer(std::string_view value, ChannelOptions& options);
 bool ttl(std::string_view value, ChannelOptions& options);
 bool interface(std::string_view value, ChannelOptions& options);
+bool certificate(std::string_view value, ChannelOptions& options);
+bool key(std::string_view value, ChannelOptions& options);
+bool ca(std::string_view value, ChannelOptions& options);
+bool psk(std::string_view value, ChannelOptions& options);
+bool psk_identity(std::string_view value, ChannelOptions& options);
 }  // namespace set
 std::string kinds_there_are(std::string_view value);
 std::string nearest_capacity(std::string_view value);
@@ -189,6 +194,23 @@ inline constexpr std::array kOptions{
     OptionRow{
         "interface", set::interface, "the name of an interface, or an address that it has",
         "the interface over which a group is joined, or sent to; default: the system's choice"},
+    OptionRow{
+        "certificate", set::certificate, "the path of a file",
+        "this side's certificate; then those that have issued it, up to the authority; in PEM, "
+        "as all of these files; the side that listens needs it, or psk="},
+    OptionRow{"key", set::key, "the path of a file",
+              "its private key; default: it stands in the file of the certificate, too; nobody but "
+              "the owner and the group may have access to the file"},
+    OptionRow{"ca", set::ca, "the path of a file",
+              "whom this side trusts: certificates of authorities, or of the other side itself; "
+              "default of the side that connects: the system's; with it, the side that listens "
+              "lets in those alone who show such a certificate, else whoever comes"},
+    OptionRow{"psk", set::psk, "the path of a file",
+              "a key that both sides have, instead of certificates: 32 to 128 hexadecimal digits, "
+              "as openssl rand -hex 32 prints; nobody but the owner and the group may have access "
+              "to the file"},
+    OptionRow{"psk_identity", set::psk_identity, "a name of 1 to 128 bytes",
+              "what that key is called, the same at both sides; default rondo"},
 };
 
 [[nodiscard]] constexpr bool is_option(std::string_view name) noexcept {

@@ -161,6 +161,16 @@ inline constexpr std::array kSchemes{
               std::nullopt,
               "UDP, which loses messages, never repeats or reorders those that come, and tells how "
               "many did not; neither authenticated nor encrypted; the receiver binds the address"},
+    SchemeRow{Scheme::kTls,
+              "tls",
+              "//HOST:PORT",
+              check_host_port,
+              {},
+              "capacity max framing crc block header wait listen keepalive certificate key ca psk "
+              "psk_identity wake_every wake_bytes wake_after",
+              std::nullopt,
+              "TCP with TLS 1.3: encrypted, and each side knows the other one by a certificate or "
+              "by a key that both have"},
     SchemeRow{Scheme::kMq,
               "mq",
               "/NAME",

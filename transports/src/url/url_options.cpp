@@ -115,6 +115,24 @@ Result<void> check_framing(const SchemeRow& scheme, const ChannelOptions& option
                    "; leave the capacity out, or say more"};
 }
 
+// What goes with certificates does not go with a key that both have.
+Result<void> check_tls(const TlsOptions& options) {
+  if (!options.key.empty() && options.certificate.empty()) {
+    return Error{ErrorCode::kInvalidOption,
+                 "key= is that of a certificate; say certificate= too, or leave it out"};
+  }
+  if (!options.psk.empty() && (!options.certificate.empty() || !options.ca.empty())) {
+    return Error{ErrorCode::kInvalidOption,
+                 "psk= stands in the place of certificates: nobody shows or checks one then; leave "
+                 "out certificate=, key= and ca=, or psk="};
+  }
+  if (!options.psk_identity.empty() && options.psk.empty()) {
+    return Error{ErrorCode::kInvalidOption,
+                 "psk_identity= is what the key of psk= is called; say psk= too, or leave it out"};
+  }
+  return {};
+}
+
 // A message has to have room for its header, and a byte more. Of sizes that are not said the ring
 // that is found may have larger ones than a new one would.
 Result<void> check_header(const ChannelOptions& options) {
@@ -169,6 +187,7 @@ Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions&
   if (auto sound = check_framing(row, options); !sound) return sound;
   if (auto roomy = check_header(options); !roomy) return roomy;
   if (auto useful = check_group(options.segment); !useful) return useful;
+  if (auto sound = check_tls(options.tls); !sound) return sound;
   return check_kind(row, options);
 }
 

@@ -1,6 +1,6 @@
 // Many connections at one address, each with messages in both directions.
 //
-//   auto listener = rondo::Listener::open("tcp://:7000");       // or unix:PATH, unix:@NAME
+//   auto listener = rondo::Listener::open("tcp://:7000");       // or unix:PATH, unix:@NAME, tls:
 //   if (!listener) die(listener.error().message);
 //   for (;;) {
 //     auto connection = listener->accept();
@@ -18,7 +18,8 @@
 // something else, keeps nobody waiting, and is let go of. With a framing of others (framing=) there
 // is nothing to be said, and whoever connects is let in.
 //
-// Over tcp: nothing is authenticated or encrypted. Over unix: those are let in whom the URL names
+// Over tcp: nothing is authenticated or encrypted. Over tls: all is encrypted, and those are let in
+// who prove what the URL asks for (ca=, psk=). Over unix: those are let in whom the URL names
 // (uid=, gid=, mode=), by the kernel's word.
 #pragma once
 
@@ -53,21 +54,21 @@ struct RONDO_API Connection {
   Peer peer{};
 
   // Connects to a Listener, waiting for it, until options.wait. Errors: those of Sender::open();
-  // kUnsupported for schemes other than unix: and tcp:. Blocking.
+  // kUnsupported for schemes other than unix:, tcp: and tls:. Blocking.
   [[nodiscard]] static Result<Connection> open(std::string_view url,
                                                const OpenOptions& options = {});
 };
 
 // How much all that connect may cost together. Each of them takes two descriptors while it is on
 // its way in, then one, and at most twice the URL's capacity= (default 1MiB; or what max= needs)
-// and 64 KiB of memory. What it sends beyond that waits in the kernel's buffers and at its side;
-// the kernel's come on top of the limits here and have limits of their own: tcp_rmem, tcp_wmem and,
-// of all connections together, tcp_mem (tcp(7)), or net.core.wmem_default (unix(7)).
+// and 64 KiB of memory (of tls: 164). What it sends beyond that waits in the kernel's buffers and
+// at its side; the kernel's come on top of the limits here and have limits of their own: tcp_rmem,
+// tcp_wmem and, of all connections together, tcp_mem (tcp(7)), or net.core.wmem_default (unix(7)).
 struct ListenOptions {
   // At once, until both handles are closed, also of those that have ended or were cut off; those
   // that come then wait until one has gone, in the system's queue.
   std::uint32_t connections = 256;
-  // Of one user of unix:, or one address of tcp: (of IPv6: its first 64 bits); 0: as many.
+  // Of one user of unix:, or one address of tcp: or tls: (of IPv6: its first 64 bits); 0: as many.
   std::uint32_t connections_per_peer = 0;
   // The memory of all of them; fewer than `connections` are let in where it is not enough.
   std::uint64_t buffered_bytes = std::uint64_t{1} << 30;
@@ -92,12 +93,14 @@ struct ListenOptions {
 };
 
 struct ListenerInfo {
-  std::string name;               // the URL without options; of tcp: with the port that it has
+  std::string name;               // the URL without options; with the port that it has
   bool at_its_name = true;        // false: the name of unix:PATH was taken away, and nobody comes
   std::uint32_t connections = 0;  // that are open
   std::uint32_t handshakes = 0;   // on their way in
   std::uint64_t accepted = 0;
   std::uint64_t turned_away = 0;  // said nothing, or nonsense, or were not permitted, or too many
+  // Why the last one of them was, and its address; of tls: whose certificates both sides judge.
+  std::string last_turned_away;
   std::uint64_t cut_off = 0;      // idle for too long
   std::string trouble;            // why none can be accepted now, for people; empty: nothing
 };

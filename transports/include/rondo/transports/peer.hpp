@@ -18,8 +18,11 @@ struct Peer {
     std::uint32_t group = 0;  // its effective one; what other groups it is in is not told
   };
   std::optional<Process> process{};
-  // Of TCP: "192.0.2.7:40312", "[2001:db8::7]:40312". Proves nothing.
+  // Of TCP and TLS: "192.0.2.7:40312", "[2001:db8::7]:40312". Proves nothing.
   std::string address{};
+  // Of TLS: the subject of its certificate, as "CN=alice,O=Example", which was verified (ca=), or
+  // what the key is called that it has (psk=). Empty: it has shown none.
+  std::string identity{};
 };
 
 }  // namespace rondo::inline RONDO_ABI

@@ -27,6 +27,8 @@
 //   udp://HOST:PORT         UDP, which loses messages, never repeats or reorders those that come,
 //                           and tells how many did not; neither authenticated nor encrypted; the
 //                           receiver binds the address
+//   tls://HOST:PORT         TCP with TLS 1.3: encrypted, and each side knows the other one by a
+//                           certificate or by a key that both have
 //   mq:/NAME                a POSIX message queue
 //   sysv:KEY                a System V message queue, by its key: a number, decimal or with 0x, and
 //                           not 0
@@ -63,20 +65,20 @@
 //                      kind=frames             such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
 //                      unix-seqpacket          64KiB, at most 4294967280)
-//                      unix-dgram tcp udp mq
-//                      sysv
+//                      unix-dgram tcp udp tls
+//                      mq sysv
 //   framing            pipe fd fifo unix       how messages are kept apart; default rondo: a length
 //                      unix-seqpacket          and marks of our own; for other programs: lines: a
-//                      unix-dgram tcp udp mq   line feed behind each; raw: bytes as they come;
-//                      sysv                    length32, length32be, varint: a length before each,
+//                      unix-dgram tcp udp tls  line feed behind each; raw: bytes as they come;
+//                      mq sysv                 length32, length32be, varint: a length before each,
 //                                              of 32 bits, the same in network order, or as
 //                                              Protocol Buffers are delimited (rondo, lines, raw,
 //                                              length32, length32be or varint)
 //   crc                pipe fd fifo unix tcp   checksums; default 0; 1: a sender sends a number and
-//                                              a CRC-32C with each message, and a receiver insists
+//                      tls                     a CRC-32C with each message, and a receiver insists
 //                                              on them; with framing=rondo (0 or 1)
 //   block              pipe fd fifo unix tcp   bytes of each message with framing=raw; default: as
-//                                              many as have come (a size such as 4KiB, from 1 to
+//                      tls                     many as have come (a size such as 4KiB, from 1 to
 //                                              4294967280)
 //   header             all                     bytes of a header of the user's own in front of each
 //                                              message: Claim::header() and Message::header();
@@ -146,9 +148,9 @@
 //                                              with each message, and by none in between (a time
 //                                              such as 100us, 5ms or 1s)
 //   listen             unix unix-seqpacket tcp whether this side waits for the other one to
-//                      auto                    connect; default: a receiver does, a sender
+//                      auto tls                connect; default: a receiver does, a sender
 //                                              connects; one says 1, the other one 0 (0 or 1)
-//   keepalive          tcp auto                after about so long a machine at the other end that
+//   keepalive          tcp auto tls            after about so long a machine at the other end that
 //                                              does not answer counts as lost; default 30; 0: never
 //                                              asked, which the system finds out in its own time or
 //                                              not at all (a number of seconds from 15 to 32767, or
@@ -166,6 +168,25 @@
 //   interface          udp                     the interface over which a group is joined, or sent
 //                                              to; default: the system's choice (the name of an
 //                                              interface, or an address that it has)
+//   certificate        tls                     this side's certificate; then those that have issued
+//                                              it, up to the authority; in PEM, as all of these
+//                                              files; the side that listens needs it, or psk= (the
+//                                              path of a file)
+//   key                tls                     its private key; default: it stands in the file of
+//                                              the certificate, too; nobody but the owner and the
+//                                              group may have access to the file (the path of a
+//                                              file)
+//   ca                 tls                     whom this side trusts: certificates of authorities,
+//                                              or of the other side itself; default of the side
+//                                              that connects: the system's; with it, the side that
+//                                              listens lets in those alone who show such a
+//                                              certificate, else whoever comes (the path of a file)
+//   psk                tls                     a key that both sides have, instead of certificates:
+//                                              32 to 128 hexadecimal digits, as openssl rand -hex
+//                                              32 prints; nobody but the owner and the group may
+//                                              have access to the file (the path of a file)
+//   psk_identity       tls                     what that key is called, the same at both sides;
+//                                              default rondo (a name of 1 to 128 bytes)
 // Sizes are bytes, or take a suffix: KiB, MiB, GiB (K, M and G mean the same). A '?', '&' or
 // '%' in a target is written %3F, %26 or %25.
 #pragma once
@@ -204,7 +225,8 @@ enum class Scheme : std::uint8_t {
   kSysv,
   kUnixDgram,
   kAuto,
-  kUdp
+  kUdp,
+  kTls
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;
@@ -225,6 +247,16 @@ enum class Framing : std::uint8_t {
   kLength32,    // by a length of 32 bits before each, the lowest byte first
   kLength32Be,  // the same in network order
   kVarint       // by a length in groups of seven bits, as Protocol Buffers are delimited
+};
+
+// Of kTls: how each side knows the other one. Paths of files, empty: none.
+struct TlsOptions {
+  std::string certificate;   // this side's, and those that it depends on
+  std::string key;           // its private key; none: in the same file
+  std::string ca;            // whom to trust
+  std::string psk;           // a key that both have, instead of all of these
+  std::string psk_identity;  // what it is called; empty: kDefaultIdentity
+  static constexpr std::string_view kDefaultIdentity = "rondo";
 };
 
 struct ChannelOptions {
@@ -266,11 +298,12 @@ struct ChannelOptions {
   std::optional<std::uint64_t> wake_bytes;
   std::optional<std::chrono::nanoseconds> wake_after;
   std::optional<bool> listen;                 // sockets; unset: a receiver does
-  std::chrono::seconds keepalive{30};         // kTcp; 0: none
+  std::chrono::seconds keepalive{30};         // kTcp, kTls; 0: none
   std::chrono::seconds silence{0};            // kUdp; 0: none
   std::optional<std::uint64_t> buffer_bytes;  // kUdp: of the socket
   std::optional<std::uint32_t> hops;          // kUdp, of a group; unset: 1
   std::string interface;                      // kUdp, of a group; empty: the system's choice
+  TlsOptions tls;                             // kTls
   SegmentOptions segment;                     // mode, group, huge pages, lock, NUMA node
   // Guarded rings and UNIX sockets: users and groups, by number, whose processes are let in beside
   // our own user's.
