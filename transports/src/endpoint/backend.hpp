@@ -294,8 +294,8 @@ class ReceiverBackend : public Named {
   // there is; or nothing any more, where another receiver was faster. News of a death come one
   // slice late at most. A receiver that opens without a sender finds out with its open, not here.
   //
-  // nullopt: !has_word(), and the descriptor tells. Not for a forked() end. Progress: a system call,
-  // and another one now and then; never blocks.
+  // nullopt: !has_word(), and the descriptor tells. Not for a forked() end. Progress: a system
+  // call, and another one now and then; never blocks.
   [[nodiscard]] std::optional<Arming> arm(record_ring::Consumer& consumer,
                                           Notifier& notifier) noexcept;
   // arm()'s look, without an announcement: for a caller that polls many. It asks the kernel now and

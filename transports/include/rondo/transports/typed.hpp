@@ -15,8 +15,9 @@
 // ended or was broken off, is still there waits for it to go (TypedOptions::timeout), as does a
 // receiver that opens while the sender of a stream that was read by another is about to go. What an
 // earlier sender left unread, if no receiver is there, comes first. One that finds a live sender or
-// receiver in its place is refused (kBusy). Whoever succeeds one that died goes on where that stopped; what a dead
-// receiver had not given back yet, at most an eighth of the ring, comes again, and so does the end.
+// receiver in its place is refused (kBusy). Whoever succeeds one that died goes on where that
+// stopped; what a dead receiver had not given back yet, at most an eighth of the ring, comes again,
+// and so does the end.
 //
 // In a forked child an inherited handle may be closed or destroyed, and nothing else: kForked comes
 // only where a call has to wait.
@@ -145,8 +146,8 @@ class TypedSender {
 
   // Ends the stream in order: the receiver gets what was sent, and then kEnded. What was not read
   // yet stays for a receiver that is still to come. Returns kOk; kPeerGone when the receiver has
-  // left without reading all, which is thrown away then unless the name is kept; else why the handle
-  // had failed. Blocking, for a second at most while another process is joining or leaving.
+  // left without reading all, which is thrown away then unless the name is kept; else why the
+  // handle had failed. Blocking, for a second at most while another process is joining or leaving.
   Status close() noexcept { return leave(status_); }
   // Leaves before the end of what there was to send: the receiver gets what was sent, and then
   // kPeerGone. As does one whose close() comes after a failure. Blocking, as close().
