@@ -101,8 +101,8 @@ struct ListenerInfo {
   std::uint64_t turned_away = 0;  // said nothing, or nonsense, or were not permitted, or too many
   // Why the last one of them was, and its address; of tls: whose certificates both sides judge.
   std::string last_turned_away;
-  std::uint64_t cut_off = 0;      // idle for too long
-  std::string trouble;            // why none can be accepted now, for people; empty: nothing
+  std::uint64_t cut_off = 0;  // idle for too long
+  std::string trouble;        // why none can be accepted now, for people; empty: nothing
 };
 
 // One thread at a time. The connections that it gave out are independent of it.
