@@ -127,7 +127,7 @@ TEST_F(ByteStreams, WhatIsTakenOfAFullBufferCounts) {
   const int size = 106'496;  // the system takes twice as much
   ASSERT_EQ(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
   const UniqueFd far(ends[1]);
-  StreamSocket near(UniqueFd{ends[0]}, false, true, false);
+  StreamSocket near(UniqueFd{ends[0]}, nullptr, false, true, false);
   std::vector<char> bytes(4'096);
   while (send(ends[0], bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
   }
