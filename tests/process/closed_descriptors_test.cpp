@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -22,16 +23,24 @@
 namespace rondo::testing {
 namespace {
 
+// What the participants of a segment, and those of a FIFO or a queue, lock of its file.
+std::array<struct flock, 2> participants_locks() {
+  std::array<struct flock, 2> locks{};
+  for (struct flock& lock : locks) lock.l_type = F_WRLCK;
+  locks[0].l_start = static_cast<off_t>(kLockBase);
+  locks[0].l_len = 1024;
+  locks[1].l_len = 8;
+  return locks;
+}
+
 // Every number up to 255 is that of a file of the program's now, locked as by a participant.
 bool replace_all() {
   if (close_range(3, ~0u, 0) != 0) return false;
   for (int fd = 3; fd < 256; ++fd) {
     if (memfd_create("the program's", MFD_CLOEXEC) != fd) return false;
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_start = static_cast<off_t>(kLockBase);
-    lock.l_len = 1024;
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) return false;
+    for (struct flock lock : participants_locks()) {
+      if (fcntl(fd, F_OFD_SETLK, &lock) != 0) return false;
+    }
   }
   return true;
 }
@@ -40,11 +49,13 @@ bool all_there() {
   for (int fd = 3; fd < 256; ++fd) {
     const std::string path = "/proc/self/fd/" + std::to_string(fd);
     const int again = open(path.c_str(), O_RDWR | O_CLOEXEC);
-    struct flock lock {};
-    lock.l_type = F_WRLCK;
-    lock.l_start = static_cast<off_t>(kLockBase);
-    lock.l_len = 1024;
-    if (again < 0 || fcntl(again, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return false;
+    if (again < 0) return false;
+    for (struct flock lock : participants_locks()) {
+      // One that is free in part tells of the rest.
+      const off_t length = lock.l_len;
+      if (fcntl(again, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return false;
+      if (lock.l_len != length) return false;
+    }
     close(again);
   }
   return true;

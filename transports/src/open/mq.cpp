@@ -37,10 +37,15 @@ class PosixQueue final : public Queue {
   [[nodiscard]] const QueueGeometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const FileStatus& status() const noexcept { return status_; }
 
-  int hold(Part part) noexcept override { return lock_byte(fd(), byte_of(part)); }
-  void drop(Part part) noexcept override { unlock_byte(fd(), byte_of(part)); }
+  // A program that has closed all descriptors may have a file of its own at this number.
+  int hold(Part part) noexcept override {
+    return queue_.intact() ? lock_byte(fd(), byte_of(part)) : EBADF;
+  }
+  void drop(Part part) noexcept override {
+    if (queue_.intact()) unlock_byte(fd(), byte_of(part));
+  }
   Presence held(Part part) const noexcept override {
-    return bytes_locked_by_other(fd(), byte_of(part), 1);
+    return queue_.intact() ? bytes_locked_by_other(fd(), byte_of(part), 1) : Presence::kUnknown;
   }
   std::size_t max_packet_bytes() const noexcept override { return geometry_.slot_bytes; }
   int send(std::span<const std::byte> packet) noexcept override {
@@ -181,7 +186,9 @@ Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction
   if (!opened) return std::move(opened).error();
   auto queue = std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url);
   if (auto sound = check_queue(url, *queue); !sound) {
-    if (opened->made) static_cast<void>(queue->remove());
+    if (opened->made && !queue->any_messages() && !queue->leads_elsewhere()) {
+      static_cast<void>(queue->remove());
+    }
     return std::move(sound).error();
   }
   return std::unique_ptr<Queue>(std::move(queue));

@@ -38,6 +38,9 @@ class FdStream final : public ByteStream {
 
   [[nodiscard]] NativeHandle fd() const noexcept override { return fd_.get(); }
   [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(fd_); }
+  // Whether the number is still that of what was opened: false once the program has closed it. A
+  // system call.
+  [[nodiscard]] bool intact() const noexcept { return fd_.intact(); }
   // Gives the descriptor away, as it is.
   [[nodiscard]] UniqueFd release() && noexcept { return std::move(fd_); }
 
