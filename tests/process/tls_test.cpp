@@ -9,12 +9,14 @@
 //   7. AKeyThatBothHaveIsEnough, AnotherKeyOrNameIsAnErrorAtBothEnds
 //   8. AFileThatIsNotRightIsNamed, AListenerHasSomethingToShow
 //   9. WhatIsDecryptedAlreadyIsNotSleptOver
-//  10. ErrorsAndSignalsAreTheProgramsOwn
+//  10. AFloodOfNewKeysKeepsNoReceiver, AFloodOfNewKeysKeepsNoListener
+//  11. ErrorsAndSignalsAreTheProgramsOwn
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/stat.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -451,6 +453,60 @@ TEST_F(Tls, WhatIsDecryptedAlreadyIsNotSleptOver) {
     ASSERT_EQ(poll(&ready, 1, 60'000), 1) << "slept over message " << i;
   }
   sends.join();
+}
+
+// Comes with nothing but new keys for so long that whoever has a moment only ends before that.
+class Flood {
+ public:
+  // Shakes hands, and says `last` behind it.
+  Flood(const std::string& url, std::string last)
+      : peer_(url, {}), thread_([this, last = std::move(last)] {
+          ASSERT_TRUE(peer_.shake_hands()) << TlsPeer::why();
+          const std::string bytes = peer_.new_keys_before(last, 50'000);
+          begins_ = true;
+          peer_.socket().send(bytes);
+        }) {}
+  ~Flood() { thread_.join(); }
+
+  // How often `look`, which has a moment each time, sees nothing while it comes.
+  template <class Look>
+  int seen_nothing(Look&& look) const {
+    for (int times = 0;;) {
+      const bool begun = begins_;
+      if (look()) return times;
+      if (begun) ++times;
+    }
+  }
+
+ private:
+  TlsPeer peer_;
+  std::atomic<bool> begins_{false};
+  std::thread thread_;
+};
+constexpr int kOften = 5;
+
+TEST_F(Tls, AFloodOfNewKeysKeepsNoReceiver) {
+  Listener listener = listen(shows(own_) + "&framing=length32");
+  const Flood flood(url_, frame_of("behind"));
+  auto near = listener.accept(soon());
+  ASSERT_TRUE(near) << to_string(near.status());
+  const auto looks = [&] {
+    const auto message = near->receiver.next(Deadline::after(std::chrono::milliseconds(1)));
+    if (!message) return message.status() != Status::kTimedOut;
+    EXPECT_EQ(message->text(), "behind");
+    return true;
+  };
+  EXPECT_GE(flood.seen_nothing(looks), kOften);
+}
+
+TEST_F(Tls, AFloodOfNewKeysKeepsNoListener) {
+  Listener listener = listen(shows(own_));
+  const Flood flood(url_, std::string(kHelloOfBoth));
+  const auto looks = [&] {
+    return listener.accept(Deadline::after(std::chrono::milliseconds(1))).status() !=
+           Status::kTimedOut;
+  };
+  EXPECT_GE(flood.seen_nothing(looks), kOften);
 }
 
 TEST_F(Tls, ErrorsAndSignalsAreTheProgramsOwn) {

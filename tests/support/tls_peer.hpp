@@ -61,6 +61,26 @@ class TlsPeer {
   [[nodiscard]] bool change_keys() const {
     return SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_REQUESTED) == 1;
   }
+  // So many changes of keys that want no answer, and then `bytes`, as they have to go over the wire.
+  [[nodiscard]] std::string new_keys_before(std::string_view bytes, int count) const {
+    BIO* const wire = SSL_get_wbio(ssl_.get());
+    BIO_up_ref(wire);
+    BIO* const memory = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(ssl_.get(), memory);
+    for (int i = 0; i < count; ++i) {
+      if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
+          SSL_do_handshake(ssl_.get()) != 1) {
+        throw std::runtime_error("no new keys");
+      }
+    }
+    if (!send(bytes)) throw std::runtime_error("no bytes behind new keys");
+    char* written = nullptr;
+    const long size = BIO_get_mem_data(memory, &written);
+    std::string all(written, static_cast<std::size_t>(size));
+    SSL_set0_wbio(ssl_.get(), wire);
+    return all;
+  }
+  [[nodiscard]] const RawSocket& socket() const noexcept { return socket_; }
   void say_end() const { SSL_shutdown(ssl_.get()); }
   [[nodiscard]] bool was_told_the_end() const {
     return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;

@@ -16,6 +16,9 @@ namespace {
 
 // In one call, so that one who sends without end does not keep the reader from its own deadline.
 constexpr std::size_t kMostRead = std::size_t{256} << 10;
+// Of what comes over the socket, which may be nothing but new keys, each of which is some work: so
+// that all of one call is over in a moment, whatever is sent.
+constexpr std::size_t kMostGiven = std::size_t{64} << 10;
 
 std::string subject_of(X509* certificate) {
   const OwnedBio text(BIO_new(BIO_s_mem()));
@@ -139,10 +142,15 @@ int TlsSession::take(std::span<const std::byte> bytes, BIO* bio) noexcept {
 
 int TlsSession::give(std::span<std::byte> room, BIO* bio) noexcept {
   BIO_clear_retry_flags(bio);
+  // Asked for more, OpenSSL has taken all that it was given: the rest is the socket's to tell of.
+  if (given_ >= kMostGiven) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
   const Moved moved = read_socket(socket_, {room, {}});
   read_from_ = moved.outcome;
   switch (moved.outcome) {
-    case Outcome::kMoved: return static_cast<int>(moved.bytes);
+    case Outcome::kMoved: given_ += moved.bytes; return static_cast<int>(moved.bytes);
     case Outcome::kNotNow: BIO_set_retry_read(bio); return -1;
     case Outcome::kEnd: return 0;
     default: return -1;
@@ -190,6 +198,7 @@ SecureLayer::Handshake TlsSession::shake_hands() noexcept {
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
   if (failed_ != Outcome::kMoved) return Handshake::kRefused;
+  given_ = 0;
   static_cast<void>(flush());
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) {
@@ -289,6 +298,7 @@ TlsSession::Moved TlsSession::write(std::span<const std::span<const std::byte>> 
   const CancellationDisabled no_cancellation;
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
+  given_ = 0;
   if (ended_) return {Outcome::kRefused, 0};
   if (failed_ != Outcome::kMoved) return {failed_, 0};
   if (!flush()) return {written_to_, 0};
@@ -311,6 +321,7 @@ TlsSession::Moved TlsSession::read(const std::array<std::span<std::byte>, 2>& ro
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
   std::size_t total = 0;
+  given_ = 0;
   holds_more_ = false;
   for (std::span<std::byte> left : room) {
     while (!left.empty()) {

@@ -68,6 +68,7 @@ class TlsSession final : public SecureLayer {
   // What the socket said when it was last asked for something, or was given something.
   Outcome read_from_ = Outcome::kMoved;
   Outcome written_to_ = Outcome::kMoved;
+  std::size_t given_ = 0;  // bytes from the socket, in this call
   // kMoved, or what has become of the connection for good.
   Outcome failed_ = Outcome::kMoved;
   unsigned long error_ = 0;  // OpenSSL's, of that failure

@@ -153,6 +153,8 @@ Result<OwnedContext> make_context(const Url& url, bool accepts) {
     return no_memory_for_tls(url);
   }
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  // One who sends new keys and nothing else does not keep a reader within one SSL_read().
+  SSL_CTX_clear_mode(raw, SSL_MODE_AUTO_RETRY);
   // Tickets would lie unread at a client that only sends, whose socket is then reset when it is
   // closed; and nobody takes a session up again.
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET);
