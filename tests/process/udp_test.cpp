@@ -4,7 +4,7 @@
 //  1. WhatIsSentComes
 //  2. WhatTheRelayLosesIsCounted
 //  3. WhatComesTwiceOrLateIsDroppedAndCounted
-//  4. StrangersAreDroppedAndCounted
+//  4. StrangersAreDroppedAndCounted, WhatIsDroppedAloneLeavesNothingBehind
 //  5. ARestartedSenderEndsTheStream
 //  6. ASuccessorIsFollowed
 //  7. ARestartedReceiverGoesOnInTheMiddle
@@ -27,6 +27,7 @@
 #include <thread>
 
 #include "conformance/channel_fixture.hpp"
+#include "rondo/core/record_layout.hpp"
 #include "support/udp_socket.hpp"
 
 namespace rondo::testing {
@@ -142,6 +143,54 @@ TEST_F(Udp, StrangersAreDroppedAndCounted) {
   EXPECT_EQ(receive(receiver_), "ours again");
   EXPECT_EQ(datagrams(receiver_.info()).foreign, 41u);
   EXPECT_EQ(datagrams(receiver_.info()).corrupt, 1u);
+  EXPECT_EQ(receiver_.lost(), 0u);
+}
+
+// The first datagram of a batch is received where the next message will lie.
+TEST_F(Udp, WhatIsDroppedAloneLeavesNothingBehind) {
+  Sender sender = open_sender(relay_.url());
+  const std::string hello = relay_.next();
+  relay_.pass_on(hello);
+  send(sender, "first");
+  const std::string first = relay_.next();
+  relay_.pass_on(first);
+  EXPECT_EQ(receive(receiver_), "first");
+  std::string changed = first;
+  changed.back() ^= 1;
+  std::string stale;
+  {
+    Sender other = open_sender(relay_.url());
+    static_cast<void>(relay_.next());
+    EXPECT_EQ(other.close(), Status::kOk);
+    stale = relay_.next();
+    static_cast<void>(relay_.next());
+    static_cast<void>(relay_.next());
+  }
+  std::uint64_t number = 1;  // of the next message
+  const auto drops_alone = [&](const std::string& datagram) {
+    relay_.pass_on(datagram);
+    EXPECT_EQ(receiver_.next(Deadline::after(milliseconds(50))).status(), Status::kTimedOut);
+    EXPECT_FALSE(receiver_.try_next());
+    relay_.pass_on(datagram);
+    EXPECT_FALSE(receiver_.try_next());
+    EXPECT_FALSE(receiver_.try_next());
+    const std::string text = "message " + std::to_string(number++);
+    send(sender, text);
+    relay_.pass_on_next();
+    return receive(receiver_) == text;
+  };
+  for (const std::string& datagram : {hello, first, changed, stale}) {
+    ASSERT_TRUE(drops_alone(datagram));
+  }
+  // Behind what would be our header, what the ring's next one might be.
+  for (const RecordKind kind : {RecordKind::kRecord, RecordKind::kPadding, RecordKind::kEnd}) {
+    for (const std::uint32_t size : {0u, 8u, 48u}) {
+      const std::uint64_t word = record_header::make(kind, number, size);
+      std::string foreign(48, 'x');
+      foreign.append(reinterpret_cast<const char*>(&word), sizeof word);
+      ASSERT_TRUE(drops_alone(foreign + std::string(size, 'y')));
+    }
+  }
   EXPECT_EQ(receiver_.lost(), 0u);
 }
 

@@ -140,7 +140,11 @@ Status StreamReceiver::wait_for_record(record_ring::Consumer& consumer,
   for (std::uint32_t moves = 1;; ++moves) {
     const bool drained = inlet_->take_in();
     if (consumer.try_peek() == ReadOutcome::kMessage) return Status::kOk;
-    if (!drained) continue;  // the ring is empty now, and there is more to take in
+    if (!drained) {  // the ring is empty now, and there is more to take in
+      if (moves % kMovesAtOnce != 0) continue;
+      if (const Status status = why_to_end(deadline, stop_); status != Status::kOk) return status;
+      continue;
+    }
     if (const Status state = inlet_->state(); state != Status::kOk) return state;
     // One that always has some bytes more, and never the rest of a message, is left now and then.
     const bool moved = inlet_->let_in() != Inlet::Outcome::kNotNow;

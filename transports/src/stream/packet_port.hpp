@@ -46,8 +46,8 @@ class PacketPort {
   // Sends the first of the packets, each whole; never blocks. A program whose peer is gone gets no
   // signal.
   [[nodiscard]] virtual Moved send(std::span<const Packet> packets) noexcept = 0;
-  // Receives into the first of the rooms; never blocks. Where nothing came, or where it failed,
-  // nothing is written.
+  // Receives into the first of the rooms; never blocks. Where nothing came, or where it failed, the
+  // rooms may hold anything: of a packet that was not kept.
   [[nodiscard]] virtual Moved receive(std::span<Room> rooms) noexcept = 0;
   // Whether a packet without bytes, as one was received, was none, but the end.
   [[nodiscard]] virtual bool at_end() const noexcept { return false; }

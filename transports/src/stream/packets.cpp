@@ -140,6 +140,7 @@ std::size_t PacketInlet::make_rooms() noexcept {
 
 Inlet::Outcome PacketInlet::let_in() noexcept {
   const auto [outcome, count] = port_->receive(std::span(rooms_).first(make_rooms()));
+  if (outcome != PacketPort::Outcome::kMoved) clear_header();
   switch (outcome) {
     case PacketPort::Outcome::kMoved: break;
     case PacketPort::Outcome::kNotNow: return Outcome::kNotNow;
@@ -163,6 +164,13 @@ Inlet::Outcome PacketInlet::let_in() noexcept {
   return Outcome::kMoved;
 }
 
+// The consumer of the ring, the same thread, is not to take for a header of its own what lies where
+// its next one will: of a packet, or of what the port received and did not keep.
+void PacketInlet::clear_header() noexcept {
+  if (reserved_ == nullptr || form_ == PacketForm::kRaw) return;
+  std::memset(reserved_ - packet_overhead(form_), 0, packet_overhead(form_));
+}
+
 void PacketInlet::begin_packet() noexcept {
   begun_ = false;
   if (next_ == came_) return;
@@ -172,8 +180,7 @@ void PacketInlet::begin_packet() noexcept {
   if (start_ == PacketStart::kEach) any_sequence_ = true;
   word_ = 0;
   if (rest_.size() >= record_header::kBytes) std::memcpy(&word_, rest_.data(), sizeof word_);
-  // The consumer of the ring is not to take it for a header of its own.
-  if (in_place()) std::memset(room.bytes.data(), 0, record_header::kBytes);
+  if (in_place()) clear_header();
 }
 
 bool PacketInlet::take_in() noexcept {

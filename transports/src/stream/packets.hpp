@@ -153,6 +153,7 @@ class PacketInlet final : public Inlet {
  private:
   [[nodiscard]] std::size_t make_rooms() noexcept;
   [[nodiscard]] bool in_place() const noexcept { return reserved_ != nullptr && next_ == 0; }
+  void clear_header() noexcept;
   void begin_packet() noexcept;
   [[nodiscard]] bool take_packet() noexcept;
   [[nodiscard]] bool take_record() noexcept;
