@@ -248,9 +248,7 @@ Reception::Heard Reception::shake_hands(Visitor& visitor) {
     case SecureLayer::Handshake::kNotNow: return Heard::kNotYet;
     case SecureLayer::Handshake::kDone: break;
     case SecureLayer::Handshake::kGone:
-    case SecureLayer::Handshake::kRefused:
-      visitor.refusal = visitor.secure->why();
-      return Heard::kGone;
+    case SecureLayer::Handshake::kRefused: return Heard::kGone;
   }
   visitor.secured = true;
   visitor.peer.identity = visitor.secure->peer_identity();
@@ -267,8 +265,7 @@ Reception::Heard Reception::listen_to(Visitor& visitor) const {
     const auto [outcome, bytes] = receive_through(visitor.socket.get(), visitor.secure.get(), room);
     if (outcome == ByteStream::Outcome::kNotNow) return Heard::kNotYet;
     if (outcome != ByteStream::Outcome::kMoved) {
-      visitor.refusal = visitor.secure != nullptr ? visitor.secure->why() : "";
-      if (visitor.refusal.empty()) visitor.refusal = "it has gone before it has said who it is";
+      visitor.refusal = "it has gone before it has said who it is";
       return Heard::kGone;
     }
     visitor.heard += bytes;
@@ -350,12 +347,14 @@ bool Reception::watch(Visitor& visitor) noexcept {
 
 void Reception::dismiss(Visitor& visitor) noexcept {
   ++turned_away_;
-  if (!visitor.refusal.empty()) {
-    try {
+  try {
+    std::string why = visitor.secure != nullptr ? visitor.secure->why() : std::string();
+    if (why.empty()) why = visitor.refusal;
+    if (!why.empty()) {
       last_refusal_ = visitor.peer.address;
-      last_refusal_ += (last_refusal_.empty() ? "" : ": ") + visitor.refusal;
-    } catch (const std::bad_alloc&) {  // then why is not told
+      last_refusal_ += (last_refusal_.empty() ? "" : ": ") + why;
     }
+  } catch (const std::bad_alloc&) {  // then why is not told
   }
   let_go(std::move(visitor.socket));
 }

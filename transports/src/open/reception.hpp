@@ -102,8 +102,8 @@ class Reception {
     Poller::Watched watched{};
     std::uint64_t tag = 0;
     std::array<std::byte, kHelloBytes> hello{};
-    std::size_t heard = 0;  // bytes of it
-    std::string refusal{};  // why it is let go of
+    std::size_t heard = 0;       // bytes of it
+    std::string_view refusal{};  // why it is let go of, unless the layer has words of its own
   };
   enum class Heard : std::uint8_t { kNotYet, kAll, kGone };
 
