@@ -36,6 +36,7 @@ void say_what_else_came(const DatagramsInfo& datagrams) {
            Told{datagrams.stale, "datagrams were an earlier sender's"},
            Told{datagrams.foreign, "datagrams were none of ours"},
            Told{datagrams.corrupt, "datagrams were changed on their way"},
+           Told{datagrams.too_large, "datagrams were too large (capacity= makes room)"},
            Told{datagrams.overflows, "datagrams found no room in the buffer (buffer= makes more)"},
        }) {
     if (count > 0) say_note("{} {}", grouped(count), what);

@@ -10,6 +10,7 @@
 //  8. AKilledReceiverIsMissed
 //  9. OneThatHasGivenUpIsNoSender
 // 10. ANameThatIsTakenAwayIsMadeAgain
+// 11. ARawDatagramThatIsTooLargeIsPassedOver
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -214,6 +215,18 @@ TEST_F(DatagramMeeting, ANameThatIsTakenAwayIsMadeAgain) {
   ASSERT_TRUE(sender) << sender.error().message;
   EXPECT_EQ(sender->send("found"), Status::kOk);
   receiving.join();
+}
+
+TEST_F(DatagramMeeting, ARawDatagramThatIsTooLargeIsPassedOver) {
+  auto receiver = Receiver::open(url_ + "?framing=raw");
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  const auto fd = stranger();
+  const std::string large(receiver->max_message_bytes() + 1, 'x');
+  const int twice = static_cast<int>(2 * large.size());
+  ASSERT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &twice, sizeof twice), 0);
+  ASSERT_TRUE(say(fd, large));
+  ASSERT_TRUE(say(fd, "behind"));
+  EXPECT_EQ(receive(*receiver), "behind");
 }
 
 }  // namespace

@@ -16,7 +16,8 @@
 // 13. AnOverrunBufferIsCounted
 // 14. TheAddressIsOneReceivers
 // 15. APortThatIsLeftOpenIsNamed
-// 16. RawDatagramsAreAnybodys
+// 16. RawDatagramsAreAnybodys, ARawDatagramThatIsTooLargeIsPassedOver,
+//     TheLargestRawDatagramOfIpv6Comes
 // 17. HeadersThatDifferAreCorrupt
 // 18. AGroupHasSeveralReceivers, OfNoGroupThereIsNoInterfaceToChoose
 // 19. WhatTheUrlCanNotHave
@@ -361,6 +362,37 @@ TEST_F(Udp, RawDatagramsAreAnybodys) {
   Sender sender = open_sender(one.url() + "?framing=raw");
   send(sender, "to a stranger");
   EXPECT_EQ(one.receive(), "to a stranger");
+}
+
+TEST_F(Udp, ARawDatagramThatIsTooLargeIsPassedOver) {
+  Receiver receiver = open_receiver("?framing=raw&capacity=16KiB");
+  const std::uint16_t port = port_of(receiver.info().name);
+  const UdpSocket anybody;
+  for (const std::size_t size : {3, 60'000, 4, 20'000, 60'000, 5}) {
+    anybody.send_to(port, std::string(size, 'x'));
+  }
+  for (const std::size_t size : {3, 4, 5}) EXPECT_EQ(receive(receiver), std::string(size, 'x'));
+  EXPECT_FALSE(receiver.try_next());
+  EXPECT_EQ(datagrams(receiver.info()).datagrams, 3u);
+  EXPECT_EQ(datagrams(receiver.info()).too_large, 3u);
+}
+
+TEST_F(Udp, TheLargestRawDatagramOfIpv6Comes) {
+  auto receiver = Receiver::open("udp://[::1]:0?framing=raw");
+  if (!receiver) GTEST_SKIP() << "no IPv6 here: " << receiver.error().message;
+  const detail::UniqueFd fd(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 to{};
+  to.sin6_family = AF_INET6;
+  to.sin6_port = htons(port_of(receiver->info().name));
+  to.sin6_addr = in6addr_loopback;
+  const std::string largest(65'527, 'x');
+  for (const std::string_view text : {std::string_view(largest), std::string_view("behind")}) {
+    ASSERT_EQ(sendto(fd.get(), text.data(), text.size(), MSG_NOSIGNAL,
+                     reinterpret_cast<const sockaddr*>(&to), sizeof to),
+              static_cast<ssize_t>(text.size()));
+  }
+  EXPECT_EQ(receive(*receiver), largest);
+  EXPECT_EQ(receive(*receiver), "behind");
 }
 
 TEST_F(Udp, HeadersThatDifferAreCorrupt) {

@@ -10,7 +10,7 @@
 //  9. AnEmptyRawPacketIsAMessageUnlessItIsTheEnd
 // 10. AHelloIsPassedOver
 // 11. OfAPacketThatIsNotSoundWhatIsSoundArrives
-// 12. ACutPacketIsCorrupt
+// 12. ACutPacketIsCorrupt, ALargeRawPacketOfAnybodysIsPassedOver
 // 13. AMessageThatTheRingCannotHoldIsCorrupt
 // 14. OfHeadersIsToldBeforeTheFirstMessageAndNotAlone
 #include "stream/packets.hpp"
@@ -349,6 +349,24 @@ TEST(Packets, ACutPacketIsCorrupt) {
     queue.push(form == PacketForm::kRaw ? std::vector<std::byte>(65)
                                         : record(0, std::string(100, 'x')));
     EXPECT_EQ(in.next(), said(Status::kCorrupt));
+  }
+}
+
+TEST(Packets, ALargeRawPacketOfAnybodysIsPassedOver) {
+  for (const std::uint64_t capacity : {1 << 10, 1 << 16}) {  // copied; received in the ring
+    PacketQueue queue{.max_packet_bytes = 4096, .anybodys = true};
+    In in(queue, PacketForm::kRaw, capacity);
+    const std::vector<std::byte> large(capacity == 1 << 10 ? 2000 : 4097, std::byte{1});
+    queue.push(large);
+    EXPECT_EQ(in.next(), "<nothing>");
+    for (const std::string_view text : {"one", "two"}) {
+      queue.push(large);
+      queue.push(bytes_of(text));
+      queue.push(large);
+    }
+    EXPECT_EQ(in.next(), "one");
+    EXPECT_EQ(in.next(), "two");
+    EXPECT_EQ(in.next(), "<nothing>");
   }
 }
 

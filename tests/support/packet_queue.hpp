@@ -20,6 +20,7 @@ struct PacketQueue {
   std::size_t most_at_once = 16;  // that a call takes or gives
   std::size_t room = ~std::size_t{0};
   bool over = false;  // the other side is gone
+  bool anybodys = false;
   std::size_t calls = 0;
 
   void push(std::span<const std::byte> packet) {
@@ -64,6 +65,7 @@ class PacketQueueEnd final : public detail::PacketPort {
     }
     return {count > 0 ? Outcome::kMoved : Outcome::kNotNow, count};
   }
+  bool passes_over_large() noexcept override { return queue_->anybodys; }
   bool at_end() const noexcept override { return queue_->over && queue_->packets.empty(); }
   WaitResult wait(Direction, Deadline, WaitMode, const std::atomic<bool>*) const noexcept override {
     return WaitResult::kReady;

@@ -26,6 +26,7 @@ class DatagramPackets final : public PacketPort {
   std::size_t max_packet_bytes() const noexcept override { return socket_->max_packet_bytes(); }
   Moved send(std::span<const Packet> packets) noexcept override { return socket_->send(packets); }
   Moved receive(std::span<Room> rooms) noexcept override;
+  bool passes_over_large() noexcept override { return !life_line_.is_open(); }
   WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                   const std::atomic<bool>* stop) const noexcept override;
   bool peer_gone() const noexcept override {

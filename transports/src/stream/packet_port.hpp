@@ -49,6 +49,9 @@ class PacketPort {
   // Receives into the first of the rooms; never blocks. Where nothing came, or where it failed, the
   // rooms may hold anything: of a packet that was not kept.
   [[nodiscard]] virtual Moved receive(std::span<Room> rooms) noexcept = 0;
+  // Of raw packets: one was larger than a message can be. True: anybody may send here, so that it
+  // says nothing of the others; it is counted as one that was not taken.
+  [[nodiscard]] virtual bool passes_over_large() noexcept { return false; }
   // Whether a packet without bytes, as one was received, was none, but the end.
   [[nodiscard]] virtual bool at_end() const noexcept { return false; }
   // As those of Conduit and Outlet (outlet.hpp).

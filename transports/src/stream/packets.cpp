@@ -192,13 +192,23 @@ bool PacketInlet::take_in() noexcept {
 
 // False: there is no room for what is left of it.
 bool PacketInlet::take_packet() noexcept {
-  if (rooms_[next_].cut) state_ = Status::kCorrupt;
+  if (rooms_[next_].cut) refuse_packet();
   while (state_ == Status::kOk && !(begun_ && rest_.empty())) {
     if (!(form_ == PacketForm::kRaw ? take_raw() : take_record())) return false;
   }
   ++next_;
   begin_packet();
   return true;
+}
+
+// It is larger than a message of ours can be, or of other headers.
+void PacketInlet::refuse_packet() noexcept {
+  if (form_ != PacketForm::kRaw || !port_->passes_over_large()) {
+    state_ = Status::kCorrupt;
+    return;
+  }
+  rest_ = {};
+  begun_ = true;
 }
 
 bool PacketInlet::take_raw() noexcept {
@@ -248,7 +258,7 @@ bool PacketInlet::take_record() noexcept {
 bool PacketInlet::commit(std::size_t size_bytes, const std::byte* bytes,
                          std::size_t footprint) noexcept {
   if (size_bytes > producer_.max_record_bytes()) {
-    state_ = Status::kCorrupt;
+    refuse_packet();
     return true;
   }
   // Of the first one in the ring the room is reserved; those behind it lie where theirs will be.

@@ -160,6 +160,7 @@ class PacketInlet final : public Inlet {
   [[nodiscard]] bool take_raw() noexcept;
   [[nodiscard]] bool commit(std::size_t size_bytes, const std::byte* bytes,
                             std::size_t footprint) noexcept;
+  void refuse_packet() noexcept;
   void judge_mark() noexcept;
   [[nodiscard]] bool is_empty_message() const noexcept;
 

@@ -20,8 +20,10 @@ namespace rondo::inline RONDO_ABI::detail {
 
 // Of IPv4, 65535 bytes less its header of 20 and that of UDP; IPv6 takes a little more.
 inline constexpr std::size_t kMaxDatagram = 65507;
+// What any program may send over IPv6.
+inline constexpr std::size_t kMaxForeignDatagram = 65527;
 
-// What a packet may have of it.
+// What a packet may have of it, as ours send it.
 [[nodiscard]] constexpr std::size_t max_udp_packet(bool raw) noexcept {
   return kMaxDatagram - (raw ? 0 : sizeof(DatagramHeader));
 }
@@ -72,10 +74,17 @@ class UdpIncoming final : public PacketPort {
   UdpIncoming(FdStream socket, std::optional<DatagramOrder> order,
               std::chrono::nanoseconds silence) noexcept;
 
-  std::size_t max_packet_bytes() const noexcept override { return max_udp_packet(!order_); }
+  std::size_t max_packet_bytes() const noexcept override {
+    return order_ ? max_udp_packet(false) : kMaxForeignDatagram;
+  }
   bool says_headers() const noexcept override { return true; }
   Moved send(std::span<const Packet>) noexcept override { return {Outcome::kRefused, 0}; }
   Moved receive(std::span<Room> rooms) noexcept override;
+  bool passes_over_large() noexcept override {
+    --raw_datagrams_;
+    ++too_large_;
+    return true;
+  }
   WaitResult wait(Direction direction, Deadline deadline, WaitMode mode,
                   const std::atomic<bool>* stop) const noexcept override;
   bool peer_gone() const noexcept override { return false; }
@@ -100,6 +109,7 @@ class UdpIncoming final : public PacketPort {
   std::array<DatagramHeader, kMaxPackets> headers_;
   std::array<std::size_t, kMaxPackets> header_sizes_{};  // what there was of each
   std::uint64_t raw_datagrams_ = 0;
+  std::uint64_t too_large_ = 0;
   std::uint64_t overflows_ = 0;
   bool succeeded_ = false;            // another sender has come
   std::atomic<Clock::rep> heard_{0};  // when something last came of the sender; 0: nothing yet

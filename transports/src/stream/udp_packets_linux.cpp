@@ -229,6 +229,7 @@ void UdpIncoming::describe(ChannelInfo& info) const {
   DatagramsInfo counts = order_ ? order_->counts() : DatagramsInfo();
   if (!order_) counts.datagrams = raw_datagrams_;
   counts.overflows = overflows_;
+  counts.too_large = too_large_;
   info.kind = counts;
 }
 

@@ -91,6 +91,7 @@ struct DatagramsInfo {
   std::uint64_t stale = 0;       // datagrams of an earlier sender, or the echo of its end
   std::uint64_t foreign = 0;     // datagrams that are none of ours
   std::uint64_t corrupt = 0;     // datagrams that were changed on their way
+  std::uint64_t too_large = 0;   // with framing=raw: datagrams larger than a message can be here
   std::uint64_t overflows = 0;   // datagrams that found no room in the socket's buffer
   std::uint64_t sessions = 0;    // senders heard of
   std::uint64_t session = 0;     // the number of the last one
