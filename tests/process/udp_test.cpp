@@ -10,7 +10,7 @@
 //  7. ARestartedReceiverGoesOnInTheMiddle
 //  8. NobodyThereIsNoError
 //  9. TheEndIsSaidMoreThanOnce, AnEchoOfAnEndIsNone
-// 10. ASilentSenderIsTakenForDead
+// 10. ASilentSenderIsTakenForDead, AlsoWhileStrangersGoOn
 // 11. ABatchGoesInFewDatagrams
 // 12. TheLargestMessageFitsAndALargerOneIsRefused
 // 13. AnOverrunBufferIsCounted
@@ -23,9 +23,11 @@
 // 19. WhatTheUrlCanNotHave
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/record_layout.hpp"
@@ -291,6 +293,25 @@ TEST_F(Udp, ASilentSenderIsTakenForDead) {
   send(sender, "last words");
   EXPECT_EQ(receive(receiver), "last words");
   EXPECT_EQ(receiver.next().status(), Status::kPeerDied);
+}
+
+TEST_F(Udp, AlsoWhileStrangersGoOn) {
+  Receiver receiver = open_receiver("?silence=1");
+  Sender sender = open_sender(receiver.info().name);
+  send(sender, "last words");
+  EXPECT_EQ(receive(receiver), "last words");
+  std::atomic<bool> over{false};
+  std::vector<std::thread> strangers;
+  for (int i = 0; i < 2; ++i) {
+    strangers.emplace_back([&] {
+      const UdpSocket stranger;
+      while (!over) stranger.send_to(port_of(receiver.info().name), "garbage");
+    });
+  }
+  EXPECT_EQ(receiver.next(Deadline::after(milliseconds(100))).status(), Status::kTimedOut);
+  EXPECT_EQ(receiver.next().status(), Status::kPeerDied);
+  over = true;
+  for (std::thread& stranger : strangers) stranger.join();
 }
 
 TEST_F(Udp, ABatchGoesInFewDatagrams) {

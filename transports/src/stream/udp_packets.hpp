@@ -111,6 +111,7 @@ class UdpIncoming final : public PacketPort {
   std::uint64_t raw_datagrams_ = 0;
   std::uint64_t too_large_ = 0;
   std::uint64_t overflows_ = 0;
+  std::size_t dropped_since_ = 0;     // datagrams since the last that was taken
   bool succeeded_ = false;            // another sender has come
   std::atomic<Clock::rep> heard_{0};  // when something last came of the sender; 0: nothing yet
 };

@@ -22,6 +22,9 @@ using Outcome = PacketPort::Outcome;
 constexpr std::size_t kNetworkHeaders = 48;
 // Where the system does not say what the path takes: any path takes as much, but for the narrowest.
 constexpr std::size_t kUsualPath = 1280;
+// Of a sender that is silent: what is looked at before it counts as dead, more than a buffer of the
+// usual size holds.
+constexpr std::size_t kMostDropped = 4096;
 // The pauses before the end is said again: what has lost it once, a full buffer, takes time.
 constexpr std::array kBeforeEachEnd{std::chrono::milliseconds(1), std::chrono::milliseconds(4)};
 
@@ -182,8 +185,11 @@ Moved UdpIncoming::receive(std::span<Room> rooms) noexcept {
     }
   }
   const std::size_t taken = sort_out(rooms, static_cast<std::size_t>(came));
+  dropped_since_ = taken > 0 ? 0 : dropped_since_ + static_cast<std::size_t>(came);
   if (taken > 0) return {Outcome::kMoved, taken};
-  return {succeeded_ ? Outcome::kCutOff : Outcome::kNotNow, 0};
+  // The sender's may lie behind strangers', who are not to keep it alive for ever.
+  const bool dead = succeeded_ || (dropped_since_ >= kMostDropped && is_silent());
+  return {dead ? Outcome::kCutOff : Outcome::kNotNow, 0};
 }
 
 std::size_t UdpIncoming::sort_out(std::span<Room> rooms, std::size_t count) noexcept {
@@ -222,7 +228,8 @@ bool UdpIncoming::is_silent() const noexcept { return silent_from().passed(); }
 WaitResult UdpIncoming::wait(Direction direction, Deadline deadline, WaitMode mode,
                              const std::atomic<bool>* stop) const noexcept {
   const WaitResult result = socket_.wait(direction, earlier(deadline, silent_from()), mode, stop);
-  return result == WaitResult::kTimedOut && is_silent() ? WaitResult::kReady : result;
+  const bool for_user = result != WaitResult::kTimedOut || deadline.passed();
+  return !for_user && is_silent() ? WaitResult::kReady : result;
 }
 
 void UdpIncoming::describe(ChannelInfo& info) const {
