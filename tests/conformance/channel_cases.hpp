@@ -105,7 +105,18 @@ class ScratchDirectory {
   std::string path_;
 };
 
+// The options without which there is no channel: of tls:, both sides of which show a certificate.
+inline std::string needed_options(const ChannelCase& channel) {
+#ifdef RONDO_HAVE_TLS
+  if (channel.scheme == "tls:") return common_certificate_options();
+#endif
+  static_cast<void>(channel);
+  return {};
+}
+
 inline std::string fresh_url(const ChannelCase& channel, const std::string& directory) {
+  // Made before a child is forked, which would make files of its own.
+  static_cast<void>(needed_options(channel));
   std::string url(channel.scheme);
   if (channel.target == ChannelCase::Target::kPort) {
     return url + free_tcp_url().substr(std::string_view("tcp:").size());
@@ -116,15 +127,6 @@ inline std::string fresh_url(const ChannelCase& channel, const std::string& dire
   if (channel.target == ChannelCase::Target::kQueue) url += "/" + unique_word();
   if (channel.target == ChannelCase::Target::kKey) url += std::to_string(unique_key());
   return url;
-}
-
-// The options without which there is no channel: of tls:, both sides of which show a certificate.
-inline std::string needed_options(const ChannelCase& channel) {
-#ifdef RONDO_HAVE_TLS
-  if (channel.scheme == "tls:") return common_certificate_options();
-#endif
-  static_cast<void>(channel);
-  return {};
 }
 
 // The options of a channel that some messages fill, at `capacity` 4KiB; and larger ones.

@@ -47,7 +47,7 @@ class SysvQueue final : public Queue {
         queue_(found.id),
         set_(set),
         made_(found.made),
-        type_(1 + long{url.options.header_bytes()}),
+        type_(1 + static_cast<long>(url.options.header_bytes())),
         raw_(packet_form(url) == PacketForm::kRaw),
         message_(kSysvTypeBytes + found.max_packet_bytes + 1) {}
   ~SysvQueue() override { SysvQueue::close(); }
