@@ -62,7 +62,7 @@ std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const ChannelCase& channel : kChannelCases) {
     cases.push_back({channel, options_of(channel, 4096)});
-    const bool readers = channel.ring && channel.processes && !channel.slots;
+    const bool readers = channel.has_readers() && channel.processes;
     if (readers) cases.push_back({channel, options_of(channel, 4096) + "&readers=3"});
   }
   for (const ChannelCase& channel : kLossyChannelCases) {

@@ -29,6 +29,10 @@ struct ChannelCase {
   std::string_view options{};  // that make it what it is
   bool headers = false;        // in front of its messages
 
+  // Whether a ring of several receivers can be had of it, by readers=.
+  [[nodiscard]] constexpr bool has_readers() const noexcept {
+    return ring && !slots && target != Target::kPort;
+  }
   // Whether the mechanism has a descriptor, which tells of all that moves.
   [[nodiscard]] constexpr bool has_descriptor() const noexcept {
     return !ring && target != Target::kKey;

@@ -33,7 +33,7 @@ inline void PrintTo(const ReceiversCase& receivers_case, std::ostream* out) {
 inline std::vector<ReceiversCase> receivers_cases() {
   std::vector<ReceiversCase> cases;
   for (const ChannelCase& channel : kChannelCases) {
-    if (!channel.ring || channel.slots) continue;
+    if (!channel.has_readers()) continue;
     for (const std::uint32_t receivers : {1u, 2u, 8u, 64u}) cases.push_back({channel, receivers});
   }
   for (const ChannelCase& channel : kLossyChannelCases) {

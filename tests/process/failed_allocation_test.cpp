@@ -124,7 +124,7 @@ TEST_F(FailedAllocation, AtEachAllocationOfAChannel) {
   std::vector<std::pair<ChannelCase, std::string>> cases;
   for (const ChannelCase& channel : kChannelCases) {
     cases.emplace_back(channel, options_of(channel, 4096));
-    if (channel.ring && channel.processes && !channel.slots) {
+    if (channel.has_readers() && channel.processes) {
       cases.emplace_back(channel, options_of(channel, 4096) + "&readers=3");
     }
   }

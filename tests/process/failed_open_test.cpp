@@ -45,7 +45,7 @@ std::vector<Case> all_cases() {
     if (!needed_options(channel).empty()) {
       EXPECT_TRUE(open_pair(fresh_url(channel, {}) + "?" + options_of(channel, 4096)));
     }
-    if (channel.ring && channel.processes && !channel.slots) {
+    if (channel.has_readers() && channel.processes) {
       cases.push_back({channel, options_of(channel, 4096) + "&readers=3"});
     }
     if (channel.scheme == "fifo:") cases.push_back({channel, "keep=1"});
