@@ -11,6 +11,7 @@
 //  9. OneThatHasGivenUpIsNoSender
 // 10. ANameThatIsTakenAwayIsMadeAgain
 // 11. ARawDatagramThatIsTooLargeIsPassedOver
+// 12. AStrangerAtTheSendersNameKeepsNoReceiverAway, OfAStrangerAtItsNameTheErrorTells
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -227,6 +228,62 @@ TEST_F(DatagramMeeting, ARawDatagramThatIsTooLargeIsPassedOver) {
   ASSERT_TRUE(say(fd, large));
   ASSERT_TRUE(say(fd, "behind"));
   EXPECT_EQ(receive(*receiver), "behind");
+}
+
+// Stands at the receiver's name until a sender has said hello, and has another user connect to that
+// one's, which it refuses: false if that can't be.
+bool strange_connect(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const detail::UniqueFd door(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (bind(door.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return false;
+  }
+  sockaddr_un sender{};
+  socklen_t size = sizeof sender;
+  char hello[8];
+  if (recvfrom(door.get(), hello, sizeof hello, 0, reinterpret_cast<sockaddr*>(&sender), &size) !=
+      sizeof hello) {
+    return false;
+  }
+  Child other([&] {
+    if (setgid(65534) != 0 || setuid(65534) != 0) return 1;
+    const detail::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&sender), size) != 0) return 2;
+    return recv(fd.get(), hello, 1, 0) == 0 ? 0 : 3;  // shown the door
+  });
+  const bool done = other.join() == 0;
+  return unlink(path.c_str()) == 0 && done;
+}
+
+TEST_F(DatagramMeeting, AStrangerAtTheSendersNameKeepsNoReceiverAway) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to be another user";
+  std::thread sending([&] {
+    auto sender = Sender::open(url_, soon());
+    ASSERT_TRUE(sender) << sender.error().message;
+    EXPECT_EQ(sender->send("found"), Status::kOk);
+  });
+  EXPECT_TRUE(strange_connect(path_));
+  std::this_thread::sleep_for(milliseconds(1200));
+  auto receiver = Receiver::open(url_, soon());
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(receive(*receiver), "found");
+  sending.join();
+}
+
+TEST_F(DatagramMeeting, OfAStrangerAtItsNameTheErrorTells) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to be another user";
+  std::atomic<bool> stop{false};
+  std::thread sending([&] {
+    const auto sender = Sender::open(url_, {.wait = Deadline::after(seconds(60)), .stop = &stop});
+    ASSERT_FALSE(sender);
+    EXPECT_EQ(sender.error().code, ErrorCode::kTimedOut);
+    EXPECT_THAT(sender.error().message, ::testing::HasSubstr("not permitted"));
+  });
+  EXPECT_TRUE(strange_connect(path_));
+  stop = true;
+  sending.join();
 }
 
 }  // namespace

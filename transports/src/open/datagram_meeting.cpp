@@ -21,7 +21,6 @@
 // sends there is a sender.
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -50,9 +49,9 @@ using Direction = FdStream::Direction;
 constexpr std::uint64_t kDatagramHello = record_header::make(RecordKind::kPadding, 0, 0);
 // Of one that is in the way of its own answer nobody waits for the end.
 constexpr int kMostThrownAway = 4096;
-// How long the receiver is waited for when one that is not permitted has come: it may be that one,
-// or a stranger that has found our name.
-constexpr std::chrono::seconds kStrangersTime{1};
+// Datagrams, or connections, between two looks at the deadline and the stop flag: strangers may
+// send more all the time.
+constexpr int kMostLookedAt = 64;
 
 std::string sender_for(const Url& url) { return "a sender for " + url.name(); }
 std::string receiver_for(const Url& url) { return "a receiver for " + url.name(); }
@@ -110,6 +109,12 @@ class DatagramCaller {
   Result<void> call();
   // Whether a receiver has confirmed it by now. Errors: those of judge().
   Result<bool> answered();
+  // What the error of a wait in vain is. One that is not permitted may be the receiver, or a
+  // stranger that has found our name, so that the wait goes on behind it.
+  [[nodiscard]] Error in_vain(Error error) const {
+    if (refused_) error.message += "; one that is not permitted has come: " + refused_->message;
+    return error;
+  }
   Result<SenderParts> finish(const OpenOptions& options) && {
     auto packets = datagrams_over(url_, std::move(socket_), std::move(life_line_));
     if (!packets) return std::move(packets).error();
@@ -126,7 +131,6 @@ class DatagramCaller {
   FdStream life_line_;
   bool connected_ = false;
   std::optional<Error> refused_;  // who was not permitted
-  Deadline give_up_ = Deadline::never();
 };
 
 Result<DatagramCaller> DatagramCaller::make(const Url& url) {
@@ -163,13 +167,13 @@ Result<void> DatagramCaller::call() {
 }
 
 Result<bool> DatagramCaller::answered() {
-  while (!life_line_.is_open()) {
-    UniqueFd accepted = accept_from(listening_.get());
-    if (!accepted) return refused_ && give_up_.passed() ? *refused_ : Result<bool>(false);
+  for (int i = 0; !life_line_.is_open(); ++i) {
+    const bool bearable = i < kMostLookedAt && can_leak();
+    UniqueFd accepted = bearable ? accept_from(listening_.get()) : UniqueFd();
+    if (!accepted) return false;
     const auto peer = credentials_of(url_, accepted.get());
     if (!peer) return peer.error();
     if (auto permitted = check_peer(url_, *peer); !permitted) {
-      if (!refused_) give_up_ = Deadline::after(kStrangersTime);
       refused_ = std::move(permitted).error();
       close_or_leak(std::move(accepted));
       continue;
@@ -258,7 +262,7 @@ FdStream DatagramDoor::meet(const SocketAddress& sender) {
 
 // The life line of a sender, if one has come. Errors: kSystem.
 Result<std::optional<FdStream>> DatagramDoor::try_meet() {
-  for (;;) {
+  for (int i = 0; i < kMostLookedAt; ++i) {
     std::uint64_t said = 0;
     SocketAddress sender;
     const std::ptrdiff_t came =
@@ -266,10 +270,12 @@ Result<std::optional<FdStream>> DatagramDoor::try_meet() {
     if (came < 0 && errno == EAGAIN) return std::optional<FdStream>();
     if (came < 0 && errno != EINTR) return system_error(url, "recvfrom", errno);
     if (came != sizeof said || said != kDatagramHello || !is_abstract_address(sender)) continue;
+    if (!can_leak()) continue;
     if (FdStream life_line = meet(sender); life_line.is_open()) {
       return std::optional(std::move(life_line));
     }
   }
+  return std::optional<FdStream>();
 }
 
 }  // namespace
@@ -288,7 +294,7 @@ Result<SenderParts> open_datagram_sender(const Url& url, const OpenOptions& opti
     if (!answered) return answered.error();
     if (*answered) return std::move(*caller).finish(options);
     if (auto paused = retry.pause(options, receiver_for(url)); !paused) {
-      return std::move(paused).error();
+      return caller->in_vain(std::move(paused).error());
     }
   }
 }
