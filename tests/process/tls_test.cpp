@@ -10,7 +10,8 @@
 //   8. AFileThatIsNotRightIsNamed, AListenerHasSomethingToShow
 //   9. WhatIsDecryptedAlreadyIsNotSleptOver
 //  10. AFloodOfNewKeysKeepsNoReceiver, AFloodOfNewKeysKeepsNoListener
-//  11. ErrorsAndSignalsAreTheProgramsOwn
+//  11. AWriteThatWaitsForAReadRests
+//  12. ErrorsAndSignalsAreTheProgramsOwn
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -507,6 +508,40 @@ TEST_F(Tls, AFloodOfNewKeysKeepsNoListener) {
            Status::kTimedOut;
   };
   EXPECT_GE(flood.seen_nothing(looks), kOften);
+}
+
+TEST_F(Tls, AWriteThatWaitsForAReadRests) {
+  RawSocket front("tcp" + url_.substr(3));
+  ASSERT_TRUE(front.listen());
+  const std::string options = "&framing=length32";
+  auto calling =
+      std::async(std::launch::async, [&] { return call("ca=" + own_ + ".pem" + options); });
+  const TlsPeer server(front.next(), {.certificate = own_});
+  ASSERT_TRUE(server.shake_hands()) << TlsPeer::why();
+  auto far = calling.get();
+  ASSERT_TRUE(far) << error_of(far);
+  const std::string message = server.message_in_pieces();
+  server.socket().send(message.substr(0, 700));
+  EXPECT_EQ(far->receiver.next(Deadline::after(std::chrono::milliseconds(50))).status(),
+            Status::kTimedOut);
+
+  // No other message may come in between; and it is the reader's to take the rest.
+  const auto used = [] {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  EXPECT_EQ(far->sender.try_send("hello"), Status::kOk);
+  const auto before = used();
+  EXPECT_EQ(far->sender.flush(Deadline::after(std::chrono::milliseconds(300))), Status::kTimedOut);
+  EXPECT_LT(used() - before, std::chrono::milliseconds(150));
+  server.socket().send(message.substr(700));
+  EXPECT_EQ(far->sender.flush(Deadline::after(std::chrono::milliseconds(50))), Status::kTimedOut);
+  while (far->sender.flush(Deadline::now()) != Status::kOk) {
+    EXPECT_THAT(far->receiver.next(Deadline::after(std::chrono::milliseconds(1))).status(),
+                Status::kTimedOut);
+  }
+  EXPECT_EQ(server.receive(frame_of("hello").size()), frame_of("hello"));
 }
 
 TEST_F(Tls, ErrorsAndSignalsAreTheProgramsOwn) {

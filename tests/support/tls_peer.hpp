@@ -24,23 +24,18 @@ class TlsPeer {
 
   // Connects; shakes no hands yet.
   TlsPeer(const std::string& url, const Wishes& wishes)
-      : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free), socket_("tcp" + url.substr(3)) {
-    // OpenSSL's own writes raise it.
-    std::signal(SIGPIPE, SIG_IGN);
-    SSL_CTX_set_max_proto_version(context_.get(), wishes.version);
-    if (!wishes.certificate.empty() &&
-        (SSL_CTX_use_certificate_chain_file(context_.get(),
-                                            (wishes.certificate + ".pem").c_str()) != 1 ||
-         SSL_CTX_use_PrivateKey_file(context_.get(), (wishes.certificate + ".key").c_str(),
-                                     SSL_FILETYPE_PEM) != 1)) {
-      throw std::runtime_error("no certificate");
-    }
+      : TlsPeer(TLS_client_method(), RawSocket("tcp" + url.substr(3)), wishes) {
     socket_.connect();
-    ssl_ = {SSL_new(context_.get()), SSL_free};
-    SSL_set_fd(ssl_.get(), socket_.fd());
+    SSL_set_connect_state(ssl_.get());
+  }
+  // Of one that has connected to us.
+  TlsPeer(RawSocket accepted, const Wishes& wishes)
+      : TlsPeer(TLS_server_method(), std::move(accepted), wishes) {
+    SSL_set_num_tickets(ssl_.get(), 0);
+    SSL_set_accept_state(ssl_.get());
   }
 
-  [[nodiscard]] bool shake_hands() const { return SSL_connect(ssl_.get()) == 1; }
+  [[nodiscard]] bool shake_hands() const { return SSL_do_handshake(ssl_.get()) == 1; }
   [[nodiscard]] bool send(std::string_view bytes) const {
     return SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())) ==
            static_cast<int>(bytes.size());
@@ -63,22 +58,23 @@ class TlsPeer {
   }
   // So many changes of keys that want no answer, and then `bytes`, as they have to go over the wire.
   [[nodiscard]] std::string new_keys_before(std::string_view bytes, int count) const {
-    BIO* const wire = SSL_get_wbio(ssl_.get());
-    BIO_up_ref(wire);
-    BIO* const memory = BIO_new(BIO_s_mem());
-    SSL_set0_wbio(ssl_.get(), memory);
-    for (int i = 0; i < count; ++i) {
-      if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
-          SSL_do_handshake(ssl_.get()) != 1) {
-        throw std::runtime_error("no new keys");
+    return written_by([&] {
+      bool all = true;
+      for (int i = 0; i < count; ++i) {
+        all = all && SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && shake_hands();
       }
-    }
-    if (!send(bytes)) throw std::runtime_error("no bytes behind new keys");
-    char* written = nullptr;
-    const long size = BIO_get_mem_data(memory, &written);
-    std::string all(written, static_cast<std::size_t>(size));
-    SSL_set0_wbio(ssl_.get(), wire);
-    return all;
+      return all && send(bytes);
+    });
+  }
+  // A message of TLS in several records, as a server may send one at any time.
+  [[nodiscard]] std::string message_in_pieces() const {
+    return written_by([&] {
+      SSL_SESSION* const session = SSL_get_session(ssl_.get());
+      const std::string large(2000, 'x');
+      return SSL_set_max_send_fragment(ssl_.get(), 512) == 1 &&
+             SSL_SESSION_set1_ticket_appdata(session, large.data(), large.size()) == 1 &&
+             SSL_new_session_ticket(ssl_.get()) == 1 && shake_hands();
+    });
   }
   [[nodiscard]] const RawSocket& socket() const noexcept { return socket_; }
   void say_end() const { SSL_shutdown(ssl_.get()); }
@@ -94,6 +90,36 @@ class TlsPeer {
   }
 
  private:
+  TlsPeer(const SSL_METHOD* method, RawSocket socket, const Wishes& wishes)
+      : context_(SSL_CTX_new(method), SSL_CTX_free), socket_(std::move(socket)) {
+    // OpenSSL's own writes raise it.
+    std::signal(SIGPIPE, SIG_IGN);
+    SSL_CTX_set_max_proto_version(context_.get(), wishes.version);
+    if (!wishes.certificate.empty() &&
+        (SSL_CTX_use_certificate_chain_file(context_.get(),
+                                            (wishes.certificate + ".pem").c_str()) != 1 ||
+         SSL_CTX_use_PrivateKey_file(context_.get(), (wishes.certificate + ".key").c_str(),
+                                     SSL_FILETYPE_PEM) != 1)) {
+      throw std::runtime_error("no certificate");
+    }
+    ssl_ = {SSL_new(context_.get()), SSL_free};
+    SSL_set_fd(ssl_.get(), socket_.fd());
+  }
+  // What would go over the wire.
+  template <class Write>
+  [[nodiscard]] std::string written_by(Write&& write) const {
+    BIO* const wire = SSL_get_wbio(ssl_.get());
+    BIO_up_ref(wire);
+    BIO* const memory = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(ssl_.get(), memory);
+    if (!write()) throw std::runtime_error("nothing was written: " + why());
+    char* written = nullptr;
+    const long size = BIO_get_mem_data(memory, &written);
+    std::string all(written, static_cast<std::size_t>(size));
+    SSL_set0_wbio(ssl_.get(), wire);
+    return all;
+  }
+
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_;
   RawSocket socket_;
   std::unique_ptr<SSL, decltype(&SSL_free)> ssl_{nullptr, SSL_free};

@@ -39,6 +39,13 @@ class StreamSocket {
   [[nodiscard]] bool holds_more() const noexcept {
     return secure_ != nullptr && secure_->holds_more();
   }
+  // Whether a write waits for a read though the socket has room.
+  [[nodiscard]] bool wants_reader() const noexcept {
+    return secure_ != nullptr && secure_->wants_reader();
+  }
+  // For a moment, as there is nothing that would tell of it.
+  [[nodiscard]] WaitResult wait_for_reader(Deadline deadline,
+                                           const std::atomic<bool>* stop) const noexcept;
   [[nodiscard]] bool has_both() const noexcept { return both_; }
 
   // The direction is used no longer: its other end is told, as far as the socket can tell it. With
@@ -153,6 +160,9 @@ class SocketStream final : public ByteStream {
     const bool talks =
         socket_ != nullptr && direction == Direction::kWrite && talks_ && socket_->is_alone();
     if (talks) talks_ = socket_->drain() == StreamSocket::Drained::kMoreMayCome;
+    if (direction == Direction::kWrite && socket_ != nullptr && socket_->wants_reader()) {
+      return socket_->wait_for_reader(deadline, stop);
+    }
     return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_, talks && talks_);
   }
   void message_came() noexcept override {

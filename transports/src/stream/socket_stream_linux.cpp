@@ -106,6 +106,19 @@ StreamSocket::Drained StreamSocket::drain(bool ended) noexcept {
   return Drained::kMoreMayCome;
 }
 
+WaitResult StreamSocket::wait_for_reader(Deadline deadline,
+                                         const std::atomic<bool>* stop) const noexcept {
+  const CancellationDisabled here;
+  // relaxed: the flag orders nothing.
+  if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
+  if (deadline.passed()) return WaitResult::kTimedOut;
+  const Deadline slice = earlier(deadline, Deadline::after(kLastLook));
+  pollfd poll{fd_.get(), 0, 0};
+  const auto left = std::chrono::ceil<milliseconds>(slice.remaining());
+  return ::poll(&poll, 1, static_cast<int>(left.count())) > 0 ? WaitResult::kPeerGone
+                                                              : WaitResult::kReady;
+}
+
 // What a layer that encrypts has to say of the end, as far as the deadline allows.
 WaitResult StreamSocket::say_end(Deadline deadline, const std::atomic<bool>* stop) noexcept {
   Deadline::Clock::time_point gave_way{};

@@ -143,7 +143,7 @@ int TlsSession::take(std::span<const std::byte> bytes, BIO* bio) noexcept {
 int TlsSession::give(std::span<std::byte> room, BIO* bio) noexcept {
   BIO_clear_retry_flags(bio);
   // Asked for more, OpenSSL has taken all that it was given: the rest is the socket's to tell of.
-  if (given_ >= kMostGiven) {
+  if (!reads_ || given_ >= kMostGiven) {
     BIO_set_retry_read(bio);
     return -1;
   }
@@ -169,6 +169,11 @@ bool TlsSession::flush() noexcept {
   }
   unsent_begin_ = unsent_end_ = 0;
   return true;
+}
+
+void TlsSession::begin_call(bool reads) noexcept {
+  reads_ = reads;
+  given_ = 0;
 }
 
 // What a call that did not succeed has come to. With the queue of errors as it has left it.
@@ -198,7 +203,7 @@ SecureLayer::Handshake TlsSession::shake_hands() noexcept {
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
   if (failed_ != Outcome::kMoved) return Handshake::kRefused;
-  given_ = 0;
+  begin_call(true);
   static_cast<void>(flush());
   const int result = SSL_do_handshake(ssl_.get());
   if (result == 1) {
@@ -298,7 +303,7 @@ TlsSession::Moved TlsSession::write(std::span<const std::span<const std::byte>> 
   const CancellationDisabled no_cancellation;
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
-  given_ = 0;
+  begin_call(false);
   if (ended_) return {Outcome::kRefused, 0};
   if (failed_ != Outcome::kMoved) return {failed_, 0};
   if (!flush()) return {written_to_, 0};
@@ -307,7 +312,11 @@ TlsSession::Moved TlsSession::write(std::span<const std::span<const std::byte>> 
     const int size = static_cast<int>(plain_bytes_);
     const int result = SSL_write(ssl_.get(), plain_.data(), size);
     // The reader may find what the other side has sent before that.
-    if (result <= 0) return {is_lost(written_to_) ? written_to_ : judge(result), 0};
+    if (result <= 0) {
+      wants_reader_ = SSL_want_read(ssl_.get());
+      return {is_lost(written_to_) ? written_to_ : judge(result), 0};
+    }
+    wants_reader_ = false;
     encrypted_ = true;
   }
   // Told as written once the system has it: else nobody would come back for the rest.
@@ -321,7 +330,7 @@ TlsSession::Moved TlsSession::read(const std::array<std::span<std::byte>, 2>& ro
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
   std::size_t total = 0;
-  given_ = 0;
+  begin_call(true);
   holds_more_ = false;
   for (std::span<std::byte> left : room) {
     while (!left.empty()) {
@@ -352,10 +361,16 @@ bool TlsSession::has_unsent() const noexcept {
   return unsent_begin_ < unsent_end_;
 }
 
+bool TlsSession::wants_reader() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return wants_reader_ && failed_ == Outcome::kMoved;
+}
+
 bool TlsSession::end() noexcept {
   const CancellationDisabled no_cancellation;
   const std::lock_guard lock(mutex_);
   const ErrorQueue here;
+  begin_call(false);
   if (failed_ != Outcome::kMoved || (!ended_ && plain_bytes_ > 0)) return true;
   if (!ended_) {
     if (SSL_is_init_finished(ssl_.get()) != 1) return true;

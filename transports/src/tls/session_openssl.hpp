@@ -41,6 +41,7 @@ class TlsSession final : public SecureLayer {
   [[nodiscard]] Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept override;
   [[nodiscard]] bool holds_more() const noexcept override { return holds_more_; }
   [[nodiscard]] bool has_unsent() const noexcept override;
+  [[nodiscard]] bool wants_reader() const noexcept override;
   [[nodiscard]] bool end() noexcept override;
 
  private:
@@ -55,6 +56,7 @@ class TlsSession final : public SecureLayer {
   [[nodiscard]] static TlsSession& of(BIO* bio) noexcept;
   [[nodiscard]] int take(std::span<const std::byte> bytes, BIO* bio) noexcept;
   [[nodiscard]] int give(std::span<std::byte> room, BIO* bio) noexcept;
+  void begin_call(bool reads) noexcept;
   [[nodiscard]] bool flush() noexcept;
   [[nodiscard]] Outcome judge(int result) noexcept;
   [[nodiscard]] Refusal judge_failure() const noexcept;
@@ -68,7 +70,10 @@ class TlsSession final : public SecureLayer {
   // What the socket said when it was last asked for something, or was given something.
   Outcome read_from_ = Outcome::kMoved;
   Outcome written_to_ = Outcome::kMoved;
-  std::size_t given_ = 0;  // bytes from the socket, in this call
+  // Of this call: whether it may take bytes from the socket, as only the reader knows that it has
+  // to come back for what lies behind those that it wants, and how many it took.
+  bool reads_ = false;
+  std::size_t given_ = 0;
   // kMoved, or what has become of the connection for good.
   Outcome failed_ = Outcome::kMoved;
   unsigned long error_ = 0;  // OpenSSL's, of that failure
@@ -82,6 +87,7 @@ class TlsSession final : public SecureLayer {
   std::array<std::byte, kRecordBytes> plain_;
   std::size_t plain_bytes_ = 0;
   bool encrypted_ = false;
+  bool wants_reader_ = false;
   bool ended_ = false;
 
   bool holds_more_ = true;  // the reader's; what came with the handshake is not known
