@@ -66,12 +66,12 @@ class FdStream final : public ByteStream {
 [[nodiscard]] ByteStream::Moved read_socket(
     NativeHandle fd, const std::array<std::span<std::byte>, 2>& room) noexcept;
 // ByteStream::wait() for a descriptor. `gave_way`: when a wait last gave its core away.
-// `or_reading`: also until there is something to read.
+// `either`: also until the other direction would be ready.
 [[nodiscard]] WaitResult wait_for_descriptor(NativeHandle fd, ByteStream::Direction direction,
                                              Deadline deadline, WaitMode mode,
                                              const std::atomic<bool>* stop,
                                              Deadline::Clock::time_point& gave_way,
-                                             bool or_reading = false) noexcept;
+                                             bool either = false) noexcept;
 
 // Whether `fd` is open and of use in that direction. Errors: kNotFound (not open), kForeignObject
 // (not for that direction, or a directory).

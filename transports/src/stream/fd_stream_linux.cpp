@@ -202,7 +202,7 @@ WaitResult FdStream::wait(Direction direction, Deadline deadline, WaitMode mode,
 
 WaitResult wait_for_descriptor(NativeHandle fd, ByteStream::Direction direction, Deadline deadline,
                                WaitMode mode, const std::atomic<bool>* stop,
-                               Deadline::Clock::time_point& gave_way, bool or_reading) noexcept {
+                               Deadline::Clock::time_point& gave_way, bool either) noexcept {
   const CancellationDisabled here;
   const bool parks = mode == WaitMode::kAdaptive || mode == WaitMode::kPark;
   for (;;) {
@@ -225,7 +225,7 @@ WaitResult wait_for_descriptor(NativeHandle fd, ByteStream::Direction direction,
     const bool forever = slice == Deadline::Clock::duration::max();
     const timespec timeout = forever ? timespec{} : timespec_of(slice);
     int events = direction == ByteStream::Direction::kRead ? POLLIN : POLLOUT;
-    if (or_reading) events |= POLLIN;
+    if (either) events = POLLIN | POLLOUT;
     pollfd poll{fd, static_cast<short>(events), 0};
     const int ready = ppoll(&poll, 1, forever ? nullptr : &timeout, nullptr);
     // Errors other than EINTR are found by the read or write that follows.

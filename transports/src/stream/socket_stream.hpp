@@ -39,6 +39,9 @@ class StreamSocket {
   [[nodiscard]] bool holds_more() const noexcept {
     return secure_ != nullptr && secure_->holds_more();
   }
+  [[nodiscard]] bool has_unsent() const noexcept {
+    return secure_ != nullptr && secure_->has_unsent();
+  }
   // Whether a write waits for a read though the socket has room.
   [[nodiscard]] bool wants_reader() const noexcept {
     return secure_ != nullptr && secure_->wants_reader();
@@ -163,7 +166,10 @@ class SocketStream final : public ByteStream {
     if (direction == Direction::kWrite && socket_ != nullptr && socket_->wants_reader()) {
       return socket_->wait_for_reader(deadline, stop);
     }
-    return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_, talks && talks_);
+    const bool answers =
+        direction == Direction::kRead && socket_ != nullptr && socket_->has_unsent();
+    return wait_for_descriptor(fd(), direction, deadline, mode, stop, gave_way_,
+                               answers || (talks && talks_));
   }
   void message_came() noexcept override {
     if (socket_ != nullptr && socket_->is_watched()) socket_->message_came();

@@ -188,6 +188,15 @@ TlsSession::Outcome TlsSession::judge(int result) noexcept {
   return failed_;
 }
 
+TlsSession::Outcome TlsSession::judge_read(int result) noexcept {
+  const Outcome outcome = judge(result);
+  if (outcome != Outcome::kNotNow || !SSL_want_write(ssl_.get())) return outcome;
+  // A record's worth of answers waits already: who asks so often without taking one never will.
+  // (OpenSSL 3 as it is answers a request for new keys with the next write, many with one.)
+  floods_ = true;
+  return failed_ = Outcome::kCorrupt;
+}
+
 void TlsSession::fail(unsigned long error) noexcept {
   error_ = error;
   verdict_ = SSL_get_verify_result(ssl_.get());
@@ -240,6 +249,7 @@ SecureLayer::Refusal TlsSession::refusal() const noexcept {
 std::string TlsSession::why() const {
   const std::lock_guard lock(mutex_);
   if (failed_ == Outcome::kMoved) return {};
+  if (floods_) return "it asks for new keys again and again, and takes none of the answers";
   if (error_ == 0) {
     return failed_ == Outcome::kRefused && wants_.key ? "it does not use the key of psk="
                                                       : "the connection is lost";
@@ -331,6 +341,7 @@ TlsSession::Moved TlsSession::read(const std::array<std::span<std::byte>, 2>& ro
   const ErrorQueue here;
   std::size_t total = 0;
   begin_call(true);
+  static_cast<void>(flush());  // answers of an earlier call, which nobody else may come for
   holds_more_ = false;
   for (std::span<std::byte> left : room) {
     while (!left.empty()) {
@@ -342,7 +353,7 @@ TlsSession::Moved TlsSession::read(const std::array<std::span<std::byte>, 2>& ro
       const int most = static_cast<int>(std::min(left.size(), kMostRead));
       const int result = SSL_read(ssl_.get(), left.data(), most);
       if (result <= 0) {
-        const Outcome outcome = judge(result);
+        const Outcome outcome = judge_read(result);
         // What ended it is told once what came before has been taken.
         if (total == 0) return {outcome, 0};
         holds_more_ = outcome != Outcome::kNotNow;

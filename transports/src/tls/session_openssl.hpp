@@ -59,6 +59,7 @@ class TlsSession final : public SecureLayer {
   void begin_call(bool reads) noexcept;
   [[nodiscard]] bool flush() noexcept;
   [[nodiscard]] Outcome judge(int result) noexcept;
+  [[nodiscard]] Outcome judge_read(int result) noexcept;
   [[nodiscard]] Refusal judge_failure() const noexcept;
   void fail(unsigned long error) noexcept;
   void gather(std::span<const std::span<const std::byte>> pieces) noexcept;
@@ -76,6 +77,7 @@ class TlsSession final : public SecureLayer {
   std::size_t given_ = 0;
   // kMoved, or what has become of the connection for good.
   Outcome failed_ = Outcome::kMoved;
+  bool floods_ = false;      // that is why
   unsigned long error_ = 0;  // OpenSSL's, of that failure
   long verdict_ = 0;         // on the other side's certificate, X509_V_*
 
