@@ -8,7 +8,7 @@
 //  5. ARestartedSenderEndsTheStream
 //  6. ASuccessorIsFollowed
 //  7. ARestartedReceiverGoesOnInTheMiddle
-//  8. NobodyThereIsNoError
+//  8. NobodyThereIsNoError, NorIsWhatTheWayRefuses
 //  9. TheEndIsSaidMoreThanOnce, AnEchoOfAnEndIsNone
 // 10. ASilentSenderIsTakenForDead, AlsoWhileStrangersGoOn
 // 11. ABatchGoesInFewDatagrams
@@ -22,6 +22,8 @@
 // 18. AGroupHasSeveralReceivers, OfNoGroupThereIsNoInterfaceToChoose
 // 19. WhatTheUrlCanNotHave
 #include <gmock/gmock.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -31,6 +33,7 @@
 
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/record_layout.hpp"
+#include "support/system_call_filter.hpp"
 #include "support/udp_socket.hpp"
 
 namespace rondo::testing {
@@ -257,6 +260,37 @@ TEST_F(Udp, NobodyThereIsNoError) {
   for (int i = 0; i < 10; ++i) send(sender, "to nobody");
   EXPECT_GT(datagrams(sender.info()).unsent, 0u);
   EXPECT_EQ(sender.close(), Status::kOk);
+}
+
+TEST_F(Udp, NorIsWhatTheWayRefuses) {
+  struct Refusal {
+    int error;
+    Status status;
+  };
+  constexpr int kNoFilter = 77;
+  for (const auto& [error, expected] : {
+           Refusal{EMSGSIZE, Status::kOk},
+           {EACCES, Status::kOk},
+           {ENOPROTOOPT, Status::kOk},
+           {EINVAL, Status::kOk},
+           {ENODEV, Status::kOk},
+           {EHOSTUNREACH, Status::kOk},
+           {ENOBUFS, Status::kOk},
+           {EBADF, Status::kIoError},
+       }) {
+    Child child([this, error = error, expected = expected] {
+      Sender sender = open_sender(url_);
+      if (!forbid_system_call(SYS_sendmmsg, error)) return kNoFilter;
+      for (int i = 0; i < 3; ++i) {
+        if (sender.send("nowhere") != expected) return 1;
+      }
+      const std::uint64_t unsent = datagrams(sender.info()).unsent;
+      _exit(unsent == (expected == Status::kOk ? 3 : 0) ? 0 : 2);
+    });
+    const int result = child.join();
+    if (result == kNoFilter) GTEST_SKIP() << "no seccomp here";
+    EXPECT_EQ(result, 0) << error;
+  }
 }
 
 TEST_F(Udp, TheEndIsSaidMoreThanOnce) {

@@ -93,7 +93,10 @@ Status PacketOutlet::move_on(bool& all) noexcept {
     if (all) return Status::kOk;
     const auto [outcome, count] = port_->send(packets);
     switch (outcome) {
-      case PacketPort::Outcome::kMoved: writer_.sent(count); break;
+      case PacketPort::Outcome::kMoved:
+        writer_.sent(count);
+        writer_.pack_at_most(port_->pack_bytes());
+        break;
       case PacketPort::Outcome::kNotNow: return Status::kOk;
       case PacketPort::Outcome::kEnd:
       case PacketPort::Outcome::kCutOff: return Status::kPeerGone;

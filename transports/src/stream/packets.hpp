@@ -58,6 +58,8 @@ class PacketWriter {
   [[nodiscard]] std::span<const PacketPort::Packet> packets() noexcept;
   // The first `count` of them have been sent.
   void sent(std::size_t count) noexcept;
+  // From now on a packet of several messages is no larger.
+  void pack_at_most(std::size_t bytes) noexcept { pack_bytes_ = std::min(pack_bytes_, bytes); }
   // From now on `mark`, kEnd or kBrokenOff, follows the last record.
   void finish(RecordKind mark) noexcept {
     finishing_ = true;

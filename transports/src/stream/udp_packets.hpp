@@ -36,7 +36,7 @@ class UdpOutgoing final : public PacketPort {
 
   std::size_t max_packet_bytes() const noexcept override { return max_udp_packet(!numbers_); }
   bool says_headers() const noexcept override { return true; }
-  // What the path takes undivided: of a datagram that is divided each part may be lost.
+  // What the path takes undivided, as far as is known: of a datagram that is divided each part may be lost.
   std::size_t pack_bytes() const noexcept override { return pack_bytes_; }
   Moved send(std::span<const Packet> packets) noexcept override;
   Moved receive(std::span<Room>) noexcept override { return {Outcome::kNotNow, 0}; }
@@ -53,12 +53,13 @@ class UdpOutgoing final : public PacketPort {
   void say_hello() noexcept;
 
  private:
+  void fit_path() noexcept;
   // Datagrams that went, or are given up; -1: not now, or the error in errno.
   [[nodiscard]] int send_some(std::span<const Packet> packets) noexcept;
 
   FdStream socket_;
   std::optional<DatagramNumbers> numbers_;
-  std::size_t pack_bytes_;
+  std::size_t pack_bytes_ = kPackBytes;
   DatagramsInfo counts_;
   std::array<DatagramHeader, kMaxPackets> headers_;
   // The end, once it was said.

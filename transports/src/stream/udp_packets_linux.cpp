@@ -55,6 +55,21 @@ bool is_of_the_way(int error) noexcept {
   }
 }
 
+// Of the socket, so that no other datagram would go either.
+bool is_of_the_socket(int error) noexcept {
+  switch (error) {
+    case EBADF:
+    case ENOTSOCK:
+    case EFAULT:
+    case EDESTADDRREQ:
+    case ENOTCONN:
+    case EOPNOTSUPP:
+    case EPIPE:
+    case ENOSYS: return true;  // a filter of system calls
+    default: return false;
+  }
+}
+
 // A number as the system counts datagrams without room, so that it wraps round.
 std::uint64_t grown(std::uint64_t counted, std::uint32_t now) noexcept {
   return counted + static_cast<std::uint32_t>(now - static_cast<std::uint32_t>(counted));
@@ -66,9 +81,13 @@ std::uint64_t grown(std::uint64_t counted, std::uint32_t now) noexcept {
 
 UdpOutgoing::UdpOutgoing(FdStream socket, std::optional<DatagramNumbers> numbers) noexcept
     : socket_(std::move(socket)), numbers_(std::move(numbers)) {
+  fit_path();
+}
+
+void UdpOutgoing::fit_path() noexcept {
   const std::size_t overhead = kNetworkHeaders + (numbers_ ? sizeof(DatagramHeader) : 0);
   const std::size_t path = path_limit_of(socket_.fd());
-  pack_bytes_ = std::min(path > 2 * overhead ? path - overhead : overhead, kPackBytes);
+  pack_bytes_ = std::min(path > 2 * overhead ? path - overhead : overhead, pack_bytes_);
 }
 
 int UdpOutgoing::send_some(std::span<const Packet> packets) noexcept {
@@ -82,11 +101,15 @@ int UdpOutgoing::send_some(std::span<const Packet> packets) noexcept {
   }
   const CancellationDisabled here;
   // An error of an earlier datagram comes with a send that it keeps from being made.
+  int earlier = 0;
   for (int turn = 0; turn < 2; ++turn) {
     const int sent = sendmmsg(fd(), messages.data(), static_cast<unsigned>(packets.size()),
                               MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0 || !is_of_the_way(errno)) return sent;
-    ++counts_.unsent;
+    const bool stays = sent < 0 && (errno == EAGAIN || errno == EINTR || is_of_the_socket(errno));
+    if (sent >= 0 || stays) return sent;
+    if (errno != earlier) ++counts_.unsent;
+    earlier = errno;
+    if (earlier == EMSGSIZE) fit_path();
   }
   return 1;  // that one goes nowhere
 }
