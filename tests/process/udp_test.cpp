@@ -19,7 +19,7 @@
 // 16. RawDatagramsAreAnybodys, ARawDatagramThatIsTooLargeIsPassedOver,
 //     TheLargestRawDatagramOfIpv6Comes
 // 17. HeadersThatDifferAreCorrupt
-// 18. AGroupHasSeveralReceivers, OfNoGroupThereIsNoInterfaceToChoose
+// 18. AGroupHasSeveralReceivers, WhatIsSentToOthersGroupsDoesNotCome, OfNoGroupThereIsNoInterfaceToChoose
 // 19. WhatTheUrlCanNotHave
 #include <gmock/gmock.h>
 #include <sys/syscall.h>
@@ -477,6 +477,23 @@ TEST_F(Udp, AGroupHasSeveralReceivers) {
   EXPECT_EQ(receive(*first), kEndOfStreamText);
   EXPECT_EQ(receive(*second), kEndOfStreamText);
   EXPECT_EQ(datagrams(first->info()).duplicates, 0u);
+}
+
+TEST_F(Udp, WhatIsSentToOthersGroupsDoesNotCome) {
+  const std::string group = "239.255.78." + std::to_string(getpid() % 256);
+  auto other = Receiver::open("udp://" + group + ":0?interface=lo&framing=raw");
+  if (!other) GTEST_SKIP() << "no groups here: " << other.error().message;
+  for (const char* host : {"", "0.0.0.0"}) {  // of both kinds of addresses; of IPv4
+    auto receiver = Receiver::open("udp://" + std::string(host) + ":0?framing=raw");
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    const std::string port = std::to_string(port_of(receiver->info().name));
+    auto sender = Sender::open("udp://" + group + ":" + port + "?interface=lo&ttl=0&framing=raw",
+                               {.wait = Deadline::after(seconds(1))});
+    if (!sender) GTEST_SKIP() << "no way to a group here: " << sender.error().message;
+    send(*sender, "for the group");
+    UdpSocket().send_to(port_of(receiver->info().name), "for this one");
+    EXPECT_EQ(receive(*receiver), "for this one");
+  }
 }
 
 TEST_F(Udp, OfNoGroupThereIsNoInterfaceToChoose) {

@@ -83,6 +83,9 @@ void reset_on_close(NativeHandle socket) noexcept;
 // The interface of that name, or that has that address; 0: there is none. Empty: the system's
 // choice, which is 0, too.
 [[nodiscard]] unsigned find_interface(const std::string& wanted) noexcept;
+// Else a socket of datagrams gets what is sent to a group that any other one of this machine has
+// joined, if only the port is its own.
+void refuse_others_groups(NativeHandle socket) noexcept;
 // Before a socket is bound to a group's address: others may be, too.
 [[nodiscard]] int share_address(NativeHandle socket) noexcept;
 [[nodiscard]] int join_group(NativeHandle socket, const SocketAddress& group,

@@ -265,6 +265,12 @@ unsigned find_interface(const std::string& wanted) noexcept {
   return index;
 }
 
+// One of IPv6 may be sent to by IPv4, too.
+void refuse_others_groups(NativeHandle socket) noexcept {
+  set_number(socket, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+  set_number(socket, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+}
+
 int share_address(NativeHandle socket) noexcept {
   const int reuse = 1;
   return error_of(setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse));

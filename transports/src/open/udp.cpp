@@ -100,6 +100,7 @@ int bind_datagrams(const Url& url, const SocketAddress& address, unsigned interf
     const int error = set_ipv6_alone(socket.get(), !host_port_of(url).host.empty());
     if (error != 0) return error;
   }
+  refuse_others_groups(socket.get());
   if (!is_group(address)) return bind_to(socket.get(), address);
   // Each of several receivers of a group gets what is sent to it, and nothing else.
   int error = share_address(socket.get());
