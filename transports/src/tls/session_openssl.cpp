@@ -56,6 +56,11 @@ std::string words_of_alert(int alert) {
 
 constexpr int kFirstAlert = SSL_AD_REASON_OFFSET;
 
+// Of TLS itself; 0: of a part of OpenSSL whose reasons have other meanings, or of the system.
+int reason_of(unsigned long error) noexcept {
+  return ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
+}
+
 // Whether that is the reason of an error that the other side has sent.
 bool is_alert(int reason) noexcept { return reason >= kFirstAlert && reason < kFirstAlert + 256; }
 
@@ -200,7 +205,7 @@ TlsSession::Outcome TlsSession::judge_read(int result) noexcept {
 void TlsSession::fail(unsigned long error) noexcept {
   error_ = error;
   verdict_ = SSL_get_verify_result(ssl_.get());
-  const int reason = ERR_GET_REASON(error);
+  const int reason = reason_of(error);
   const bool lost = error == 0 || is_alert(reason) ||
                     reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || is_lost(read_from_);
   failed_ = lost ? Outcome::kCutOff : Outcome::kCorrupt;
@@ -229,7 +234,7 @@ SecureLayer::Handshake TlsSession::shake_hands() noexcept {
 
 SecureLayer::Refusal TlsSession::judge_failure() const noexcept {
   if (failed_ == Outcome::kMoved) return Refusal::kNone;
-  const int reason = ERR_GET_REASON(error_);
+  const int reason = reason_of(error_);
   if (is_alert(reason)) return Refusal::kStranger;
   if (failed_ == Outcome::kRefused) return error_ == 0 ? Refusal::kStranger : Refusal::kNone;
   if (failed_ != Outcome::kCorrupt) return Refusal::kNone;
@@ -254,8 +259,8 @@ std::string TlsSession::why() const {
     return failed_ == Outcome::kRefused && wants_.key ? "it does not use the key of psk="
                                                       : "the connection is lost";
   }
-  const int reason = ERR_GET_REASON(error_);
-  if (ERR_GET_LIB(error_) == ERR_LIB_SSL) {
+  const int reason = reason_of(error_);
+  if (reason != 0) {
     // So a server says that the proof of the key is not right (RFC 8446 asks for decrypt_error).
     const int alert = reason - kFirstAlert;
     if (wants_.key && (alert == SSL_AD_ILLEGAL_PARAMETER || alert == SSL_AD_DECRYPT_ERROR)) {
@@ -351,6 +356,7 @@ TlsSession::Moved TlsSession::read(const std::array<std::span<std::byte>, 2>& ro
       }
       if (failed_ != Outcome::kMoved) return {total > 0 ? Outcome::kMoved : failed_, total};
       const int most = static_cast<int>(std::min(left.size(), kMostRead));
+      ERR_clear_error();  // SSL_get_error() takes any that is there for this call's
       const int result = SSL_read(ssl_.get(), left.data(), most);
       if (result <= 0) {
         const Outcome outcome = judge_read(result);
