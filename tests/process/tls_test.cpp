@@ -1,7 +1,8 @@
 // What only tls: has to keep. (That it is a channel as all others, the conformance tests say.)
 //
 //   1. EachSideKnowsWhoTheOtherIs, MuchGoesBothWaysAtOnce
-//   2. ACertificateThatIsNotRightIsAnErrorAtBothEnds
+//   2. ACertificateThatIsNotRightIsAnErrorAtBothEnds, ACommonNameIsNoHost,
+//      OneThatIsNoAuthorityIssuesNobody
 //   3. ADemandForCertificatesIsMet, AnOlderProtocolIsRefused, WhatIsNotTlsIsRefused
 //   4. OneWhoDribblesKeepsNobodyWaiting
 //   5. TheEndIsTheOtherSidesWord, WhatIsForgedOnItsWayIsCorrupt
@@ -165,7 +166,8 @@ TEST_F(Tls, ACertificateThatIsNotRightIsAnErrorAtBothEnds) {
   const std::string future = certificate("future", {.from_hours = 24, .to_hours = 48});
   const std::string other =
       certificate("other", {.name = "other", .alternatives = "DNS:elsewhere.example"});
-  const std::string issued = certificate("issued", {.name = "issued", .issuer = own_});
+  const std::string authority = certificate("authority", {.authority = true});
+  const std::string issued = certificate("issued", {.name = "issued", .issuer = authority});
   struct Case {
     std::string shown;
     std::string trusted;
@@ -186,11 +188,24 @@ TEST_F(Tls, ACertificateThatIsNotRightIsAnErrorAtBothEnds) {
     EXPECT_THAT(listener, HasSubstr(one.listener)) << one.caller;
   }
   // By its issuer, or by itself.
-  EXPECT_EQ(meet(shows(issued), "ca=" + own_ + ".pem").far.peer.identity, "CN=issued");
+  EXPECT_EQ(meet(shows(issued), "ca=" + authority + ".pem").far.peer.identity, "CN=issued");
   EXPECT_EQ(meet(shows(issued), "ca=" + issued + ".pem").far.peer.identity, "CN=issued");
   // By the system's list, of which it is none.
   const auto [caller, listener] = refused(shows(own_), "");
   EXPECT_THAT(caller, HasSubstr("self-signed"));
+}
+
+TEST_F(Tls, ACommonNameIsNoHost) {
+  url_ = "tls://localhost:" + std::to_string(free_port());
+  const std::string named = certificate("named", {.name = "localhost", .alternatives = ""});
+  const auto [caller, listener] = refused(shows(named), "ca=" + named + ".pem");
+  EXPECT_THAT(caller, HasSubstr("hostname mismatch"));
+}
+
+TEST_F(Tls, OneThatIsNoAuthorityIssuesNobody) {
+  const std::string issued = certificate("issued", {.name = "issued", .issuer = own_});
+  EXPECT_THAT(refused(shows(issued), "ca=" + own_ + ".pem").caller,
+              HasSubstr("its certificate is not accepted"));
 }
 
 TEST_F(Tls, ADemandForCertificatesIsMet) {

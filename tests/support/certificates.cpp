@@ -95,8 +95,9 @@ void make_certificate(const std::string& path, const CertificateWish& wish) {
   must(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, text, -1, -1, 0) == 1, "its name");
   X509_set_issuer_name(made.get(), X509_get_subject_name(by));
   X509_set_pubkey(made.get(), key.get());
-  if (issuer == nullptr) add(made.get(), by, NID_basic_constraints, "critical,CA:TRUE");
-  add(made.get(), by, NID_subject_alt_name, wish.alternatives);
+  add(made.get(), by, NID_basic_constraints,
+      wish.authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
+  if (!wish.alternatives.empty()) add(made.get(), by, NID_subject_alt_name, wish.alternatives);
   must(X509_sign(made.get(), issuer_key != nullptr ? issuer_key.get() : key.get(), nullptr) > 0,
        "its signature");
   must(PEM_write_X509(open(path + ".pem", "w").get(), made.get()) == 1, "its file");

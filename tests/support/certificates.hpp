@@ -7,9 +7,10 @@ namespace rondo::testing {
 
 struct CertificateWish {
   std::string name = "rondo";  // the CN of its subject
-  // Hosts that it is for.
+  // Hosts that it is for; empty: none is named.
   std::string alternatives = "IP:127.0.0.1,IP:::1,DNS:localhost";
-  std::string issuer{};  // the path of another one; empty: it issues itself
+  std::string issuer{};    // the path of another one; empty: it issues itself
+  bool authority = false;  // it may issue others
   // From now on.
   int from_hours = -1;
   int to_hours = 24;

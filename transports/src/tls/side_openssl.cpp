@@ -91,7 +91,9 @@ class TlsSide final : public SecureSide {
     if (host_.digits) {
       return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host_.name.c_str()) == 1;
     }
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    // A common name is what whoever is issued a certificate is called, and no host (RFC 9525).
+    SSL_set_hostflags(ssl,
+                      X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     return SSL_set1_host(ssl, host_.name.c_str()) == 1 &&
            SSL_set_tlsext_host_name(ssl, host_.name.c_str()) == 1;
   }
