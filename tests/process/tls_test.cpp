@@ -12,7 +12,8 @@
 //   9. WhatIsDecryptedAlreadyIsNotSleptOver
 //  10. AFloodOfNewKeysKeepsNoReceiver, AFloodOfNewKeysKeepsNoListener
 //  11. AWriteThatWaitsForAReadRests
-//  12. ErrorsAndSignalsAreTheProgramsOwn
+//  12. WhatOpenSslDoesAtExitIsTurnedOff
+//  13. ErrorsAndSignalsAreTheProgramsOwn
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -557,6 +558,25 @@ TEST_F(Tls, AWriteThatWaitsForAReadRests) {
                 Status::kTimedOut);
   }
   EXPECT_EQ(server.receive(frame_of("hello").size()), frame_of("hello"));
+}
+
+// A process of its own, which has not used OpenSSL before.
+TEST(TlsDeathTest, WhatOpenSslDoesAtExitIsTurnedOff) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto open_and_exit = [] {
+    bool opened = false;
+    {
+      const ScratchDirectory directory;
+      const std::string key = directory.path() + "/key";
+      std::ofstream(key) << std::string(64, 'a');
+      chmod(key.c_str(), 0600);
+      opened = static_cast<bool>(Listener::open("tls://127.0.0.1:0?psk=" + key));
+      std::filesystem::remove(key);
+    }
+    OPENSSL_atexit([] { _exit(7); });
+    std::exit(opened ? 0 : 1);
+  };
+  EXPECT_EXIT(open_and_exit(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST_F(Tls, ErrorsAndSignalsAreTheProgramsOwn) {

@@ -11,6 +11,7 @@
 #include "open/small_file.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/user_ids.hpp"
+#include "tls/library_openssl.hpp"
 #include "tls/owned_openssl.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -69,7 +70,12 @@ std::string openssl_says() {
 }
 
 OwnedCertificate next_certificate(BIO* bio) {
-  return OwnedCertificate(PEM_read_bio_X509(bio, nullptr, refuse_passphrase, nullptr));
+  X509* made = X509_new_ex(library(), nullptr);
+  if (made == nullptr) return nullptr;
+  X509* const read = PEM_read_bio_X509(bio, &made, refuse_passphrase, nullptr);
+  // Where none can be read, what was made is still ours, or gone.
+  if (read == nullptr) X509_free(made);
+  return OwnedCertificate(read);
 }
 
 // Whether the last certificate was the last thing there, and not a broken one.
@@ -95,7 +101,8 @@ Result<void> use_key(SSL_CTX* context, const Url& url) {
                                     apart ? options.key : options.certificate, true);
   if (!file) return file.error();
   const OwnedBio bio = file->bio();
-  const OwnedKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, nullptr));
+  const OwnedKey key(PEM_read_bio_PrivateKey_ex(bio.get(), nullptr, refuse_passphrase, nullptr,
+                                                library(), nullptr));
   if (key == nullptr) {
     return file->wrong(
         " holds no private key in PEM that can be read; one with a passphrase has to be without, "

@@ -11,6 +11,7 @@
 
 #include "tls/error_queue_openssl.hpp"
 #include "tls/files_openssl.hpp"
+#include "tls/library_openssl.hpp"
 #include "tls/owned_openssl.hpp"
 #include "tls/session_openssl.hpp"
 #include "tls/tls.hpp"
@@ -25,17 +26,6 @@ constexpr const char* kCiphersOfKeys = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY
 constexpr unsigned char kCipherOfSession[] = {0x13, 0x01};
 // Of 112 bits, as RSA of 2048.
 constexpr int kSecurityLevel = 2;
-
-// OpenSSL's state of our own, so that what the program has set up of its default one (providers,
-// properties) is neither used nor changed. Never freed: connections may go after all else.
-OSSL_LIB_CTX* library() noexcept {
-  static OSSL_LIB_CTX* const made = [] {
-    // What OpenSSL does at exit() would pull the ground from under threads that still send.
-    OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, nullptr);
-    return OSSL_LIB_CTX_new();
-  }();
-  return made;
-}
 
 // Whom a client wants to reach, as its certificate has to say.
 struct WantedHost {
@@ -144,7 +134,6 @@ Error no_memory_for_tls(const Url& url) {
 }
 
 Result<OwnedContext> make_context(const Url& url, bool accepts) {
-  if (library() == nullptr) return no_memory_for_tls(url);
   OwnedContext context(
       SSL_CTX_new_ex(library(), nullptr, accepts ? TLS_server_method() : TLS_client_method()));
   if (context == nullptr) return no_memory_for_tls(url);
@@ -216,6 +205,8 @@ Result<std::shared_ptr<SecureSide>> make_side(const Url& url, bool accepts) {
 
 Result<std::shared_ptr<SecureSide>> secure_side(const Url& url, bool accepts) {
   if (url.scheme != Scheme::kTls) return std::shared_ptr<SecureSide>();
+  // Before the queue of errors, which would start OpenSSL in its own way.
+  if (library() == nullptr) return no_memory_for_tls(url);
   const ErrorQueue here;
   return make_side(url, accepts);
 }
