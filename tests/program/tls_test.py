@@ -28,6 +28,7 @@ class Encrypted(ProgramTest):
     def make_certificate(self, name, host="localhost"):
         made = self.openssl("req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2",
                             "-subj", "/CN=" + name, "-addext", "subjectAltName=DNS:" + host,
+                            "-addext", "basicConstraints=critical,CA:FALSE",
                             "-keyout", self.key(name), "-out", self.certificate(name))
         code, _, said = self.finish(made)
         self.assertEqual(code, 0, said)

@@ -162,7 +162,8 @@ Error nothing_to_show(const Url& url) {
       url.name() +
           " needs certificate=FILE and key=FILE on the side that listens, or psk=FILE on both; a "
           "certificate to try it with: openssl req -x509 -newkey ed25519 -nodes -days 30 -subj "
-          "/CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem (the "
+          "/CN=localhost -addext subjectAltName=DNS:localhost -addext "
+          "basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem (the "
           "other side then says ca=cert.pem); a key: (umask 077; openssl rand -hex 32 > psk)"};
 }
 
