@@ -11,7 +11,8 @@
 //  9. OneThatHasGivenUpIsNoSender
 // 10. ANameThatIsTakenAwayIsMadeAgain
 // 11. ARawDatagramThatIsTooLargeIsPassedOver
-// 12. AStrangerAtTheSendersNameKeepsNoReceiverAway, OfAStrangerAtItsNameTheErrorTells
+// 12. AStrangerAtTheSendersNameKeepsNoReceiverAway, OfAStrangerAtItsNameTheErrorTells,
+//     AStrangerAtTheNameOfAnotherListenerIsNoSender
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -22,6 +23,7 @@
 #include <thread>
 
 #include "conformance/channel_fixture.hpp"
+#include "rondo/core/record_layout.hpp"
 #include "support/raw_socket.hpp"
 
 namespace rondo::testing {
@@ -284,6 +286,52 @@ TEST_F(DatagramMeeting, OfAStrangerAtItsNameTheErrorTells) {
   EXPECT_TRUE(strange_connect(path_));
   stop = true;
   sending.join();
+}
+
+// The kernel allows sockets of several types at one abstract name, of anybody.
+TEST_F(DatagramMeeting, AStrangerAtTheNameOfAnotherListenerIsNoSender) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to be another user";
+  const auto address_of = [](std::string_view name) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+    return address;
+  };
+  const auto size_of = [](std::string_view name) {
+    return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  };
+  const std::string listener = unique_word();
+  const std::string name = unique_word();
+  const sockaddr_un ours = address_of(listener);
+  const detail::UniqueFd listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(listening.get(), reinterpret_cast<const sockaddr*>(&ours), size_of(listener)), 0);
+  ASSERT_EQ(listen(listening.get(), 1), 0);
+  std::thread receiving([&] {
+    auto receiver = Receiver::open("unix-dgram:@" + name, soon());
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    EXPECT_EQ(receive(*receiver), "ours");
+  });
+  Child stranger([&] {
+    if (setgid(65534) != 0 || setuid(65534) != 0) return 1;
+    const detail::UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un theirs = address_of(name);
+    if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&ours), size_of(listener)) != 0) return 2;
+    while (connect(fd.get(), reinterpret_cast<const sockaddr*>(&theirs), size_of(name)) != 0) {
+      usleep(500);
+    }
+    const std::uint64_t hello = record_header::make(RecordKind::kPadding, 0, 0);
+    if (!say(fd, {reinterpret_cast<const char*>(&hello), sizeof hello})) return 3;
+    static_cast<void>(say(fd, std::string_view("\x01\0\0\0\x07\0\0\0foreign", 15)));
+    for (;;) pause();
+  });
+  const detail::UniqueFd life_line(accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  char answer = 0;
+  EXPECT_EQ(recv(life_line.get(), &answer, 1, 0), 0);
+  auto sender = Sender::open("unix-dgram:@" + name, soon());
+  EXPECT_TRUE(sender && sender->send("ours") == Status::kOk);
+  receiving.join();
+  stranger.signal(SIGKILL);
+  EXPECT_EQ(stranger.join(), -SIGKILL);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "open/sockets.hpp"
 #include "rondo/core/descriptor.hpp"
 #include "rondo/core/version.hpp"
 #include "rondo/sync/deadline.hpp"
@@ -31,6 +32,13 @@ struct SocketAddress {
 // size, however much of it there is room for.
 [[nodiscard]] std::ptrdiff_t receive_from(NativeHandle socket, std::span<std::byte> bytes,
                                           SocketAddress& sender) noexcept;
+// From now on, or no more, a socket of datagrams is told by the kernel who sends each.
+void tell_senders(NativeHandle socket, bool told) noexcept;
+// As above, of a socket that is told.
+[[nodiscard]] std::ptrdiff_t receive_from(NativeHandle socket, std::span<std::byte> bytes,
+                                          SocketAddress& sender, PeerCredentials& who) noexcept;
+// As send_now(), with the effective ids of this process, which are those that a listener has.
+[[nodiscard]] bool send_as_self(NativeHandle socket, std::span<const std::byte> bytes) noexcept;
 [[nodiscard]] bool is_abstract_address(const SocketAddress& address) noexcept;
 // A socket of datagrams takes them from whoever sends some again; what lies in it is gone.
 void disconnect(NativeHandle socket) noexcept;

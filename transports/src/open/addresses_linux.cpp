@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -91,6 +92,56 @@ std::ptrdiff_t receive_from(NativeHandle socket, std::span<std::byte> bytes,
                                 reinterpret_cast<sockaddr*>(sender.bytes.data()), &size);
   sender.size_bytes = static_cast<std::uint32_t>(std::min<std::size_t>(size, sender.bytes.size()));
   return came;
+}
+
+void tell_senders(NativeHandle socket, bool told) noexcept {
+  set_number(socket, SOL_SOCKET, SO_PASSCRED, told ? 1 : 0);
+}
+
+std::ptrdiff_t receive_from(NativeHandle socket, std::span<std::byte> bytes, SocketAddress& sender,
+                            PeerCredentials& who) noexcept {
+  const CancellationDisabled here;
+  // Room for these alone: descriptors that come along are not let in.
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(ucred))> control{};
+  iovec room{bytes.data(), bytes.size()};
+  msghdr message{};
+  message.msg_name = sender.bytes.data();
+  message.msg_namelen = static_cast<socklen_t>(sender.bytes.size());
+  message.msg_iov = &room;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t came = recvmsg(socket, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+  if (came < 0) return came;
+  sender.size_bytes =
+      static_cast<std::uint32_t>(std::min<std::size_t>(message.msg_namelen, sender.bytes.size()));
+  ucred told{};
+  told.uid = told.gid = ~0u;
+  const cmsghdr* const part = CMSG_FIRSTHDR(&message);
+  if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS) {
+    std::memcpy(&told, CMSG_DATA(part), sizeof told);
+  }
+  who = {static_cast<std::uint32_t>(told.pid), told.uid, told.gid};
+  return came;
+}
+
+bool send_as_self(NativeHandle socket, std::span<const std::byte> bytes) noexcept {
+  const CancellationDisabled here;
+  alignas(cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(ucred))> control{};
+  iovec all{const_cast<std::byte*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &all;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const part = CMSG_FIRSTHDR(&message);
+  part->cmsg_level = SOL_SOCKET;
+  part->cmsg_type = SCM_CREDENTIALS;
+  part->cmsg_len = CMSG_LEN(sizeof(ucred));
+  const ucred self{getpid(), geteuid(), getegid()};
+  std::memcpy(CMSG_DATA(part), &self, sizeof self);
+  return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+         static_cast<ssize_t>(bytes.size());
 }
 
 bool is_abstract_address(const SocketAddress& address) noexcept {

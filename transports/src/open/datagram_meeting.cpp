@@ -8,7 +8,8 @@
 //   listening one, to one random abstract name
 //   connects to the URL's name; says hello  ->   connects to the listening socket at the name
 //                                                that the hello came from: the life line
-//                                                looks at the credentials there
+//                                                looks at the credentials there, and
+//                                                whether they are those of the hello
 //                                                connects its own socket to that name: from now
 //                                                on the kernel refuses datagrams of all others
 //                                                throws away what has come by then
@@ -16,7 +17,8 @@
 //   sends its messages                           takes the URL's name away
 //
 // The hello is a packet of padding (packets.hpp), which a receiver ignores; a sender says it again
-// until it is answered. Nobody else can have the name of either socket, as one process has both.
+// until it is answered. Nobody else can have the name of either socket, as one process has both; at
+// another listener's name a stranger can have a socket of datagrams, but his hello says who he is.
 // With framing=raw nothing of this is said: the name stays for as long as the receiver, and whoever
 // sends there is a sender.
 #include <array>
@@ -161,7 +163,7 @@ Result<void> DatagramCaller::call() {
     connected_ = true;
   }
   // One that is full is one that does not read now.
-  connected_ = send_now(socket_.fd(), std::as_bytes(std::span(&kDatagramHello, 1))) ||
+  connected_ = send_as_self(socket_.fd(), std::as_bytes(std::span(&kDatagramHello, 1))) ||
                errno == EAGAIN || errno == EINTR;
   return {};
 }
@@ -220,6 +222,7 @@ struct DatagramDoor {
     auto made = listen_for_peers(found, options, 0, "a receiver");
     if (!made) return std::move(made).error();
     PendingCleanup name(std::move(made->cleanup));
+    if (has_handshake(url)) tell_senders(made->socket.fd(), true);
     return DatagramDoor{std::move(found), std::move(made).value(), std::move(name)};
   }
 
@@ -232,11 +235,11 @@ struct DatagramDoor {
   }
 
  private:
-  [[nodiscard]] FdStream meet(const SocketAddress& sender);
+  [[nodiscard]] FdStream meet(const SocketAddress& sender, const PeerCredentials& who);
 };
 
 // The life line of the sender that said hello from there; not open if it is none.
-FdStream DatagramDoor::meet(const SocketAddress& sender) {
+FdStream DatagramDoor::meet(const SocketAddress& sender, const PeerCredentials& who) {
   FdStream life_line(make_socket(SocketKind::kStream), Direction::kRead);
   if (!life_line.is_open() || connect_to(life_line.fd(), sender) != 0) return {};
   set_pass_descriptors(life_line.fd(), false);
@@ -244,7 +247,11 @@ FdStream DatagramDoor::meet(const SocketAddress& sender) {
     return send_now(life_line.fd(), std::as_bytes(std::span(&answer, 1)));
   };
   const auto peer = credentials_of(url, life_line.fd());
-  if (!peer || !check_peer(url, *peer)) {
+  if (!peer || peer->process != who.process || peer->user != who.user) {
+    close_or_leak(std::move(life_line).release());
+    return {};
+  }
+  if (!check_peer(url, *peer)) {
     static_cast<void>(say(Answer::kNotPermitted));
     close_or_leak(std::move(life_line).release());
     return {};
@@ -255,7 +262,10 @@ FdStream DatagramDoor::meet(const SocketAddress& sender) {
   SocketAddress ignored;
   for (int i = 0; i < kMostThrownAway && receive_from(socket, thrown_away, ignored) >= 0; ++i) {
   }
-  if (say(Answer::kConfirmed)) return life_line;
+  if (say(Answer::kConfirmed)) {
+    tell_senders(socket, false);
+    return life_line;
+  }
   disconnect(socket);
   return {};
 }
@@ -265,13 +275,14 @@ Result<std::optional<FdStream>> DatagramDoor::try_meet() {
   for (int i = 0; i < kMostLookedAt; ++i) {
     std::uint64_t said = 0;
     SocketAddress sender;
+    PeerCredentials who;
     const std::ptrdiff_t came =
-        receive_from(at.socket.fd(), std::as_writable_bytes(std::span(&said, 1)), sender);
+        receive_from(at.socket.fd(), std::as_writable_bytes(std::span(&said, 1)), sender, who);
     if (came < 0 && errno == EAGAIN) return std::optional<FdStream>();
     if (came < 0 && errno != EINTR) return system_error(url, "recvfrom", errno);
     if (came != sizeof said || said != kDatagramHello || !is_abstract_address(sender)) continue;
     if (!can_leak()) continue;
-    if (FdStream life_line = meet(sender); life_line.is_open()) {
+    if (FdStream life_line = meet(sender, who); life_line.is_open()) {
       return std::optional(std::move(life_line));
     }
   }
