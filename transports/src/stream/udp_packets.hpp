@@ -36,7 +36,8 @@ class UdpOutgoing final : public PacketPort {
 
   std::size_t max_packet_bytes() const noexcept override { return max_udp_packet(!numbers_); }
   bool says_headers() const noexcept override { return true; }
-  // What the path takes undivided, as far as is known: of a datagram that is divided each part may be lost.
+  // What the path takes undivided, as far as is known: of a datagram that is divided each part may
+  // be lost.
   std::size_t pack_bytes() const noexcept override { return pack_bytes_; }
   Moved send(std::span<const Packet> packets) noexcept override;
   Moved receive(std::span<Room>) noexcept override { return {Outcome::kNotNow, 0}; }
