@@ -77,7 +77,7 @@ class MemoryLimit : public Watchdog {
 TEST_F(MemoryLimit, AChannelThatDoesNotFitIsAnErrorAndNoProcessIsKilled) {
   for (const ChannelCase& channel : kChannelCases) {
     if (!channel.ring || channel.scheme == "file:") continue;  // /tmp may lie on a disk
-    if (channel.scheme == "auto:") continue;  // it stays a connection then
+    if (channel.scheme == "auto:") continue;                   // it stays a connection then
     const std::string url = fresh_url(channel, directory_.path());
     const std::string small = url + "?" + options_of(channel, 4 << 20);
     const std::string large = url + "?" + options_of(channel, 128 << 20);

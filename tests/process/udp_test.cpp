@@ -19,7 +19,8 @@
 // 16. RawDatagramsAreAnybodys, ARawDatagramThatIsTooLargeIsPassedOver,
 //     TheLargestRawDatagramOfIpv6Comes
 // 17. HeadersThatDifferAreCorrupt
-// 18. AGroupHasSeveralReceivers, WhatIsSentToOthersGroupsDoesNotCome, OfNoGroupThereIsNoInterfaceToChoose
+// 18. AGroupHasSeveralReceivers, WhatIsSentToOthersGroupsDoesNotCome,
+//     OfNoGroupThereIsNoInterfaceToChoose
 // 19. WhatTheUrlCanNotHave
 #include <gmock/gmock.h>
 #include <sys/syscall.h>

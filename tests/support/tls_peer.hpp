@@ -56,7 +56,7 @@ class TlsPeer {
   [[nodiscard]] bool change_keys() const {
     return SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_REQUESTED) == 1;
   }
-  // So many changes of keys that want no answer, and then `bytes`, as they have to go over the wire.
+  // So many changes of keys that want no answer, and then `bytes`, as they go over the wire.
   [[nodiscard]] std::string new_keys_before(std::string_view bytes, int count) const {
     return written_by([&] {
       bool all = true;

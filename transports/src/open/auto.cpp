@@ -56,12 +56,12 @@ constexpr std::chrono::milliseconds kJoinSlice{1};
 // A machine that takes connections and says nothing is not asked 20 times a second.
 constexpr std::chrono::seconds kLongestPauseBetween{1};
 
-using Secret = std::array<std::uint32_t, 4>;
+using SharedSecret = std::array<std::uint32_t, 4>;
 
 // Throws what std::random_device does.
-Secret draw_secret() {
+SharedSecret draw_secret() {
   std::random_device random;
-  Secret secret{};
+  SharedSecret secret{};
   std::ranges::generate(secret, [&] { return random(); });
   return secret;
 }
@@ -74,8 +74,8 @@ struct Invitation {
   static constexpr std::uint64_t kMagic = 0x4F54'5541'444E'4F52;  // "RONDAUTO" in memory
 
   std::uint64_t magic = kMagic;
-  Secret name{};
-  Secret token{};
+  SharedSecret name{};
+  SharedSecret token{};
 };
 static_assert(sizeof(Invitation) == 40 && std::is_trivially_copyable_v<Invitation>);
 
@@ -86,7 +86,7 @@ enum class Choice : std::uint8_t {
 };
 constexpr auto kAgreed = std::byte{0x54};
 
-SocketAddress rendezvous(const Secret& name) {
+SocketAddress rendezvous(const SharedSecret& name) {
   std::string text = "rondo-auto-";
   for (const std::uint32_t part : name) {
     for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[part >> shift & 15u];
@@ -231,7 +231,7 @@ class RingHost {
   }
 
   [[nodiscard]] Heard token_of(NativeHandle guest) const noexcept {
-    Secret token{};
+    SharedSecret token{};
     switch (receive_struct(guest, token)) {
       case WireResult::kNotNow: return Heard::kNotYet;
       case WireResult::kDone: return token == token_ ? Heard::kAll : Heard::kGone;
@@ -252,8 +252,8 @@ class RingHost {
   Meeting met_;
   const OpenOptions& options_;
   ListeningSocket listener_;
-  Secret name_{};
-  Secret token_{};
+  SharedSecret name_{};
+  SharedSecret token_{};
   bool invited_ = false;
   std::vector<UntrustedSocket> guests_;  // who have not said the token yet
   std::unique_ptr<GuardedAcceptor> acceptor_;
@@ -329,7 +329,7 @@ class RingGuest {
 
   // Goes where the invitation says; false if there is no way.
   bool approach() {
-    if (invitation_.name == Secret{} || !can_leak()) return false;
+    if (invitation_.name == SharedSecret{} || !can_leak()) return false;
     FdStream made(make_socket(SocketKind::kMessages), FdStream::Direction::kWrite);
     if (!made.is_open()) return false;
     if (connect_to(made.fd(), rendezvous(invitation_.name)) != 0) return false;

@@ -29,7 +29,7 @@ namespace {
 
 using Direction = FdStream::Direction;
 
-struct Opened {
+struct OpenedFifo {
   FdStream stream;
   FileIdentity identity;
 };
@@ -81,7 +81,7 @@ bool still_anothers(NativeHandle fd) noexcept {
 }
 
 // kNotFound: nothing there now, or (for a sender) no receiver yet.
-Result<Opened> open_fifo(const Url& url, Direction direction) {
+Result<OpenedFifo> open_fifo(const Url& url, Direction direction) {
   const bool reading = direction == Direction::kRead;
   UniqueFd opened = open_fifo_end(url.target, direction);
   if (!opened) {
@@ -109,12 +109,12 @@ Result<Opened> open_fifo(const Url& url, Direction direction) {
                                        " already; it takes one at a time"};
   }
   if (!reading && still_anothers(fd)) return Error{ErrorCode::kNotFound, "no receiver yet"};
-  return Opened{std::move(stream), identity_of(status)};
+  return OpenedFifo{std::move(stream), identity_of(status)};
 }
 
 // Makes and opens the FIFO, and tries again for as long as the options say.
-Result<Opened> open_when_there(const Url& url, const OpenOptions& options, Direction direction,
-                               PendingCleanup& cleanup) {
+Result<OpenedFifo> open_when_there(const Url& url, const OpenOptions& options, Direction direction,
+                                   PendingCleanup& cleanup) {
   Retry retry;
   for (;;) {
     auto made = make_if_none(url);
@@ -136,7 +136,7 @@ void say_hello(FdStream& stream) noexcept {
 }
 
 // Waits for a sender. False if the name leads elsewhere by now. Errors: kTimedOut.
-Result<bool> wait_for_sender(const Opened& fifo, const Url& url, const OpenOptions& options) {
+Result<bool> wait_for_sender(const OpenedFifo& fifo, const Url& url, const OpenOptions& options) {
   for (;;) {
     const Deadline slice = earlier(options.wait, Deadline::after(kNameCheckInterval));
     const WaitResult result =

@@ -187,14 +187,16 @@ Result<ListeningSocket> listen_at(const Url& url, const OpenOptions& options, So
     static_cast<void>(remove_name(url.target));  // under its lock
     return system_error(url, call, error);
   };
+  // One that was taken away already is found out as any that is: it leads elsewhere.
   const auto identity = identity_at(url.target);
-  if (!identity) return take_back("lstat", errno);
+  if (!identity && errno != ENOENT) return take_back("lstat", errno);
   give_mode(url.target, url.options.segment.mode);
   if (const int error = start_listening(socket, kind, backlog); error != 0) {
     return take_back("listen", error);
   }
-  name->is(*identity);
-  return ListeningSocket{std::move(made).value(), std::move(name), std::move(path), *identity};
+  const FileIdentity ours = identity.value_or(FileIdentity{});
+  name->is(ours);
+  return ListeningSocket{std::move(made).value(), std::move(name), std::move(path), ours};
 }
 
 void ListeningSocket::close() noexcept {

@@ -186,7 +186,7 @@ Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction
   if (!opened) return std::move(opened).error();
   auto queue = std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url);
   if (auto sound = check_queue(url, *queue); !sound) {
-    // Whether the name leads elsewhere by now can't be told, where the queue could not be looked at.
+    // Whether the name leads elsewhere by now can't be told of a queue that can't be looked at.
     if (opened->made && !queue->any_messages()) static_cast<void>(queue->remove());
     return std::move(sound).error();
   }

@@ -55,8 +55,8 @@ class SecureLayer {
   [[nodiscard]] virtual bool holds_more() const noexcept = 0;
   // Whether something is still to be written that nobody hands in again.
   [[nodiscard]] virtual bool has_unsent() const noexcept = 0;
-  // Whether the last write waits for a read, of which the socket does not tell: something has come in
-  // part that has to be whole before anything is written.
+  // Whether the last write waits for a read, of which the socket does not tell: something has come
+  // in part that has to be whole before anything is written.
   [[nodiscard]] virtual bool wants_reader() const noexcept = 0;
   // Says that this side has sent all; nothing is written after that. Not where a write has not come
   // to its end: then the other side is to see that something is missing. True: there is nothing

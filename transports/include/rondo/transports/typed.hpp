@@ -199,7 +199,7 @@ class TypedSender {
     const auto left = [this] { return receiver_left(); };
     const Status status =
         end_->wait(*waiter_, deadline, ready, corrupt, left, [] { return Status::kPeerGone; });
-    return detail::is_final(status) ? fail(status) : status;
+    return detail::is_last(status) ? fail(status) : status;
   }
   Status fail(Status status) noexcept {
     shut();
@@ -400,7 +400,7 @@ class TypedReceiver {
                                                                     : Status::kEnded;
     };
     const Status status = end_->wait(*waiter_, deadline, ready, corrupt, left, gone);
-    if (!detail::is_final(status)) return status;
+    if (!detail::is_last(status)) return status;
     shut();
     return status_ = status;
   }

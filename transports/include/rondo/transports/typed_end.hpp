@@ -113,7 +113,7 @@ class RONDO_API TypedEnd {
 };
 
 // Whether this status is the last one of a handle.
-[[nodiscard]] constexpr bool is_final(Status status) noexcept {
+[[nodiscard]] constexpr bool is_last(Status status) noexcept {
   return status == Status::kEnded || status == Status::kPeerGone || status == Status::kPeerDied ||
          status == Status::kCorrupt;
 }

@@ -317,7 +317,7 @@ class LatestReader {
     Status status = end_->wait(*waiter_, deadline, ready, [] { return false; });
     // The table is all that tells an end here.
     if (status == Status::kPeerGone) status = Status::kEnded;
-    if (detail::is_final(status)) status_ = status;
+    if (detail::is_last(status)) status_ = status;
     return status;
   }
 
