@@ -289,10 +289,7 @@ class AsioOfTheBereaved : public AsioTest {
  protected:
   AsioOfTheBereaved() : url_(url()) {}
   // What the dead made.
-  ~AsioOfTheBereaved() override {
-    std::error_code ignored;
-    std::filesystem::remove(url_.substr(url_.find(':') + 1), ignored);
-  }
+  ~AsioOfTheBereaved() override { remove_what_the_dead_left(url_); }
 
   std::string url_;
 };

@@ -242,10 +242,7 @@ class AsyncOfTheBereaved : public AsyncTest {
  protected:
   AsyncOfTheBereaved() : url_(url()) {}
   // What the dead made.
-  ~AsyncOfTheBereaved() override {
-    std::error_code ignored;
-    std::filesystem::remove(url_.substr(url_.find(':') + 1), ignored);
-  }
+  ~AsyncOfTheBereaved() override { remove_what_the_dead_left(url_); }
 
   std::string url_;
 };

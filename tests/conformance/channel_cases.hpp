@@ -133,6 +133,14 @@ inline std::string fresh_url(const ChannelCase& channel, const std::string& dire
   return url;
 }
 
+// What one that was killed may have left at the path of `url`.
+inline void remove_what_the_dead_left(const std::string& url) {
+  const std::string path = url.substr(url.find(':') + 1);
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+  std::filesystem::remove(path + ".rondo-lock", ignored);
+}
+
 // The options of a channel that some messages fill, at `capacity` 4KiB; and larger ones.
 inline std::string options_of(const ChannelCase& channel, std::uint64_t capacity) {
   std::string options = channel.slots

@@ -368,10 +368,7 @@ class DescriptorOfTheBereaved : public ChannelTest {
  protected:
   DescriptorOfTheBereaved() : url_(url()) {}
   // What the dead made.
-  ~DescriptorOfTheBereaved() override {
-    std::error_code ignored;
-    std::filesystem::remove(url_.substr(url_.find(':') + 1), ignored);
-  }
+  ~DescriptorOfTheBereaved() override { remove_what_the_dead_left(url_); }
   static bool has_processes() { return GetParam().processes; }
 
   std::string url_;

@@ -313,10 +313,7 @@ class WaitSetOfTheBereaved : public WaitSetTest {
  protected:
   WaitSetOfTheBereaved() : url_(url()) {}
   // What the dead made.
-  ~WaitSetOfTheBereaved() override {
-    std::error_code ignored;
-    std::filesystem::remove(url_.substr(url_.find(':') + 1), ignored);
-  }
+  ~WaitSetOfTheBereaved() override { remove_what_the_dead_left(url_); }
   static bool has_processes() { return GetParam().processes; }
 
   std::string url_;
