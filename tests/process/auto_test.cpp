@@ -23,7 +23,7 @@
 #include <utility>
 
 #include "conformance/channel_fixture.hpp"
-#include "process/stepper.hpp"
+#include "process/each_system_call.hpp"
 #include "support/network.hpp"
 #include "support/raw_socket.hpp"
 #include "support/sanitizers.hpp"
@@ -328,19 +328,6 @@ TEST_F(Auto, OneOfTcpIsToldApart) {
   other.join();
 }
 
-// Lets `work` run in a child to its system call number `moment`, and kills it there. False if it
-// came to its end before.
-bool kill_at(int moment, const std::function<void()>& work) {
-  Stepper victim([&] {
-    Stepper::begin();
-    work();
-    Stepper::end();
-  });
-  bool there = true;
-  for (int i = 0; i <= moment && there; ++i) there = victim.run_to_system_call();
-  return there;
-}
-
 // How many more moments are looked at for each: an address sanitizer makes more of them.
 constexpr int kStride = kAddressSanitizer ? 11 : 3;
 
@@ -356,7 +343,7 @@ TEST_F(Auto, ADeathAtAnySystemCallOfTheReceiver) {
         if (sender->send("word") == Status::kOk && sender->close() == Status::kOk) return 0;
       }
     });
-    there = kill_at(moment, [&] {
+    there = kill_at_system_call(moment, [&] {
       auto receiver = Receiver::open(url_, soon());
       if (receiver) static_cast<void>(receiver->next(Deadline::now()));
     });
@@ -397,7 +384,7 @@ TEST_F(Auto, ADeathAtAnySystemCallOfTheSender) {
         }
       }
     });
-    there = kill_at(moment, [&] {
+    there = kill_at_system_call(moment, [&] {
       auto sender = Sender::open(url_ + "?capacity=4KiB", soon());
       if (!sender) return;
       static_cast<void>(sender->send("word"));

@@ -12,20 +12,30 @@
 
 namespace rondo::testing {
 
-// Lets `work` run in a child to each of its system calls in turn, before and after, kills it there,
-// and has `look` judge what it left. Returns how many moments there were.
+// Lets `work` run in a child to its system call number `moment`, before and after it counted apart,
+// and kills it there; between its calls `meanwhile` keeps the other side going. False if it came to
+// its end before.
+inline bool kill_at_system_call(
+    int moment, const std::function<void()>& work, const std::function<void()>& meanwhile = [] {}) {
+  Stepper victim([&] {
+    Stepper::begin();
+    work();
+    Stepper::end();
+  });
+  bool there = true;
+  for (int i = 0; i <= moment && there; ++i) {
+    there = victim.run_to_system_call();
+    meanwhile();
+  }
+  return there;  // SIGKILL, and waits for it
+}
+
+// The same at each of them in turn; `look` judges what it left. Returns how many moments there were.
 inline int at_each_system_call(const std::function<void()>& work,
                                const std::function<void()>& look) {
   for (int moment = 0;; ++moment) {
     SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
-    Stepper victim([&] {
-      Stepper::begin();
-      work();
-      Stepper::end();
-    });
-    bool there = true;
-    for (int i = 0; i <= moment && there; ++i) there = victim.run_to_system_call();
-    victim.kill();
+    const bool there = kill_at_system_call(moment, work);
     look();
     if (!there || ::testing::Test::HasFatalFailure()) return moment;
   }

@@ -16,7 +16,7 @@
 #include <string>
 
 #include "conformance/channel_fixture.hpp"
-#include "process/stepper.hpp"
+#include "process/each_system_call.hpp"
 #include "support/sanitizers.hpp"
 
 namespace rondo::testing {
@@ -36,23 +36,6 @@ struct Log {
 
 class GuardedAtASystemCall : public Watchdog {
  protected:
-  // Lets `work` run in a child to its system call number `moment`, and kills it there; between its
-  // calls `meanwhile` keeps the other side going. False if it came to its end before.
-  static bool kill_at(int moment, const std::function<void()>& work,
-                      const std::function<void()>& meanwhile) {
-    Stepper victim([&] {
-      Stepper::begin();
-      work();
-      Stepper::end();
-    });
-    bool there = true;
-    for (int i = 0; i <= moment && there; ++i) {
-      there = victim.run_to_system_call();
-      meanwhile();
-    }
-    return there;  // SIGKILL, and waits for it
-  }
-
   ScratchDirectory directory_;
   std::string url_ = "shm+guarded:" + directory_.path() + "/ring";
   Shared<Log> log_;
@@ -88,7 +71,7 @@ TEST_F(GuardedAtASystemCall, TheOnlyReceiverFromConnectingToLeaving) {
     SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
     send();
     send();
-    there = kill_at(
+    there = kill_at_system_call(
         moment,
         [&] {
           auto receiver = Receiver::open(url_ + "?ack=eager", {.wait = soon()});
@@ -119,7 +102,7 @@ TEST_F(GuardedAtASystemCall, OneOfSeveralReceiversFromConnectingToLeaving) {
   int moment = 0;
   for (bool there = true; there; moment += stride) {
     SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
-    there = kill_at(
+    there = kill_at_system_call(
         moment,
         [&] {
           auto receiver = Receiver::open(url_ + "?from=newest", {.wait = soon()});
@@ -180,7 +163,7 @@ TEST_F(GuardedAtASystemCall, ASenderFromMakingTheRingToClosing) {
   for (bool there = true; there; moment += stride) {
     SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
     log_->sent = 0;
-    there = kill_at(
+    there = kill_at_system_call(
         moment,
         [&] {
           auto sender = Sender::open(url_ + "?capacity=4KiB");
