@@ -49,12 +49,9 @@ constexpr std::chrono::seconds kJoinTimeout{2};
 constexpr std::size_t kMaxGuests = 8;
 // The same of those with whom it is to be settled which of the two it is.
 constexpr std::size_t kMaxSides = 8;
-constexpr int kAutoBacklog = 16;
 constexpr std::size_t kGuestBacklog = 64;
 // Between two looks at sockets that are not waited for: those of guests, and of a ring's acceptor.
 constexpr std::chrono::milliseconds kJoinSlice{1};
-// A machine that takes connections and says nothing is not asked 20 times a second.
-constexpr std::chrono::seconds kLongestPauseBetween{1};
 
 using SharedSecret = std::array<std::uint32_t, 4>;
 
@@ -376,13 +373,13 @@ struct Settling {
 };
 
 std::string words_for(const Url& url, Hello ours) {
-  return (ours == Hello::kSends ? "a receiver for " : "a sender for ") + url.name();
+  return std::string(other_side_of(ours)) + " for " + url.name();
 }
 
 // Connects to one after the other, until it is settled with one of them.
 template <class Side, class Parts>
 Result<Parts> connect_auto(const Url& url, const OpenOptions& options, Hello ours) {
-  Retry retry(kLongestPauseBetween);
+  Retry retry(kLongestPauseOfTcp);
   for (;;) {
     auto met = connect_to_peer(url, options, ours);
     if (!met) return std::move(met).error();
@@ -410,8 +407,7 @@ Result<Parts> connect_auto(const Url& url, const OpenOptions& options, Hello our
 // Listens, until it is settled with one of those that have come.
 template <class Side, class Parts>
 Result<Parts> await_auto(const Url& url, const OpenOptions& options, Hello ours) {
-  auto opened = Reception::open(url, options, {}, kAutoBacklog,
-                                ours == Hello::kSends ? "a sender" : "a receiver");
+  auto opened = Reception::open(url, options, {}, kMeetingBacklog, this_side_of(ours));
   if (!opened) return std::move(opened).error();
   OpenDoor door{std::move(opened).value()};
   const Url found = door.reception->url();

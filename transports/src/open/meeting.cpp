@@ -26,25 +26,12 @@ namespace {
 
 using Direction = ByteStream::Direction;
 
-constexpr int kMeetingBacklog = 16;
-// A machine that comes back is not asked by all its peers 20 times a second.
-constexpr std::chrono::seconds kLongestPauseOfTcp{1};
 // How long one of several addresses is given to answer before the next one is tried: twice as long
 // in each round.
 constexpr std::chrono::seconds kAnswerOfOne{1};
 constexpr std::chrono::seconds kLongestAnswerOfOne{64};
 // Where one thread opens both ends, and the one that listens tells when there is something to do.
 constexpr std::chrono::milliseconds kOtherEndInterval{1};
-
-std::string_view other_side_of(Hello ours) noexcept {
-  if (ours == Hello::kSends) return "a receiver";
-  if (ours == Hello::kReceives) return "a sender";
-  return "a listener";
-}
-
-std::string_view this_side_of(Hello ours) noexcept {
-  return ours == Hello::kSends ? "a sender" : "a receiver";
-}
 
 // A connection on which we have said who we are.
 struct Call {
@@ -211,6 +198,16 @@ Result<Meeting> meet_peer(const Url& url, const OpenOptions& options, Hello ours
 }
 
 }  // namespace
+
+std::string_view other_side_of(Hello ours) noexcept {
+  if (ours == Hello::kSends) return "a receiver";
+  if (ours == Hello::kReceives) return "a sender";
+  return "a listener";
+}
+
+std::string_view this_side_of(Hello ours) noexcept {
+  return ours == Hello::kSends ? "a sender" : "a receiver";
+}
 
 Result<bool> judge(const Url& url, Answer answer, Hello ours) {
   switch (answer) {

@@ -2,7 +2,9 @@
 // and each waits for the other until its deadline. Of unix:, unix-seqpacket: and tcp:.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <string_view>
 
 #include "endpoint/backend.hpp"
 #include "open/handshake.hpp"
@@ -16,6 +18,14 @@
 #include "stream/socket_stream.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
+
+inline constexpr int kMeetingBacklog = 16;
+// A machine that comes back is not asked by all its peers 20 times a second.
+inline constexpr std::chrono::seconds kLongestPauseOfTcp{1};
+
+// For messages: "a receiver" for one that sends; and "a sender" for the same one.
+[[nodiscard]] std::string_view other_side_of(Hello ours) noexcept;
+[[nodiscard]] std::string_view this_side_of(Hello ours) noexcept;
 
 struct Meeting {
   UniqueFd socket;
