@@ -30,7 +30,7 @@ inline bool kill_at_system_call(
   return there;  // SIGKILL, and waits for it
 }
 
-// The same at each of them in turn; `look` judges what it left. Returns how many moments there were.
+// The same at each of them in turn; `look` judges what it left. Returns how many there were.
 inline int at_each_system_call(const std::function<void()>& work,
                                const std::function<void()>& look) {
   for (int moment = 0;; ++moment) {
