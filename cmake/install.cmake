@@ -19,14 +19,14 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/rondo-config-version.cmak
 install(FILES ${PROJECT_BINARY_DIR}/rondo-config.cmake
   ${PROJECT_BINARY_DIR}/rondo-config-version.cmake DESTINATION ${package_dir})
 
-# All for a static link, the order included; shared libraries need no more, and mind nothing.
+# All for a static link, the order included; shared libraries bring along what they need.
 list(REMOVE_ITEM targets rondo_rondo)
 list(REVERSE targets)
 list(TRANSFORM targets PREPEND "-l" OUTPUT_VARIABLE RONDO_PC_LIBS)
-if(RONDO_MIMALLOC)
+if(RONDO_MIMALLOC AND NOT BUILD_SHARED_LIBS)
   list(APPEND RONDO_PC_LIBS -lmimalloc)
 endif()
-if(RONDO_HAVE_TLS)
+if(RONDO_HAVE_TLS AND NOT BUILD_SHARED_LIBS)
   list(APPEND RONDO_PC_LIBS -lssl -lcrypto)
 endif()
 list(JOIN RONDO_PC_LIBS " " RONDO_PC_LIBS)

@@ -35,7 +35,14 @@ defaults() {
   grep -q -- '-O3 .*-fPIC .*/core/src/' "$commands"
   if grep -q -- '-Werror\|/tests/' "$commands"; then exit 1; fi
 
-  configure "$sources" -DCMAKE_BUILD_TYPE=Debug  # what was asked for stays
+  # tls: that is asked for is not left out in silence.
+  if configure "$sources" -DRONDO_TLS=ON -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON \
+    2>"$work/said"; then
+    echo "RONDO_TLS=ON was built without" && exit 1
+  fi
+  grep -q "RONDO_TLS=ON, but OpenSSL 3" "$work/said" || { cat "$work/said" && exit 1; }
+
+  configure "$sources" -DCMAKE_BUILD_TYPE=Debug -DRONDO_TLS=AUTO  # what was asked for stays
   [[ $(cached CMAKE_BUILD_TYPE) == Debug ]]
 }
 
@@ -73,11 +80,13 @@ exports() {
   [[ $(grep -c "^T $ours" "$work/exported") -gt 100 ]]
 }
 
-# A project within another one: it brings its libraries, and changes nothing.
+# A project within another one: it brings its libraries, and changes nothing. Without tls:, as the
+# other cases have it: all else is there, and links.
 embedded() {
-  configure "$here/embedding" -DRONDO_SOURCES="$sources" "${as_one[@]}"
+  configure "$here/embedding" -DRONDO_SOURCES="$sources" -DRONDO_TLS=OFF "${as_one[@]}"
   "$cmake" --build "$work/build" -- --quiet
   "$work/build/embedding"
+  "$work/build/without_tls"
   "$cmake" --install "$work/build" --prefix "$work/installed" >/dev/null
   [[ -z $(find "$work/installed" -type f 2>/dev/null) ]]
 }
