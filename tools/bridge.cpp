@@ -31,7 +31,7 @@ class End {
   End(const TransferOptions& options, std::string_view awaited)
       : options_(options), patience_(options, awaited) {}
 
-  // Says why if it can't be opened; returns the exit code.
+  // Says why if it can't be opened; returns the exit code, kSuccess also after a stop.
   int open() {
     handle_.reset();
     auto opened = open_patiently<Handle>(options_.url, wishes(), patience_);
@@ -41,7 +41,7 @@ class End {
     return kSuccess;
   }
 
-  // Not where the last open() failed.
+  // Not where the last open() failed, or was stopped.
   [[nodiscard]] bool is_open() const noexcept { return handle_.has_value(); }
   [[nodiscard]] Handle& operator*() noexcept { return *handle_; }
   [[nodiscard]] Handle* operator->() noexcept { return &*handle_; }
@@ -77,7 +77,7 @@ class Bridge {
 
   int run() {
     int code = open_to();
-    if (code == kSuccess) code = from_.open();
+    if (code == kSuccess && opened_) code = from_.open();
     if (code == kSuccess) code = pump();
     progress_.reset();
     if (!opened_) return code;
@@ -94,7 +94,7 @@ class Bridge {
   int open_to() {
     opened_ = false;
     int code = to_.open();
-    if (code != kSuccess) return code;
+    if (code != kSuccess || !to_.is_open()) return code;
     opened_ = true;
     const ChannelInfo info = to_->info();
     to_is_stream_ = info.as<StreamInfo>() != nullptr || info.as<DatagramsInfo>() != nullptr;
@@ -201,7 +201,9 @@ class Bridge {
         return kSuccess;
       }
       code = restart_to(status);
+      if (!opened_) break;
     }
+    stopped_ = code == kSuccess;  // while another one was waited for
     return code;
   }
 

@@ -388,8 +388,8 @@ int run_call(const TransferOptions& options) {
   stop_signal::install();
   const Patience patience(options, "the service");
   auto caller = open_side<Caller>(options, patience);
-  if (!caller) return report_open_error(caller.error(), patience);
-  const int code = Asker(*caller, options).run();
+  const int code =
+      caller ? Asker(*caller, options).run() : report_open_error(caller.error(), patience);
   if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
   return code;
 }
@@ -401,6 +401,7 @@ int run_serve(const ServeOptions& options) {
   std::chrono::milliseconds pause = kShortestPause;
   while (!stop_signal::requested()) {
     auto service = open_side<Service>(options.transfer, patience);
+    if (!service && stop_signal::requested()) break;
     if (!service) return report_open_error(service.error(), patience);
     const Status status = Server(*service, options.command).run();
     if (status == Status::kInterrupted) break;

@@ -25,7 +25,7 @@ void say_memory_notes(const SegmentReport& memory) {
 }
 
 int report_open_error(const Error& error, const Patience& patience) {
-  if (stop_signal::requested()) stop_signal::die_of(stop_signal::number());
+  if (stop_signal::requested()) return kSuccess;
   if (error.code == ErrorCode::kTimedOut) {
     say_error("{}", patience.complaint());
   } else {

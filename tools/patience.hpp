@@ -64,7 +64,8 @@ Result<Handle> open_patiently(const std::string& url, const OpenOptions& wishes,
   return handle;
 }
 
-// Says why a channel can't be opened; returns the exit code.
+// Says why a channel can't be opened; returns the exit code. After a stop, which is why, that is
+// kSuccess: who has another end open ends that in order first, and then the process dies of it.
 int report_open_error(const Error& error, const Patience& patience);
 
 // What both commands ask of the library.

@@ -253,6 +253,33 @@ class Bridges(ProgramTest):
         self.assertEqual(self.finish(receiver)[0], OK)
         self.assertEqual(bridge.wait(), -signal.SIGTERM)
 
+    def test_a_signal_while_an_end_is_opened_anew_ends_the_other_one_in_order(self):
+        path = self.path("in")
+        bridge, heard = self.start_heard("bridge", "--restart", f"unix:{path}", self.to)
+        sender = self.start("send", f"unix:{path}")
+        receiver = self.start("recv", self.to)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        sender.kill()
+        until(lambda: "waiting for another sender" in heard(), "its loss")
+        bridge.send_signal(signal.SIGTERM)
+        self.assertEqual(self.finish(receiver)[0], OK)
+        self.assertEqual(bridge.wait(), -signal.SIGTERM)
+
+        path = self.path("out")
+        bridge, heard = self.start_heard("bridge", "--restart", self.url, f"unix:{path}")
+        receiver = self.start("recv", f"unix:{path}")
+        sender = self.start("send", "--keep", self.url)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        receiver.kill()
+        self.assertEqual(self.finish(sender, b"two\nthree\n")[0], OK)
+        until(lambda: "waiting for another one" in heard(), "its loss")
+        bridge.send_signal(signal.SIGTERM)
+        self.assertEqual(bridge.wait(), -signal.SIGTERM)
+        code, got, _ = self.run_rondo("recv", "--idle", "1", self.url)
+        self.assertEqual((code, got[-10:]), (OK, b"two\nthree\n"))
+
     def test_count_and_wait(self):
         code, _, said = self.run_rondo("bridge", "--wait", "0.1", self.url, self.to)
         self.assertEqual(code, TIMED_OUT, said)

@@ -9,17 +9,6 @@ LOST = "has lost its name"
 
 
 class LostName(ProgramTest):
-    def start_heard(self, *arguments):
-        """Starts rondo, and returns it with a function that tells what it has said so far."""
-        path = self.path(f"said-{len(self.processes)}")
-        with open(path, "wb") as said:
-            process = self.start(*arguments, stderr=said)
-
-        def heard():
-            with open(path, encoding="utf-8") as text:
-                return text.read()
-        return process, heard
-
     def take_name_away(self, url):
         code, _, said = self.run_rondo("rm", "--force", url)
         self.assertEqual(code, OK, said)

@@ -107,6 +107,17 @@ class ProgramTest(unittest.TestCase):
         """Starts rondo with pipes for all three standard streams, unless told otherwise."""
         return self.start_program(RONDO, *arguments, **options)
 
+    def start_heard(self, *arguments):
+        """Starts rondo, and returns it with a function that tells what it has said so far."""
+        path = self.path(f"said-{len(self.processes)}")
+        with open(path, "wb") as said:
+            process = self.start(*arguments, stderr=said)
+
+        def heard():
+            with open(path, encoding="utf-8") as text:
+                return text.read()
+        return process, heard
+
     def start_program(self, *arguments, **options):
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, subprocess.PIPE)
