@@ -514,7 +514,7 @@ TEST_F(Typed, WhatWasTrueOnceIsNotAskedAgain) {
   auto ring = opened(detail::join_typed<Trade>(name_, options, Role::kConsumer)).ring;
   const auto parts = ring.parts();
   Waiter waiter(parts.consumer->message_waiter, parts.producer->message_notifier);
-  detail::TypedEnd end(std::move(ring), spsc_ring<Trade>::kProducerSlot, 1, options);
+  detail::TypedEnd end(std::move(ring), spsc_ring<Trade>::kProducerSlot, 1, 0, options);
   for (const Deadline deadline : {Deadline::now(), soon()}) {
     int looks = 0;
     bool left = false;
@@ -685,8 +685,8 @@ TEST_F(Typed, APeerThatDiedWhileTheHandleWasMadeCounts) {
     return 1;
   });
   EXPECT_EQ(child.join(), -SIGKILL);
-  detail::TypedEnd end(std::move(place.ring), spsc_ring<Trade>::kProducerSlot, 1, options);
-  end.count_from(place.peers_before);
+  detail::TypedEnd end(std::move(place.ring), spsc_ring<Trade>::kProducerSlot, 1, place.gone_before,
+                       options);
   EXPECT_EQ(end.lost([] { return false; }), Status::kPeerDied);
   end.leave([](bool last) { return last; });
 }

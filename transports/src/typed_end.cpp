@@ -46,12 +46,11 @@ Result<void> open_again(std::chrono::nanoseconds timeout,
 }
 
 TypedEnd::TypedEnd(AttachmentBase attachment, std::uint32_t peer_slot, std::uint32_t peers,
-                   const TypedOptions& options)
+                   std::uint32_t gone_before, const TypedOptions& options)
     : attachment_(std::move(attachment)),
       peer_slot_(peer_slot),
       peers_(peers),
-      before_(attachment_.participants().generation(peer_slot)),
-      came_(peer() == Presence::kPresent),
+      gone_before_(gone_before),
       keep_(options.keep),
       strategy_(options.wait, options.stop) {}
 
@@ -66,13 +65,20 @@ Presence TypedEnd::peer_at(std::uint32_t index) const noexcept {
 Status TypedEnd::lost(const PeerLeft& left) noexcept {
   if (damaged()) return Status::kCorrupt;
   const Participants& participants = attachment_.participants();
-  const auto joins = [&] { return participants.generation(peer_slot_); };
-  const Absence absence = probe_absence([this] { return peer(); }, joins, left);
-  // The table's words, which a peer could have scribbled over, only tell one peer from another,
-  // where the kernel has said that it is absent.
-  came_ = came_ || joins() != before_;
+  // Both words are those that the probe saw, of the one who is absent: by now there may be another.
+  // A peer could have scribbled over them, but they only tell one peer from another, where the
+  // kernel has said that it is absent.
+  std::uint32_t seen = 0;
+  bool gave_up = false;
+  const auto joins = [&] { return seen = participants.generation(peer_slot_); };
+  const auto has_left = [&] {
+    gave_up = participants.says_left(peer_slot_);
+    return left();
+  };
+  const Absence absence = probe_absence([this] { return peer(); }, joins, has_left);
+  came_ = came_ || seen != gone_before_;
   if (absence != Absence::kDied || !came_) return Status::kOk;
-  return participants.says_left(peer_slot_) ? Status::kPeerGone : Status::kPeerDied;
+  return gave_up ? Status::kPeerGone : Status::kPeerDied;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -163,9 +163,9 @@ class TypedSender {
         notifier_(place.ring.parts().consumer->message_waiter,
                   place.ring.parts().producer->message_notifier),
         parts_(place.ring.parts()),
-        end_(std::in_place, std::move(place.ring), Ring::kConsumerSlot, 1u, options),
+        end_(std::in_place, std::move(place.ring), Ring::kConsumerSlot, 1u, place.gone_before,
+             options),
         waiter_(std::in_place, parts_.producer->space_waiter, parts_.consumer->space_notifier) {
-    end_->count_from(place.peers_before);
     // A receiver may be asleep, waiting for a sender.
     static_cast<void>(notifier_.ring());
   }
@@ -369,9 +369,9 @@ class TypedReceiver {
         notifier_(place.ring.parts().producer->space_waiter,
                   place.ring.parts().consumer->space_notifier),
         parts_(place.ring.parts()),
-        end_(std::in_place, std::move(place.ring), Ring::kProducerSlot, 1u, options),
+        end_(std::in_place, std::move(place.ring), Ring::kProducerSlot, 1u, place.gone_before,
+             options),
         waiter_(std::in_place, parts_.consumer->message_waiter, parts_.producer->message_notifier) {
-    end_->count_from(place.peers_before);
     if (anything_unread(parts_)) end_->count_on_predecessor();
     // A sender may be asleep, waiting for a receiver.
     static_cast<void>(notifier_.ring());

@@ -33,9 +33,10 @@ namespace rondo::inline RONDO_ABI::detail {
 // One side's place, once it is taken. Not thread-safe.
 class RONDO_API TypedEnd {
  public:
-  // The peers: the slots from `peer_slot` on.
+  // The peers: the slots from `peer_slot` on. What becomes of the first one's owners is told, but
+  // for those who had gone when we took our place: `gone_before`, as generation() counts.
   TypedEnd(AttachmentBase attachment, std::uint32_t peer_slot, std::uint32_t peers,
-           const TypedOptions& options);
+           std::uint32_t gone_before, const TypedOptions& options);
 
   [[nodiscard]] bool forked() const noexcept { return attachment_.forked(); }
   [[nodiscard]] bool damaged() const noexcept { return attachment_.damaged(); }
@@ -44,9 +45,7 @@ class RONDO_API TypedEnd {
   [[nodiscard]] Presence peer() const noexcept;
   // The `index`th peer's place.
   [[nodiscard]] Presence peer_at(std::uint32_t index) const noexcept;
-  // Peers that came after the first `peers_before` count, also those that have died since.
-  void count_from(std::uint32_t peers_before) noexcept { before_ = peers_before; }
-  // A peer that was there before us counts, too: it has left something.
+  // The last one of those who had gone counts, too: it has left something.
   void count_on_predecessor() noexcept { came_ = true; }
 
   // kOk; or kCorrupt when memory was taken away; and, of a peer that is absent and was there at any
@@ -105,8 +104,8 @@ class RONDO_API TypedEnd {
   AttachmentBase attachment_;
   std::uint32_t peer_slot_;
   std::uint32_t peers_;
-  std::uint32_t before_;  // how often the peer's place had been taken when we came
-  bool came_;             // a peer that counts has been there
+  std::uint32_t gone_before_;
+  bool came_ = false;  // a peer that counts has been there
   bool keep_;
   WaitStrategy strategy_;
   ProbePacer pacer_;

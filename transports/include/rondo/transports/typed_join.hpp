@@ -36,7 +36,7 @@ template <class T>
 template <class T>
 struct TypedPlace {
   Attachment<spsc_ring<T>> ring;
-  std::uint32_t peers_before;  // how often the peer's place had been taken when we took ours
+  std::uint32_t gone_before;  // owners of the peer's place who had gone when we took ours
 };
 
 // Joins the ring at a name, or makes it. Errors: those of spsc_ring<T>::open_producer().
@@ -61,7 +61,7 @@ template <class T>
   const bool sends = role == Role::kProducer;
   std::optional<TypedPlace<T>> opened;
   bool other_stream = false;
-  std::uint32_t peers_before = 0;
+  std::uint32_t gone_before = 0;
   const auto take = [&](RingSegment found) -> Result<void> {
     other_stream = false;
     auto ring = Attachment<Ring>::to(std::move(found), text);
@@ -76,7 +76,7 @@ template <class T>
       BellWaiter& sender = ring->parts().producer->space_waiter;
       const std::uint32_t peer = sends ? Ring::kConsumerSlot : Ring::kProducerSlot;
       const bool alone = all.presence(peer, 1) == Presence::kAbsent;
-      peers_before = all.generation(peer);
+      gone_before = all.generation(peer) - (alone ? 0 : 1);
       const bool told = !anything_unread(ring->parts()) && all.says_left(slot);
       other_stream = !alone && says_gone(sender) && (sends || told);
       if (other_stream) return false;
@@ -98,7 +98,7 @@ template <class T>
                        "; close it, or wait longer"};
     }
     if (!joined) return joined.error();
-    opened.emplace(TypedPlace<T>{std::move(ring).value(), peers_before});
+    opened.emplace(TypedPlace<T>{std::move(ring).value(), gone_before});
     return {};
   };
   auto done = open_again(

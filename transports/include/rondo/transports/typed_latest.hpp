@@ -156,7 +156,7 @@ class LatestWriter : private latest<T>::Writer {
   LatestWriter(Attachment<Cell> cell, const TypedOptions& options)
       : Base(cell.parts()),
         bell_(cell.parts().writer->change_notifier),
-        end_(std::in_place, std::move(cell), Cell::kFirstWaiterSlot, parts().waiter_count,
+        end_(std::in_place, std::move(cell), Cell::kFirstWaiterSlot, parts().waiter_count, 0u,
              options) {
     ring();
   }
@@ -304,11 +304,10 @@ class LatestReader {
         parts_(cell.parts()),
         place_(cell.slot() - Cell::kFirstWaiterSlot),
         waiter_(std::in_place, cell.parts().waiter(place_), cell.parts().writer->change_notifier) {
-    const bool had_writer = cell.participants().generation(Cell::kWriterSlot) != 0;
     // relaxed: our heavy fence before a sleep orders our bit before our last look.
     cell.parts().writer->awaiting.fetch_or(std::uint64_t{1} << place_, std::memory_order_relaxed);
-    end_.emplace(std::move(cell), Cell::kWriterSlot, 1u, options);
-    if (had_writer) end_->count_on_predecessor();
+    // Every writer that the cell ever had: who stored the newest value counts.
+    end_.emplace(std::move(cell), Cell::kWriterSlot, 1u, 0u, options);
   }
 
   template <class Ready>
