@@ -10,11 +10,13 @@
 //  8. AKilledReceiverIsMissed
 //  9. OneThatHasGivenUpIsNoSender
 // 10. ANameThatIsTakenAwayIsMadeAgain
-// 11. ARawDatagramThatIsTooLargeIsPassedOver
+// 11. ARawDatagramThatIsTooLargeIsPassedOver, ARawSenderSendsToNoStranger
 // 12. AStrangerAtTheSendersNameKeepsNoReceiverAway, OfAStrangerAtItsNameTheErrorTells,
 //     AStrangerAtTheNameOfAnotherListenerIsNoSender
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -25,6 +27,7 @@
 #include "conformance/channel_fixture.hpp"
 #include "rondo/core/record_layout.hpp"
 #include "support/raw_socket.hpp"
+#include "support/system_call_filter.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -230,6 +233,39 @@ TEST_F(DatagramMeeting, ARawDatagramThatIsTooLargeIsPassedOver) {
   ASSERT_TRUE(say(fd, large));
   ASSERT_TRUE(say(fd, "behind"));
   EXPECT_EQ(receive(*receiver), "behind");
+}
+
+TEST_F(DatagramMeeting, ARawSenderSendsToNoStranger) {
+  if (getuid() != 0) GTEST_SKIP() << "only root can be somebody else";
+  const std::string url = url_ + "?framing=raw";
+  const auto error_of_sender = [&](const std::string& to) {
+    const auto sender = Sender::open(to, {.wait = Deadline::after(milliseconds(50))});
+    return sender ? ErrorCode::kBusy : sender.error().code;
+  };
+  {
+    const auto receiver = Receiver::open(url);
+    ASSERT_TRUE(receiver) << receiver.error().message;
+    EXPECT_TRUE(Sender::open(url));
+    ASSERT_EQ(chown(path_.c_str(), 65534, 65534), 0);
+    EXPECT_EQ(error_of_sender(url), ErrorCode::kForeignOwner);
+    EXPECT_TRUE(Sender::open(url + "&mode=0660"));
+    // Nor by a link of ours.
+    const std::string link = path_ + ".link";
+    ASSERT_EQ(symlink(path_.c_str(), link.c_str()), 0);
+    EXPECT_EQ(error_of_sender("unix-dgram:" + link + "?framing=raw"), ErrorCode::kForeignOwner);
+    EXPECT_EQ(unlink(link.c_str()), 0);
+  }
+  // He took it away as soon as somebody was connected to it, so that there is no owner to look at.
+  const auto receiver = Receiver::open(url);
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  constexpr int kNoFilter = 77;
+  Child child([&] {
+    if (!forbid_system_call(SYS_newfstatat, ENOENT)) return kNoFilter;
+    return error_of_sender(url) == ErrorCode::kTimedOut ? 0 : 1;
+  });
+  const int result = child.join();
+  if (result == kNoFilter) GTEST_SKIP() << "no seccomp here";
+  EXPECT_EQ(result, 0);
 }
 
 // Stands at the receiver's name until a sender has said hello, and has another user connect to that

@@ -79,15 +79,39 @@ Result<void> check_unasked(const Url& url) {
   return {};
 }
 
-// Of a sender, whose system has told nothing of the process at the other end.
-Result<void> check_owner_of_name(const Url& url) {
+// Whether what stands at the name, and a link on the way there, belong to one who may be at the
+// other end; and what it is. For a sender, whose system tells nothing of the process there. Errors:
+// kForeignOwner, kNotFound.
+Result<FileStatus> check_owner_of_name(const Url& url) {
+  FileStatus link;
   FileStatus status;
-  if (has_handshake(url) || is_abstract(url) || url.options.segment.mode.shared() ||
-      link_status_of(url.target, status) != 0 || is_own_user(status.owner) || status.owner == 0) {
-    return {};
+  if (link_status_of(url.target, link) != 0 || status_of(url.target, status) != 0) {
+    return Error{ErrorCode::kNotFound, url.name() + " is not there"};
   }
-  return Error{ErrorCode::kForeignOwner, url.name() + " belongs to " + describe_user(status.owner) +
-                                             "; mode=0660 or so allows that"};
+  for (const std::uint32_t owner : {link.owner, status.owner}) {
+    if (is_own_user(owner) || owner == 0) continue;
+    return Error{ErrorCode::kForeignOwner, url.name() + " belongs to " + describe_user(owner) +
+                                               "; mode=0660 or so allows that"};
+  }
+  return status;
+}
+
+// For framing=raw. Errors: those of connect_by_url(), kForeignOwner.
+Result<UniqueFd> connect_unasked(const Url& url, const OpenOptions& options) {
+  AddressTurn turn;
+  if (is_abstract(url) || url.options.segment.mode.shared()) {
+    return connect_by_url(url, options, turn);
+  }
+  // Before and after: a stranger who takes his own name away as soon as one is connected to it can't
+  // take away the one that is there before.
+  const auto before = check_owner_of_name(url);
+  if (!before) return before.error();
+  auto socket = connect_by_url(url, options, turn);
+  if (!socket) return socket;
+  const auto after = check_owner_of_name(url);
+  if (!after) return after.error();
+  if (after->device == before->device && after->inode == before->inode) return socket;
+  return Error{ErrorCode::kNotFound, url.name() + " is another one by now"};
 }
 
 // An end over sockets that have met.
@@ -194,10 +218,8 @@ Result<bool> DatagramCaller::answered() {
 Result<SenderParts> open_raw_sender(const Url& url, const OpenOptions& options) {
   Retry retry;
   for (;;) {
-    AddressTurn turn;
-    auto socket = connect_by_url(url, options, turn);
+    auto socket = connect_unasked(url, options);
     if (socket) {
-      if (auto owned = check_owner_of_name(url); !owned) return std::move(owned).error();
       auto packets = datagrams_over(url, FdStream(std::move(*socket), Direction::kWrite), {});
       if (!packets) return std::move(packets).error();
       return make_packet_sender(std::move(packets).value(), {}, url, options);
