@@ -112,7 +112,10 @@ class Source {
       const ssize_t size = recv(wire_.far.get(), room.data(), room.size(), 0);
       if (size < 0) break;
       net.emplace_back(room.begin(), room.begin() + size);
-      RONDO_FUZZ_CHECK(header_of(net.back()).number == gone_++);
+      const DatagramHeader header = header_of(net.back());
+      // One that has no messages says hello again before its end.
+      if (header.mark == Mark::kHello && gone_ > 0 && messages_ == 0) continue;
+      RONDO_FUZZ_CHECK(header.number == gone_++);
     }
     ChannelInfo info;
     port_->describe(info);

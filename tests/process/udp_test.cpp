@@ -9,7 +9,7 @@
 //  6. ASuccessorIsFollowed
 //  7. ARestartedReceiverGoesOnInTheMiddle
 //  8. NobodyThereIsNoError, NorIsWhatTheWayRefuses
-//  9. TheEndIsSaidMoreThanOnce, AnEchoOfAnEndIsNone
+//  9. TheEndIsSaidMoreThanOnce, AnEchoOfAnEndIsNone, ALostHelloHidesNoStreamWithoutMessages
 // 10. ASilentSenderIsTakenForDead, AlsoWhileStrangersGoOn
 // 11. ABatchGoesInFewDatagrams
 // 12. TheLargestMessageFitsAndALargerOneIsRefused
@@ -169,6 +169,7 @@ TEST_F(Udp, WhatIsDroppedAloneLeavesNothingBehind) {
     Sender other = open_sender(relay_.url());
     static_cast<void>(relay_.next());
     EXPECT_EQ(other.close(), Status::kOk);
+    static_cast<void>(relay_.next());  // the hello again
     stale = relay_.next();
     static_cast<void>(relay_.next());
     static_cast<void>(relay_.next());
@@ -297,6 +298,9 @@ TEST_F(Udp, NorIsWhatTheWayRefuses) {
 TEST_F(Udp, TheEndIsSaidMoreThanOnce) {
   Sender sender = open_sender(relay_.url());
   relay_.pass_on_next();
+  send(sender, "text");
+  relay_.pass_on_next();
+  EXPECT_EQ(receive(receiver_), "text");
   EXPECT_EQ(sender.close(), Status::kOk);
   static_cast<void>(relay_.next());
   relay_.pass_on_next();
@@ -309,7 +313,7 @@ TEST_F(Udp, AnEchoOfAnEndIsNone) {
     relay_.pass_on_next();
     EXPECT_EQ(sender.close(), Status::kOk);
   }
-  relay_.pass_on_next();
+  relay_.pass_on_next(2);
   EXPECT_EQ(receive(receiver_), kEndOfStreamText);
   Receiver next = open_receiver();
   const Relay echo(next.info().name);
@@ -318,6 +322,17 @@ TEST_F(Udp, AnEchoOfAnEndIsNone) {
   send(sender, "of the next");
   EXPECT_EQ(receive(next), "of the next");
   EXPECT_EQ(datagrams(next.info()).stale, 1u);
+}
+
+TEST_F(Udp, ALostHelloHidesNoStreamWithoutMessages) {
+  Sender sender = open_sender(relay_.url());
+  static_cast<void>(relay_.next());
+  EXPECT_EQ(sender.close(), Status::kOk);
+  relay_.pass_on_next(2);
+  EXPECT_EQ(receive(receiver_), kEndOfStreamText);
+  // What is said once more than it has to be is no second stream.
+  relay_.pass_on_next(2);
+  EXPECT_EQ(datagrams(receiver_.info()).sessions, 1u);
 }
 
 TEST_F(Udp, ASilentSenderIsTakenForDead) {

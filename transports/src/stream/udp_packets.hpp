@@ -50,20 +50,23 @@ class UdpOutgoing final : public PacketPort {
   void describe(ChannelInfo& info) const override;
   // Says the end a few times more, for a few milliseconds.
   void close() noexcept override;
-  // So that a receiver knows of a stream without messages.
+  // So that a receiver knows of a sender that has nothing to send yet. One that never had says it
+  // again before its end: what has lost it once would keep the receiver waiting.
   void say_hello() noexcept;
 
  private:
   void fit_path() noexcept;
   // Datagrams that went, or are given up; -1: not now, or the error in errno.
   [[nodiscard]] int send_some(std::span<const Packet> packets) noexcept;
+  void say_again(const DatagramHeader& header, std::uint64_t mark) noexcept;
 
   FdStream socket_;
   std::optional<DatagramNumbers> numbers_;
   std::size_t pack_bytes_ = kPackBytes;
   DatagramsInfo counts_;
   std::array<DatagramHeader, kMaxPackets> headers_;
-  // The end, once it was said.
+  // Those that were said.
+  std::optional<DatagramHeader> hello_;
   std::optional<DatagramHeader> end_;
   std::uint64_t end_mark_ = 0;
 };

@@ -27,6 +27,7 @@ constexpr std::size_t kUsualPath = 1280;
 constexpr std::size_t kMostDropped = 4096;
 // The pauses before the end is said again: what has lost it once, a full buffer, takes time.
 constexpr std::array kBeforeEachEnd{std::chrono::milliseconds(1), std::chrono::milliseconds(4)};
+constexpr std::uint64_t kHelloMark = record_header::make(RecordKind::kPadding, 0, 0);
 
 std::size_t path_limit_of(NativeHandle socket) noexcept {
   int bytes = 0;
@@ -117,6 +118,11 @@ int UdpOutgoing::send_some(std::span<const Packet> packets) noexcept {
 Moved UdpOutgoing::send(std::span<const Packet> packets) noexcept {
   const std::size_t count = std::min(packets.size(), kMaxPackets);
   for (std::size_t i = 0; numbers_ && i < count; ++i) headers_[i] = numbers_->next(packets[i]);
+  if (hello_ && headers_[0].mark == DatagramHeader::Mark::kEnd && headers_[0].first == 0) {
+    const DatagramHeader end = headers_[0];
+    say_again(*hello_, kHelloMark);
+    headers_[0] = end;
+  }
   const int sent = send_some(packets.first(count));
   const int error = errno;
   const auto gone = static_cast<std::size_t>(std::max(sent, 0));
@@ -133,21 +139,24 @@ Moved UdpOutgoing::send(std::span<const Packet> packets) noexcept {
 
 void UdpOutgoing::say_hello() noexcept {
   if (!numbers_) return;
-  const std::uint64_t mark = record_header::make(RecordKind::kPadding, 0, 0);
-  const Packet hello = std::as_bytes(std::span(&mark, 1));
-  static_cast<void>(send(std::span(&hello, 1)));
+  const Packet hello = std::as_bytes(std::span(&kHelloMark, 1));
+  if (send(std::span(&hello, 1)).outcome == Outcome::kMoved) hello_ = headers_[0];
+}
+
+void UdpOutgoing::say_again(const DatagramHeader& header, std::uint64_t mark) noexcept {
+  headers_[0] = header;
+  const Packet packet = std::as_bytes(std::span(&mark, 1));
+  static_cast<void>(send_some(std::span(&packet, 1)));
 }
 
 void UdpOutgoing::close() noexcept {
   if (end_ && socket_.is_open()) {
-    headers_[0] = *end_;
-    const Packet mark = std::as_bytes(std::span(&end_mark_, 1));
     for (const auto pause : kBeforeEachEnd) {
       {
         const CancellationDisabled here;
         std::this_thread::sleep_for(pause);
       }
-      static_cast<void>(send_some(std::span(&mark, 1)));
+      say_again(*end_, end_mark_);
     }
     end_.reset();
   }
