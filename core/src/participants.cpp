@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "byte_lock.hpp"
+#include "rondo/core/arrival.hpp"
 #include "rondo/core/liveness.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/out_of_memory.hpp"
@@ -15,7 +16,8 @@
 namespace rondo::inline RONDO_ABI {
 namespace {
 
-// relaxed throughout this file: the table is for people, and each word tells only itself.
+// relaxed throughout this file: the table is for people, and each word tells only itself, but for
+// the two in arrival.hpp.
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
 using NameBytes = std::array<char, kParticipantNameBytes>;
@@ -189,9 +191,7 @@ Joined Participants::enter(std::uint32_t slot, const JoinRequest& request) noexc
   }
   entry.attached_unix_ns.store(unix_nanoseconds(), kRelaxed);
   entry.role.store(static_cast<std::uint32_t>(request.role), kRelaxed);
-  // The pid first: who is killed in between has died, and not left in order after it was counted.
-  entry.pid.store(detail::process_id(), kRelaxed);
-  entry.generation.store(generation, kRelaxed);
+  detail::say_arrived(entry.pid, entry.generation, detail::process_id(), generation);
   return {slot, generation, predecessor_died};
 }
 
@@ -294,7 +294,7 @@ Presence Participants::presence(std::uint32_t first_slot, std::uint32_t slot_cou
 }
 
 std::uint32_t Participants::generation(std::uint32_t slot) const noexcept {
-  return table_[slot].generation.load(kRelaxed);
+  return detail::arrivals(table_[slot].generation);
 }
 
 bool Participants::says_left(std::uint32_t slot) const noexcept {
