@@ -5,6 +5,7 @@
 //   2. WhoDiesWhileAReceiverIsMadeIsToldToIt
 //   3. WhoDiesWhileASenderIsMadeIsToldToIt
 //   4. WhoDiesWhileAReaderIsMadeIsToldToIt
+//   5. AWriterForgetsNoReaderThatLives
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -190,6 +192,47 @@ TEST_F(TypedSteps, WhoDiesWhileAReaderIsMadeIsToldToIt) {
                                return {};
                              }));
       });
+}
+
+// A writer that rings for one that sleeps asks now and then whether that one lives.
+TEST_F(TypedSteps, AWriterForgetsNoReaderThatLives) {
+  const auto store = [&] {
+    auto writer = must(LatestWriter<Word>::open(url_, {.readers = 1}));
+    Stepper::begin();
+    for (Word i = 0; i < 70; ++i) writer.store(i);
+    Stepper::end();
+    kill(getpid(), SIGKILL);
+  };
+  for (const bool predecessor_died : {false, true}) {
+    for (int come = 0, stops = 1; come < stops; ++come) {
+      Stepper stepper(store);
+      const auto open = [&] { return must(LatestReader<Word>::open(url_)); };
+      std::optional<LatestReader<Word>> reader;
+      if (predecessor_died) {
+        Child dying([&] {
+          const auto dead = open();
+          kill(getpid(), SIGKILL);
+          return 1;
+        });
+        ASSERT_EQ(dying.join(), -SIGKILL);
+      } else {
+        reader.emplace(open());
+      }
+      const auto segment = must(Segment::attach({Backing::kFile, path_}));
+      const LatestParts parts = must(Cell::attach(segment.bytes()));
+      parts.waiter(0).state.fetch_or(BellWaiter::kAsleep, std::memory_order_relaxed);
+      const auto awaited = [&] {
+        return parts.writer->awaiting.load(std::memory_order_relaxed) != 0;
+      };
+      for (stops = 0; stepper.run_to_system_call(); ++stops) {
+        ASSERT_TRUE(predecessor_died || awaited()) << "forgotten at stop " << stops;
+        if (stops == come && !reader) reader.emplace(open());
+      }
+      EXPECT_GT(stops, 1);
+      EXPECT_TRUE(awaited()) << "forgotten, came at stop " << come;
+      reader.reset();
+    }
+  }
 }
 
 }  // namespace

@@ -652,6 +652,10 @@ TEST_F(Typed, ReadersThatAreGoneCostNoStoreAnything) {
   });
   EXPECT_EQ(id_of_next(again), 5u);
   storing.join();
+  // As a writer leaves it that was killed while it forgot a dead one.
+  parts->writer->awaiting.store(0, std::memory_order_relaxed);
+  EXPECT_EQ(again.next(Deadline::after(milliseconds(1))).status(), Status::kTimedOut);
+  EXPECT_EQ(awaiting(), 1u);
 }
 
 int counted = 0;

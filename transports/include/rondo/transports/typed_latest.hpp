@@ -186,8 +186,10 @@ class LatestWriter : private latest<T>::Writer {
       // relaxed: a word that is not seen yet is seen the next time.
       const std::uint32_t state = parts().waiter(i).state.load(std::memory_order_relaxed);
       if ((watched_ & bit) == 0 || (state & BellWaiter::kFlags) == 0) continue;
-      // The bit before the look: a successor has the place before it sets it. relaxed: the kernel's
-      // lock orders both.
+      if (end_->peer_at(i) != Presence::kAbsent) continue;
+      // Behind the look: nobody alive is forgotten, if we are killed here, but for a successor who
+      // has come since. That one is seen now, as it has the place before it sets the bit; and it
+      // sets it again when it waits. relaxed: the kernel's lock orders both.
       parts().writer->awaiting.fetch_and(~bit, std::memory_order_relaxed);
       if (end_->peer_at(i) != Presence::kAbsent) {
         // relaxed: as above; for a writer after us.
@@ -304,15 +306,23 @@ class LatestReader {
         parts_(cell.parts()),
         place_(cell.slot() - Cell::kFirstWaiterSlot),
         waiter_(std::in_place, cell.parts().waiter(place_), cell.parts().writer->change_notifier) {
-    // relaxed: our heavy fence before a sleep orders our bit before our last look.
-    cell.parts().writer->awaiting.fetch_or(std::uint64_t{1} << place_, std::memory_order_relaxed);
+    say_awaiting();
     // Every writer that the cell ever had: who stored the newest value counts.
     end_.emplace(std::move(cell), Cell::kWriterSlot, 1u, 0u, options);
   }
 
+  // Before each wait: who writes may have taken it for our dead predecessor's.
+  void say_awaiting() noexcept {
+    Atomic<std::uint64_t>& awaiting = parts_.writer->awaiting;
+    const std::uint64_t bit = std::uint64_t{1} << place_;
+    // relaxed, both: our heavy fence before a sleep orders our bit before our last look.
+    if ((awaiting.load(std::memory_order_relaxed) & bit) != 0) return;
+    awaiting.fetch_or(bit, std::memory_order_relaxed);
+  }
   template <class Ready>
   [[nodiscard]] Status wait(Deadline deadline, Ready&& ready) noexcept {
     if (end_->forked()) return Status::kForked;
+    if (deadline != Deadline::now()) say_awaiting();
     Status status = end_->wait(*waiter_, deadline, ready, [] { return false; });
     // The table is all that tells an end here.
     if (status == Status::kPeerGone) status = Status::kEnded;
