@@ -40,10 +40,17 @@ class UdpSocket {
   // The next one; waits for it.
   [[nodiscard]] std::string receive() const {
     std::string datagram(65'536, '\0');
-    const ssize_t size = recv(fd_.get(), datagram.data(), datagram.size(), 0);
+    sockaddr_in from{};
+    socklen_t from_size = sizeof from;
+    const ssize_t size = recvfrom(fd_.get(), datagram.data(), datagram.size(), 0,
+                                  reinterpret_cast<sockaddr*>(&from), &from_size);
+    from_ = ntohs(from.sin_port);
     datagram.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
     return datagram;
   }
+
+  // The port that it came from.
+  [[nodiscard]] std::uint16_t from() const noexcept { return from_; }
 
  private:
   static sockaddr_in at(std::uint16_t port) {
@@ -55,6 +62,7 @@ class UdpSocket {
   }
   detail::UniqueFd fd_;
   std::uint16_t port_ = 0;
+  mutable std::uint16_t from_ = 0;
 };
 
 }  // namespace rondo::testing

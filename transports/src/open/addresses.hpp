@@ -91,6 +91,11 @@ void reset_on_close(NativeHandle socket) noexcept;
 // The interface of that name, or that has that address; 0: there is none. Empty: the system's
 // choice, which is 0, too.
 [[nodiscard]] unsigned find_interface(const std::string& wanted) noexcept;
+// Over which interface a group is to be reached, by its number: over this one, which then stands in
+// the address, too; 0: over the one that stands there. 0: it is the system's choice, which has none
+// for a group of one interface or one link alone (ff01::, ff02::).
+[[nodiscard]] unsigned settle_interface(SocketAddress& group, unsigned interface) noexcept;
+[[nodiscard]] bool needs_interface(const SocketAddress& group) noexcept;
 // Else a socket of datagrams gets what is sent to a group that any other one of this machine has
 // joined, if only the port is its own.
 void refuse_others_groups(NativeHandle socket) noexcept;

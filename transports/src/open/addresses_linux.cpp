@@ -294,6 +294,19 @@ bool is_group(const SocketAddress& address) noexcept {
          IN_MULTICAST(ntohl(reinterpret_cast<const sockaddr_in*>(raw(address))->sin_addr.s_addr));
 }
 
+unsigned settle_interface(SocketAddress& group, unsigned interface) noexcept {
+  if (!is_ipv6(group)) return interface;
+  auto* const address = reinterpret_cast<sockaddr_in6*>(group.bytes.data());
+  if (interface != 0) address->sin6_scope_id = interface;
+  return address->sin6_scope_id;
+}
+
+bool needs_interface(const SocketAddress& group) noexcept {
+  if (!is_ipv6(group)) return false;
+  const in6_addr* const address = &reinterpret_cast<const sockaddr_in6*>(raw(group))->sin6_addr;
+  return IN6_IS_ADDR_MC_NODELOCAL(address) || IN6_IS_ADDR_MC_LINKLOCAL(address);
+}
+
 unsigned find_interface(const std::string& wanted) noexcept {
   if (wanted.empty()) return 0;
   if (const unsigned index = if_nametoindex(wanted.c_str()); index != 0) return index;
@@ -328,6 +341,10 @@ int share_address(NativeHandle socket) noexcept {
 }
 
 int join_group(NativeHandle socket, const SocketAddress& group, unsigned interface) noexcept {
+  // Of IPv6 what comes over another one, where somebody else has joined it, would come, too.
+  if (is_ipv6(group) && interface != 0) {
+    set_number(socket, SOL_SOCKET, SO_BINDTOIFINDEX, static_cast<int>(interface));
+  }
   group_req wanted{};
   wanted.gr_interface = interface;
   std::memcpy(&wanted.gr_group, group.bytes.data(), group.size_bytes);

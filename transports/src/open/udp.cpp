@@ -50,8 +50,9 @@ Result<void> give_buffer(const Url& url, NativeHandle socket, bool receives) {
                    (receives ? "rmem_max" : "wmem_max") + ", or say less"};
 }
 
-// Of groups alone: the interface, by its number. Errors: kInvalidOption, kNotFound.
-Result<unsigned> interface_of(const Url& url, const SocketAddress& address) {
+// Of groups alone: the interface, by its number; where it has to, it stands in the address then.
+// Errors: kInvalidOption, kNotFound.
+Result<unsigned> interface_of(const Url& url, SocketAddress& address) {
   const std::string& wanted = url.options.interface;
   if (!is_group(address) && (url.options.hops || !wanted.empty())) {
     return Error{ErrorCode::kInvalidOption,
@@ -60,7 +61,14 @@ Result<unsigned> interface_of(const Url& url, const SocketAddress& address) {
                      "to 239.255.255.255 or from ff00:: on"};
   }
   const unsigned index = find_interface(wanted);
-  if (index != 0 || wanted.empty()) return index;
+  if (index != 0 || wanted.empty()) {
+    const unsigned settled = is_group(address) ? settle_interface(address, index) : 0;
+    if (settled != 0 || !needs_interface(address)) return settled;
+    return Error{ErrorCode::kInvalidOption,
+                 url.name() +
+                     " is a group of one network alone, as all from ff01:: and ff02:: on are; say "
+                     "over which interface it is reached, such as interface=eth0"};
+  }
   return Error{ErrorCode::kNotFound, url.name() + ": there is no interface " + wanted +
                                          ", and none that has such an address; `ip address` "
                                          "shows those that there are"};
@@ -73,7 +81,7 @@ Result<UniqueFd> connect_datagrams(const Url& url) {
   auto addresses = udp_addresses(url, false);
   if (!addresses) return std::move(addresses).error();
   int error = 0;
-  for (const SocketAddress& address : *addresses) {
+  for (SocketAddress& address : *addresses) {
     const auto interface = interface_of(url, address);
     if (!interface) return interface.error();
     UniqueFd socket = make_socket_for(address, true);
@@ -113,7 +121,7 @@ Result<UniqueFd> bind_receiver(Url& url) {
   auto addresses = udp_addresses(url, true);
   if (!addresses) return std::move(addresses).error();
   int error = 0;
-  for (const SocketAddress& address : *addresses) {
+  for (SocketAddress& address : *addresses) {
     const auto interface = interface_of(url, address);
     if (!interface) return interface.error();
     UniqueFd socket;
