@@ -223,6 +223,9 @@ class PrintKind {
     if (channel_.header_bytes != 0) {
       print_line("header", grouped(channel_.header_bytes) + " bytes in front of each message");
     }
+    if (channel_.align_bytes > kMessageAlignment) {
+      print_line("alignment", grouped(channel_.align_bytes) + " bytes of each message");
+    }
     print_line("sent", fmt::format("{} messages{}", grouped(channel_.messages), of_them));
   }
 
@@ -273,6 +276,7 @@ void print_info(const SegmentInfo& segment, const ChannelInfo* channel) {
 void add_counts(const ChannelInfo& channel, Json& json) {
   json["max_message_bytes"] = channel.max_message_bytes;
   json["header_bytes"] = channel.header_bytes;
+  json["align_bytes"] = channel.align_bytes;
   json["messages"] = channel.messages;
   json["pending_bytes"] = channel.pending_bytes;
   json["reader_places"] = channel.reader_places();

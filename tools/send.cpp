@@ -126,10 +126,10 @@ class Pump {
     const ChannelInfo info = sender_.info();
     const std::string url = channel_name(options_);
     // Where the size is not known: twice as much as there was room for.
-    const std::uint64_t needed =
-        round_up(info.header_bytes, kMessageAlignment) + bytes.value_or(2 * info.max_message_bytes);
-    const std::string header =
-        info.header_bytes > 0 ? fmt::format("&header={}", info.header_bytes) : "";
+    const std::uint64_t needed = round_up(info.header_bytes, kMessageAlignment) + info.align_bytes -
+                                 kMessageAlignment + bytes.value_or(2 * info.max_message_bytes);
+    std::string header = info.header_bytes > 0 ? fmt::format("&header={}", info.header_bytes) : "";
+    if (info.align_bytes > kMessageAlignment) header += fmt::format("&align={}", info.align_bytes);
     const std::string frames = fmt::format("'{}?kind=frames&frame_size={}{}'", url, needed, header);
     std::string remedy;
     if (info.as<FramesInfo>() != nullptr) {

@@ -21,7 +21,8 @@
 //  19. ARingOfSlotsHasOptionsOfItsOwn
 //  20. APoolOfFramesHasOptionsOfItsOwn
 //  21. AHeaderNeedsRoomAndFramesOfOurs
-//  22. OnlyWhatLiesInASegmentOfThatNameHasOne
+//  22. AnAlignmentNeedsARingWithRoom
+//  23. OnlyWhatLiesInASegmentOfThatNameHasOne
 #include "rondo/transports/url.hpp"
 
 #include <gmock/gmock.h>
@@ -393,6 +394,25 @@ TEST(Url, AHeaderNeedsRoomAndFramesOfOurs) {
   EXPECT_THAT(refusal("fifo:/x?header=16&max=4294967280"), HasSubstr("no room for header=16"));
   EXPECT_THAT(refusal("fifo:/x?header=256&capacity=64KiB&max=32760"), HasSubstr("it takes 128KiB"));
   EXPECT_THAT(refusal("shm:x?header=256&capacity=256"), HasSubstr("capacity=256"));
+}
+
+TEST(Url, AnAlignmentNeedsARingWithRoom) {
+  EXPECT_EQ(parsed("shm:x?align=64").options.align, 64u);
+  EXPECT_EQ(parsed("inproc:x?align=4096&kind=frames").options.align, 4096u);
+  EXPECT_EQ(parsed("shm:x").options.align, std::nullopt);
+  for (const char* bytes : {"0", "8", "63", "128", "8192", "64KiB", "-64", ""}) {
+    EXPECT_THAT(refusal(std::string("shm:x?align=") + bytes), HasSubstr("64 or 4096"));
+  }
+  for (const char* url :
+       {"fifo:/x", "pipe:", "tcp://h:1", "mq:/x", "auto://h:1", "unix-dgram:/x"}) {
+    EXPECT_THAT(refusal(std::string(url) + "?align=64"), HasSubstr("the rings have it"));
+  }
+  EXPECT_THAT(refusal("shm:x?align=4096&capacity=4KiB"), HasSubstr("capacity=4KiB"));
+  EXPECT_THAT(refusal("shm:x?kind=mpmc&header=20&align=64&slot_size=80"),
+              HasSubstr("header=20 with align=64 takes 80 bytes"));
+  EXPECT_THAT(refusal("shm:x?kind=frames&align=4096&frame_size=4KiB&header=1"),
+              HasSubstr("frame_size=4KiB"));
+  EXPECT_EQ(parsed("shm:x?kind=mpmc&align=4096").options.align, 4096u) << "the ring may have room";
 }
 
 TEST(Url, OnlyWhatLiesInASegmentOfThatNameHasOne) {

@@ -85,6 +85,13 @@ Result<Names> names_of_service(std::string_view text, const OpenOptions& options
             ": requests and replies show no headers, so header= would be bytes that nobody "
             "sees; leave it out, and put into the message what belongs to it"};
   }
+  if (url->options.align) {
+    return Error{
+        ErrorCode::kInvalidOption,
+        url->name() +
+            ": a request or a reply lies behind a head of the call's, so align= would be about "
+            "that; leave it out"};
+  }
   const std::size_t question = std::min(text.find('?'), text.size());
   const std::string name(text.substr(0, question));
   std::string asked(text.substr(question));

@@ -32,7 +32,7 @@ Receiver::Receiver(detail::ReceiverParts&& parts) noexcept
       notifier_(parts.notifier),
       elsewhere_(parts.elsewhere),
       gives_back_slowly_(parts.elsewhere),
-      headers_(parts.header_bytes),
+      headers_(parts.headers),
       polls_per_fetch_(parts.polls_per_fetch),
       backend_(std::move(parts.backend)),
       mpmc_(parts.mpmc),
@@ -81,7 +81,9 @@ std::span<const std::byte> Receiver::behind_header(std::span<const std::byte> re
     record = fetch_record_slowly(deadline);
   }
   if (record.data() == nullptr) return {};
-  if (record.size() >= headers_.room) return record.subspan(headers_.room);
+  if (record.size() >= headers_.room) {
+    return record.subspan(headers_.offset_in(record.data()), headers_.message_of(record.size()));
+  }
   // In our own ring it stays where it is, in the way of all that follows.
   if (elsewhere_) give_back();
   mpmc_ = nullptr;
@@ -247,6 +249,7 @@ ChannelInfo Receiver::info() const {
   ChannelInfo info;
   info.max_message_bytes = max_message_bytes();
   info.header_bytes = headers_.bytes;
+  info.align_bytes = static_cast<std::uint32_t>(headers_.alignment());
   info.messages = consumer_.sequence();
   if (backend_ == nullptr) return info;
   backend_->name(info);

@@ -25,8 +25,10 @@ Sender::Sender(detail::SenderParts&& parts) noexcept
       backend_(std::move(parts.backend)),
       mpmc_(parts.mpmc),
       elsewhere_(parts.elsewhere),
-      in_our_ring_(!parts.elsewhere && parts.header_bytes == 0),
-      headers_(parts.header_bytes) {}
+      in_our_ring_(!parts.elsewhere && parts.headers.room == 0),
+      headers_(parts.headers) {
+  if (headers_.room != 0) backend_->behind(headers_);
+}
 
 Sender::Sender(Sender&& other) noexcept
     : producer_(std::move(other.producer_)),
@@ -82,10 +84,15 @@ std::byte* Sender::reserve_behind_header(std::size_t size_bytes, Deadline deadli
   std::byte* const record = reserve_record(headers_.record_of(size_bytes), deadline);
   if (record == nullptr) return nullptr;
   room_came();
+  return behind_header(record);
+}
+
+std::byte* Sender::behind_header(std::byte* record) const noexcept {
   const detail::CopyInLibrary copying;
-  // Also what pads it: none of what the memory held before gets out.
-  std::memset(record, 0, headers_.room);
-  return record + headers_.room;
+  std::byte* const message = record + headers_.offset_in(record);
+  // Also what pads it: none of what the memory held before gets out over a stream.
+  std::memset(message - headers_.header_room(), 0, headers_.header_room());
+  return message;
 }
 
 Status Sender::send_behind_header(std::span<const std::byte> message, Deadline deadline,
@@ -350,6 +357,7 @@ ChannelInfo Sender::info() const {
   ChannelInfo info;
   info.max_message_bytes = max_message_bytes();
   info.header_bytes = headers_.bytes;
+  info.align_bytes = static_cast<std::uint32_t>(headers_.alignment());
   info.messages = producer_.sequence();
   if (backend_ == nullptr) return info;
   backend_->name(info);

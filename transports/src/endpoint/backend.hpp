@@ -175,6 +175,8 @@ class SenderBackend : public Named {
   // Of room that does not lie in the handle's ring; tells nobody.
   virtual void commit(std::size_t size_bytes) noexcept = 0;
   virtual void discard() noexcept = 0;
+  // What lies beside each message: for those that copy a batch from elsewhere.
+  virtual void behind(const MessageHeaders&) noexcept {}
   // Adds a message to the open batch; nullptr with the reason in `refusal`.
   virtual void begin_batch(record_ring::Producer& producer) noexcept = 0;
   [[nodiscard]] virtual std::byte* add(record_ring::Producer& producer, Notifier& notifier,
@@ -371,9 +373,9 @@ struct SenderParts {
   record_ring::Producer producer;
   Notifier notifier;
   std::unique_ptr<SenderBackend> backend;
-  bool elsewhere = false;          // messages do not lie in the producer's ring, which is shut
-  MpmcSendPath* mpmc = nullptr;    // inside the backend, if that is what it has
-  std::uint32_t header_bytes = 0;  // of the user's, in front of each message
+  bool elsewhere = false;        // messages do not lie in the producer's ring, which is shut
+  MpmcSendPath* mpmc = nullptr;  // inside the backend, if that is what it has
+  MessageHeaders headers = {};   // beside each message
 };
 struct ReceiverParts {
   record_ring::Consumer consumer;
@@ -384,7 +386,7 @@ struct ReceiverParts {
   std::uint32_t polls_per_fetch = 1;
   bool elsewhere = false;  // as above
   MpmcReceivePath* mpmc = nullptr;
-  std::uint32_t header_bytes = 0;
+  MessageHeaders headers = {};
 };
 using PairParts = std::pair<SenderParts, ReceiverParts>;
 

@@ -36,6 +36,15 @@ struct Restless {
   }
 };
 
+// Where the message begins in a record is what the address of the record makes of it.
+void copy_aligned(std::span<const std::byte> from, std::span<std::byte> to,
+                  const MessageHeaders& headers) noexcept {
+  const std::size_t header = headers.header_room();
+  const auto used = from.subspan(headers.offset_in(from.data()) - header,
+                                 header + headers.message_of(from.size()));
+  std::ranges::copy(used, to.subspan(headers.offset_in(to.data()) - header).begin());
+}
+
 }  // namespace
 
 MpmcSender::MpmcSender(MpmcMembership membership, const Url& url, const OpenOptions& options)
@@ -163,6 +172,10 @@ Status MpmcSender::commit_batch(record_ring::Producer&, Notifier& notifier,
     const std::vector<std::byte>& message = batch_[i];
     std::ranges::copy(message, (*claim)[i].begin());
     claim->resize(i, message.size());
+  }
+  // Once more, so that without align= no message pays for it.
+  for (std::uint32_t i = 0; headers_.aligns() && i < count; ++i) {
+    copy_aligned(batch_[i], (*claim)[i], headers_);
   }
   std::move(*claim).commit();
   path_.count_batch(count);

@@ -105,6 +105,7 @@ class MpmcSender final : public SenderBackend {
                      Status& refusal) noexcept override;
   void commit(std::size_t size_bytes) noexcept override { path_.commit(size_bytes); }
   void discard() noexcept override { path_.discard(); }
+  void behind(const MessageHeaders& headers) noexcept override { headers_ = headers; }
   void begin_batch(record_ring::Producer&) noexcept override {}
   std::byte* add(record_ring::Producer&, Notifier&, std::size_t size_bytes,
                  Status& refusal) noexcept override;
@@ -153,6 +154,7 @@ class MpmcSender final : public SenderBackend {
   std::uint64_t heard_of_ = 0;                 // how often pulse(), on another thread, told of room
   std::vector<std::vector<std::byte>> batch_;  // the open batch's messages are the first added_
   std::size_t added_ = 0;
+  MessageHeaders headers_;
 };
 
 class MpmcReceiver final : public ReceiverBackend {

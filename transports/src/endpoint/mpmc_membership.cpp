@@ -4,6 +4,8 @@
 
 #include "endpoint/absence.hpp"
 #include "endpoint/mpmc.hpp"
+#include "open/header_of.hpp"
+#include "url/url_options.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -57,12 +59,12 @@ Result<void> create_mpmc(std::span<std::byte> bytes, const Url& url) {
 
 Result<std::uint64_t> size_of_slots(const Url& url) {
   const MpmcParams params = mpmc_params(url);
-  const std::uint32_t header = url.options.header_bytes();
-  if (MessageHeaders(header).message_of(params.slot_bytes) == 0) {
+  const MessageHeaders headers = wished_headers(url.options);
+  if (headers.message_of(params.slot_bytes) == 0) {
     return Error{ErrorCode::kInvalidCapacity,
                  "in a new " + url.name() + " slots would have " +
-                     std::to_string(params.slot_bytes) +
-                     " bytes, and header=" + std::to_string(header) +
+                     std::to_string(params.slot_bytes) + " bytes, and " +
+                     what_takes_room(url.options) +
                      " leaves none of them to the message; say a larger slot_size="};
   }
   const auto layout = MpmcRing::layout_for(params);

@@ -177,7 +177,7 @@ Result<SenderParts> make_staged_sender(const MakeOutlet& make, PendingCleanup cl
                                                 std::move(cleanup), url, options);
   // The notifier is bound to no waiter: every commit takes the slow path, and is written out there.
   SenderParts parts{*std::move(producer), Notifier(), std::move(backend)};
-  parts.header_bytes = url.options.header_bytes();
+  parts.headers = headers_of(url.options);
   return parts;
 }
 
@@ -192,7 +192,7 @@ Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t ch
   auto backend = std::make_unique<StreamReceiver>(std::move(inlet), std::move(staging).value(),
                                                   std::move(cleanup), url, options);
   ReceiverParts parts{*std::move(consumer), Notifier(), std::move(backend)};
-  parts.header_bytes = url.options.header_bytes();
+  parts.headers = headers_of(url.options);
   return parts;
 }
 

@@ -86,7 +86,7 @@ Result<std::unique_ptr<GuardedAcceptor>> GuardedAcceptor::make(const Url& url,
   if (!ring) return std::move(ring).error();
   const auto parts = record_ring::attach(ring->bytes(), url.name());
   if (!parts) return parts.error();
-  write_header_bytes(ring->bytes(), url);
+  write_headers(ring->bytes(), url);
   const auto fd = ring->open_description(Access::kReadOnly);
   if (!fd) return fd.error();
   OwnedFd ring_fd(*fd);

@@ -281,20 +281,20 @@ Result<SenderParts> make_guarded_sender(std::unique_ptr<GuardedAcceptor> accepto
         std::make_unique<GuardedSender<RingSender>>(std::move(acceptor), *producer, url, options);
   }
   SenderParts parts{*std::move(producer), Notifier(), std::move(backend)};
-  parts.header_bytes = url.options.header_bytes();
+  parts.headers = wished_headers(url.options);
   return parts;
 }
 
 Result<ReceiverParts> make_guarded_receiver(GuardedConnector connector, const Url& url,
                                             const OpenOptions& options) {
-  const std::uint32_t header = connector.header_bytes();
+  const MessageHeaders headers = connector.headers();
   auto joined_ring = std::move(connector).join();
   // No receiver comes back to a part of a guarded ring: its name is for people alone.
   Url named = url;
   named.options.reader_name = options.name;
   return behind_headers(
       make_ring_receiver(std::move(joined_ring.membership), joined_ring.parts, named, options),
-      header);
+      headers);
 }
 
 Result<SenderParts> open_guarded_sender(const Url& url, const OpenOptions& options) {

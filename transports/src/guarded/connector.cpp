@@ -169,8 +169,8 @@ Result<void> GuardedConnector::take_offer(const GuardedOffer& offer, const Owned
   }
   auto geometry = check_header(ring->bytes(), RingKind::kRecord, url_.name());
   if (!geometry) return geometry.error();
-  header_bytes_ = take_header_bytes(*geometry);
-  if (auto agreed = check_header_bytes(url_, header_bytes_); !agreed) return agreed;
+  headers_ = take_headers(*geometry);
+  if (auto agreed = check_headers(url_, headers_); !agreed) return agreed;
   const auto parts = record_ring::attach(ring->bytes(), *geometry, url_.name());
   if (!parts) return parts.error();
   if (auto agreed = check_requested(url_, *parts); !agreed) return agreed;

@@ -55,7 +55,7 @@ class GuardedConnector {
     RecordParts parts;
   };
   // Of the user's in front of each message, as the sender said.
-  [[nodiscard]] std::uint32_t header_bytes() const noexcept { return header_bytes_; }
+  [[nodiscard]] const MessageHeaders& headers() const noexcept { return headers_; }
   // Once step() has said true.
   [[nodiscard]] JoinedRing join() &&;
 
@@ -71,7 +71,7 @@ class GuardedConnector {
   std::optional<Segment> ring_;  // none: the offer has not come yet
   std::unique_ptr<GuardedPart> part_;
   RecordParts parts_{};
-  std::uint32_t header_bytes_ = 0;
+  MessageHeaders headers_;
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail

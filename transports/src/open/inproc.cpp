@@ -36,7 +36,7 @@ struct InprocRing {
   RecordParts parts{};
   std::array<bool, 2> attached{};
   std::array<std::uint32_t, 2> joins{};  // how often a side has come
-  std::uint32_t header_bytes = 0;        // of the user's, in front of each message
+  MessageHeaders headers;                // beside each message
 
   [[nodiscard]] RingKind kind() const noexcept {
     return segment ? segment->geometry.kind : RingKind::kRecord;
@@ -163,7 +163,7 @@ Result<std::shared_ptr<InprocRing>> make_ring(const Url& url) {
   if (!size) return size.error();
   auto ring = std::make_shared<InprocRing>();
   ring->name = url.target;
-  ring->header_bytes = url.options.header_bytes();
+  ring->headers = wished_headers(url.options);
   const bool of_two = kind.kind == RingKind::kRecord && url.options.readers.value_or(1) == 1;
   auto made = (of_two ? make_records : make_segment)(*ring, kind, *size, url);
   if (!made) return std::move(made).error();
@@ -199,7 +199,7 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create, NewRi
   if (auto agreed = check_ring_kind(url, entry->second->kind()); !agreed) {
     return std::move(agreed).error();
   }
-  if (auto agreed = check_header_bytes(url, entry->second->header_bytes); !agreed) {
+  if (auto agreed = check_headers(url, entry->second->headers); !agreed) {
     return std::move(agreed).error();
   }
   return entry->second;
@@ -209,7 +209,7 @@ Result<std::shared_ptr<InprocRing>> find_ring(const Url& url, bool create, NewRi
 using AnyPlace = std::variant<JoinedRecordRing, MpmcMembership, PoolMembership>;
 struct AnyMembership {
   AnyPlace place;
-  std::uint32_t header_bytes;
+  MessageHeaders headers;
 };
 
 template <class Place>
@@ -246,7 +246,7 @@ Result<AnyMembership> join_any_ring(const std::shared_ptr<InprocRing>& ring, std
   auto place = ring->segment ? join_segment(ring, side, url, options)
                              : any_place(join_ring_of_two(ring, side, url));
   if (!place) return std::move(place).error();
-  return AnyMembership{std::move(place).value(), ring->header_bytes};
+  return AnyMembership{std::move(place).value(), ring->headers};
 }
 
 Result<AnyMembership> find_and_join(const Url& url, std::size_t side, const OpenOptions& options,
@@ -272,7 +272,7 @@ Result<SenderParts> make_sender(AnyMembership membership, const Url& url,
       return make_pool_sender(std::move(place), url, options);
     }
   };
-  return behind_headers(std::visit(Make{url, options}, membership.place), membership.header_bytes);
+  return behind_headers(std::visit(Make{url, options}, membership.place), membership.headers);
 }
 
 Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,
@@ -290,7 +290,7 @@ Result<ReceiverParts> make_receiver(AnyMembership membership, const Url& url,
       return make_pool_receiver(std::move(place), url, options);
     }
   };
-  return behind_headers(std::visit(Make{url, options}, membership.place), membership.header_bytes);
+  return behind_headers(std::visit(Make{url, options}, membership.place), membership.headers);
 }
 
 Error needs_a_name() {

@@ -67,9 +67,11 @@ Result<ChannelInfo> inspect_segment_channel(const Url& url) {
   if (!segment) return segment.error();
   info.memory = segment->report();
   Geometry geometry = *found->geometry;
-  info.header_bytes = take_header_bytes(geometry);
+  const MessageHeaders headers = take_headers(geometry);
+  info.header_bytes = headers.bytes;
+  info.align_bytes = static_cast<std::uint32_t>(headers.alignment());
   ring_of(kind).inspect(*segment, geometry, url, info);
-  info.max_message_bytes = MessageHeaders(info.header_bytes).message_of(info.max_message_bytes);
+  info.max_message_bytes = headers.message_of(info.max_message_bytes);
   return info;
 }
 

@@ -115,9 +115,9 @@ Result<Joined> join_readers(Attachment<record_ring>& ring, const std::string& na
 Result<SenderParts> join_as_sender(RingSegment found, const Url& url, const OpenOptions& options) {
   const RingKind kind = found.geometry.kind;
   if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
-  const std::uint32_t header = take_header_bytes(found.geometry);
-  if (auto agreed = check_header_bytes(url, header); !agreed) return std::move(agreed).error();
-  return behind_headers(ring_of(kind).sender(std::move(found), url, options), header);
+  const MessageHeaders headers = take_headers(found.geometry);
+  if (auto agreed = check_headers(url, headers); !agreed) return std::move(agreed).error();
+  return behind_headers(ring_of(kind).sender(std::move(found), url, options), headers);
 }
 
 Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
@@ -125,9 +125,9 @@ Result<ReceiverParts> join_as_receiver(RingSegment found, const Url& url,
   const RingKind kind = found.geometry.kind;
   if (auto agreed = check_ring_kind(url, kind); !agreed) return std::move(agreed).error();
   if (auto has = check_receiver(url, kind, options); !has) return std::move(has).error();
-  const std::uint32_t header = take_header_bytes(found.geometry);
-  if (auto agreed = check_header_bytes(url, header); !agreed) return std::move(agreed).error();
-  return behind_headers(ring_of(kind).receiver(std::move(found), url, options), header);
+  const MessageHeaders headers = take_headers(found.geometry);
+  if (auto agreed = check_headers(url, headers); !agreed) return std::move(agreed).error();
+  return behind_headers(ring_of(kind).receiver(std::move(found), url, options), headers);
 }
 
 RecordParams record_params(const Url& url) noexcept {
@@ -144,7 +144,7 @@ Result<void> make(MadeRing& ring, const Url& url) {
   if (!size) return size.error();
   auto made = ring.make(place_of(url), *size, [&](std::span<std::byte> bytes) -> Result<void> {
     auto created = kind.create(bytes, url);
-    if (created) write_header_bytes(bytes, url);
+    if (created) write_headers(bytes, url);
     return created;
   });
   if (made || made.error().code != ErrorCode::kAlreadyExists) return made;

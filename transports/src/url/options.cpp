@@ -201,6 +201,13 @@ bool set::header(std::string_view value, ChannelOptions& options) {
   return true;
 }
 
+bool set::align(std::string_view value, ChannelOptions& options) {
+  std::uint32_t bytes = 0;
+  if (!read_number(value, bytes, std::uint32_t{1}, std::uint32_t{4096})) return false;
+  options.align = bytes;
+  return is_message_alignment(bytes);
+}
+
 bool set::wait(std::string_view value, ChannelOptions& options) {
   const auto mode = parse_wait_mode(value);
   if (mode) options.wait = *mode;

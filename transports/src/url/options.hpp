@@ -35,6 +35,7 @@ bool framing(std::string_view value, ChannelOptions& options);
 bool crc(std::string_view value, ChannelOptions& options);
 bool block(std::string_view value, ChannelOptions& options);
 bool header(std::string_view value, ChannelOptions& options);
+bool align(std::string_view value, ChannelOptions& options);
 bool wait(std::string_view value, ChannelOptions& options);
 bool ack(std::string_view value, ChannelOptions& options);
 bool await_successor(std::string_view value, ChannelOptions& options);
@@ -124,6 +125,11 @@ inline constexpr std::array kOptions{
               "Message::header(); default none; it takes its room, rounded up to 8, of slot_size "
               "and frame_size; left out, what the ring has, but on byte streams and packets both "
               "sides say it; with framing=rondo"},
+    OptionRow{
+        "align", set::align, "64 or 4096",
+        "each message begins at a multiple of so many bytes, in both processes; default 8; it "
+        "takes as many less 8 beside each message, of slot_size and frame_size too; left "
+        "out, what the ring has"},
     OptionRow{"wait", set::wait, "one of spin, pause, yield, adaptive, park",
               "how to wait; default adaptive"},
     OptionRow{"ack", set::ack, "lazy, eager or explicit",

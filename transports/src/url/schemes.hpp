@@ -48,34 +48,38 @@ struct SchemeRow {
 };
 
 inline constexpr std::array kSchemes{
-    SchemeRow{Scheme::kShm, "shm", "NAME", check_name, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size header wait ack "
-              "await_successor "
-              "keep start from mode group huge lock numa readers policy name evict "
-              "wake_every wake_bytes wake_after",
-              Backing::kSharedMemory, "a ring in shared memory, by name: the fastest"},
+    SchemeRow{
+        Scheme::kShm, "shm", "NAME", check_name, "record mpmc frames",
+        "kind capacity slots slot_size on_consumer_death frames frame_size header align wait ack "
+        "await_successor "
+        "keep start from mode group huge lock numa readers policy name evict "
+        "wake_every wake_bytes wake_after",
+        Backing::kSharedMemory, "a ring in shared memory, by name: the fastest"},
     SchemeRow{
         Scheme::kGuarded,
         "shm+guarded",
         "PATH",
         check_socket_path,
         {},
-        "capacity header wait ack await_successor from mode lock numa uid gid readers policy evict "
+        "capacity header align wait ack await_successor from mode lock numa uid gid readers policy "
+        "evict "
         "wake_every wake_bytes wake_after",
         std::nullopt,
         "a ring in shared memory that its receivers can't write to, handed over the UNIX "
         "socket at PATH to those that its sender allows",
         why_not_guarded},
-    SchemeRow{Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size header wait ack "
-              "await_successor "
-              "keep start from mode group huge lock numa readers policy name evict "
-              "wake_every wake_bytes wake_after",
-              Backing::kFile, "a ring in a memory-mapped file"},
-    SchemeRow{Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc frames",
-              "kind capacity slots slot_size on_consumer_death frames frame_size header wait ack "
-              "await_successor from readers policy name evict wake_every wake_bytes wake_after",
-              std::nullopt, "a ring between threads of this process"},
+    SchemeRow{
+        Scheme::kFile, "file", "PATH", check_path, "record mpmc frames",
+        "kind capacity slots slot_size on_consumer_death frames frame_size header align wait ack "
+        "await_successor "
+        "keep start from mode group huge lock numa readers policy name evict "
+        "wake_every wake_bytes wake_after",
+        Backing::kFile, "a ring in a memory-mapped file"},
+    SchemeRow{
+        Scheme::kInproc, "inproc", "NAME", check_name_or_none, "record mpmc frames",
+        "kind capacity slots slot_size on_consumer_death frames frame_size header align wait ack "
+        "await_successor from readers policy name evict wake_every wake_bytes wake_after",
+        std::nullopt, "a ring between threads of this process"},
     SchemeRow{Scheme::kPipe,
               "pipe",
               {},

@@ -21,6 +21,9 @@ Error no_such_option(const SchemeRow& scheme, std::string_view name) {
   std::string message = std::string(scheme.name) + ": has no option '" + std::string(name) + "'";
   std::string_view why = scheme.why_not != nullptr ? scheme.why_not(name) : "";
   if (name == "linger") why = "that is await_successor. ";  // SO_LINGER is about something else
+  if (name == "align") {
+    why = "it copies messages, so that each side has them elsewhere; the rings have it. ";
+  }
   message += why.empty() ? "; it has " : (": " + std::string(why) + "It has ");
   std::vector<std::string> has;
   all_words(scheme.options, [&](std::string_view word) { return has.emplace_back(word), true; });
@@ -136,14 +139,14 @@ Result<void> check_tls(const TlsOptions& options) {
 // A message has to have room for its header, and a byte more. Of sizes that are not said the ring
 // that is found may have larger ones than a new one would.
 Result<void> check_header(const ChannelOptions& options) {
-  if (!options.header) return {};
-  const std::uint64_t room = MessageHeaders(*options.header).room;
+  const std::uint64_t room = MessageHeaders(options.header_bytes(), options.align_bytes()).room;
+  if (room == 0) return {};
   const auto fits = [&](std::string_view what, std::optional<std::uint64_t> bytes,
                         std::uint64_t most) -> Result<void> {
     if (!bytes || most > room) return {};
     return Error{ErrorCode::kInvalidCapacity,
-                 "header=" + std::to_string(*options.header) + " takes " + std::to_string(room) +
-                     " bytes of each message, and " + std::string(what) + "=" +
+                 what_takes_room(options) + " takes " + std::to_string(room) +
+                     " bytes beside each message, and " + std::string(what) + "=" +
                      format_size(*bytes) + " has no room for more than " + std::to_string(most) +
                      "; make it larger"};
   };
@@ -172,6 +175,14 @@ Result<void> for_each_option(std::string_view text, Check&& check) {
 }
 
 }  // namespace
+
+std::string what_takes_room(const ChannelOptions& options) {
+  std::string what;
+  if (options.header) what = "header=" + std::to_string(*options.header);
+  if (!options.align) return what;
+  if (!what.empty()) what += " with ";
+  return what + "align=" + std::to_string(*options.align);
+}
 
 Result<void> parse_options(Scheme scheme, std::string_view text, ChannelOptions& options) {
   const SchemeRow& row = row_of(scheme);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "rondo/core/result.hpp"
@@ -13,6 +14,9 @@ namespace rondo::inline RONDO_ABI::detail {
 // Takes "a=1&b=2" apart into `options`.
 [[nodiscard]] Result<void> parse_options(Scheme scheme, std::string_view text,
                                          ChannelOptions& options);
+
+// What of a URL takes room beside each message, in words: "header=20 with align=64".
+[[nodiscard]] std::string what_takes_room(const ChannelOptions& options);
 
 // The smallest capacity of a ring in which records of `max_bytes` always fit.
 [[nodiscard]] constexpr std::uint64_t capacity_for(std::uint64_t max_bytes) noexcept {

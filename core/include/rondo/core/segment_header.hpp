@@ -106,9 +106,11 @@ inline constexpr std::uint64_t kMaxSegmentBytes = std::uint64_t{1} << 46;
 inline constexpr std::uint32_t kMaxParticipants = 1024;
 
 // In feature_bits: how many bytes of each message are the user's header (header= in a channel's
-// URL). A channel takes them out before its ring sees them, so that a ring opened without a
-// channel, and a program that does not know them, refuses such a segment.
+// URL); and, as a power of two, of what each message begins at a multiple (align=), 0: of 8. A
+// channel takes them out before its ring sees them, so that a ring opened without a channel, and a
+// program that does not know them, refuses such a segment.
 inline constexpr unsigned kUserHeaderShift = 48;
+inline constexpr unsigned kUserAlignmentShift = 60;
 
 // Where the participant table lies, and how much of it one participant takes.
 inline constexpr std::uint64_t kParticipantTable = kPartAlignment;

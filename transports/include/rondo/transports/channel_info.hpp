@@ -103,6 +103,7 @@ struct RONDO_API ChannelInfo {
   std::uint64_t capacity_bytes = 0;  // of the ring, or of the staging ring of a byte stream
   std::uint64_t max_message_bytes = 0;
   std::uint32_t header_bytes = 0;  // of the user's, in front of each message (header=)
+  std::uint32_t align_bytes = 8;   // of what each message begins at a multiple (align=)
   std::uint64_t messages = 0;      // sent (a sender, an outsider) or received (a receiver)
   // Published and not given back, headers included; of a ring with several receivers, by the one
   // that is furthest behind of those that the sender waits for. Not of a pool of frames.

@@ -57,7 +57,7 @@ class [[nodiscard]] Message {
   Message& operator=(Message&&) = delete;
   ~Message();
 
-  // The message where it lies, aligned to 8. On shm: and file: the sender can still write there:
+  // The message where it lies, aligned to 8, or as align= says. On shm: and file: the sender can still write there:
   // look at bytes in place only if you trust it, else take() them first. kind=frames: the frame is
   // held as long as this object lives, and no longer.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
@@ -258,7 +258,7 @@ class alignas(kLineBytes) RONDO_API Receiver {
 
 inline std::span<const std::byte> Message::header() const noexcept {
   if (receiver_ == nullptr) return {};
-  return {bytes_.data() - receiver_->headers_.room, receiver_->headers_.bytes};
+  return {bytes_.data() - receiver_->headers_.header_room(), receiver_->headers_.bytes};
 }
 inline bool Message::intact() const noexcept { return receiver_->consumer_.intact(); }
 inline Message::~Message() {

@@ -82,8 +82,8 @@ class [[nodiscard]] Claim {
   Claim& operator=(Claim&&) = delete;
   RONDO_ALWAYS_INLINE ~Claim();
 
-  // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8. What they hold
-  // before is anything.
+  // Where to write: as many bytes as claimed (or as left by shrink()), aligned to 8, or as align=
+  // says. What they hold before is anything.
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_; }
   // The header in front of them, of as many bytes as the URL's header= says; zeros to begin with.
   // Empty without that. It begins at a multiple of 8.
@@ -365,6 +365,7 @@ class alignas(kLineBytes) RONDO_API Sender {
   }
 
   // The same of a channel with headers; sizes are those of the messages behind them.
+  std::byte* behind_header(std::byte* record) const noexcept;
   std::byte* reserve_behind_header(std::size_t size_bytes, Deadline deadline) noexcept;
   Status send_behind_header(std::span<const std::byte> message, Deadline deadline,
                             Wake wake) noexcept;
@@ -408,7 +409,7 @@ class alignas(kLineBytes) RONDO_API Sender {
 
 inline std::span<std::byte> Claim::header() const noexcept {
   if (sender_ == nullptr) return {};
-  return {bytes_.data() - sender_->headers_.room, sender_->headers_.bytes};
+  return {bytes_.data() - sender_->headers_.header_room(), sender_->headers_.bytes};
 }
 
 inline void Claim::commit(Wake wake) && noexcept {
@@ -449,9 +450,9 @@ class [[nodiscard]] Sender::Batch {
     std::byte* const bytes = add(sender_->headers_.record_of(size_bytes));
     sender_->room_came();
     if (bytes == nullptr || sender_->headers_.room == 0) return bytes;
-    std::memset(bytes, 0, sender_->headers_.room);
-    header_ = {bytes, sender_->headers_.bytes};
-    return bytes + sender_->headers_.room;
+    std::byte* const message = sender_->behind_header(bytes);
+    header_ = {message - sender_->headers_.header_room(), sender_->headers_.bytes};
+    return message;
   }
   // That of the message which was added last, as Claim::header(); empty before the first.
   [[nodiscard]] std::span<std::byte> header() const noexcept { return header_; }

@@ -86,6 +86,10 @@
 //                                              slot_size and frame_size; left out, what the ring
 //                                              has, but on byte streams and packets both sides say
 //                                              it; with framing=rondo (a number from 1 to 256)
+//   align              shm shm+guarded file    each message begins at a multiple of so many bytes,
+//                      inproc                  in both processes; default 8; it takes as many less
+//                                              8 beside each message, of slot_size and frame_size
+//                                              too; left out, what the ring has (64 or 4096)
 //   wait               all                     how to wait; default adaptive (one of spin, pause,
 //                                              yield, adaptive, park)
 //   ack                shm shm+guarded file    when the receiver gives space back; default lazy;
@@ -282,6 +286,8 @@ struct ChannelOptions {
   std::optional<std::uint32_t> frame_bytes;
   // Bytes of the user's own in front of each message; unset: as found, else none.
   std::optional<std::uint32_t> header;
+  // Of what each message begins at a multiple, 64 or 4096; unset: as found, else 8.
+  std::optional<std::uint32_t> align;
   WaitMode wait = WaitMode::kAdaptive;
   Acknowledge acknowledge = Acknowledge::kLazily;
   bool await_successor = false;
@@ -310,8 +316,9 @@ struct ChannelOptions {
   std::vector<std::uint32_t> users;
   std::vector<std::uint32_t> groups;
 
-  // What `header` asks for, if nothing is found that has some.
+  // What `header` and `align` ask for, if nothing is found that has some.
   [[nodiscard]] std::uint32_t header_bytes() const noexcept { return header.value_or(0); }
+  [[nodiscard]] std::uint32_t align_bytes() const noexcept { return align.value_or(8); }
 };
 
 // A name taken apart and checked. Whether anything stands at it is not asked.
