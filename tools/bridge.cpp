@@ -29,13 +29,14 @@ template <class Handle>
 class End {
  public:
   End(const TransferOptions& options, std::string_view awaited)
-      : options_(options), patience_(options, awaited) {}
+      : options_(options), awaited_(awaited) {}
 
   // Says why if it can't be opened; returns the exit code, kSuccess also after a stop.
   int open() {
     handle_.reset();
-    auto opened = open_patiently<Handle>(options_.url, wishes(), patience_);
-    if (!opened) return report_open_error(opened.error(), patience_);
+    patience_.emplace(options_, awaited_);
+    auto opened = open_patiently<Handle>(options_.url, wishes(), *patience_);
+    if (!opened) return report_open_error(opened.error(), *patience_);
     watch_.emplace(options_, opened->info());
     handle_.emplace(std::move(*opened));
     return kSuccess;
@@ -47,7 +48,7 @@ class End {
   [[nodiscard]] Handle* operator->() noexcept { return &*handle_; }
   [[nodiscard]] Losses& losses() noexcept { return losses_; }
   [[nodiscard]] NameWatch& watch() noexcept { return *watch_; }
-  [[nodiscard]] const Patience& patience() const noexcept { return patience_; }
+  [[nodiscard]] const Patience& patience() const noexcept { return *patience_; }
   [[nodiscard]] const TransferOptions& options() const noexcept { return options_; }
 
  private:
@@ -62,7 +63,8 @@ class End {
   }
 
   const TransferOptions& options_;
-  Patience patience_;
+  std::string_view awaited_;
+  std::optional<Patience> patience_;  // each time anew
   std::optional<Handle> handle_;
   std::optional<NameWatch> watch_;
   Losses losses_;
@@ -208,27 +210,27 @@ class Bridge {
   }
 
   int restart_from(Status status) {
-    if (!options_.restart || !is_lost(status)) {
+    if (!options_.restart || !may_return(status, from_.options().url)) {
       say_error("{}: after {} messages: {}", channel_name(from_.options()), grouped(passed_),
                 to_string(status));
       return exit_code_of(status);
     }
-    from_.losses().add(
+    stop_signal::sleep(from_.losses().add(
         passed_, fmt::format("{}: after {} messages: {}; waiting for another sender",
-                             channel_name(from_.options()), grouped(passed_), to_string(status)));
+                             channel_name(from_.options()), grouped(passed_), to_string(status))));
     return from_.open();
   }
   int restart_to(Status status) {
-    if (!options_.restart || !is_lost(status)) {
+    if (!options_.restart || !may_return(status, to_.options().url)) {
       say_error("{}: after {} messages: {}", channel_name(to_.options()), grouped(passed_),
                 what_happened_to_receiver(status));
       return exit_code_of(status);
     }
-    to_.losses().add(passed_,
-                     fmt::format("{}: after {} messages: {}; what was on its way to it is lost; "
-                                 "waiting for another one",
-                                 channel_name(to_.options()), grouped(passed_),
-                                 what_happened_to_receiver(status)));
+    stop_signal::sleep(to_.losses().add(
+        passed_, fmt::format("{}: after {} messages: {}; what was on its way to it is lost; "
+                             "waiting for another one",
+                             channel_name(to_.options()), grouped(passed_),
+                             what_happened_to_receiver(status))));
     return open_to();
   }
 

@@ -1,4 +1,7 @@
 // rondo bridge --duplex: what comes at either of two addresses goes out at the other one.
+#include <poll.h>
+
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -14,6 +17,7 @@
 #include "passing.hpp"
 #include "progress.hpp"
 #include "rondo/rondo.hpp"
+#include "rondo/sync/deadline.hpp"
 #include "say.hpp"
 #include "stop_signal.hpp"
 #include "units.hpp"
@@ -28,13 +32,18 @@ struct Lane {
   std::optional<Message> held{};  // taken, and not passed on yet
   // The same of a connection that was lost since.
   std::optional<std::pair<std::vector<std::byte>, std::vector<std::byte>>> kept{};
-  bool full = false;    // `to` has no room for it
-  bool staged = false;  // not all that was passed on is written
-  bool over = false;    // nothing more comes
-  bool closed = false;  // and `to` has been told
+  bool full = false;      // `to` has no room for it
+  bool staged = false;    // not all that was passed on is written
+  bool silent = false;    // `from`, as it is now, sends nothing
+  bool deaf = false;      // `to`, as it is now, receives nothing
+  bool over = false;      // nothing more comes
+  bool unwanted = false;  // nobody is to take it any more
+  bool closed = false;    // and `to` has been told, or is gone
   std::uint64_t passed = 0;
 
   [[nodiscard]] bool has_message() const noexcept { return held || kept; }
+  [[nodiscard]] bool may_take() const noexcept { return from.is_open() && !silent && !over; }
+  [[nodiscard]] bool may_pass() const noexcept { return to.can_send() && !deaf; }
   [[nodiscard]] PassedOn message() const noexcept {
     if (kept) return {kept->first, kept->second};
     return {held->header(), held->bytes()};
@@ -62,31 +71,17 @@ class Duplex {
   }
 
   int run() {
-    int code = kSuccess;
-    for (DuplexEnd& end : ends_) {
-      if (code == kSuccess) code = end.open();
-    }
-    if (code == kSuccess) leave_out_what_is_not_there();
-    if (code == kSuccess) code = pump();
+    ends_[0].begin_open();
+    int code = pump();
     progress_.reset();
-    if (code == kSuccess) close_all();
+    if (code == kSuccess) code = close_all();
     // Half a stream must not look like a whole one.
-    for (DuplexEnd& end : ends_) {
-      if (end.is_open()) end.sender().break_off();
-    }
+    for (Lane& lane : lanes_) lane.held.reset();
+    for (DuplexEnd& end : ends_) end.give_up();
     return code;
   }
 
  private:
-  // Who connects may do so for one direction alone: then the other one is closed from the start.
-  void leave_out_what_is_not_there() {
-    for (Lane& lane : lanes_) {
-      if (lane.to.sender().status() != Status::kClosed) continue;
-      lane.over = lane.closed = true;
-      lane.from.receiver().detach();
-    }
-  }
-
   // Until both directions have ended, --count is reached or a stop is requested, all of which are
   // success; or until something fails, which it says.
   int pump() {
@@ -97,23 +92,100 @@ class Duplex {
     }
     while (!enough() && !ended()) {
       const std::uint64_t before = passed();
-      for (Lane& lane : lanes_) {
-        const int code = move(lane);
+      for (DuplexEnd& end : ends_) {
+        const int code = look_at(end);
         if (code != kSuccess) return code;
       }
+      const int code = look_for_readers();
+      if (code != kSuccess) return code;
+      for (Lane& lane : lanes_) {
+        const int moved = move(lane);
+        if (moved != kSuccess) return moved;
+      }
+      for (Lane& lane : lanes_) settle(lane);
       if (passed() == before && !ended()) wait(*set);
     }
     return kSuccess;
   }
 
+  // What has been done beside.
+  int look_at(DuplexEnd& end) {
+    switch (end.take_done()) {
+      case DuplexEnd::Work::kNone: return kSuccess;
+      case DuplexEnd::Work::kOpening: return end.is_open() ? welcome(end) : end.code();
+      case DuplexEnd::Work::kClosing: break;
+    }
+    to(end).closed = true;
+    return end.close_status() == Status::kOk ? int{kSuccess} : lose(end, end.close_status());
+  }
+
+  // Who connects may do so for one direction alone. With --restart the other one rests meanwhile,
+  // as the next who connects may do so for both.
+  int welcome(DuplexEnd& end) {
+    if (!std::exchange(both_begun_, true)) ends_[1].begin_open();
+    Lane& out = to(end);
+    Lane& in = from(end);
+    in.silent = end.receiver().status() == Status::kClosed;
+    out.deaf = end.sender().status() == Status::kClosed;
+    if (in.unwanted) end.receiver().detach();
+    if (options_.restart) return kSuccess;
+    in.over |= in.silent;
+    if (out.deaf) leave_out(out);
+    return kSuccess;
+  }
+
+  // A connection that is over in one direction, and was never there in the other one, is over.
+  void settle(Lane& lane) {
+    const Lane& back = from(lane.to);
+    if (lane.closed || !lane.to.is_open()) return;
+    if (lane.deaf && (back.over || lane.over)) leave_out(lane);
+    if (lane.silent && to(lane.from).closed) lane.over = true;
+  }
+
+  // Nobody is left to whom it could go.
+  void leave_out(Lane& lane) {
+    if (lane.has_message()) {
+      say_note("{}: nobody there takes messages; one that came from {} is lost", lane.to.name(),
+               lane.from.name());
+      lost_ = kPeerVanished;
+      lane.drop_message();
+    }
+    lane.over = lane.unwanted = lane.closed = true;
+    if (lane.from.is_open()) lane.from.receiver().detach();
+  }
+
+  // Who has ended what it sends, or never sent anything, may go without a word. That would show
+  // with the next message to it, and never if there is none.
+  int look_for_readers() {
+    if (!std::ranges::any_of(lanes_, [this](Lane& lane) { return is_watched(lane); })) {
+      return kSuccess;
+    }
+    if (!next_look_.passed()) return kSuccess;
+    next_look_ = Deadline::after(kLookInterval);
+    for (Lane& lane : lanes_) {
+      if (!is_watched(lane) || lane.to.sender().receiver_attached()) continue;
+      if (from(lane.to).silent || lane.staged || lane.has_message()) {
+        return lose(lane.to, Status::kPeerGone);
+      }
+      leave_out(lane);  // it has hung up
+    }
+    return kSuccess;
+  }
+  [[nodiscard]] bool is_watched(const Lane& lane) {
+    const Lane& back = from(lane.to);
+    return lane.may_pass() && !lane.closed && (back.over || back.silent) &&
+           lane.to.tells_of_readers();
+  }
+
   // What can be moved now, but no more than the other direction can wait for.
   int move(Lane& lane) {
     constexpr int kAtOnce = 64;
-    for (int i = 0; i < kAtOnce && !lane.over && !enough(); ++i) {
+    lane.full = false;
+    for (int i = 0; i < kAtOnce && !enough(); ++i) {
       const Status status = take(lane);
       if (status == Status::kWouldBlock) break;
       if (status != Status::kOk) return lose(lane.from, status);
-      if (!lane.has_message()) break;
+      if (!lane.has_message() || !lane.may_pass()) break;
       const PassedOn message = lane.message();
       const std::size_t bytes = message.bytes.size();
       const Status sent =
@@ -132,6 +204,7 @@ class Duplex {
   // The next message, unless there is one. kOk without one: the direction is over.
   static Status take(Lane& lane) {
     if (lane.has_message()) return Status::kOk;
+    if (!lane.may_take()) return Status::kWouldBlock;
     if (auto message = lane.from.receiver().try_next()) {
       lane.held.emplace(*std::move(message));
       return Status::kOk;
@@ -142,71 +215,87 @@ class Duplex {
     return lane.over ? Status::kOk : status;
   }
 
-  // Also of the end, once it has come.
+  // Then the end, once it has come.
   int write_out(Lane& lane) {
-    if (lane.closed) return kSuccess;
+    if (!lane.may_pass() || lane.closed) return kSuccess;
     const Status status = lane.to.sender().flush(Deadline::now());
     lane.staged = status == Status::kWouldBlock;
-    if (lane.staged) return kSuccess;
-    if (status == Status::kOk && lane.over && !lane.has_message()) {
-      // It takes a moment if the kernel's buffer is full. A reader that left after the last message
-      // has not missed anything.
-      static_cast<void>(lane.to.sender().close(Deadline::after(kPatience)));
-      lane.closed = true;
-    }
-    if (status == Status::kOk || status == Status::kInterrupted) return kSuccess;
-    return lose(lane.to, status);
+    if (lane.staged || status == Status::kInterrupted) return kSuccess;
+    if (status != Status::kOk) return lose(lane.to, status);
+    if (lane.over && !lane.has_message()) lane.to.begin_close();
+    return kSuccess;
   }
 
   void wait(WaitSet& set) {
     // What is staged is tried again and again, as is what can't be waited for.
-    constexpr std::chrono::milliseconds kStagedSlice{10};
+    constexpr std::chrono::milliseconds kSlice{10};
     Deadline deadline = Deadline::never();
+    const auto added = [&](const Result<void>& result) {
+      if (!result) deadline = Deadline::after(kSlice);
+    };
     for (std::size_t i = 0; i < lanes_.size(); ++i) {
       Lane& lane = lanes_[i];
-      if (lane.staged) deadline = Deadline::after(kStagedSlice);
-      Result<void> added;
+      if (lane.staged) deadline = Deadline::after(kSlice);
+      if (is_watched(lane)) deadline = earlier(deadline, next_look_);
       if (lane.full) {
-        added = set.add(lane.to.sender(), i, lane.message().bytes.size());
-      } else if (!lane.over) {
-        added = set.add(lane.from.receiver(), i);
+        added(set.add(lane.to.sender(), i, lane.message().bytes.size()));
+      } else if (!lane.has_message() && lane.may_take()) {
+        added(set.add(lane.from.receiver(), i));
       }
-      if (!added) deadline = Deadline::after(kStagedSlice);
+      if (ends_[i].busy()) added(set.add_descriptor(ends_[i].fd(), false, lanes_.size() + i));
     }
-    std::array<WaitSet::Key, 2> room{};
+    std::array<WaitSet::Key, 4> room{};
     static_cast<void>(set.wait(room, deadline));
-    for (std::size_t i = 0; i < lanes_.size(); ++i) set.remove(i);
+    for (std::size_t key = 0; key < room.size(); ++key) set.remove(key);
   }
 
   int lose(DuplexEnd& end, Status status) {
-    const std::string what =
-        fmt::format("{}: after {} messages from it and {} to it: {}", end.name(),
-                    grouped(from(end).passed), grouped(to(end).passed), to_string(status));
     // Who was told of an end in one direction is not to meet a new stream there.
     const bool ended = lanes_[0].over || lanes_[1].over;
-    if (!options_.restart || ended || !is_lost(status)) {
-      say_error("{}", what);
-      return exit_code_of(status);
-    }
+    if (!options_.restart || ended || !may_return(status, end.url())) return report(end, status);
     from(end).keep_message();
-    end.losses().add(passed(),
-                     what + "; what was on its way to it is lost; waiting for another one");
-    const int code = end.open();
-    for (Lane& lane : lanes_) lane.full = lane.staged = false;
-    if (code == kSuccess) leave_out_what_is_not_there();
-    return code;
+    from(end).silent = false;
+    to(end).full = to(end).staged = to(end).deaf = false;
+    end.begin_open(end.losses().add(
+        passed(),
+        loss_of(end, status) + "; what was on its way to it is lost; waiting for another one"));
+    return kSuccess;
+  }
+  int report(const DuplexEnd& end, Status status) {
+    say_error("{}", loss_of(end, status));
+    return exit_code_of(status);
+  }
+  [[nodiscard]] std::string loss_of(const DuplexEnd& end, Status status) {
+    return fmt::format("{}: after {} messages from it and {} to it: {}", end.name(),
+                       grouped(from(end).passed), grouped(to(end).passed), to_string(status));
   }
 
-  // What was passed on is written, and the ends told: a reader that does not take it has some
-  // seconds.
-  void close_all() {
-    const stop_signal::PutOff put_off;
-    const Deadline deadline = Deadline::after(kPatience);
+  // What was passed on is written, and the ends told, however long the readers take; after a stop,
+  // which may come meanwhile, they have some seconds.
+  int close_all() {
     for (DuplexEnd& end : ends_) {
-      if (end.sender().flush(deadline) == Status::kOk) {
-        static_cast<void>(end.sender().close(deadline));
-      }
+      if (!end.is_open()) end.give_up();  // nobody waits for it any more
     }
+    for (Lane& lane : lanes_) {
+      if (lane.may_pass() && !lane.closed) lane.to.begin_close();
+    }
+    constexpr int kSliceMilliseconds = 50;
+    Deadline patience = Deadline::never();
+    while (ends_[0].busy() || ends_[1].busy()) {
+      if (stop_signal::requested()) patience = earlier(patience, Deadline::after(kPatience));
+      if (patience.passed()) break;
+      std::array<pollfd, 2> done{};
+      for (std::size_t i = 0; i < done.size(); ++i) {
+        done[i] = {ends_[i].busy() ? ends_[i].fd() : -1, POLLIN, 0};
+      }
+      ::poll(done.data(), done.size(), kSliceMilliseconds);
+      for (DuplexEnd& end : ends_) static_cast<void>(end.take_done());
+    }
+    for (DuplexEnd& end : ends_) {
+      if (stop_signal::requested() || end.close_status() == Status::kOk) continue;
+      return report(end, end.close_status());
+    }
+    return lost_;
   }
 
   [[nodiscard]] Lane& from(const DuplexEnd& end) { return lanes_[&end == &ends_[0] ? 0 : 1]; }
@@ -220,10 +309,14 @@ class Duplex {
   }
 
   static constexpr std::chrono::seconds kPatience{2};
+  static constexpr std::chrono::milliseconds kLookInterval{500};
 
   const BridgeOptions& options_;
   std::array<DuplexEnd, 2> ends_;
   std::array<Lane, 2> lanes_;
+  bool both_begun_ = false;
+  Deadline next_look_ = Deadline::now();
+  int lost_ = kSuccess;  // or the exit code that tells of a loss
   std::optional<Progress> progress_;
 };
 

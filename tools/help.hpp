@@ -67,11 +67,13 @@ may come twice then. The end of the stream is passed on, too: that of one that e
 such, else the exit code is 5, and who receives is told that more should have come.
 
 With --restart the bridge outlives those at both ends: when one is lost it says so, waits for the
-next one and goes on. What a byte stream had on its way when its reader was lost is lost.
+next one (SECONDS each time, with --wait) and goes on. What a byte stream had on its way when its
+reader was lost is lost. A descriptor or pipe has no next one.
 
 With --duplex both addresses are connections, and messages go both ways, the ends of the streams
 each for itself. It connects, to a program that listens; or waits for one that connects, with
-listen=1. fd:IN,OUT is two descriptors. --count counts both ways together.
+listen=1. fd:IN,OUT is two descriptors. --count counts both ways together. --restart goes for as
+long as neither way has ended.
 
 Examples:
   rondo bridge 'unix:/run/in?framing=lines' 'shm:log?readers=8'

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "say.hpp"
-#include "stop_signal.hpp"
 #include "units.hpp"
 
 namespace rondo::program {
@@ -40,11 +39,12 @@ Status pass_on(const PassedOn& message, Sender& sender, Deadline deadline, std::
   return status;
 }
 
-bool is_lost(Status status) noexcept {
+bool may_return(Status status, std::string_view url) noexcept {
+  if (url.starts_with("fd:") || url.starts_with("pipe:")) return false;
   return status == Status::kPeerGone || status == Status::kPeerDied || status == Status::kIoError;
 }
 
-void Losses::add(std::uint64_t passed, const std::string& why) {
+std::chrono::milliseconds Losses::add(std::uint64_t passed, const std::string& why) {
   if (passed != passed_before_) {
     passed_before_ = passed;
     count_ = 0;
@@ -57,7 +57,7 @@ void Losses::add(std::uint64_t passed, const std::string& why) {
   }
   constexpr std::chrono::milliseconds kLongest{1000};
   const auto doublings = std::min<std::uint64_t>(count_ - 1, 10);
-  stop_signal::sleep(std::min(std::chrono::milliseconds(1 << doublings), kLongest));
+  return std::min(std::chrono::milliseconds(1 << doublings), kLongest);
 }
 
 }  // namespace rondo::program

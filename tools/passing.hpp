@@ -2,6 +2,7 @@
 // that can't, or of an end that is lost.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -24,15 +25,15 @@ struct PassedOn {
 Status pass_on(const PassedOn& message, Sender& sender, Deadline deadline, std::uint64_t number,
                std::string_view to);
 
-// Whether the other side of a stream may come back.
-[[nodiscard]] bool is_lost(Status status) noexcept;
+// Whether another one may come to `url` in place of one that was lost so: not through a descriptor.
+[[nodiscard]] bool may_return(Status status, std::string_view url) noexcept;
 
-// Before an end is opened anew, again and again: how long it waits, and how often it says so.
+// Before an end is opened anew, again and again: how long that waits, and how often it is said.
 class Losses {
  public:
-  // After `passed` messages: says why, and sleeps; the more often nothing has passed in between,
-  // the longer, and says it the less often.
-  void add(std::uint64_t passed, const std::string& why);
+  // After `passed` messages: says why, and returns how long to rest; the more often nothing has
+  // passed in between, the longer, and says it the less often.
+  [[nodiscard]] std::chrono::milliseconds add(std::uint64_t passed, const std::string& why);
 
  private:
   std::optional<std::uint64_t> passed_before_;

@@ -1,6 +1,5 @@
 #include "progress.hpp"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <condition_variable>
@@ -10,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "say.hpp"
+#include "stop_signal.hpp"
 #include "units.hpp"
 
 namespace rondo::program {
@@ -23,13 +23,6 @@ std::atomic<bool> line_shown{false};
 double seconds_between(std::chrono::steady_clock::time_point from,
                        std::chrono::steady_clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-// Signals are for the thread that moves messages: they interrupt its reads and waits.
-void block_all_signals() {
-  sigset_t all;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
 }  // namespace
@@ -68,7 +61,7 @@ std::string_view Progress::clear_line() noexcept {
 }
 
 void Progress::run(const std::stop_token& stop) {
-  block_all_signals();
+  stop_signal::leave_to_others();
   std::mutex mutex;
   std::condition_variable_any never_notified;
   std::unique_lock lock(mutex);

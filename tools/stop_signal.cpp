@@ -69,6 +69,12 @@ PutOff::~PutOff() {
   if (requested_) stop.store(true, std::memory_order_relaxed);
 }
 
+void leave_to_others() noexcept {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
 void sleep(std::chrono::milliseconds time) noexcept {
   pollfd watched{wake_pipe[0], POLLIN, 0};
   if (!requested()) ::poll(&watched, 1, static_cast<int>(time.count()));

@@ -34,6 +34,10 @@ class PutOff {
   bool requested_;
 };
 
+// Signals do not come to this thread: they are for the one that moves messages, whose reads and
+// waits they interrupt.
+void leave_to_others() noexcept;
+
 // Sleeps, unless a stop is requested.
 void sleep(std::chrono::milliseconds time) noexcept;
 

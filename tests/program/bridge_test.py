@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import struct
+import time
 
 from support import OK, TIMED_OUT, VANISHED, IN_OUT, ProgramTest, main, until
 
@@ -273,12 +274,33 @@ class Bridges(ProgramTest):
         self.write(sender, b"one\n")
         self.assertEqual(self.read(receiver, 4), b"one\n")
         receiver.kill()
+        receiver.wait()
         self.assertEqual(self.finish(sender, b"two\nthree\n")[0], OK)
         until(lambda: "waiting for another one" in heard(), "its loss")
         bridge.send_signal(signal.SIGTERM)
         self.assertEqual(bridge.wait(), -signal.SIGTERM)
         code, got, _ = self.run_rondo("recv", "--idle", "1", self.url)
         self.assertEqual((code, got[-10:]), (OK, b"two\nthree\n"))
+
+    def test_wait_counts_from_each_loss(self):
+        path = self.path("in")
+        bridge = self.start("bridge", "--restart", "--wait", "1", f"unix:{path}", self.to)
+        sender = self.start("send", f"unix:{path}")
+        receiver = self.start("recv", self.to)
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        time.sleep(1.2)
+        before = time.monotonic()
+        sender.kill()
+        self.assertEqual(self.finish(bridge)[0], TIMED_OUT)
+        self.assertGreaterEqual(time.monotonic() - before, 0.9)
+
+    def test_descriptors_do_not_return(self):
+        bridge = self.start("bridge", "--restart", "fd:0", self.to)
+        receiver = self.start("recv", self.to)
+        code, _, said = self.finish(bridge, struct.pack("<I", 3) + b"one")  # without an end
+        self.assertEqual(code, VANISHED, said)
+        self.assertEqual(self.finish(receiver)[:2], (VANISHED, b"one\n"))
 
     def test_count_and_wait(self):
         code, _, said = self.run_rondo("bridge", "--wait", "0.1", self.url, self.to)

@@ -1,9 +1,13 @@
 """rondo bridge --duplex: messages both ways between two connections."""
 
+import fcntl
 import os
 import signal
 import socket
 import struct
+import subprocess
+import termios
+import time
 
 from support import OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, main, until
 
@@ -13,28 +17,6 @@ class Duplex(ProgramTest):
         super().setUp()
         self.here = self.path("here")
         self.there = self.path("there")
-
-    def connect(self, path):
-        peer = socket.socket(socket.AF_UNIX)
-        self.addCleanup(peer.close)
-        peer.settimeout(60)
-
-        def listens():
-            try:
-                peer.connect(path)
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-            return True
-
-        until(listens, "the socket")
-        return peer
-
-    def read_end(self, process):
-        """What comes until the output is closed."""
-        data = b""
-        while piece := os.read(process.stdout.fileno(), 1 << 16):
-            data += piece
-        return data
 
     def test_each_direction_ends_for_itself(self):
         bridge = self.start("bridge", "--duplex", f"unix:{self.here}?listen=1&framing=lines",
@@ -97,29 +79,6 @@ class Duplex(ProgramTest):
         self.assertIn(f"unix:{self.here}: after 0 messages from it and 1 to it", said)
         self.assertEqual(out, struct.pack("<I", 0xFFFFFFFD))
 
-    def test_restart_goes_on_with_the_next_connection(self):
-        bridge = self.start("bridge", "--duplex", "--restart", "fd:0,1?framing=lines",
-                            f"unix:{self.here}?listen=1&framing=lines")
-        for i in range(3):
-            peer = self.connect(self.here)
-            self.write(bridge, b"to %d\n" % i)
-            self.assertEqual(peer.recv(100), b"to %d\n" % i)
-            peer.sendall(b"back %d\n" % i)
-            self.assertEqual(self.read(bridge, 7), b"back %d\n" % i)
-            # That something unread is lost with it makes it no orderly end.
-            self.write(bridge, b"unread\n")
-            until(lambda: peer.recv(100, socket.MSG_PEEK), "what it does not read")
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            peer.close()
-        peer = self.connect(self.here)
-        bridge.stdin.close()
-        bridge.stdin = None
-        self.assertEqual(peer.recv(100), b"")
-        peer.close()
-        code, _, said = self.finish(bridge)
-        self.assertEqual(code, OK)
-        self.assertEqual(said.count("waiting for another one"), 3, said)
-
     def test_who_connects_for_one_direction_has_that_one(self):
         bridge = self.start("bridge", "--duplex", f"unix:{self.here}?listen=1",
                             f"unix:{self.there}?listen=1")
@@ -142,9 +101,86 @@ class Duplex(ProgramTest):
         first.send_signal(signal.SIGTERM)
         self.assertEqual(first.wait(), -signal.SIGTERM)
         self.assertEqual(self.finish(second)[0], OK)
-        code, _, said = self.run_rondo("bridge", "--duplex", "--wait", "0.1", "fd:0,1",
-                                       f"unix:{self.there}")
-        self.assertEqual(code, TIMED_OUT, said)
+        waits = self.start("bridge", "--duplex", "--wait", "0.1", "fd:0,1", f"unix:{self.there}")
+        self.assertEqual(waits.wait(), TIMED_OUT)
+
+    # More than the kernel takes, and less than the program holds for a slow reader.
+    COUNTED = 600
+    LINE = b"x" * 999 + b"\n"
+
+    def start_counting(self):
+        """It has passed on all that it counts, and the reader has not read it: both."""
+        bridge = self.start("bridge", "--duplex", "--count", self.COUNTED, "fd:0,1?framing=lines",
+                            f"unix:{self.here}?listen=1&framing=lines")
+        peer = self.connect(self.here)
+        self.feed(bridge, self.LINE * self.COUNTED)
+        until(lambda: peer.recv(1, socket.MSG_PEEK), "the first ones")
+        return bridge, peer
+
+    def test_count_waits_for_a_slow_reader(self):
+        bridge, peer = self.start_counting()
+        with self.assertRaises(subprocess.TimeoutExpired):
+            bridge.wait(3)  # more than it gives to readers after a signal
+        self.assertEqual(len(self.read_socket(peer)), self.COUNTED * len(self.LINE))
+        self.assertEqual(bridge.wait(), OK)
+
+    def test_count_and_a_reader_that_leaves(self):
+        bridge, peer = self.start_counting()
+        peer.close()
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, VANISHED, said)
+
+    def test_an_end_for_which_there_is_no_room_yet(self):
+        bridge = self.start("bridge", "--duplex", "fd:0,1",
+                            f"unix:{self.here}?listen=1&framing=lines")
+        peer = self.connect(self.here)
+        # With the length in front: as much as a pipe takes, to the byte.
+        room = fcntl.fcntl(bridge.stdout, fcntl.F_GETPIPE_SZ)
+        page = os.sysconf("SC_PAGE_SIZE")
+        peer.sendall((b"x" * (page - 5) + b"\n") * (room // page))
+        peer.shutdown(socket.SHUT_WR)
+        unread = bytearray(4)
+
+        def is_full():
+            fcntl.ioctl(bridge.stdout, termios.FIONREAD, unread)
+            return struct.unpack("i", unread)[0] >= room - page
+        until(is_full, "a full pipe")
+        time.sleep(3)  # more than it gives to readers after a signal
+        self.write(bridge, struct.pack("<I", 5) + b"still")
+        self.assertEqual(peer.recv(100), b"still\n")
+        bridge.stdin.write(struct.pack("<I", 0xFFFFFFFF))
+        bridge.stdin.close()
+        bridge.stdin = None
+        self.assertEqual(self.read_end(bridge)[-4:], struct.pack("<I", 0xFFFFFFFF))
+        self.assertEqual(bridge.wait(), OK)
+
+    def test_who_hangs_up_behind_its_end_is_not_waited_for(self):
+        bridge = self.start("bridge", "--duplex", f"unix:{self.here}?listen=1&framing=lines",
+                            f"unix:{self.there}?listen=1&framing=lines")
+        here = self.connect(self.here)
+        there = self.connect(self.there)
+        here.sendall(b"last\n")
+        here.close()
+        self.assertEqual(there.recv(100), b"last\n")
+        self.assertEqual(there.recv(100), b"")
+        self.assertEqual(bridge.wait(), OK)  # though `there` says nothing more
+
+    def test_a_reader_that_leaves_is_missed_without_a_message(self):
+        bridge = self.start("bridge", "--duplex", "fd:0,1", f"unix:{self.here}?listen=1")
+        receiver = self.start("recv", f"unix:{self.here}?listen=0")
+        self.write(bridge, struct.pack("<I", 3) + b"one")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        receiver.kill()
+        self.assertEqual(bridge.wait(), VANISHED)
+
+    def test_an_end_that_is_lost_while_the_other_one_is_awaited(self):
+        bridge = self.start("bridge", "--duplex", "fd:0,1", f"unix:{self.here}?listen=1")
+        until(lambda: os.path.exists(self.here), "the socket")
+        bridge.stdin.close()
+        bridge.stdin = None
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, VANISHED)
+        self.assertIn("fd:0,1: after 0 messages", said)
 
     def test_what_has_one_direction_is_refused(self):
         for url in (self.url, "fd:0", f"fifo:{self.here}"):

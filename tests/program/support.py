@@ -164,6 +164,34 @@ class ProgramTest(unittest.TestCase):
             data += piece
         return data
 
+    def read_end(self, process):
+        """What comes until the output is closed."""
+        data = b""
+        while piece := os.read(process.stdout.fileno(), 1 << 16):
+            data += piece
+        return data
+
+    def connect(self, path):
+        peer = socket.socket(socket.AF_UNIX)
+        self.addCleanup(peer.close)
+        peer.settimeout(60)
+
+        def listens():
+            try:
+                peer.connect(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            return True
+
+        until(listens, "the socket")
+        return peer
+
+    def read_socket(self, peer):
+        data = b""
+        while piece := peer.recv(1 << 16):
+            data += piece
+        return data
+
     # ---- looking from outside ----
 
     def status_of(self, process):

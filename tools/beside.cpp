@@ -1,0 +1,54 @@
+#include "beside.hpp"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <utility>
+
+#include "stop_signal.hpp"
+
+namespace rondo::program {
+
+Beside::Beside() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Beside::~Beside() {
+  if (work_.valid()) work_.wait();
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void Beside::start(std::function<void()> work) {
+  std::uint64_t earlier = 0;
+  [[maybe_unused]] const auto forgotten = ::read(fd_, &earlier, sizeof earlier);
+  work_ = std::async(std::launch::async, [fd = fd_, work = std::move(work)] {
+    stop_signal::leave_to_others();
+    // Also when it throws.
+    struct Tell {
+      explicit Tell(int descriptor) noexcept : fd(descriptor) {}
+      Tell(const Tell&) = delete;
+      Tell& operator=(const Tell&) = delete;
+      ~Tell() {
+        const std::uint64_t one = 1;
+        [[maybe_unused]] const auto told = ::write(fd, &one, sizeof one);
+      }
+      int fd;
+    };
+    const Tell tell(fd);
+    work();
+  });
+}
+
+bool Beside::take_done() {
+  if (!work_.valid() || work_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    return false;
+  }
+  finish();
+  return true;
+}
+
+void Beside::finish() {
+  if (work_.valid()) work_.get();
+}
+
+}  // namespace rondo::program
