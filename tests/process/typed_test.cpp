@@ -14,21 +14,24 @@
 //  12. AnotherTypeIsRefused
 //  13. SecondOnesAreRefused
 //  14. AForkedChildHasNoPart
-//  15. PositionsOfAHostilePeerAreCorrupt
-//  16. ClosedAndMovedHandlesSaySo
-//  17. AStopFlagEndsTheWait
-//  18. TheNewestValueIsWaitedFor
-//  19. AReaderIsToldHowItsWriterWent
-//  20. ReadersTakeTheirPlaces
-//  21. ACellOfAnotherTypeIsRefused
-//  22. WhatWasTrueOnceIsNotAskedAgain
-//  23. AnEndIsNotToldToAReceiverThatNeverReadTheStream
-//  24. SendersThatWaitAreNotInEachOthersWay
-//  25. ABrokenOffStreamIsNotGoneOnWith
-//  26. TheSuccessorOfADeadReceiverIsToldTheEnd
-//  27. ReadersThatAreGoneCostNoStoreAnything
-//  28. APollThatFindsNothingMakesNoValue
-//  29. APeerThatDiedWhileTheHandleWasMadeCounts
+//  15. AForkedWriterStoresNothing
+//  16. PositionsOfAHostilePeerAreCorrupt
+//  17. ClosedAndMovedHandlesSaySo
+//  18. AStopFlagEndsTheWait
+//  19. AStopFlagEndsTheWaitOfAnOpening
+//  20. WhatIsAcknowledgedEachTimeIsFlushedWithoutAnotherLook
+//  21. TheNewestValueIsWaitedFor
+//  22. AReaderIsToldHowItsWriterWent
+//  23. ReadersTakeTheirPlaces
+//  24. ACellOfAnotherTypeIsRefused
+//  25. WhatWasTrueOnceIsNotAskedAgain
+//  26. AnEndIsNotToldToAReceiverThatNeverReadTheStream
+//  27. SendersThatWaitAreNotInEachOthersWay
+//  28. ABrokenOffStreamIsNotGoneOnWith
+//  29. TheSuccessorOfADeadReceiverIsToldTheEnd
+//  30. ReadersThatAreGoneCostNoStoreAnything
+//  31. APollThatFindsNothingMakesNoValue
+//  32. APeerThatDiedWhileTheHandleWasMadeCounts
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -351,17 +354,54 @@ TEST_F(Typed, SecondOnesAreRefused) {
 TEST_F(Typed, AForkedChildHasNoPart) {
   auto mine = sender();
   auto other = receiver();
-  for (std::uint64_t i = 0; i < 8; ++i) ASSERT_EQ(mine.send(trade(i)), Status::kOk);
+  for (std::uint64_t i = 0; i < 7; ++i) ASSERT_EQ(mine.send(trade(i)), Status::kOk);
   EXPECT_EQ(id_of_next(other), 0u);  // read, and perhaps not given back
   Child child([&] {
-    if (mine.flush(soon()) != Status::kForked) return 1;
-    const TypedReceiver<Trade> going(std::move(other));
-    return mine.close() == Status::kForked ? 0 : 2;
+    const Trade value = trade(9);
+    std::span<const Trade> values(&value, 1);
+    const bool sends = mine.try_send(value) == Status::kForked &&
+                       mine.send(value, soon()) == Status::kForked &&
+                       mine.send_all(values, soon()) == Status::kForked && values.size() == 1 &&
+                       mine.flush(soon()) == Status::kForked && mine.status() == Status::kForked;
+    if (!sends) return 1;
+    Trade taken{};
+    std::vector<Trade> some(8);
+    const bool receives = other.try_next().status() == Status::kForked &&
+                          other.next(taken, soon()) == Status::kForked &&
+                          other.try_next_some(some).status() == Status::kForked;
+    if (!receives) return 2;
+    // Moved and destroyed, they move nothing either.
+    TypedReceiver<Trade> going(std::move(other));
+    if (going.try_next().status() != Status::kForked) return 3;
+    return mine.close() == Status::kForked ? 0 : 4;
   });
   EXPECT_EQ(child.join(), 0);
+  EXPECT_EQ(mine.send(trade(7)), Status::kOk);
   for (std::uint64_t i = 1; i < 8; ++i) EXPECT_EQ(id_of_next(other), i);
   EXPECT_EQ(mine.send(trade(8)), Status::kOk);
   EXPECT_EQ(id_of_next(other), 8u);
+}
+
+TEST_F(Typed, AForkedWriterStoresNothing) {
+  auto writer = opened(LatestWriter<Trade>::open(name_));
+  auto reader = opened(LatestReader<Trade>::open(name_));
+  writer.store(trade(1));
+  Child child([&] {
+    for (std::uint64_t i = 0; i < 200; ++i) writer.store(trade(9));
+    if (writer.version() != 0 || writer.reader_attached()) return 1;
+    LatestWriter<Trade> going(std::move(writer));
+    going.store(trade(9));
+    going.close();
+    going.store(trade(9));
+    return reader.try_next().status() == Status::kForked ? 0 : 2;
+  });
+  EXPECT_EQ(child.join(), 0);
+  EXPECT_EQ(id_of_next(reader), 1u);
+  EXPECT_EQ(reader.version(), 1u);
+  EXPECT_EQ(reader.try_next().status(), Status::kWouldBlock);
+  writer.store(trade(2));
+  EXPECT_EQ(id_of_next(reader), 2u);
+  EXPECT_EQ(reader.version(), 2u);
 }
 
 TEST_F(Typed, PositionsOfAHostilePeerAreCorrupt) {

@@ -15,6 +15,7 @@
 // A writer that is not trusted can make any bytes of T appear, torn ones as well.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,8 +26,10 @@
 #include <type_traits>
 #include <utility>
 
+#include "rondo/core/atomic.hpp"
 #include "rondo/core/attachment.hpp"
 #include "rondo/core/bell.hpp"
+#include "rondo/core/fork_watch.hpp"
 #include "rondo/core/latest.hpp"
 #include "rondo/core/latest_layout.hpp"
 #include "rondo/core/latest_open.hpp"
@@ -70,11 +73,26 @@ template <class T>
   return cell;
 }
 
+// A cell that nobody reads: of a writer that has none any more, so that a store needs no look at
+// whether it has.
+template <class T>
+[[nodiscard]] LatestParts no_cell() noexcept {
+  static LatestWriterPart writer{};
+  static std::array<Atomic<std::uint64_t>, (sizeof(T) + 7) / 8> words{};
+  return {.writer = &writer,
+          .values = words.data(),
+          .stride_words = 0,
+          .buffers = 2,
+          .waiters = nullptr,
+          .waiter_stride = 0,
+          .waiter_count = 0};
+}
+
 }  // namespace detail
 
 // `T` as in typed.hpp.
 template <class T>
-class LatestWriter : private latest<T>::Writer {
+class LatestWriter : private latest<T>::Writer, private detail::ForkWatch {
   using Cell = latest<T>;
   using Base = typename Cell::Writer;
 
@@ -112,10 +130,13 @@ class LatestWriter : private latest<T>::Writer {
   }
   LatestWriter(LatestWriter&& other) noexcept
       : Base(std::move(static_cast<Base&>(other))),
+        detail::ForkWatch(other),
         bell_(other.bell_),
         watched_(other.watched_),
         rings_(other.rings_),
-        end_(std::exchange(other.end_, std::nullopt)) {}
+        end_(std::exchange(other.end_, std::nullopt)) {
+    other.shut();
+  }
   LatestWriter& operator=(LatestWriter&& other) noexcept {
     if (this != &other) {
       std::destroy_at(this);
@@ -126,17 +147,17 @@ class LatestWriter : private latest<T>::Writer {
   // close()
   ~LatestWriter() { close(); }
 
-  // Makes `value` the newest one. Not after close(), on a handle that was moved from, or in a
-  // forked child. Progress: wait-free, and a system call when readers sleep. Memory ordering: what
-  // the caller did before is visible to a reader of this value.
+  // Makes `value` the newest one. Nothing happens after close(), on a handle that was moved from, or
+  // in a forked child. Progress: wait-free, and a system call when readers sleep. Memory ordering:
+  // what the caller did before is visible to a reader of this value.
   RONDO_ALWAYS_INLINE void store(const T& value) noexcept {
     Base::store(value);
     const bool wanted = bell_.wanted();
     if (wanted || not_watched_yet() != 0) [[unlikely]]
       ring();
   }
-  // Values ever stored, those of predecessors included.
-  using Base::version;
+  // Values ever stored, those of predecessors included; of a handle that stores no more, none.
+  [[nodiscard]] std::uint64_t version() const noexcept { return stores() ? Base::version() : 0; }
   // Whether a reader is there that waits, or could.
   [[nodiscard]] bool reader_attached() const noexcept {
     return end_ && end_->peer() == Presence::kPresent;
@@ -146,6 +167,7 @@ class LatestWriter : private latest<T>::Writer {
   // away.
   void close() noexcept {
     if (!end_) return;
+    shut();
     if (!end_->forked()) {
       end_->leave([this](bool last) { return last && !end_->keep(); });
     }
@@ -155,12 +177,24 @@ class LatestWriter : private latest<T>::Writer {
  private:
   LatestWriter(Attachment<Cell> cell, const TypedOptions& options)
       : Base(cell.parts()),
+        detail::ForkWatch(shut_in_child),
         bell_(cell.parts().writer->change_notifier),
         end_(std::in_place, std::move(cell), Cell::kFirstWaiterSlot, parts().waiter_count, 0u,
              options) {
     ring();
   }
   using Base::parts;
+
+  // Stores nowhere from now on.
+  void shut() noexcept {
+    static_cast<Base&>(*this) = Base(detail::no_cell<T>());
+    bell_ = BroadcastNotifier(parts().writer->change_notifier);
+    watched_ = 0;
+  }
+  static void shut_in_child(detail::ForkWatch& watch) noexcept {
+    static_cast<Base&>(static_cast<LatestWriter&>(watch)) = Base(detail::no_cell<T>());
+  }
+  [[nodiscard]] bool stores() const noexcept { return end_ && !end_->forked(); }
 
   // Readers that said that they may sleep, and that bell_ does not look after yet.
   [[nodiscard]] std::uint64_t not_watched_yet() const noexcept {
@@ -169,6 +203,7 @@ class LatestWriter : private latest<T>::Writer {
     return parts().writer->awaiting.load(std::memory_order_relaxed) & ~watched_;
   }
   RONDO_COLD void ring() noexcept {
+    if (!stores()) return;
     bell_.ring([this] {
       const std::uint64_t coming = not_watched_yet();
       for (std::uint32_t i = 0; i < parts().waiter_count; ++i) {
@@ -208,7 +243,7 @@ class LatestWriter : private latest<T>::Writer {
 };
 
 template <class T>
-class LatestReader {
+class LatestReader : private detail::ForkWatch {
   static_assert(std::is_default_constructible_v<T>, "a value is copied to where there is one");
   using Cell = latest<T>;
 
@@ -235,7 +270,8 @@ class LatestReader {
     });
   }
   LatestReader(LatestReader&& other) noexcept
-      : reader_(std::move(other.reader_)),
+      : detail::ForkWatch(other),
+        reader_(std::move(other.reader_)),
         parts_(other.parts_),
         place_(other.place_),
         end_(std::exchange(other.end_, std::nullopt)),
@@ -302,7 +338,8 @@ class LatestReader {
 
  private:
   LatestReader(Attachment<Cell> cell, const TypedOptions& options)
-      : reader_(cell.parts()),
+      : detail::ForkWatch(say_forked),
+        reader_(cell.parts()),
         parts_(cell.parts()),
         place_(cell.slot() - Cell::kFirstWaiterSlot),
         waiter_(std::in_place, cell.parts().waiter(place_), cell.parts().writer->change_notifier) {
@@ -311,6 +348,10 @@ class LatestReader {
     end_.emplace(std::move(cell), Cell::kWriterSlot, 1u, 0u, options);
   }
 
+  static void say_forked(detail::ForkWatch& watch) noexcept {
+    auto& status = static_cast<LatestReader&>(watch).status_;
+    if (status == Status::kOk) status = Status::kForked;
+  }
   // Before each wait: who writes may have taken it for our dead predecessor's.
   void say_awaiting() noexcept {
     Atomic<std::uint64_t>& awaiting = parts_.writer->awaiting;
@@ -321,7 +362,6 @@ class LatestReader {
   }
   template <class Ready>
   [[nodiscard]] Status wait(Deadline deadline, Ready&& ready) noexcept {
-    if (end_->forked()) return Status::kForked;
     if (deadline != Deadline::now()) say_awaiting();
     Status status = end_->wait(*waiter_, deadline, ready, [] { return false; });
     // The table is all that tells an end here.

@@ -1,0 +1,28 @@
+// What is made harmless in a forked child before anything runs there: an object that would act in
+// its parent's name, and whose way has no room for a look at whether it was inherited.
+#pragma once
+
+#include "rondo/core/version.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// A base, or a member, of such an object. A child by vfork() or a bare clone() is not seen.
+class RONDO_API ForkWatch {
+ public:
+  // Called in the child, before fork() returns there; also while another thread of the parent was
+  // making the object, or moving it. No lock may be taken in it, and nothing allocated.
+  using InChild = void (*)(ForkWatch&) noexcept;
+
+  explicit ForkWatch(InChild in_child) noexcept;
+  ForkWatch(const ForkWatch& other) noexcept : ForkWatch(other.in_child_) {}
+  ForkWatch& operator=(const ForkWatch&) noexcept { return *this; }
+  ~ForkWatch();
+
+ private:
+  struct All;
+  InChild in_child_;
+  ForkWatch* previous_ = nullptr;
+  ForkWatch* next_;
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail
