@@ -456,6 +456,38 @@ TEST_F(Typed, AStopFlagEndsTheWait) {
   EXPECT_EQ(mine.status(), Status::kOk);
 }
 
+TEST_F(Typed, AStopFlagEndsTheWaitOfAnOpening) {
+  std::atomic<bool> stop{false};
+  const TypedOptions options{.slots = 8, .stop = &stop, .timeout = seconds(60)};
+  const auto stopped = [&](auto&& open) {
+    stop = false;
+    std::thread stopping([&] {
+      await_sleep(getpid());
+      stop = true;
+    });
+    const auto refused = open();
+    stopping.join();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kTimedOut);
+    EXPECT_THAT(refused.error().message, HasSubstr("interrupted"));
+  };
+  stopped([&] { return LatestReader<Trade>::open(name_, options); });
+  auto other = receiver();
+  sender().close();
+  stopped([&] { return TypedSender<Trade>::open(name_, options); });
+}
+
+TEST_F(Typed, WhatIsAcknowledgedEachTimeIsFlushedWithoutAnotherLook) {
+  auto mine = sender({.slots = 64});
+  auto other = receiver({.slots = 64, .acknowledge_each = true});
+  ASSERT_EQ(mine.send(trade(1)), Status::kOk);
+  ASSERT_EQ(mine.send(trade(2)), Status::kOk);
+  EXPECT_EQ(id_of_next(other), 1u);
+  EXPECT_EQ(mine.flush(Deadline::now()), Status::kWouldBlock);
+  EXPECT_EQ(id_of_next(other), 2u);
+  EXPECT_EQ(mine.flush(soon()), Status::kOk);
+}
+
 TEST_F(Typed, TheNewestValueIsWaitedFor) {
   for (const WaitMode mode : {WaitMode::kPark, WaitMode::kAdaptive}) {
     auto writer = opened(LatestWriter<Trade>::open(name_));

@@ -28,8 +28,7 @@ Result<void> check_tag(const Geometry& found, std::uint64_t tag, std::string_vie
                    std::string(name) + ")"};
 }
 
-Result<void> open_again(std::chrono::nanoseconds timeout,
-                        const FunctionRef<Result<void>()>& attempt,
+Result<void> open_again(const TypedOptions& options, const FunctionRef<Result<void>()>& attempt,
                         const FunctionRef<bool()>& may_come) {
   using Clock = Deadline::Clock;
   const auto began = Clock::now();
@@ -37,11 +36,15 @@ Result<void> open_again(std::chrono::nanoseconds timeout,
     auto opened = attempt();
     if (opened || !may_come()) return opened;
     const auto waited = Clock::now() - began;
-    if (waited >= timeout) return opened;
+    if (waited >= options.timeout) return opened;
+    // relaxed: the flag orders nothing.
+    if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
+      return Error{ErrorCode::kTimedOut, "interrupted while it waited: " + opened.error().message};
+    }
     constexpr Clock::duration kShortest = std::chrono::microseconds(100);
     constexpr Clock::duration kLongest = std::chrono::milliseconds(20);
     const auto pause = std::clamp<Clock::duration>(waited / 4, kShortest, kLongest);
-    std::this_thread::sleep_for(std::min<Clock::duration>(pause, timeout - waited));
+    std::this_thread::sleep_for(std::min<Clock::duration>(pause, options.timeout - waited));
   }
 }
 

@@ -1,7 +1,6 @@
 // What the typed handles have in common, whatever their type: the membership, the peer, the wait.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string_view>
 
@@ -25,8 +24,8 @@ namespace rondo::inline RONDO_ABI::detail {
                                                std::string_view name);
 
 // Opens, and while that fails and `may_come` says that it may come yet, again after growing pauses,
-// until `timeout` has passed.
-[[nodiscard]] RONDO_API Result<void> open_again(std::chrono::nanoseconds timeout,
+// until the timeout has passed. Errors: kTimedOut when the stop flag is set; those of `attempt`.
+[[nodiscard]] RONDO_API Result<void> open_again(const TypedOptions& options,
                                                 const FunctionRef<Result<void>()>& attempt,
                                                 const FunctionRef<bool()>& may_come);
 

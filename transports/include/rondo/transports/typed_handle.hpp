@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "rondo/core/acknowledge.hpp"
 #include "rondo/core/bell.hpp"
 #include "rondo/core/fork_watch.hpp"
 #include "rondo/core/liveness.hpp"
@@ -52,7 +53,7 @@ class TypedHandle : private ForkWatch {
   }
   TypedHandle(TypedPlace<T> place, const TypedOptions& options)
       : ForkWatch(shut_in_child),
-        side_(place.ring.parts()),
+        side_(make_side(place.ring.parts(), options)),
         parts_(place.ring.parts()),
         notifier_(peer_waiter(),
                   kSends ? parts_.producer->message_notifier : parts_.consumer->space_notifier),
@@ -114,6 +115,13 @@ class TypedHandle : private ForkWatch {
   Status status_ = Status::kOk;
 
  private:
+  [[nodiscard]] static Side make_side(const SpscParts<T>& parts, const TypedOptions& options) {
+    if constexpr (kSends) {
+      return Side(parts);
+    } else {
+      return Side(parts, options.acknowledge_each ? Acknowledge::kEagerly : Acknowledge::kLazily);
+    }
+  }
   [[nodiscard]] const BellWaiter& peer_waiter() const noexcept {
     return kSends ? parts_.consumer->message_waiter : parts_.producer->space_waiter;
   }

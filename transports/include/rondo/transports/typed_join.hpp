@@ -102,7 +102,7 @@ template <class T>
     return {};
   };
   auto done = open_again(
-      options.timeout, [&] { return open_or_create_ring(place, make, take); },
+      options, [&] { return open_or_create_ring(place, make, take); },
       [&] { return other_stream; });
   if (!done) return std::move(done).error();
   return std::move(*opened);

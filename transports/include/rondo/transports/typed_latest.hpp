@@ -249,7 +249,7 @@ class LatestReader : private detail::ForkWatch {
 
  public:
   // Opens the cell at "shm:NAME" or "file:PATH", and waits for there to be one, for options.timeout
-  // at most. Errors: kNotFound, kNoSlot (all places for readers are taken), those of
+  // at most. Errors: kNotFound, kTimedOut (the stop flag), kNoSlot (all places for readers are taken), those of
   // latest<T>::open_reader(), Participants::join()'s; kGeometryMismatch for another tag.
   [[nodiscard]] static Result<LatestReader> open(std::string_view text,
                                                  const TypedOptions& options = {}) {
@@ -263,8 +263,14 @@ class LatestReader : private detail::ForkWatch {
         cell.emplace(std::move(joined).value());
         return {};
       };
-      auto done =
-          detail::await_ring({std::move(name).value(), options.segment}, options.timeout, take);
+      const RingPlace place{std::move(name).value(), options.segment};
+      bool there = false;
+      const auto look = [&] {
+        auto found = detail::await_ring(place, {}, take);
+        there = found || found.error().code != ErrorCode::kNotFound;
+        return found;
+      };
+      auto done = detail::open_again(options, look, [&] { return !there; });
       if (!done) return std::move(done).error();
       return LatestReader(std::move(*cell), options);
     });

@@ -21,9 +21,13 @@ struct TypedOptions {
   // A number of your own for the type, such as its version: both sides say the same. It tells types
   // of one size apart; those of different sizes are told apart without it.
   std::uint64_t tag = 0;
+  // Of a receiver: it gives each value back at once, instead of an eighth of the ring at a time. So
+  // flush() ends when all was read, and of what a dead receiver had read at most one value comes
+  // again. The sender's line is fetched for each value then.
+  bool acknowledge_each = false;
   WaitMode wait = WaitMode::kAdaptive;
-  // When it becomes true, every wait of the handle ends with kInterrupted; opening does not look at
-  // it. It outlives the handle.
+  // When it becomes true, every wait of the handle ends with kInterrupted, and one of opening it
+  // with kTimedOut. It outlives the handle.
   const std::atomic<bool>* stop = nullptr;
   // How long opening waits: a sender for the receiver of an earlier stream that has not gone yet; a
   // reader of a cell for its writer.
