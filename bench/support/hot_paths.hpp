@@ -33,6 +33,7 @@
 #include "rondo/transports/receiver.hpp"
 #include "rondo/transports/sender.hpp"
 #include "rondo/transports/typed.hpp"
+#include "rondo/transports/typed_latest.hpp"
 
 namespace rondo::bench::hot_paths {
 
@@ -435,13 +436,38 @@ struct TypedBatch : Typed<kBytes> {
   std::array<Words<kBytes>, kStep> values{};
 };
 
-using All =
-    std::tuple<SpscPush<8>, SpscPush<64>, SpscClaim<8>, SpscClaim<64>, SpscInTurns<8>,
-               SpscInTurns<64>, SpscBatch<8>, SpscBatch<64>, SpscEmpty, RecordReserve<8>,
-               RecordReserve<64>, RecordClaim<8>, RecordClaim<64>, RecordInTurns<64>,
-               RecordBatch<8>, RecordBatch<64>, RecordEmpty, MpmcPush<8>, MpmcPush<64>,
-               MpmcBatch<8>, MpmcBatch<64>, Latest<8>, Latest<64>, FramePool, Channel<8>,
-               Channel<64>, ChannelSend<64>, ChannelInTurns<64>, ChannelEmpty, Channel<64, OfSlots>,
-               ChannelSend<64, OfSlots>, Typed<8>, Typed<64>, TypedBatch<8>, TypedBatch<64>>;
+// With one reader, which the writer looks after: it takes each value, one at a time.
+template <std::size_t kBytes>
+struct TypedLatest {
+  static constexpr std::uint64_t kBurst = 1;
+  using Value = Words<kBytes>;
+  static std::string name() {
+    return sized("LatestWriter and LatestReader, one at a time", kBytes);
+  }
+  RONDO_ALWAYS_INLINE bool send(std::uint64_t i) {
+    Value value;
+    value.fill(i);
+    writer.store(value);
+    return true;
+  }
+  RONDO_ALWAYS_INLINE bool receive(std::uint64_t& sum) {
+    const auto value = reader.try_next();
+    if (!value) return false;
+    value->add_to(sum);
+    return true;
+  }
+  std::string url = "shm:hot-paths-latest-" + std::to_string(getpid()) + std::to_string(kBytes);
+  LatestWriter<Value> writer{must(LatestWriter<Value>::open(url))};
+  LatestReader<Value> reader{must(LatestReader<Value>::open(url))};
+};
+
+using All = std::tuple<SpscPush<8>, SpscPush<64>, SpscClaim<8>, SpscClaim<64>, SpscInTurns<8>,
+                       SpscInTurns<64>, SpscBatch<8>, SpscBatch<64>, SpscEmpty, RecordReserve<8>,
+                       RecordReserve<64>, RecordClaim<8>, RecordClaim<64>, RecordInTurns<64>,
+                       RecordBatch<8>, RecordBatch<64>, RecordEmpty, MpmcPush<8>, MpmcPush<64>,
+                       MpmcBatch<8>, MpmcBatch<64>, Latest<8>, Latest<64>, FramePool, Channel<8>,
+                       Channel<64>, ChannelSend<64>, ChannelInTurns<64>, ChannelEmpty,
+                       Channel<64, OfSlots>, ChannelSend<64, OfSlots>, Typed<8>, Typed<64>,
+                       TypedBatch<8>, TypedBatch<64>, TypedLatest<8>, TypedLatest<64>>;
 
 }  // namespace rondo::bench::hot_paths
