@@ -147,12 +147,13 @@ Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint6
 }
 
 Result<std::unique_ptr<WakeDescriptor>> WakeDescriptor::make(Callback<std::uint64_t()> pulse,
-                                                             Closing closing) {
+                                                             Closing closing, Asked asked) {
   auto state = std::make_unique<State>();
   state->event = detail::open_event();
   if (!state->event) return no_event(errno);
   state->entry.event = &state->event;
   state->entry.by_time.ask = std::move(pulse);
+  state->entry.seldom = asked == Asked::kSeldom;
   state->entry.by_closing.ask = std::move(closing.pulse);
   state->file = closing.file;
   state->take_ring();

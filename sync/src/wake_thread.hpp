@@ -54,6 +54,7 @@ struct WakeEntry {
   std::atomic<std::uint32_t> told{0};  // why it was written; the owner takes it
   // The thread's, under its mutex, from add() on.
   Pulse by_time{};
+  bool seldom = false;  // that is asked for
   Pulse by_closing{};  // of the file `watched`
   NativeHandle watched = kNoHandle;
   std::span<const PreparedWait> waits{};
@@ -69,6 +70,8 @@ class WakeThread {
   // How often the pulses are asked for that no file stands for: as often as any wait asks whether
   // its peer lives.
   static constexpr std::chrono::nanoseconds kInterval = std::chrono::milliseconds(50);
+  // How often those of entries that have it so.
+  static constexpr std::chrono::nanoseconds kSeldom = std::chrono::milliseconds(500);
   // How often those that one does, when nothing is told.
   static constexpr std::chrono::nanoseconds kAtLast = CloseWatch::kAtLast;
   // How often the words are looked at where futex_waitv is missing, or they are too many.

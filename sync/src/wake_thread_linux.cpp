@@ -80,6 +80,7 @@ struct WakeThread::State {
   // When the thread does next what it does by time.
   struct Times {
     Deadline pulse = Deadline::after(kInterval);
+    Deadline seldom = Deadline::after(kSeldom);
     Deadline at_last = Deadline::after(kAtLast);
     Deadline news = Deadline::now();
   };
@@ -404,8 +405,10 @@ Deadline WakeThread::State::look(const Polled& polled, Times& times,
   polls = false;
   take_news(polled, times, now);
   const bool ask = times.pulse.passed_at(now);
+  const bool ask_seldom = times.seldom.passed_at(now);
   const bool ask_at_last = times.at_last.passed_at(now);
   if (ask) times.pulse = Deadline::at(now + kInterval);
+  if (ask_seldom) times.seldom = Deadline::at(now + kSeldom);
   if (ask_at_last) times.at_last = Deadline::at(now + kAtLast);
   Deadline until = Deadline::never();
   std::size_t asleep = 0;
@@ -419,8 +422,8 @@ Deadline WakeThread::State::look(const Polled& polled, Times& times,
     const bool sleeps = entry->asleep.load(std::memory_order_relaxed);
     bool has_news = false;
     if (entry->by_time.ask) {
-      if (ask && sleeps) has_news = entry->by_time.changed();
-      until = earlier(until, times.pulse);
+      if ((entry->seldom ? ask_seldom : ask) && sleeps) has_news = entry->by_time.changed();
+      until = earlier(until, entry->seldom ? times.seldom : times.pulse);
     }
     if (entry->by_closing.ask) {
       // relaxed, both: beneath the mutex.

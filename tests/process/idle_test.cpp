@@ -9,14 +9,19 @@
 //   6. ASenderWithoutReceivers
 //   7. ASenderWithoutRoom
 //   8. ASenderThatFlushes
+//   9. AQuietSet, AQuietDescriptor     the thread for wakes: each ring cost it 20 looks a second
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -226,6 +231,53 @@ TEST_P(Idle, ASenderThatFlushes) {
   EXPECT_LE(
       wakes([&](Deadline deadline) { EXPECT_EQ(sender_->flush(deadline), Status::kTimedOut); }),
       kMostWakes);
+}
+
+// All is over that comes at the beginning of a silence.
+constexpr std::chrono::milliseconds kSilence{1'800};
+// Two a second, and as many again, and some more.
+constexpr long kMostQuietWakes = 12;
+
+TEST_P(Idle, AQuietSet) {
+  open();
+  auto set = WaitSet::make(WaitMode::kPark);
+  ASSERT_TRUE(set);
+  ASSERT_TRUE(set->add(*receiver_, 1));
+  std::array<WaitSet::Key, 1> room{};
+  const auto wait = [&](Deadline deadline) {
+    // One of a byte stream may be told of in vain.
+    while (!deadline.passed()) {
+      if (!set->wait(room, deadline)) continue;
+      EXPECT_FALSE(receiver_->try_next());
+    }
+  };
+  wait(Deadline::after(kSilence));
+  EXPECT_LE(wakes(wait), kMostQuietWakes);
+}
+
+// Of the thread that asks what no word tells; 0: there is none.
+long switches_of_the_helper() {
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    if (name != "rondo-wake") continue;
+    std::ifstream status(task.path() / "status");
+    constexpr std::string_view kCount = "voluntary_ctxt_switches:";
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with(kCount)) return std::stol(line.substr(kCount.size()));
+    }
+  }
+  return 0;
+}
+
+TEST_P(Idle, AQuietDescriptor) {
+  open();
+  ASSERT_TRUE(receiver_->fd());
+  EXPECT_FALSE(receiver_->try_next());
+  std::this_thread::sleep_for(kSilence);
+  const long before = switches_of_the_helper();
+  std::this_thread::sleep_for(kLong);
+  EXPECT_LE(switches_of_the_helper() - before, kMostQuietWakes);
 }
 
 }  // namespace

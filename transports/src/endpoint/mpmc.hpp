@@ -94,6 +94,15 @@ class MpmcMembership {
   NameKeeper keeper_;
 };
 
+// Who comes and who goes rings. What nobody rings for: one that is stopped has had the wake that
+// was meant for us, or one was killed between its going and its ring.
+template <class End>
+[[nodiscard]] Result<std::unique_ptr<WakeDescriptor>> make_mpmc_wake(End& end) {
+  return WakeDescriptor::make([&end] { return end.pulse(); },
+                              {end.closing().value_or(kNoHandle), [&end] { return end.deaths(); }},
+                              WakeDescriptor::Asked::kSeldom);
+}
+
 class MpmcSender final : public SenderBackend {
  public:
   MpmcSender(MpmcMembership membership, const Url& url, const OpenOptions& options);
@@ -125,8 +134,10 @@ class MpmcSender final : public SenderBackend {
   bool has_news(record_ring::Producer&, std::size_t) noexcept override;
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
   void pass_on() noexcept override;
+  bool has_pulse() const noexcept override { return false; }  // that a set would have to hear of
   std::uint64_t pulse() noexcept override;
   std::uint64_t deaths() noexcept override { return membership_.deaths(); }
+  Result<std::unique_ptr<WakeDescriptor>> make_wake() override { return make_mpmc_wake(*this); }
   std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   void expect_news() noexcept override;
   void describe(const record_ring::Producer&, ChannelInfo& info) const override;
@@ -173,8 +184,10 @@ class MpmcReceiver final : public ReceiverBackend {
   bool has_news() noexcept override;
   bool disarm() noexcept override { return waiter_.cancel_wait(); }
   void pass_on() noexcept override;
+  bool has_pulse() const noexcept override { return false; }  // that a set would have to hear of
   std::uint64_t pulse() noexcept override;
   std::uint64_t deaths() noexcept override { return membership_.deaths(); }
+  Result<std::unique_ptr<WakeDescriptor>> make_wake() override { return make_mpmc_wake(*this); }
   std::optional<NativeHandle> closing() const noexcept override { return membership_.lock_file(); }
   void expect_news() noexcept override;
   void detach(record_ring::Consumer&, Notifier&) noexcept override;

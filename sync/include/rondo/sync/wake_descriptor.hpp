@@ -20,8 +20,8 @@
 //   kSlices   where that is missing, too: the thread looks at the words each millisecond
 //
 // What no word tells (a death) the same thread asks for, of all descriptors that sleep: a `pulse`
-// is a number that changes when there is such news. It asks 20 times a second; or, for a number
-// that changes behind the closing of a file alone, when the kernel has told of one
+// is a number that changes when there is such news. It asks 20 times a second, or twice; or, for a
+// number that changes behind the closing of a file alone, when the kernel has told of one
 // (close_watch.hpp). docs/waiting.md has figures.
 #pragma once
 
@@ -54,6 +54,10 @@ class RONDO_API WakeDescriptor {
     Callback<std::uint64_t()> pulse{};
   };
 
+  // How often the first number is asked for: as often as a sleep's slice ends, or, where it tells
+  // of a wake alone that another process may keep back, as often as those of a quiet WaitSet do.
+  enum class Asked : std::uint8_t { kEachSlice, kSeldom };
+
   // The pulses are called by another thread, beside any call of the owner, until this object is
   // gone; once here. They must be quick. Without any there is such a thread only where the way
   // needs it.
@@ -61,8 +65,8 @@ class RONDO_API WakeDescriptor {
   // message.
   [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(
       Callback<std::uint64_t()> pulse = {});
-  [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(Callback<std::uint64_t()> pulse,
-                                                                    Closing closing);
+  [[nodiscard]] static Result<std::unique_ptr<WakeDescriptor>> make(
+      Callback<std::uint64_t()> pulse, Closing closing, Asked asked = Asked::kEachSlice);
   // Readable when `other` is, a pipe or a socket (or writable: `writing`), and when signalled: for
   // an owner that holds in its own memory what came from there. Where `other` is always ready, as a
   // file is, so is this. `pulse`: as above, of what the other descriptor does not tell; all there
