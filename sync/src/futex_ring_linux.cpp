@@ -128,8 +128,9 @@ FutexRing::Ptr FutexRing::take(NativeHandle event, bool& for_good) {
 void FutexRing::GiveBack::operator()(FutexRing* given) const noexcept {
   std::unique_ptr<FutexRing> ring(given);
   if (ring->fork_check_.forked()) return;
-  // What still waits ends with its mapping.
-  if (ring->ours() && !ring->cancel()) return;
+  // What still waits ends with its mapping; kept, another thread's would take wakes until that one
+  // asks for a ring.
+  if (ring->ours() ? !ring->cancel() : ring->waiting_ != 0) return;
   const std::shared_ptr<Kept> home = ring->home_;
   const std::lock_guard lock(home->mutex);
   if (!home->ended && home->rings.size() < kMostKept) home->rings.push_back(std::move(ring));

@@ -9,8 +9,9 @@
 //   7. WithoutAnEventfdTheErrorSaysSo
 //   8. AWakeIsNotSpentOnOneThatWasInterrupted
 //   9. NorOnOneWhoseDescriptorsTheProgramClosed
-//  10. AnIoUringThatTakesNothingIsNotUsed
-//  11. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
+//  10. NorOnOneThatAnotherThreadGaveBack
+//  11. AnIoUringThatTakesNothingIsNotUsed
+//  12. WhatWasRefusedForWantOfDescriptorsIsAskedForAgain
 // All but the first one with io_uring, without it (EPERM and ENOSYS), without futex_waitv besides.
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -357,6 +358,28 @@ TEST(WakeDescriptors, NorOnOneWhoseDescriptorsTheProgramClosed) {
   const int status = child.join();
   if (status == 77) GTEST_SKIP() << "no io_uring here";
   EXPECT_EQ(status, 0);
+}
+
+// An io_uring is its thread's: another one can't end what waits in it, nor may it keep that for
+// later.
+TEST(WakeDescriptors, NorOnOneThatAnotherThreadGaveBack) {
+  for (const bool interrupted : {false, true}) {
+    // Its end takes the kernel a moment.
+    int woken = 1;
+    for (useconds_t moment = 1'000; woken != 0 && moment < 1'000'000; moment *= 2) {
+      Atomic<std::uint32_t> word{0};
+      auto wake = make();
+      if (wake->way() != Way::kIoUring) GTEST_SKIP() << "no io_uring here";
+      ASSERT_TRUE(wake->sleep({&word, 0, BellSystem::kSlice}));
+      std::thread([&] {
+        if (interrupted) wake->interrupt();
+        if (!interrupted) wake.reset();
+      }).join();
+      usleep(moment);
+      woken = futex_wake(word, 1);
+    }
+    EXPECT_EQ(woken, 0) << interrupted;
+  }
 }
 
 // What errno was before is no answer: here, that all is well.
