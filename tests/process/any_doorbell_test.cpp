@@ -17,7 +17,8 @@
 //  15. ADescriptorThatAPeerLetBlockKeepsNobody
 //  16. WhereNoLookIsAllowedNoRingIsLost
 //  17. WhatGotTheNumbersOfClosedDescriptorsIsLeftAlone
-//  18. NorIsTheProcessOfAnotherPidfdSignalled
+//  18. NorIsTheWriterOfAnotherPipeWritten
+//  19. NorIsTheProcessOfAnotherPidfdSignalled
 // And of the signal: what is refused, and that a number is one bell's.
 #include "rondo/sync/any_doorbell.hpp"
 
@@ -489,6 +490,31 @@ TEST_P(AnyDoorbell, WhatGotTheNumbersOfClosedDescriptorsIsLeftAlone) {
       if (ioctl(ends[0], FIONREAD, &bytes) != 0 || bytes != 1) return 6;
     }
     return all.touched() == 0 ? 0 : 7;
+  });
+  EXPECT_EQ(child.join(), 0);
+}
+
+// Both ends of a pipe are one file, and each has a number of its own.
+TEST(AnyDoorbellByPipe, NorIsTheWriterOfAnotherPipeWritten) {
+  Child child([] {
+    doorbell_word word{};
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) return 1;
+    auto bell = any_doorbell::by_pipe(word, ends[0], ends[1]);
+    if (!bell) return 2;
+    close(ends[0]);
+    close(ends[1]);
+    std::array<int, 2> others{};
+    if (pipe2(others.data(), O_CLOEXEC | O_NONBLOCK) != 0) return 3;
+    // Its own, for writing, whichever number that has.
+    for (int fd = 3; fd < 64; ++fd) {
+      const int access = fcntl(fd, F_GETFL) & O_ACCMODE;
+      if (fd == others[1] || access != O_WRONLY) continue;
+      if (dup2(others[1], fd) != fd) return 4;
+    }
+    if (bell->ring()) return 5;
+    char byte = 0;
+    return read(others[0], &byte, 1) < 0 && errno == EAGAIN ? 0 : 6;
   });
   EXPECT_EQ(child.join(), 0);
 }
