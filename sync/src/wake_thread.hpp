@@ -55,7 +55,7 @@ struct WakeEntry {
   // The thread's, under its mutex, from add() on.
   Pulse by_time{};
   bool seldom = false;  // that is asked for
-  Pulse by_closing{};  // of the file `watched`
+  Pulse by_closing{};   // of the file `watched`
   NativeHandle watched = kNoHandle;
   std::span<const PreparedWait> waits{};
   PreparedWait one{};  // the place of a single wait

@@ -13,7 +13,6 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -51,6 +50,39 @@ void tell(WakeEntry& entry, std::uint32_t why) noexcept {
   write_event(*entry.event);
 }
 
+// What wakes the thread where it sleeps by descriptors. A pipe, and no eventfd: where the program
+// closes all that there is, the kernel itself tells the one that sleeps by the reading end, and so
+// does letting go of the other end.
+class WakePipe {
+ public:
+  [[nodiscard]] static WakePipe open() noexcept {
+    WakePipe made;
+    if (open_pipe(made.reading_, made.writing_)) {
+      made.reading_.remember();
+      made.writing_.remember();
+    }
+    return made;
+  }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(reading_); }
+  [[nodiscard]] bool intact() const noexcept { return reading_.intact() && writing_.intact(); }
+  [[nodiscard]] NativeHandle fd() const noexcept { return reading_.get(); }
+  // It is intact.
+  void wake() const noexcept {
+    // It fails only where the pipe is readable already.
+    [[maybe_unused]] const auto written = write(writing_.get(), "", 1);
+  }
+  // False: the program has closed it, and the number is that of a file of its own.
+  [[nodiscard]] bool drain() const noexcept {
+    std::array<char, 64> bytes;  // what is left is one wake too many
+    return intact() && (read(reading_.get(), bytes.data(), bytes.size()) > 0 || errno == EAGAIN);
+  }
+
+ private:
+  UniqueFd reading_{};
+  UniqueFd writing_{};
+};
+
 struct ByNumber {
   bool operator()(const FileEntry* entry, int number) const noexcept {
     return entry->number < number;
@@ -74,8 +106,8 @@ struct WakeThread::State {
 
   std::vector<FileEntry*> files;  // by their numbers
   FileNews news;                  // as long as there are files
-  UniqueFd event;                 // of the thread that runs, in place of the word, where it polls
-  bool polls = false;             // it sleeps by `event` and `news`, or is about to
+  WakePipe pipe;                  // to the thread that runs, in place of the word, where it polls
+  bool polls = false;             // it sleeps by `pipe` and `news`, or is about to
 
   // When the thread does next what it does by time.
   struct Times {
@@ -87,7 +119,7 @@ struct WakeThread::State {
   // What it is about to sleep by, if not by the words alone.
   struct Polled {
     std::array<pollfd, 2> fds{pollfd{kNoHandle, POLLIN, 0}, pollfd{kNoHandle, POLLIN, 0}};
-    [[nodiscard]] bool event() const noexcept { return fds[0].revents != 0; }
+    [[nodiscard]] bool called() const noexcept { return fds[0].revents != 0; }
     [[nodiscard]] bool news() const noexcept { return fds[1].revents != 0; }
   };
 
@@ -95,18 +127,16 @@ struct WakeThread::State {
   void call() noexcept {
     // relaxed: the mutex orders what the thread is to see.
     control.fetch_add(1, std::memory_order_relaxed);
-    if (polls && !event.intact()) {
-      lose_news();
-    } else if (polls) {
-      write_event(event);
-    } else {
+    if (!polls) {
       // One that is to end may still sleep there, too.
       futex_wake(control, std::numeric_limits<int>::max());
+    } else if (pipe.intact()) {
+      pipe.wake();
+    } else {
+      lose_news();
     }
   }
-  // `former`: a thread of an older generation, whose end the new one waits for before its own.
-  bool start(std::optional<pthread_t> former = std::nullopt);
-  void relieve() noexcept;
+  bool start();
   void end_if_unused(std::unique_lock<std::mutex>& lock) noexcept;
   [[nodiscard]] bool insert(FileEntry& entry, NativeHandle file) noexcept;
   void erase(FileEntry& entry) noexcept;
@@ -129,7 +159,7 @@ WakeThread::WakeThread() : state_(new State) {
     state.entries.clear();
     state.files.clear();
     state.news = FileNews();
-    state.event = UniqueFd();
+    state.pipe = WakePipe();
     state.polls = false;
     // Those who waited there have stayed behind, too.
     new (&state.turned) std::condition_variable;
@@ -199,7 +229,7 @@ void WakeThread::State::end_if_unused(std::unique_lock<std::mutex>& lock) noexce
   call();
   polls = false;
   const pthread_t ending = thread;
-  const UniqueFd its_event = std::move(event);  // another thread has its own
+  const WakePipe its_pipe = std::move(pipe);  // another thread has its own
   lock.unlock();
   pthread_join(ending, nullptr);
 }
@@ -207,9 +237,9 @@ void WakeThread::State::end_if_unused(std::unique_lock<std::mutex>& lock) noexce
 // There is place for one more.
 bool WakeThread::State::insert(FileEntry& entry, NativeHandle file) noexcept {
   // The program has closed one of them.
-  if (!event.intact() || !news.intact()) lose_news();
-  if (!event) event = open_event();
-  const int number = event ? news.watch(file) : FileNews::kNone;
+  if (!pipe.intact() || !news.intact()) lose_news();
+  if (!pipe) pipe = WakePipe::open();
+  const int number = pipe ? news.watch(file) : FileNews::kNone;
   if (number == FileNews::kNone) {
     end_news_if_unused();
     return false;
@@ -233,7 +263,7 @@ void WakeThread::State::end_news_if_unused() noexcept {
   if (!files.empty()) return;
   news = FileNews();
   if (polls) call();
-  if (!runs) event = UniqueFd();
+  if (!runs) pipe = WakePipe();
 }
 
 void WakeThread::watch(WakeEntry& entry, std::span<const PreparedWait> waits,
@@ -264,14 +294,13 @@ void WakeThread::forget(WakeEntry& entry) noexcept {
   state_->turned.wait(lock, [&] { return state_->turn != seen || !state_->runs; });
 }
 
-bool WakeThread::State::start(std::optional<pthread_t> former) {
+bool WakeThread::State::start() {
   struct Start {
     State* state;
     std::uint64_t generation;
     std::vector<PreparedWait> words;  // its own: one that is to end may still be at work
-    std::optional<pthread_t> former;
   };
-  auto arguments = std::make_unique<Start>(Start{this, generation + 1, {}, former});
+  auto arguments = std::make_unique<Start>(Start{this, generation + 1, {}});
   arguments->words.reserve(kMostWaits);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
@@ -297,7 +326,6 @@ bool WakeThread::State::start(std::optional<pthread_t> former) {
     const std::unique_ptr<Start> start(static_cast<Start*>(given));
     pthread_setname_np(pthread_self(), "rondo-wake");
     start->state->run(start->generation, start->words);
-    if (start->former) pthread_join(*start->former, nullptr);
     return nullptr;
   };
   pthread_t started{};
@@ -320,15 +348,6 @@ bool WakeThread::State::start(std::optional<pthread_t> former) {
   return true;
 }
 
-// The program has closed what the thread sleeps by, which nobody can wake any more before it looks
-// by time. Another one takes its place.
-void WakeThread::State::relieve() noexcept {
-  try {
-    if (runs) static_cast<void>(start(thread));
-  } catch (const std::bad_alloc&) {  // then it looks late
-  }
-}
-
 // Of one file, or of all.
 void WakeThread::State::told(int number, bool last) noexcept {
   auto range = std::equal_range(files.begin(), files.end(), number, ByNumber());
@@ -344,18 +363,11 @@ void WakeThread::State::told(int number, bool last) noexcept {
 
 // Nothing is told any more of these.
 void WakeThread::State::lose_news() noexcept {
-  if (std::exchange(polls, false)) {
-    // The thread sleeps by what goes now.
-    if (event.intact()) {
-      write_event(event);
-    } else {
-      relieve();
-    }
-  }
+  polls = false;
   told(FileNews::kNone, true);
   for (FileEntry* entry : files) entry->number = FileNews::kNone;
   news = FileNews();
-  event = UniqueFd();
+  pipe = WakePipe();  // which wakes the thread that sleeps by it
 }
 
 // What the descriptors watched; the other files' owners do it themselves.
@@ -369,20 +381,14 @@ void WakeThread::State::watch_anew() noexcept {
 
 void WakeThread::State::take_news(const Polled& polled, Times& times,
                                   Deadline::Clock::time_point now) noexcept {
-  if (polled.event()) {
-    std::uint64_t count = 0;
-    const bool ours = event.intact();
-    if (!ours || (read(event.get(), &count, sizeof count) < 0 && errno != EAGAIN)) {
-      // The program has closed it, and the number is that of a file of its own, which may always be
-      // readable.
-      static_cast<void>(event.release());
-      return lose_news();
-    }
-  }
+  // Where the number is that of a file of the program, that may always be readable.
+  if (polled.called() && !pipe.drain()) return lose_news();
+  if (!news) return;
   // Where it sleeps by words, news are looked for by time.
-  if (!news || !times.news.passed_at(now)) return;
   const bool by_words = !is_handle(polled.fds[0].fd);
-  if (!by_words && !polled.news()) return;
+  const bool due = times.news.passed_at(now) && (by_words || polled.news());
+  // Of what the program has closed, nothing tells.
+  if (!due && news.intact()) return;
   bool lost = false;
   const bool any = news.take([&](int number, bool last) {
     lost = lost || (last && number == FileNews::kNone);
@@ -464,9 +470,9 @@ void WakeThread::State::run(std::uint64_t mine, std::vector<PreparedWait>& words
       polls = by_descriptors = words.size() == 1 && news;
       polled = Polled();
       if (by_descriptors) {
-        polled.fds[0].fd = event.get();
-        // Where the program closes that now, the kernel still sleeps by it, and nobody can write it
-        // any more.
+        polled.fds[0].fd = pipe.fd();
+        // Where the program closes that now, and another file gets the number before the kernel
+        // sleeps by it, nobody can wake us any more.
         until = earlier(until, Deadline::after(kAtLast));
         if (times.news.passed()) {
           polled.fds[1].fd = news.fd();
