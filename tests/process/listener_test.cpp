@@ -22,7 +22,7 @@
 //  14. OtherUsersAreLetInByTheirNumberAlone
 //  15. AForkedChildTouchesNothing
 //  16. ClosedItLetsNobodyIn
-//  17. WithoutItsNameItSaysSo, WhoWaitsForAPlaceComesThoughTheNameIsGone
+//  17. WithoutItsNameItSaysSo, AnotherRootTakesNoNameAway, WhoWaitsForAPlaceComesThoughTheNameIsGone
 //  18. ProgramsOfOthersAreServed
 #include <gmock/gmock.h>
 #include <poll.h>
@@ -840,6 +840,45 @@ TEST_P(Listeners, WithoutItsNameItSaysSo) {
     EXPECT_EQ(std::filesystem::exists(path), replaced);
   }
   unlink((path + ".away").c_str());
+}
+
+// Its peers see it where it was. A directory that has another name is none where they would look.
+TEST_P(Listeners, AnotherRootTakesNoNameAway) {
+  if (GetParam().target != ChannelCase::Target::kPath) GTEST_SKIP() << "it has no file";
+  const std::string path = url_.substr(5);
+  const std::string directory = path.substr(0, path.rfind('/'));
+  const std::string away = directory + ".away";
+  {
+    Listener listener = listen();
+    ASSERT_EQ(rename(directory.c_str(), away.c_str()), 0);
+    EXPECT_EQ(listener.accept(soon()).status(), Status::kPeerGone);
+    ASSERT_EQ(rename(away.c_str(), directory.c_str()), 0);
+  }
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to have another root";
+  std::atomic<bool> there{true};
+  Shared<std::atomic<bool>> seen;  // that it has its name
+  Child server([&] {
+    Listener listener = listen();
+    if (chroot(directory.c_str()) != 0) return 77;
+    if (listener.accept(Deadline::after(milliseconds(2'500))).status() != Status::kTimedOut) {
+      return 1;
+    }
+    seen->store(true);
+    Connection near = next(listener);
+    return listener.info().at_its_name && receive(near.receiver) == "over there" ? 0 : 2;
+  });
+  std::thread calling([&] {
+    while (!seen->load()) usleep(1000);
+    if (!there.load()) return;
+    Connection far = call();
+    EXPECT_EQ(far.sender.send("over there"), Status::kOk);
+    static_cast<void>(far.receiver.next(soon()));  // until the server ends
+  });
+  EXPECT_EQ(server.join(), 0);
+  there = false;
+  seen->store(true);
+  calling.join();
+  unlink(path.c_str());
 }
 
 TEST_P(Listeners, WhoWaitsForAPlaceComesThoughTheNameIsGone) {

@@ -196,7 +196,8 @@ Result<ListeningSocket> listen_at(const Url& url, const OpenOptions& options, So
   }
   const FileIdentity ours = identity.value_or(FileIdentity{});
   name->is(ours);
-  return ListeningSocket{std::move(made).value(), std::move(name), std::move(path), ours};
+  return ListeningSocket{std::move(made).value(), std::move(name), std::move(path), ours,
+                         identity_at("/")};
 }
 
 void ListeningSocket::close() noexcept {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,10 +24,13 @@ struct ListeningSocket {
   std::unique_ptr<Cleanup> cleanup;  // takes the name away; null: it goes with the socket
   std::string path;                  // absolute; empty: it has no name in the file system
   FileIdentity identity{};
+  std::optional<FileIdentity> root{};  // that the path begins at
 
-  // Whether connections to the path come here.
+  // Whether connections to the path come here. Of a process that has another root by now the path
+  // is another one, and tells nothing.
   [[nodiscard]] bool at_its_name() const noexcept {
-    return socket.is_open() && (path.empty() || !leads_elsewhere(path, identity));
+    return socket.is_open() &&
+           (path.empty() || !leads_elsewhere(path, identity) || identity_at("/") != root);
   }
   // Lets no peer in any more. Those that have connected and were not accepted go one by one, as
   // they may have sent something (untrusted_descriptors.hpp).
