@@ -83,7 +83,8 @@ void reset_on_close(NativeHandle socket) noexcept;
 [[nodiscard]] std::string peer_address(NativeHandle socket);
 
 // By which those who connect are told apart, from such an address: an IPv4 address by itself, of
-// IPv6 the first 64 bits, as one machine has as many of the others as it likes.
+// IPv6 the first 64 bits, as one machine has as many of the others as it likes; and of one that is
+// valid on a link alone, the link.
 [[nodiscard]] std::uint64_t origin_of(const std::string& address) noexcept;
 
 // Whether it is a group's (multicast).

@@ -70,6 +70,15 @@ std::string text_of(const SocketAddress& address) {
   return text + ':' + port;
 }
 
+// Of "%eth0]:7000", without the port.
+std::uint32_t zone_hash(std::string_view zone) noexcept {
+  std::uint32_t hash = 2166136261u;  // FNV-1a
+  for (const char c : zone.substr(0, zone.find(']'))) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  }
+  return hash;
+}
+
 void set_number(int socket, int level, int option, int value) noexcept {
   static_cast<void>(setsockopt(socket, level, option, &value, sizeof value));
 }
@@ -283,7 +292,10 @@ std::uint64_t origin_of(const std::string& address) noexcept {
   if (inet_pton(ipv6 ? AF_INET6 : AF_INET, host.data(), bytes.data()) != 1) return 0;
   std::uint64_t origin = 0;
   for (std::size_t i = 0; i < (ipv6 ? 8 : 4); ++i) origin = origin << 8 | bytes[i];
-  return ipv6 ? origin : kIpv4 | origin;
+  if (!ipv6) return kIpv4 | origin;
+  // Of a link (fe80::/64), the half behind the prefix's bits is free for its zone.
+  if (address[end] == '%') origin ^= zone_hash(std::string_view(address).substr(end));
+  return origin;
 }
 
 bool is_group(const SocketAddress& address) noexcept {
