@@ -547,6 +547,66 @@ TEST_P(Listeners, WhoIsNotReadIsNotCutOff) {
   EXPECT_EQ(receive(near.receiver), "in two halves");
 }
 
+// The same, of one that had more to say than that; and what we look at next is not its end yet.
+TEST_P(Listeners, WhoWasLeftWaitingAmidAMessageIsNotCutOff) {
+  std::uint64_t cut_off = 1;
+  // It may be this test that takes its time between two looks.
+  for (int i = 0; i < 5 && cut_off != 0; ++i) {
+    Listener listener = listen("", {.idle = seconds(1)});
+    const RawSocket peer(url_);
+    peer.connect();
+    peer.send(kHelloOfSender);
+    Connection near = next(listener);
+    const std::string frame = frame_of("in three thirds");
+    peer.send(frame.substr(0, 6));
+    EXPECT_EQ(near.receiver.next(Deadline::after(milliseconds(10))).status(), Status::kTimedOut);
+    peer.send(frame.substr(6, 6));
+    EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(1'600))));
+    EXPECT_EQ(listener.info().cut_off, 0u);
+    EXPECT_FALSE(near.receiver.try_next());
+    for (int k = 0; k < 3; ++k) EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(50))));
+    cut_off = listener.info().cut_off;
+    if (cut_off != 0) continue;
+    peer.send(frame.substr(12));
+    EXPECT_EQ(receive(near.receiver), "in three thirds");
+    // But one that we do not keep waiting has no more than its time.
+    EXPECT_FALSE(near.receiver.try_next());
+    while (listener.info().cut_off == 0) {
+      EXPECT_FALSE(listener.accept(Deadline::after(milliseconds(5))));
+    }
+  }
+  EXPECT_EQ(cut_off, 0u);
+}
+
+// The time of one that has kept us waiting for nearly as long as it may stands still, while we do
+// not read: it was looked at again and again.
+TEST_P(Listeners, WhoIsCloseToTheLimitIsLookedAtNowAndThen) {
+  constexpr milliseconds kIdle{400};
+  long sleeps = 0;
+  bool close_to_it = false;
+  for (int i = 0; i < 20 && !close_to_it; ++i) {
+    Listener listener = listen("", {.idle = kIdle});
+    const RawSocket peer(url_);
+    peer.connect();
+    peer.send(kHelloOfSender);
+    Connection near = next(listener);
+    EXPECT_FALSE(near.receiver.try_next());
+    const Deadline limit = Deadline::after(kIdle - milliseconds(2));
+    while (!limit.passed()) sched_yield();
+    EXPECT_FALSE(near.receiver.try_next());
+    peer.send(frame_of("half of it").substr(0, 9));
+    rusage usage{};
+    getrusage(RUSAGE_THREAD, &usage);
+    sleeps = -usage.ru_nvcsw;
+    EXPECT_FALSE(listener.accept(Deadline::after(seconds(1))));
+    getrusage(RUSAGE_THREAD, &usage);
+    sleeps += usage.ru_nvcsw;
+    close_to_it = listener.info().cut_off == 0;
+  }
+  EXPECT_TRUE(close_to_it);
+  EXPECT_LE(sleeps, 60);  // it was 500
+}
+
 // What waits in the receiver's buffer waits for us, and its sender may wait for the answers.
 TEST_P(Listeners, WhoseMessagesAreTakenSlowlyIsNotCutOff) {
   Listener listener = listen("", {.idle = milliseconds(100)});

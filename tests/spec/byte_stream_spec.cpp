@@ -6,6 +6,8 @@
 //  4. TheOtherSidesEndIsFoundByReadingAndByAsking
 //  5. WritingToNobodyRaisesNoSignal
 //  6. WhatIsTakenOfAFullBufferCounts
+//  7. WhoIsHeldUpAnewHasItsTimeAnew
+//  8. WhoseBytesAreBeingReadOwesNothing
 #include "stream/byte_stream.hpp"
 
 #include <gtest/gtest.h>
@@ -21,6 +23,7 @@
 
 #include "stream/fd_stream.hpp"
 #include "stream/socket_stream.hpp"
+#include "support/between_questions.hpp"
 #include "support/yielded_cores.hpp"
 
 namespace rondo::detail {
@@ -119,9 +122,10 @@ TEST_F(ByteStreams, WritingToNobodyRaisesNoSignal) {
   EXPECT_EQ(write(*pipe, "x"), Outcome::kEnd);
 }
 
+using std::chrono::milliseconds;
+
 // A blocked sender is not told of room before most of the buffer is free, and writes nothing.
 TEST_F(ByteStreams, WhatIsTakenOfAFullBufferCounts) {
-  using std::chrono::milliseconds;
   std::array<int, 2> ends{};
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
   const int size = 106'496;  // the system takes twice as much
@@ -143,6 +147,58 @@ TEST_F(ByteStreams, WhatIsTakenOfAFullBufferCounts) {
   EXPECT_EQ(near.waited().count(), 0);
   usleep(20'000);
   EXPECT_GE(near.waited(), milliseconds(20));
+}
+
+// Two sockets that are connected; what one of them has to say is `near`'s.
+struct Ends {
+  explicit Ends(bool receives) : Ends(pair(), !receives, receives) {}
+  Ends(std::array<int, 2> ends, bool sends, bool receives)
+      : far(ends[1]), near(UniqueFd{ends[0]}, nullptr, false, sends, receives) {}
+  static std::array<int, 2> pair() {
+    std::array<int, 2> ends{};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) std::abort();
+    return ends;
+  }
+
+  UniqueFd far;
+  StreamSocket near;
+};
+
+TEST_F(ByteStreams, WhoIsHeldUpAnewHasItsTimeAnew) {
+  Ends ends(false);
+  const std::vector<char> bytes(4'096);
+  while (send(ends.near.fd(), bytes.data(), bytes.size(), MSG_DONTWAIT) > 0) {
+  }
+  ends.near.set_held_up(true);
+  usleep(20'000);
+  // The sender goes on, and is held up again, while it is asked what was taken.
+  testing::before_question = [&] {
+    ends.near.set_held_up(false);
+    ends.near.set_held_up(true);
+  };
+  EXPECT_LT(ends.near.waited(), milliseconds(20));
+}
+
+TEST_F(ByteStreams, WhoseBytesAreBeingReadOwesNothing) {
+  Ends ends(true);
+  const auto some = [&] { ASSERT_EQ(send(ends.far.get(), "x", 1, 0), 1); };
+  const auto take = [&] {
+    char byte = 0;
+    ends.near.looks();
+    const bool in_vain = recv(ends.near.fd(), &byte, 1, MSG_DONTWAIT) != 1;
+    ends.near.looked(in_vain);
+  };
+  ends.near.watch_idleness();
+  some();
+  usleep(20'000);
+  take();  // and before it is known whether that was the end of a message
+  EXPECT_EQ(ends.near.waited().count(), 0);
+  take();
+  EXPECT_GE(ends.near.waited(), milliseconds(20));
+  // Taken after it was found that nothing is there to be taken.
+  some();
+  testing::before_question = take;
+  EXPECT_EQ(ends.near.waited().count(), 0);
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ namespace {
 // How soon one that waits for its place finds that another one has gone.
 constexpr std::chrono::milliseconds kFullPause{50};
 constexpr int kListenerBacklog = 1024;  // the system allows less (net.core.somaxconn)
+// How soon those who may be idle are looked at again, at the earliest.
+constexpr std::chrono::milliseconds kShortestLook{1};
 // A limit of idleness above it is as good as none, and can be added to any time of the clock.
 constexpr std::chrono::hours kLongestIdle{24 * 365 * 100};
 
@@ -115,14 +117,19 @@ struct Listener::State {
     if (options.idle <= std::chrono::nanoseconds::zero()) return;
     const auto now = Deadline::Clock::now();
     if (now < next_look) return;
-    next_look = now + options.idle;
+    // Often enough to see who is left waiting, and no more often, however close somebody comes to
+    // his limit.
+    const std::chrono::nanoseconds longest = options.idle / 4;
+    const std::chrono::nanoseconds shortest =
+        std::max<std::chrono::nanoseconds>(options.idle / 8, detail::kShortestLook);
+    next_look = now + std::max(longest, shortest);
     // Who was cut off takes its place as long as the program has its handles.
     for (const Inside& one : inside) {
       const auto socket = one.socket.lock();
       if (socket == nullptr || socket->was_cut()) continue;
       const auto waited = socket->waited();
       if (waited < options.idle) {
-        next_look = std::min(next_look, now + (options.idle - waited));
+        next_look = std::min(next_look, now + std::max(options.idle - waited, shortest));
         continue;
       }
       socket->cut();
@@ -169,7 +176,7 @@ struct Listener::State {
     inside.push_back(std::move(counted));
     ++accepted;
     if (options.idle > std::chrono::nanoseconds::zero()) {
-      next_look = std::min(next_look, Deadline::Clock::now() + options.idle);
+      next_look = std::min(next_look, Deadline::Clock::now() + options.idle / 4);
       set_next_look();
     }
     return std::optional<Connection>(std::move(made).value());

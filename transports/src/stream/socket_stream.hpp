@@ -81,24 +81,27 @@ class StreamSocket {
     return cut_.load(std::memory_order_relaxed);
   }
 
-  // When it was last looked for more behind a whole message, and when for anything; kept only if
-  // somebody asks for it. Bytes alone do not count: one at a time, they could go on for ever.
-  void watch_idleness() noexcept { heard(); }
+  // When it was last looked for more behind a whole message, and when for anything in vain; kept
+  // only if somebody asks for it. Bytes alone do not count: one at a time, they could go on for
+  // ever.
+  void watch_idleness() noexcept {
+    heard();
+    looked_.store(time_now(), std::memory_order_relaxed);  // relaxed: as below
+  }
   void heard() noexcept {
     // relaxed: a time, which orders nothing.
     heard_.store(time_now(), std::memory_order_relaxed);
   }
   // It owes nothing until it is looked for more: what came waits for us, and so may the other side.
   void message_came() noexcept {
-    // relaxed: as above.
+    // relaxed, both: as above.
     heard_.store(kOurTurn, std::memory_order_relaxed);
+    at_it_.store(false, std::memory_order_relaxed);
   }
-  void looked() noexcept {
-    // relaxed: as above.
-    if (heard_.load(std::memory_order_relaxed) == kOurTurn) heard();
-    // relaxed: as above.
-    looked_.store(time_now(), std::memory_order_relaxed);
-  }
+  // Around each look. What came while we left it unread is no time that the other side took; and
+  // from a look that finds something until one in vain, or a message, it is we who are at it.
+  void looks() noexcept;
+  void looked(bool in_vain) noexcept;
   // Since when the other side takes less than it shall of what is written; zero: it does not.
   void set_held_up(bool held_up) noexcept;
   [[nodiscard]] bool is_watched() const noexcept {
@@ -106,7 +109,8 @@ class StreamSocket {
     // side has left its receiving direction.
     return heard_.load(std::memory_order_relaxed) != 0;
   }
-  // For how long the other side has owed us a message, or taken too little of ours.
+  // For how long the other side has owed us a message, or taken too little of ours. Of one thread,
+  // and now and then: it sees by that whether we leave alone what has come.
   [[nodiscard]] Clock::duration waited() noexcept;
 
   // What the other side has to take in the time that it is given, if that is not all.
@@ -118,7 +122,7 @@ class StreamSocket {
   [[nodiscard]] static Clock::rep time_now() noexcept {
     return Clock::now().time_since_epoch().count();
   }
-  [[nodiscard]] Clock::duration quiet_for() const noexcept;
+  [[nodiscard]] Clock::duration quiet_for() noexcept;
   [[nodiscard]] Clock::duration held_up_for() noexcept;
   [[nodiscard]] bool is_ready(short events) const noexcept;
   void say_last_words() noexcept;
@@ -136,6 +140,10 @@ class StreamSocket {
   std::atomic<std::chrono::nanoseconds::rep> time_{std::chrono::nanoseconds::max().count()};
   std::atomic<Clock::rep> heard_{0};
   std::atomic<Clock::rep> looked_{0};
+  std::atomic<bool> at_it_{false};
+  std::atomic<Clock::rep> left_alone_{0};  // that looked_ behind which we did
+  Clock::rep unread_behind_ = 0;           // waited()'s: that looked_ behind which something lay
+  Clock::rep unread_since_ = 0;            // for all that waited() knows
   std::atomic<Clock::rep> held_up_{0};
   std::atomic<int> not_taken_{0};  // bytes in the system's hands, when that began
 };
@@ -152,8 +160,10 @@ class SocketStream final : public ByteStream {
     return moved;
   }
   [[nodiscard]] Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept override {
+    const bool watched = socket_->is_watched();
+    if (watched) socket_->looks();
     const Moved moved = socket_->read(room);
-    if (socket_->is_watched()) socket_->looked();
+    if (watched) socket_->looked(moved.outcome != Outcome::kMoved);
     if (moved.outcome == Outcome::kEnd && socket_->was_cut()) return {Outcome::kCutOff, 0};
     return moved;
   }

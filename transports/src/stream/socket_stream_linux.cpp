@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "rondo/core/cancellation_disabled.hpp"
 
@@ -25,6 +26,8 @@ constexpr int kReadAnyway = 1024;  // reads of what is there, though no time was
 constexpr milliseconds kLastLook{5};
 constexpr milliseconds kLongestLook{50};
 constexpr int kMostDrained = 16;  // reads at once
+// Within so long whoever is told that there is something to read does so.
+constexpr milliseconds kMoment{10};
 
 int number_of(int fd, unsigned long question) noexcept {
   int number = 0;
@@ -166,16 +169,47 @@ bool StreamSocket::is_ready(short events) const noexcept {
   return ::poll(&poll, 1, 0) > 0 && (poll.revents & events) != 0;
 }
 
+void StreamSocket::looks() noexcept {
+  // relaxed, all: times, which order nothing; what waited() sees of the socket, the kernel orders.
+  const Clock::rep heard = heard_.load(std::memory_order_relaxed);
+  const Clock::rep looked = looked_.load(std::memory_order_relaxed);
+  at_it_.store(true, std::memory_order_relaxed);
+  if (heard == kOurTurn || left_alone_.load(std::memory_order_relaxed) != looked) return;
+  heard_.store(heard + (time_now() - looked), std::memory_order_relaxed);
+  // The same time is not given twice, should this look find something, and another one begin.
+  looked_.store(time_now(), std::memory_order_relaxed);
+}
+
+void StreamSocket::looked(bool in_vain) noexcept {
+  // relaxed, all: as in looks().
+  if (heard_.load(std::memory_order_relaxed) == kOurTurn) heard();
+  if (!in_vain) return;
+  looked_.store(time_now(), std::memory_order_relaxed);
+  at_it_.store(false, std::memory_order_relaxed);
+}
+
 // One that has said its end owes nothing.
-StreamSocket::Clock::duration StreamSocket::quiet_for() const noexcept {
-  const Clock::rep heard = heard_.load(std::memory_order_relaxed);  // relaxed: as in heard()
+StreamSocket::Clock::duration StreamSocket::quiet_for() noexcept {
+  // relaxed, all: as in looks().
+  const Clock::rep heard = heard_.load(std::memory_order_relaxed);
+  const Clock::rep looked = looked_.load(std::memory_order_relaxed);
   if (heard == 0 || heard == kOurTurn || is_ready(POLLRDHUP)) return {};
-  // What waits to be read came behind the last look, for all that is known: since then it is we who
-  // keep the other side waiting.
   const bool unread = number_of(fd_.get(), SIOCINQ) > 0;
-  // relaxed: as in heard().
-  const Clock::rep until = unread ? looked_.load(std::memory_order_relaxed) : time_now();
-  return Clock::duration(std::max<Clock::rep>(until - heard, 0));
+  // A look in the meantime may have taken what lay there, or be about to.
+  if (at_it_.load(std::memory_order_relaxed) || looked_.load(std::memory_order_relaxed) != looked ||
+      heard_.load(std::memory_order_relaxed) != heard) {
+    return {};
+  }
+  const Clock::rep now = time_now();
+  if (!unread) return Clock::duration(std::max<Clock::rep>(now - heard, 0));
+  // What waits to be read came behind the last look, for all that is known: since then it is we who
+  // keep the other side waiting. That is given back to it if we do so for more than a moment: else
+  // one that sends a byte now and then, and we look at as it comes, would have all the time.
+  if (std::exchange(unread_behind_, looked) != looked) unread_since_ = now;
+  if (Clock::duration(now - unread_since_) >= kMoment) {
+    left_alone_.store(looked, std::memory_order_relaxed);
+  }
+  return Clock::duration(std::max<Clock::rep>(looked - heard, 0));
 }
 
 void StreamSocket::set_held_up(bool held_up) noexcept {
@@ -202,6 +236,9 @@ StreamSocket::Clock::duration StreamSocket::held_up_for() noexcept {
                                      std::memory_order_relaxed);
     return {};
   }
+  // It may have gone on since, and begun to be held up anew.
+  // relaxed: as above.
+  if (held_up_.load(std::memory_order_relaxed) != since) return {};
   return Clock::duration(time_now() - since);
 }
 
