@@ -10,9 +10,10 @@
 //   7. ASilentOneIsLetGoOf, WhoIsBeyondTheLimitWaitsForAPlace
 //   8. OneOfManyPeersTakesNotAllPlaces
 //      OneThatDoesNotReadHoldsUpNobody, OneThatTalksAndDoesNotReadHoldsUpNobody,
-//      WhoIsToGetAllIsWaitedFor
+//      WhoIsToGetAllIsWaitedFor, ClosingWaitsUntilTheSystemHasNoneOfIt
 //   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
 //      TheLongestLimitOfIdlenessCutsNobodyOff, WhoEndsNoMessageIsCutOff, WhoIsNotReadIsNotCutOff,
+//      WhoWasLeftWaitingAmidAMessageIsNotCutOff, WhoIsCloseToTheLimitIsLookedAtNowAndThen,
 //      WhoseMessagesAreTakenSlowlyIsNotCutOff,
 //      WhoIsCutOffHasItsPlaceUntilItIsClosed, WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
@@ -438,6 +439,35 @@ TEST_P(Listeners, WhoIsToGetAllIsWaitedFor) {
     { const Connection dropped = std::move(near); }
     reading.join();
   }
+}
+
+// Of one that is not talked to by it, only heard; its receiver is still there.
+TEST_P(Listeners, ClosingWaitsUntilTheSystemHasNoneOfIt) {
+  if (local()) GTEST_SKIP() << "what a UNIX socket has taken is at the other side";
+  Listener listener = listen();
+  const auto fill = [&](const RawSocket& peer) {
+    const int little = 2048;
+    setsockopt(peer.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    peer.connect();
+    peer.send(kHelloOfBoth);
+    Connection near = next(listener);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(near.sender.send(std::string(1000, 'x')), Status::kOk);
+    return near;
+  };
+  const RawSocket deaf(url_);
+  Connection unheard = fill(deaf);
+  EXPECT_EQ(unheard.sender.close(Deadline::after(milliseconds(50))), Status::kTimedOut);
+  // One that talks may wait for us to read.
+  const RawSocket talking(url_);
+  Connection talked_to = fill(talking);
+  talking.send(frame_of("not read"));
+  EXPECT_EQ(talked_to.sender.close(soon()), Status::kOk);
+  const RawSocket slow(url_);
+  Connection heard = fill(slow);
+  std::thread reading([&] { EXPECT_EQ(slow.receive_all().size(), 1 + 20 * 1004 + 4u); });
+  EXPECT_EQ(heard.sender.close(soon()), Status::kOk);
+  heard.receiver.detach();
+  reading.join();
 }
 
 TEST_P(Listeners, WhoSaysNothingForTooLongIsCutOff) {

@@ -56,8 +56,9 @@ class ByteStream {
   // How long close() may wait for the other side to take what was written.
   virtual void give_time(Deadline) noexcept {}
   // All has been written that ever will be. Waits until closing can't lose any of it, though the
-  // other side talks to us.
-  [[nodiscard]] virtual WaitResult wait_taken(Deadline, const std::atomic<bool>*) noexcept {
+  // other side talks to us; `talks`: it may, also where we do not receive.
+  [[nodiscard]] virtual WaitResult wait_taken(Deadline, const std::atomic<bool>*,
+                                              bool /*talks*/) noexcept {
     return WaitResult::kReady;
   }
   // What to wait for where others wait for many things; kNoHandle if there is none.

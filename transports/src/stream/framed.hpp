@@ -30,11 +30,10 @@ class FramedOutlet final : public Outlet {
     writer_.finish(in_order ? kEndOfStream : kBrokenStream);
   }
   bool peer_gone() const noexcept override { return stream_->peer_gone(gone_); }
-  // A receiver of ours says nothing that could do harm.
   WaitResult wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept override {
     stream_->give_time(deadline);
-    if (gone_ == ByteStream::Gone::kEitherWay) return WaitResult::kReady;
-    return stream_->wait_taken(deadline, stop);
+    // A receiver of ours says nothing that could do harm.
+    return stream_->wait_taken(deadline, stop, gone_ != ByteStream::Gone::kEitherWay);
   }
   WaitResult wait(Deadline deadline, WaitMode mode,
                   const std::atomic<bool>* stop) const noexcept override {

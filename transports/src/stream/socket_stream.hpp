@@ -70,8 +70,8 @@ class StreamSocket {
     // relaxed: what the other one did stands with the system.
     return in_use_.load(std::memory_order_relaxed) == 1;
   }
-  // ByteStream::wait_taken(), which ends the sending direction; the other one's user reads, and
-  // leave() of the last one sees to the rest.
+  // ByteStream::wait_taken(), which ends the sending direction. While the other one is in use and
+  // leaves something unread, leave() of the last one sees to the rest.
   [[nodiscard]] WaitResult wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept;
 
   // Both directions end, as if the other side had died.
@@ -187,11 +187,12 @@ class SocketStream final : public ByteStream {
   void give_time(Deadline deadline) noexcept override {
     if (socket_ != nullptr) socket_->give_time(deadline.remaining());
   }
-  [[nodiscard]] WaitResult wait_taken(Deadline deadline,
-                                      const std::atomic<bool>* stop) noexcept override {
-    if (socket_ == nullptr) return WaitResult::kReady;
+  [[nodiscard]] WaitResult wait_taken(Deadline deadline, const std::atomic<bool>* stop,
+                                      bool talks) noexcept override {
+    if (socket_ == nullptr || !(talks || socket_->has_both())) return WaitResult::kReady;
     const WaitResult result = socket_->wait_taken(deadline, stop);
-    complete_ = result == WaitResult::kReady;
+    complete_ = result == WaitResult::kReady || result == WaitResult::kTimedOut;
+    if (result == WaitResult::kTimedOut) socket_->give_time({});  // it was written, and that is all
     return result;
   }
   [[nodiscard]] bool holds_more() const noexcept override {

@@ -134,18 +134,25 @@ WaitResult StreamSocket::say_end(Deadline deadline, const std::atomic<bool>* sto
 }
 
 // As say_last_words(); but this other side is expected to talk, however late, and so nothing is
-// left to the system.
+// left to the system. What it says is read by the other direction's user, while there is one.
 WaitResult StreamSocket::wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept {
   if (!network_ || !fd_.intact()) return WaitResult::kReady;
   if (const WaitResult said = say_end(deadline, stop); said != WaitResult::kReady) return said;
-  if (!is_alone()) return WaitResult::kReady;
   const CancellationDisabled here;
   static_cast<void>(shutdown(fd_.get(), SHUT_WR));
+  bool unread = false;
   for (milliseconds look = kLastLook;; look = std::min(2 * look, kLongestLook)) {
-    switch (drain(true)) {
-      case Drained::kLost: return WaitResult::kPeerGone;
-      case Drained::kEnded: return WaitResult::kReady;
-      case Drained::kMoreMayCome: break;
+    if (is_alone()) {
+      switch (drain(true)) {
+        case Drained::kLost: return WaitResult::kPeerGone;
+        case Drained::kEnded: return WaitResult::kReady;
+        case Drained::kMoreMayCome: break;
+      }
+    } else if (is_ready(POLLERR | POLLHUP)) {
+      return is_ready(POLLERR) ? WaitResult::kPeerGone : WaitResult::kReady;
+    } else if (number_of(fd_.get(), SIOCINQ) > 0 && std::exchange(unread, true)) {
+      // Nobody reads that before we are through, maybe, nor the other side before somebody does.
+      return WaitResult::kReady;
     }
     if (number_of(fd_.get(), SIOCOUTQ) == 0) return WaitResult::kReady;
     // relaxed: the flag orders nothing.
@@ -153,7 +160,7 @@ WaitResult StreamSocket::wait_taken(Deadline deadline, const std::atomic<bool>* 
     if (deadline.passed()) return WaitResult::kTimedOut;
     const Deadline slice = earlier(deadline, Deadline::after(look));
     const auto left = std::chrono::ceil<milliseconds>(slice.remaining());
-    pollfd poll{fd_.get(), POLLIN, 0};
+    pollfd poll{fd_.get(), static_cast<short>(is_alone() ? POLLIN : 0), 0};
     static_cast<void>(::poll(&poll, 1, static_cast<int>(left.count())));
   }
 }
