@@ -94,8 +94,9 @@ Examples:
 
 inline constexpr const char* kServeFooter =
     R"(COMMAND reads the request and writes the reply. If it ends with another code than 0, the
-caller is told so; if its caller waits no longer, it is killed. One request is answered at a
-time, of one caller; when that has gone the next one may come. Ends by Ctrl-C.
+caller is told so; if its caller waits no longer, cancels the request or is gone, it is
+killed. One request is answered at a time, of one caller; when that has gone the next one
+may come. Ends by Ctrl-C.
 
 Examples:
   rondo serve shm:upper 'tr a-z A-Z'

@@ -3,13 +3,17 @@
 import fcntl
 import hashlib
 import os
+import select
 import signal
+import struct
 import termios
 
 from support import (IN_OUT, OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, die_with_parent, main,
                      until)
 
 REFUSED = 8
+# Kinds of messages (call.hpp).
+REQUEST, REPLY, CANCEL, HELLO = 1, 2, 4, 5
 
 
 class Calls(ProgramTest):
@@ -164,6 +168,68 @@ class Calls(ProgramTest):
                     os.kill(pid, signal.SIGKILL)
         except OSError:
             pass
+
+    def ask_by_hand(self, *options):
+        """A caller that is none of ours, with a session (call.hpp): the service, a function that
+        sends, and one that takes what the service says."""
+        service, heard = self.start_heard("serve", *options, self.url, self.command)
+        asks = self.start("send", "-f", "records", self.url + ".requests")
+        hears = self.start("recv", "-f", "records", self.url + ".replies")
+
+        def say(number, kind, value=0, text=b""):
+            message = struct.pack("<QII", number, kind, value) + text
+            self.write(asks, struct.pack("<I", len(message)) + message)
+
+        def hear():
+            while True:
+                size, = struct.unpack("<I", self.read(hears, 4))
+                message = self.read(hears, size)
+                head = struct.unpack("<QII", message[:16])
+                if head[1] != HELLO:  # which was said again and again
+                    return head, message[16:]
+
+        # Either side opens its ends anew until both are there.
+        while True:
+            say(1, HELLO)
+            if not select.select([hears.stdout], [], [], 0.1)[0]:
+                continue
+            size = os.read(hears.stdout.fileno(), 4)
+            if not size:
+                hears = self.start("recv", "-f", "records", self.url + ".replies")
+                continue
+            self.assertEqual(size, struct.pack("<I", 16))
+            session, kind, value = struct.unpack("<QII", self.read(hears, 16))
+            if (session, kind) == (1, HELLO) and value != 0:
+                say(1, HELLO, value)
+                return service, heard, asks, say, hear
+
+    def test_a_request_that_is_cancelled_ends_the_command(self):
+        pid_file = self.path("work")
+        self.command = (f"read x; test $x = short && echo done && exit; echo $$ > {pid_file}; "
+                        "exec sleep 1000")
+        service, heard, asks, say, hear = self.ask_by_hand("--once")
+        say(7, REQUEST, text=b"long")
+        pid = self.pid_in(pid_file)
+        self.addCleanup(self.kill_if_there, pid)
+        say(8, REQUEST, text=b"long")
+        say(9, REQUEST, text=b"short")
+        say(8, CANCEL)
+        say(7, CANCEL)
+        self.await_end(pid)
+        self.assertEqual(hear(), ((9, REPLY, 0), b"done\n"))
+        self.assertEqual(self.finish(asks)[0], OK)
+        self.assertEqual(service.wait(), OK)
+        self.assertIn("2 requests were not answered", heard())
+
+    def test_requests_behind_one_that_is_worked_on_are_answered_in_turn(self):
+        self.command = "sleep 0.2; cat"
+        service, _, asks, say, hear = self.ask_by_hand("--once")
+        for number in range(10, 15):
+            say(number, REQUEST, text=b"%d" % number)
+        self.assertEqual(self.finish(asks)[0], OK)  # the end of the requests, not of the answers
+        for number in range(10, 15):
+            self.assertEqual(hear(), ((number, REPLY, 0), b"%d" % number))
+        self.assertEqual(service.wait(), OK)
 
     def pid_in(self, path):
         def written():
