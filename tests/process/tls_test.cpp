@@ -2,7 +2,8 @@
 //
 //   1. EachSideKnowsWhoTheOtherIs, MuchGoesBothWaysAtOnce
 //   2. ACertificateThatIsNotRightIsAnErrorAtBothEnds, ACommonNameIsNoHost,
-//      OneThatIsNoAuthorityIssuesNobody
+//      OneThatIsNoAuthorityIssuesNobody, OneThatIsAnAuthorityMayIssueAnyName,
+//      TheEnvironmentSaysWhereTheSystemsListIs
 //   3. ADemandForCertificatesIsMet, AnOlderProtocolIsRefused, WhatIsNotTlsIsRefused
 //   4. OneWhoDribblesKeepsNobodyWaiting
 //   5. TheEndIsTheOtherSidesWord, WhatIsForgedOnItsWayIsCorrupt
@@ -207,6 +208,30 @@ TEST_F(Tls, OneThatIsNoAuthorityIssuesNobody) {
   const std::string issued = certificate("issued", {.name = "issued", .issuer = own_});
   EXPECT_THAT(refused(shows(issued), "ca=" + own_ + ".pem").caller,
               HasSubstr("its certificate is not accepted"));
+}
+
+// So that whoever trusts one for itself alone has it made with CA:FALSE.
+TEST_F(Tls, OneThatIsAnAuthorityMayIssueAnyName) {
+  const std::string authority = certificate("authority", {.name = "authority", .authority = true});
+  const std::string any = certificate("any", {.name = "any", .issuer = authority});
+  auto [far, near] = meet(shows(any), "ca=" + authority + ".pem");
+  EXPECT_EQ(far.peer.identity, "CN=any");
+}
+
+TEST_F(Tls, TheEnvironmentSaysWhereTheSystemsListIs) {
+  Child child([&] {
+    setenv("SSL_CERT_FILE", (own_ + ".pem").c_str(), 1);
+    auto [far, near] = meet(shows(own_), "");
+    return far.peer.identity == "CN=rondo" ? 0 : 1;
+  });
+  EXPECT_EQ(child.join(), 0);
+  // An explicit ca= is all that counts.
+  const std::string other = certificate("other", {.name = "other"});
+  Child strict([&] {
+    setenv("SSL_CERT_FILE", (own_ + ".pem").c_str(), 1);
+    return refused(shows(own_), "ca=" + other + ".pem").caller.empty() ? 1 : 0;
+  });
+  EXPECT_EQ(strict.join(), 0);
 }
 
 TEST_F(Tls, ADemandForCertificatesIsMet) {
