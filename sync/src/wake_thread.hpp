@@ -29,7 +29,9 @@ struct FileEntry {
   Callback<void()> tell{};             // called by the thread, under its mutex
   std::atomic<std::uint32_t> news{0};  // how often there was something
   std::atomic<bool> stands{false};     // more may come
-  int number = FileNews::kNone;        // the thread's, under its mutex
+  // The thread's, under its mutex.
+  int number = FileNews::kNone;
+  bool marked = false;  // it is to be told
 };
 
 // A number that changes when there is news.

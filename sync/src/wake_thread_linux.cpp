@@ -141,7 +141,8 @@ struct WakeThread::State {
   [[nodiscard]] bool insert(FileEntry& entry, NativeHandle file) noexcept;
   void erase(FileEntry& entry) noexcept;
   void end_news_if_unused() noexcept;
-  void told(int number, bool last) noexcept;
+  void mark(int number, bool last) noexcept;
+  void tell_marked() noexcept;
   void lose_news() noexcept;
   void watch_anew() noexcept;
   void take_news(const Polled& polled, Times& times, Deadline::Clock::time_point now) noexcept;
@@ -348,23 +349,32 @@ bool WakeThread::State::start() {
   return true;
 }
 
-// Of one file, or of all.
-void WakeThread::State::told(int number, bool last) noexcept {
+// Of one file, or of all: there is something to tell.
+void WakeThread::State::mark(int number, bool last) noexcept {
   auto range = std::equal_range(files.begin(), files.end(), number, ByNumber());
   if (number == FileNews::kNone) range = {files.begin(), files.end()};
   for (auto at = range.first; at != range.second; ++at) {
     FileEntry& entry = **at;
-    // relaxed, both: who is told looks himself, and what he is told by orders that.
+    // relaxed: who is told looks himself, and what he is told by orders that.
     if (last) entry.stands.store(false, std::memory_order_relaxed);
-    entry.news.fetch_add(1, std::memory_order_relaxed);  // relaxed: as above
-    if (entry.tell) entry.tell();
+    entry.marked = true;
+  }
+}
+
+// Once, however much there was.
+void WakeThread::State::tell_marked() noexcept {
+  for (FileEntry* entry : files) {
+    if (!std::exchange(entry->marked, false)) continue;
+    entry->news.fetch_add(1, std::memory_order_relaxed);  // relaxed: as above
+    if (entry->tell) entry->tell();
   }
 }
 
 // Nothing is told any more of these.
 void WakeThread::State::lose_news() noexcept {
   polls = false;
-  told(FileNews::kNone, true);
+  mark(FileNews::kNone, true);
+  tell_marked();
   for (FileEntry* entry : files) entry->number = FileNews::kNone;
   news = FileNews();
   pipe = WakePipe();  // which wakes the thread that sleeps by it
@@ -392,16 +402,15 @@ void WakeThread::State::take_news(const Polled& polled, Times& times,
   bool lost = false;
   const bool any = news.take([&](int number, bool last) {
     lost = lost || (last && number == FileNews::kNone);
-    told(number, last);
+    mark(number, last);
   });
-  if (lost) {
-    const bool closed = !news;
-    lose_news();
-    // Of a program that has closed it, the files may be others by now.
-    if (!closed) watch_anew();
-    return;
-  }
+  // To watch all of them anew costs more than to hear of them.
   if (any || by_words) times.news = Deadline::at(now + (by_words ? kInterval : kNewsInterval));
+  if (!lost) return tell_marked();
+  const bool closed = !news;
+  lose_news();
+  // Of a program that has closed it, the files may be others by now.
+  if (!closed) watch_anew();
 }
 
 // Tells those for whom there is something to tell. What is left to sleep on, and until when.
