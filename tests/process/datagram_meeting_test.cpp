@@ -10,7 +10,8 @@
 //  8. AKilledReceiverIsMissed
 //  9. OneThatHasGivenUpIsNoSender
 // 10. ANameThatIsTakenAwayIsMadeAgain
-// 11. ARawDatagramThatIsTooLargeIsPassedOver, ARawSenderSendsToNoStranger
+// 11. ARawDatagramThatIsTooLargeIsPassedOver, ARawSenderSendsToNoStranger,
+//     NothingIsHandedToARawReceiver
 // 12. AStrangerAtTheSendersNameKeepsNoReceiverAway, OfAStrangerAtItsNameTheErrorTells,
 //     AStrangerAtTheNameOfAnotherListenerIsNoSender
 #include <gmock/gmock.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -266,6 +268,36 @@ TEST_F(DatagramMeeting, ARawSenderSendsToNoStranger) {
   const int result = child.join();
   if (result == kNoFilter) GTEST_SKIP() << "no seccomp here";
   EXPECT_EQ(result, 0);
+}
+
+// What is handed over would be closed by the receiver, which may wait for as long as its giver likes.
+TEST_F(DatagramMeeting, NothingIsHandedToARawReceiver) {
+  auto receiver = Receiver::open(url_ + "?framing=raw");
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  const auto fd = stranger();
+  constexpr int kPassRights = 83;  // SO_PASSRIGHTS
+  int on = 0;
+  socklen_t size = sizeof on;
+  if (getsockopt(fd.get(), SOL_SOCKET, kPassRights, &on, &size) != 0) {
+    GTEST_SKIP() << "before Linux 6.16 nobody can refuse it";
+  }
+  char text[] = "with a descriptor";
+  iovec bytes{text, sizeof text - 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const part = CMSG_FIRSTHDR(&message);
+  part->cmsg_level = SOL_SOCKET;
+  part->cmsg_type = SCM_RIGHTS;
+  part->cmsg_len = CMSG_LEN(sizeof(int));
+  const int handed = fd.get();
+  std::memcpy(CMSG_DATA(part), &handed, sizeof handed);
+  EXPECT_EQ(sendmsg(fd.get(), &message, MSG_NOSIGNAL), -1);
+  ASSERT_TRUE(say(fd, "text"));
+  EXPECT_EQ(receive(*receiver), "text");
 }
 
 // Stands at the receiver's name until a sender has said hello, and has another user connect to that

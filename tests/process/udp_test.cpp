@@ -8,7 +8,7 @@
 //  5. ARestartedSenderEndsTheStream
 //  6. ASuccessorIsFollowed
 //  7. ARestartedReceiverGoesOnInTheMiddle
-//  8. NobodyThereIsNoError, NorIsWhatTheWayRefuses
+//  8. NobodyThereIsNoError, NorIsWhatTheWayRefuses, OfSeveralAddressesOneIsTakenWhereSomebodyIs
 //  9. TheEndIsSaidMoreThanOnce, AnEchoOfAnEndIsNone, ALostHelloHidesNoStreamWithoutMessages
 // 10. ASilentSenderIsTakenForDead, AlsoWhileStrangersGoOn
 // 11. ABatchGoesInFewDatagrams
@@ -292,6 +292,18 @@ TEST_F(Udp, NorIsWhatTheWayRefuses) {
     const int result = child.join();
     if (result == kNoFilter) GTEST_SKIP() << "no seccomp here";
     EXPECT_EQ(result, 0) << error;
+  }
+}
+
+TEST_F(Udp, OfSeveralAddressesOneIsTakenWhereSomebodyIs) {
+  for (const char* host : {"127.0.0.1", "[::1]"}) {
+    auto receiver = Receiver::open("udp://" + std::string(host) + ":0");
+    if (!receiver) continue;  // no IPv6 here
+    // Without a host it is this one, whose addresses are these two.
+    Sender sender = open_sender("udp://:" + std::to_string(port_of(receiver->info().name)));
+    send(sender, "text");
+    EXPECT_EQ(receive(*receiver), "text");
+    EXPECT_EQ(datagrams(receiver->info()).before, 0u);
   }
 }
 

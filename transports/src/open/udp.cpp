@@ -77,25 +77,50 @@ Result<unsigned> interface_of(const Url& url, SocketAddress& address) {
 // ---- the sender ----
 
 // Connected: what comes back tells of a host that has refused a datagram. Errors: kNotFound.
-Result<UniqueFd> connect_datagrams(const Url& url) {
-  auto addresses = udp_addresses(url, false);
-  if (!addresses) return std::move(addresses).error();
-  int error = 0;
-  for (SocketAddress& address : *addresses) {
-    const auto interface = interface_of(url, address);
-    if (!interface) return interface.error();
-    UniqueFd socket = make_socket_for(address, true);
-    error = socket ? 0 : errno;
-    if (error == 0 && is_group(address)) {
-      error = set_group_sending(socket.get(), address, url.options.hops.value_or(1), *interface);
-    }
-    if (error == 0) error = connect_to(socket.get(), address);
-    if (error == 0) return socket;
+Result<UniqueFd> connect_datagrams(const Url& url, SocketAddress& address) {
+  const auto interface = interface_of(url, address);
+  if (!interface) return interface.error();
+  UniqueFd socket = make_socket_for(address, true);
+  int error = socket ? 0 : errno;
+  if (error == 0 && is_group(address)) {
+    error = set_group_sending(socket.get(), address, url.options.hops.value_or(1), *interface);
   }
+  if (error == 0) error = connect_to(socket.get(), address);
+  if (error == 0) return socket;
   if (may_come(error)) {
     return Error{ErrorCode::kNotFound, url.name() + " can't be reached: " + words_of(error)};
   }
   return system_error(url, "connect", error);
+}
+
+// Over the first of the addresses to which there is a way, but for one whose host has refused the
+// hello at once, as this machine does, where another one has not: a receiver has one of those of
+// localhost. Errors: as above, those of udp_addresses() and give_buffer().
+Result<std::unique_ptr<UdpOutgoing>> find_way(const Url& url) {
+  auto addresses = udp_addresses(url, false);
+  if (!addresses) return std::move(addresses).error();
+  std::optional<DatagramNumbers> numbers;
+  if (!is_raw_udp(url)) numbers.emplace(new_instance_id(), url.options.header_bytes());
+  std::unique_ptr<UdpOutgoing> refused;
+  std::optional<Error> error;
+  for (SocketAddress& address : *addresses) {
+    auto socket = connect_datagrams(url, address);
+    if (!socket) {
+      error = std::move(socket).error();
+      if (error->code == ErrorCode::kInvalidOption) break;
+      continue;
+    }
+    if (auto buffered = give_buffer(url, socket->get(), false); !buffered) {
+      return std::move(buffered).error();
+    }
+    auto port = std::make_unique<UdpOutgoing>(
+        FdStream(std::move(socket).value(), Direction::kWrite), numbers);
+    port->say_hello();
+    if (outcome_of(port->fd()) != ECONNREFUSED) return port;
+    if (refused == nullptr) refused = std::move(port);
+  }
+  if (refused != nullptr) return refused;
+  return *std::move(error);
 }
 
 // ---- the receiver ----
@@ -162,20 +187,10 @@ Result<SenderParts> open_udp_sender(const Url& url, const OpenOptions& options) 
   }
   Retry retry;
   for (;;) {
-    auto socket = connect_datagrams(url);
-    if (socket) {
-      if (auto buffered = give_buffer(url, socket->get(), false); !buffered) {
-        return std::move(buffered).error();
-      }
-      std::optional<DatagramNumbers> numbers;
-      if (!is_raw_udp(url)) numbers.emplace(new_instance_id(), url.options.header_bytes());
-      auto port = std::make_unique<UdpOutgoing>(
-          FdStream(std::move(socket).value(), Direction::kWrite), numbers);
-      port->say_hello();
-      return make_packet_sender(std::move(port), {}, url, options);
-    }
-    if (socket.error().code != ErrorCode::kNotFound) return std::move(socket).error();
-    if (auto paused = retry.pause(options, "a way: " + socket.error().message); !paused) {
+    auto port = find_way(url);
+    if (port) return make_packet_sender(std::move(port).value(), {}, url, options);
+    if (port.error().code != ErrorCode::kNotFound) return std::move(port).error();
+    if (auto paused = retry.pause(options, "a way: " + port.error().message); !paused) {
       return std::move(paused).error();
     }
   }
