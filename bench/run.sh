@@ -84,6 +84,9 @@ measure growth_compare 25 4 "${many[@]}" "${real_time[@]}"
 headline "Between two processes: a guarded ring against a simple one"
 measure guarded_compare 30 5 "${many[@]}"
 
+headline "Pipes, sockets and queues of the system: through the handles, and by hand"
+measure adapters_compare 60 8 "${many[@]}" "${real_time[@]}"
+
 headline "A request and its reply, beside two bare messages"
 measure calls_compare 20 4 "${many[@]}" "${real_time[@]}"
 
