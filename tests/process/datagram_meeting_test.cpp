@@ -270,7 +270,7 @@ TEST_F(DatagramMeeting, ARawSenderSendsToNoStranger) {
   EXPECT_EQ(result, 0);
 }
 
-// What is handed over would be closed by the receiver, which may wait for as long as its giver likes.
+// What is handed over the receiver would close, which may take as long as its giver likes.
 TEST_F(DatagramMeeting, NothingIsHandedToARawReceiver) {
   auto receiver = Receiver::open(url_ + "?framing=raw");
   ASSERT_TRUE(receiver) << receiver.error().message;

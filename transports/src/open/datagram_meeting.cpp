@@ -102,8 +102,8 @@ Result<UniqueFd> connect_unasked(const Url& url, const OpenOptions& options) {
   if (is_abstract(url) || url.options.segment.mode.shared()) {
     return connect_by_url(url, options, turn);
   }
-  // Before and after: a stranger who takes his own name away as soon as one is connected to it can't
-  // take away the one that is there before.
+  // Before and after: a stranger who takes his own name away as soon as one is connected to it
+  // can't take away the one that was there before.
   const auto before = check_owner_of_name(url);
   if (!before) return before.error();
   auto socket = connect_by_url(url, options, turn);
