@@ -5,39 +5,44 @@
 #include "rondo/core/os.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
+namespace {
 
-struct ForkWatch::All {
-  // Both outlive every object, static ones included.
-  static std::mutex& mutex() noexcept {
-    static auto& instance = *new std::mutex;
-    return instance;
-  }
-  static ForkWatch*& first() noexcept {
-    static ForkWatch* instance = nullptr;
-    return instance;
-  }
-  static void in_child() noexcept {
-    for (ForkWatch* watch = first(); watch != nullptr; watch = watch->next_) {
-      watch->in_child_(*watch);
-    }
-    mutex().unlock();
-  }
-};
+// Outlives every object, static ones included.
+std::mutex& fork_mutex() noexcept {
+  static auto& instance = *new std::mutex;
+  return instance;
+}
 
-ForkWatch::ForkWatch(InChild in_child) noexcept : in_child_(in_child) {
+}  // namespace
+
+// Under the mutex.
+ForkWatch* ForkWatch::first_ = nullptr;
+
+void ForkWatch::shut_all() noexcept {
+  for (ForkWatch* watch = first_; watch != nullptr; watch = watch->next_) {
+    watch->in_child_(*watch);
+  }
+  fork_mutex().unlock();
+}
+
+ForkPause::ForkPause() noexcept {
   [[maybe_unused]] static const int watching =
-      at_fork([] { All::mutex().lock(); }, [] { All::mutex().unlock(); }, All::in_child);
-  const std::lock_guard lock(All::mutex());
-  next_ = All::first();
+      at_fork([] { fork_mutex().lock(); }, [] { fork_mutex().unlock(); }, ForkWatch::shut_all);
+  fork_mutex().lock();
+}
+ForkPause::~ForkPause() { fork_mutex().unlock(); }
+
+ForkWatch::ForkWatch(InChild in_child, const ForkPause& /*pause*/) noexcept
+    : in_child_(in_child), next_(first_) {
   if (next_ != nullptr) next_->previous_ = this;
-  All::first() = this;
+  first_ = this;
 }
 
 ForkWatch::~ForkWatch() {
-  const std::lock_guard lock(All::mutex());
+  const ForkPause pause;
   if (previous_ != nullptr) previous_->next_ = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
-  if (All::first() == this) All::first() = next_;
+  if (first_ == this) first_ = next_;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

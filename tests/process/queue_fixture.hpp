@@ -111,6 +111,40 @@ inline constexpr QueueKind kPosix{"Posix", [] { return "mq:/" + unique_word(); }
 inline constexpr QueueKind kSysv{"Sysv", [] { return "sysv:" + std::to_string(unique_key()); },
                                  sysv_there, put_sysv_at, held_sysv};
 
+// Has that part of a queue that is there, as another process would.
+class HeldPart {
+ public:
+  HeldPart(const QueueKind& kind, const std::string& url, QueuePart part) : part_(part) {
+    if (kind.held == held_sysv) {
+      semaphores_ = semaphores_at(sysv_key(url));
+      if (!step(1)) ADD_FAILURE() << "semop";
+      return;
+    }
+    queue_ = mq_open(posix_name(url).c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_start = static_cast<off_t>(part);
+    lock.l_len = 1;
+    if (fcntl(queue_, F_OFD_SETLK, &lock) != 0) ADD_FAILURE() << "F_OFD_SETLK";
+  }
+  HeldPart(const HeldPart&) = delete;
+  HeldPart& operator=(const HeldPart&) = delete;
+  ~HeldPart() {
+    if (semaphores_ >= 0) step(-1);
+    if (queue_ >= 0) mq_close(queue_);
+  }
+
+ private:
+  bool step(int change) const {
+    sembuf made{static_cast<unsigned short>(part_), static_cast<short>(change),
+                SEM_UNDO | IPC_NOWAIT};
+    return semop(semaphores_, &made, 1) == 0;
+  }
+  QueuePart part_;
+  int semaphores_ = -1;
+  mqd_t queue_ = -1;
+};
+
 class QueuesOf : public Watchdog {
  protected:
   explicit QueuesOf(const QueueKind& kind) : kind_(kind), url_(kind.fresh_url()) {}

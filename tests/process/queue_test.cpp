@@ -8,17 +8,19 @@
 //   6. AKilledSendersMessagesAreReadBeforeAnotherSenderComes
 //   7. AReceiverGoesOnWhereAKilledOneStopped
 //   8. ASenderWhoseReceiverLeftUnseenIsTold
-//   9. GarbageInAQueueIsCorrupt
-//  10. EndsThatDisagreeAboutHeadersMeetNoMessage
-//  11. WhoGoesOnWhereAnotherStoppedHasItsHeaders
-//  12. AReceiverThatComesWhileASenderOpensMeetsIt
-//  13. ADeathAtAnySystemCallBlocksNobody
-//  14. ItsDescriptorTellsOfMessagesAndOfADeath
-//  15. AnExistingQueuesGeometryWins
-//  16. LimitsAreNamed
-//  17. AQueueThatHasComeSinceStays
-//  18. RawQueuesAreAnybodys
-//  19. EachSystemCallMayFail
+//   9. AReceiverThatHasMetNobodyIsNotMissed
+//  10. AForkedChildKeepsNothingOfItsParents
+//  11. GarbageInAQueueIsCorrupt
+//  12. EndsThatDisagreeAboutHeadersMeetNoMessage
+//  13. WhoGoesOnWhereAnotherStoppedHasItsHeaders
+//  14. AReceiverThatComesWhileASenderOpensMeetsIt
+//  15. ADeathAtAnySystemCallBlocksNobody
+//  16. ItsDescriptorTellsOfMessagesAndOfADeath
+//  17. AnExistingQueuesGeometryWins
+//  18. LimitsAreNamed
+//  19. AQueueThatHasComeSinceStays
+//  20. RawQueuesAreAnybodys
+//  21. EachSystemCallMayFail
 //
 // The last ones are of POSIX queues alone; those of System V have sysv_queue_test.cpp.
 #include <gtest/gtest.h>
@@ -28,7 +30,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -195,6 +200,52 @@ TEST_P(Queues, ASenderWhoseReceiverLeftUnseenIsTold) {
     status = sender.send(bytes_of(std::string(4000, 'x')), Deadline::after(seconds(60)));
   }
   EXPECT_EQ(status, Status::kPeerGone);
+}
+
+// It gave up while another process judged the name, before it had met the sender.
+TEST_P(Queues, AReceiverThatHasMetNobodyIsNotMissed) {
+  Sender sender = this->sender();
+  {
+    const HeldPart judging(GetParam(), url_, QueuePart::kName);
+    std::thread asking(
+        [&] { EXPECT_EQ(sender.wait_for_receiver(Deadline::after(seconds(60))), Status::kOk); });
+    EXPECT_FALSE(Receiver::open(url_, {.wait = Deadline::after(milliseconds(300))}));
+    asking.join();
+  }
+  for (int i = 0; i < 20; ++i) {  // more than the queue holds
+    ASSERT_EQ(sender.try_send(bytes_of(std::string(4000, 'x'))), Status::kOk);
+  }
+  EXPECT_EQ(sender.flush(Deadline::after(milliseconds(200))), Status::kTimedOut);
+  Receiver receiver = this->receiver();
+  EXPECT_EQ(receive(receiver), std::string(4000, 'x'));
+}
+
+TEST_P(Queues, AForkedChildKeepsNothingOfItsParents) {
+  int until_told[2];
+  ASSERT_EQ(pipe2(until_told, O_CLOEXEC), 0);
+  Shared<std::atomic<int>> in_child;
+  Child parent([&] {
+    Sender sender = this->sender();
+    if (sender.send(bytes_of("x")) != Status::kOk) return 1;
+    if (sender.wait_for_receiver(Deadline::after(seconds(60))) != Status::kOk) return 2;
+    if (fork() == 0) {
+      *in_child = 1 + static_cast<int>(sender.try_send(bytes_of("y")));
+      // Ends with the test, which has the other end.
+      close(until_told[1]);
+      char byte;
+      static_cast<void>(read(until_told[0], &byte, 1) == 0);
+      _exit(0);
+    }
+    while (*in_child == 0) usleep(1000);
+    kill(getpid(), SIGKILL);
+    return 3;
+  });
+  Receiver receiver = this->receiver();
+  EXPECT_EQ(receive(receiver), "x");
+  EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kPeerDied);
+  EXPECT_EQ(*in_child, 1 + static_cast<int>(Status::kForked));
+  close(until_told[1]);
+  close(until_told[0]);
 }
 
 TEST_P(Queues, GarbageInAQueueIsCorrupt) {

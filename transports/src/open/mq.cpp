@@ -1,6 +1,6 @@
 // mq: a POSIX message queue. Whoever comes first makes it; one that is there is taken as it is.
 // The parts that its ends hold are bytes of the queue's file that are locked, as those of a FIFO
-// are; who takes the name away stands in queue_end.hpp. With framing=raw it is any program's queue:
+// are; a forked child, which would keep them for a parent that dies, closes it. Who takes the name away stands in queue_end.hpp. With framing=raw it is any program's queue:
 // as many senders and receivers as there are, and it stays.
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +14,7 @@
 #include "open/posix_queues.hpp"
 #include "open/queue.hpp"
 #include "open/queue_channel.hpp"
+#include "rondo/core/fork_watch.hpp"
 #include "rondo/core/os.hpp"
 #include "stream/fd_stream.hpp"
 
@@ -22,12 +23,13 @@ namespace {
 
 class PosixQueue final : public Queue {
  public:
-  PosixQueue(UniqueFd queue, bool made, const Url& url)
+  PosixQueue(UniqueFd queue, bool made, const Url& url, const ForkPause& pause)
       : queue_(std::move(queue), Direction::kRead),
         made_(made),
         name_(url.target),
         header_bytes_(url.options.header_bytes()),
-        raw_(packet_form(url) == PacketForm::kRaw) {}
+        raw_(packet_form(url) == PacketForm::kRaw),
+        closed_in_child_(queue_, pause) {}
   // Before anything else, but for held() and remove(): 0, or the error.
   [[nodiscard]] int look() noexcept {
     std::uint64_t messages = 0;
@@ -74,9 +76,22 @@ class PosixQueue final : public Queue {
     return status_of(there.get(), status) == 0 && identity_of(status) != identity_of(status_);
   }
   int remove() noexcept override { return remove_posix_queue(name_); }
-  void close() noexcept override { queue_.close(); }
+  void close() noexcept override {
+    // Not by closing alone: a child that was just forked may not have closed its own yet.
+    for (int part = 0; part < kParts; ++part) drop(static_cast<Part>(part));
+    queue_.close();
+  }
 
  private:
+  struct ClosedInChild : ForkWatch {
+    ClosedInChild(FdStream& stream, const ForkPause& pause) noexcept
+        : ForkWatch(close, pause), queue(stream) {}
+    static void close(ForkWatch& watch) noexcept {
+      static_cast<ClosedInChild&>(watch).queue.close();
+    }
+    FdStream& queue;
+  };
+
   static std::uint64_t byte_of(Part part) noexcept { return static_cast<std::uint64_t>(part); }
 
   FdStream queue_;
@@ -86,6 +101,7 @@ class PosixQueue final : public Queue {
   bool raw_;  // any program's, whose priorities are its own
   FileStatus status_{};
   QueueGeometry geometry_{};
+  ClosedInChild closed_in_child_;  // the last one: nothing throws behind it, under the pause
 };
 
 constexpr std::string_view kRemedy = "make it with a larger slot_size=";
@@ -182,12 +198,18 @@ Result<void> check_queue(const Url& url, PosixQueue& queue) {
 }
 
 Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction) {
-  auto opened = open_or_make(url);
-  if (!opened) return std::move(opened).error();
-  auto queue = std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url);
+  const auto open = [&]() -> Result<std::unique_ptr<PosixQueue>> {
+    const ForkPause pause;
+    auto opened = open_or_make(url);
+    if (!opened) return std::move(opened).error();
+    return std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url, pause);
+  };
+  auto found = open();
+  if (!found) return std::move(found).error();
+  std::unique_ptr<PosixQueue> queue = std::move(found).value();
   if (auto sound = check_queue(url, *queue); !sound) {
     // Whether the name leads elsewhere by now can't be told of a queue that can't be looked at.
-    if (opened->made && !queue->any_messages()) static_cast<void>(queue->remove());
+    if (queue->made() && nobody_came_to(*queue)) static_cast<void>(queue->remove());
     return std::move(sound).error();
   }
   return std::unique_ptr<Queue>(std::move(queue));
@@ -209,7 +231,7 @@ Result<void> remove_mq(const Url& url, bool even_if_used) {
   UniqueFd found = open_queue(url.target);
   if (!found && errno == ENOENT) return Error{ErrorCode::kNotFound, "there is no " + url.name()};
   if (!found) return system_error(url, "mq_open", errno);
-  PosixQueue queue(std::move(found), false, url);
+  PosixQueue queue(std::move(found), false, url, ForkPause());
   return remove_queue(url, even_if_used, queue);
 }
 

@@ -46,7 +46,8 @@ class Queue {
 
   [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
   // EAGAIN: it is full, or empty; EPIPE: it is there no more. `room` has max_packet_bytes().
-  // EBADMSG: what was received has other headers than ours, or did not fit: it is there no more.
+  // EBADMSG: what was received has other headers than ours, or did not fit. It is there no more,
+  // but for other headers in a queue that tells of them before.
   [[nodiscard]] virtual int send(std::span<const std::byte> packet) noexcept = 0;
   [[nodiscard]] virtual int receive(std::span<std::byte> room,
                                     std::size_t& size_bytes) noexcept = 0;
@@ -67,6 +68,13 @@ class Queue {
   virtual int remove() noexcept = 0;
   virtual void close() noexcept = 0;
 };
+
+// Of one that was made here and is to go again. Those who have it open and hold no part of it yet
+// find that the name leads elsewhere.
+[[nodiscard]] inline bool nobody_came_to(const Queue& queue) noexcept {
+  const auto is_free = [&](Queue::Part part) { return queue.held(part) == Presence::kAbsent; };
+  return !queue.any_messages() && is_free(Queue::Part::kSender) && is_free(Queue::Part::kReceiver);
+}
 
 // The queue at a URL, or a new one, for an end of that direction.
 using OpenQueue = Result<std::unique_ptr<Queue>> (*)(const Url& url, Queue::Direction);

@@ -28,8 +28,11 @@ bool QueueEnd::peer_has_gone() noexcept {
   switch (peer()) {
     case Presence::kUnknown: return false;
     case Presence::kPresent:
+      // One that has not met us yet may go again, and leave us to another one.
       // relaxed: each of two threads may find it out.
-      seen_.store(true, std::memory_order_relaxed);
+      if (!sends() || queue_->held(Queue::Part::kMet) == Presence::kPresent) {
+        seen_.store(true, std::memory_order_relaxed);
+      }
       return false;
     case Presence::kAbsent: break;
   }
@@ -76,11 +79,9 @@ bool QueueEnd::takes_name_away() const noexcept {
 
 // Whoever has opened it and has no part yet finds that the name leads elsewhere.
 void QueueEnd::discard() noexcept {
-  const auto is_free = [&](Queue::Part part) { return queue_->held(part) == Presence::kAbsent; };
-  const bool ours_alone = watched_ && queue_->made() && !queue_->leads_elsewhere() &&
-                          !queue_->any_messages() && is_free(Queue::Part::kSender) &&
-                          is_free(Queue::Part::kReceiver);
-  if (ours_alone) static_cast<void>(queue_->remove());
+  if (watched_ && queue_->made() && !queue_->leads_elsewhere() && nobody_came_to(*queue_)) {
+    static_cast<void>(queue_->remove());
+  }
 }
 
 Judging::Judging(QueueEnd& end) noexcept : queue_(end.watched_ ? end.queue_.get() : nullptr) {

@@ -91,7 +91,7 @@ class QueueEnd {
   bool left_ = false;
   bool met_ = false;  // of a receiver
   ProbePacer pacer_;
-  std::atomic<bool> seen_{false};  // the other side was there
+  std::atomic<bool> seen_{false};  // the other side was there, and had met us
   std::atomic<bool> news_{false};
   std::atomic<std::uint64_t> stirred_{0};  // how often there was something to move
   bool sent_ = false;                      // a message of the user's

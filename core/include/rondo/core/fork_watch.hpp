@@ -6,6 +6,16 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
+// While there is one, a fork() in another thread waits: for what is opened, to be closed in
+// children, and not yet watched. Its thread neither forks, nor watches anything but by it.
+class RONDO_API ForkPause {
+ public:
+  ForkPause() noexcept;
+  ForkPause(const ForkPause&) = delete;
+  ForkPause& operator=(const ForkPause&) = delete;
+  ~ForkPause();
+};
+
 // A base, or a member, of such an object. A child by vfork() or a bare clone() is not seen.
 class RONDO_API ForkWatch {
  public:
@@ -13,13 +23,17 @@ class RONDO_API ForkWatch {
   // making the object, or moving it. No lock may be taken in it, and nothing allocated.
   using InChild = void (*)(ForkWatch&) noexcept;
 
-  explicit ForkWatch(InChild in_child) noexcept;
+  explicit ForkWatch(InChild in_child) noexcept : ForkWatch(in_child, ForkPause()) {}
+  ForkWatch(InChild in_child, const ForkPause& pause) noexcept;
   ForkWatch(const ForkWatch& other) noexcept : ForkWatch(other.in_child_) {}
   ForkWatch& operator=(const ForkWatch&) noexcept { return *this; }
   ~ForkWatch();
 
  private:
-  struct All;
+  friend class ForkPause;
+  static void shut_all() noexcept;
+
+  static ForkWatch* first_;
   InChild in_child_;
   ForkWatch* previous_ = nullptr;
   ForkWatch* next_;
