@@ -14,21 +14,28 @@
 //  11. KeysAreNumbers
 //  12. RawQueuesAreAnybodys
 //  13. AForkedChildLeavesTheParentsPartsAlone
+//  14. MessagesWithOtherHeadersStay
+//  15. AnOpeningThatFailsLeavesTheQueueToWhoHasComeToIt
+//  16. WhatCouldNotBeGivenBackIsTriedAgain
+//  17. WhoMadeItCountsAsItsOwner
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "process/queue_fixture.hpp"
+#include "process/stepper.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -50,7 +57,7 @@ TEST_F(SysvQueues, EachSystemCallMayFail) {
       {SYS_msgsnd, EACCES, Status::kIoError, Status::kWouldBlock},
       {SYS_msgsnd, EINVAL, Status::kIoError, Status::kWouldBlock},
       {SYS_msgrcv, EINTR, Status::kOk, Status::kWouldBlock},
-      {SYS_msgrcv, ENOMSG, Status::kOk, Status::kWouldBlock},
+      {SYS_msgrcv, ENOMSG, Status::kOk, Status::kCorrupt},  // as of a message of another type
       {SYS_msgrcv, E2BIG, Status::kOk, Status::kIoError},
       {SYS_msgrcv, EACCES, Status::kOk, Status::kIoError},
       {SYS_semop, ENOMEM, Status::kOk, Status::kOk},  // the doorbell; nobody sleeps
@@ -279,6 +286,114 @@ TEST_F(SysvQueues, AForkedChildLeavesTheParentsPartsAlone) {
   EXPECT_EQ(Sender::open(url_, briefly()).error().code, ErrorCode::kBusy);
   ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
   EXPECT_EQ(receive(receiver), "x");
+}
+
+TEST_F(SysvQueues, MessagesWithOtherHeadersStay) {
+  {
+    Sender sender = this->sender("?header=20");
+    for (const char c : {'1', '2'}) {
+      auto claim = sender.claim(1);
+      ASSERT_TRUE(claim);
+      std::ranges::fill(claim->header(), std::byte{0});
+      claim->bytes()[0] = static_cast<std::byte>(c);
+      std::move(*claim).commit();
+    }
+    ASSERT_EQ(sender.close(), Status::kOk);
+  }
+  {
+    Receiver wrong = receiver("?header=8");
+    EXPECT_EQ(wrong.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+  }
+  Receiver right = receiver("?header=20");
+  EXPECT_EQ(receive(right), "1");
+  EXPECT_EQ(receive(right), "2");
+  EXPECT_EQ(receive(right), kEndOfStreamText);
+}
+
+// It made the queue, and could not have semaphores.
+TEST_F(SysvQueues, AnOpeningThatFailsLeavesTheQueueToWhoHasComeToIt) {
+  Stepper failing([&] {
+    Stepper::begin();
+    const auto refused = Receiver::open(url_, briefly());
+    Stepper::end();
+    _exit(refused ? 1 : 0);
+  });
+  do {
+    ASSERT_TRUE(failing.run_to_system_call());
+  } while (failing.system_call() != SYS_semget);
+  const int queue = queue_at(key_);
+  ASSERT_GE(queue, 0);
+  Sender sender = this->sender();
+  failing.fail_system_call(ENOMEM);
+  EXPECT_EQ(failing.run_to_exit(), 0);
+  EXPECT_EQ(queue_at(key_), queue);
+  ASSERT_EQ(sender.send(bytes_of("x")), Status::kOk);
+  Receiver receiver = this->receiver();
+  EXPECT_EQ(receive(receiver), "x");
+}
+
+// Each call in turn that gives a part back, or takes one, while the handle closes.
+TEST_F(SysvQueues, WhatCouldNotBeGivenBackIsTriedAgain) {
+  const auto steps = [](const Stepper& stepper) {
+    return stepper.system_call() == SYS_semop || stepper.system_call() == SYS_semtimedop;
+  };
+  bool within = true;
+  for (int failing = 0; within; ++failing) {
+    Stepper leaving([&] {
+      std::optional<Sender> sender(this->sender());
+      if (sender->send(bytes_of("stays")) != Status::kOk) _exit(1);
+      Stepper::begin();
+      sender.reset();
+      Stepper::end();
+      for (;;) pause();
+    });
+    within = false;
+    for (int i = 0; leaving.run_to_system_call();) {
+      if (steps(leaving) && i++ == failing) {
+        within = true;
+        leaving.fail_system_call(ENOMEM);
+      } else if (!leaving.run_to_system_call()) {
+        break;
+      }
+    }
+    ASSERT_TRUE(leaving.finished());
+    ASSERT_TRUE(there());
+    EXPECT_FALSE(kind_.held(url_, QueuePart::kSender)) << "call " << failing;
+    EXPECT_FALSE(kind_.held(url_, QueuePart::kName)) << "call " << failing;
+    leaving.kill();
+    static_cast<void>(rondo::remove(url_, true));
+  }
+}
+
+TEST_F(SysvQueues, WhoMadeItCountsAsItsOwner) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to be another user";
+  for (const bool of_semaphores : {false, true}) {
+    Child child([&] {
+      if (seteuid(12345) != 0) return 1;
+      const auto key = static_cast<key_t>(key_);
+      const int id = of_semaphores ? semget(key, 10, IPC_CREAT | IPC_EXCL | 0600)
+                                   : msgget(key, IPC_CREAT | IPC_EXCL | 0600);
+      if (id < 0) return 2;
+      // Given away, and its maker's all the same.
+      msqid_ds queue{};
+      semid_ds set{};
+      const bool looked =
+          of_semaphores ? semctl(id, 0, IPC_STAT, &set) == 0 : msgctl(id, IPC_STAT, &queue) == 0;
+      queue.msg_perm.uid = set.sem_perm.uid = 0;
+      const bool given =
+          of_semaphores ? semctl(id, 0, IPC_SET, &set) == 0 : msgctl(id, IPC_SET, &queue) == 0;
+      return looked && given ? 0 : 3;
+    });
+    ASSERT_EQ(child.join(), 0);
+    const auto refused = Sender::open(url_, briefly());
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kForeignOwner) << refused.error().message;
+    EXPECT_NE(refused.error().message.find("was made by user 12345"), std::string::npos)
+        << refused.error().message;
+    EXPECT_EQ(queue_at(key_) < 0, of_semaphores) << "one of our own making goes again";
+    EXPECT_TRUE(Sender::open(url_ + "?mode=0666", briefly()));
+    remove_at(key_);
+  }
 }
 
 }  // namespace

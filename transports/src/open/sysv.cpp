@@ -61,8 +61,9 @@ class SysvQueue final : public Queue {
   void drop(Part part) noexcept override {
     // In a forked child it is still the parent's.
     if ((held_ & bit_of(part)) == 0 || fork_check_.forked()) return;
-    held_ &= ~bit_of(part);
-    static_cast<void>(give_semaphore_back(set_, number_of(part)));
+    // One that could not be given back still is ours, and tried again when we close.
+    const int error = give_semaphore_back(set_, number_of(part));
+    if (error == 0 || has_been_removed(error)) held_ &= ~bit_of(part);
   }
   Presence held(Part part) const noexcept override {
     int value = 0;
@@ -113,6 +114,10 @@ class SysvQueue final : public Queue {
     SysvQueueState state;
     return !has_been_removed(look_at_sysv_queue(queue_, state));
   }
+  [[nodiscard]] bool tells_of_messages() const noexcept {
+    SysvQueueState state;
+    return look_at_sysv_queue(queue_, state) == 0 && state.messages > 0;
+  }
   // EINVAL is said of a message that is too large, too.
   [[nodiscard]] int judge(int error) const noexcept {
     return has_been_removed(error) ? (is_there() ? EMSGSIZE : EPIPE) : error;
@@ -155,15 +160,21 @@ int SysvQueue::send(std::span<const std::byte> packet) noexcept {
 
 int SysvQueue::receive(std::span<std::byte> room, std::size_t& size_bytes) noexcept {
   std::size_t size = 0;
-  long type = 0;
-  if (const int error = receive_from_sysv_queue(queue_, message_, size, type); error != 0) {
-    return judge(error);
+  const auto take = [&] {
+    return receive_from_sysv_queue(queue_, message_, size, raw_ ? 0 : type_);
+  };
+  int error = take();
+  if (error == EAGAIN && !raw_ && tells_of_messages()) {
+    // One that has come since, or one with other headers: it is for a receiver that has them.
+    error = take();
+    if (error == EAGAIN) return EBADMSG;
   }
-  if (const int error = ring(kFreed); error != 0) return error;
+  if (error != 0) return judge(error);
+  if (error = ring(kFreed); error != 0) return error;
   if (size > room.size()) return EBADMSG;
   std::memcpy(room.data(), message_.data() + kSysvTypeBytes, size);
   size_bytes = size;
-  return type == type_ || raw_ ? 0 : EBADMSG;
+  return 0;
 }
 
 // True also of a queue that is there no more, which the next call finds out.
@@ -209,12 +220,15 @@ WaitResult SysvQueue::wait(Direction direction, Deadline deadline, WaitMode mode
 constexpr std::string_view kSysvRemedy =
     "raise kernel.msgmax, and kernel.msgmnb for queues that are made anew";
 
-// One of our making that can't be opened goes again, unless somebody has put something into it.
-void discard_sysv(const FoundQueue& found) noexcept {
-  SysvQueueState state;
-  if (found.made && look_at_sysv_queue(found.id, state) == 0 && state.messages == 0) {
-    static_cast<void>(remove_sysv_queue(found.id));
-  }
+// One of our making that can't be opened goes again, unless somebody has come to it.
+void discard_sysv(const Url& url, std::uint32_t key, const FoundQueue& found) {
+  if (!found.made) return;
+  // Whose semaphores can't be looked at may be those of one that has come.
+  SysvId set = kNoSysvId;
+  const int error = find_semaphores(key, 0, set);
+  if (error != 0 && error != ENOENT) return;
+  SysvQueue queue(url, found, find_semaphores_of(key, found.id));
+  if (nobody_came_to(queue)) static_cast<void>(queue.remove());
 }
 
 // The largest packet of an end. A receiver is ready for what a sender may send that comes when the
@@ -248,15 +262,14 @@ Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key,
     if (has_been_removed(error)) continue;
     if (error != 0) return cannot_make_sysv(url, "msgget", error);
     const auto refused = [&](const Error& why) {
-      discard_sysv(found);
+      discard_sysv(url, key, found);
       return why;
     };
     SysvQueueState state;
     error = look_at_sysv_queue(found.id, state);
     if (has_been_removed(error)) continue;
     if (error != 0) return refused(system_error(url, "msgctl", error));
-    const auto& [user, group, mode] = state.owner;
-    const auto owned = check_queue_owner(url, user, group, mode);
+    const auto owned = check_sysv_owner(url, state.owner);
     if (!owned) return refused(owned.error());
     found.max_packet_bytes = largest_packet(limits, state, direction);
     const auto enough = check_packet_limit(url, found.max_packet_bytes, kSysvRemedy);
@@ -274,7 +287,7 @@ Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url, Queue::Direction 
   if (packet_form(url) != PacketForm::kRaw) {
     const auto semaphores = semaphores_of(url, key, found->id);
     if (!semaphores) {
-      discard_sysv(*found);
+      discard_sysv(url, key, *found);
       static_cast<void>(remove_stray_semaphores(key));
       return semaphores.error();
     }

@@ -20,6 +20,7 @@ inline constexpr SysvId kNoSysvId = -1;
 struct SysvOwner {
   std::uint32_t user = 0;
   std::uint32_t group = 0;
+  std::uint32_t creator = 0;
   Permissions mode;
 };
 
@@ -46,13 +47,13 @@ struct SysvLimits {
 
 // A message as the calls take it: the word of its type, and its bytes.
 inline constexpr std::size_t kSysvTypeBytes = sizeof(long);
-// EAGAIN: it is full, or empty. A type is from 1 up; what is received may have any. `message`
-// begins with room for the type; of one that is received the bytes behind it count, and those
-// that do not fit are lost.
+// EAGAIN: it is full, or empty. A type is from 1 up; what is received may have any, or has `type`,
+// if that is not 0. `message` begins with room for the type; of one that is received the bytes
+// behind it count, and those that do not fit are lost.
 [[nodiscard]] int send_to_sysv_queue(SysvId queue, std::span<std::byte> message,
                                      long type) noexcept;
 [[nodiscard]] int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message,
-                                          std::size_t& size_bytes, long& type) noexcept;
+                                          std::size_t& size_bytes, long type) noexcept;
 
 // A set of semaphores, all of them 0 when it is made. EINVAL: the key has one of fewer.
 [[nodiscard]] int find_semaphores(std::uint32_t key, int count, SysvId& set) noexcept;

@@ -32,7 +32,8 @@ int id_of(int result, SysvId& id) noexcept {
 key_t sysv_key(std::uint32_t key) noexcept { return static_cast<key_t>(key); }
 
 SysvOwner owner_of(const ipc_perm& permissions) noexcept {
-  return {permissions.uid, permissions.gid, Permissions(permissions.mode & 0777u)};
+  return {permissions.uid, permissions.gid, permissions.cuid,
+          Permissions(permissions.mode & 0777u)};
 }
 
 sembuf step(int semaphore, int change, int flags = IPC_NOWAIT) noexcept {
@@ -83,13 +84,12 @@ int send_to_sysv_queue(SysvId queue, std::span<std::byte> message, long type) no
 }
 
 int receive_from_sysv_queue(SysvId queue, std::span<std::byte> message, std::size_t& size_bytes,
-                            long& type) noexcept {
+                            long type) noexcept {
   const CancellationDisabled here;
-  const ssize_t size =
-      msgrcv(queue, message.data(), message.size() - kSysvTypeBytes, 0, IPC_NOWAIT | MSG_NOERROR);
+  const ssize_t size = msgrcv(queue, message.data(), message.size() - kSysvTypeBytes, type,
+                              IPC_NOWAIT | MSG_NOERROR);
   if (size < 0) return errno == ENOMSG ? EAGAIN : errno;
   size_bytes = static_cast<std::size_t>(size);
-  std::memcpy(&type, message.data(), kSysvTypeBytes);
   return 0;
 }
 

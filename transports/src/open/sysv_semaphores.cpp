@@ -7,6 +7,7 @@
 
 #include "open/name.hpp"
 #include "open/queue_channel.hpp"
+#include "rondo/core/user_ids.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -61,8 +62,7 @@ Result<std::optional<SysvId>> join_semaphores(const Url& url, std::uint32_t key,
   if (has_been_removed(error)) return std::optional<SysvId>();
   if (error != 0) return system_error(url, "semctl", error);
   if (state.count != kSemaphores) return foreign_semaphores(url);
-  const auto& [user, group, mode] = state.owner;
-  if (auto sound = check_queue_owner(url, user, group, mode); !sound) return sound.error();
+  if (auto sound = check_sysv_owner(url, state.owner); !sound) return sound.error();
   // One that is as it was made becomes the queue's; so the first one to use it says whose it is.
   if (!state.used) error = fill_semaphores(set, values_for(queue));
   SysvId owner = kNoSysvId;
@@ -94,6 +94,15 @@ Error cannot_make_sysv(const Url& url, std::string_view call, int error) {
                        "raise it"};
     default: return system_error(url, call, error);
   }
+}
+
+Result<void> check_sysv_owner(const Url& url, const SysvOwner& owner) {
+  auto owned = check_queue_owner(url, owner.user, owner.group, owner.mode);
+  if (!owned || check_queue_owner(url, owner.creator, owner.group, owner.mode)) return owned;
+  return Error{ErrorCode::kForeignOwner,
+               url.name() + " was made by " + describe_user(owner.creator) +
+                   ", who may use and remove it whoever it was given to (ipcs -c); remove it, or "
+                   "allow others with mode=0660 or mode=0666"};
 }
 
 Error made_and_removed(const Url& url) {

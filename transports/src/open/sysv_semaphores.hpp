@@ -31,6 +31,9 @@ inline constexpr int kSysvTurns = 100;  // others may make and remove them again
 [[nodiscard]] inline bool has_been_removed(int error) noexcept {
   return error == EIDRM || error == EINVAL;
 }
+// Whose a queue or a set is, and who has made it: the kernel lets either do all (ipcperms()), and
+// the maker may have given it away (IPC_SET). Errors: kForeignOwner, unless the URL allows others.
+[[nodiscard]] Result<void> check_sysv_owner(const Url& url, const SysvOwner& owner);
 [[nodiscard]] Error cannot_make_sysv(const Url& url, std::string_view call, int error);
 [[nodiscard]] Error made_and_removed(const Url& url);
 
