@@ -79,6 +79,19 @@ void store(const std::string& url) {
   auto writer = LatestWriter<std::uint64_t>::open(url, {.readers = 1});
   if (writer) writer->store(1);
 }
+// What readers find that come after the writer.
+void store_and_leave(const std::string& url) {
+  auto writer = LatestWriter<std::uint64_t>::open(url, {.readers = 1, .keep = true});
+  if (writer) writer->store(1);
+}
+std::uint64_t value_of(const Polled<std::uint64_t>& polled) { return polled ? *polled : 0; }
+void read_latest(const std::string& url) {
+  auto reader = LatestReader<std::uint64_t>::open(url, {.wait = WaitMode::kPark, .timeout = {}});
+  if (!reader) return;
+  while (reader->try_next()) {
+  }
+  static_cast<void>(reader->next(Deadline::after(kMoment)));
+}
 void write(const std::string& url) {
   auto writer = Cell::open_writer(url);
   if (writer) writer->store(1);
@@ -287,6 +300,11 @@ TEST_F(OpeningDies, AfterAnyInstructionOfALatestWriter) {
   EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
   EXPECT_GT(outcome.states, 5u);
 }
+TEST_F(OpeningDies, AfterAnyInstructionOfALatestReader) {
+  const Outcome outcome = after_each_instruction(read_latest, judge_latest, store_and_leave);
+  EXPECT_EQ(outcome.failures, 0u) << outcome.first_failure;
+  EXPECT_GT(outcome.states, 5u);
+}
 TEST_F(OpeningDies, OneThatSaysTheEndTooEarlyIsCaught) {
   EXPECT_GT(after_each_instruction(send_carelessly, judge_stream).failures, 0u);
 }
@@ -333,6 +351,26 @@ TEST_F(OpeningDies, AtAnySystemCallOfATypedReceiver) {
   at_system_calls([](const std::string& url) { send(url), receive(url); }, judge_stream);
 }
 TEST_F(OpeningDies, AtAnySystemCallOfALatestWriter) { at_system_calls(store, judge_latest); }
+TEST_F(OpeningDies, AtAnySystemCallOfALatestReader) {
+  at_system_calls([](const std::string& url) { store_and_leave(url), read_latest(url); },
+                  judge_latest);
+}
+TEST_F(OpeningDies, ALiveWriterGoesOnWhateverBecomesOfItsReader) {
+  auto writer = LatestWriter<std::uint64_t>::open(url_, {.readers = 1});
+  ASSERT_TRUE(writer) << writer.error().message;
+  std::uint64_t stored = 0;
+  const int moments = at_each_system_call([&] { read_latest(url_); },
+                                          [&] {
+                                            writer->store(++stored);
+                                            auto next = LatestReader<std::uint64_t>::open(url_);
+                                            ASSERT_TRUE(next) << next.error().message;
+                                            ASSERT_EQ(value_of(next->try_next()), stored);
+                                            writer->store(++stored);
+                                            const auto value = next->next(Deadline::after(kLong));
+                                            ASSERT_EQ(value_of(value), stored);
+                                          });
+  EXPECT_GT(moments, 20);
+}
 TEST_F(OpeningDies, AtAnySystemCallOfAProducer) { at_system_calls(produce, judge_ring); }
 TEST_F(OpeningDies, AtAnySystemCallOfAConsumer) { at_system_calls(consume, judge_ring); }
 TEST_F(OpeningDies, AtAnySystemCallOfAWriter) { at_system_calls(write, judge_cell); }
