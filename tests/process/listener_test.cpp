@@ -17,7 +17,7 @@
 //      WhoseMessagesAreTakenSlowlyIsNotCutOff,
 //      WhoIsCutOffHasItsPlaceUntilItIsClosed, WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
-//  11. WithoutDescriptorsItWaitsAndGoesOn
+//  11. WithoutDescriptorsItWaitsAndGoesOn, StrangersTakeNoDescriptorOfAnothers
 //  12. ItIsWaitedForInEveryWay
 //  13. WhoIsThereIsTold
 //  14. OtherUsersAreLetInByTheirNumberAlone
@@ -735,6 +735,35 @@ TEST_P(Listeners, WithoutDescriptorsItWaitsAndGoesOn) {
     return listener.info().trouble.empty() && peer.receive(1) == kConfirmation ? 0 : 5;
   });
   EXPECT_EQ(child.join(), 0);
+  if (GetParam().target == ChannelCase::Target::kPath) unlink(url_.substr(5).c_str());
+}
+
+// Silent ones that take all the descriptors there are, in all the time of the world: the one that
+// came first goes.
+TEST_P(Listeners, StrangersTakeNoDescriptorOfAnothers) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
+  Child server([&] {
+    Listener listener = listen("", {.handshake = std::chrono::hours(1)});
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const int next = dup(0);
+    close(next);
+    limit.rlim_cur = static_cast<rlim_t>(next) + 5;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    auto connection = listener.accept(soon());
+    if (!connection) return 1;
+    const auto message = connection->receiver.next(soon());
+    if (!message) return 2;
+    static_cast<void>(connection->receiver.next(soon()));
+    return message->text() == "through" ? 0 : 3;
+  });
+  std::list<RawSocket> silent;
+  for (int i = 0; i < 10; ++i) silent.emplace_back(url_).connect();
+  {
+    auto far = Connection::open(url_ + "?capacity=64KiB", {.wait = soon()});
+    EXPECT_TRUE(far && far->sender.send("through") == Status::kOk);
+  }
+  EXPECT_EQ(server.join(), 0);
   if (GetParam().target == ChannelCase::Target::kPath) unlink(url_.substr(5).c_str());
 }
 

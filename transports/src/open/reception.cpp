@@ -181,6 +181,7 @@ std::optional<Arrival> Reception::go_on(const Judge& judge) {
 
 // Those who have connected. Most have said already what they have to.
 std::optional<Arrival> Reception::let_in(const Judge& judge) {
+  bool made_place = false;
   for (int i = 0; i < kMostAccepted; ++i) {
     // Nothing that would have to be left open comes over TCP.
     const bool bearable = is_over_tcp(url_) || can_leak();
@@ -190,6 +191,11 @@ std::optional<Arrival> Reception::let_in(const Judge& judge) {
       if (is_of_a_connection(error)) continue;
       none_left_ = error == EAGAIN;
       trouble_ = none_left_ ? 0 : error;
+      // Those who have not said who they are keep nobody out, by descriptors neither.
+      if (is_want(error) && bearable && !visitors_.empty() && !std::exchange(made_place, true)) {
+        make_place();
+        continue;
+      }
       if (is_want(error)) {
         pause_ = std::clamp<nanoseconds>(pause_ * 2, kShortestPause, kLongestPause);
         pause(pause_);
@@ -199,6 +205,7 @@ std::optional<Arrival> Reception::let_in(const Judge& judge) {
       }
       return std::nullopt;
     }
+    made_place = false;
     trouble_ = 0;
     pause_ = {};
     Visitor visitor;
