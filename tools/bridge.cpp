@@ -15,6 +15,7 @@
 #include "passing.hpp"
 #include "patience.hpp"
 #include "progress.hpp"
+#include "receiving_end.hpp"
 #include "rondo/rondo.hpp"
 #include "say.hpp"
 #include "sending_end.hpp"
@@ -82,6 +83,7 @@ class Bridge {
     if (code == kSuccess && opened_) code = from_.open();
     if (code == kSuccess) code = pump();
     progress_.reset();
+    if (from_.is_open()) say_what_did_not_come(*from_, passed_);
     if (!opened_) return code;
     if (code == kSuccess && to_is_stream_ && stop_signal::requested()) return write_the_rest();
     if (code == kSuccess) code = finish(*to_, to_.options(), to_.watch());
@@ -215,6 +217,7 @@ class Bridge {
                 to_string(status));
       return exit_code_of(status);
     }
+    say_what_did_not_come(*from_, passed_);
     stop_signal::sleep(from_.losses().add(
         passed_, fmt::format("{}: after {} messages: {}; waiting for another sender",
                              channel_name(from_.options()), grouped(passed_), to_string(status))));
@@ -266,6 +269,13 @@ class Bridge {
 
 int run_bridge(const BridgeOptions& options) {
   stop_signal::install();
+  // Before anybody at the other end is met.
+  for (const TransferOptions* end : {&options.from, &options.to}) {
+    if (const auto url = Url::parse(end->url); !url) {
+      say_error("{}", url.error().message);
+      return exit_code_of(url.error().code);
+    }
+  }
   std::optional<Bridge> bridge(std::in_place, options);
   const int code = bridge->run();
   // Not by way of the destructors: where receivers share a channel they would give the message back

@@ -71,6 +71,12 @@ class Duplex {
   }
 
   int run() {
+    for (const DuplexEnd& end : ends_) {
+      if (const auto good = end.check(); !good) {
+        say_error("{}", good.error().message);
+        return exit_code_of(good.error().code);
+      }
+    }
     ends_[0].begin_open();
     int code = pump();
     progress_.reset();

@@ -44,6 +44,19 @@ DuplexEnd::DuplexEnd(const TransferOptions& options)
   }
 }
 
+Result<void> DuplexEnd::check() const {
+  if (const auto descriptors = two_descriptors(options_.url)) {
+    for (const std::string& one : {descriptors->first, descriptors->second}) {
+      if (const auto url = Url::parse(one); !url) return url.error();
+    }
+    return {};
+  }
+  const auto url = Url::parse(options_.url);
+  if (!url) return url.error();
+  if (url->scheme != Scheme::kUnix && url->scheme != Scheme::kTcp) return one_way(*url);
+  return {};
+}
+
 void DuplexEnd::begin_open(milliseconds rest) {
   work_ = Work::kOpening;
   beside_.start([this, rest] { open_anew(rest); });
@@ -130,7 +143,6 @@ Result<DuplexEnd::Handles> DuplexEnd::open_until(Deadline deadline) {
   }
   const auto url = Url::parse(options_.url);
   if (!url) return url.error();
-  if (url->scheme != Scheme::kUnix && url->scheme != Scheme::kTcp) return one_way(*url);
   auto connection = url->options.listen.value_or(false) ? accept(*url, deadline)
                                                         : Connection::open(options_.url, wishes);
   if (!connection) return std::move(connection).error();

@@ -27,6 +27,8 @@ class DuplexEnd {
   DuplexEnd& operator=(const DuplexEnd&) = delete;
   ~DuplexEnd() { give_up(); }
 
+  // Whether its URL can be meant. Errors: kInvalidUrl, kInvalidOption.
+  [[nodiscard]] Result<void> check() const;
   // Begins to open it, after `rest`. What was open is broken off first: who is there still is not
   // to take what it got for all.
   void begin_open(std::chrono::milliseconds rest = {});

@@ -15,6 +15,7 @@
 #include "output.hpp"
 #include "patience.hpp"
 #include "progress.hpp"
+#include "receiving_end.hpp"
 #include "rondo/rondo.hpp"
 #include "say.hpp"
 #include "stop_signal.hpp"
@@ -22,26 +23,6 @@
 
 namespace rondo::program {
 namespace {
-
-// What of datagrams is neither a message nor one that is lost.
-void say_what_else_came(const DatagramsInfo& datagrams) {
-  struct Told {
-    std::uint64_t count;
-    std::string_view what;
-  };
-  for (const auto& [count, what] : {
-           Told{datagrams.before, "messages had been sent before the first that came"},
-           Told{datagrams.late, "datagrams came behind a later one: too late"},
-           Told{datagrams.duplicates, "datagrams came twice"},
-           Told{datagrams.stale, "datagrams were an earlier sender's"},
-           Told{datagrams.foreign, "datagrams were none of ours"},
-           Told{datagrams.corrupt, "datagrams were changed on their way"},
-           Told{datagrams.too_large, "datagrams were too large (capacity= makes room)"},
-           Told{datagrams.overflows, "datagrams found no room in the buffer (buffer= makes more)"},
-       }) {
-    if (count > 0) say_note("{} {}", grouped(count), what);
-  }
-}
 
 constexpr std::size_t kOutputBuffer = std::size_t{256} << 10;
 
@@ -159,13 +140,9 @@ class Pump {
   }
   int ended(Status status) const {
     const int code = exit_code_of(status);
-    if (receiver_.evicted()) say_note("was too slow; the sender waited for it no longer");
-    if (receiver_.lost() != 0) {
-      say_note("received {} messages, lost {}", grouped(received_), grouped(receiver_.lost()));
-    }
+    say_what_did_not_come(receiver_, received_);
     const ChannelInfo info = receiver_.info();
     const auto* const datagrams = info.as<DatagramsInfo>();
-    if (datagrams != nullptr) say_what_else_came(*datagrams);
     if (code == kPeerVanished && shared_) {
       const std::uint64_t died = std::get<MpmcInfo>(receiver_.info().kind).senders_died;
       say_error(

@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 
-from support import OK, TIMED_OUT, VANISHED, IN_OUT, ProgramTest, main, until
+from support import OK, TIMED_OUT, USAGE, VANISHED, IN_OUT, ProgramTest, main, until
 
 
 class Bridges(ProgramTest):
@@ -89,6 +89,29 @@ class Bridges(ProgramTest):
         self.assertEqual(code, IN_OUT)
         self.assertIn(f"those of {self.to} have 0", said)
         self.assertEqual(self.finish(receiver)[:2], (VANISHED, b""))
+
+    def test_what_was_lost_before_it_came_is_told_of(self):
+        bridge = self.start("bridge", self.url, self.to)
+        receiver = self.start("recv", self.to)
+        sender = self.start("send", self.url + "?kind=frames&frames=4")
+        self.write(sender, b"one\n")
+        self.assertEqual(self.read(receiver, 4), b"one\n")
+        bridge.send_signal(signal.SIGSTOP)
+        self.feed(sender, b"x\n" * 100)
+        self.await_messages(101)
+        bridge.send_signal(signal.SIGCONT)
+        code, _, said = self.finish(bridge)
+        self.assertEqual(code, OK)
+        got = len(self.finish(receiver)[1]) // 2
+        self.assertIn(f"received {got + 1} messages, lost {100 - got}", said)
+
+    def test_an_address_that_cannot_be_meant_is_told_of_before_anybody_is_met(self):
+        receiver = self.start("recv", self.to)
+        for options in ((), ("--duplex",)):
+            for urls in (("nonsense", self.to), (self.to, "tcp:")):
+                code, _, said = self.run_rondo("bridge", *options, *urls)
+                self.assertEqual(code, USAGE, said)
+        self.assertIsNone(receiver.poll())
 
     def test_a_sender_that_dies_is_told_on(self):
         bridge = self.start("bridge", self.url, self.to)
