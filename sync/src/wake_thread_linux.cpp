@@ -55,7 +55,7 @@ void tell(WakeEntry& entry, std::uint32_t why) noexcept {
 // does letting go of the other end.
 class WakePipe {
  public:
-  [[nodiscard]] static WakePipe open() noexcept {
+  [[nodiscard]] static WakePipe make() noexcept {
     WakePipe made;
     if (open_pipe(made.reading_, made.writing_)) {
       made.reading_.remember();
@@ -239,7 +239,7 @@ void WakeThread::State::end_if_unused(std::unique_lock<std::mutex>& lock) noexce
 bool WakeThread::State::insert(FileEntry& entry, NativeHandle file) noexcept {
   // The program has closed one of them.
   if (!pipe.intact() || !news.intact()) lose_news();
-  if (!pipe) pipe = WakePipe::open();
+  if (!pipe) pipe = WakePipe::make();
   const int number = pipe ? news.watch(file) : FileNews::kNone;
   if (number == FileNews::kNone) {
     end_news_if_unused();

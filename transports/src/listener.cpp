@@ -29,7 +29,7 @@ namespace {
 constexpr std::chrono::milliseconds kFullPause{50};
 constexpr int kListenerBacklog = 1024;  // the system allows less (net.core.somaxconn)
 // How soon those who may be idle are looked at again, at the earliest.
-constexpr std::chrono::milliseconds kShortestLook{1};
+constexpr std::chrono::milliseconds kIdlenessLook{1};
 // A limit of idleness above it is as good as none, and can be added to any time of the clock.
 constexpr std::chrono::hours kLongestIdle{24 * 365 * 100};
 
@@ -121,7 +121,7 @@ struct Listener::State {
     // his limit.
     const std::chrono::nanoseconds longest = options.idle / 4;
     const std::chrono::nanoseconds shortest =
-        std::max<std::chrono::nanoseconds>(options.idle / 8, detail::kShortestLook);
+        std::max<std::chrono::nanoseconds>(options.idle / 8, detail::kIdlenessLook);
     next_look = now + std::max(longest, shortest);
     // Who was cut off takes its place as long as the program has its handles.
     for (const Inside& one : inside) {
