@@ -140,7 +140,8 @@ class Pump {
     } else {
       remedy = fmt::format("a larger capacity, at least '{}?capacity={}{}'", url,
                            format_size(capacity_for(needed)), header);
-      if (info.scheme == Scheme::kShm || info.scheme == Scheme::kFile) {
+      if (info.scheme == Scheme::kShm || info.scheme == Scheme::kFile ||
+          info.scheme == Scheme::kSysvShm) {
         remedy += fmt::format(", or frames, whose sender does not wait: {}", frames);
       }
     }

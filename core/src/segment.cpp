@@ -12,6 +12,7 @@
 #include "rondo/core/segment_header.hpp"
 #include "segment_file.hpp"
 #include "segment_memory.hpp"
+#include "system_v_segment.hpp"
 
 namespace rondo::inline RONDO_ABI {
 
@@ -27,7 +28,7 @@ struct Segment::State {
   Access access = Access::kReadWrite;
   SegmentReport report;
   UniqueFd fd;
-  UniqueFd lock_fd;  // only where there is no fd
+  UniqueFd lock_fd;  // only where there is no fd: of a name, or a memfd
   std::span<std::byte> bytes;
   std::optional<detail::Mapping> mapping;  // none: the memory is the caller's or the heap's
   Callback<void()> release;
@@ -74,6 +75,41 @@ class SegmentBuilder {
     auto fd = std::move(*file).publish();
     if (!fd) return fd.error();
     state->fd = std::move(*fd);
+    return wrap(std::move(state));
+  }
+
+  // As system_v_segment.hpp says.
+  static Result<Segment> create_system_v(const SegmentName& name, std::size_t size_bytes,
+                                         const SegmentOptions& options, const Segment::Fill& fill) {
+    const std::string what = to_string(name);
+    const std::string path = detail::path_of(name);
+    auto file = detail::NewFile::create(path, what, options);
+    if (!file) return file.error();
+    FileStatus status;
+    if (const int error = detail::status_of(file->fd(), status); error != 0) {
+      return system_error(error, "can't look at the file of " + what);
+    }
+    if (auto left = detail::check_available_memory(size_bytes, what); !left) return left.error();
+    auto memory = detail::NewSystemV::make(name.name, what, size_bytes);
+    if (!memory) return memory.error();
+    auto state = start(name, Access::kReadWrite);
+    state->mapping.emplace(memory->take_mapping());
+    note_system_v(*state, path, status, memory->note(), size_bytes);
+    if (auto filled = fill_mapping(*state, kNoHandle, options, fill); !filled) {
+      return filled.error();
+    }
+    if (const int error = detail::write_note(file->fd(), memory->note()); error != 0) {
+      return system_error(error, "can't write the file of " + what);
+    }
+    auto fd = std::move(*file).publish();
+    if (!fd) return fd.error();
+    state->lock_fd = std::move(*fd);
+    const int error = detail::set_access_of_system_v(memory->note().id, status.group, options.mode);
+    if (error != 0) {
+      static_cast<void>(remove_if_at_its_name(state->identity));
+      return system_error(error, "can't set the permissions of " + what);
+    }
+    memory->keep();
     return wrap(std::move(state));
   }
 
@@ -128,6 +164,32 @@ class SegmentBuilder {
     return segment;
   }
 
+  // Attaches the System V segment beside a file that was judged.
+  static Result<Segment> attach_system_v(std::unique_ptr<State> state, UniqueFd fd,
+                                         const SegmentOptions& options) {
+    const std::string what = to_string(state->name);
+    const bool for_writing = state->access == Access::kReadWrite;
+    const auto found =
+        detail::find_beside(fd.get(), state->identity.path, what, options.mode, for_writing);
+    if (!found) return found.error();
+    if (auto sized = check_size(found->size_bytes, what); !sized) return sized.error();
+    FileStatus status;
+    if (const int error = detail::status_of(fd.get(), status); error != 0) {
+      return system_error(error, "can't look at the file of " + what);
+    }
+    auto mapping = detail::Mapping::attach(found->note.id, found->size_bytes, state->access, what);
+    if (!mapping) return mapping.error();
+    state->mapping.emplace(std::move(*mapping));
+    state->lock_fd = std::move(fd);
+    const std::string path = state->identity.path;
+    note_system_v(*state, path, status, found->note, found->size_bytes);
+    if (auto prepared = detail::prepare(*state->mapping, for_writing, options, state->report, what);
+        !prepared) {
+      return prepared.error();
+    }
+    return wrap(std::move(state));
+  }
+
   // Maps a file that exists and was judged.
   static Result<Segment> map_existing(std::unique_ptr<State> state, UniqueFd fd,
                                       const SegmentOptions& options) {
@@ -137,14 +199,7 @@ class SegmentBuilder {
       return system_error(error, "can't look at " + what);
     }
     const std::uint64_t size = status.size_bytes;
-    if (size < kPartAlignment) {
-      return Error{ErrorCode::kTooSmall, what + " has " + std::to_string(size) +
-                                             " bytes, too few for a segment; remove it"};
-    }
-    if (size > kMaxSegmentBytes) {
-      return Error{ErrorCode::kBadGeometry,
-                   what + " has " + std::to_string(size) + " bytes, more than 2^46; remove it"};
-    }
+    if (auto sized = check_size(size, what); !sized) return sized.error();
     if (options.file_bytes != 0 && size != options.file_bytes) {
       return Error{ErrorCode::kSizeMismatch, what + " has " + std::to_string(size) +
                                                  " bytes; it has to have " +
@@ -219,7 +274,13 @@ class SegmentBuilder {
     if (!mapping) return mapping.error();
     state.mapping.emplace(std::move(*mapping));
     note_file(state, status, size_bytes);
-    if (auto reserved = detail::reserve(*state.mapping, file, options, state.report, what);
+    return fill_mapping(state, file, options, fill);
+  }
+
+  static Result<void> fill_mapping(State& state, NativeHandle file, const SegmentOptions& options,
+                                   const Segment::Fill& fill) {
+    if (auto reserved =
+            detail::reserve(*state.mapping, file, options, state.report, to_string(state.name));
         !reserved) {
       return reserved.error();
     }
@@ -231,6 +292,24 @@ class SegmentBuilder {
     state.report.size_bytes = size_bytes;
     state.identity.device = status.device;
     state.identity.inode = status.inode;
+  }
+
+  static void note_system_v(State& state, const std::string& path, const FileStatus& status,
+                            const detail::SystemVNote& note, std::size_t size_bytes) {
+    note_file(state, status, size_bytes);
+    state.identity.path = path;
+    state.identity.system_v = note.id;
+    state.identity.key = note.key;
+  }
+
+  static Result<void> check_size(std::uint64_t size, const std::string& what) {
+    if (size < kPartAlignment) {
+      return Error{ErrorCode::kTooSmall, what + " has " + std::to_string(size) +
+                                             " bytes, too few for a segment; remove it"};
+    }
+    if (size <= kMaxSegmentBytes) return {};
+    return Error{ErrorCode::kBadGeometry,
+                 what + " has " + std::to_string(size) + " bytes, more than 2^46; remove it"};
   }
 
   static Result<void> check_file_limit(std::size_t file_bytes, const std::string& what) {
@@ -270,6 +349,7 @@ Result<Segment> Segment::create(const SegmentName& name, std::size_t size_bytes,
   switch (name.backing) {
     case Backing::kSharedMemory:
     case Backing::kFile: return SegmentBuilder::create_file(name, size_bytes, options, fill);
+    case Backing::kSystemV: return SegmentBuilder::create_system_v(name, size_bytes, options, fill);
     case Backing::kMemfd: return SegmentBuilder::create_memfd(name, size_bytes, options, fill);
     case Backing::kAnonymous:
       return SegmentBuilder::create_anonymous(name, size_bytes, options, fill);
@@ -285,7 +365,9 @@ Result<Segment> Segment::attach(const SegmentName& name, const SegmentOptions& o
   state->identity.path = detail::path_of(name);
   auto fd = detail::open_checked(state->identity.path, to_string(name), access, options.mode);
   if (!fd) return fd.error();
-  return SegmentBuilder::map_existing(std::move(state), std::move(*fd), options);
+  return name.backing == Backing::kSystemV
+             ? SegmentBuilder::attach_system_v(std::move(state), std::move(*fd), options)
+             : SegmentBuilder::map_existing(std::move(state), std::move(*fd), options);
 }
 
 Result<Segment> Segment::attach_fd(NativeHandle fd, const SegmentOptions& options, Access access) {

@@ -7,7 +7,9 @@
 #include "rondo/core/directory.hpp"
 #include "rondo/core/instance_id.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/system_v_key.hpp"
 #include "rondo/core/user_ids.hpp"
+#include "system_v_segment.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -30,31 +32,6 @@ std::string_view name_of(FileKind kind) noexcept {
 // ours.
 std::string refusal(const FileStatus& status, Permissions mode) {
   return explain_mode(status.owner, status.group, status.mode, mode);
-}
-
-Result<void> judge(const FileStatus& status, const std::string& what, Permissions mode) {
-  if (status.kind != FileKind::kRegular) {
-    return Error{ErrorCode::kForeignObject, what + " is " + std::string(name_of(status.kind)) +
-                                                ", not a file; choose another name"};
-  }
-  if (status.links == 0) {
-    return Error{ErrorCode::kReplaced, what + " was removed while it was being opened; try again"};
-  }
-  if (!is_own_user(status.owner) && (mode & kOthersMayAnything) == 0) {
-    return Error{ErrorCode::kForeignOwner, what + " " + refusal(status, mode)};
-  }
-  if ((status.mode & kOthersMayWrite & ~mode) != 0) {
-    return Error{ErrorCode::kForeignOwner,
-                 what + " may be written by others (its mode is " + octal(status.mode) +
-                     ", at most " + octal(mode) + " was asked for); say mode=" +
-                     octal(status.mode & 0777U) + " on this side too, or remove it"};
-  }
-  if (status.links > 1) {
-    return Error{ErrorCode::kForeignObject,
-                 what + " has " + std::to_string(status.links) +
-                     " hard links, so it is known under another name too; remove it"};
-  }
-  return {};
 }
 
 Result<void> give_to_group(NativeHandle file, const std::string& group, const std::string& what) {
@@ -102,6 +79,31 @@ Result<UniqueFd> open_again(const std::string& path, const FileStatus& judged, A
 
 }  // namespace
 
+Result<void> judge_file(const FileStatus& status, const std::string& what, Permissions mode) {
+  if (status.kind != FileKind::kRegular) {
+    return Error{ErrorCode::kForeignObject, what + " is " + std::string(name_of(status.kind)) +
+                                                ", not a file; choose another name"};
+  }
+  if (status.links == 0) {
+    return Error{ErrorCode::kReplaced, what + " was removed while it was being opened; try again"};
+  }
+  if (!is_own_user(status.owner) && (mode & kOthersMayAnything) == 0) {
+    return Error{ErrorCode::kForeignOwner, what + " " + refusal(status, mode)};
+  }
+  if ((status.mode & kOthersMayWrite & ~mode) != 0) {
+    return Error{ErrorCode::kForeignOwner,
+                 what + " may be written by others (its mode is " + octal(status.mode) +
+                     ", at most " + octal(mode) + " was asked for); say mode=" +
+                     octal(status.mode & 0777U) + " on this side too, or remove it"};
+  }
+  if (status.links > 1) {
+    return Error{ErrorCode::kForeignObject,
+                 what + " has " + std::to_string(status.links) +
+                     " hard links, so it is known under another name too; remove it"};
+  }
+  return {};
+}
+
 std::string name_problem(const SegmentName& name) {
   const std::string& text = name.name;
   if (text.empty()) return "it is empty";
@@ -111,6 +113,9 @@ std::string name_problem(const SegmentName& name) {
     if (last.empty() || last == "." || last == "..") return "it names a directory";
     if (is_path_too_long(text, last)) return "it is too long";
     return {};
+  }
+  if (name.backing == Backing::kSystemV) {
+    return system_v_key_of(text) ? "" : "it is no key, from 1 to 4294967295, decimal or with 0x";
   }
   if (text.size() > kMaxSegmentNameBytes) {
     return "it has " + std::to_string(text.size()) + " bytes, more than " +
@@ -124,6 +129,7 @@ std::string name_problem(const SegmentName& name) {
 }
 
 std::string path_of(const SegmentName& name) {
+  if (name.backing == Backing::kSystemV) return system_v_path(name.name);
   if (name.backing == Backing::kSharedMemory) {
     return std::string(shared_memory_directory()) + "/" + std::string(kSharedMemoryPrefix) +
            name.name;
@@ -146,7 +152,7 @@ Result<UniqueFd> open_checked(const std::string& path, const std::string& what, 
   if (const int error = status_of(pin.get(), status); error != 0) {
     return system_error(error, "can't look at " + what);
   }
-  if (auto judged = judge(status, what, mode); !judged) return judged.error();
+  if (auto judged = judge_file(status, what, mode); !judged) return judged.error();
 
   UniqueFd fd = reopen_file(pin.get(), access);
   if (fd) return fd;

@@ -4,13 +4,15 @@
 #include <string>
 
 #include "rondo/core/descriptor.hpp"
+#include "rondo/core/os.hpp"
+#include "rondo/core/permissions.hpp"
 #include "rondo/core/result.hpp"
 #include "rondo/core/segment.hpp"
 #include "rondo/core/version.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// Whether segments of this kind have names: shared memory and files do.
+// Whether segments of this kind have names: shared memory, files and System V segments do.
 [[nodiscard]] bool has_name(Backing backing) noexcept;
 
 // Why nothing can be called this; empty if it can. For backings that have names.
@@ -28,6 +30,11 @@ namespace rondo::inline RONDO_ABI::detail {
 // nothing can be, else the error in words (system_error()).
 [[nodiscard]] Error error_at(const std::string& path, const std::string& what, int error,
                              const std::string& action);
+
+// Whether what was found, a file or the like, is a regular one of this user, with one link, that no
+// user may write that `mode` keeps out. Errors: kForeignObject, kForeignOwner, kReplaced.
+[[nodiscard]] Result<void> judge_file(const FileStatus& status, const std::string& what,
+                                      Permissions mode);
 
 // Opens what stands at `path` after judging it: a regular file of this user, with one link, that
 // no user may write that `mode` keeps out. `what` names it in messages. Never opens anything else,

@@ -6,6 +6,7 @@
 
 #include "rondo/core/os.hpp"
 #include "segment_file.hpp"
+#include "system_v_segment.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace {
@@ -19,6 +20,7 @@ Result<void> look_inside(const SegmentName& name, SegmentInfo& info) {
   if (!geometry) return geometry.error();
   auto participants = Participants::open(*segment, *geometry);
   if (!participants) return participants.error();
+  if (name.backing == Backing::kSystemV) info.size_bytes = segment->bytes().size();
   info.geometry = *geometry;
   info.participants = participants->snapshot();
   if (!segment->truncated()) return {};
@@ -50,9 +52,15 @@ Result<SegmentInfo> inspect_segment(const SegmentName& name) {
 Result<std::vector<SegmentInfo>> list_segments() {
   std::vector<SegmentInfo> result;
   const auto add = [&](std::string_view file) {
-    if (file.substr(0, kSharedMemoryPrefix.size()) != kSharedMemoryPrefix) return;
-    auto info = inspect_segment(
-        {Backing::kSharedMemory, std::string(file.substr(kSharedMemoryPrefix.size()))});
+    SegmentName name;
+    if (const auto key = detail::key_in_file_name(file)) {
+      name = {Backing::kSystemV, std::to_string(*key)};
+    } else if (file.starts_with(kSharedMemoryPrefix)) {
+      name = {Backing::kSharedMemory, std::string(file.substr(kSharedMemoryPrefix.size()))};
+    } else {
+      return;
+    }
+    auto info = inspect_segment(name);
     // Gone again since, or with a name that Rondo would not have given.
     if (info) result.push_back(std::move(*info));
   };

@@ -8,6 +8,7 @@
 #include "rondo/core/available_memory.hpp"
 #include "rondo/core/os.hpp"
 #include "rondo/core/position.hpp"
+#include "system_v.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -137,14 +138,38 @@ Result<Mapping> Mapping::map(NativeHandle file, std::size_t length, Access acces
   return mapping;
 }
 
+// Nobody can take memory away from it, so there is nothing to be watched.
+Result<Mapping> Mapping::attach(SystemVId id, std::size_t length, Access access,
+                                const std::string& what) {
+  std::byte* const address = attach_system_v(id, access);
+  if (address == nullptr) {
+    const int error = errno;
+    if (has_gone(error)) {
+      return Error{ErrorCode::kReplaced,
+                   what + " was removed while it was being opened; try again"};
+    }
+    return system_error(error, "can't attach the " + std::to_string(length) + " bytes of " + what);
+  }
+  const std::size_t page_bytes = system_page_bytes();
+  Mapping mapping({address, round_up(length, page_bytes)}, page_bytes);
+  mapping.system_v_ = true;
+  return mapping;
+}
+
 Mapping::Mapping(Mapping&& other) noexcept
     : memory_(std::exchange(other.memory_, {})),
       page_bytes_(other.page_bytes_),
+      system_v_(other.system_v_),
       guard_(std::move(other.guard_)) {}
 
 Mapping::~Mapping() {
   guard_ = SigbusGuard();  // swaps: the old one goes here, before the mapping does
-  if (!memory_.empty()) unmap_memory(memory_);
+  if (memory_.empty()) return;
+  if (system_v_) {
+    detach_system_v(memory_.data());
+  } else {
+    unmap_memory(memory_);
+  }
 }
 
 Result<void> reserve(const Mapping& mapping, NativeHandle file, const SegmentOptions& options,

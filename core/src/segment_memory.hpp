@@ -20,6 +20,10 @@ class Mapping {
   static Result<Mapping> map(NativeHandle file, std::size_t length, Access access,
                              const std::string& what);
 
+  // A System V segment. Errors: kReplaced: it has been removed; kPermission, kNoSpace, kSystem.
+  static Result<Mapping> attach(SystemVId id, std::size_t length, Access access,
+                                const std::string& what);
+
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&&) = delete;
   ~Mapping();
@@ -27,7 +31,8 @@ class Mapping {
   // In whole pages.
   [[nodiscard]] std::span<std::byte> memory() const noexcept { return memory_; }
   [[nodiscard]] std::size_t page_bytes() const noexcept { return page_bytes_; }
-  [[nodiscard]] bool guarded() const noexcept { return static_cast<bool>(guard_); }
+  // Whether it survives that the file becomes shorter; a System V segment can't.
+  [[nodiscard]] bool guarded() const noexcept { return static_cast<bool>(guard_) || system_v_; }
   [[nodiscard]] bool truncated() const noexcept { return guard_.truncated(); }
 
  private:
@@ -36,6 +41,7 @@ class Mapping {
 
   std::span<std::byte> memory_;
   std::size_t page_bytes_;
+  bool system_v_ = false;
   SigbusGuard guard_;
 };
 

@@ -5,12 +5,14 @@
 #include "rondo/core/segment.hpp"
 #include "rondo/core/segment_header.hpp"
 #include "segment_file.hpp"
+#include "system_v_segment.hpp"
 
 namespace rondo::inline RONDO_ABI {
 namespace detail {
 
 bool has_name(Backing backing) noexcept {
-  return backing == Backing::kSharedMemory || backing == Backing::kFile;
+  return backing == Backing::kSharedMemory || backing == Backing::kFile ||
+         backing == Backing::kSystemV;
 }
 
 Result<void> check_name(const SegmentName& name) {
@@ -38,6 +40,7 @@ std::string to_string(const SegmentName& name) {
   switch (name.backing) {
     case Backing::kSharedMemory: return "shm:" + name.name;
     case Backing::kFile: return "file:" + name.name;
+    case Backing::kSystemV: return "sysv-shm:" + name.name;
     case Backing::kMemfd: return "memfd";
     case Backing::kAnonymous: return "anonymous memory";
     case Backing::kHeap: return "heap";
@@ -45,15 +48,30 @@ std::string to_string(const SegmentName& name) {
   return "unknown memory";
 }
 
-bool is_at_its_name(const SegmentIdentity& identity) noexcept {
-  if (identity.path.empty()) return true;
+namespace {
+
+bool file_is_at_its_name(const SegmentIdentity& identity) noexcept {
   detail::FileStatus status;
   return detail::link_status_of(identity.path, status) == 0 && status.device == identity.device &&
          status.inode == identity.inode;
 }
 
+detail::SystemVNote note_of(const SegmentIdentity& identity) noexcept {
+  return {.key = identity.key, .id = identity.system_v};
+}
+
+}  // namespace
+
+bool is_at_its_name(const SegmentIdentity& identity) noexcept {
+  if (identity.path.empty()) return true;
+  return file_is_at_its_name(identity) &&
+         (identity.system_v == kNoSystemV || detail::is_at_its_key(note_of(identity)));
+}
+
 bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept {
-  if (identity.path.empty() || !is_at_its_name(identity)) return false;
+  if (identity.path.empty() || !file_is_at_its_name(identity)) return false;
+  // The segment first (system_v_segment.hpp); one that was removed by others leaves its file.
+  if (identity.system_v != kNoSystemV && detail::remove_noted(note_of(identity)) != 0) return false;
   return detail::remove_name(identity.path) == 0;
 }
 
@@ -81,7 +99,13 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   const bool unused = same && detail::bytes_locked_by_other(file->get(), kLockBase,
                                                             kMaxParticipants) == Presence::kAbsent;
   const bool goes = how == Remove::kAlways || unused;
-  const int error = goes ? detail::remove_name(path) : 0;
+  int error = 0;
+  // Without its number there is nothing to remove but the file, which would leave it without one.
+  if (name.backing == Backing::kSystemV && !file) return file.error();
+  if (goes && name.backing == Backing::kSystemV) {
+    error = detail::remove_beside(file->get(), name.name);
+  }
+  if (goes && error == 0) error = detail::remove_name(path);
   // By its own call: closing is not enough if another thread forks just now.
   if (file) detail::unlock_byte(file->get(), kMembershipByte);
   if (error != 0) return detail::system_error(error, "can't remove " + what);

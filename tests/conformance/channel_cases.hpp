@@ -48,6 +48,8 @@ inline constexpr std::array kChannelCases{
     ChannelCase{"ShmSlots", "shm:", ChannelCase::Target::kName, true, true, true},
     ChannelCase{"FileSlots", "file:", ChannelCase::Target::kPath, true, true, true},
     ChannelCase{"InprocSlots", "inproc:", ChannelCase::Target::kName, false, true, true},
+    ChannelCase{"SysvShm", "sysv-shm:", ChannelCase::Target::kKey, true, true},
+    ChannelCase{"SysvShmSlots", "sysv-shm:", ChannelCase::Target::kKey, true, true, true},
     ChannelCase{"Guarded", "shm+guarded:", ChannelCase::Target::kPath, true, true},
     ChannelCase{"Pipe", "pipe:", ChannelCase::Target::kNone, false, false},
     ChannelCase{"Fifo", "fifo:", ChannelCase::Target::kPath, true, false},
@@ -82,6 +84,7 @@ inline constexpr auto kHeaderCases = [] {
 inline constexpr std::array kLossyChannelCases{
     ChannelCase{"ShmFrames", "shm:", ChannelCase::Target::kName, true, true, false, true},
     ChannelCase{"FileFrames", "file:", ChannelCase::Target::kPath, true, true, false, true},
+    ChannelCase{"SysvShmFrames", "sysv-shm:", ChannelCase::Target::kKey, true, true, false, true},
     ChannelCase{"InprocFrames", "inproc:", ChannelCase::Target::kName, false, true, false, true},
 };
 

@@ -69,7 +69,7 @@ bool may_fail(long call) {
 
 class FailedOpen : public Watchdog {
  protected:
-  // What stands in shared memory, in our directory, and at the URL if that is a queue's.
+  // What stands in shared memory, in our directory, and at the URL if that is a queue's or a key's.
   [[nodiscard]] std::vector<std::string> names(const std::string& url) const {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
@@ -80,11 +80,11 @@ class FailedOpen : public Watchdog {
       const std::string name = entry.path();
       if (name.find(mine) != std::string::npos) names.push_back(name);
     }
-    const bool queue = url.starts_with("mq:") || url.starts_with("sysv:");
+    const bool queue = url.starts_with("mq:") || url.starts_with("sysv");
     if (queue && remove(url.substr(0, url.find('?')), true)) names.push_back(url);
     return names;
   }
-  // But queues, which are gone.
+  // But what stands at a URL, which is gone.
   static void remove_all(const std::vector<std::string>& names) {
     for (const std::string& name : names) unlink(name.c_str());
   }

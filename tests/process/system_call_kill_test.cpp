@@ -2,6 +2,7 @@
 // After each of these moments, successors meet at the name, pass messages, and leave nothing
 // behind.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
@@ -10,6 +11,7 @@
 
 #include "process/each_system_call.hpp"
 #include "rondo/rondo.hpp"
+#include "support/names.hpp"
 #include "support/processes.hpp"
 #include "support/segment_fixture.hpp"
 
@@ -58,6 +60,19 @@ class KilledAtASystemCall : public Watchdog {
   std::string url_ = name_ + "?capacity=4KiB";
 };
 
+// The same of a ring in a System V segment, which has a file beside it.
+class SegmentKilledAtASystemCall : public KilledAtASystemCall {
+ protected:
+  SegmentKilledAtASystemCall() { url_ = "sysv-shm:" + std::to_string(key_) + "?capacity=4KiB"; }
+  void expect_that_life_goes_on() {
+    KilledAtASystemCall::expect_that_life_goes_on();
+    EXPECT_LT(segment_at(key_), 0);
+    EXPECT_NE(access(file_of_segment(key_).c_str(), F_OK), 0);
+  }
+
+  std::uint32_t key_ = unique_key();
+};
+
 // The same, where the channel is a pool of frames.
 class PoolKilledAtASystemCall : public KilledAtASystemCall {
  protected:
@@ -89,6 +104,18 @@ TEST_F(KilledAtASystemCall, ACreatorLeavesACompleteSegmentOrNothing) {
 }
 
 TEST_F(KilledAtASystemCall, ASenderFromOpeningToClosing) {
+  const int moments = at_each_system_call(
+      [&] {
+        Sender sender = opened(Sender::open(url_));
+        static_cast<void>(sender.send("before"));
+        static_cast<void>(sender.close());
+      },
+      [&] { expect_that_life_goes_on(); });
+  std::printf("%d moments\n", moments);
+  EXPECT_GT(moments, 20);
+}
+
+TEST_F(SegmentKilledAtASystemCall, ASenderFromOpeningToClosing) {
   const int moments = at_each_system_call(
       [&] {
         Sender sender = opened(Sender::open(url_));

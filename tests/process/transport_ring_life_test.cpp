@@ -51,7 +51,20 @@ class RingLifeTest : public ChannelTest {
   [[nodiscard]] bool name_exists() const { return access(file_of_name().c_str(), F_OK) == 0; }
   [[nodiscard]] std::string file_of_name() const {
     const std::string target = url_.substr(url_.find(':') + 1);
+    if (at_key()) return file_of_segment(key());
     return GetParam().target == ChannelCase::Target::kName ? "/dev/shm/rondo-" + target : target;
+  }
+  [[nodiscard]] static bool at_key() { return GetParam().target == ChannelCase::Target::kKey; }
+  [[nodiscard]] std::uint32_t key() const {
+    return static_cast<std::uint32_t>(std::stoul(url_.substr(url_.find(':') + 1)));
+  }
+  // Not as Rondo does.
+  void take_name_away() const {
+    if (at_key()) {
+      rondo::testing::remove_at(key());
+    } else {
+      unlink(file_of_name().c_str());
+    }
   }
   [[nodiscard]] Sender sender(const std::string& options = "",
                               const OpenOptions& wishes = {}) const {
@@ -70,7 +83,8 @@ class RingLifeTest : public ChannelTest {
   std::string url_ = url();
 };
 
-constexpr std::array kRings{kChannelCases[0], kChannelCases[1]};
+constexpr std::array kRings{kChannelCases[0], kChannelCases[1], kChannelCases[6]};
+static_assert(kRings.back().name == "SysvShm");
 INSTANTIATE_TEST_SUITE_P(Every, RingLifeTest, ::testing::ValuesIn(kRings),
                          [](const auto& channel) { return std::string(channel.param.name); });
 
@@ -321,12 +335,14 @@ TEST_P(RingLifeTest, WhatIsNoRingIsRefused) {
     file << std::string(8192, 'x');
   }
   ASSERT_EQ(chmod(file_of_name().c_str(), 0600), 0);
+  // Beside a segment stands no ring, but what tells of one.
+  const ErrorCode why = at_key() ? ErrorCode::kForeignObject : ErrorCode::kBadMagic;
   const auto sending = Sender::open(url_);
   ASSERT_FALSE(sending);
-  EXPECT_EQ(sending.error().code, ErrorCode::kBadMagic);
+  EXPECT_EQ(sending.error().code, why);
   const auto receiving = Receiver::open(url_);
   ASSERT_FALSE(receiving);
-  EXPECT_EQ(receiving.error().code, ErrorCode::kBadMagic);
+  EXPECT_EQ(receiving.error().code, why);
   EXPECT_TRUE(name_exists()) << "it is somebody else's";
   std::remove(file_of_name().c_str());
 }
@@ -410,7 +426,7 @@ TEST_P(RingLifeTest, ASenderThatIsToJoinMakesNoRing) {
       Stepper::end();
     });
     for (int i = 0; i <= moment && there; ++i) there = joins.run_to_system_call();
-    unlink(file_of_name().c_str());
+    take_name_away();
     joins.finish();
     joins.kill();
     ASSERT_FALSE(name_exists()) << "taken away at stop " << moment << " at a system call";

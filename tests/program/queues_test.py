@@ -1,12 +1,13 @@
-"""Message queues of the system's, through the program."""
+"""Message queues of the system's, and rings in System V segments, through the program."""
 
+import contextlib
 import ctypes
 import os
 import shutil
 import subprocess
 import unittest
 
-from support import OK, VANISHED, ProgramTest, main
+from support import OK, VANISHED, ProgramTest, main, until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 IPC_CREAT, IPC_EXCL, IPC_NOWAIT, IPC_RMID = 0o1000, 0o2000, 0o4000, 0
@@ -24,6 +25,11 @@ def remove_key(key):
     semaphores = LIBC.semget(key, 0, 0)
     if semaphores >= 0:
         LIBC.semctl(semaphores, 0, IPC_RMID)
+    segment = LIBC.shmget(key, 0, 0)
+    if segment >= 0:
+        LIBC.shmctl(segment, IPC_RMID, None)
+    with contextlib.suppress(OSError):
+        os.unlink("/dev/shm/.rondo-sysv-%08x-%d" % (key, os.stat("/proc/self/ns/ipc").st_ino))
 
 
 class Queues(ProgramTest):
@@ -53,6 +59,24 @@ class Queues(ProgramTest):
         key = self.new_key()
         self.transfer("sysv:%#x" % key)
         self.assertLess(LIBC.semget(key, 0, 0), 0)
+
+    def test_a_ring_at_a_key(self):
+        key = self.new_key()
+        url = "sysv-shm:%d" % key
+        self.transfer("sysv-shm:%#x" % key)
+        self.killed_sender(url)
+        sender = self.start("send", url)
+        self.write(sender, b"unread\n")
+        until(lambda: url in self.run_rondo("ls")[1].decode(), "a ring in the list")
+        if shutil.which("ipcs"):
+            said = subprocess.run(["ipcs", "-m"], capture_output=True, check=True, text=True)
+            self.assertIn("0x%08x" % key, said.stdout)
+        self.assertIn("producer", self.run_rondo("info", url)[1].decode())
+        self.assertNotEqual(self.run_rondo("rm", url)[0], OK)  # it is in use
+        self.assertEqual(self.run_rondo("rm", "--force", url)[0], OK)
+        self.assertLess(LIBC.shmget(key, 0, 0), 0)
+        self.assertNotIn(url, self.run_rondo("ls")[1].decode())
+        sender.kill()
 
     def killed_sender(self, url):
         sender = self.start("send", url)

@@ -5,11 +5,14 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -18,12 +21,24 @@
 
 namespace rondo::testing {
 
-// What a System V key leads to: a queue, and the semaphores beside it.
+// What a System V key leads to: a queue, and the semaphores beside it; a segment.
 inline int queue_at(std::uint32_t key) { return msgget(static_cast<key_t>(key), 0); }
 inline int semaphores_at(std::uint32_t key) { return semget(static_cast<key_t>(key), 0, 0); }
+inline int segment_at(std::uint32_t key) { return shmget(static_cast<key_t>(key), 0, 0); }
+// The file beside a segment, of our IPC namespace.
+inline std::string file_of_segment(std::uint32_t key) {
+  struct stat space = {};
+  if (stat("/proc/self/ns/ipc", &space) != 0) space.st_ino = 0;
+  char name[80];
+  std::snprintf(name, sizeof name, "/dev/shm/.rondo-sysv-%08x-%llu", key,
+                static_cast<unsigned long long>(space.st_ino));
+  return name;
+}
 inline void remove_at(std::uint32_t key) {
   if (const int queue = queue_at(key); queue >= 0) msgctl(queue, IPC_RMID, nullptr);
   if (const int set = semaphores_at(key); set >= 0) semctl(set, 0, IPC_RMID);
+  if (const int segment = segment_at(key); segment >= 0) shmctl(segment, IPC_RMID, nullptr);
+  unlink(file_of_segment(key).c_str());
 }
 
 // What the tests of this process have named, and leave behind: goes at the process's end.
@@ -85,7 +100,8 @@ inline std::uint32_t unique_key() {
       NamesOfTests::instance().add(key);
       return key;
     }
-    if (queue_at(key) < 0 && semaphores_at(key) < 0) return key;  // not in use any more
+    if (queue_at(key) < 0 && semaphores_at(key) < 0 && segment_at(key) < 0)
+      return key;  // not in use any more
   }
 }
 

@@ -61,8 +61,8 @@ std::string_view unfit(const Url& url, const OpenOptions& options) {
 Result<Names> names_of_service(std::string_view text, const OpenOptions& options) {
   const auto url = Url::parse(text);
   if (!url) return url.error();
-  const bool numbered =
-      url->scheme == Scheme::kFd || url->scheme == Scheme::kSysv || detail::is_over_tcp(*url);
+  const bool numbered = url->scheme == Scheme::kFd || url->scheme == Scheme::kSysv ||
+                        url->scheme == Scheme::kSysvShm || detail::is_over_tcp(*url);
   if (url->target.empty() || numbered) {
     return Error{
         ErrorCode::kInvalidUrl,

@@ -23,8 +23,8 @@
 #include "open/sysv_queues.hpp"
 #include "open/sysv_semaphores.hpp"
 #include "rondo/core/fork_check.hpp"
+#include "rondo/core/system_v_key.hpp"
 #include "stream/fd_stream.hpp"
-#include "url/sysv_key.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -43,7 +43,7 @@ class SysvQueue final : public Queue {
  public:
   // `set`: kNoSysvId: it has none.
   SysvQueue(const Url& url, const FoundQueue& found, SysvId set)
-      : key_(*sysv_key_of(url.target)),
+      : key_(*system_v_key_of(url.target)),
         queue_(found.id),
         set_(set),
         made_(found.made),
@@ -280,7 +280,7 @@ Result<FoundQueue> open_or_make_sysv(const Url& url, std::uint32_t key,
 }
 
 Result<std::unique_ptr<Queue>> open_sysv_queue(const Url& url, Queue::Direction direction) {
-  const std::uint32_t key = *sysv_key_of(url.target);
+  const std::uint32_t key = *system_v_key_of(url.target);
   const auto found = open_or_make_sysv(url, key, direction);
   if (!found) return found.error();
   SysvId set = kNoSysvId;
@@ -309,7 +309,7 @@ Result<PairParts> open_sysv_pair(const Url& url, const OpenOptions& options) {
 }
 
 Result<void> remove_sysv(const Url& url, bool even_if_used) {
-  const std::uint32_t key = *sysv_key_of(url.target);
+  const std::uint32_t key = *system_v_key_of(url.target);
   SysvId found = kNoSysvId;
   const int error = find_sysv_queue(key, false, found);
   if (error == ENOENT && remove_stray_semaphores(key)) return {};

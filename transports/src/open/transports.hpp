@@ -45,6 +45,8 @@ inline constexpr std::array kTransports{
     Transport{Scheme::kTls, open_socket_sender, open_socket_receiver, open_socket_pair},
     Transport{Scheme::kMq, open_mq_sender, open_mq_receiver, open_mq_pair, remove_mq},
     Transport{Scheme::kSysv, open_sysv_sender, open_sysv_receiver, open_sysv_pair, remove_sysv},
+    Transport{Scheme::kSysvShm, open_segment_sender, open_segment_receiver, open_segment_pair,
+              remove_segment, inspect_segment_channel},
 };
 static_assert(kTransports.size() == kSchemes.size() && one_row_each(kTransports));
 

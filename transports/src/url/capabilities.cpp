@@ -66,6 +66,7 @@ Capabilities capabilities(const Url& url) noexcept {
   switch (url.scheme) {
     case Scheme::kShm:
     case Scheme::kFile:
+    case Scheme::kSysvShm:
     case Scheme::kGuarded: return of_ring(url.options, true);
     case Scheme::kInproc: return of_ring(url.options, false);
     case Scheme::kPipe:

@@ -5,8 +5,8 @@
 #include <string>
 #include <system_error>
 
+#include "rondo/core/system_v_key.hpp"
 #include "url/quoted.hpp"
-#include "url/sysv_key.hpp"
 
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
@@ -83,27 +83,15 @@ Result<void> check_queue_name(std::string_view scheme, std::string_view name) {
                    std::string(scheme) + ":/ticks"};
 }
 
-std::optional<std::uint32_t> sysv_key_of(std::string_view text) noexcept {
-  const bool hex = text.starts_with("0x") || text.starts_with("0X");
-  if (hex) text.remove_prefix(2);
-  std::uint32_t key = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, key, hex ? 16 : 10);
-  // A decimal one with a zero in front would be octal to ipcrm(1).
-  const bool octal = !hex && text.starts_with('0');
-  if (error != std::errc() || rest != end || key == 0 || octal) return std::nullopt;
-  return key;
-}
-
 Result<void> check_sysv_key(std::string_view scheme, std::string_view key) {
-  if (sysv_key_of(key)) return {};
+  if (system_v_key_of(key)) return {};
   const std::string name(scheme);
-  return Error{ErrorCode::kInvalidName,
-               name +
-                   ": needs the key of a queue, a number from 1 to 4294967295 (0 is "
-                   "IPC_PRIVATE, which no other process finds), as in " +
-                   name + ":4711 or " + name + ":0x1267; found " + quoted(key) +
-                   "; for ftok(3) say the number that it gives"};
+  return Error{ErrorCode::kInvalidName, name +
+                                            ": needs a key, a number from 1 to 4294967295 (0 is "
+                                            "IPC_PRIVATE, which no other process finds), as in " +
+                                            name + ":4711 or " + name + ":0x1267; found " +
+                                            quoted(key) +
+                                            "; for ftok(3) say the number that it gives"};
 }
 
 Result<void> check_descriptor(std::string_view scheme, std::string_view number) {

@@ -26,7 +26,7 @@ using CheckTarget = Result<void> (*)(std::string_view scheme, std::string_view t
 // "//HOST:PORT" (host_port.hpp).
 [[nodiscard]] Result<void> check_host_port(std::string_view scheme, std::string_view target);
 [[nodiscard]] Result<void> check_queue_name(std::string_view scheme, std::string_view name);
-// A key of 32 bits (sysv_key.hpp).
+// A key of 32 bits (rondo/core/system_v_key.hpp).
 [[nodiscard]] Result<void> check_sysv_key(std::string_view scheme, std::string_view key);
 [[nodiscard]] Result<void> check_descriptor(std::string_view scheme, std::string_view number);
 [[nodiscard]] Result<void> check_nothing(std::string_view scheme, std::string_view target);
@@ -192,6 +192,14 @@ inline constexpr std::array kSchemes{
               "capacity max framing header wait keep mode wake_every wake_bytes wake_after",
               std::nullopt,
               "a System V message queue, by its key: a number, decimal or with 0x, and not 0"},
+    SchemeRow{
+        Scheme::kSysvShm, "sysv-shm", "KEY", check_sysv_key, "record mpmc frames",
+        "kind capacity slots slot_size on_consumer_death frames frame_size header align wait "
+        "ack await_successor keep start from mode group lock numa readers policy name evict "
+        "wake_every wake_bytes wake_after",
+        Backing::kSystemV,
+        "a ring in a System V segment, by its key, as of sysv: where shm has too little room, "
+        "as in containers"},
 };
 
 // Whether `rows` have each of the first rows.size() schemes once.

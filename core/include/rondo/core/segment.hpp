@@ -35,6 +35,7 @@ namespace rondo::inline RONDO_ABI {
 enum class Backing : std::uint8_t {
   kSharedMemory,  // POSIX shared memory, named: the file /dev/shm/rondo-NAME
   kFile,          // a file at a path, mapped
+  kSystemV,       // a System V segment, at its key, and a file of locks for it
   kMemfd,         // a nameless file in memory, sealed against changes of size, handed on as an fd
   kAnonymous,     // nameless memory that forked children inherit
   kHeap           // memory of this process alone
@@ -46,7 +47,8 @@ inline constexpr std::string_view kSharedMemoryPrefix = "rondo-";
 inline constexpr std::size_t kMaxSegmentNameBytes = 200;
 
 // What a segment is called. Shared memory: 1 to 200 bytes, no '/', no "..", no control characters.
-// File: a path whose last part is a file's name. The others have no name.
+// File: a path whose last part is a file's name. System V segment: its key, decimal or with 0x, and
+// not 0. The others have no name.
 struct SegmentName {
   Backing backing = Backing::kSharedMemory;
   std::string name;
@@ -54,7 +56,7 @@ struct SegmentName {
   [[nodiscard]] bool operator==(const SegmentName&) const = default;
 };
 
-// As people and messages have it: "shm:NAME", "file:PATH", "memfd", "anonymous memory", "heap".
+// As people have it: "shm:NAME", "file:PATH", "sysv-shm:KEY", "memfd", "anonymous memory", "heap".
 [[nodiscard]] RONDO_API std::string to_string(const SegmentName& name);
 
 enum class HugePages : std::uint8_t {
@@ -98,12 +100,19 @@ struct SegmentReport {
   std::vector<std::string> notes;
 };
 
+// The number of a System V segment, in its IPC namespace.
+using SystemVId = int;
+inline constexpr SystemVId kNoSystemV = -1;
+
 // Which file a segment is, beyond its name: copied for looking later whether the name still
 // leads there.
 struct SegmentIdentity {
   std::string path;  // where the name's file lies; empty: it has no name
   std::uint64_t device = 0;
   std::uint64_t inode = 0;
+  // kSystemV: the number of the segment, and the key that leads to it.
+  SystemVId system_v = kNoSystemV;
+  std::uint32_t key = 0;
 };
 
 // Whether the name still leads to this very file. True for segments that have no name.
@@ -127,7 +136,7 @@ class RONDO_API Segment {
   static Result<Segment> create(const SegmentName& name, std::size_t size_bytes,
                                 const SegmentOptions& options, const Fill& fill);
 
-  // Maps the segment that stands at a name (shared memory and files only). Never blocks on a peer.
+  // Maps the segment that stands at a name. Never blocks on a peer.
   // Errors: kInvalidName, kNotFound, kNoDirectory, kForeignObject (no regular file, or with several
   // links), kForeignOwner, kTooSmall (less than a page, or less memory behind it than its size),
   // kSizeMismatch (options.file_bytes), kReplaced (while it was opened), kPermission, kNoSpace,
@@ -164,13 +173,13 @@ class RONDO_API Segment {
   [[nodiscard]] const SegmentIdentity& identity() const noexcept;
   [[nodiscard]] Access access() const noexcept;
 
-  // The file behind the mapping, to be handed on; -1 for heap and anonymous memory.
+  // The file behind the mapping, to be handed on; -1 for heap, anonymous and System V memory.
   [[nodiscard]] NativeHandle fd() const noexcept;
   // Opens that file anew, for a description with an access and locks of its own. The caller closes
   // it. Errors: kUnsupported (no file, or no /proc), kPermission, kNoDescriptors, kSystem.
   [[nodiscard]] Result<NativeHandle> open_description(Access access) const;
-  // The file whose bytes stand for participants (liveness.hpp): fd(), or an empty memfd where there
-  // is none.
+  // The file whose bytes stand for participants (liveness.hpp): fd(); where there is none, the one
+  // beside a System V segment, or an empty memfd.
   [[nodiscard]] NativeHandle lock_fd() const noexcept;
 
   // Lets the pages from `offset` on, a multiple of a page, show another memfd's contents instead,

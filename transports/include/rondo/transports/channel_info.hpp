@@ -134,13 +134,13 @@ struct RONDO_API ChannelInfo {
   [[nodiscard]] std::uint32_t reader_places() const noexcept;
 };
 
-// What stands at a shm: or file: URL, without taking part in it. Options of the URL are not looked
-// at. Errors: as those of attaching a segment; kBadKind for a ring that no channel is made of;
-// kUnsupported for other schemes.
+// What stands at a shm:, file: or sysv-shm: URL, without taking part in it. Of its options mode= is
+// looked at. Errors: as those of attaching a segment; kBadKind for a ring that no channel is made
+// of; kUnsupported for other schemes.
 [[nodiscard]] RONDO_API Result<ChannelInfo> inspect(std::string_view url);
 
-// Takes the name of a shm:, file:, fifo:, unix: or shm+guarded: URL away. Those that are attached
-// go on.
+// Takes the name of a shm:, file:, sysv-shm:, fifo:, unix: or shm+guarded: URL away. Those that are
+// attached go on.
 // Errors: kNotFound, kBusy when live participants are attached and `even_if_used` is false, and
 // those of the segment; kUnsupported for schemes without a name.
 [[nodiscard]] RONDO_API Result<void> remove(std::string_view url, bool even_if_used = false);

@@ -57,9 +57,9 @@ class [[nodiscard]] Message {
   Message& operator=(Message&&) = delete;
   ~Message();
 
-  // The message where it lies, aligned to 8, or as align= says. On shm: and file: the sender can still write there:
-  // look at bytes in place only if you trust it, else take() them first. kind=frames: the frame is
-  // held as long as this object lives, and no longer.
+  // The message where it lies, aligned to 8, or as align= says. On shm: and file: the sender can
+  // still write there: look at bytes in place only if you trust it, else take() them first.
+  // kind=frames: the frame is held as long as this object lives, and no longer.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::size_t size() const noexcept { return bytes_.size(); }
   // The header in front of it (header=), as long as the message is held. The same is true of it as

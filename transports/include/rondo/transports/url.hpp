@@ -32,6 +32,8 @@
 //   mq:/NAME                a POSIX message queue
 //   sysv:KEY                a System V message queue, by its key: a number, decimal or with 0x, and
 //                           not 0
+//   sysv-shm:KEY            a ring in a System V segment, by its key, as of sysv: where shm has too
+//                           little room, as in containers
 // Kinds of ring, and the options of each:
 //   'shm:NAME?capacity=16MiB&readers=64'
 //                           the default: messages from one sender to one receiver, or, with
@@ -45,24 +47,24 @@
 // Options follow a question mark, as in 'shm:NAME?capacity=16MiB&wait=park', quoted for a shell:
 //   option             for                     meaning (value)
 //   kind               shm file inproc         which kind of ring; unset: as found, else record
-//                                              (record, mpmc or frames)
+//                      sysv-shm                (record, mpmc or frames)
 //   capacity           all; kind=record        bytes of the ring; default 4MiB, 1MiB before a pipe,
 //                                              a socket or a queue (a power of two, such as 64KiB,
 //                                              1MiB or 4GiB)
-//   slots              shm file inproc mq;     messages in the ring, default 4096; of mq those of
-//                      kind=mpmc               the queue, default fs.mqueue.msg_default (a power of
+//   slots              shm file inproc mq      messages in the ring, default 4096; of mq those of
+//                      sysv-shm; kind=mpmc     the queue, default fs.mqueue.msg_default (a power of
 //                                              two from 2 to 4GiB, such as 1024; of mq a number)
-//   slot_size          shm file inproc mq;     the largest message, default 256; of mq the largest
-//                      kind=mpmc               of the queue's, of which 8 bytes are ours, default
+//   slot_size          shm file inproc mq      the largest message, default 256; of mq the largest
+//                      sysv-shm; kind=mpmc     of the queue's, of which 8 bytes are ours, default
 //                                              fs.mqueue.msgsize_default (a size from 1 to 1GiB,
 //                                              such as 64 or 4KiB)
-//   on_consumer_death  shm file inproc;        what becomes of the message that a killed receiver
-//                      kind=mpmc               held: another receiver gets it, marked (the
+//   on_consumer_death  shm file inproc         what becomes of the message that a killed receiver
+//                      sysv-shm; kind=mpmc     held: another receiver gets it, marked (the
 //                                              default), or none does (redeliver or drop)
-//   frames             shm file inproc;        frames in the pool; default 8, or readers + 2 if
-//                      kind=frames             that is more (a number from 2 to 1024)
-//   frame_size         shm file inproc;        the largest frame; default 1MiB (a size below 4GiB,
-//                      kind=frames             such as 12MiB)
+//   frames             shm file inproc         frames in the pool; default 8, or readers + 2 if
+//                      sysv-shm; kind=frames   that is more (a number from 2 to 1024)
+//   frame_size         shm file inproc         the largest frame; default 1MiB (a size below 4GiB,
+//                      sysv-shm; kind=frames   such as 12MiB)
 //   max                pipe fd fifo unix       messages up to this size shall fit (a size such as
 //                      unix-seqpacket          64KiB, at most 4294967280)
 //                      unix-dgram tcp udp tls
@@ -87,26 +89,27 @@
 //                                              has, but on byte streams and packets both sides say
 //                                              it; with framing=rondo (a number from 1 to 256)
 //   align              shm shm+guarded file    each message begins at a multiple of so many bytes,
-//                      inproc                  in both processes; default 8; it takes as many less
+//                      inproc sysv-shm         in both processes; default 8; it takes as many less
 //                                              8 beside each message, of slot_size and frame_size
 //                                              too; left out, what the ring has (64 or 4096)
 //   wait               all                     how to wait; default adaptive (one of spin, pause,
 //                                              yield, adaptive, park)
 //   ack                shm shm+guarded file    when the receiver gives space back; default lazy;
-//                      inproc; kind=record     explicit: in acknowledge() alone (lazy, eager or
-//                                              explicit)
+//                      inproc sysv-shm;        explicit: in acknowledge() alone (lazy, eager or
+//                      kind=record             explicit)
 //   await_successor    shm shm+guarded file    wait for a successor of a peer that died or left; of
-//                      inproc udp              shm+guarded and udp the sender's (0 or 1)
+//                      inproc udp sysv-shm     shm+guarded and udp the sender's (0 or 1)
 //   keep               shm file fifo mq sysv   leave the name when the last one goes (0 or 1)
-//   start              shm file                what to do with what is there: any: take it up, or
+//                      sysv-shm
+//   start              shm file sysv-shm       what to do with what is there: any: take it up, or
 //                                              make it (the default); new: make it, or fail (a
 //                                              sender's); fresh: throw away what an earlier life
 //                                              left, fail if a process is attached (a receiver then
 //                                              joins); join: take it up, or fail (any, new, fresh
 //                                              or join)
 //   from               shm shm+guarded file    where the receiver starts; default oldest; next:
-//                      inproc; kind=record     with what is sent from now on, and what lies there
-//                      frames                  is thrown away if there is one receiver; newest and
+//                      inproc sysv-shm;        with what is sent from now on, and what lies there
+//                      kind=record frames      is thrown away if there is one receiver; newest and
 //                                              a number: one of several receivers; of kind=frames:
 //                                              oldest or newest (oldest, newest, next, or the
 //                                              number of a message, from 0 up)
@@ -114,13 +117,15 @@
 //                      fifo unix               let the owner read and write, such as 0600 or 0660)
 //                      unix-seqpacket
 //                      unix-dgram mq sysv
-//   group              shm file                the group that the new file is given; with a mode
+//                      sysv-shm
+//   group              shm file sysv-shm       the group that the new file is given; with a mode
 //                                              such as 0660 (a group's number, or its name in
 //                                              /etc/group)
 //   huge               shm file                huge pages; default no (no, try or require)
 //   lock               shm shm+guarded file    keep it in memory (0 or 1)
+//                      sysv-shm
 //   numa               shm shm+guarded file    where the memory is taken (the number of a memory
-//                                              node, such as 0)
+//                      sysv-shm                node, such as 0)
 //   uid                shm+guarded unix        users whose processes are let in beside our own
 //                      unix-seqpacket          user's (numbers of users or groups with commas
 //                      unix-dgram auto         between them, such as 1000,1001)
@@ -128,18 +133,18 @@
 //                      unix-seqpacket          user's (numbers of users or groups with commas
 //                      unix-dgram auto         between them, such as 1000,1001)
 //   readers            shm shm+guarded file    receivers at once, each of which gets every message;
-//                      inproc; kind=record     default 1 (a number from 1 to 64)
-//                      frames
+//                      inproc sysv-shm;        default 1 (a number from 1 to 64)
+//                      kind=record frames
 //   policy             shm shm+guarded file    whether the sender waits for this one of several
-//                      inproc; kind=record     receivers: reliable: it does (the default); lossy:
-//                      frames                  this one gets what is still there (the default of
+//                      inproc sysv-shm;        receivers: reliable: it does (the default); lossy:
+//                      kind=record frames      this one gets what is still there (the default of
 //                                              kind=frames, which has no reliable); latest: it gets
 //                                              the newest alone (reliable, lossy or latest)
-//   name               shm file inproc;        of one of several receivers, to go on where the last
-//                      kind=record             one of that name stopped (a name of 1 to 32 bytes)
+//   name               shm file inproc         of one of several receivers, to go on where the last
+//                      sysv-shm; kind=record   one of that name stopped (a name of 1 to 32 bytes)
 //   evict              shm shm+guarded file    how long a sender waits for a reliable one of
-//                      inproc; kind=record     several receivers that does not move (a number of
-//                                              seconds)
+//                      inproc sysv-shm;        several receivers that does not move (a number of
+//                      kind=record             seconds)
 //   wake_every         all                     a sender wakes receivers that sleep, or writes to a
 //                                              byte stream, once for so many messages; default 1;
 //                                              of wake_every, wake_bytes and wake_after the first
@@ -230,7 +235,8 @@ enum class Scheme : std::uint8_t {
   kUnixDgram,
   kAuto,
   kUdp,
-  kTls
+  kTls,
+  kSysvShm
 };
 
 [[nodiscard]] RONDO_API std::string_view to_string(Scheme scheme) noexcept;

@@ -1,4 +1,4 @@
-// The key of a System V queue, as a URL has it.
+// The key of a System V queue or segment, as people write it.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // 32 bits, decimal or with 0x in front; not 0, which is IPC_PRIVATE. None: it is no key.
-[[nodiscard]] std::optional<std::uint32_t> sysv_key_of(std::string_view text) noexcept;
+[[nodiscard]] RONDO_API std::optional<std::uint32_t> system_v_key_of(
+    std::string_view text) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail

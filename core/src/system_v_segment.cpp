@@ -1,0 +1,258 @@
+#include "system_v_segment.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <thread>
+
+#include "byte_lock.hpp"
+#include "rondo/core/cancellation_disabled.hpp"
+#include "rondo/core/os.hpp"
+#include "rondo/core/system_v_key.hpp"
+#include "rondo/core/user_ids.hpp"
+#include "segment_file.hpp"
+
+namespace rondo::inline RONDO_ABI::detail {
+namespace {
+
+constexpr std::string_view kSystemVPrefix = ".rondo-sysv-";
+constexpr std::size_t kKeyDigits = 8;
+
+// Keys and numbers are those of an IPC namespace, and /dev/shm can be seen from several. 0: no
+// /proc to tell by.
+std::string ipc_namespace() {
+  FileStatus status;
+  return std::to_string(status_of("/proc/self/ns/ipc", status) == 0 ? status.inode : 0);
+}
+
+std::string in_hex(std::uint32_t key) {
+  std::array<char, kKeyDigits> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), key, 16).ptr;
+  const std::string text(digits.data(), end);
+  return std::string(kKeyDigits - text.size(), '0') + text;
+}
+
+Error cannot_make_system_v(const std::string& what, std::size_t size_bytes, int error) {
+  const std::string action = "can't make " + what + " of " + std::to_string(size_bytes) + " bytes";
+  switch (error) {
+    case ENOSYS:
+      return Error{ErrorCode::kUnsupported, action + ": this system has no System V segments"};
+    case EINVAL:
+      return Error{ErrorCode::kNoSpace, action +
+                                            ": a segment may not have so many; raise "
+                                            "kernel.shmmax, or make it smaller"};
+    case ENOSPC:
+      return Error{ErrorCode::kNoSpace, action +
+                                            ": there are as many segments (kernel.shmmni), or "
+                                            "pages in them (kernel.shmall), as the system allows; "
+                                            "remove some (ipcs -m, ipcrm), or raise it"};
+    default: return system_error(error, action);
+  }
+}
+
+Error foreign_system_v(const std::string& what, SystemVId id, const SystemVState& state) {
+  return Error{ErrorCode::kForeignObject,
+               what + " has the key of another program's segment (its number is " +
+                   std::to_string(id) + ", it has " + std::to_string(state.size_bytes) +
+                   " bytes, and process " + std::to_string(state.made_by) +
+                   " made it), or of one whose users have another /dev/shm; choose another key, "
+                   "share /dev/shm with them, or remove it (ipcrm -m " +
+                   std::to_string(id) + ")"};
+}
+
+// What is to be done where the key has a segment already, as far as it is known.
+enum class Standing : std::uint8_t {
+  kGone,      // it has none any more
+  kFinished,  // ours, with its file
+  kMaking,    // another process is making it
+};
+
+// Errors: kForeignObject, kForeignOwner, kSystem.
+Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const std::string& what) {
+  SystemVId id = kNoSystemV;
+  SystemVState state;
+  int error = find_system_v(key, id);
+  if (error == 0) error = look_at_system_v(id, state);
+  if (error == ENOENT || has_gone(error)) return Standing::kGone;
+  if (error == EACCES) {
+    return Error{ErrorCode::kForeignOwner, what +
+                                               " has the key of another user's segment, which "
+                                               "lets us not look at it (its number is " +
+                                               std::to_string(id) + "); choose another key"};
+  }
+  if (error != 0) return system_error(error, "can't look at the segment at the key of " + what);
+  if (state.mode != kUnfinished) {
+    // In this order: a segment goes before its file.
+    FileStatus file;
+    if (link_status_of(path, file) == 0) return Standing::kFinished;
+    error = look_at_system_v(id, state);
+    if (has_gone(error) || state.removed) return Standing::kGone;
+    // Its file may have gone with it, and it is another's by now that has not come so far.
+    if (state.mode == kUnfinished) return Standing::kMaking;
+    return foreign_system_v(what, id, state);
+  }
+  if (!is_own_user(state.owner)) {
+    return Error{ErrorCode::kForeignOwner,
+                 what + " is being made by " + describe_user(state.owner) +
+                     "; if that does not end, have it removed (ipcrm -m " + std::to_string(id) +
+                     "), or choose another key"};
+  }
+  if (state.attachments != 0) return Standing::kMaking;
+  // Its maker was killed, or has not attached it yet: then it finds it gone, and begins anew.
+  error = remove_system_v(id);
+  if (error == 0 || has_gone(error)) return Standing::kGone;
+  return system_error(error, "can't remove what a killed process has left at the key of " + what);
+}
+
+// Takes away the file whose segment has gone, if it still stands there, and nobody is about to do
+// the same, or to join.
+Result<void> tidy_away(NativeHandle file, const std::string& path, const std::string& what) {
+  constexpr auto kTimeout = std::chrono::milliseconds(200);
+  FileStatus status;
+  int error = lock_byte_within(file, kMembershipByte, kTimeout);
+  if (error == 0) {
+    error = status_of(file, status);
+    if (error == 0 && is_at_its_name({path, status.device, status.inode})) {
+      error = remove_name(path);
+    }
+    unlock_byte(file, kMembershipByte);
+  }
+  if (error != EPERM && error != EACCES) return {};  // gone, or to be looked at again
+  return Error{ErrorCode::kPermission, what +
+                                           " has been removed (ipcrm), but its file is another "
+                                           "user's; have that removed: " +
+                                           path};
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> system_v_key_of(std::string_view text) noexcept {
+  const bool hex = text.starts_with("0x") || text.starts_with("0X");
+  if (hex) text.remove_prefix(2);
+  std::uint32_t key = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, key, hex ? 16 : 10);
+  // A decimal one with a zero in front would be octal to ipcrm(1).
+  const bool octal = !hex && text.starts_with('0');
+  if (error != std::errc() || rest != end || key == 0 || octal) return std::nullopt;
+  return key;
+}
+
+std::string system_v_path(std::string_view name) {
+  const auto key = system_v_key_of(name);
+  if (!key) return {};
+  return std::string(shared_memory_directory()) + "/" + std::string(kSystemVPrefix) + in_hex(*key) +
+         "-" + ipc_namespace();
+}
+
+std::optional<std::uint32_t> key_in_file_name(std::string_view file) {
+  if (!file.starts_with(kSystemVPrefix)) return std::nullopt;
+  file.remove_prefix(kSystemVPrefix.size());
+  if (file.size() <= kKeyDigits || file.substr(kKeyDigits) != "-" + ipc_namespace()) {
+    return std::nullopt;
+  }
+  return system_v_key_of("0x" + std::string(file.substr(0, kKeyDigits)));
+}
+
+Result<NewSystemV> NewSystemV::make(const std::string& name, const std::string& what,
+                                    std::size_t size_bytes) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kPatience = std::chrono::seconds(5);
+  constexpr auto kPause = std::chrono::milliseconds(2);
+  const CancellationDisabled here;
+  const std::uint32_t key = *system_v_key_of(name);
+  const std::string path = system_v_path(name);
+  for (const auto began = Clock::now(); Clock::now() - began < kPatience;) {
+    SystemVNote note{.key = key};
+    const int error = make_system_v(key, size_bytes, kUnfinished, note.id);
+    if (error == 0) {
+      NewSystemV made(note);
+      auto mapping = Mapping::attach(note.id, size_bytes, Access::kReadWrite, what);
+      if (mapping) {
+        made.mapping_.emplace(std::move(mapping).value());
+        return made;
+      }
+      if (mapping.error().code != ErrorCode::kReplaced) return mapping.error();
+      continue;  // somebody took it for a killed one's
+    }
+    // EINVAL is said also of a smaller one that is there.
+    const auto standing = look_at_key(key, path, what);
+    if (!standing) return standing.error();
+    if (*standing == Standing::kFinished) {
+      return Error{ErrorCode::kAlreadyExists,
+                   what + " exists already; attach to it, or remove it first"};
+    }
+    if (*standing == Standing::kMaking) {
+      std::this_thread::sleep_for(kPause);
+    } else if (error != EEXIST) {
+      return cannot_make_system_v(what, size_bytes, error);
+    }
+  }
+  return Error{ErrorCode::kBusy, what +
+                                     " is being made by a process that does not finish; look for a "
+                                     "stopped one (ipcs -m -p), or remove what it has made (ipcrm "
+                                     "-M " +
+                                     name + ")"};
+}
+
+Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
+                                 const std::string& what, Permissions mode, bool tidies) {
+  SystemVNote note;
+  FileStatus status;
+  if (const int error = status_of(file, status); error != 0) {
+    return system_error(error, "can't look at " + path);
+  }
+  const bool whole = status.size_bytes == sizeof note && read_note(file, note) == 0 &&
+                     note.magic == SystemVNote::kMagic &&
+                     path == system_v_path("0x" + in_hex(note.key));
+  if (!whole) {
+    return Error{ErrorCode::kForeignObject,
+                 path + " says of no segment that it is " + what + "; remove it"};
+  }
+  SystemVState state;
+  const int error = look_at_system_v(note.id, state);
+  if (has_gone(error) || (error == 0 && (state.removed || state.key != note.key))) {
+    if (tidies) {
+      if (auto tidied = tidy_away(file, path, what); !tidied) return tidied.error();
+    }
+    return Error{ErrorCode::kNotFound, "there is no " + what + " any more"};
+  }
+  if (error != 0) return system_error(error, "can't look at " + what);
+  for (const std::uint32_t user : {state.owner, state.creator}) {
+    FileStatus as_file;
+    as_file.kind = FileKind::kRegular;
+    as_file.links = 1;
+    as_file.owner = user;
+    as_file.group = state.group;
+    as_file.mode = state.mode;
+    if (auto judged = judge_file(as_file, what, mode); !judged) return judged.error();
+  }
+  if (state.mode == kUnfinished) {
+    if (!is_own_user(state.owner)) {
+      return Error{ErrorCode::kReplaced, what + " is being made by another user; try again"};
+    }
+    if (tidies) static_cast<void>(set_access_of_system_v(note.id, status.group, status.mode));
+  }
+  return FoundSystemV{note, state.size_bytes};
+}
+
+bool is_at_its_key(const SystemVNote& note) noexcept {
+  SystemVState state;
+  return look_at_system_v(note.id, state) == 0 && !state.removed && state.key == note.key;
+}
+
+int remove_noted(const SystemVNote& note) noexcept {
+  if (!is_at_its_key(note)) return 0;
+  const int error = remove_system_v(note.id);
+  return has_gone(error) ? 0 : error;
+}
+
+int remove_beside(NativeHandle file, std::string_view name) noexcept {
+  SystemVNote note;
+  const bool sound = read_note(file, note) == 0 && note.magic == SystemVNote::kMagic &&
+                     note.key == system_v_key_of(name);
+  return sound ? remove_noted(note) : 0;
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

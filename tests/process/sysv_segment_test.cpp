@@ -1,0 +1,399 @@
+// What rings in System V segments (sysv-shm:) have that other rings do not; what all have is in the
+// conformance tests.
+//
+//   1. TheKeyLeadsToItAsLongAsTheRingIsThere
+//   2. AKeyIsTheSameHoweverItIsWritten
+//   3. AMessageWaitsInTheSegment
+//   4. AKilledSenderIsDead
+//   5. WhatAKilledMakerHasBegunIsMadeAnew
+//   6. WhatAKilledMakerHasNotGivenItsPermissionsGetsThem
+//   7. AMakerThatDoesNotFinishIsNamed
+//   8. ASegmentOfAnotherProgramStays
+//   9. ARemovedSegmentIsMadeAnewBesideThoseWhoHaveIt
+//  10. AFileWhoseSegmentHasGoneIsNoRing
+//  11. AFileThatSaysSomethingElseIsRefused
+//  12. ASegmentThatWasScribbledOverIsRefused
+//  13. ASegmentOfAnotherUserIsRefused
+//  14. ItsModeIsThatOfTheUrl
+//  15. InAnotherNamespaceTheKeyIsAnotherOne
+//  16. RemovingTakesBoth
+//  17. ItStandsInTheList
+//  18. LimitsOfTheSystemSayWhatToDo
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "rondo/core/segment_info.hpp"
+#include "rondo/rondo.hpp"
+#include "support/names.hpp"
+#include "support/processes.hpp"
+
+namespace rondo::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::size_t kForeignBytes = 8192;
+constexpr int kUnfinished = 0611;
+
+class SysvSegments : public Watchdog {
+ protected:
+  [[nodiscard]] Result<Sender> sender(const std::string& more = "") const {
+    return Sender::open(url_ + "?capacity=4KiB" + more);
+  }
+  // Waits for no sender that does not come.
+  [[nodiscard]] Result<Receiver> receiver() const {
+    OpenOptions soon;
+    soon.wait = Deadline::after(std::chrono::seconds(60));
+    return Receiver::open(url_ + "?start=join", soon);
+  }
+  void expect_a_new_ring_works() const {
+    auto sends = sender();
+    ASSERT_TRUE(sends) << sends.error().message;
+    auto receives = receiver();
+    ASSERT_TRUE(receives) << receives.error().message;
+    ASSERT_EQ(sends->send("new"), Status::kOk);
+    const auto message = receives->next();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), "new");
+  }
+  [[nodiscard]] bool file_is_there() const { return access(file_.c_str(), F_OK) == 0; }
+  [[nodiscard]] shmid_ds state() const {
+    shmid_ds found{};
+    EXPECT_EQ(shmctl(segment_at(key_), IPC_STAT, &found), 0);
+    return found;
+  }
+  int make_segment(int mode) const {
+    return shmget(static_cast<key_t>(key_), kForeignBytes, IPC_CREAT | IPC_EXCL | mode);
+  }
+
+  std::uint32_t key_ = unique_key();
+  std::string url_ = "sysv-shm:" + std::to_string(key_);
+  std::string file_ = file_of_segment(key_);
+};
+
+TEST_F(SysvSegments, TheKeyLeadsToItAsLongAsTheRingIsThere) {
+  {
+    auto sends = sender();
+    ASSERT_TRUE(sends) << sends.error().message;
+    EXPECT_EQ(state().shm_nattch, 1u);
+    EXPECT_EQ(state().shm_perm.mode & 0777, 0600);
+    EXPECT_EQ(sends->info().memory->size_bytes, state().shm_segsz);
+    auto receives = receiver();
+    ASSERT_TRUE(receives) << receives.error().message;
+    EXPECT_EQ(state().shm_nattch, 2u);
+    EXPECT_TRUE(file_is_there());
+  }
+  EXPECT_LT(segment_at(key_), 0);
+  EXPECT_FALSE(file_is_there());
+}
+
+TEST_F(SysvSegments, AKeyIsTheSameHoweverItIsWritten) {
+  char hex[16];
+  std::snprintf(hex, sizeof hex, "0x%x", key_);
+  auto sends = Sender::open(std::string("sysv-shm:") + hex);
+  ASSERT_TRUE(sends) << sends.error().message;
+  const auto receives = receiver();
+  EXPECT_TRUE(receives) << receives.error().message;
+  for (const char* key : {"", "0", "0x0", "4294967296", "-1", "010", "name"}) {
+    const auto none = Sender::open(std::string("sysv-shm:") + key);
+    ASSERT_FALSE(none) << key;
+    EXPECT_EQ(none.error().code, ErrorCode::kInvalidName);
+  }
+}
+
+TEST_F(SysvSegments, AMessageWaitsInTheSegment) {
+  {
+    auto sends = sender();
+    ASSERT_TRUE(sends) << sends.error().message;
+    ASSERT_EQ(sends->send("early"), Status::kOk);
+    ASSERT_EQ(sends->close(), Status::kOk);
+  }
+  EXPECT_EQ(state().shm_nattch, 0u);
+  auto receives = receiver();
+  ASSERT_TRUE(receives) << receives.error().message;
+  {
+    const auto message = receives->next();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), "early");
+  }
+  EXPECT_EQ(receives->next().status(), Status::kEnded);
+  receives->detach();
+  EXPECT_LT(segment_at(key_), 0);
+}
+
+TEST_F(SysvSegments, AKilledSenderIsDead) {
+  {
+    Child child([&] {
+      auto sends = sender();
+      if (!sends || sends->send("last") != Status::kOk) return 1;
+      for (;;) pause();
+    });
+    OpenOptions soon;
+    soon.wait = Deadline::after(std::chrono::seconds(60));
+    auto receives = Receiver::open(url_, soon);
+    ASSERT_TRUE(receives) << receives.error().message;
+    {
+      const auto message = receives->next(Deadline::after(std::chrono::seconds(60)));
+      ASSERT_TRUE(message);
+      EXPECT_EQ(message->text(), "last");
+    }
+    child.signal(SIGKILL);
+    child.join();
+    EXPECT_EQ(receives->next(Deadline::after(std::chrono::seconds(60))).status(),
+              Status::kPeerDied);
+  }
+  EXPECT_LT(segment_at(key_), 0);
+  EXPECT_FALSE(file_is_there());
+}
+
+TEST_F(SysvSegments, WhatAKilledMakerHasBegunIsMadeAnew) {
+  const int begun = make_segment(kUnfinished);
+  ASSERT_GE(begun, 0);
+  EXPECT_FALSE(receiver()) << "it is no ring";
+  expect_a_new_ring_works();
+  shmid_ds gone{};
+  EXPECT_NE(shmctl(begun, IPC_STAT, &gone), 0);
+}
+
+TEST_F(SysvSegments, WhatAKilledMakerHasNotGivenItsPermissionsGetsThem) {
+  auto sends = sender("&mode=0660");
+  ASSERT_TRUE(sends) << sends.error().message;
+  shmid_ds early = state();
+  EXPECT_EQ(early.shm_perm.mode & 0777, 0660);
+  early.shm_perm.mode = kUnfinished;
+  ASSERT_EQ(shmctl(segment_at(key_), IPC_SET, &early), 0);
+  const auto seen = inspect(url_ + "?mode=0660");
+  EXPECT_TRUE(seen) << seen.error().message;
+  EXPECT_EQ(state().shm_perm.mode & 0777, kUnfinished) << "who only looks changes nothing";
+  const auto receives = Receiver::open(url_ + "?mode=0660");
+  ASSERT_TRUE(receives) << receives.error().message;
+  EXPECT_EQ(state().shm_perm.mode & 0777, 0660);
+}
+
+TEST_F(SysvSegments, AMakerThatDoesNotFinishIsNamed) {
+  const int id = make_segment(kUnfinished);
+  ASSERT_GE(id, 0);
+  void* const held = shmat(id, nullptr, 0);
+  ASSERT_NE(held, reinterpret_cast<void*>(-1));
+  const auto sends = sender();
+  ASSERT_FALSE(sends);
+  EXPECT_EQ(sends.error().code, ErrorCode::kBusy);
+  EXPECT_THAT(sends.error().message, HasSubstr("ipcrm -M " + std::to_string(key_)));
+  EXPECT_EQ(segment_at(key_), id);
+  shmdt(held);
+  expect_a_new_ring_works();
+}
+
+TEST_F(SysvSegments, ASegmentOfAnotherProgramStays) {
+  for (const int mode : {0600, 0666, 0700}) {
+    const int id = make_segment(mode);
+    ASSERT_GE(id, 0);
+    const auto sends = sender();
+    ASSERT_FALSE(sends);
+    EXPECT_EQ(sends.error().code, ErrorCode::kForeignObject);
+    EXPECT_THAT(sends.error().message, HasSubstr("another program's"));
+    EXPECT_THAT(sends.error().message, HasSubstr("ipcrm -m " + std::to_string(id)));
+    EXPECT_EQ(segment_at(key_), id);
+    EXPECT_FALSE(file_is_there());
+    const auto removed = remove(url_, true);
+    ASSERT_FALSE(removed);
+    EXPECT_EQ(removed.error().code, ErrorCode::kNotFound);
+    EXPECT_EQ(segment_at(key_), id);
+    ASSERT_EQ(shmctl(id, IPC_RMID, nullptr), 0);
+  }
+}
+
+// As with a name that was removed: ipcrm is anybody's of that user.
+TEST_F(SysvSegments, ARemovedSegmentIsMadeAnewBesideThoseWhoHaveIt) {
+  auto old_sends = sender();
+  ASSERT_TRUE(old_sends) << old_sends.error().message;
+  auto old_receives = receiver();
+  ASSERT_TRUE(old_receives) << old_receives.error().message;
+  ASSERT_EQ(shmctl(segment_at(key_), IPC_RMID, nullptr), 0);
+  EXPECT_FALSE(old_sends->info().at_its_name);
+  expect_a_new_ring_works();
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  ASSERT_EQ(old_sends->send("old"), Status::kOk);
+  {
+    const auto message = old_receives->next();
+    ASSERT_TRUE(message);
+    EXPECT_EQ(message->text(), "old");
+  }
+  ASSERT_EQ(old_sends->close(), Status::kOk);
+  old_receives->detach();
+  EXPECT_GE(segment_at(key_), 0) << "the new one's";
+  EXPECT_TRUE(file_is_there());
+}
+
+TEST_F(SysvSegments, AFileWhoseSegmentHasGoneIsNoRing) {
+  {
+    auto sends = sender("&keep=1");
+    ASSERT_TRUE(sends) << sends.error().message;
+  }
+  ASSERT_TRUE(file_is_there());
+  ASSERT_EQ(shmctl(segment_at(key_), IPC_RMID, nullptr), 0);
+  EXPECT_EQ(inspect(url_).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(file_is_there()) << "who only looks changes nothing";
+  const auto receives = receiver();
+  ASSERT_FALSE(receives);
+  EXPECT_EQ(receives.error().code, ErrorCode::kNotFound);
+  EXPECT_FALSE(file_is_there());
+  expect_a_new_ring_works();
+}
+
+TEST_F(SysvSegments, AFileThatSaysSomethingElseIsRefused) {
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  const std::uint32_t other_key = unique_key();
+  auto other = Sender::open("sysv-shm:" + std::to_string(other_key));
+  ASSERT_TRUE(other) << other.error().message;
+  const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  std::array<unsigned char, 16> sound{};
+  ASSERT_EQ(pread(fd, sound.data(), sound.size(), 0), 16);
+  for (const std::size_t byte : {0u, 7u, 8u, 11u}) {  // the magic, the key
+    auto changed = sound;
+    changed[byte] ^= 1;
+    ASSERT_EQ(pwrite(fd, changed.data(), changed.size(), 0), 16);
+    const auto receives = receiver();
+    ASSERT_FALSE(receives);
+    EXPECT_EQ(receives.error().code, ErrorCode::kForeignObject) << receives.error().message;
+    EXPECT_THAT(receives.error().message, HasSubstr("remove it"));
+  }
+  // Another ring's number: neither joined nor removed.
+  auto changed = sound;
+  const int other_id = segment_at(other_key);
+  std::memcpy(changed.data() + 12, &other_id, sizeof other_id);
+  ASSERT_EQ(pwrite(fd, changed.data(), changed.size(), 0), 16);
+  EXPECT_FALSE(receiver());
+  static_cast<void>(remove(url_, true));
+  EXPECT_EQ(segment_at(other_key), other_id);
+  close(fd);
+}
+
+TEST_F(SysvSegments, ASegmentThatWasScribbledOverIsRefused) {
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  void* const memory = shmat(segment_at(key_), nullptr, 0);
+  ASSERT_NE(memory, reinterpret_cast<void*>(-1));
+  std::memset(memory, 0xA5, state().shm_segsz);
+  const auto receives = receiver();
+  ASSERT_FALSE(receives);
+  EXPECT_EQ(receives.error().code, ErrorCode::kBadMagic) << receives.error().message;
+  const Status status = sends->send("into it");
+  EXPECT_TRUE(status == Status::kCorrupt || status == Status::kOk) << to_string(status);
+  shmdt(memory);
+}
+
+TEST_F(SysvSegments, ASegmentOfAnotherUserIsRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "there is no other user to be";
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  Child stranger([&] {
+    if (setgid(12345) != 0 || setuid(12345) != 0) return 2;
+    const auto receives = receiver();
+    if (receives || receives.error().code != ErrorCode::kForeignOwner) return 3;
+    const auto makes = sender("&start=new");
+    if (makes || makes.error().code != ErrorCode::kForeignOwner) return 4;
+    return remove(url_, true) ? 5 : 0;
+  });
+  EXPECT_EQ(stranger.join(), 0);
+  EXPECT_GE(segment_at(key_), 0);
+}
+
+TEST_F(SysvSegments, ItsModeIsThatOfTheUrl) {
+  const auto sends = sender("&mode=0660");
+  ASSERT_TRUE(sends) << sends.error().message;
+  EXPECT_EQ(state().shm_perm.mode & 0777, 0660);
+  const auto receives = receiver();
+  ASSERT_FALSE(receives);
+  EXPECT_EQ(receives.error().code, ErrorCode::kForeignOwner);
+  EXPECT_THAT(receives.error().message, HasSubstr("mode=0660"));
+}
+
+TEST_F(SysvSegments, InAnotherNamespaceTheKeyIsAnotherOne) {
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  Child elsewhere([&] {
+    if (unshare(CLONE_NEWIPC) != 0) return 77;
+    const auto receives = receiver();
+    if (receives || receives.error().code != ErrorCode::kNotFound) return 1;
+    const auto own = sender();
+    return own && segment_at(key_) >= 0 ? 0 : 2;
+  });
+  const int code = elsewhere.join();
+  if (code == 77) GTEST_SKIP() << "no namespace to be had";
+  EXPECT_EQ(code, 0);
+  EXPECT_TRUE(receiver());
+}
+
+TEST_F(SysvSegments, RemovingTakesBoth) {
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  const auto refused = remove(url_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_GE(segment_at(key_), 0);
+  ASSERT_TRUE(remove(url_, true));
+  EXPECT_LT(segment_at(key_), 0);
+  EXPECT_FALSE(file_is_there());
+  EXPECT_EQ(sends->send("on it goes"), Status::kOk);
+  EXPECT_EQ(remove(url_, true).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(SysvSegments, ItStandsInTheList) {
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  const auto all = list_segments();
+  ASSERT_TRUE(all) << all.error().message;
+  const auto found = std::ranges::find_if(
+      *all, [&](const SegmentInfo& info) { return to_string(info.name) == url_; });
+  ASSERT_NE(found, all->end());
+  EXPECT_EQ(found->size_bytes, state().shm_segsz);
+  EXPECT_EQ(found->participants.size(), 1u);
+  EXPECT_FALSE(found->problem);
+}
+
+TEST_F(SysvSegments, LimitsOfTheSystemSayWhatToDo) {
+  Child limited([&] {
+    if (unshare(CLONE_NEWIPC) != 0) return 77;  // they are a namespace's
+    const auto say = [](const char* limit, const char* value) {
+      const int fd = ::open(limit, O_WRONLY | O_CLOEXEC);
+      const auto length = static_cast<ssize_t>(std::strlen(value));
+      const bool said = fd >= 0 && write(fd, value, std::strlen(value)) == length;
+      if (fd >= 0) close(fd);
+      return said;
+    };
+    if (!say("/proc/sys/kernel/shmmax", "8192")) return 77;
+    const auto large = sender();
+    if (large || large.error().code != ErrorCode::kNoSpace) return 1;
+    if (large.error().message.find("kernel.shmmax") == std::string::npos) return 2;
+    if (!say("/proc/sys/kernel/shmmax", "1073741824")) return 77;
+    if (!say("/proc/sys/kernel/shmall", "1")) return 77;
+    const auto many = sender();
+    if (many || many.error().code != ErrorCode::kNoSpace) return 3;
+    return many.error().message.find("kernel.shmall") == std::string::npos ? 4 : 0;
+  });
+  const int code = limited.join();
+  if (code == 77) GTEST_SKIP() << "no limits of its own to be had";
+  EXPECT_EQ(code, 0);
+}
+
+}  // namespace
+}  // namespace rondo::testing
