@@ -276,10 +276,10 @@ TEST_F(SysvQueues, RawQueuesAreAnybodys) {
 
 // A child has its parent's handles, but not what they hold.
 TEST_F(SysvQueues, AForkedChildLeavesTheParentsPartsAlone) {
-  auto [sender, receiver] = opened(open_pair(url_));
+  auto pair = opened(open_pair(url_));
+  auto& [sender, receiver] = pair;
   Child child([&] {
-    { const Sender gone = std::move(sender); }
-    { const Receiver gone = std::move(receiver); }
+    const auto gone = std::move(pair);
     return 0;
   });
   EXPECT_EQ(child.join(), 0);
