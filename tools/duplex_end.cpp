@@ -28,10 +28,14 @@ std::optional<std::pair<std::string, std::string>> two_descriptors(const std::st
 }
 
 Error one_way(const Url& url) {
-  return Error{ErrorCode::kInvalidUrl,
-               url.name() +
-                   " has one direction; --duplex is for unix:, for tcp:, and for fd:IN,OUT, as in "
-                   "fd:0,1"};
+  return Error{
+      ErrorCode::kInvalidUrl,
+      url.name() +
+          " has one direction; --duplex is for unix:, tcp:, tls:, and for fd:IN,OUT, as in fd:0,1"};
+}
+
+bool has_connections(Scheme scheme) noexcept {
+  return scheme == Scheme::kUnix || scheme == Scheme::kTcp || scheme == Scheme::kTls;
 }
 
 }  // namespace
@@ -53,7 +57,7 @@ Result<void> DuplexEnd::check() const {
   }
   const auto url = Url::parse(options_.url);
   if (!url) return url.error();
-  if (url->scheme != Scheme::kUnix && url->scheme != Scheme::kTcp) return one_way(*url);
+  if (!has_connections(url->scheme)) return one_way(*url);
   return {};
 }
 

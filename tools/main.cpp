@@ -175,7 +175,7 @@ void add_bridge(CLI::App& app, BridgeOptions& options) {
           "without it, wait as long as it takes")
       ->type_name("SECONDS");
   command.add_flag("-d,--duplex", options.duplex,
-                   "In both directions, between two connections (unix:, tcp:, fd:IN,OUT)");
+                   "In both directions, between two connections (unix:, tcp:, tls:, fd:IN,OUT)");
   command.add_flag("-r,--restart", options.restart,
                    "When another side is lost, wait for a new one and go on");
   command.add_flag("-p,--progress", options.progress, "Show how much has moved, and how fast");

@@ -186,7 +186,7 @@ class Duplex(ProgramTest):
         for url in (self.url, "fd:0", f"fifo:{self.here}"):
             code, _, said = self.run_rondo("bridge", "--duplex", url, f"unix:{self.there}")
             self.assertEqual(code, USAGE)
-            self.assertIn("has one direction; --duplex is for unix:, for tcp:, and for fd:IN,OUT",
+            self.assertIn("has one direction; --duplex is for unix:, tcp:, tls:, and for fd:IN,OUT",
                           said)
 
 

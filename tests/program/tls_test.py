@@ -78,6 +78,24 @@ class Encrypted(ProgramTest):
         return context, listening
 
 
+class Ours(Encrypted):
+    def test_a_bridge_goes_both_ways(self):
+        key = self.path("psk")
+        with open(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write("0123456789abcdef" * 4 + "\n")
+        url = self.url_with("psk=" + key)
+        waits = self.start("bridge", "--duplex", "fd:0,1?framing=lines", url + "&listen=1")
+        comes = self.start("bridge", "--duplex", "fd:0,1?framing=lines", url)
+        for here, there in ((waits, comes), (comes, waits)):
+            for line in (b"one\n", b"two\n"):
+                self.write(here, line)
+                self.assertEqual(self.read(there, len(line)), line)
+        comes.stdin.close()
+        comes.stdin = None
+        self.assertEqual(self.finish(waits)[0], OK)
+        self.assertEqual(self.finish(comes)[0], OK)
+
+
 class OpenSslItself(Encrypted):
     def test_its_client_sends(self):
         receiver = self.start("recv", self.url_with("framing=lines", shows="own"))
