@@ -94,17 +94,20 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
   const bool locked = file && detail::lock_byte_within(file->get(), kMembershipByte, kTimeout) == 0;
   // What was locked has to be what stands there now: another one may have been made since.
   detail::FileStatus opened;
-  const bool same = locked && detail::status_of(file->get(), opened) == 0 &&
-                    is_at_its_name({path, opened.device, opened.inode});
+  const bool stands = file && detail::status_of(file->get(), opened) == 0 &&
+                      is_at_its_name({path, opened.device, opened.inode});
+  const bool same = locked && stands;
   const bool unused = same && detail::bytes_locked_by_other(file->get(), kLockBase,
                                                             kMaxParticipants) == Presence::kAbsent;
   const bool goes = how == Remove::kAlways || unused;
-  int error = 0;
-  // Without its number there is nothing to remove but the file, which would leave it without one.
-  if (name.backing == Backing::kSystemV && !file) return file.error();
-  if (goes && name.backing == Backing::kSystemV) {
-    error = detail::remove_beside(file->get(), name.name);
+  // Else a segment, whose number was not read, would lose its file: none would know it for ours.
+  const bool system_v = name.backing == Backing::kSystemV;
+  if (system_v && !file) return file.error();
+  if (system_v && !stands) {
+    detail::unlock_byte(file->get(), kMembershipByte);
+    return Error{ErrorCode::kBusy, what + " was made anew meanwhile; try again"};
   }
+  int error = goes && system_v ? detail::remove_beside(file->get(), name.name) : 0;
   if (goes && error == 0) error = detail::remove_name(path);
   // By its own call: closing is not enough if another thread forks just now.
   if (file) detail::unlock_byte(file->get(), kMembershipByte);

@@ -17,8 +17,9 @@
 //  14. ItsModeIsThatOfTheUrl
 //  15. InAnotherNamespaceTheKeyIsAnotherOne
 //  16. RemovingTakesBoth
-//  17. ItStandsInTheList
-//  18. LimitsOfTheSystemSayWhatToDo
+//  17. RemovingLeavesNoSegmentWithoutItsFile
+//  18. ItStandsInTheList
+//  19. LimitsOfTheSystemSayWhatToDo
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -37,6 +38,8 @@
 #include <string>
 #include <utility>
 
+#include "process/stepper.hpp"
+#include "rondo/core/liveness.hpp"
 #include "rondo/core/segment_info.hpp"
 #include "rondo/rondo.hpp"
 #include "support/names.hpp"
@@ -72,6 +75,17 @@ class SysvSegments : public Watchdog {
     EXPECT_EQ(message->text(), "new");
   }
   [[nodiscard]] bool file_is_there() const { return access(file_.c_str(), F_OK) == 0; }
+  [[nodiscard]] bool membership_locked() const {
+    const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(kMembershipByte);
+    lock.l_len = 1;
+    const bool locked = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    if (fd >= 0) close(fd);
+    return locked;
+  }
   [[nodiscard]] shmid_ds state() const {
     shmid_ds found{};
     EXPECT_EQ(shmctl(segment_at(key_), IPC_STAT, &found), 0);
@@ -355,6 +369,32 @@ TEST_F(SysvSegments, RemovingTakesBoth) {
   EXPECT_FALSE(file_is_there());
   EXPECT_EQ(sends->send("on it goes"), Status::kOk);
   EXPECT_EQ(remove(url_, true).error().code, ErrorCode::kNotFound);
+}
+
+// One that was made since the remover looked at the name, at whichever of its system calls up to
+// that with which it orders itself among those who come and go.
+TEST_F(SysvSegments, RemovingLeavesNoSegmentWithoutItsFile) {
+  for (int moment = 0, there = true; there; ++moment) {
+    SCOPED_TRACE("stop " + std::to_string(moment) + " at a system call");
+    auto old = sender();
+    ASSERT_TRUE(old) << old.error().message;
+    Stepper removes([&] {
+      Stepper::begin();
+      static_cast<void>(remove(url_, true));
+      Stepper::end();
+    });
+    for (int i = 0; i <= moment && there; ++i) there = removes.run_to_system_call();
+    if (membership_locked()) break;
+    static_cast<void>(old->close());
+    {
+      const auto fresh = sender();
+      ASSERT_TRUE(fresh) << fresh.error().message;
+      removes.finish();
+      removes.kill();
+    }
+    expect_a_new_ring_works();
+    if (HasFatalFailure()) return;
+  }
 }
 
 TEST_F(SysvSegments, ItStandsInTheList) {
