@@ -14,7 +14,7 @@ namespace rondo::program {
 Beside::Beside() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 Beside::~Beside() {
-  if (work_.valid()) work_.wait();
+  finish();
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -43,12 +43,13 @@ bool Beside::take_done() {
   if (!work_.valid() || work_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
     return false;
   }
-  finish();
+  work_.get();
   return true;
 }
 
-void Beside::finish() {
-  if (work_.valid()) work_.get();
+void Beside::finish() noexcept {
+  if (work_.valid()) work_.wait();
+  work_ = {};
 }
 
 }  // namespace rondo::program

@@ -20,8 +20,8 @@ class Beside {
   [[nodiscard]] bool busy() const noexcept { return work_.valid(); }
   // Whether the work has been done, once. What it did is visible then; what it threw is thrown.
   [[nodiscard]] bool take_done();
-  // Waits for it.
-  void finish();
+  // Waits for it, whatever comes of it.
+  void finish() noexcept;
   // Readable when the work has been done. -1: there was no descriptor left, so ask now and then.
   [[nodiscard]] int fd() const noexcept { return fd_; }
 
