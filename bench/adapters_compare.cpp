@@ -204,8 +204,9 @@ bool ours(Pair& pair, Handles& handles, Way way, std::size_t bytes, std::uint64_
       },
       [&] {
         Checker checker;
+        const Deadline deadline = Deadline::after(std::chrono::seconds(20));
         for (std::uint64_t i = 0; i < messages; ++i) {
-          const auto message = handles.receiver.next(Deadline::after(std::chrono::seconds(5)));
+          const auto message = handles.receiver.next(deadline);
           if (!message || message->size() != bytes) return window.lost();
           checker.read_message(message->bytes().data(), bytes, i);
           window.received(i + 1);

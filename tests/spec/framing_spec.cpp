@@ -16,6 +16,7 @@
 // 14. WhoInsistsOnChecksumsTakesNoOthers
 // 15. AMessageThatIsTooLargeIsNotWaitedFor
 // 16. ManyFramesAtOnceAroundTheRingsEnd
+// 17. SmallFramesAreHandedOutTogether
 #include "stream/framing.hpp"
 
 #include <gtest/gtest.h>
@@ -447,6 +448,38 @@ TEST(Framing, ManyFramesAtOnceAroundTheRingsEnd) {
     } else {
       EXPECT_EQ(got.messages, messages);
     }
+  }
+}
+
+// The kernel spends on a piece what it takes to copy some hundreds of bytes.
+TEST(Framing, SmallFramesAreHandedOutTogether) {
+  for (const NamedForm& each : all_forms()) {
+    SCOPED_TRACE(each.name);
+    Ring ring;
+    FrameWriter writer(ring.parts, each.form);
+    const auto put = [&](std::initializer_list<std::size_t> sizes) {
+      ring.producer.begin_batch();
+      for (const std::size_t size : sizes) {
+        std::byte* const place = ring.producer.try_reserve(size);
+        ASSERT_NE(place, nullptr);
+        std::memset(place, 'x', size);
+        ring.producer.commit(size);
+      }
+      ring.producer.end_batch();
+    };
+    const auto piece_count = [&] {
+      const auto pieces = writer.pieces();
+      std::size_t bytes = 0;
+      for (const auto piece : pieces) bytes += piece.size();
+      writer.written(bytes);
+      EXPECT_TRUE(writer.pieces().empty());
+      return pieces.size();
+    };
+    put({10, 20, 30, 40});
+    EXPECT_EQ(piece_count(), 1u);
+    // What is large stays where it is, with what belongs to it beside it.
+    put({10, 20, 5000, 30, 40});
+    EXPECT_GE(piece_count(), 3u);
   }
 }
 

@@ -138,7 +138,24 @@ bool FrameWriter::drop_written() noexcept {
 void FrameWriter::add_piece(Piece piece, std::size_t& skip) noexcept {
   const std::size_t skipped = std::min(skip, piece.size());
   skip -= skipped;
-  if (skipped < piece.size()) pieces_[piece_count_++] = piece.subspan(skipped);
+  piece = piece.subspan(skipped);
+  if (piece.empty()) return;
+  const bool small = piece.size() <= kSmallPiece && count_ > 1;
+  if (small && piece.size() <= kGatheredBytes - gathered_bytes_) return gather(piece);
+  pieces_[piece_count_++] = piece;
+}
+
+// Behind those that were gathered before it, as one piece if none came in between.
+void FrameWriter::gather(Piece piece) noexcept {
+  std::byte* const to = gathered_.data() + gathered_bytes_;
+  std::memcpy(to, piece.data(), piece.size());
+  gathered_bytes_ += piece.size();
+  Piece* const last = to == gathered_.data() ? nullptr : &pieces_[piece_count_ - 1];
+  if (last != nullptr && last->data() + last->size() == to) {
+    *last = Piece(last->data(), last->size() + piece.size());
+  } else {
+    pieces_[piece_count_++] = Piece(to, piece.size());
+  }
 }
 
 std::span<const FrameWriter::Piece> FrameWriter::pieces() noexcept {
@@ -147,6 +164,7 @@ std::span<const FrameWriter::Piece> FrameWriter::pieces() noexcept {
     look_for_frames();
   } while (drop_written() && count_ == 0);
   piece_count_ = 0;
+  gathered_bytes_ = 0;
   std::size_t skip = written_;
   for (std::size_t i = 0; i < count_; ++i) {
     const Frame& frame = frames_[(first_ + i) % kMaxFrames];

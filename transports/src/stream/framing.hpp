@@ -111,6 +111,7 @@ class FrameWriter {
   void begin() noexcept;
   void check(Frame& frame, std::uint32_t length) noexcept;
   void add_piece(Piece piece, std::size_t& skip) noexcept;
+  void gather(Piece piece) noexcept;
 
   RecordParts parts_;
   FrameForm form_;
@@ -128,6 +129,12 @@ class FrameWriter {
   std::uint32_t mark_ = 0;
   std::array<Piece, kMaxPieces> pieces_;
   std::size_t piece_count_ = 0;
+  // Where small ones lie side by side: to copy them costs less than what the kernel spends on each
+  // piece that it is handed.
+  static constexpr std::size_t kGatheredBytes = std::size_t{1} << 16;
+  static constexpr std::size_t kSmallPiece = 4096;
+  std::array<std::byte, kGatheredBytes> gathered_;
+  std::size_t gathered_bytes_ = 0;
 };
 
 // Frames in: puts what arrives into a ring as records.
