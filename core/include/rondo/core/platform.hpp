@@ -25,8 +25,8 @@
 extern "C" {  // of its run-time library
 void __tsan_acquire(void* address);
 void __tsan_release(void* address);
-void AnnotateIgnoreWritesBegin(const char* file, int line);
-void AnnotateIgnoreWritesEnd(const char* file, int line);
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
 }
 #endif
 
@@ -187,8 +187,7 @@ inline void cpu_pause_for([[maybe_unused]] std::uint64_t ticks) noexcept {
 #endif
 }
 
-// Tell ThreadSanitizer of an order that it can't see, and not to look at this thread's writes;
-// where it is not there, nothing.
+// Tell ThreadSanitizer of an order that it can't see; where it is not there, nothing.
 RONDO_ALWAYS_INLINE void tsan_acquire([[maybe_unused]] void* address) noexcept {
 #if RONDO_THREAD_SANITIZER
   __tsan_acquire(address);
@@ -199,11 +198,28 @@ RONDO_ALWAYS_INLINE void tsan_release([[maybe_unused]] void* address) noexcept {
   __tsan_release(address);
 #endif
 }
-RONDO_ALWAYS_INLINE void tsan_ignore_writes([[maybe_unused]] bool ignore) noexcept {
+
+// While it lives, ThreadSanitizer compares what this thread reads and writes with nothing; what its
+// atomic accesses order they order all the same.
+class [[nodiscard]] TsanBlind {
+ public:
+  RONDO_ALWAYS_INLINE explicit TsanBlind([[maybe_unused]] bool wanted = true) noexcept {
 #if RONDO_THREAD_SANITIZER
-  ignore ? AnnotateIgnoreWritesBegin(__FILE__, __LINE__)
-         : AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    if ((wanted_ = wanted)) AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
 #endif
-}
+  }
+  TsanBlind(const TsanBlind&) = delete;
+  TsanBlind& operator=(const TsanBlind&) = delete;
+  RONDO_ALWAYS_INLINE ~TsanBlind() {
+#if RONDO_THREAD_SANITIZER
+    if (wanted_) AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+#endif
+  }
+
+#if RONDO_THREAD_SANITIZER
+ private:
+  bool wanted_ = false;
+#endif
+};
 
 }  // namespace rondo::inline RONDO_ABI

@@ -460,7 +460,10 @@ class alignas(kLineBytes) record_ring::Consumer : private detail::MoveOnly {
     return min_of(parts.capacity, EarlyWrap::kWindow) / 8;
   }
 
+  // What one of several readers looks at may be overwritten meanwhile, as a seqlock's: that is
+  // noticed by what it finds, or by the reclaim position.
   [[nodiscard]] RONDO_ALWAYS_INLINE std::uint64_t header() const noexcept {
+    const TsanBlind by_design(policy_ != ReaderPolicy::kNone);
     // R2 (acquire, pairs with R1, R5): the record behind a visible header is fully written.
     return parts_.header_at(position_).load(std::memory_order_acquire);
   }

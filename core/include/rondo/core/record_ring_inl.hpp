@@ -59,6 +59,9 @@ inline RecordWalk walk_records(const RecordParts& parts, RecordStride& stride, P
   // before they ask whether it is empty, and valgrind tells the user that.
   const Position stop_at = stop.value_or(~Position{0});
   const std::uint64_t stop_record = stop_sequence.value_or(~std::uint64_t{0});
+  // Beside a producer that overwrites: what was found is proved by the walk, or by what is looked
+  // at behind it.
+  const TsanBlind by_design;
   RecordWalk walk{
       .sound = true, .position = position, .sequence = sequence, .records_end = position};
   while (stop_at != position && stop_record != sequence) {
@@ -414,6 +417,7 @@ inline ReadOutcome record_ring::Consumer::peek_otherwise(std::uint64_t word) noe
         looked_again = true;
         break;
     }
+    const TsanBlind by_design(policy_ != ReaderPolicy::kNone);
     // R4 (acquire, pairs with R1, R5): as R2.
     word = parts_.header_at(position_).load(std::memory_order_acquire);
   }

@@ -27,12 +27,6 @@ RONDO_ALWAYS_INLINE void annotate_acquire([[maybe_unused]] void* what) noexcept 
 
 // While it lives, the library copies into the ring what was given before: those writes are not to
 // be compared with anything.
-class CopyInLibrary {
- public:
-  RONDO_ALWAYS_INLINE CopyInLibrary() noexcept { tsan_ignore_writes(true); }
-  CopyInLibrary(const CopyInLibrary&) = delete;
-  CopyInLibrary& operator=(const CopyInLibrary&) = delete;
-  RONDO_ALWAYS_INLINE ~CopyInLibrary() { tsan_ignore_writes(false); }
-};
+using CopyInLibrary = TsanBlind;
 
 }  // namespace rondo::inline RONDO_ABI::detail
