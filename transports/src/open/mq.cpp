@@ -1,7 +1,8 @@
 // mq: a POSIX message queue. Whoever comes first makes it; one that is there is taken as it is.
 // The parts that its ends hold are bytes of the queue's file that are locked, as those of a FIFO
-// are; a forked child, which would keep them for a parent that dies, closes it. Who takes the name away stands in queue_end.hpp. With framing=raw it is any program's queue:
-// as many senders and receivers as there are, and it stays.
+// are; a forked child, which would keep them for a parent that dies, closes it. Who takes the name
+// away stands in queue_end.hpp. With framing=raw it is any program's queue: as many senders and
+// receivers as there are, and it stays.
 #include <algorithm>
 #include <cerrno>
 #include <memory>
@@ -198,13 +199,13 @@ Result<void> check_queue(const Url& url, PosixQueue& queue) {
 }
 
 Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction) {
-  const auto open = [&]() -> Result<std::unique_ptr<PosixQueue>> {
+  const auto find = [&]() -> Result<std::unique_ptr<PosixQueue>> {
     const ForkPause pause;
     auto opened = open_or_make(url);
     if (!opened) return std::move(opened).error();
     return std::make_unique<PosixQueue>(std::move(opened->queue), opened->made, url, pause);
   };
-  auto found = open();
+  auto found = find();
   if (!found) return std::move(found).error();
   std::unique_ptr<PosixQueue> queue = std::move(found).value();
   if (auto sound = check_queue(url, *queue); !sound) {

@@ -147,9 +147,9 @@ class LatestWriter : private latest<T>::Writer, private detail::ForkWatch {
   // close()
   ~LatestWriter() { close(); }
 
-  // Makes `value` the newest one. Nothing happens after close(), on a handle that was moved from, or
-  // in a forked child. Progress: wait-free, and a system call when readers sleep. Memory ordering:
-  // what the caller did before is visible to a reader of this value.
+  // Makes `value` the newest one. Nothing happens after close(), on a handle that was moved from,
+  // or in a forked child. Progress: wait-free, and a system call when readers sleep. Memory
+  // ordering: what the caller did before is visible to a reader of this value.
   RONDO_ALWAYS_INLINE void store(const T& value) noexcept {
     Base::store(value);
     const bool wanted = bell_.wanted();
@@ -249,8 +249,9 @@ class LatestReader : private detail::ForkWatch {
 
  public:
   // Opens the cell at "shm:NAME" or "file:PATH", and waits for there to be one, for options.timeout
-  // at most. Errors: kNotFound, kTimedOut (the stop flag), kNoSlot (all places for readers are taken), those of
-  // latest<T>::open_reader(), Participants::join()'s; kGeometryMismatch for another tag.
+  // at most. Errors: kNotFound, kTimedOut (the stop flag), kNoSlot (all places for readers are
+  // taken), those of latest<T>::open_reader(), Participants::join()'s; kGeometryMismatch for
+  // another tag.
   [[nodiscard]] static Result<LatestReader> open(std::string_view text,
                                                  const TypedOptions& options = {}) {
     return detail::refuse_without_memory([&]() -> Result<LatestReader> {
