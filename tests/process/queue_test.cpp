@@ -207,9 +207,14 @@ TEST_P(Queues, AReceiverThatHasMetNobodyIsNotMissed) {
   Sender sender = this->sender();
   {
     const HeldPart judging(GetParam(), url_, QueuePart::kName);
-    std::thread asking(
-        [&] { EXPECT_EQ(sender.wait_for_receiver(Deadline::after(seconds(60))), Status::kOk); });
-    EXPECT_FALSE(Receiver::open(url_, {.wait = Deadline::after(milliseconds(300))}));
+    std::atomic<bool> stop{false};
+    std::thread asking([&] {
+      EXPECT_EQ(sender.wait_for_receiver(Deadline::after(seconds(60))), Status::kOk);
+      stop = true;
+    });
+    OpenOptions options = patient();
+    options.stop = &stop;
+    EXPECT_FALSE(Receiver::open(url_, options));
     asking.join();
   }
   for (int i = 0; i < 20; ++i) {  // more than the queue holds
