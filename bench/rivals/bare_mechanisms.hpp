@@ -5,9 +5,9 @@
 //   receive(checker, ...)     the same
 //   send_batch, receive_batch of kBatch messages: as few system calls as the mechanism has for them
 //
-// Message i is written in full and read in full (payload.hpp). A byte stream has no boundaries, so in a
-// batch each message stands behind a word with its length, as a program would have it whose messages
-// are not all of one size.
+// Message i is written in full and read in full (payload.hpp). A byte stream has no boundaries, so
+// in a batch each message stands behind a word with its length, as a program would have it whose
+// messages are not all of one size.
 #pragma once
 
 #include <mqueue.h>
