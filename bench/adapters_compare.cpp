@@ -4,13 +4,13 @@
 // (Sender::Batch; by hand one write of a packed buffer, or sendmmsg and recvmmsg). In turns, each
 // sample through fresh channels.
 //
-// "Of bare" is the rate in parts of that by hand with the same batching, "of one by one" in parts of
-// that by hand without any.
+// "Of bare" is the rate in parts of that by hand with the same batching, "of one by one" in parts
+// of that by hand without any.
 //
-// Both sides block in the kernel when there is nothing, or no room. Not measured: round trips, which
-// the wake-up decides (rondo_driver); the way to another machine; opening. UDP loses what finds no room, so
-// there both senders wait, by a counter in memory, until no more is under way than a receiver's
-// buffer holds.
+// Both sides block in the kernel when there is nothing, or no room. Not measured: round trips,
+// which the wake-up decides (rondo_driver); the way to another machine; opening. UDP loses what
+// finds no room, so there both senders wait, by a counter in memory, until no more is under way
+// than a receiver's buffer holds.
 //
 //   adapters_compare [--json FILE] [--rounds N] [--seconds S] [--real-time] [--only NAME...]
 #include <fmt/core.h>

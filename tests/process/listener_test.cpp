@@ -23,7 +23,8 @@
 //  14. OtherUsersAreLetInByTheirNumberAlone
 //  15. AForkedChildTouchesNothing
 //  16. ClosedItLetsNobodyIn
-//  17. WithoutItsNameItSaysSo, AnotherRootTakesNoNameAway, WhoWaitsForAPlaceComesThoughTheNameIsGone
+//  17. WithoutItsNameItSaysSo, AnotherRootTakesNoNameAway,
+//      WhoWaitsForAPlaceComesThoughTheNameIsGone
 //  18. ProgramsOfOthersAreServed
 #include <gmock/gmock.h>
 #include <poll.h>
