@@ -7,11 +7,15 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
-// Outlives every object, static ones included.
-std::mutex& fork_mutex() noexcept {
-  static auto& instance = *new std::mutex;
-  return instance;
-}
+// Outlives every object, static ones included, and takes no memory.
+union Lasting {
+  constexpr Lasting() noexcept : mutex() {}
+  ~Lasting() {}
+  std::mutex mutex;
+};
+constinit Lasting lasting;
+
+std::mutex& fork_mutex() noexcept { return lasting.mutex; }
 
 }  // namespace
 
