@@ -197,7 +197,7 @@ Result<ReceiverParts> make_staged_receiver(const MakeInlet& make, std::size_t ch
 }
 
 std::uint64_t staged_bytes(const ChannelOptions& options) noexcept {
-  return 2 * capacity_of(options) + FramedInlet::kChunkBytes;
+  return 2 * capacity_of(options) + FramedInlet::kChunkBytes + FrameWriter::kGatheredBytes;
 }
 
 Result<SenderParts> make_stream_sender(std::unique_ptr<ByteStream> stream, PendingCleanup cleanup,

@@ -132,7 +132,14 @@ bool FrameWriter::drop_written() noexcept {
     first_ = (first_ + 1) % kMaxFrames;
     --count_;
   }
+  if (any) forget_pieces();
   return any;
+}
+
+void FrameWriter::forget_pieces() noexcept {
+  piece_count_ = 0;
+  gathered_bytes_ = 0;
+  frames_in_pieces_ = 0;
 }
 
 void FrameWriter::add_piece(Piece piece, std::size_t& skip) noexcept {
@@ -163,11 +170,10 @@ std::span<const FrameWriter::Piece> FrameWriter::pieces() noexcept {
   do {
     look_for_frames();
   } while (drop_written() && count_ == 0);
-  piece_count_ = 0;
-  gathered_bytes_ = 0;
-  std::size_t skip = written_;
-  for (std::size_t i = 0; i < count_; ++i) {
-    const Frame& frame = frames_[(first_ + i) % kMaxFrames];
+  // Frames that came behind those whose pieces are made are added to them.
+  std::size_t skip = frames_in_pieces_ == 0 ? written_ : 0;
+  for (; frames_in_pieces_ < count_; ++frames_in_pieces_) {
+    const Frame& frame = frames_[(first_ + frames_in_pieces_) % kMaxFrames];
     add_piece(Piece(frame.head).first(frame.head_bytes), skip);
     add_piece(frame.bytes, skip);
     add_piece(Piece(&kLineFeed, frame.tail_bytes), skip);
@@ -178,6 +184,7 @@ std::span<const FrameWriter::Piece> FrameWriter::pieces() noexcept {
 void FrameWriter::written(std::size_t bytes) noexcept {
   written_ += bytes;
   static_cast<void>(drop_written());
+  forget_pieces();
 }
 
 std::array<std::span<std::byte>, 2> FrameReader::room() noexcept {

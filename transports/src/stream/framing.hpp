@@ -70,6 +70,9 @@ class FrameWriter {
  public:
   // The most that is handed out at once; a writev(2) takes 1024.
   static constexpr std::size_t kMaxPieces = 256;
+  // Where small ones lie side by side: to copy them costs less than what the kernel spends on each
+  // piece that it is handed.
+  static constexpr std::size_t kGatheredBytes = std::size_t{1} << 15;
   using Piece = std::span<const std::byte>;
 
   explicit FrameWriter(const RecordParts& parts, FrameForm form = {}) noexcept;
@@ -112,6 +115,7 @@ class FrameWriter {
   void check(Frame& frame, std::uint32_t length) noexcept;
   void add_piece(Piece piece, std::size_t& skip) noexcept;
   void gather(Piece piece) noexcept;
+  void forget_pieces() noexcept;
 
   RecordParts parts_;
   FrameForm form_;
@@ -129,9 +133,7 @@ class FrameWriter {
   std::uint32_t mark_ = 0;
   std::array<Piece, kMaxPieces> pieces_;
   std::size_t piece_count_ = 0;
-  // Where small ones lie side by side: to copy them costs less than what the kernel spends on each
-  // piece that it is handed.
-  static constexpr std::size_t kGatheredBytes = std::size_t{1} << 16;
+  std::size_t frames_in_pieces_ = 0;  // of those from first_ on
   static constexpr std::size_t kSmallPiece = 4096;
   std::array<std::byte, kGatheredBytes> gathered_;
   std::size_t gathered_bytes_ = 0;

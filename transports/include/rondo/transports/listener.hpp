@@ -61,7 +61,7 @@ struct RONDO_API Connection {
 
 // How much all that connect may cost together. Each of them takes two descriptors while it is on
 // its way in, then one, and at most twice the URL's capacity= (default 1MiB; or what max= needs)
-// and 64 KiB of memory (of tls: 164). What it sends beyond that waits in the kernel's buffers and
+// and 96 KiB of memory (of tls: 196). What it sends beyond that waits in the kernel's buffers and
 // at its side; the kernel's come on top of the limits here and have limits of their own: tcp_rmem,
 // tcp_wmem and, of all connections together, tcp_mem (tcp(7)), or net.core.wmem_default (unix(7)).
 struct ListenOptions {
