@@ -23,8 +23,13 @@ std::mutex& fork_mutex() noexcept { return lasting.mutex; }
 ForkWatch* ForkWatch::first_ = nullptr;
 
 void ForkWatch::shut_all() noexcept {
-  for (ForkWatch* watch = first_; watch != nullptr; watch = watch->next_) {
-    watch->in_child_(*watch);
+  // The list goes: what is on other threads' stacks is not destroyed here, and those stacks are given
+  // to new threads.
+  while (first_ != nullptr) {
+    ForkWatch& watch = *first_;
+    first_ = watch.next_;
+    watch.previous_ = watch.next_ = nullptr;
+    watch.in_child_(watch);
   }
   fork_mutex().unlock();
 }
@@ -44,6 +49,7 @@ ForkWatch::ForkWatch(InChild in_child, const ForkPause& /*pause*/) noexcept
 
 ForkWatch::~ForkWatch() {
   const ForkPause pause;
+  // Nothing of these is so of one that was inherited.
   if (previous_ != nullptr) previous_->next_ = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
   if (first_ == this) first_ = next_;

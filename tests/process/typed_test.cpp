@@ -32,6 +32,7 @@
 //  30. ReadersThatAreGoneCostNoStoreAnything
 //  31. APollThatFindsNothingMakesNoValue
 //  32. APeerThatDiedWhileTheHandleWasMadeCounts
+//  33. AForkedChildForgetsWhatIsOnOtherThreadsStacks
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -765,6 +766,38 @@ TEST_F(Typed, APeerThatDiedWhileTheHandleWasMadeCounts) {
                        options);
   EXPECT_EQ(end.lost([] { return false; }), Status::kPeerDied);
   end.leave([](bool last) { return last; });
+}
+
+// The child's threads get the stacks of its parent's, whose handles were there.
+TEST_F(Typed, AForkedChildForgetsWhatIsOnOtherThreadsStacks) {
+  std::atomic<bool> is_open{false};
+  std::atomic<bool> ends{false};
+  std::thread other([&] {
+    const auto local = sender();
+    is_open = true;
+    is_open.notify_one();
+    ends.wait(false);
+  });
+  is_open.wait(false);
+  await_sleep_of_other_threads();
+  Child child([&] {
+    std::thread([] {
+      volatile std::byte room[std::size_t{256} << 10];
+      for (volatile std::byte& byte : room) byte = std::byte{0xAA};
+    }).join();
+    const std::string own = name_ + "-child";
+    std::optional<TypedSender<Trade>> mine(opened(TypedSender<Trade>::open(own)));
+    TypedSender<Trade> moved(std::move(*mine));
+    mine.reset();
+    Child grandchild([&] { return moved.try_send(trade(1)) == Status::kForked ? 0 : 1; });
+    const int result = grandchild.join();
+    static_cast<void>(Segment::remove({Backing::kSharedMemory, own.substr(4)}));
+    return result;
+  });
+  EXPECT_EQ(child.join(), 0);
+  ends = true;
+  ends.notify_one();
+  other.join();
 }
 
 }  // namespace
