@@ -108,8 +108,10 @@ class Duplex {
         const int moved = move(lane);
         if (moved != kSuccess) return moved;
       }
-      for (Lane& lane : lanes_) settle(lane);
-      if (passed() == before && !ended()) wait(*set);
+      // What has ended with it is told on before all waits.
+      bool settled = false;
+      for (Lane& lane : lanes_) settled |= settle(lane);
+      if (passed() == before && !settled && !ended()) wait(*set);
     }
     return kSuccess;
   }
@@ -141,11 +143,16 @@ class Duplex {
   }
 
   // A connection that is over in one direction, and was never there in the other one, is over.
-  void settle(Lane& lane) {
+  // Whether that is news.
+  bool settle(Lane& lane) {
     const Lane& back = from(lane.to);
-    if (lane.closed || !lane.to.is_open()) return;
-    if (lane.deaf && (back.over || lane.over)) leave_out(lane);
-    if (lane.silent && to(lane.from).closed) lane.over = true;
+    if (lane.closed || !lane.to.is_open()) return false;
+    if (lane.deaf && (back.over || lane.over)) {
+      leave_out(lane);
+      return true;
+    }
+    if (lane.over || !lane.silent || !to(lane.from).closed) return false;
+    return lane.over = true;
   }
 
   // Nobody is left to whom it could go.

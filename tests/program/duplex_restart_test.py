@@ -110,6 +110,16 @@ class DuplexRestart(ProgramTest):
         self.assertEqual(self.read_end(bridge), b"two\n")
         self.assertEqual(bridge.wait(), OK)
 
+    def test_one_that_receives_alone_has_all_with_the_end(self):
+        bridge, heard = self.start_restarting("fd:0,1", f"unix:{self.there}?listen=1")
+        receiver = self.start("recv", f"unix:{self.there}?listen=0")
+        self.write(bridge, struct.pack("<I", 3) + b"one" + END)
+        bridge.stdin.close()
+        bridge.stdin = None
+        self.assertEqual(self.finish(receiver)[:2], (OK, b"one\n"))
+        until(lambda: bridge.poll() is not None, "its end")
+        self.assertEqual((bridge.returncode, self.read_end(bridge)), (OK, END), heard())
+
     def test_a_message_that_nobody_is_to_get_is_told_of(self):
         bridge, heard = self.start_restarting("fd:0,1?framing=lines", f"unix:{self.there}?listen=1")
         sender = self.start("send", f"unix:{self.there}")
