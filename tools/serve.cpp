@@ -65,7 +65,9 @@ class Server {
       const Taken request = std::move(waiting_.front());
       waiting_.pop_front();
       waiting_bytes_ -= request.bytes.size();
-      if (service_.cancelled(request.id)) {
+      // Before its command does what nobody waits for.
+      if (request.answer_by.passed() || look_at(request.id)) {
+        service_.drop(request.id);
         ++unanswered_;
         continue;
       }
@@ -96,20 +98,24 @@ class Server {
     if (!command.start(command_)) {
       return service_.fail(
           request.id, 127,
-          "the command can't be started: " + std::generic_category().message(errno));
+          "the command can't be started: " + std::generic_category().message(errno),
+          request.answer_by);
     }
     output_.clear();
     using State = ShellCommand::State;
     const auto over = [&] {
-      return stop_signal::requested() || request.answer_by.passed() || is_unwanted(request.id);
+      return stop_signal::requested() || request.answer_by.passed() ||
+             (next_look_.passed() && look_at(request.id));  // which asks the kernel
     };
     const State state = command.run(request.bytes, output_, service_.max_reply_bytes(), over);
     if (state != State::kDone) command.end();
     switch (state) {
       case State::kDone: break;
       case State::kTooMuch:
-        return service_.fail(request.id, 1, "the answer is too large for the channel");
-      case State::kFailed: return service_.fail(request.id, 1, "the command can't be followed");
+        return service_.fail(request.id, 1, "the answer is too large for the channel",
+                             request.answer_by);
+      case State::kFailed:
+        return service_.fail(request.id, 1, "the command can't be followed", request.answer_by);
       case State::kRunning:
         if (service_.cancelled(request.id)) return Status::kClosed;
         // An answer now would come together with the end of its caller's patience.
@@ -124,10 +130,8 @@ class Server {
     return service_.reply(request.id, output_, request.answer_by);
   }
 
-  // Whether its caller has cancelled it, or nobody is left to read the answer. Asks the kernel, so
-  // not at each slice.
-  bool is_unwanted(CallId request) {
-    if (!next_look_.passed()) return false;
+  // Whether its caller has cancelled it, or nobody is left to read the answer.
+  bool look_at(CallId request) {
     next_look_ = Deadline::after(kSlice);
     while (waiting_bytes_ < kMostBytes && waiting_.size() < kMost && take_one(Deadline::now())) {
     }

@@ -114,7 +114,10 @@ bool ShellCommand::has_ended() {
   if (pid_ <= 0) return true;
   const pid_t ended = waitpid(pid_, &status_, WNOHANG);
   if (ended == pid_) pid_ = -1;
-  if (ended < 0 && errno != EINTR) failed_ = true;  // what became of it nobody knows
+  if (ended < 0 && errno != EINTR) {
+    failed_ = true;  // what became of it nobody knows
+    pid_ = -1;       // and its number may be another one's by now
+  }
   return pid_ <= 0;
 }
 

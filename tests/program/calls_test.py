@@ -221,6 +221,44 @@ class Calls(ProgramTest):
         self.assertEqual(service.wait(), OK)
         self.assertIn("2 requests were not answered", heard())
 
+    def test_what_nobody_waits_for_is_not_begun_with(self):
+        log = self.path("log")
+        pid_file = self.path("work")
+        self.command = (f"read x; echo $x >> {log}; test $x = short && exit; echo $$ > {pid_file}; "
+                        "exec sleep 1000")
+        service, heard, asks, say, hear = self.ask_by_hand("--once")
+        say(7, REQUEST, text=b"long")
+        pid = self.pid_in(pid_file)
+        self.addCleanup(self.kill_if_there, pid)
+        say(8, REQUEST, 1, b"late")  # nobody waits longer for its answer than a microsecond
+        say(9, REQUEST, text=b"short")
+        say(7, CANCEL)
+        self.assertEqual(hear()[0], (9, REPLY, 0))
+        self.assertEqual(self.finish(asks)[0], OK)
+        self.assertEqual(service.wait(), OK)
+        self.assertIn("2 requests were not answered", heard())
+        with open(log, "rb") as file:
+            self.assertEqual(file.read(), b"long\nshort\n")
+
+    def test_what_a_caller_that_was_killed_has_asked_is_not_begun_with(self):
+        log = self.path("log")
+        pid_file = self.path("work")
+        self.command = f"echo >> {log}; echo $$ > {pid_file}; exec sleep 1000"
+        service, heard, asks, say, _ = self.ask_by_hand("--once")
+        for number in range(10, 20):
+            say(number, REQUEST, text=b"work")
+        pid = self.pid_in(pid_file)
+        self.addCleanup(self.kill_if_there, pid)
+        self.await_sleeps(service)  # it has seen those behind, too
+        for process in self.processes:
+            if process is not service:
+                process.kill()
+                process.wait()
+        self.assertEqual(service.wait(), VANISHED, heard())
+        self.assertIn("10 requests were not answered", heard())
+        with open(log, "rb") as file:
+            self.assertEqual(file.read(), b"\n")
+
     def test_requests_behind_one_that_is_worked_on_are_answered_in_turn(self):
         self.command = "sleep 0.2; cat"
         service, _, asks, say, hear = self.ask_by_hand("--once")
