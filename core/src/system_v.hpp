@@ -44,6 +44,8 @@ static_assert(sizeof(SystemVNote) == 16);
 [[nodiscard]] int find_system_v(std::uint32_t key, SystemVId& id) noexcept;
 // EACCES: we may not read it.
 [[nodiscard]] int look_at_system_v(SystemVId id, SystemVState& state) noexcept;
+// Of one that we may not read, too. EINVAL: it has gone, or the system can't (before Linux 4.17).
+[[nodiscard]] int look_past_permissions_of_system_v(SystemVId id, SystemVState& state) noexcept;
 [[nodiscard]] int set_access_of_system_v(SystemVId id, std::uint32_t group,
                                          Permissions mode) noexcept;
 // Those who have it attached keep it.

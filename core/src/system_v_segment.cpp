@@ -61,6 +61,23 @@ Error foreign_system_v(const std::string& what, SystemVId id, const SystemVState
                    std::to_string(id) + ")"};
 }
 
+// As look_at_system_v(); of one that is being made also where its mode keeps us out.
+int look_at(SystemVId id, SystemVState& state) noexcept {
+  const int error = look_at_system_v(id, state);
+  if (error != EACCES || look_past_permissions_of_system_v(id, state) != 0) return error;
+  // It may have been finished between the two looks.
+  return state.mode == kUnfinished ? 0 : look_at_system_v(id, state);
+}
+
+// Of one that its maker, another user, does not finish, or can't as he was killed.
+Error left_unfinished(const std::string& what, SystemVId id, const SystemVState& state) {
+  return Error{ErrorCode::kForeignOwner,
+               what + " is being made by " + describe_user(state.owner) +
+                   ", who does not finish, or was killed; have that user open it, which puts it "
+                   "in order, or remove it (ipcrm -m " +
+                   std::to_string(id) + "), or choose another key"};
+}
+
 // What is to be done where the key has a segment already, as far as it is known.
 enum class Standing : std::uint8_t {
   kGone,      // it has none any more
@@ -73,7 +90,7 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
   SystemVId id = kNoSystemV;
   SystemVState state;
   int error = find_system_v(key, id);
-  if (error == 0) error = look_at_system_v(id, state);
+  if (error == 0) error = look_at(id, state);
   if (error == ENOENT || has_gone(error)) return Standing::kGone;
   if (error == EACCES) {
     return Error{ErrorCode::kForeignOwner, what +
@@ -86,19 +103,14 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
     // In this order: a segment goes before its file.
     FileStatus file;
     if (link_status_of(path, file) == 0) return Standing::kFinished;
-    error = look_at_system_v(id, state);
+    error = look_at(id, state);
     if (has_gone(error) || state.removed) return Standing::kGone;
     // Its file may have gone with it, and it is another's by now that has not come so far.
     if (state.mode == kUnfinished) return Standing::kMaking;
     return foreign_system_v(what, id, state);
   }
-  if (!is_own_user(state.owner)) {
-    return Error{ErrorCode::kForeignOwner,
-                 what + " is being made by " + describe_user(state.owner) +
-                     "; if that does not end, have it removed (ipcrm -m " + std::to_string(id) +
-                     "), or choose another key"};
-  }
-  if (state.attachments != 0) return Standing::kMaking;
+  // Another user's is not ours to remove, not even where its maker was killed.
+  if (state.attachments != 0 || !is_own_user(state.owner)) return Standing::kMaking;
   // Its maker was killed, or has not attached it yet: then it finds it gone, and begins anew.
   error = remove_system_v(id);
   if (error == 0 || has_gone(error)) return Standing::kGone;
@@ -189,6 +201,10 @@ Result<NewSystemV> NewSystemV::make(const std::string& name, const std::string& 
       return cannot_make_system_v(what, size_bytes, error);
     }
   }
+  SystemVId id = kNoSystemV;
+  SystemVState state;
+  const bool there = find_system_v(key, id) == 0 && look_at(id, state) == 0;
+  if (there && !is_own_user(state.owner)) return left_unfinished(what, id, state);
   return Error{ErrorCode::kBusy, what +
                                      " is being made by a process that does not finish; look for a "
                                      "stopped one (ipcs -m -p), or remove what it has made (ipcrm "
@@ -211,7 +227,7 @@ Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
                  path + " says of no segment that it is " + what + "; remove it"};
   }
   SystemVState state;
-  const int error = look_at_system_v(note.id, state);
+  const int error = look_at(note.id, state);
   if (has_gone(error) || (error == 0 && (state.removed || state.key != note.key))) {
     if (tidies) {
       if (auto tidied = tidy_away(file, path, what); !tidied) return tidied.error();
@@ -230,6 +246,8 @@ Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
   }
   if (state.mode == kUnfinished) {
     if (!is_own_user(state.owner)) {
+      // Its maker has it attached until it is finished.
+      if (state.attachments == 0) return left_unfinished(what, note.id, state);
       return Error{ErrorCode::kReplaced, what + " is being made by another user; try again"};
     }
     if (tidies) static_cast<void>(set_access_of_system_v(note.id, status.group, status.mode));

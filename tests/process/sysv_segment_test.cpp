@@ -8,18 +8,19 @@
 //   5. WhatAKilledMakerHasBegunIsMadeAnew
 //   6. WhatAKilledMakerHasNotGivenItsPermissionsGetsThem
 //   7. AMakerThatDoesNotFinishIsNamed
-//   8. ASegmentOfAnotherProgramStays
-//   9. ARemovedSegmentIsMadeAnewBesideThoseWhoHaveIt
-//  10. AFileWhoseSegmentHasGoneIsNoRing
-//  11. AFileThatSaysSomethingElseIsRefused
-//  12. ASegmentThatWasScribbledOverIsRefused
-//  13. ASegmentOfAnotherUserIsRefused
-//  14. ItsModeIsThatOfTheUrl
-//  15. InAnotherNamespaceTheKeyIsAnotherOne
-//  16. RemovingTakesBoth
-//  17. RemovingLeavesNoSegmentWithoutItsFile
-//  18. ItStandsInTheList
-//  19. LimitsOfTheSystemSayWhatToDo
+//   8. AnotherUserSeesThatOneIsBeingMade
+//   9. ASegmentOfAnotherProgramStays
+//  10. ARemovedSegmentIsMadeAnewBesideThoseWhoHaveIt
+//  11. AFileWhoseSegmentHasGoneIsNoRing
+//  12. AFileThatSaysSomethingElseIsRefused
+//  13. ASegmentThatWasScribbledOverIsRefused
+//  14. ASegmentOfAnotherUserIsRefused
+//  15. ItsModeIsThatOfTheUrl
+//  16. InAnotherNamespaceTheKeyIsAnotherOne
+//  17. RemovingTakesBoth
+//  18. RemovingLeavesNoSegmentWithoutItsFile
+//  19. ItStandsInTheList
+//  20. LimitsOfTheSystemSayWhatToDo
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -210,6 +211,47 @@ TEST_F(SysvSegments, AMakerThatDoesNotFinishIsNamed) {
   EXPECT_THAT(sends.error().message, HasSubstr("ipcrm -M " + std::to_string(key_)));
   EXPECT_EQ(segment_at(key_), id);
   shmdt(held);
+  expect_a_new_ring_works();
+}
+
+// Its mode lets them not even look at it.
+TEST_F(SysvSegments, AnotherUserSeesThatOneIsBeingMade) {
+  if (geteuid() != 0) GTEST_SKIP() << "there is no other user to be";
+  const SegmentName name{Backing::kSystemV, std::to_string(key_)};
+  const SegmentOptions anyone{.mode = 0666};
+  const auto in_a_stranger = [](auto&& body) {
+    Child stranger([&] {
+      if (setgid(12345) != 0 || setuid(12345) != 0) return 2;
+      return body();
+    });
+    return stranger.join();
+  };
+  {
+    auto sends = sender("&mode=0666");
+    ASSERT_TRUE(sends) << sends.error().message;
+    shmid_ds early = state();
+    early.shm_perm.mode = kUnfinished;
+    ASSERT_EQ(shmctl(segment_at(key_), IPC_SET, &early), 0);
+    EXPECT_EQ(in_a_stranger([&] {
+                const auto attached = Segment::attach(name, anyone);
+                return !attached && attached.error().code == ErrorCode::kReplaced ? 0 : 3;
+              }),
+              0)
+        << "it is to be tried again";
+    early.shm_perm.mode = 0666;
+    ASSERT_EQ(shmctl(segment_at(key_), IPC_SET, &early), 0);
+    EXPECT_EQ(in_a_stranger([&] { return Segment::attach(name, anyone) ? 0 : 3; }), 0);
+  }
+  const int id = make_segment(kUnfinished);
+  ASSERT_GE(id, 0);
+  EXPECT_EQ(in_a_stranger([&] {
+              const auto makes = sender("&mode=0666");
+              if (makes || makes.error().code != ErrorCode::kForeignOwner) return 3;
+              const std::string& message = makes.error().message;
+              return message.find("being made by user 0") == std::string::npos ? 4 : 0;
+            }),
+            0);
+  EXPECT_EQ(segment_at(key_), id);
   expect_a_new_ring_works();
 }
 

@@ -1,7 +1,9 @@
 // shm: and file: a ring in a segment that has a name. Which kind of ring it is, the segment says;
 // the URL says which one to make, and may insist.
+#include <chrono>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "endpoint/absence.hpp"
@@ -22,6 +24,7 @@ namespace {
 constexpr int kTries = 1000;
 // How often a ring that is taken away again is made before the clock is looked at each time.
 constexpr int kTriesAtOnce = 10;
+constexpr std::chrono::milliseconds kPauseBetweenTries{1};
 
 class SegmentMembership final : public Membership {
  public:
@@ -260,8 +263,12 @@ Result<SenderParts> open_segment_sender(const Url& url, const OpenOptions& optio
         if (tries == kTries || (tries > kTriesAtOnce && over(options))) {
           return Error{
               ErrorCode::kReplaced,
-              url.name() + " was removed and made anew again and again while it was opened"};
+              url.name() +
+                  " was removed and made anew again and again, or is being made by a process that "
+                  "does not finish, while it was opened"};
         }
+        // One that is being made in a System V segment gets its permissions last: in a moment.
+        if (!none && tries > kTriesAtOnce) std::this_thread::sleep_for(kPauseBetweenTries);
         // A new one that was taken away is not to be found anew, but made anew.
         return none || url.options.start == Start::kNew ? make(ring, url) : Result<void>();
       });
