@@ -202,7 +202,7 @@ StreamSocket::Clock::duration StreamSocket::quiet_for() noexcept {
   const Clock::rep looked = looked_.load(std::memory_order_relaxed);
   if (heard == 0 || heard == kOurTurn || is_ready(POLLRDHUP)) return {};
   const bool unread = number_of(fd_.get(), SIOCINQ) > 0;
-  // A look in the meantime may have taken what lay there, or be about to.
+  // A look in the meantime may have taken what lay there, or be about to. relaxed: as above.
   if (at_it_.load(std::memory_order_relaxed) || looked_.load(std::memory_order_relaxed) != looked ||
       heard_.load(std::memory_order_relaxed) != heard) {
     return {};
@@ -214,6 +214,7 @@ StreamSocket::Clock::duration StreamSocket::quiet_for() noexcept {
   // one that sends a byte now and then, and we look at as it comes, would have all the time.
   if (std::exchange(unread_behind_, looked) != looked) unread_since_ = now;
   if (Clock::duration(now - unread_since_) >= kMoment) {
+    // relaxed: as above.
     left_alone_.store(looked, std::memory_order_relaxed);
   }
   return Clock::duration(std::max<Clock::rep>(looked - heard, 0));
