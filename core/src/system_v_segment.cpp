@@ -69,6 +69,13 @@ int look_at(SystemVId id, SystemVState& state) noexcept {
   return state.mode == kUnfinished ? 0 : look_at_system_v(id, state);
 }
 
+// 0: its key leads to it; ENOENT: it has gone; else why that can't be told.
+int look_at_noted(const SystemVNote& note, SystemVState& state) noexcept {
+  const int error = look_at(note.id, state);
+  const bool elsewhere = error == 0 && (state.removed || state.key != note.key);
+  return has_gone(error) || elsewhere ? ENOENT : error;
+}
+
 // Of one that its maker, another user, does not finish, or can't as he was killed.
 Error left_unfinished(const std::string& what, SystemVId id, const SystemVState& state) {
   return Error{ErrorCode::kForeignOwner,
@@ -227,8 +234,8 @@ Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
                  path + " says of no segment that it is " + what + "; remove it"};
   }
   SystemVState state;
-  const int error = look_at(note.id, state);
-  if (has_gone(error) || (error == 0 && (state.removed || state.key != note.key))) {
+  const int error = look_at_noted(note, state);
+  if (error == ENOENT) {
     if (tidies) {
       if (auto tidied = tidy_away(file, path, what); !tidied) return tidied.error();
     }
@@ -257,13 +264,14 @@ Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
 
 bool is_at_its_key(const SystemVNote& note) noexcept {
   SystemVState state;
-  return look_at_system_v(note.id, state) == 0 && !state.removed && state.key == note.key;
+  return look_at_noted(note, state) != ENOENT;
 }
 
 int remove_noted(const SystemVNote& note) noexcept {
-  if (!is_at_its_key(note)) return 0;
-  const int error = remove_system_v(note.id);
-  return has_gone(error) ? 0 : error;
+  SystemVState state;
+  int error = look_at_noted(note, state);
+  if (error == 0) error = remove_system_v(note.id);
+  return error == ENOENT || has_gone(error) ? 0 : error;
 }
 
 int remove_beside(NativeHandle file, std::string_view name) noexcept {

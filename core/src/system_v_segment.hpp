@@ -75,11 +75,11 @@ struct FoundSystemV {
                                                const std::string& what, Permissions mode,
                                                bool tidies);
 
-// Whether the segment is there, and its key leads to it.
+// Whether the segment is there, and its key leads to it; also where that can't be told.
 [[nodiscard]] bool is_at_its_key(const SystemVNote& note) noexcept;
-// Takes away the segment that `file` notes, if it is the one of that name: 0 also where there is
-// none.
-[[nodiscard]] int remove_beside(NativeHandle file, std::string_view name) noexcept;
+// Takes away the segment, if its key leads to it: 0 also where it has gone.
 [[nodiscard]] int remove_noted(const SystemVNote& note) noexcept;
+// The one that `file` notes, if it is the one of that name.
+[[nodiscard]] int remove_beside(NativeHandle file, std::string_view name) noexcept;
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -19,8 +19,9 @@
 //  16. InAnotherNamespaceTheKeyIsAnotherOne
 //  17. RemovingTakesBoth
 //  18. RemovingLeavesNoSegmentWithoutItsFile
-//  19. ItStandsInTheList
-//  20. LimitsOfTheSystemSayWhatToDo
+//  19. OneThatCanNotBeLookedAtHasNotGone
+//  20. ItStandsInTheList
+//  21. LimitsOfTheSystemSayWhatToDo
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -437,6 +438,38 @@ TEST_F(SysvSegments, RemovingLeavesNoSegmentWithoutItsFile) {
     expect_a_new_ring_works();
     if (HasFatalFailure()) return;
   }
+}
+
+// Who may not look at the segment knows nothing of it: it is neither gone, nor to lose its file.
+TEST_F(SysvSegments, OneThatCanNotBeLookedAtHasNotGone) {
+  if (geteuid() != 0) GTEST_SKIP() << "there is no other user to be";
+  auto sends = sender("&mode=0666");
+  ASSERT_TRUE(sends) << sends.error().message;
+  shmid_ds closed = state();
+  closed.shm_perm.mode = 0600;
+  const SegmentName name{Backing::kSystemV, std::to_string(key_)};
+  int ready[2];
+  int go[2];
+  ASSERT_EQ(pipe(ready), 0);
+  ASSERT_EQ(pipe(go), 0);
+  Child stranger([&] {
+    if (setgid(12345) != 0 || setuid(12345) != 0) return 2;
+    const auto attached = Segment::attach(name, {.mode = 0666});
+    char byte = 0;
+    if (!attached || write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1) return 3;
+    if (!attached->still_at_its_name()) return 4;
+    if (remove_if_at_its_name(attached->identity())) return 5;
+    const auto removed = Segment::remove(name);
+    return !removed && removed.error().code == ErrorCode::kPermission ? 0 : 6;
+  });
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  ASSERT_EQ(shmctl(segment_at(key_), IPC_SET, &closed), 0);
+  ASSERT_EQ(write(go[1], &byte, 1), 1);
+  EXPECT_EQ(stranger.join(), 0);
+  for (const int end : {ready[0], ready[1], go[0], go[1]}) close(end);
+  EXPECT_GE(segment_at(key_), 0);
+  EXPECT_TRUE(file_is_there());
 }
 
 TEST_F(SysvSegments, ItStandsInTheList) {
