@@ -26,12 +26,16 @@
 #include <gtest/gtest.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -39,6 +43,7 @@
 
 #include "process/each_system_call.hpp"
 #include "process/queue_fixture.hpp"
+#include "process/stepper.hpp"
 
 namespace rondo::testing {
 namespace {
@@ -507,6 +512,31 @@ TEST_F(PosixQueues, EachSystemCallMayFail) {
       {SYS_mq_timedsend, {ENOMEM}},
       {SYS_mq_unlink, {EACCES}},
   });
+}
+
+// A child for which no fork handler runs: its copies of the descriptors stay open.
+pid_t clone_beside_handlers() {
+  return static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0));
+}
+
+// As long as the child lives; also with keep=1, where nobody judges the name.
+TEST_F(PosixQueues, WhoClosesGivesItsPartsBackWhoeverElseHasTheDescriptor) {
+  for (const char* options : {"", "?keep=1"}) {
+    std::optional<Sender> sender(this->sender(options));
+    const pid_t parent = getpid();
+    const pid_t child = clone_beside_handlers();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      while (getppid() == parent) pause();
+      _exit(0);
+    }
+    ASSERT_GT(child, 0);
+    sender.reset();
+    EXPECT_FALSE(kind_.held(url_, QueuePart::kSender)) << options;
+    kill(child, SIGKILL);
+    EXPECT_EQ(waitpid(child, nullptr, 0), child);
+    static_cast<void>(rondo::remove(url_, true));
+  }
 }
 
 }  // namespace

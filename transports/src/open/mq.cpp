@@ -31,6 +31,8 @@ class PosixQueue final : public Queue {
         header_bytes_(url.options.header_bytes()),
         raw_(packet_form(url) == PacketForm::kRaw),
         closed_in_child_(queue_, pause) {}
+  // While it is watched: a child that is forked later would keep the parts.
+  ~PosixQueue() override { PosixQueue::close(); }
   // Before anything else, but for held() and remove(): 0, or the error.
   [[nodiscard]] int look() noexcept {
     std::uint64_t messages = 0;
