@@ -539,5 +539,20 @@ TEST_F(PosixQueues, WhoClosesGivesItsPartsBackWhoeverElseHasTheDescriptor) {
   }
 }
 
+TEST_F(PosixQueues, AChildThatNoHandlerSawGivesNothingBack) {
+  auto pair = opened(open_pair(url_));
+  const pid_t child = clone_beside_handlers();
+  if (child == 0) {
+    { const auto gone = std::move(pair); }
+    _exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(there());
+  EXPECT_TRUE(kind_.held(url_, QueuePart::kSender));
+  EXPECT_TRUE(kind_.held(url_, QueuePart::kReceiver));
+}
+
 }  // namespace
 }  // namespace rondo::testing

@@ -42,15 +42,14 @@ class PosixQueue final : public Queue {
   [[nodiscard]] const QueueGeometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const FileStatus& status() const noexcept { return status_; }
 
-  // A program that has closed all descriptors may have a file of its own at this number.
   int hold(Part part) noexcept override {
-    return queue_.intact() ? lock_byte(fd(), byte_of(part)) : EBADF;
+    return usable() ? lock_byte(fd(), byte_of(part)) : EBADF;
   }
   void drop(Part part) noexcept override {
-    if (queue_.intact()) unlock_byte(fd(), byte_of(part));
+    if (usable()) unlock_byte(fd(), byte_of(part));
   }
   Presence held(Part part) const noexcept override {
-    return queue_.intact() ? bytes_locked_by_other(fd(), byte_of(part), 1) : Presence::kUnknown;
+    return usable() ? bytes_locked_by_other(fd(), byte_of(part), 1) : Presence::kUnknown;
   }
   std::size_t max_packet_bytes() const noexcept override { return geometry_.slot_bytes; }
   int send(std::span<const std::byte> packet) noexcept override {
@@ -95,9 +94,13 @@ class PosixQueue final : public Queue {
     FdStream& queue;
   };
 
+  // A program that has closed all descriptors may have a file of its own at this number. And in a
+  // child that no fork handler has seen, what is held is still the parent's.
+  [[nodiscard]] bool usable() const noexcept { return process_id() == owner_ && queue_.intact(); }
   static std::uint64_t byte_of(Part part) noexcept { return static_cast<std::uint64_t>(part); }
 
   FdStream queue_;
+  std::uint32_t owner_ = process_id();
   bool made_;
   std::string name_;
   unsigned header_bytes_;
