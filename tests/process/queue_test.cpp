@@ -554,5 +554,30 @@ TEST_F(PosixQueues, AChildThatNoHandlerSawGivesNothingBack) {
   EXPECT_TRUE(kind_.held(url_, QueuePart::kReceiver));
 }
 
+// It made the queue, and could not look at it.
+TEST_F(PosixQueues, AnOpeningThatFailsLeavesAloneWhatHasTakenItsName) {
+  Stepper failing([&] {
+    Stepper::begin();
+    const auto refused = Receiver::open(url_, briefly());
+    Stepper::end();
+    _exit(refused ? 1 : 0);
+  });
+  const auto run_to = [&](auto... calls) {
+    do {
+      if (!failing.run_to_system_call()) return false;
+    } while (((failing.system_call() != calls) && ...));
+    return true;
+  };
+  ASSERT_TRUE(run_to(SYS_mq_getsetattr));
+  ASSERT_EQ(mq_unlink(name_.c_str()), 0);
+  const mqd_t another = foreign(2, 16);
+  ASSERT_GE(another, 0);
+  ASSERT_TRUE(run_to(SYS_fstat, SYS_newfstatat));
+  failing.fail_system_call(ENOMEM);
+  EXPECT_EQ(failing.run_to_exit(), 0);
+  EXPECT_EQ(mq_unlink(name_.c_str()), 0) << "another one's";
+  mq_close(another);
+}
+
 }  // namespace
 }  // namespace rondo::testing

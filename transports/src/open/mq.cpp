@@ -214,8 +214,10 @@ Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction
   if (!found) return std::move(found).error();
   std::unique_ptr<PosixQueue> queue = std::move(found).value();
   if (auto sound = check_queue(url, *queue); !sound) {
-    // Whether the name leads elsewhere by now can't be told of a queue that can't be looked at.
-    if (queue->made() && nobody_came_to(*queue)) static_cast<void>(queue->remove());
+    // One that could not be looked at leads elsewhere for all that is known.
+    if (queue->made() && !queue->leads_elsewhere() && nobody_came_to(*queue)) {
+      static_cast<void>(queue->remove());
+    }
     return std::move(sound).error();
   }
   return std::unique_ptr<Queue>(std::move(queue));
