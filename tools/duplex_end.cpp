@@ -79,9 +79,12 @@ DuplexEnd::Work DuplexEnd::take_done() {
 
 void DuplexEnd::give_up() {
   // relaxed: the flag orders no other data.
-  stop_.store(true, std::memory_order_relaxed);
+  stop_.store(busy() || stop_signal::requested(), std::memory_order_relaxed);
   beside_.finish();
   work_ = Work::kNone;
+  // Who is there still has some time to take what was sent to it and the word that there is no
+  // more, but after a signal. relaxed: as above.
+  stop_.store(stop_signal::requested(), std::memory_order_relaxed);
   if (sender_) sender_->break_off();
 }
 
@@ -93,7 +96,7 @@ void DuplexEnd::close_in_order() {
   if (close_status_ == Status::kOk) {
     // A reader that left after the last message has not missed anything.
     static_cast<void>(sender_->close());
-  } else {
+  } else if (!stopped()) {  // else give_up() does it
     sender_->break_off();
   }
 }

@@ -11,6 +11,9 @@ import time
 
 from support import OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, main, until
 
+HELLO_OF_BOTH = struct.pack("<I", 0xFFFFFFFB)
+BROKEN_OFF = struct.pack("<I", 0xFFFFFFFD)
+
 
 class Duplex(ProgramTest):
     def setUp(self):
@@ -78,6 +81,17 @@ class Duplex(ProgramTest):
         self.assertEqual(code, VANISHED)
         self.assertIn(f"unix:{self.here}: after 0 messages from it and 1 to it", said)
         self.assertEqual(out, struct.pack("<I", 0xFFFFFFFD))
+
+    def test_a_slow_reader_has_what_was_sent_before_a_loss(self):
+        bridge, heard = self.start_heard("bridge", "--duplex", "fd:0,1", f"unix:{self.here}?listen=1")
+        peer = self.connect(self.here)
+        peer.sendall(HELLO_OF_BOTH)
+        self.assertEqual(peer.recv(1), b"R")
+        messages = self.COUNTED * (struct.pack("<I", len(self.LINE)) + self.LINE)
+        self.feed(bridge, messages)  # without an end
+        until(lambda: f"after {self.COUNTED} messages" in heard(), "the loss")
+        self.assertTrue(self.read_socket(peer) == messages + BROKEN_OFF)
+        self.assertEqual(bridge.wait(), VANISHED)
 
     def test_who_connects_for_one_direction_has_that_one(self):
         bridge = self.start("bridge", "--duplex", f"unix:{self.here}?listen=1",
