@@ -69,10 +69,12 @@ bool is_at_its_name(const SegmentIdentity& identity) noexcept {
 }
 
 bool remove_if_at_its_name(const SegmentIdentity& identity) noexcept {
-  if (identity.path.empty() || !file_is_at_its_name(identity)) return false;
-  // The segment first (system_v_segment.hpp); one that was removed by others leaves its file.
+  if (identity.path.empty()) return false;
+  const bool stands = file_is_at_its_name(identity);
+  // The segment first (system_v_segment.hpp), and also where others took the file away: nobody else
+  // would, and its key would be lost. One that was removed by others leaves its file.
   if (identity.system_v != kNoSystemV && detail::remove_noted(note_of(identity)) != 0) return false;
-  return detail::remove_name(identity.path) == 0;
+  return stands && detail::remove_name(identity.path) == 0;
 }
 
 Result<void> Segment::remove(const SegmentName& name, Remove how) {

@@ -23,7 +23,8 @@ struct SystemVState {
   std::uint64_t size_bytes = 0;
   std::uint64_t attachments = 0;
   std::uint32_t made_by = 0;  // a process, as this one sees it; 0: it does not
-  bool removed = false;       // its key leads to it no more; it goes with its last attachment
+  bool attached_once = false;
+  bool removed = false;  // its key leads to it no more; it goes with its last attachment
 };
 
 // What a file beside one says: whose key the number is.

@@ -27,6 +27,7 @@ SystemVState state_of(const shmid_ds& status) noexcept {
           status.shm_segsz,
           status.shm_nattch,
           static_cast<std::uint32_t>(status.shm_cpid),
+          status.shm_atime != 0,
           (permissions.mode & SHM_DEST) != 0};
 }
 

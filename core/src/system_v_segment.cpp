@@ -9,6 +9,7 @@
 #include "byte_lock.hpp"
 #include "rondo/core/cancellation_disabled.hpp"
 #include "rondo/core/os.hpp"
+#include "rondo/core/segment_header.hpp"
 #include "rondo/core/system_v_key.hpp"
 #include "rondo/core/user_ids.hpp"
 #include "segment_file.hpp"
@@ -85,6 +86,32 @@ Error left_unfinished(const std::string& what, SystemVId id, const SystemVState&
                    std::to_string(id) + "), or choose another key"};
 }
 
+// Whether there is a ring in it, as far as its header says.
+Result<void> check_ring(SystemVId id, std::size_t size_bytes, const std::string& what) {
+  const auto mapping = Mapping::attach(id, size_bytes, Access::kReadOnly, what);
+  if (!mapping) return mapping.error();
+  const auto geometry = check_header(mapping->memory().first(size_bytes), kAnyKind, what);
+  if (!geometry) return geometry.error();
+  return {};
+}
+
+// Whether it is a ring of this user without its file, which nobody can open, and nobody has open.
+// One that was never attached is no ring; and where kernel.shm_rmid_forced is set, it would be gone
+// with our look into it.
+bool is_lost_ring(SystemVId id, const SystemVState& state, const std::string& what) {
+  return is_own_user(state.owner) && state.attachments == 0 && state.attached_once &&
+         check_ring(id, state.size_bytes, what).has_value();
+}
+
+// Removes one that nobody has attached, nor has changed since it was seen so.
+int remove_unused(SystemVId id, const SystemVState& seen) noexcept {
+  SystemVState now;
+  const int error = look_at(id, now);
+  if (error != 0) return error;
+  const bool same = now.attachments == 0 && now.mode == seen.mode && now.key == seen.key;
+  return same ? remove_system_v(id) : 0;
+}
+
 // What is to be done where the key has a segment already, as far as it is known.
 enum class Standing : std::uint8_t {
   kGone,      // it has none any more
@@ -106,7 +133,8 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
                                                std::to_string(id) + "); choose another key"};
   }
   if (error != 0) return system_error(error, "can't look at the segment at the key of " + what);
-  if (state.mode != kUnfinished) {
+  const bool unfinished = state.mode == kUnfinished;
+  if (!unfinished) {
     // In this order: a segment goes before its file.
     FileStatus file;
     if (link_status_of(path, file) == 0) return Standing::kFinished;
@@ -114,14 +142,17 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
     if (has_gone(error) || state.removed) return Standing::kGone;
     // Its file may have gone with it, and it is another's by now that has not come so far.
     if (state.mode == kUnfinished) return Standing::kMaking;
-    return foreign_system_v(what, id, state);
+    if (!is_lost_ring(id, state, what)) return foreign_system_v(what, id, state);
   }
   // Another user's is not ours to remove, not even where its maker was killed.
-  if (state.attachments != 0 || !is_own_user(state.owner)) return Standing::kMaking;
-  // Its maker was killed, or has not attached it yet: then it finds it gone, and begins anew.
-  error = remove_system_v(id);
+  if (unfinished && (state.attachments != 0 || !is_own_user(state.owner))) {
+    return Standing::kMaking;
+  }
+  // Unfinished: its maker was killed, or has not attached it yet: then it finds it gone, and begins
+  // anew.
+  error = remove_unused(id, state);
   if (error == 0 || has_gone(error)) return Standing::kGone;
-  return system_error(error, "can't remove what a killed process has left at the key of " + what);
+  return system_error(error, "can't remove what was left at the key of " + what);
 }
 
 // Takes away the file whose segment has gone, if it still stands there, and nobody is about to do

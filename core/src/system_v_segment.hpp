@@ -13,7 +13,8 @@
 // So where the key leads to a segment of ours, the file stands beside it, or the mode says that it
 // was not finished. Who is killed in between leaves one of three things, and the next one who comes
 // puts it in order: an unfinished segment that nobody has attached goes; one with its file gets its
-// permissions; a file whose segment has gone (also by ipcrm) goes.
+// permissions; a file whose segment has gone (also by ipcrm) goes. A ring without its file (somebody
+// removed that) goes with the last one who has it attached, or when its key is wanted.
 #pragma once
 
 #include <cstdint>

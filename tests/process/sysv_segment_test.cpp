@@ -12,16 +12,18 @@
 //   9. ASegmentOfAnotherProgramStays
 //  10. ARemovedSegmentIsMadeAnewBesideThoseWhoHaveIt
 //  11. AFileWhoseSegmentHasGoneIsNoRing
-//  12. AFileThatSaysSomethingElseIsRefused
-//  13. ASegmentThatWasScribbledOverIsRefused
-//  14. ASegmentOfAnotherUserIsRefused
-//  15. ItsModeIsThatOfTheUrl
-//  16. InAnotherNamespaceTheKeyIsAnotherOne
-//  17. RemovingTakesBoth
-//  18. RemovingLeavesNoSegmentWithoutItsFile
-//  19. OneThatCanNotBeLookedAtHasNotGone
-//  20. ItStandsInTheList
-//  21. LimitsOfTheSystemSayWhatToDo
+//  12. ASegmentWithoutItsFileGoesWithTheLast
+//  13. ARingWithoutItsFileIsMadeAnewWhenNobodyHasIt
+//  14. AFileThatSaysSomethingElseIsRefused
+//  15. ASegmentThatWasScribbledOverIsRefused
+//  16. ASegmentOfAnotherUserIsRefused
+//  17. ItsModeIsThatOfTheUrl
+//  18. InAnotherNamespaceTheKeyIsAnotherOne
+//  19. RemovingTakesBoth
+//  20. RemovingLeavesNoSegmentWithoutItsFile
+//  21. OneThatCanNotBeLookedAtHasNotGone
+//  22. ItStandsInTheList
+//  23. LimitsOfTheSystemSayWhatToDo
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -311,6 +313,35 @@ TEST_F(SysvSegments, AFileWhoseSegmentHasGoneIsNoRing) {
   ASSERT_FALSE(receives);
   EXPECT_EQ(receives.error().code, ErrorCode::kNotFound);
   EXPECT_FALSE(file_is_there());
+  expect_a_new_ring_works();
+}
+
+TEST_F(SysvSegments, ASegmentWithoutItsFileGoesWithTheLast) {
+  {
+    auto sends = sender("&keep=0");
+    ASSERT_TRUE(sends) << sends.error().message;
+    auto receives = receiver();
+    ASSERT_TRUE(receives) << receives.error().message;
+    ASSERT_EQ(unlink(file_.c_str()), 0);
+    static_cast<void>(sends->close());
+    EXPECT_GE(segment_at(key_), 0) << "the receiver has it still";
+  }
+  EXPECT_LT(segment_at(key_), 0);
+  expect_a_new_ring_works();
+}
+
+TEST_F(SysvSegments, ARingWithoutItsFileIsMadeAnewWhenNobodyHasIt) {
+  int id = -1;
+  {
+    auto kept = sender("&keep=1");
+    ASSERT_TRUE(kept) << kept.error().message;
+    id = segment_at(key_);
+    ASSERT_EQ(unlink(file_.c_str()), 0);
+    const auto other = sender();
+    ASSERT_FALSE(other) << "one has it still";
+    EXPECT_EQ(other.error().code, ErrorCode::kForeignObject);
+  }
+  ASSERT_EQ(segment_at(key_), id) << "it was to be kept";
   expect_a_new_ring_works();
 }
 
