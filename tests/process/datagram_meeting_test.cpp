@@ -11,6 +11,7 @@
 //  9. OneThatHasGivenUpIsNoSender
 // 10. ANameThatIsTakenAwayIsMadeAgain
 // 11. ARawDatagramThatIsTooLargeIsPassedOver, ARawSenderSendsToNoStranger,
+//     ARawSenderWaitsForNoNameThatCanNotBe,
 //     NothingIsHandedToARawReceiver
 // 12. AStrangerAtTheSendersNameKeepsNoReceiverAway, OfAStrangerAtItsNameTheErrorTells,
 //     AStrangerAtTheNameOfAnotherListenerIsNoSender
@@ -263,11 +264,28 @@ TEST_F(DatagramMeeting, ARawSenderSendsToNoStranger) {
   constexpr int kNoFilter = 77;
   Child child([&] {
     if (!forbid_system_call(SYS_newfstatat, ENOENT)) return kNoFilter;
-    return error_of_sender(url) == ErrorCode::kTimedOut ? 0 : 1;
+    return error_of_sender(url) == ErrorCode::kNoDirectory ? 0 : 1;  // as nothing is there now
   });
   const int result = child.join();
   if (result == kNoFilter) GTEST_SKIP() << "no seccomp here";
   EXPECT_EQ(result, 0);
+}
+
+// It waits for a receiver where one may come, and nowhere else.
+TEST_F(DatagramMeeting, ARawSenderWaitsForNoNameThatCanNotBe) {
+  const auto error_at = [](const std::string& path) {
+    const auto sender = Sender::open("unix-dgram:" + path + "?framing=raw", at_once());
+    return sender ? ErrorCode::kBusy : sender.error().code;
+  };
+  EXPECT_EQ(error_at(path_), ErrorCode::kTimedOut);
+  EXPECT_EQ(error_at(path_ + ".none/name"), ErrorCode::kNoDirectory);
+  const std::string link = path_ + ".link";
+  ASSERT_EQ(symlink(link.c_str(), link.c_str()), 0);
+  EXPECT_EQ(error_at(link), ErrorCode::kForeignObject);
+  EXPECT_EQ(unlink(link.c_str()), 0);
+  const auto receiver = Receiver::open(url_ + "?framing=raw");
+  ASSERT_TRUE(receiver) << receiver.error().message;
+  EXPECT_EQ(error_at(path_ + "/name"), ErrorCode::kNoDirectory);
 }
 
 // What is handed over the receiver would close, which may take as long as its giver likes.

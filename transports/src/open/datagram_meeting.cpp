@@ -81,13 +81,13 @@ Result<void> check_unasked(const Url& url) {
 
 // Whether what stands at the name, and a link on the way there, belong to one who may be at the
 // other end; and what it is. For a sender, whose system tells nothing of the process there. Errors:
-// kForeignOwner, kNotFound.
+// kForeignOwner, those of system_error(): only what is not there may come.
 Result<FileStatus> check_owner_of_name(const Url& url) {
   FileStatus link;
   FileStatus status;
-  if (link_status_of(url.target, link) != 0 || status_of(url.target, status) != 0) {
-    return Error{ErrorCode::kNotFound, url.name() + " is not there"};
-  }
+  int error = link_status_of(url.target, link);
+  if (error == 0) error = status_of(url.target, status);
+  if (error != 0) return system_error(url, "stat", error);
   for (const std::uint32_t owner : {link.owner, status.owner}) {
     if (is_own_user(owner) || owner == 0) continue;
     return Error{ErrorCode::kForeignOwner, url.name() + " belongs to " + describe_user(owner) +
