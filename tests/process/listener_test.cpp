@@ -17,7 +17,8 @@
 //      WhoseMessagesAreTakenSlowlyIsNotCutOff,
 //      WhoIsCutOffHasItsPlaceUntilItIsClosed, WhoTakesNothingIsCutOff, WhoHasTakenAllIsNotCutOff
 //  10. AMessageBeyondTheLimitIsRefusedOnItsLength
-//  11. WithoutDescriptorsItWaitsAndGoesOn, StrangersTakeNoDescriptorOfAnothers
+//  11. WithoutDescriptorsItWaitsAndGoesOn, StrangersTakeNoDescriptorOfAnothers,
+//      TheLastDescriptorsAreForOneThatTakesItsTime
 //  12. ItIsWaitedForInEveryWay
 //  13. WhoIsThereIsTold
 //  14. OtherUsersAreLetInByTheirNumberAlone
@@ -766,6 +767,34 @@ TEST_P(Listeners, StrangersTakeNoDescriptorOfAnothers) {
   }
   EXPECT_EQ(server.join(), 0);
   if (GetParam().target == ChannelCase::Target::kPath) unlink(url_.substr(5).c_str());
+}
+
+// On its way in one takes two: accept() fails behind it, though nobody else is there. And beside one
+// that says nothing a single one is left for it.
+TEST_P(Listeners, TheLastDescriptorsAreForOneThatTakesItsTime) {
+  if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
+  for (const unsigned strangers : {0u, 1u}) {
+    Child server([&] {
+      Listener listener = listen();
+      rlimit limit{};
+      getrlimit(RLIMIT_NOFILE, &limit);
+      const int next = dup(0);
+      close(next);
+      limit.rlim_cur = static_cast<rlim_t>(next) + 2 + strangers;
+      setrlimit(RLIMIT_NOFILE, &limit);
+      if (!listener.accept(soon())) return 1;
+      return listener.info().trouble.empty() ? 0 : 2;
+    });
+    std::list<RawSocket> silent;
+    for (unsigned i = 0; i < strangers; ++i) silent.emplace_back(url_).connect();
+    const RawSocket late(url_);
+    late.connect();
+    usleep(200'000);  // on a slow machine it has said all before it is accepted
+    late.send(kHelloOfBoth);
+    EXPECT_EQ(late.receive(1), kConfirmation) << strangers;
+    EXPECT_EQ(server.join(), 0) << strangers;
+    if (GetParam().target == ChannelCase::Target::kPath) unlink(url_.substr(5).c_str());
+  }
 }
 
 Task<> serve(Listener& listener, std::string& heard) {

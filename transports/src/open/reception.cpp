@@ -187,8 +187,10 @@ std::optional<Arrival> Reception::let_in(const Judge& judge) {
     const bool bearable = is_over_tcp(url_) || can_leak();
     UniqueFd socket = bearable ? accept_from(listening_.socket.fd()) : UniqueFd();
     if (!socket) {
-      const int error = bearable ? errno : EMFILE;
+      int error = bearable ? errno : EMFILE;
       if (is_of_a_connection(error)) continue;
+      // The last descriptor is there to be used: nobody goes for one who is not there.
+      if (is_want(error) && !may_be_queued(listening_.socket.fd())) error = EAGAIN;
       none_left_ = error == EAGAIN;
       trouble_ = none_left_ ? 0 : error;
       // Those who have not said who they are keep nobody out, by descriptors neither.
@@ -320,7 +322,12 @@ void Reception::keep(Visitor visitor) {
   if (visitors_.size() >= limits_.handshakes) make_place();
   visitor.origin = origin_of(visitor.peer);
   visitor.tag = kFirstVisitor + tags_++;
-  if (!watch(visitor)) return dismiss(visitor);
+  bool watched = watch(visitor);
+  if (!watched && !visitors_.empty()) {  // that takes a descriptor, too
+    make_place();
+    watched = watch(visitor);
+  }
+  if (!watched) return dismiss(visitor);
   visitors_.push_back(std::move(visitor));
 }
 

@@ -31,6 +31,9 @@ void stop_listening(NativeHandle socket) noexcept;
 // Nothing goes over it any more, whoever else has it open.
 void hang_up(NativeHandle socket) noexcept;
 [[nodiscard]] int connect_to(NativeHandle socket, const std::string& path) noexcept;
+// Whether one has connected to a listening socket and was not accepted yet: what accept(2) says
+// first of all is that there is no descriptor for it. Where that can't be told, there may be one.
+[[nodiscard]] bool may_be_queued(NativeHandle socket) noexcept;
 // Of an error of accept(2): whether it was about a connection that has gone again, and not about
 // the socket.
 [[nodiscard]] bool is_of_a_connection(int error) noexcept;

@@ -122,6 +122,16 @@ void set_timer(NativeHandle timer, Deadline time) noexcept {
   static_cast<void>(timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, nullptr));
 }
 
+bool may_be_queued(NativeHandle socket) noexcept {
+  pollfd polled{socket, POLLIN, 0};
+  const CancellationDisabled here;
+  int ready = 0;
+  do {
+    ready = poll(&polled, 1, 0);
+  } while (ready < 0 && errno == EINTR);
+  return ready != 0;
+}
+
 void wait_readable(std::span<const NativeHandle> sockets, Deadline deadline) noexcept {
   std::array<pollfd, kMaxWaitedFor> polled{};
   const std::size_t count = std::min(sockets.size(), polled.size());
