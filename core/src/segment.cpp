@@ -83,6 +83,8 @@ class SegmentBuilder {
                                          const SegmentOptions& options, const Segment::Fill& fill) {
     const std::string what = to_string(name);
     const std::string path = detail::path_of(name);
+    // First, as it costs little: bringing in the pages costs much.
+    if (auto way = detail::make_way(path, what, options.mode); !way) return way.error();
     auto file = detail::NewFile::create(path, what, options);
     if (!file) return file.error();
     FileStatus status;
@@ -102,6 +104,11 @@ class SegmentBuilder {
       return system_error(error, "can't write the file of " + what);
     }
     auto fd = std::move(*file).publish();
+    if (!fd && fd.error().code == ErrorCode::kAlreadyExists) {
+      // Who has the key has the name: what stands there was left since.
+      if (auto way = detail::make_way(path, what, options.mode); !way) return way.error();
+      fd = std::move(*file).publish();
+    }
     if (!fd) return fd.error();
     state->lock_fd = std::move(*fd);
     const int error = detail::set_access_of_system_v(memory->note().id, status.group, options.mode);

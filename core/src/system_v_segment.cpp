@@ -156,23 +156,29 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
 }
 
 // Takes away the file whose segment has gone, if it still stands there, and nobody is about to do
-// the same, or to join.
+// the same, or to join. Errors: kTimedOut, kPermission, kSystem.
 Result<void> tidy_away(NativeHandle file, const std::string& path, const std::string& what) {
   constexpr auto kTimeout = std::chrono::milliseconds(200);
+  const std::string gone = what + " has been removed (ipcrm), but its file ";
   FileStatus status;
   int error = lock_byte_within(file, kMembershipByte, kTimeout);
-  if (error == 0) {
-    error = status_of(file, status);
-    if (error == 0 && is_at_its_name({path, status.device, status.inode})) {
-      error = remove_name(path);
-    }
-    unlock_byte(file, kMembershipByte);
+  if (error == EAGAIN || error == EACCES) {
+    return Error{ErrorCode::kTimedOut,
+                 gone +
+                     "can't be tidied away, as a process has a lock on it: one that is joining "
+                     "or leaving and does not finish, or one that may only read it; end that "
+                     "process (fuser tells who has it open): " +
+                     path};
   }
-  if (error != EPERM && error != EACCES) return {};  // gone, or to be looked at again
-  return Error{ErrorCode::kPermission, what +
-                                           " has been removed (ipcrm), but its file is another "
-                                           "user's; have that removed: " +
-                                           path};
+  if (error != 0) return system_error(error, "can't lock " + path);
+  error = status_of(file, status);
+  if (error == 0 && is_at_its_name({path, status.device, status.inode})) {
+    error = remove_name(path);
+  }
+  unlock_byte(file, kMembershipByte);
+  if (error == 0 || error == ENOENT) return {};
+  if (error != EPERM && error != EACCES) return system_error(error, "can't remove " + path);
+  return Error{ErrorCode::kPermission, gone + "is another user's; have that removed: " + path};
 }
 
 }  // namespace
@@ -291,6 +297,17 @@ Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
     if (tidies) static_cast<void>(set_access_of_system_v(note.id, status.group, status.mode));
   }
   return FoundSystemV{note, state.size_bytes};
+}
+
+Result<void> make_way(const std::string& path, const std::string& what, Permissions mode) {
+  const auto file = open_checked(path, what, Access::kReadWrite, mode);
+  const auto found =
+      file ? find_beside(file->get(), path, what, mode, true) : Result<FoundSystemV>(file.error());
+  const ErrorCode code = found ? ErrorCode::kReplaced : found.error().code;
+  if (code == ErrorCode::kNotFound) return {};
+  if (code != ErrorCode::kReplaced) return found.error();
+  return Error{ErrorCode::kAlreadyExists,
+               what + " exists already; attach to it, or remove it first"};
 }
 
 bool is_at_its_key(const SystemVNote& note) noexcept {

@@ -67,7 +67,7 @@ class NewSystemV {
 // The segment beside `file`, which stands at `path` and was judged; `mode` as SegmentOptions has
 // it. `tidies`: a file whose segment has gone is taken away, and a killed maker's work is finished.
 // Errors: kNotFound (it has gone), kReplaced (look again), kForeignObject, kForeignOwner,
-// kPermission, kSystem.
+// kPermission, kTimedOut, kSystem.
 struct FoundSystemV {
   SystemVNote note;
   std::uint64_t size_bytes = 0;
@@ -75,6 +75,11 @@ struct FoundSystemV {
 [[nodiscard]] Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
                                                const std::string& what, Permissions mode,
                                                bool tidies);
+
+// Takes away the file at `path` if its segment has gone, before another one is made; fine also
+// where there is none. Errors: kAlreadyExists: there is a ring; those of open_checked() and find_beside().
+[[nodiscard]] Result<void> make_way(const std::string& path, const std::string& what,
+                                    Permissions mode);
 
 // Whether the segment is there, and its key leads to it; also where that can't be told.
 [[nodiscard]] bool is_at_its_key(const SystemVNote& note) noexcept;

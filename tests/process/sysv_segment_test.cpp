@@ -12,18 +12,21 @@
 //   9. ASegmentOfAnotherProgramStays
 //  10. ARemovedSegmentIsMadeAnewBesideThoseWhoHaveIt
 //  11. AFileWhoseSegmentHasGoneIsNoRing
-//  12. ASegmentWithoutItsFileGoesWithTheLast
-//  13. ARingWithoutItsFileIsMadeAnewWhenNobodyHasIt
-//  14. AFileThatSaysSomethingElseIsRefused
-//  15. ASegmentThatWasScribbledOverIsRefused
-//  16. ASegmentOfAnotherUserIsRefused
-//  17. ItsModeIsThatOfTheUrl
-//  18. InAnotherNamespaceTheKeyIsAnotherOne
-//  19. RemovingTakesBoth
-//  20. RemovingLeavesNoSegmentWithoutItsFile
-//  21. OneThatCanNotBeLookedAtHasNotGone
-//  22. ItStandsInTheList
-//  23. LimitsOfTheSystemSayWhatToDo
+//  12. AFileWhoseSegmentHasGoneGivesWayToANewOne
+//  13. RemovingTakesAFileWhoseSegmentHasGone
+//  14. AFileThatCanNotBeTidiedAwayIsToldOf
+//  15. ASegmentWithoutItsFileGoesWithTheLast
+//  16. ARingWithoutItsFileIsMadeAnewWhenNobodyHasIt
+//  17. AFileThatSaysSomethingElseIsRefused
+//  18. ASegmentThatWasScribbledOverIsRefused
+//  19. ASegmentOfAnotherUserIsRefused
+//  20. ItsModeIsThatOfTheUrl
+//  21. InAnotherNamespaceTheKeyIsAnotherOne
+//  22. RemovingTakesBoth
+//  23. RemovingLeavesNoSegmentWithoutItsFile
+//  24. OneThatCanNotBeLookedAtHasNotGone
+//  25. ItStandsInTheList
+//  26. LimitsOfTheSystemSayWhatToDo
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -313,6 +316,67 @@ TEST_F(SysvSegments, AFileWhoseSegmentHasGoneIsNoRing) {
   ASSERT_FALSE(receives);
   EXPECT_EQ(receives.error().code, ErrorCode::kNotFound);
   EXPECT_FALSE(file_is_there());
+  expect_a_new_ring_works();
+}
+
+class SysvStaleFiles : public SysvSegments {
+ protected:
+  // As ipcrm leaves it.
+  void leave_a_file() const {
+    {
+      auto sends = sender("&keep=1");
+      ASSERT_TRUE(sends) << sends.error().message;
+    }
+    ASSERT_EQ(shmctl(segment_at(key_), IPC_RMID, nullptr), 0);
+    ASSERT_TRUE(file_is_there());
+  }
+};
+
+TEST_F(SysvStaleFiles, AFileWhoseSegmentHasGoneGivesWayToANewOne) {
+  for (const char* start : {"&start=new", "&start=fresh", "&start=any"}) {
+    leave_a_file();
+    const auto sends = sender(start);
+    EXPECT_TRUE(sends) << start << ": " << sends.error().message;
+  }
+  leave_a_file();
+  // A file that comes to stand there when the segment is made already.
+  const std::string aside = file_ + "-aside";
+  ASSERT_EQ(rename(file_.c_str(), aside.c_str()), 0);
+  const auto made = Segment::create({Backing::kSystemV, std::to_string(key_)}, 4096, {},
+                                    [&](std::span<std::byte>) -> Result<void> {
+                                      EXPECT_EQ(rename(aside.c_str(), file_.c_str()), 0);
+                                      return {};
+                                    });
+  EXPECT_TRUE(made) << made.error().message;
+}
+
+TEST_F(SysvStaleFiles, RemovingTakesAFileWhoseSegmentHasGone) {
+  for (const bool even_if_used : {false, true}) {
+    leave_a_file();
+    const auto removed = remove(url_, even_if_used);
+    EXPECT_TRUE(removed) << removed.error().message;
+    EXPECT_FALSE(file_is_there());
+    EXPECT_EQ(remove(url_, even_if_used).error().code, ErrorCode::kNotFound);
+  }
+}
+
+TEST_F(SysvStaleFiles, AFileThatCanNotBeTidiedAwayIsToldOf) {
+  leave_a_file();
+  const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(kMembershipByte);
+  lock.l_len = 1;
+  ASSERT_EQ(fcntl(fd, F_OFD_SETLK, &lock), 0);
+  for (const char* start : {"&start=new", "&start=any", "&start=join"}) {
+    const auto sends = sender(start);
+    ASSERT_FALSE(sends) << start;
+    EXPECT_EQ(sends.error().code, ErrorCode::kTimedOut) << sends.error().message;
+    EXPECT_THAT(sends.error().message, HasSubstr(file_));
+  }
+  close(fd);
   expect_a_new_ring_works();
 }
 

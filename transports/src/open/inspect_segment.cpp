@@ -20,6 +20,8 @@ constexpr std::chrono::milliseconds kWalkTimeout{50};
 
 Result<void> refuse_if_used(const Url& url) {
   const auto found = inspect_segment(*url.segment());
+  // Whose file alone may stand yet: the removal tells, and takes that away.
+  if (!found && found.error().code == ErrorCode::kNotFound) return {};
   if (!found) return found.error();
   const auto live = std::ranges::find_if(found->participants, &ParticipantInfo::alive);
   if (live == found->participants.end()) return {};
