@@ -39,10 +39,13 @@ struct Lane {
   bool over = false;      // nothing more comes
   bool unwanted = false;  // nobody is to take it any more
   bool closed = false;    // and `to` has been told, or is gone
+  bool drained = false;   // of what nobody is to take nothing more comes
   std::uint64_t passed = 0;
+  std::uint64_t lost = 0;  // as there was nobody to take it
 
   [[nodiscard]] bool has_message() const noexcept { return held || kept; }
   [[nodiscard]] bool may_take() const noexcept { return from.is_open() && !silent && !over; }
+  [[nodiscard]] bool may_drop() const noexcept { return from.is_open() && unwanted && !drained; }
   [[nodiscard]] bool may_pass() const noexcept { return to.can_send() && !deaf; }
   [[nodiscard]] PassedOn message() const noexcept {
     if (kept) return {kept->first, kept->second};
@@ -81,6 +84,12 @@ class Duplex {
     int code = pump();
     progress_.reset();
     if (code == kSuccess) code = close_all();
+    for (const Lane& lane : lanes_) {
+      if (lane.lost > 1) {
+        say_note("{}: nobody there took {} messages that came from {}; they are lost",
+                 lane.to.name(), grouped(lane.lost), lane.from.name());
+      }
+    }
     // Half a stream must not look like a whole one.
     for (Lane& lane : lanes_) lane.held.reset();
     for (DuplexEnd& end : ends_) end.give_up();
@@ -107,6 +116,7 @@ class Duplex {
       for (Lane& lane : lanes_) {
         const int moved = move(lane);
         if (moved != kSuccess) return moved;
+        if (lane.may_drop()) drop_all(lane);
       }
       // What has ended with it is told on before all waits.
       bool settled = false;
@@ -135,7 +145,6 @@ class Duplex {
     Lane& in = from(end);
     in.silent = end.receiver().status() == Status::kClosed;
     out.deaf = end.sender().status() == Status::kClosed;
-    if (in.unwanted) end.receiver().detach();
     if (options_.restart) return kSuccess;
     in.over |= in.silent;
     if (out.deaf) leave_out(out);
@@ -157,14 +166,29 @@ class Duplex {
 
   // Nobody is left to whom it could go.
   void leave_out(Lane& lane) {
-    if (lane.has_message()) {
+    lane.over = lane.unwanted = lane.closed = true;
+    if (lane.has_message()) lose_message(lane);
+    if (lane.may_drop()) drop_all(lane);
+  }
+  void lose_message(Lane& lane) {
+    if (++lane.lost == 1) {
       say_note("{}: nobody there takes messages; one that came from {} is lost", lane.to.name(),
                lane.from.name());
-      lost_ = kPeerVanished;
-      lane.drop_message();
     }
-    lane.over = lane.unwanted = lane.closed = true;
-    if (lane.from.is_open()) lane.from.receiver().detach();
+    lost_ = kPeerVanished;
+    lane.drop_message();
+  }
+  // What has come meanwhile, and then who sends it is told, where that can be.
+  void drop_all(Lane& lane) {
+    for (int i = 0; i < kAtOnce; ++i) {
+      auto message = lane.from.receiver().try_next();
+      if (!message) {
+        lane.drained = lane.from.tells_senders() || lane.from.receiver().status() != Status::kOk;
+        if (lane.drained) lane.from.receiver().detach();
+        return;
+      }
+      lose_message(lane);
+    }
   }
 
   // Who has ended what it sends, or never sent anything, may go without a word. That would show
@@ -192,7 +216,6 @@ class Duplex {
 
   // What can be moved now, but no more than the other direction can wait for.
   int move(Lane& lane) {
-    constexpr int kAtOnce = 64;
     lane.full = false;
     for (int i = 0; i < kAtOnce && !enough(); ++i) {
       const Status status = take(lane);
@@ -252,7 +275,7 @@ class Duplex {
       if (is_watched(lane)) deadline = earlier(deadline, next_look_);
       if (lane.full) {
         added(set.add(lane.to.sender(), i, lane.message().bytes.size()));
-      } else if (!lane.has_message() && lane.may_take()) {
+      } else if (lane.may_drop() || (!lane.has_message() && lane.may_take())) {
         added(set.add(lane.from.receiver(), i));
       }
       if (ends_[i].busy()) added(set.add_descriptor(ends_[i].fd(), false, lanes_.size() + i));
@@ -321,6 +344,7 @@ class Duplex {
     return (options_.count && passed() >= *options_.count) || stop_signal::requested();
   }
 
+  static constexpr int kAtOnce = 64;
   static constexpr std::chrono::seconds kPatience{2};
   static constexpr std::chrono::milliseconds kLookInterval{500};
 

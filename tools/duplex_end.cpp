@@ -46,6 +46,7 @@ DuplexEnd::DuplexEnd(const TransferOptions& options)
   if (url && url->scheme == Scheme::kFd) {
     tells_of_readers_ = url->options.framing != Framing::kRondo;
   }
+  if (url) tells_senders_ = url->scheme != Scheme::kTcp && url->scheme != Scheme::kTls;
 }
 
 Result<void> DuplexEnd::check() const {

@@ -60,6 +60,8 @@ class DuplexEnd {
   // Whether sender().receiver_attached() tells of one that has gone; of descriptors with the
   // framing of ours it says that, too, of one that has ended what it sends.
   [[nodiscard]] bool tells_of_readers() const noexcept { return tells_of_readers_; }
+  // Whether the other side sees that receiver() was detached; over a network it goes on sending.
+  [[nodiscard]] bool tells_senders() const noexcept { return tells_senders_; }
   [[nodiscard]] const std::string& url() const noexcept { return options_.url; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] Losses& losses() noexcept { return losses_; }
@@ -76,6 +78,7 @@ class DuplexEnd {
   const TransferOptions& options_;
   std::string name_;
   bool tells_of_readers_ = true;
+  bool tells_senders_ = true;
   std::atomic<bool> stop_{false};     // of all that waits here
   std::optional<Listener> listener_;  // until one has connected
   std::optional<Sender> sender_;

@@ -9,7 +9,7 @@ import subprocess
 import termios
 import time
 
-from support import OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, main, until
+from support import OK, TIMED_OUT, USAGE, VANISHED, ProgramTest, free_port, main, until
 
 HELLO_OF_BOTH = struct.pack("<I", 0xFFFFFFFB)
 BROKEN_OFF = struct.pack("<I", 0xFFFFFFFD)
@@ -83,7 +83,8 @@ class Duplex(ProgramTest):
         self.assertEqual(out, struct.pack("<I", 0xFFFFFFFD))
 
     def test_a_slow_reader_has_what_was_sent_before_a_loss(self):
-        bridge, heard = self.start_heard("bridge", "--duplex", "fd:0,1", f"unix:{self.here}?listen=1")
+        bridge, heard = self.start_heard("bridge", "--duplex", "fd:0,1",
+                                         f"unix:{self.here}?listen=1")
         peer = self.connect(self.here)
         peer.sendall(HELLO_OF_BOTH)
         self.assertEqual(peer.recv(1), b"R")
@@ -101,6 +102,38 @@ class Duplex(ProgramTest):
         self.assertEqual(self.finish(sender, b"one\ntwo\n")[0], OK)
         self.assertEqual(self.finish(receiver)[:2], (OK, b"one\ntwo\n"))
         self.assertEqual(self.finish(bridge)[0], OK)
+
+    def test_all_that_comes_for_one_that_takes_nothing_is_told_of(self):
+        bridge, heard = self.start_heard("bridge", "--duplex", "fd:0,1?framing=lines",
+                                         f"unix:{self.there}?listen=1")
+        self.write(bridge, b"for\nnobody\nthere\n")
+        sender = self.start("send", f"unix:{self.there}")
+        self.assertEqual(self.finish(sender, b"one\n")[0], OK)
+        self.assertEqual(self.read_end(bridge), b"one\n")
+        self.assertEqual(bridge.wait(), VANISHED)
+        self.assertIn("took 3 messages that came from fd:0,1", heard())
+
+    def test_what_comes_over_a_network_for_one_that_takes_nothing_is_told_of(self):
+        port = free_port()
+        bridge, heard = self.start_heard("bridge", "--duplex",
+                                         f"tcp://127.0.0.1:{port}?listen=1&framing=lines",
+                                         f"unix:{self.there}?listen=1")
+
+        def connected():
+            self.peer = socket.socket()
+            self.addCleanup(self.peer.close)
+            return self.peer.connect_ex(("127.0.0.1", port)) == 0
+        until(connected, "the socket")
+        sender = self.start("send", f"unix:{self.there}")
+        for line in (b"one\n", b"two\n", b"three\n"):
+            self.write(sender, line)
+            self.assertEqual(self.peer.recv(100), line)
+            self.peer.sendall(b"never\nmind\n")  # the sender of which is not told
+        self.assertEqual(self.finish(sender)[0], OK)
+        self.assertEqual(self.read_socket(self.peer), b"")
+        self.peer.close()
+        self.assertEqual(bridge.wait(), VANISHED, heard())
+        self.assertIn("took 6 messages", heard())
 
     def test_count_a_signal_and_wait(self):
         first, second = self.pair("framing=lines", "--count", "2")
