@@ -41,6 +41,12 @@ ForkPause::ForkPause() noexcept {
 }
 ForkPause::~ForkPause() { fork_mutex().unlock(); }
 
+namespace {
+// The first one, but for those of static objects that are made before. A fork() that had begun in
+// another thread before it would miss what is made meanwhile.
+[[maybe_unused]] const bool paused_since_loaded = (ForkPause(), true);
+}  // namespace
+
 ForkWatch::ForkWatch(InChild in_child, const ForkPause& /*pause*/) noexcept
     : in_child_(in_child), next_(first_) {
   if (next_ != nullptr) next_->previous_ = this;

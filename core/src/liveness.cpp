@@ -22,6 +22,11 @@ struct LivenessLock::State {
   State();
   ~State();
 
+  // Called when the library is loaded: a fork() that had begun in another thread before the first
+  // object was made would miss it. And by that one, which may be static and made before.
+  static void handle_forks() noexcept;
+  static const bool handled_since_loaded;
+
   // Takes the descriptor over, and enters the list. The caller holds the mutex.
   void watch(detail::UniqueFd opened) noexcept {
     fd = std::move(opened);
@@ -61,11 +66,13 @@ struct LivenessLock::State {
   }
 };
 
-LivenessLock::State::State() {
-  static const int installed = detail::at_fork([] { mutex().lock(); }, [] { mutex().unlock(); },
-                                               [] { close_all_in_child(); });
-  static_cast<void>(installed);
+void LivenessLock::State::handle_forks() noexcept {
+  [[maybe_unused]] static const int handled = detail::at_fork(
+      [] { mutex().lock(); }, [] { mutex().unlock(); }, [] { close_all_in_child(); });
 }
+const bool LivenessLock::State::handled_since_loaded = (handle_forks(), true);
+
+LivenessLock::State::State() { handle_forks(); }
 
 LivenessLock::State::~State() {
   const std::lock_guard lock(mutex());

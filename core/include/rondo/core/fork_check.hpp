@@ -9,7 +9,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 
 // How often fork() has been called on the way from the first process to this one, as far as this
-// library has been watching: from the first call on. A child by a bare clone() does not count.
+// library has been watching: since it was loaded. A child by a bare clone() does not count.
 [[nodiscard]] RONDO_API std::uint32_t fork_count() noexcept;
 
 // A member of what must not be inherited. Asked at every publish to several readers: so not by
