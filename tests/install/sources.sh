@@ -42,6 +42,10 @@ defaults() {
   fi
   grep -q "RONDO_TLS=ON, but OpenSSL 3" "$work/said" || { cat "$work/said" && exit 1; }
 
+  # The default that is in a cache from before was none that was asked for.
+  configure "$sources" -DRONDO_TLS:BOOL=ON -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON
+  [[ $(cached RONDO_TLS) == AUTO ]]
+
   configure "$sources" -DCMAKE_BUILD_TYPE=Debug -DRONDO_TLS=AUTO  # what was asked for stays
   [[ $(cached CMAKE_BUILD_TYPE) == Debug ]]
 }
