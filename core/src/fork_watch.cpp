@@ -23,8 +23,8 @@ std::mutex& fork_mutex() noexcept { return lasting.mutex; }
 ForkWatch* ForkWatch::first_ = nullptr;
 
 void ForkWatch::shut_all() noexcept {
-  // The list goes: what is on other threads' stacks is not destroyed here, and those stacks are given
-  // to new threads.
+  // The list goes: what is on other threads' stacks is not destroyed here, and those stacks are
+  // given to new threads.
   while (first_ != nullptr) {
     ForkWatch& watch = *first_;
     first_ = watch.next_;
