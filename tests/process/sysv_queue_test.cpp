@@ -18,6 +18,8 @@
 //  15. AnOpeningThatFailsLeavesTheQueueToWhoHasComeToIt
 //  16. WhatCouldNotBeGivenBackIsTriedAgain
 //  17. WhoMadeItCountsAsItsOwner
+//  18. WhatCouldNotBeGivenBackIsStillHeld
+//  19. WhatSomebodyElseHasGivenBackIsNotGivenBackAgain
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/msg.h>
@@ -332,11 +334,12 @@ TEST_F(SysvQueues, AnOpeningThatFailsLeavesTheQueueToWhoHasComeToIt) {
   EXPECT_EQ(receive(receiver), "x");
 }
 
+bool at_semop(const Stepper& stepper) {
+  return stepper.system_call() == SYS_semop || stepper.system_call() == SYS_semtimedop;
+}
+
 // Each call in turn that gives a part back, or takes one, while the handle closes.
 TEST_F(SysvQueues, WhatCouldNotBeGivenBackIsTriedAgain) {
-  const auto steps = [](const Stepper& stepper) {
-    return stepper.system_call() == SYS_semop || stepper.system_call() == SYS_semtimedop;
-  };
   bool within = true;
   for (int failing = 0; within; ++failing) {
     Stepper leaving([&] {
@@ -349,7 +352,7 @@ TEST_F(SysvQueues, WhatCouldNotBeGivenBackIsTriedAgain) {
     });
     within = false;
     for (int i = 0; leaving.run_to_system_call();) {
-      if (steps(leaving) && i++ == failing) {
+      if (at_semop(leaving) && i++ == failing) {
         within = true;
         leaving.fail_system_call(ENOMEM);
       } else if (!leaving.run_to_system_call()) {
@@ -394,6 +397,57 @@ TEST_F(SysvQueues, WhoMadeItCountsAsItsOwner) {
     EXPECT_TRUE(Sender::open(url_ + "?mode=0666", briefly()));
     remove_at(key_);
   }
+}
+
+// The right to judge the name, which the opening could not give back: closing takes the name away.
+TEST_F(SysvQueues, WhatCouldNotBeGivenBackIsStillHeld) {
+  Stepper opening([&] {
+    Stepper::begin();
+    std::optional<Sender> sender(this->sender());
+    Stepper::end();
+    sender.reset();
+    _exit(0);
+  });
+  do {
+    ASSERT_TRUE(opening.run_to_system_call());
+  } while (!at_semop(opening) || !kind_.held(url_, QueuePart::kSender));
+  // At the return of the call that took the role: the next one is it.
+  ASSERT_TRUE(kind_.held(url_, QueuePart::kName));
+  do {
+    ASSERT_TRUE(opening.run_to_system_call());
+  } while (!at_semop(opening));
+  opening.fail_system_call(ENOMEM);
+  EXPECT_TRUE(kind_.held(url_, QueuePart::kName));
+  EXPECT_EQ(opening.run_to_exit(), 0);
+  EXPECT_FALSE(there());
+}
+
+// By hand (semctl(2)), and another one has taken it since.
+TEST_F(SysvQueues, WhatSomebodyElseHasGivenBackIsNotGivenBackAgain) {
+  Stepper leaving([&] {
+    std::optional<Sender> sender(this->sender());
+    if (sender->send(bytes_of("stays")) != Status::kOk) _exit(1);
+    Stepper::begin();
+    sender.reset();
+    Stepper::end();
+    for (;;) pause();
+  });
+  ASSERT_EQ(semctl(semaphores_at(key_), static_cast<int>(QueuePart::kSender), SETVAL, 0), 0);
+  do {
+    ASSERT_TRUE(leaving.run_to_system_call());
+  } while (!at_semop(leaving) || !kind_.held(url_, QueuePart::kName));
+  do {
+    ASSERT_TRUE(leaving.run_to_system_call());
+  } while (!at_semop(leaving));
+  ASSERT_TRUE(leaving.run_to_system_call());  // it has found that the role is not its own
+  {
+    const HeldPart another(kind_, url_, QueuePart::kSender);
+    while (leaving.run_to_system_call()) {
+    }
+    ASSERT_TRUE(leaving.finished());
+    EXPECT_TRUE(kind_.held(url_, QueuePart::kSender));
+  }
+  static_cast<void>(rondo::remove(url_, true));
 }
 
 }  // namespace

@@ -53,17 +53,18 @@ class SysvQueue final : public Queue {
   ~SysvQueue() override { SysvQueue::close(); }
 
   int hold(Part part) noexcept override {
+    if (holds(part)) return 0;  // it could not be given back
     const int error = claim_semaphore(set_, number_of(part));
     if (error == 0) held_ |= bit_of(part);
     if (error == EACCES) return EPERM;  // the other one means that it is taken
     return has_been_removed(error) ? EPIPE : error;
   }
   void drop(Part part) noexcept override {
-    // In a forked child it is still the parent's.
-    if ((held_ & bit_of(part)) == 0 || fork_check_.forked()) return;
-    // One that could not be given back still is ours, and tried again when we close.
+    if (!holds(part)) return;
+    // One that could not be given back still is ours, and tried again when we close; but not when
+    // somebody else has done that (EAGAIN): the next one to have it is another.
     const int error = give_semaphore_back(set_, number_of(part));
-    if (error == 0 || has_been_removed(error)) held_ &= ~bit_of(part);
+    if (error == 0 || error == EAGAIN || has_been_removed(error)) held_ &= ~bit_of(part);
   }
   Presence held(Part part) const noexcept override {
     int value = 0;
@@ -110,6 +111,10 @@ class SysvQueue final : public Queue {
  private:
   static int number_of(Part part) noexcept { return static_cast<int>(part); }
   static unsigned bit_of(Part part) noexcept { return 1u << static_cast<unsigned>(part); }
+  // In a forked child it is still the parent's.
+  [[nodiscard]] bool holds(Part part) const noexcept {
+    return (held_ & bit_of(part)) != 0 && !fork_check_.forked();
+  }
   [[nodiscard]] bool is_there() const noexcept {
     SysvQueueState state;
     return !has_been_removed(look_at_sysv_queue(queue_, state));
