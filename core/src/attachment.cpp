@@ -96,7 +96,9 @@ Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
     }
     if (why != ErrorCode::kNotFound) return {};
     auto created = make(made);
-    if (!created && created.error().code != ErrorCode::kAlreadyExists) return created;
+    const bool again = !created && (created.error().code == ErrorCode::kAlreadyExists ||
+                                    created.error().code == ErrorCode::kReplaced);
+    if (!created && !again) return created;
     return {};
   });
 }

@@ -83,6 +83,12 @@ class SegmentBuilder {
                                          const SegmentOptions& options, const Segment::Fill& fill) {
     const std::string what = to_string(name);
     const std::string path = detail::path_of(name);
+    if (options.mode == detail::kUnfinished) {
+      return Error{ErrorCode::kInvalidOption,
+                   what +
+                       " can't have mode=0611, by which one is known that is being made; say "
+                       "another one, such as mode=0600"};
+    }
     // First, as it costs little: bringing in the pages costs much.
     if (auto way = detail::make_way(path, what, options.mode); !way) return way.error();
     auto file = detail::NewFile::create(path, what, options);
@@ -114,6 +120,9 @@ class SegmentBuilder {
     const int error = detail::set_access_of_system_v(memory->note().id, status.group, options.mode);
     if (error != 0) {
       static_cast<void>(remove_if_at_its_name(state->identity));
+      if (detail::has_gone(error)) {
+        return Error{ErrorCode::kReplaced, what + " was removed while it was made; try again"};
+      }
       return system_error(error, "can't set the permissions of " + what);
     }
     memory->keep();

@@ -109,10 +109,15 @@ Result<void> Segment::remove(const SegmentName& name, Remove how) {
     detail::unlock_byte(file->get(), kMembershipByte);
     return Error{ErrorCode::kBusy, what + " was made anew meanwhile; try again"};
   }
-  int error = goes && system_v ? detail::remove_beside(file->get(), name.name) : 0;
-  if (goes && error == 0) error = detail::remove_name(path);
+  const auto taken =
+      goes && system_v ? detail::remove_beside(file->get(), path, name) : Result<void>();
+  // Without the lock another one may have come to stand there by now; this one is tidied away by
+  // the next who comes.
+  const bool file_goes = goes && taken && (locked || !system_v);
+  const int error = file_goes ? detail::remove_name(path) : 0;
   // By its own call: closing is not enough if another thread forks just now.
   if (file) detail::unlock_byte(file->get(), kMembershipByte);
+  if (!taken) return taken.error();
   if (error != 0) return detail::system_error(error, "can't remove " + what);
   if (goes) return {};
   if (!file) return file.error();

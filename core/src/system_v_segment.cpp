@@ -20,11 +20,11 @@ namespace {
 constexpr std::string_view kSystemVPrefix = ".rondo-sysv-";
 constexpr std::size_t kKeyDigits = 8;
 
-// Keys and numbers are those of an IPC namespace, and /dev/shm can be seen from several. 0: no
-// /proc to tell by.
+// Keys and numbers are those of an IPC namespace, that of the calling thread, and /dev/shm can be
+// seen from several. 0: no /proc to tell by.
 std::string ipc_namespace() {
   FileStatus status;
-  return std::to_string(status_of("/proc/self/ns/ipc", status) == 0 ? status.inode : 0);
+  return std::to_string(status_of("/proc/thread-self/ns/ipc", status) == 0 ? status.inode : 0);
 }
 
 std::string in_hex(std::uint32_t key) {
@@ -77,6 +77,19 @@ int look_at_noted(const SystemVNote& note, SystemVState& state) noexcept {
   return has_gone(error) || elsewhere ? ENOENT : error;
 }
 
+// Whoever makes one makes both. A file of somebody else could lead us to any segment.
+bool is_file_of(const FileStatus& file, const SystemVState& state) noexcept {
+  return file.owner == state.owner || file.owner == state.creator;
+}
+
+Error not_its_file(const std::string& what, const std::string& path, const FileStatus& file,
+                   const SystemVState& state) {
+  return Error{ErrorCode::kForeignObject, path + " is not the file of " + what +
+                                              ": it belongs to " + describe_user(file.owner) +
+                                              ", and the segment to " + describe_user(state.owner) +
+                                              "; remove that file"};
+}
+
 // Of one that its maker, another user, does not finish, or can't as he was killed.
 Error left_unfinished(const std::string& what, SystemVId id, const SystemVState& state) {
   return Error{ErrorCode::kForeignOwner,
@@ -84,6 +97,23 @@ Error left_unfinished(const std::string& what, SystemVId id, const SystemVState&
                    ", who does not finish, or was killed; have that user open it, which puts it "
                    "in order, or remove it (ipcrm -m " +
                    std::to_string(id) + "), or choose another key"};
+}
+
+// What a file says, if it is one of ours for the key.
+std::optional<SystemVNote> note_in(NativeHandle file, std::uint32_t key) noexcept {
+  SystemVNote note;
+  const bool sound = read_note(file, note) == 0 && note.magic == SystemVNote::kMagic;
+  return sound && note.key == key ? std::optional(note) : std::nullopt;
+}
+
+// Whether the file stands, and says that the segment is its own: then it is finished, but perhaps
+// for its permissions.
+bool has_its_file(SystemVId id, std::uint32_t key, const std::string& path,
+                  const std::string& what) {
+  constexpr unsigned kAnyone = 07777;
+  const auto file = open_checked(path, what, Access::kReadOnly, kAnyone);
+  const auto note = file ? note_in(file->get(), key) : std::nullopt;
+  return note && note->id == id;
 }
 
 // Whether there is a ring in it, as far as its header says.
@@ -134,6 +164,7 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
   }
   if (error != 0) return system_error(error, "can't look at the segment at the key of " + what);
   const bool unfinished = state.mode == kUnfinished;
+  if (unfinished && has_its_file(id, key, path, what)) return Standing::kFinished;
   if (!unfinished) {
     // In this order: a segment goes before its file.
     FileStatus file;
@@ -279,6 +310,7 @@ Result<FoundSystemV> find_beside(NativeHandle file, const std::string& path,
     return Error{ErrorCode::kNotFound, "there is no " + what + " any more"};
   }
   if (error != 0) return system_error(error, "can't look at " + what);
+  if (!is_file_of(status, state)) return not_its_file(what, path, status, state);
   for (const std::uint32_t user : {state.owner, state.creator}) {
     FileStatus as_file;
     as_file.kind = FileKind::kRegular;
@@ -322,11 +354,37 @@ int remove_noted(const SystemVNote& note) noexcept {
   return error == ENOENT || has_gone(error) ? 0 : error;
 }
 
-int remove_beside(NativeHandle file, std::string_view name) noexcept {
-  SystemVNote note;
-  const bool sound = read_note(file, note) == 0 && note.magic == SystemVNote::kMagic &&
-                     note.key == system_v_key_of(name);
-  return sound ? remove_noted(note) : 0;
+Result<void> remove_beside(NativeHandle file, const std::string& path, const SegmentName& name) {
+  const std::string what = to_string(name);
+  const auto note = note_in(file, *system_v_key_of(name.name));
+  if (!note) return {};
+  FileStatus status;
+  SystemVState state;
+  int error = status_of(file, status);
+  if (error == 0) error = look_at_noted(*note, state);
+  if (error == ENOENT) return {};
+  if (error != 0) return system_error(error, "can't look at " + what + " to remove it");
+  if (!is_file_of(status, state)) return not_its_file(what, path, status, state);
+  if (state.mode != kUnfinished) {
+    const auto ring = check_ring(note->id, state.size_bytes, what);
+    switch (ring ? ErrorCode::kReplaced : ring.error().code) {
+      case ErrorCode::kNotReady:
+      case ErrorCode::kBadMagic:
+      case ErrorCode::kTooSmall:
+        return Error{ErrorCode::kForeignObject,
+                     what +
+                         " holds no ring, so that it may be another program's by now; if it is "
+                         "none, remove it first (ipcrm -m " +
+                         std::to_string(note->id) + ")"};
+      case ErrorCode::kPermission:
+      case ErrorCode::kNoSpace:
+      case ErrorCode::kSystem: return ring.error();
+      default: break;  // a ring, or a damaged one, or gone
+    }
+  }
+  error = remove_noted(*note);
+  if (error != 0) return system_error(error, "can't remove " + what);
+  return {};
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -13,8 +13,8 @@
 // So where the key leads to a segment of ours, the file stands beside it, or the mode says that it
 // was not finished. Who is killed in between leaves one of three things, and the next one who comes
 // puts it in order: an unfinished segment that nobody has attached goes; one with its file gets its
-// permissions; a file whose segment has gone (also by ipcrm) goes. A ring without its file (somebody
-// removed that) goes with the last one who has it attached, or when its key is wanted.
+// permissions; a file whose segment has gone (also by ipcrm) goes. A ring without its file (which
+// somebody removed) goes with the last one who has it attached, or when its key is wanted.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// Nobody gives such a mode, and it lets nobody in but the owner.
+// Segment::create() refuses such a mode of others, and it lets nobody in but the owner.
 inline constexpr Permissions kUnfinished = 0611;
 
 // Where the file lies. Empty: the name is no key.
@@ -77,7 +77,8 @@ struct FoundSystemV {
                                                bool tidies);
 
 // Takes away the file at `path` if its segment has gone, before another one is made; fine also
-// where there is none. Errors: kAlreadyExists: there is a ring; those of open_checked() and find_beside().
+// where there is none. Errors: kAlreadyExists: there is a ring; those of open_checked() and of
+// find_beside().
 [[nodiscard]] Result<void> make_way(const std::string& path, const std::string& what,
                                     Permissions mode);
 
@@ -85,7 +86,9 @@ struct FoundSystemV {
 [[nodiscard]] bool is_at_its_key(const SystemVNote& note) noexcept;
 // Takes away the segment, if its key leads to it: 0 also where it has gone.
 [[nodiscard]] int remove_noted(const SystemVNote& note) noexcept;
-// The one that `file` notes, if it is the one of that name.
-[[nodiscard]] int remove_beside(NativeHandle file, std::string_view name) noexcept;
+// The one that `file` notes, which stands at `path`, if it is the one of that name. Errors:
+// kForeignObject: it may be another program's; kPermission, kSystem.
+[[nodiscard]] Result<void> remove_beside(NativeHandle file, const std::string& path,
+                                         const SegmentName& name);
 
 }  // namespace rondo::inline RONDO_ABI::detail

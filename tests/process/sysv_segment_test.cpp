@@ -15,18 +15,24 @@
 //  12. AFileWhoseSegmentHasGoneGivesWayToANewOne
 //  13. RemovingTakesAFileWhoseSegmentHasGone
 //  14. AFileThatCanNotBeTidiedAwayIsToldOf
-//  15. ASegmentWithoutItsFileGoesWithTheLast
-//  16. ARingWithoutItsFileIsMadeAnewWhenNobodyHasIt
-//  17. AFileThatSaysSomethingElseIsRefused
-//  18. ASegmentThatWasScribbledOverIsRefused
-//  19. ASegmentOfAnotherUserIsRefused
-//  20. ItsModeIsThatOfTheUrl
-//  21. InAnotherNamespaceTheKeyIsAnotherOne
-//  22. RemovingTakesBoth
-//  23. RemovingLeavesNoSegmentWithoutItsFile
-//  24. OneThatCanNotBeLookedAtHasNotGone
-//  25. ItStandsInTheList
-//  26. LimitsOfTheSystemSayWhatToDo
+//  15. RemovingLeavesASegmentThatIsNotTheFiles
+//  16. RemovingWithoutTheLockLeavesTheFile
+//  17. TheModeOfThoseThatAreBeingMadeIsNobodyElses
+//  18. AnUnfinishedOneWithItsFileStays
+//  19. OneThatIsRemovedInTheMakingIsMadeAnew
+//  20. ASegmentWithoutItsFileGoesWithTheLast
+//  21. ARingWithoutItsFileIsMadeAnewWhenNobodyHasIt
+//  22. AFileThatSaysSomethingElseIsRefused
+//  23. ASegmentThatWasScribbledOverIsRefused
+//  24. ASegmentOfAnotherUserIsRefused
+//  25. ItsModeIsThatOfTheUrl
+//  26. InAnotherNamespaceTheKeyIsAnotherOne
+//  27. TheNamespaceIsTheThreads
+//  28. RemovingTakesBoth
+//  29. RemovingLeavesNoSegmentWithoutItsFile
+//  30. OneThatCanNotBeLookedAtHasNotGone
+//  31. ItStandsInTheList
+//  32. LimitsOfTheSystemSayWhatToDo
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,6 +49,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "process/stepper.hpp"
@@ -97,6 +104,16 @@ class SysvSegments : public Watchdog {
     shmid_ds found{};
     EXPECT_EQ(shmctl(segment_at(key_), IPC_STAT, &found), 0);
     return found;
+  }
+  [[nodiscard]] int lock_membership() const {
+    const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = static_cast<off_t>(kMembershipByte);
+    lock.l_len = 1;
+    EXPECT_EQ(fcntl(fd, F_OFD_SETLK, &lock), 0);
+    return fd;
   }
   int make_segment(int mode) const {
     return shmget(static_cast<key_t>(key_), kForeignBytes, IPC_CREAT | IPC_EXCL | mode);
@@ -362,14 +379,7 @@ TEST_F(SysvStaleFiles, RemovingTakesAFileWhoseSegmentHasGone) {
 
 TEST_F(SysvStaleFiles, AFileThatCanNotBeTidiedAwayIsToldOf) {
   leave_a_file();
-  const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_GE(fd, 0);
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(kMembershipByte);
-  lock.l_len = 1;
-  ASSERT_EQ(fcntl(fd, F_OFD_SETLK, &lock), 0);
+  const int fd = lock_membership();
   for (const char* start : {"&start=new", "&start=any", "&start=join"}) {
     const auto sends = sender(start);
     ASSERT_FALSE(sends) << start;
@@ -378,6 +388,102 @@ TEST_F(SysvStaleFiles, AFileThatCanNotBeTidiedAwayIsToldOf) {
   }
   close(fd);
   expect_a_new_ring_works();
+}
+
+// A file is anybody's to make, and may say what it likes.
+TEST_F(SysvStaleFiles, RemovingLeavesASegmentThatIsNotTheFiles) {
+  leave_a_file();
+  const int id = make_segment(0666);
+  ASSERT_GE(id, 0);
+  const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  constexpr off_t kOffsetOfId = 12;
+  ASSERT_EQ(pwrite(fd, &id, sizeof id, kOffsetOfId), static_cast<ssize_t>(sizeof id));
+  const auto expect_refused = [&](const std::string& why) {
+    const auto removed = remove(url_, true);
+    ASSERT_FALSE(removed) << why;
+    EXPECT_EQ(removed.error().code, ErrorCode::kForeignObject) << removed.error().message;
+    EXPECT_THAT(removed.error().message, HasSubstr(why));
+    EXPECT_EQ(segment_at(key_), id);
+    EXPECT_TRUE(file_is_there());
+  };
+  expect_refused("ipcrm -m " + std::to_string(id));
+  if (geteuid() == 0) {
+    ASSERT_EQ(fchown(fd, 12345, 12345), 0);
+    expect_refused("it belongs to user 12345");
+    const auto attached =
+        Segment::attach({Backing::kSystemV, std::to_string(key_)}, {.mode = 0666});
+    ASSERT_FALSE(attached);
+    EXPECT_EQ(attached.error().code, ErrorCode::kForeignObject) << attached.error().message;
+  }
+  close(fd);
+}
+
+TEST_F(SysvSegments, RemovingWithoutTheLockLeavesTheFile) {
+  auto sends = sender();
+  ASSERT_TRUE(sends) << sends.error().message;
+  const int fd = lock_membership();
+  const auto removed = remove(url_, true);
+  EXPECT_TRUE(removed) << removed.error().message;
+  EXPECT_LT(segment_at(key_), 0);
+  EXPECT_TRUE(file_is_there()) << "another one's may stand there by now";
+  close(fd);
+  expect_a_new_ring_works();
+}
+
+TEST_F(SysvSegments, TheModeOfThoseThatAreBeingMadeIsNobodyElses) {
+  const auto sends = sender("&mode=0611");
+  ASSERT_FALSE(sends);
+  EXPECT_EQ(sends.error().code, ErrorCode::kInvalidOption) << sends.error().message;
+  EXPECT_LT(segment_at(key_), 0);
+  EXPECT_FALSE(file_is_there());
+}
+
+// One whose maker was killed before its permissions, seen by one who comes to make it: its file
+// tells, which has come to stand there since he looked for it.
+TEST_F(SysvSegments, AnUnfinishedOneWithItsFileStays) {
+  {
+    auto kept = sender("&keep=1");
+    ASSERT_TRUE(kept) << kept.error().message;
+  }
+  shmid_ds early = state();
+  const int id = segment_at(key_);
+  early.shm_perm.mode = kUnfinished;
+  ASSERT_EQ(shmctl(id, IPC_SET, &early), 0);
+  const std::string aside = file_ + "-aside";
+  ASSERT_EQ(rename(file_.c_str(), aside.c_str()), 0);
+  Stepper makes([&] {
+    Stepper::begin();
+    static_cast<void>(sender("&keep=1"));
+    Stepper::end();
+  });
+  bool there = makes.run_to_system_call();
+  while (there && makes.system_call() != SYS_shmget) there = makes.run_to_system_call();
+  ASSERT_EQ(rename(aside.c_str(), file_.c_str()), 0);
+  ASSERT_TRUE(there) << "it makes no segment";
+  makes.finish();
+  ASSERT_EQ(segment_at(key_), id);
+  EXPECT_EQ(state().shm_perm.mode & 0777, 0600) << "it was taken up and finished";
+}
+
+TEST_F(SysvSegments, OneThatIsRemovedInTheMakingIsMadeAnew) {
+  Stepper makes([&] {
+    Stepper::begin();
+    const auto sends = sender();
+    if (!sends) std::fprintf(stderr, "%s\n", sends.error().message.c_str());
+    if (!sends) _exit(3);
+    Stepper::end();
+  });
+  // At the entry into the call that gives it its permissions.
+  const auto gives = [&] { return makes.system_call() == SYS_shmctl && file_is_there(); };
+  bool there = makes.run_to_system_call();
+  while (there && !gives()) there = makes.run_to_system_call();
+  ASSERT_TRUE(there);
+  const int first = segment_at(key_);
+  ASSERT_EQ(shmctl(first, IPC_RMID, nullptr), 0);
+  makes.finish();
+  EXPECT_TRUE(makes.finished());
+  EXPECT_GE(segment_at(key_), 0);
 }
 
 TEST_F(SysvSegments, ASegmentWithoutItsFileGoesWithTheLast) {
@@ -493,6 +599,25 @@ TEST_F(SysvSegments, InAnotherNamespaceTheKeyIsAnotherOne) {
   if (code == 77) GTEST_SKIP() << "no namespace to be had";
   EXPECT_EQ(code, 0);
   EXPECT_TRUE(receiver());
+}
+
+TEST_F(SysvSegments, TheNamespaceIsTheThreads) {
+  Child elsewhere([&] {
+    int code = 77;
+    std::thread([&] {
+      if (unshare(CLONE_NEWIPC) != 0) return;
+      const auto sends = sender();
+      code = sends ? 0 : 1;
+      const auto all = list_segments();
+      const auto ours = [&](const SegmentInfo& info) { return to_string(info.name) == url_; };
+      if (code == 0 && (!all || std::ranges::none_of(*all, ours))) code = 2;
+      if (code == 0 && file_is_there()) code = 3;
+    }).join();
+    return code;
+  });
+  const int code = elsewhere.join();
+  if (code == 77) GTEST_SKIP() << "no namespace to be had";
+  EXPECT_EQ(code, 0);
 }
 
 TEST_F(SysvSegments, RemovingTakesBoth) {
