@@ -275,6 +275,7 @@ TEST_P(Queues, EndsThatDisagreeAboutHeadersMeetNoMessage) {
     ASSERT_EQ(sender.send(bytes_of("a message longer than a header")), Status::kOk);
     Receiver receiver = this->receiver(receives);
     EXPECT_EQ(receiver.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+    static_cast<void>(rondo::remove(url_, true));
   }
 }
 

@@ -20,6 +20,7 @@
 //  17. WhoMadeItCountsAsItsOwner
 //  18. WhatCouldNotBeGivenBackIsStillHeld
 //  19. WhatSomebodyElseHasGivenBackIsNotGivenBackAgain
+//  20. ALivingSendersMessagesWithOtherHeadersStay
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/msg.h>
@@ -448,6 +449,22 @@ TEST_F(SysvQueues, WhatSomebodyElseHasGivenBackIsNotGivenBackAgain) {
     EXPECT_TRUE(kind_.held(url_, QueuePart::kSender));
   }
   static_cast<void>(rondo::remove(url_, true));
+}
+
+TEST_F(SysvQueues, ALivingSendersMessagesWithOtherHeadersStay) {
+  Sender sender = this->sender("?header=20");
+  ASSERT_EQ(sender.send(bytes_of("1")), Status::kOk);
+  {
+    Receiver wrong = receiver("?header=8");
+    EXPECT_EQ(wrong.next(Deadline::after(seconds(60))).status(), Status::kCorrupt);
+  }
+  ASSERT_TRUE(there());
+  Receiver right = receiver("?header=20");
+  EXPECT_EQ(receive(right), "1");
+  ASSERT_EQ(sender.send(bytes_of("2")), Status::kOk);
+  EXPECT_EQ(sender.close(), Status::kOk);
+  EXPECT_EQ(receive(right), "2");
+  EXPECT_EQ(receive(right), kEndOfStreamText);
 }
 
 }  // namespace

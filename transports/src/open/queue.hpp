@@ -46,8 +46,8 @@ class Queue {
 
   [[nodiscard]] virtual std::size_t max_packet_bytes() const noexcept = 0;
   // EAGAIN: it is full, or empty; EPIPE: it is there no more. `room` has max_packet_bytes().
-  // EBADMSG: what was received has other headers than ours, or did not fit. It is there no more,
-  // but for other headers in a queue that tells of them before.
+  // EBADMSG: what was received has other headers than ours, or did not fit, and is there no more.
+  // ENOMSG: what is there has other headers, and stays, in a queue that tells of them before.
   [[nodiscard]] virtual int send(std::span<const std::byte> packet) noexcept = 0;
   [[nodiscard]] virtual int receive(std::span<std::byte> room,
                                     std::size_t& size_bytes) noexcept = 0;

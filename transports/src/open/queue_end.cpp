@@ -73,8 +73,10 @@ bool QueueEnd::takes_name_away() const noexcept {
     // relaxed: our own thread's news, or news that come a moment too late.
     return alone && (!sent_ || !queue_->any_messages() || seen_.load(std::memory_order_relaxed));
   }
-  // A sender that was not met waits for another receiver.
-  return alone ? !queue_->any_messages() : met_;
+  // A sender that was not met waits for another receiver. So does one whose messages have other
+  // headers: they are for one that has them.
+  if (alone) return !queue_->any_messages();
+  return met_ && !(left_to_another_ && queue_->any_messages());
 }
 
 // Whoever has opened it and has no part yet finds that the name leads elsewhere.
@@ -136,7 +138,8 @@ PacketPort::Moved QueuePackets::receive(std::span<Room> rooms) noexcept {
     error = end_->queue().receive(room.bytes, room.filled_bytes);
     if (error == EAGAIN) return {Outcome::kEnd, 0};
   }
-  room.cut = error == EBADMSG;
+  if (error == ENOMSG) end_->left_to_another();
+  room.cut = error == EBADMSG || error == ENOMSG;
   if (error == 0 || room.cut) return {Outcome::kMoved, 1};
   if (error == EPIPE) return {Outcome::kCutOff, 0};
   return {error == EAGAIN || error == EINTR ? Outcome::kNotNow : Outcome::kRefused, 0};

@@ -74,6 +74,8 @@ class QueueEnd {
     return news_.exchange(false, std::memory_order_relaxed) || pacer_.due();
   }
   void sent_a_message() noexcept { sent_ = true; }
+  // What is there has other headers than ours.
+  void left_to_another() noexcept { left_to_another_ = true; }
   // Gives the role back, and takes the name away if that is ours to do.
   void leave() noexcept;
 
@@ -89,7 +91,8 @@ class QueueEnd {
   Direction direction_;
   bool watched_;
   bool left_ = false;
-  bool met_ = false;  // of a receiver
+  bool met_ = false;              // of a receiver
+  bool left_to_another_ = false;  // of a receiver
   ProbePacer pacer_;
   std::atomic<bool> seen_{false};  // the other side was there, and had met us
   std::atomic<bool> news_{false};

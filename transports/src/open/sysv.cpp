@@ -172,7 +172,7 @@ int SysvQueue::receive(std::span<std::byte> room, std::size_t& size_bytes) noexc
   if (error == EAGAIN && !raw_ && tells_of_messages()) {
     // One that has come since, or one with other headers: it is for a receiver that has them.
     error = take();
-    if (error == EAGAIN) return EBADMSG;
+    if (error == EAGAIN) return ENOMSG;
   }
   if (error != 0) return judge(error);
   if (error = ring(kFreed); error != 0) return error;
