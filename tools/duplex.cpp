@@ -315,6 +315,9 @@ class Duplex {
     for (Lane& lane : lanes_) {
       if (lane.may_pass() && !lane.closed) lane.to.begin_close();
     }
+    if (!stop_signal::requested()) {
+      for (Lane& lane : lanes_) report_uncounted(lane);
+    }
     constexpr int kSliceMilliseconds = 50;
     Deadline patience = Deadline::never();
     while (ends_[0].busy() || ends_[1].busy()) {
@@ -324,7 +327,10 @@ class Duplex {
       for (std::size_t i = 0; i < done.size(); ++i) {
         done[i] = {ends_[i].busy() ? ends_[i].fd() : -1, POLLIN, 0};
       }
-      ::poll(done.data(), done.size(), kSliceMilliseconds);
+      // Who writes till all is taken before it reads is not waited for in vain.
+      bool more = false;
+      for (Lane& lane : lanes_) more |= drop_uncounted(lane);
+      ::poll(done.data(), done.size(), more ? 0 : kSliceMilliseconds);
       for (DuplexEnd& end : ends_) static_cast<void>(end.take_done());
     }
     for (DuplexEnd& end : ends_) {
@@ -332,6 +338,22 @@ class Duplex {
       return report(end, end.close_status());
     }
     return lost_;
+  }
+
+  // It was taken, and --count was reached before it could be passed on.
+  void report_uncounted(Lane& lane) {
+    if (!lane.has_message()) return;
+    say_note("{}: --count was reached; one message that came from {} is lost", lane.to.name(),
+             lane.from.name());
+    lost_ = kPeerVanished;
+    lane.drop_message();
+  }
+  // What comes after --count was reached. Whether there was any.
+  static bool drop_uncounted(Lane& lane) {
+    if (!lane.from.is_open()) return false;
+    int dropped = 0;
+    while (dropped < kAtOnce && lane.from.receiver().try_next()) ++dropped;
+    return dropped > 0;
   }
 
   [[nodiscard]] Lane& from(const DuplexEnd& end) { return lanes_[&end == &ends_[0] ? 0 : 1]; }

@@ -171,6 +171,45 @@ class Duplex(ProgramTest):
         self.assertEqual(len(self.read_socket(peer)), self.COUNTED * len(self.LINE))
         self.assertEqual(bridge.wait(), OK)
 
+    def test_count_and_a_reader_that_writes_all_before_it_reads(self):
+        bridge, peer = self.start_counting()
+        self.await_sleeps(bridge)  # mostly it has taken all by then
+        peer.sendall(self.LINE * 5_000)  # more than all that lies in between takes
+        passed = len(self.read_socket(peer)) + len(self.read_end(bridge))
+        self.assertEqual(passed, self.COUNTED * len(self.LINE))
+        self.assertIn(bridge.wait(), (OK, VANISHED))
+
+    def test_count_and_a_message_that_waits_in_the_other_direction(self):
+        count = 10_000  # more than there is room for at its output
+        bridge, heard = self.start_heard("bridge", "--duplex", "--count", count,
+                                         "fd:0,1?framing=lines&capacity=64KiB",
+                                         f"unix:{self.here}?listen=1&framing=lines")
+        peer = self.connect(self.here)
+        peer.setblocking(False)
+
+        def is_full():
+            try:
+                return peer.send(self.LINE * 100) == 0
+            except BlockingIOError:
+                return True
+
+        def turns():
+            status = self.status_of(bridge)
+            return sum(int(status[kind + "voluntary_ctxt_switches"]) for kind in ("", "non"))
+
+        def stays_full():
+            until(is_full, "a full socket")
+            before = turns()
+            until(lambda: turns() >= before + 20, "that it has run")
+            return is_full()
+        until(stays_full, "a message for which there is no room")
+        peer.settimeout(60)
+        self.feed(bridge, b"x\n" * count)
+        self.read_socket(peer)
+        self.read_end(bridge)
+        self.assertEqual(bridge.wait(), VANISHED, heard())
+        self.assertIn(f"one message that came from unix:{self.here} is lost", heard())
+
     def test_count_and_a_reader_that_leaves(self):
         bridge, peer = self.start_counting()
         peer.close()
