@@ -96,9 +96,7 @@ Result<void> open_or_create_ring(const RingPlace& place, const MakeRing& make,
     }
     if (why != ErrorCode::kNotFound) return {};
     auto created = make(made);
-    const bool again = !created && (created.error().code == ErrorCode::kAlreadyExists ||
-                                    created.error().code == ErrorCode::kReplaced);
-    if (!created && !again) return created;
+    if (!created && created.error().code != ErrorCode::kAlreadyExists) return created;
     return {};
   });
 }

@@ -117,12 +117,10 @@ class SegmentBuilder {
     }
     if (!fd) return fd.error();
     state->lock_fd = std::move(*fd);
+    // Also of one that was removed since (ipcrm), as we have it attached: who joins it sees that.
     const int error = detail::set_access_of_system_v(memory->note().id, status.group, options.mode);
     if (error != 0) {
       static_cast<void>(remove_if_at_its_name(state->identity));
-      if (detail::has_gone(error)) {
-        return Error{ErrorCode::kReplaced, what + " was removed while it was made; try again"};
-      }
       return system_error(error, "can't set the permissions of " + what);
     }
     memory->keep();

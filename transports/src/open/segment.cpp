@@ -150,8 +150,6 @@ Result<void> make(MadeRing& ring, const Url& url) {
     if (created) write_headers(bytes, url);
     return created;
   });
-  // Removed in the making: to be looked for as one that was removed since.
-  if (!made && made.error().code == ErrorCode::kReplaced) return {};
   if (made || made.error().code != ErrorCode::kAlreadyExists) return made;
   if (url.options.start != Start::kNew) return {};
   return Error{ErrorCode::kAlreadyExists,
