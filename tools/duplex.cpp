@@ -253,7 +253,8 @@ class Duplex {
 
   // Then the end, once it has come.
   int write_out(Lane& lane) {
-    if (!lane.may_pass() || lane.closed) return kSuccess;
+    // What is full has just been written as far as it goes, and is waited for: flush() would wake.
+    if (!lane.may_pass() || lane.closed || lane.full) return kSuccess;
     const Status status = lane.to.sender().flush(Deadline::now());
     lane.staged = status == Status::kWouldBlock;
     if (lane.staged || status == Status::kInterrupted) return kSuccess;
@@ -271,7 +272,7 @@ class Duplex {
     };
     for (std::size_t i = 0; i < lanes_.size(); ++i) {
       Lane& lane = lanes_[i];
-      if (lane.staged) deadline = Deadline::after(kSlice);
+      if (lane.staged && !lane.full) deadline = Deadline::after(kSlice);
       if (is_watched(lane)) deadline = earlier(deadline, next_look_);
       if (lane.full) {
         added(set.add(lane.to.sender(), i, lane.message().bytes.size()));

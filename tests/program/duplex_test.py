@@ -193,16 +193,14 @@ class Duplex(ProgramTest):
             except BlockingIOError:
                 return True
 
-        def turns():
-            status = self.status_of(bridge)
-            return sum(int(status[kind + "voluntary_ctxt_switches"]) for kind in ("", "non"))
+        def sleeps_behind_it():
+            time.sleep(0.001)
+            return is_full() and self.status_of(bridge)["State"].split()[0] == "S"
 
         def stays_full():
             until(is_full, "a full socket")
-            before = turns()
-            until(lambda: turns() >= before + 20, "that it has run")
-            return is_full()
-        until(stays_full, "a message for which there is no room")
+            return all(sleeps_behind_it() for _ in range(20))
+        until(stays_full, "a message for which there is no room, and that it sleeps then")
         peer.settimeout(60)
         self.feed(bridge, b"x\n" * count)
         self.read_socket(peer)
