@@ -10,7 +10,8 @@
 //   7. ASilentOneIsLetGoOf, WhoIsBeyondTheLimitWaitsForAPlace
 //   8. OneOfManyPeersTakesNotAllPlaces
 //      OneThatDoesNotReadHoldsUpNobody, OneThatTalksAndDoesNotReadHoldsUpNobody,
-//      WhoIsToGetAllIsWaitedFor, ClosingWaitsUntilTheSystemHasNoneOfIt
+//      WhoIsToGetAllIsWaitedFor, ClosingWaitsUntilTheSystemHasNoneOfIt,
+//      ClosingWaitsForOneThatHasEnded, ClosingWaitsWhileAnotherThreadReads
 //   9. WhoSaysNothingForTooLongIsCutOff, WhoIsCutOffHasNotEnded, WhoHasEndedIsNotCutOff,
 //      TheLongestLimitOfIdlenessCutsNobodyOff, WhoEndsNoMessageIsCutOff, WhoIsNotReadIsNotCutOff,
 //      WhoWasLeftWaitingAmidAMessageIsNotCutOff, WhoIsCloseToTheLimitIsLookedAtNowAndThen,
@@ -472,6 +473,66 @@ TEST_P(Listeners, ClosingWaitsUntilTheSystemHasNoneOfIt) {
   reading.join();
 }
 
+// That says no more, but takes what it is told, however slowly; with and without somebody who
+// receives here.
+TEST_P(Listeners, ClosingWaitsForOneThatHasEnded) {
+  if (local()) GTEST_SKIP() << "what a UNIX socket has taken is at the other side";
+  Listener listener = listen();
+  for (const bool receives : {true, false}) {
+    for (const bool reads : {false, true}) {
+      const RawSocket ended(url_);
+      const int little = 2048;
+      setsockopt(ended.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+      ended.connect();
+      ended.send(kHelloOfBoth);
+      Connection near = next(listener);
+      for (int i = 0; i < 20; ++i) EXPECT_EQ(near.sender.send(std::string(1000, 'x')), Status::kOk);
+      ended.send(kEndMark);
+      shutdown(ended.fd(), SHUT_WR);
+      EXPECT_EQ(near.receiver.next(soon()).status(), Status::kEnded);
+      if (!receives) near.receiver.detach();
+      if (!reads) {
+        EXPECT_EQ(near.sender.close(Deadline::after(milliseconds(100))), Status::kTimedOut);
+        continue;
+      }
+      std::thread reading([&] { EXPECT_EQ(ended.receive_all().size(), 1 + 20 * 1004 + 4u); });
+      EXPECT_EQ(near.sender.close(soon()), Status::kOk);
+      near.receiver.detach();
+      reading.join();
+    }
+  }
+}
+
+// Something always lies there, but is read.
+TEST_P(Listeners, ClosingWaitsWhileAnotherThreadReads) {
+  if (local()) GTEST_SKIP() << "what a UNIX socket has taken is at the other side";
+  Listener listener = listen();
+  std::atomic<bool> over = false;
+  std::thread calling([&] {
+    const RawSocket talking(url_);
+    const int little = 2048;
+    setsockopt(talking.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+    talking.connect();
+    talking.send(kHelloOfBoth);
+    const std::string frame = frame_of(std::string(8000, 'y'));
+    while (!over) talking.send(frame);
+    talking.send(kEndMark);
+    shutdown(talking.fd(), SHUT_WR);
+    EXPECT_FALSE(talking.receive_all().empty());
+  });
+  Connection near = next(listener);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(near.sender.send(std::string(1000, 'x')), Status::kOk);
+  std::thread reading([&] {
+    while (near.receiver.next(soon())) {
+    }
+  });
+  EXPECT_EQ(near.sender.close(Deadline::after(milliseconds(600))), Status::kTimedOut);
+  over = true;
+  reading.join();
+  near.receiver.detach();
+  calling.join();
+}
+
 TEST_P(Listeners, WhoSaysNothingForTooLongIsCutOff) {
   Listener listener = listen("", {.idle = milliseconds(300)});
   auto silent = meet(listener);
@@ -769,7 +830,7 @@ TEST_P(Listeners, StrangersTakeNoDescriptorOfAnothers) {
   if (GetParam().target == ChannelCase::Target::kPath) unlink(url_.substr(5).c_str());
 }
 
-// On its way in one takes two: accept() fails behind it, though nobody else is there. And beside one
+// On its way in it takes two: accept() fails behind it, though nobody else is there. And beside one
 // that says nothing a single one is left for it.
 TEST_P(Listeners, TheLastDescriptorsAreForOneThatTakesItsTime) {
   if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;

@@ -33,6 +33,8 @@ class StreamSocket {
     return secure_ != nullptr ? secure_->write(pieces) : write_socket(fd(), pieces);
   }
   [[nodiscard]] ByteStream::Moved read(const std::array<std::span<std::byte>, 2>& room) noexcept {
+    // relaxed: as in wait_taken().
+    reads_.fetch_add(1, std::memory_order_relaxed);
     return secure_ != nullptr ? secure_->read(room) : read_socket(fd(), room);
   }
   // Whether something may be there to be read that the descriptor does not tell of.
@@ -70,8 +72,8 @@ class StreamSocket {
     // relaxed: what the other one did stands with the system.
     return in_use_.load(std::memory_order_relaxed) == 1;
   }
-  // ByteStream::wait_taken(), which ends the sending direction. While the other one is in use and
-  // leaves something unread, leave() of the last one sees to the rest.
+  // ByteStream::wait_taken(), which ends the sending direction. Where the other one is in use and
+  // leaves something unread for long, leave() of the last one sees to the rest.
   [[nodiscard]] WaitResult wait_taken(Deadline deadline, const std::atomic<bool>* stop) noexcept;
 
   // Both directions end, as if the other side had died.
@@ -135,6 +137,7 @@ class StreamSocket {
   bool sends_;
   bool both_;
   std::atomic<int> in_use_;  // directions
+  std::atomic<std::uint32_t> reads_{0};
   std::atomic<bool> gave_up_{false};
   std::atomic<bool> cut_{false};
   std::atomic<std::chrono::nanoseconds::rep> time_{std::chrono::nanoseconds::max().count()};

@@ -1,6 +1,8 @@
 #include "stream/socket_stream.hpp"
 
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -26,12 +28,21 @@ constexpr int kReadAnyway = 1024;  // reads of what is there, though no time was
 constexpr milliseconds kLastLook{5};
 constexpr milliseconds kLongestLook{50};
 constexpr int kMostDrained = 16;  // reads at once
+// Who has a thread for what comes reads some of it within so long.
+constexpr milliseconds kLeftUnread{250};
 // Within so long whoever is told that there is something to read does so.
 constexpr milliseconds kMoment{10};
 
 int number_of(int fd, unsigned long question) noexcept {
   int number = 0;
   return ioctl(fd, question, &number) == 0 ? number : 0;
+}
+
+// Nothing is sent any more: all was taken, or there was a reset. Of that, poll() tells but once.
+bool is_over(int fd) noexcept {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 }  // namespace
@@ -140,28 +151,39 @@ WaitResult StreamSocket::wait_taken(Deadline deadline, const std::atomic<bool>* 
   if (const WaitResult said = say_end(deadline, stop); said != WaitResult::kReady) return said;
   const CancellationDisabled here;
   static_cast<void>(shutdown(fd_.get(), SHUT_WR));
-  bool unread = false;
+  bool ended = false;  // the other side has said all; it may still take what we said
+  std::uint32_t reads = 0;
+  Deadline left_unread = Deadline::never();
   for (milliseconds look = kLastLook;; look = std::min(2 * look, kLongestLook)) {
-    if (is_alone()) {
-      switch (drain(true)) {
-        case Drained::kLost: return WaitResult::kPeerGone;
-        case Drained::kEnded: return WaitResult::kReady;
-        case Drained::kMoreMayCome: break;
-      }
-    } else if (is_ready(POLLERR | POLLHUP)) {
-      return is_ready(POLLERR) ? WaitResult::kPeerGone : WaitResult::kReady;
-    } else if (number_of(fd_.get(), SIOCINQ) > 0 && std::exchange(unread, true)) {
-      // Nobody reads that before we are through, maybe, nor the other side before somebody does.
-      return WaitResult::kReady;
+    const bool alone = is_alone();
+    if (alone && !ended) {
+      const Drained drained = drain(true);
+      if (drained == Drained::kLost) return WaitResult::kPeerGone;
+      ended = drained == Drained::kEnded;
     }
+    if (is_ready(POLLERR)) return WaitResult::kPeerGone;
+    ended = ended || is_ready(POLLHUP);
+    // Before the look at what is left: that it is over does not pass.
+    const bool over = is_over(fd_.get()) || was_cut();
     if (number_of(fd_.get(), SIOCOUTQ) == 0) return WaitResult::kReady;
+    if (over) return WaitResult::kPeerGone;
+    if (!alone && !ended) {
+      // relaxed: a number that orders nothing; one that is seen late gives time once more.
+      const std::uint32_t now = reads_.load(std::memory_order_relaxed);
+      const bool unread = number_of(fd_.get(), SIOCINQ) > 0;
+      if (!unread || std::exchange(reads, now) != now) left_unread = Deadline::never();
+      if (unread) left_unread = earlier(left_unread, Deadline::after(kLeftUnread));
+      // Nobody reads that before we are through, maybe, nor the other side before somebody does.
+      if (left_unread.passed()) return WaitResult::kReady;
+    }
     // relaxed: the flag orders nothing.
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
     if (deadline.passed()) return WaitResult::kTimedOut;
     const Deadline slice = earlier(deadline, Deadline::after(look));
     const auto left = std::chrono::ceil<milliseconds>(slice.remaining());
-    pollfd poll{fd_.get(), static_cast<short>(is_alone() ? POLLIN : 0), 0};
-    static_cast<void>(::poll(&poll, 1, static_cast<int>(left.count())));
+    // Of one that has ended poll() would tell at once each time.
+    pollfd poll{fd_.get(), static_cast<short>(alone ? POLLIN : 0), 0};
+    static_cast<void>(::poll(&poll, ended ? 0 : 1, static_cast<int>(left.count())));
   }
 }
 
