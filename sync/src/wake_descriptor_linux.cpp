@@ -75,7 +75,8 @@ struct WakeDescriptor::State {
   }
   void fall_asleep(bool is) noexcept {
     asleep = is;
-    // relaxed: a pulse that is asked for once too often, or at the next turn.
+    // relaxed, both: a pulse that is asked for once too often, or at the next turn.
+    if (is) entry.slept.fetch_add(1, std::memory_order_relaxed);
     entry.asleep.store(is, std::memory_order_relaxed);
   }
   // What the kernel waits for is the opening thread's: another one begins anew.

@@ -51,13 +51,16 @@ struct WakeEntry {
   static constexpr std::uint32_t kWoken = 1;  // the word changed, or the slice is over
   static constexpr std::uint32_t kNews = 2;   // a pulse changed
 
-  const UniqueFd* event = nullptr;     // that is written
-  std::atomic<bool> asleep{false};     // its pulses are asked for
-  std::atomic<std::uint32_t> told{0};  // why it was written; the owner takes it
+  const UniqueFd* event = nullptr;      // that is written
+  std::atomic<bool> asleep{false};      // its pulses are asked for
+  std::atomic<std::uint32_t> slept{0};  // how often the owner fell asleep
+  std::atomic<std::uint32_t> told{0};   // why it was written; the owner takes it
   // The thread's, under its mutex, from add() on.
   Pulse by_time{};
-  bool seldom = false;  // that is asked for
-  Pulse by_closing{};   // of the file `watched`
+  bool seldom = false;  // that is asked for, while the owner does nothing
+  std::uint32_t slept_seen = 0;
+  Deadline quiet_at = Deadline::now();
+  Pulse by_closing{};  // of the file `watched`
   NativeHandle watched = kNoHandle;
   std::span<const PreparedWait> waits{};
   PreparedWait one{};  // the place of a single wait
@@ -72,8 +75,9 @@ class WakeThread {
   // How often the pulses are asked for that no file stands for: as often as any wait asks whether
   // its peer lives.
   static constexpr std::chrono::nanoseconds kInterval = std::chrono::milliseconds(50);
-  // How often those of entries that have it so.
+  // How often those of entries that have it so, and of which the owner has done nothing for kBusy.
   static constexpr std::chrono::nanoseconds kSeldom = std::chrono::milliseconds(500);
+  static constexpr std::chrono::nanoseconds kBusy = std::chrono::seconds(1);
   // How often those that one does, when nothing is told.
   static constexpr std::chrono::nanoseconds kAtLast = CloseWatch::kAtLast;
   // How often the words are looked at where futex_waitv is missing, or they are too many.

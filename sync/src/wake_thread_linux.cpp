@@ -146,6 +146,7 @@ struct WakeThread::State {
   void lose_news() noexcept;
   void watch_anew() noexcept;
   void take_news(const Polled& polled, Times& times, Deadline::Clock::time_point now) noexcept;
+  static bool is_seldom(WakeEntry& entry, Deadline::Clock::time_point now) noexcept;
   Deadline look(const Polled& polled, Times& times, std::vector<PreparedWait>& words) noexcept;
 
   void run(std::uint64_t mine, std::vector<PreparedWait>& words) noexcept;
@@ -413,6 +414,15 @@ void WakeThread::State::take_news(const Polled& polled, Times& times,
   if (!closed) watch_anew();
 }
 
+// Of one whose owner does something all the time: that is seen at a look.
+bool WakeThread::State::is_seldom(WakeEntry& entry, Deadline::Clock::time_point now) noexcept {
+  if (!entry.seldom) return false;
+  // relaxed: a number that orders nothing.
+  const std::uint32_t slept = entry.slept.load(std::memory_order_relaxed);
+  if (std::exchange(entry.slept_seen, slept) != slept) entry.quiet_at = Deadline::at(now + kBusy);
+  return entry.quiet_at.passed_at(now);
+}
+
 // Tells those for whom there is something to tell. What is left to sleep on, and until when.
 Deadline WakeThread::State::look(const Polled& polled, Times& times,
                                  std::vector<PreparedWait>& words) noexcept {
@@ -437,8 +447,9 @@ Deadline WakeThread::State::look(const Polled& polled, Times& times,
     const bool sleeps = entry->asleep.load(std::memory_order_relaxed);
     bool has_news = false;
     if (entry->by_time.ask) {
-      if ((entry->seldom ? ask_seldom : ask) && sleeps) has_news = entry->by_time.changed();
-      until = earlier(until, entry->seldom ? times.seldom : times.pulse);
+      const bool seldom = is_seldom(*entry, now);
+      if ((seldom ? ask_seldom : ask) && sleeps) has_news = entry->by_time.changed();
+      until = earlier(until, seldom ? times.seldom : times.pulse);
     }
     if (entry->by_closing.ask) {
       // relaxed, both: beneath the mutex.

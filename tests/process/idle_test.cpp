@@ -10,6 +10,7 @@
 //   7. ASenderWithoutRoom
 //   8. ASenderThatFlushes
 //   9. AQuietSet, AQuietDescriptor     the thread for wakes: each ring cost it 20 looks a second
+//  10. ADescriptorInUse               for which it looks as often as ever
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
@@ -278,6 +279,21 @@ TEST_P(Idle, AQuietDescriptor) {
   const long before = switches_of_the_helper();
   std::this_thread::sleep_for(kLong);
   EXPECT_LE(switches_of_the_helper() - before, kMostQuietWakes);
+}
+
+// In a ring that is in use a wake may be spent on one that is busy with something else.
+TEST_P(Idle, ADescriptorInUse) {
+  if (!is("Slots")) GTEST_SKIP() << "nobody has the wake of another";
+  open();
+  ASSERT_TRUE(receiver_->fd());
+  const long before = switches_of_the_helper();
+  for (int i = 0; i < 250; ++i) {
+    ASSERT_EQ(sender_->send("one"), Status::kOk);
+    EXPECT_TRUE(receiver_->try_next());
+    EXPECT_FALSE(receiver_->try_next());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_GE(switches_of_the_helper() - before, 25);
 }
 
 }  // namespace

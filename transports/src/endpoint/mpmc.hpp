@@ -94,8 +94,8 @@ class MpmcMembership {
   NameKeeper keeper_;
 };
 
-// Who comes and who goes rings. What nobody rings for: one that is stopped has had the wake that
-// was meant for us, or one was killed between its going and its ring.
+// Who comes and who goes rings. What nobody rings for: one that is busy with something else, or
+// stopped, has had the wake that was meant for us, or was killed between its going and its ring.
 template <class End>
 [[nodiscard]] Result<std::unique_ptr<WakeDescriptor>> make_mpmc_wake(End& end) {
   return WakeDescriptor::make([&end] { return end.pulse(); },
