@@ -7,6 +7,7 @@
 namespace rondo::inline RONDO_ABI::detail {
 namespace {
 
+// All of this is each library copy's own: two plugins may have one each.
 // Outlives every object, static ones included, and takes no memory.
 union Lasting {
   constexpr Lasting() noexcept : mutex() {}
@@ -17,17 +18,16 @@ constinit Lasting lasting;
 
 std::mutex& fork_mutex() noexcept { return lasting.mutex; }
 
-}  // namespace
+constinit ForkWatch* first_watch = nullptr;  // under the mutex
 
-// Under the mutex.
-ForkWatch* ForkWatch::first_ = nullptr;
+}  // namespace
 
 void ForkWatch::shut_all() noexcept {
   // The list goes: what is on other threads' stacks is not destroyed here, and those stacks are
   // given to new threads.
-  while (first_ != nullptr) {
-    ForkWatch& watch = *first_;
-    first_ = watch.next_;
+  while (first_watch != nullptr) {
+    ForkWatch& watch = *first_watch;
+    first_watch = watch.next_;
     watch.previous_ = watch.next_ = nullptr;
     watch.in_child_(watch);
   }
@@ -48,9 +48,9 @@ namespace {
 }  // namespace
 
 ForkWatch::ForkWatch(InChild in_child, const ForkPause& /*pause*/) noexcept
-    : in_child_(in_child), next_(first_) {
+    : in_child_(in_child), next_(first_watch) {
   if (next_ != nullptr) next_->previous_ = this;
-  first_ = this;
+  first_watch = this;
 }
 
 ForkWatch::~ForkWatch() {
@@ -58,7 +58,7 @@ ForkWatch::~ForkWatch() {
   // Nothing of these is so of one that was inherited.
   if (previous_ != nullptr) previous_->next_ = next_;
   if (next_ != nullptr) next_->previous_ = previous_;
-  if (first_ == this) first_ = next_;
+  if (first_watch == this) first_watch = next_;
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail

@@ -9,6 +9,22 @@
 #include "segment_file.hpp"
 
 namespace rondo::inline RONDO_ABI {
+namespace {
+
+// What each copy of this library in a process has for itself: two plugins may have one each. The
+// statics of a member function would be one for all of them, and each copy's handlers would lock
+// the one mutex at a fork().
+std::mutex& mutex_of_locks() noexcept {
+  static std::mutex instance;
+  return instance;
+}
+template <class State>
+State*& first_of() noexcept {
+  static State* instance = nullptr;
+  return instance;
+}
+
+}  // namespace
 
 // Reached through a list from the fork handlers.
 struct LivenessLock::State {
@@ -46,14 +62,8 @@ struct LivenessLock::State {
 
   // All locks of this process. Descriptors are opened and closed under the mutex, so that no fork
   // comes in between and lets one escape.
-  static std::mutex& mutex() noexcept {
-    static std::mutex instance;
-    return instance;
-  }
-  static State*& first() noexcept {
-    static State* instance = nullptr;
-    return instance;
-  }
+  static std::mutex& mutex() noexcept { return mutex_of_locks(); }
+  static State*& first() noexcept { return first_of<State>(); }
 
   // In the child, before fork() returns: what was inherited would keep the parent's locks alive.
   static void close_all_in_child() noexcept {

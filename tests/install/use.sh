@@ -22,8 +22,10 @@ echo "find_package(rondo)"
 echo "the program's own allocator"
 "$work/build/own_allocator"
 
-echo "inside a plugin"
-"$work/build/plugin_host" "$work"/build/libplugin.so
+echo "inside a plugin, and inside two"
+cp "$work/build/libplugin.so" "$work/build/libother.so"
+"$work/build/plugin_host" "$work/build/libplugin.so"
+"$work/build/plugin_host" "$work/build/libplugin.so" "$work/build/libother.so"
 
 echo "find_package(rondo COMPONENTS marmalade) says what there is"
 if "${consumer[@]}" -B "$work/refused" -DWANTED=marmalade >"$work/said" 2>&1; then

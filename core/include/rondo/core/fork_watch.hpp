@@ -19,7 +19,8 @@ class RONDO_API ForkPause {
 // A base, or a member, of such an object. A child by vfork() or a bare clone() is not seen.
 class RONDO_API ForkWatch {
  public:
-  // Called in the child, before fork() returns there; also while another thread of the parent was
+  // Called once in the child, before fork() returns there, from when on the object is not watched
+  // any more in that process; also while another thread of the parent was
   // making the object, or moving it. No lock may be taken in it, and nothing allocated.
   using InChild = void (*)(ForkWatch&) noexcept;
 
@@ -33,7 +34,6 @@ class RONDO_API ForkWatch {
   friend class ForkPause;
   static void shut_all() noexcept;
 
-  static ForkWatch* first_;
   InChild in_child_;
   ForkWatch* previous_ = nullptr;
   ForkWatch* next_;
