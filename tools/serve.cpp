@@ -136,7 +136,9 @@ class Server {
     while (waiting_bytes_ < kMostBytes && waiting_.size() < kMost && take_one(Deadline::now())) {
     }
     // Who has ended its requests in order may wait for answers still; else another one has come.
+    // (Or it is we who are told to stop.)
     const bool lost = why_no_more_ != Status::kOk && why_no_more_ != Status::kNoMemory &&
+                      why_no_more_ != Status::kInterrupted &&
                       service_.requests().status() != Status::kEnded;
     return lost || service_.cancelled(request) || !service_.replies().receiver_attached();
   }

@@ -83,7 +83,7 @@ class SegmentBuilder {
                                          const SegmentOptions& options, const Segment::Fill& fill) {
     const std::string what = to_string(name);
     const std::string path = detail::path_of(name);
-    if (options.mode == detail::kUnfinished) {
+    if ((options.mode & 0777u) == detail::kUnfinished) {
       return Error{ErrorCode::kInvalidOption,
                    what +
                        " can't have mode=0611, by which one is known that is being made; say "

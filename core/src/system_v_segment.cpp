@@ -22,9 +22,9 @@ constexpr std::size_t kKeyDigits = 8;
 
 // Keys and numbers are those of an IPC namespace, that of the calling thread, and /dev/shm can be
 // seen from several. 0: no /proc to tell by.
-std::string ipc_namespace() {
+std::uint64_t ipc_namespace() noexcept {
   FileStatus status;
-  return std::to_string(status_of("/proc/thread-self/ns/ipc", status) == 0 ? status.inode : 0);
+  return status_of("/proc/thread-self/ns/ipc", status) == 0 ? status.inode : 0;
 }
 
 std::string in_hex(std::uint32_t key) {
@@ -168,12 +168,15 @@ Result<Standing> look_at_key(std::uint32_t key, const std::string& path, const s
   if (!unfinished) {
     // In this order: a segment goes before its file.
     FileStatus file;
-    if (link_status_of(path, file) == 0) return Standing::kFinished;
+    error = link_status_of(path, file);
+    if (error == 0) return Standing::kFinished;
+    // Not where its file may stand under a name that can't be told, or not be looked at.
+    const bool has_no_file = (error == ENOENT || error == ENOTDIR) && ipc_namespace() != 0;
     error = look_at(id, state);
     if (has_gone(error) || state.removed) return Standing::kGone;
     // Its file may have gone with it, and it is another's by now that has not come so far.
     if (state.mode == kUnfinished) return Standing::kMaking;
-    if (!is_lost_ring(id, state, what)) return foreign_system_v(what, id, state);
+    if (!has_no_file || !is_lost_ring(id, state, what)) return foreign_system_v(what, id, state);
   }
   // Another user's is not ours to remove, not even where its maker was killed.
   if (unfinished && (state.attachments != 0 || !is_own_user(state.owner))) {
@@ -230,13 +233,14 @@ std::string system_v_path(std::string_view name) {
   const auto key = system_v_key_of(name);
   if (!key) return {};
   return std::string(shared_memory_directory()) + "/" + std::string(kSystemVPrefix) + in_hex(*key) +
-         "-" + ipc_namespace();
+         "-" + std::to_string(ipc_namespace());
 }
 
 std::optional<std::uint32_t> key_in_file_name(std::string_view file) {
   if (!file.starts_with(kSystemVPrefix)) return std::nullopt;
   file.remove_prefix(kSystemVPrefix.size());
-  if (file.size() <= kKeyDigits || file.substr(kKeyDigits) != "-" + ipc_namespace()) {
+  if (file.size() <= kKeyDigits ||
+      file.substr(kKeyDigits) != "-" + std::to_string(ipc_namespace())) {
     return std::nullopt;
   }
   return system_v_key_of("0x" + std::string(file.substr(0, kKeyDigits)));
