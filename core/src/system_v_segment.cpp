@@ -27,6 +27,13 @@ std::uint64_t ipc_namespace() noexcept {
   return status_of("/proc/thread-self/ns/ipc", status) == 0 ? status.inode : 0;
 }
 
+// What ends the name of a file that stands beside a segment.
+std::string namespace_suffix() {
+  std::string text(1, '-');
+  text += std::to_string(ipc_namespace());
+  return text;
+}
+
 std::string in_hex(std::uint32_t key) {
   std::array<char, kKeyDigits> digits{};
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), key, 16).ptr;
@@ -233,14 +240,13 @@ std::string system_v_path(std::string_view name) {
   const auto key = system_v_key_of(name);
   if (!key) return {};
   return std::string(shared_memory_directory()) + "/" + std::string(kSystemVPrefix) + in_hex(*key) +
-         "-" + std::to_string(ipc_namespace());
+         namespace_suffix();
 }
 
 std::optional<std::uint32_t> key_in_file_name(std::string_view file) {
   if (!file.starts_with(kSystemVPrefix)) return std::nullopt;
   file.remove_prefix(kSystemVPrefix.size());
-  if (file.size() <= kKeyDigits ||
-      file.substr(kKeyDigits) != "-" + std::to_string(ipc_namespace())) {
+  if (file.size() <= kKeyDigits || file.substr(kKeyDigits) != namespace_suffix()) {
     return std::nullopt;
   }
   return system_v_key_of("0x" + std::string(file.substr(0, kKeyDigits)));
