@@ -36,9 +36,11 @@ class PosixQueue final : public Queue {
   // Before anything else, but for held() and remove(): 0, or the error.
   [[nodiscard]] int look() noexcept {
     std::uint64_t messages = 0;
-    const int error = look_at_queue(fd(), geometry_, messages);
-    return error != 0 ? error : status_of(fd(), status_);
+    const int error = look_whose_it_is();
+    return error != 0 ? error : look_at_queue(fd(), geometry_, messages);
   }
+  // The part of it that leads_elsewhere() needs.
+  [[nodiscard]] int look_whose_it_is() noexcept { return status_of(fd(), status_); }
   [[nodiscard]] const QueueGeometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const FileStatus& status() const noexcept { return status_; }
 
@@ -214,8 +216,9 @@ Result<std::unique_ptr<Queue>> open_posix_queue(const Url& url, Queue::Direction
   if (!found) return std::move(found).error();
   std::unique_ptr<PosixQueue> queue = std::move(found).value();
   if (auto sound = check_queue(url, *queue); !sound) {
-    // One that could not be looked at leads elsewhere for all that is known.
-    if (queue->made() && !queue->leads_elsewhere() && nobody_came_to(*queue)) {
+    // What has failed may be the look itself.
+    const bool known = queue->made() && queue->look_whose_it_is() == 0;
+    if (known && !queue->leads_elsewhere() && nobody_came_to(*queue)) {
       static_cast<void>(queue->remove());
     }
     return std::move(sound).error();
