@@ -150,8 +150,9 @@ WaitResult QueuePackets::wait_for_receiver(Deadline deadline,
   if (raw_) return WaitResult::kReady;  // who reads it, if anybody, is not known
   GrowingPause pause;
   for (;;) {
-    // In this order: the first one takes note of it.
-    if (end_->peer_has_gone() || end_->peer() == Presence::kPresent) return WaitResult::kReady;
+    // In this order: the first one takes note of it. One that is there and has not met us is none
+    // yet: it may be killed before, and the sender would wait for another one.
+    if (end_->peer_has_gone() || end_->has_seen_peer()) return WaitResult::kReady;
     // relaxed: the flag orders nothing.
     if (stop != nullptr && stop->load(std::memory_order_relaxed)) return WaitResult::kInterrupted;
     if (deadline.passed()) return WaitResult::kTimedOut;

@@ -62,6 +62,10 @@ class QueueEnd {
   }
   // Whether the other side was there and has gone, or none can come any more.
   [[nodiscard]] bool peer_has_gone() noexcept;
+  // Whether it was there, and had met us, when peer_has_gone() was last asked.
+  [[nodiscard]] bool has_seen_peer() const noexcept {
+    return seen_.load(std::memory_order_relaxed);  // relaxed: as in peer_has_gone()
+  }
   // For another thread: changes with that; and where no descriptor tells, for as long as there is
   // something to move.
   [[nodiscard]] std::uint64_t pulse() noexcept;
