@@ -28,6 +28,7 @@
 //  17. WithoutItsNameItSaysSo, AnotherRootTakesNoNameAway,
 //      WhoWaitsForAPlaceComesThoughTheNameIsGone
 //  18. ProgramsOfOthersAreServed
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -801,18 +802,24 @@ TEST_P(Listeners, WithoutDescriptorsItWaitsAndGoesOn) {
   if (GetParam().target == ChannelCase::Target::kPath) unlink(url_.substr(5).c_str());
 }
 
+// From now on this process can open so many, whatever numbers it has inherited.
+void leave_descriptors(unsigned count) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = 0;
+  for (unsigned left = count; left > 0; ++limit.rlim_cur) {
+    if (fcntl(static_cast<int>(limit.rlim_cur), F_GETFD) < 0) --left;
+  }
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // Silent ones that take all the descriptors there are, in all the time of the world: the one that
 // came first goes.
 TEST_P(Listeners, StrangersTakeNoDescriptorOfAnothers) {
   if (kAddressSanitizer) GTEST_SKIP() << kSanitizerNeedsIt;
   Child server([&] {
     Listener listener = listen("", {.handshake = std::chrono::hours(1)});
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    const int next = dup(0);
-    close(next);
-    limit.rlim_cur = static_cast<rlim_t>(next) + 5;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    leave_descriptors(5);
     auto connection = listener.accept(soon());
     if (!connection) return 1;
     const auto message = connection->receiver.next(soon());
@@ -837,12 +844,7 @@ TEST_P(Listeners, TheLastDescriptorsAreForOneThatTakesItsTime) {
   for (const unsigned strangers : {0u, 1u}) {
     Child server([&] {
       Listener listener = listen();
-      rlimit limit{};
-      getrlimit(RLIMIT_NOFILE, &limit);
-      const int next = dup(0);
-      close(next);
-      limit.rlim_cur = static_cast<rlim_t>(next) + 2 + strangers;
-      setrlimit(RLIMIT_NOFILE, &limit);
+      leave_descriptors(2 + strangers);
       if (!listener.accept(soon())) return 1;
       return listener.info().trouble.empty() ? 0 : 2;
     });
