@@ -1,6 +1,8 @@
 #include "rondo/core/fork_watch.hpp"
 
+#include <cstddef>
 #include <mutex>
+#include <new>
 
 #include "rondo/core/os.hpp"
 
@@ -9,14 +11,11 @@ namespace {
 
 // All of this is each library copy's own: two plugins may have one each.
 // Outlives every object, static ones included, and takes no memory.
-union Lasting {
-  constexpr Lasting() noexcept : mutex() {}
-  ~Lasting() {}
-  std::mutex mutex;
-};
-constinit Lasting lasting;
-
-std::mutex& fork_mutex() noexcept { return lasting.mutex; }
+std::mutex& fork_mutex() noexcept {
+  alignas(std::mutex) static std::byte room[sizeof(std::mutex)];
+  static std::mutex& instance = *new (room) std::mutex;
+  return instance;
+}
 
 constinit ForkWatch* first_watch = nullptr;  // under the mutex
 

@@ -22,7 +22,7 @@ constexpr std::size_t kKeyDigits = 8;
 
 // Keys and numbers are those of an IPC namespace, that of the calling thread, and /dev/shm can be
 // seen from several. 0: no /proc to tell by.
-std::uint64_t ipc_namespace() noexcept {
+std::uint64_t ipc_namespace() {
   FileStatus status;
   return status_of("/proc/thread-self/ns/ipc", status) == 0 ? status.inode : 0;
 }
@@ -223,18 +223,6 @@ Result<void> tidy_away(NativeHandle file, const std::string& path, const std::st
 }
 
 }  // namespace
-
-std::optional<std::uint32_t> system_v_key_of(std::string_view text) noexcept {
-  const bool hex = text.starts_with("0x") || text.starts_with("0X");
-  if (hex) text.remove_prefix(2);
-  std::uint32_t key = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, key, hex ? 16 : 10);
-  // A decimal one with a zero in front would be octal to ipcrm(1).
-  const bool octal = !hex && text.starts_with('0');
-  if (error != std::errc() || rest != end || key == 0 || octal) return std::nullopt;
-  return key;
-}
 
 std::string system_v_path(std::string_view name) {
   const auto key = system_v_key_of(name);
