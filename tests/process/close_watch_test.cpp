@@ -203,6 +203,8 @@ TEST_F(CloseWatches, AForkedChildHasItsOwn) {
 
 TEST_F(CloseWatches, WhereTheKernelTellsNothingThereIsNone) {
   for (const long number : {SYS_inotify_init1, SYS_inotify_add_watch, SYS_pipe2}) {
+    // By a pipe a sanitizer finds out whether memory can be read.
+    if (kAddressSanitizer && number == SYS_pipe2) continue;
     Child child([&] {
       const File file(path());
       if (!forbid_system_call(number, number == SYS_inotify_init1 ? EMFILE : EPERM)) return 77;
