@@ -1,5 +1,5 @@
-// plugin_host FILE...: loads plugins, runs what is in each, and forks beside them all. Each may have
-// a copy of the library of its own.
+// plugin_host FILE...: loads plugins, runs what is in each, and forks beside them all. Each may
+// have a copy of the library of its own.
 #include <dlfcn.h>
 #include <sys/wait.h>
 #include <unistd.h>
