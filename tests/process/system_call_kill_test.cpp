@@ -34,7 +34,7 @@ Handle opened(Result<Handle> handle) {
 class KilledAtASystemCall : public Watchdog {
  protected:
   // A sender and a receiver find together, whatever was left there; then nothing is left.
-  void expect_that_life_goes_on() {
+  virtual void expect_that_life_goes_on() {
     {
       Sender sender = opened(Sender::open(url_));
       Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
@@ -55,6 +55,39 @@ class KilledAtASystemCall : public Watchdog {
     EXPECT_TRUE(directory_.empty());
   }
 
+  void kill_a_sender_from_opening_to_closing() {
+    const int moments = at_each_system_call(
+        [&] {
+          Sender sender = opened(Sender::open(url_));
+          static_cast<void>(sender.send("before"));
+          static_cast<void>(sender.close());
+        },
+        [&] { expect_that_life_goes_on(); });
+    std::printf("%d moments\n", moments);
+    EXPECT_GT(moments, 20);
+  }
+  // `read`: what it does meanwhile.
+  void kill_a_receiver_from_opening_to_leaving(const std::function<void(Receiver&)>& read) {
+    const auto leave_a_stream = [this] {
+      Sender sender = opened(Sender::open(url_));
+      static_cast<void>(sender.send("for the next victim"));
+    };
+    leave_a_stream();
+    const int moments = at_each_system_call(
+        [&] {
+          Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
+          read(receiver);
+          receiver.detach();
+        },
+        [&] {
+          expect_that_life_goes_on();
+          leave_a_stream();
+        });
+    std::printf("%d moments\n", moments);
+    EXPECT_GT(moments, 20);
+    static_cast<void>(remove(url_, true));
+  }
+
   Directory directory_;
   std::string name_ = "file:" + directory_.path("channel");
   std::string url_ = name_ + "?capacity=4KiB";
@@ -64,7 +97,7 @@ class KilledAtASystemCall : public Watchdog {
 class SegmentKilledAtASystemCall : public KilledAtASystemCall {
  protected:
   SegmentKilledAtASystemCall() { url_ = "sysv-shm:" + std::to_string(key_) + "?capacity=4KiB"; }
-  void expect_that_life_goes_on() {
+  void expect_that_life_goes_on() override {
     KilledAtASystemCall::expect_that_life_goes_on();
     EXPECT_LT(segment_at(key_), 0);
     EXPECT_NE(access(file_of_segment(key_).c_str(), F_OK), 0);
@@ -104,85 +137,28 @@ TEST_F(KilledAtASystemCall, ACreatorLeavesACompleteSegmentOrNothing) {
 }
 
 TEST_F(KilledAtASystemCall, ASenderFromOpeningToClosing) {
-  const int moments = at_each_system_call(
-      [&] {
-        Sender sender = opened(Sender::open(url_));
-        static_cast<void>(sender.send("before"));
-        static_cast<void>(sender.close());
-      },
-      [&] { expect_that_life_goes_on(); });
-  std::printf("%d moments\n", moments);
-  EXPECT_GT(moments, 20);
+  kill_a_sender_from_opening_to_closing();
 }
 
 TEST_F(SegmentKilledAtASystemCall, ASenderFromOpeningToClosing) {
-  const int moments = at_each_system_call(
-      [&] {
-        Sender sender = opened(Sender::open(url_));
-        static_cast<void>(sender.send("before"));
-        static_cast<void>(sender.close());
-      },
-      [&] { expect_that_life_goes_on(); });
-  std::printf("%d moments\n", moments);
-  EXPECT_GT(moments, 20);
+  kill_a_sender_from_opening_to_closing();
 }
 
 TEST_F(KilledAtASystemCall, AReceiverFromOpeningToLeaving) {
-  const auto leave_a_stream = [this] {
-    Sender sender = opened(Sender::open(url_));
-    static_cast<void>(sender.send("for the next victim"));
-  };
-  leave_a_stream();
-  const int moments = at_each_system_call(
-      [&] {
-        Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
-        static_cast<void>(receiver.next(Deadline::now()));
-        receiver.detach();
-      },
-      [&] {
-        expect_that_life_goes_on();
-        leave_a_stream();
-      });
-  std::printf("%d moments\n", moments);
-  EXPECT_GT(moments, 20);
-  static_cast<void>(remove(url_, true));
+  kill_a_receiver_from_opening_to_leaving(
+      [](Receiver& receiver) { static_cast<void>(receiver.next(Deadline::now())); });
 }
 
 TEST_F(PoolKilledAtASystemCall, ASenderFromOpeningToClosing) {
-  const int moments = at_each_system_call(
-      [&] {
-        Sender sender = opened(Sender::open(url_));
-        static_cast<void>(sender.send("before"));
-        static_cast<void>(sender.close());
-      },
-      [&] { expect_that_life_goes_on(); });
-  std::printf("%d moments\n", moments);
-  EXPECT_GT(moments, 20);
+  kill_a_sender_from_opening_to_closing();
 }
 
 // Dies with a frame in its hands, too: info() asks the kernel about each participant meanwhile.
 TEST_F(PoolKilledAtASystemCall, AReceiverFromOpeningToLeaving) {
-  const auto leave_a_stream = [this] {
-    Sender sender = opened(Sender::open(url_));
-    static_cast<void>(sender.send("for the next victim"));
-  };
-  leave_a_stream();
-  const int moments = at_each_system_call(
-      [&] {
-        Receiver receiver = opened(Receiver::open(url_, {.wait = Deadline::after(kLong)}));
-        {
-          const auto held = receiver.next(Deadline::now());
-          static_cast<void>(receiver.info());
-        }
-        receiver.detach();
-      },
-      [&] {
-        expect_that_life_goes_on();
-        leave_a_stream();
-      });
-  std::printf("%d moments\n", moments);
-  EXPECT_GT(moments, 20);
-  static_cast<void>(remove(url_, true));
+  kill_a_receiver_from_opening_to_leaving([](Receiver& receiver) {
+    const auto held = receiver.next(Deadline::now());
+    static_cast<void>(receiver.info());
+  });
 }
 
 }  // namespace

@@ -89,13 +89,17 @@ class SysvSegments : public Watchdog {
     EXPECT_EQ(message->text(), "new");
   }
   [[nodiscard]] bool file_is_there() const { return access(file_.c_str(), F_OK) == 0; }
-  [[nodiscard]] bool membership_locked() const {
-    const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+  static struct flock membership_lock() {
     struct flock lock = {};
     lock.l_type = F_WRLCK;
     lock.l_whence = SEEK_SET;
     lock.l_start = static_cast<off_t>(kMembershipByte);
     lock.l_len = 1;
+    return lock;
+  }
+  [[nodiscard]] bool membership_locked() const {
+    const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = membership_lock();
     const bool locked = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     if (fd >= 0) close(fd);
     return locked;
@@ -107,11 +111,7 @@ class SysvSegments : public Watchdog {
   }
   [[nodiscard]] int lock_membership() const {
     const int fd = ::open(file_.c_str(), O_RDWR | O_CLOEXEC);
-    struct flock lock = {};
-    lock.l_type = F_WRLCK;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = static_cast<off_t>(kMembershipByte);
-    lock.l_len = 1;
+    struct flock lock = membership_lock();
     EXPECT_EQ(fcntl(fd, F_OFD_SETLK, &lock), 0);
     return fd;
   }

@@ -20,8 +20,8 @@ class RONDO_API ForkPause {
 class RONDO_API ForkWatch {
  public:
   // Called once in the child, before fork() returns there, from when on the object is not watched
-  // any more in that process; also while another thread of the parent was
-  // making the object, or moving it. No lock may be taken in it, and nothing allocated.
+  // any more in that process; also while another thread of the parent was making the object, or
+  // moving it. No lock may be taken in it, and nothing allocated.
   using InChild = void (*)(ForkWatch&) noexcept;
 
   explicit ForkWatch(InChild in_child) noexcept : ForkWatch(in_child, ForkPause()) {}
