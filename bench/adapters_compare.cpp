@@ -63,7 +63,7 @@ enum class Way { kOneByOne, kBatches };
 // A port that nobody listens at just now.
 int free_port(int type) {
   sockaddr_in address{};
-  const OwnedEnd taken = loopback_socket(type, address);
+  const UniqueFd taken = loopback_socket(type, address);
   return ntohs(address.sin_port);
 }
 

@@ -27,6 +27,7 @@
 #include <utility>
 #include <vector>
 
+#include "rondo/core/descriptor.hpp"
 #include "support/payload.hpp"
 
 namespace rondo::bench {
@@ -44,44 +45,27 @@ class BareWay {
   virtual bool receive_batch(Checker& checker, std::size_t bytes, std::uint64_t i) = 0;
 };
 
-class OwnedEnd {
- public:
-  OwnedEnd() = default;
-  explicit OwnedEnd(int fd) : fd_(fd) {}
-  OwnedEnd(OwnedEnd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  OwnedEnd& operator=(OwnedEnd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~OwnedEnd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
+using detail::UniqueFd;
 
 struct TwoEnds {
-  OwnedEnd out, in;
+  UniqueFd out, in;
   explicit operator bool() const { return out && in; }
 };
 
 inline TwoEnds bare_pipe() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return {};
-  return {OwnedEnd(ends[1]), OwnedEnd(ends[0])};
+  return {UniqueFd(ends[1]), UniqueFd(ends[0])};
 }
 
 inline TwoEnds bare_unix(int type) {
   int ends[2];
   if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0) return {};
-  return {OwnedEnd(ends[0]), OwnedEnd(ends[1])};
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-inline OwnedEnd loopback_socket(int type, sockaddr_in& address) {
-  OwnedEnd made(socket(AF_INET, type | SOCK_CLOEXEC, 0));
+inline UniqueFd loopback_socket(int type, sockaddr_in& address) {
+  UniqueFd made(socket(AF_INET, type | SOCK_CLOEXEC, 0));
   address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -93,11 +77,11 @@ inline OwnedEnd loopback_socket(int type, sockaddr_in& address) {
 
 inline TwoEnds bare_tcp() {
   sockaddr_in address{};
-  const OwnedEnd listener = loopback_socket(SOCK_STREAM, address);
+  const UniqueFd listener = loopback_socket(SOCK_STREAM, address);
   if (!listener || listen(listener.get(), 1) != 0) return {};
-  OwnedEnd out(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd out(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (connect(out.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
-  OwnedEnd in(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  UniqueFd in(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   const int one = 1;
   setsockopt(out.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   return {std::move(out), std::move(in)};
@@ -105,8 +89,8 @@ inline TwoEnds bare_tcp() {
 
 inline TwoEnds bare_udp() {
   sockaddr_in there{}, here{};
-  OwnedEnd in = loopback_socket(SOCK_DGRAM, there);
-  OwnedEnd out = loopback_socket(SOCK_DGRAM, here);
+  UniqueFd in = loopback_socket(SOCK_DGRAM, there);
+  UniqueFd out = loopback_socket(SOCK_DGRAM, here);
   if (!in || !out || connect(out.get(), reinterpret_cast<sockaddr*>(&there), sizeof there) != 0 ||
       connect(in.get(), reinterpret_cast<sockaddr*>(&here), sizeof here) != 0) {
     return {};
